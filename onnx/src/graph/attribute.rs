@@ -1,0 +1,291 @@
+//! Attributes of operators under their ONNX names: the form in which operators are written, read and printed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::op::{Conv, Coordinates, Op, PadMode, ResizeBy, ResizeMode};
+
+/// The value of one attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attribute {
+    /// An integer.
+    Int(i64),
+    /// A list of integers.
+    Ints(Vec<i64>),
+    /// A 32-bit float.
+    Float(f32),
+    /// A word.
+    Text(String),
+}
+
+/// Why an operator and its attributes are not among those that [`Op`] knows.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AttributeError {
+    /// There is no such operator.
+    #[error("operator `{0}` is not supported")]
+    UnknownOperator(String),
+    /// An attribute that [`Op::attributes`] always lists is absent.
+    #[error("attribute `{0}` is missing")]
+    Missing(&'static str),
+    /// An attribute has a value of another type or out of range.
+    #[error("attribute `{attribute}` is {found}: expected {expected}")]
+    Value {
+        /// The attribute.
+        attribute: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: Attribute,
+    },
+    /// An attribute that the operator does not have here.
+    #[error("attribute `{0}` is not supported")]
+    Unknown(String),
+}
+
+const NEAREST_MODE: &str = "floor";
+
+impl Op {
+    /// All attributes under their ONNX names, defaults included, in a fixed order.
+    pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+        let name = |name: &str| Attribute::Text(name.to_owned());
+        match self {
+            Self::Conv(conv) => vec![
+                ("strides", ints(&conv.strides)),
+                ("pads", ints(&conv.pads)),
+                ("dilations", ints(&conv.dilations)),
+                ("group", int(conv.group)),
+            ],
+            Self::BatchNormalization { epsilon } => vec![("epsilon", Attribute::Float(*epsilon))],
+            Self::Concat { axis } => vec![("axis", int(*axis))],
+            Self::Pad { mode } => vec![("mode", name(mode.name()))],
+            Self::Resize { mode, coordinates, by: _ } => {
+                let mut attributes =
+                    vec![("mode", name(mode.name())), ("coordinate_transformation_mode", name(coordinates.name()))];
+                if *mode == ResizeMode::Nearest {
+                    attributes.push(("nearest_mode", name(NEAREST_MODE)));
+                }
+                attributes
+            }
+            Self::Shape { start, end } => vec![("start", int(*start)), ("end", int(*end))],
+            Self::Gelu
+            | Self::Erf
+            | Self::Sigmoid
+            | Self::Relu
+            | Self::Add
+            | Self::Sub
+            | Self::Mul
+            | Self::Div
+            | Self::GlobalAveragePool
+            | Self::Identity => Vec::new(),
+        }
+    }
+
+    /// The operator with the given ONNX name and attributes: the inverse of [`name`](Self::name) and
+    /// [`attributes`](Self::attributes).
+    ///
+    /// What ONNX distinguishes by the operands alone is given as `by`; other operators than `Resize` ignore it.
+    pub fn from_attributes(
+        name: &str,
+        attributes: BTreeMap<String, Attribute>,
+        by: ResizeBy,
+    ) -> Result<Self, AttributeError> {
+        let mut given = Given(attributes);
+        let op = match name {
+            "Conv" => Self::Conv(Conv {
+                strides: given.sizes("strides")?,
+                pads: given.sizes("pads")?,
+                dilations: given.sizes("dilations")?,
+                group: given.size("group")?,
+            }),
+            "BatchNormalization" => Self::BatchNormalization { epsilon: given.float("epsilon")? },
+            "Gelu" => Self::Gelu,
+            "Erf" => Self::Erf,
+            "Sigmoid" => Self::Sigmoid,
+            "Relu" => Self::Relu,
+            "Add" => Self::Add,
+            "Sub" => Self::Sub,
+            "Mul" => Self::Mul,
+            "Div" => Self::Div,
+            "Concat" => Self::Concat { axis: given.size("axis")? },
+            "GlobalAveragePool" => Self::GlobalAveragePool,
+            "Pad" => Self::Pad { mode: given.choice("mode", &PadMode::NAMES)? },
+            "Resize" => {
+                let mode = given.choice("mode", &ResizeMode::NAMES)?;
+                let coordinates = given.choice("coordinate_transformation_mode", &Coordinates::NAMES)?;
+                if mode == ResizeMode::Nearest {
+                    given.choice("nearest_mode", &[((), NEAREST_MODE)])?;
+                }
+                Self::Resize { mode, coordinates, by }
+            }
+            "Shape" => Self::Shape { start: given.size("start")?, end: given.size("end")? },
+            "Identity" => Self::Identity,
+            _ => return Err(AttributeError::UnknownOperator(name.to_owned())),
+        };
+        match given.0.into_keys().next() {
+            Some(unknown) => Err(AttributeError::Unknown(unknown)),
+            None => Ok(op),
+        }
+    }
+}
+
+/// Lossless in a checked graph: inference refuses attributes beyond 63 bits.
+fn int(size: usize) -> Attribute {
+    Attribute::Int(size as i64)
+}
+
+fn ints(sizes: &[usize]) -> Attribute {
+    Attribute::Ints(sizes.iter().map(|&size| size as i64).collect())
+}
+
+/// The attributes of an operator that have not been asked for yet.
+struct Given(BTreeMap<String, Attribute>);
+
+impl Given {
+    fn take(&mut self, attribute: &'static str) -> Result<Attribute, AttributeError> {
+        self.0.remove(attribute).ok_or(AttributeError::Missing(attribute))
+    }
+
+    fn size(&mut self, attribute: &'static str) -> Result<usize, AttributeError> {
+        let found = self.take(attribute)?;
+        match found {
+            Attribute::Int(value) => usize::try_from(value).ok(),
+            _ => None,
+        }
+        .ok_or_else(|| AttributeError::Value { attribute, expected: "an integer from 0".to_owned(), found })
+    }
+
+    fn sizes<const N: usize>(&mut self, attribute: &'static str) -> Result<[usize; N], AttributeError> {
+        let found = self.take(attribute)?;
+        let sizes: Option<Vec<usize>> = match &found {
+            Attribute::Ints(values) => values.iter().map(|&value| usize::try_from(value).ok()).collect(),
+            _ => None,
+        };
+        sizes.and_then(|sizes| sizes.try_into().ok()).ok_or_else(|| AttributeError::Value {
+            attribute,
+            expected: format!("{N} integers from 0"),
+            found,
+        })
+    }
+
+    fn float(&mut self, attribute: &'static str) -> Result<f32, AttributeError> {
+        match self.take(attribute)? {
+            Attribute::Float(value) => Ok(value),
+            found => Err(AttributeError::Value { attribute, expected: "a float".to_owned(), found }),
+        }
+    }
+
+    fn choice<T: Copy>(&mut self, attribute: &'static str, names: &[(T, &str)]) -> Result<T, AttributeError> {
+        let found = self.take(attribute)?;
+        let choice = names.iter().find(|(_, name)| matches!(&found, Attribute::Text(text) if text == name));
+        choice.map(|&(value, _)| value).ok_or_else(|| {
+            let names: Vec<_> = names.iter().map(|(_, name)| format!("`{name}`")).collect();
+            AttributeError::Value { attribute, expected: names.join(" or "), found }
+        })
+    }
+}
+
+/// Gives an enum its ONNX names, once for both directions.
+macro_rules! names {
+    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
+        impl $type {
+            const NAMES: [(Self, &'static str); [$($name),+].len()] = [$((Self::$variant, $name)),+];
+
+            fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+        }
+    };
+}
+
+names!(PadMode { Constant = "constant", Reflect = "reflect", Edge = "edge" });
+names!(ResizeMode { Linear = "linear", Nearest = "nearest" });
+names!(Coordinates { AlignCorners = "align_corners", HalfPixel = "half_pixel", Asymmetric = "asymmetric" });
+
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Ints(values) => write!(f, "{values:?}"),
+            Self::Float(value) => write!(f, "{value:?}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(op: &Op, by: ResizeBy) -> Result<Op, AttributeError> {
+        let attributes = op.attributes().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Op::from_attributes(op.name(), attributes, by)
+    }
+
+    #[test]
+    fn every_operator_is_read_as_it_was_written() {
+        let by = ResizeBy::Sizes;
+        for op in [
+            Op::Conv(Conv { strides: [2, 3], pads: [1, 2, 3, 4], dilations: [5, 6], group: 7 }),
+            Op::BatchNormalization { epsilon: 1e-5 },
+            Op::Gelu,
+            Op::Erf,
+            Op::Sigmoid,
+            Op::Relu,
+            Op::Add,
+            Op::Sub,
+            Op::Mul,
+            Op::Div,
+            Op::Concat { axis: 1 },
+            Op::GlobalAveragePool,
+            Op::Pad { mode: PadMode::Constant },
+            Op::Pad { mode: PadMode::Reflect },
+            Op::Pad { mode: PadMode::Edge },
+            Op::Resize { mode: ResizeMode::Linear, coordinates: Coordinates::AlignCorners, by },
+            Op::Resize { mode: ResizeMode::Linear, coordinates: Coordinates::HalfPixel, by },
+            Op::Resize { mode: ResizeMode::Nearest, coordinates: Coordinates::Asymmetric, by },
+            Op::Shape { start: 2, end: 4 },
+            Op::Identity,
+        ] {
+            assert_eq!(round_trip(&op, by).as_ref(), Ok(&op));
+        }
+    }
+
+    #[test]
+    fn a_foreign_operator_or_attribute_is_named() {
+        let concat = [("axis", Attribute::Int(1))];
+        for (name, op, attributes, message) in [
+            ("operator", "Einsum", vec![], "operator `Einsum` is not supported"),
+            ("missing", "Concat", vec![], "attribute `axis` is missing"),
+            (
+                "out of range",
+                "Concat",
+                vec![("axis", Attribute::Int(-1))],
+                "attribute `axis` is -1: expected an integer from 0",
+            ),
+            (
+                "number of elements",
+                "Conv",
+                vec![("strides", Attribute::Ints(vec![1]))],
+                "attribute `strides` is [1]: expected 2 integers from 0",
+            ),
+            (
+                "unknown word",
+                "Pad",
+                vec![("mode", Attribute::Text("wrap".into()))],
+                "attribute `mode` is wrap: expected `constant` or `reflect` or `edge`",
+            ),
+            (
+                "extra",
+                "Concat",
+                [&concat[..], &[("speed", Attribute::Int(9))]].concat(),
+                "attribute `speed` is not supported",
+            ),
+        ] {
+            let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let error = Op::from_attributes(op, attributes, ResizeBy::Scales).unwrap_err();
+            assert_eq!(error.to_string(), message, "{name}");
+        }
+    }
+}

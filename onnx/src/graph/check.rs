@@ -1,0 +1,141 @@
+//! What every graph must satisfy: before the first pass, after each, before it is written and after it is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::infer::{Fact, InferError, infer};
+use super::{DimError, Graph, TensorType};
+
+/// The first invariant that a graph breaks.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// An input, initializer or node has no name.
+    #[error("{0} has no name")]
+    Unnamed(&'static str),
+    /// Two of inputs, initializers and nodes have the same name.
+    #[error("the name `{0}` is given twice")]
+    Duplicate(String),
+    /// An axis of an input has a constant size below 1.
+    #[error("input `{name}` has the impossible type {found}")]
+    Input {
+        /// The input.
+        name: String,
+        /// Its type.
+        found: TensorType,
+    },
+    /// An initializer is too large for 64-bit sizes.
+    #[error("cannot describe initializer `{name}`")]
+    Initializer {
+        /// The initializer.
+        name: String,
+        /// What is impossible.
+        #[source]
+        cause: DimError,
+    },
+    /// A node reads something that does not exist or comes later.
+    #[error("node `{node}` reads `{operand}`, which is not computed before it")]
+    Dangling {
+        /// The reader.
+        node: String,
+        /// What it reads.
+        operand: String,
+    },
+    /// The operands of a node do not fit its operator.
+    #[error(transparent)]
+    Infer(#[from] InferError),
+    /// A node's recorded output is not what its operator gives.
+    #[error("node `{node}` is recorded as {recorded} but computes {inferred}")]
+    Output {
+        /// The node.
+        node: String,
+        /// The type in the graph.
+        recorded: TensorType,
+        /// The type that follows from the operands.
+        inferred: TensorType,
+    },
+    /// There is nothing to compute.
+    #[error("the graph has no outputs")]
+    NoOutputs,
+    /// An output is not the value of a node, or is listed twice.
+    #[error("output `{0}` is not the value of one node")]
+    UnknownOutput(String),
+    /// No node reads an initializer.
+    #[error("no node reads initializer `{0}`")]
+    Unread(String),
+}
+
+impl Graph {
+    /// Verifies that
+    /// - inputs, initializers and nodes have unique names,
+    /// - nodes are in topological order and read only what exists,
+    /// - the recorded type and shape of every node's output is what inference finds,
+    /// - outputs exist and are values of nodes,
+    /// - every initializer is read.
+    pub fn check(&self) -> Result<(), CheckError> {
+        let mut facts = self.given_facts()?;
+        for node in &self.nodes {
+            let find = |operand: &String| {
+                facts
+                    .get(operand.as_str())
+                    .ok_or_else(|| CheckError::Dangling { node: node.name.clone(), operand: operand.clone() })
+            };
+            let operands = node.inputs.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+            let inferred = infer(&node.name, &node.op, &operands)?;
+            if inferred.tensor_type != node.output {
+                return Err(CheckError::Output {
+                    node: node.name.clone(),
+                    recorded: node.output.clone(),
+                    inferred: inferred.tensor_type,
+                });
+            }
+            insert(&mut facts, "a node", &node.name, inferred)?;
+        }
+        self.check_outputs()?;
+        let read: BTreeSet<_> = self.nodes.iter().flat_map(|node| &node.inputs).collect();
+        match self.initializers.keys().find(|name| !read.contains(name)) {
+            Some(unread) => Err(CheckError::Unread(unread.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn given_facts(&self) -> Result<BTreeMap<&str, Fact>, CheckError> {
+        let mut facts = BTreeMap::new();
+        for input in &self.inputs {
+            if input.tensor_type.shape.iter().filter_map(|size| size.as_constant()).any(|size| size < 1) {
+                return Err(CheckError::Input { name: input.name.clone(), found: input.tensor_type.clone() });
+            }
+            insert(&mut facts, "an input", &input.name, Fact::of_type(input.tensor_type.clone()))?;
+        }
+        for (name, tensor) in &self.initializers {
+            let fact =
+                Fact::of_constant(tensor).map_err(|cause| CheckError::Initializer { name: name.clone(), cause })?;
+            insert(&mut facts, "an initializer", name, fact)?;
+        }
+        Ok(facts)
+    }
+
+    fn check_outputs(&self) -> Result<(), CheckError> {
+        if self.outputs.is_empty() {
+            return Err(CheckError::NoOutputs);
+        }
+        let mut computed: BTreeSet<_> = self.nodes.iter().map(|node| &node.name).collect();
+        match self.outputs.iter().find(|&output| !computed.remove(output)) {
+            Some(output) => Err(CheckError::UnknownOutput(output.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn insert<'g>(
+    facts: &mut BTreeMap<&'g str, Fact>,
+    what: &'static str,
+    name: &'g str,
+    fact: Fact,
+) -> Result<(), CheckError> {
+    if name.is_empty() {
+        return Err(CheckError::Unnamed(what));
+    }
+    match facts.insert(name, fact) {
+        Some(_) => Err(CheckError::Duplicate(name.to_owned())),
+        None => Ok(()),
+    }
+}

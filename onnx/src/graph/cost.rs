@@ -1,0 +1,89 @@
+//! What a graph costs: parameters, bytes and multiply-adds.
+
+use std::collections::BTreeSet;
+
+use super::{DimError, Graph, Node, Op, Tensor};
+
+/// The cost of each node and of all together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// One entry for each node of the graph, in its order.
+    pub nodes: Vec<NodeCost>,
+    /// The sum over all nodes, under the name of the graph.
+    pub total: NodeCost,
+}
+
+/// The cost of one node. A constant with several readers is counted at the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeCost {
+    /// The node.
+    pub name: String,
+    /// Learned numbers: weights and biases of convolutions, factors and shifts of normalisations. Running statistics
+    /// are not learned.
+    pub parameters: u64,
+    /// Bytes of all constants.
+    pub constant_bytes: u64,
+    /// Multiply-adds of convolutions, as papers count them: no biases and no other operators.
+    pub multiply_adds: u64,
+}
+
+impl Graph {
+    /// The cost of running the graph once, with the given values for the symbols of its shapes.
+    ///
+    /// ```
+    /// # use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
+    /// # let mut builder = GraphBuilder::new("model");
+    /// # let image = builder.input("image", [Dim::batch(), Dim::from(3), Dim::height(), Dim::width()])?;
+    /// # let weight = Tensor::new([2, 3, 1, 1], vec![0.5; 6])?;
+    /// # let logits = builder.root().conv("out_conv", image, weight, None, Conv::default())?;
+    /// # let graph = builder.finish(&[("logits", logits)])?;
+    /// let cost = graph.cost(&[("batch", 1), ("height", 10), ("width", 10)])?;
+    /// assert_eq!((cost.total.parameters, cost.total.constant_bytes, cost.total.multiply_adds), (6, 24, 600));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cost(&self, bindings: &[(&str, i64)]) -> Result<Cost, DimError> {
+        let mut counted = BTreeSet::new();
+        let mut total = NodeCost { name: self.name.clone(), ..NodeCost::default() };
+        let mut nodes = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let mut cost = NodeCost { name: node.name.clone(), ..NodeCost::default() };
+            for (position, name) in node.inputs.iter().enumerate() {
+                let Some(tensor) = self.initializers.get(name).filter(|_| counted.insert(name)) else { continue };
+                cost.constant_bytes += tensor.size_bytes() as u64;
+                if is_learned(&node.op, position) {
+                    cost.parameters += tensor.data().len() as u64;
+                }
+            }
+            cost.multiply_adds = self.multiply_adds(node, bindings)?;
+            total.parameters += cost.parameters;
+            total.constant_bytes += cost.constant_bytes;
+            total.multiply_adds = total.multiply_adds.checked_add(cost.multiply_adds).ok_or(DimError::Overflow)?;
+            nodes.push(cost);
+        }
+        Ok(Cost { nodes, total })
+    }
+
+    /// Each output element of a convolution takes one multiply-add for each weight of its output channel.
+    fn multiply_adds(&self, node: &Node, bindings: &[(&str, i64)]) -> Result<u64, DimError> {
+        let weight = node.inputs.get(1).and_then(|weight| self.initializers.get(weight)).map(Tensor::shape);
+        let (Op::Conv(_), Some([_, weights_per_output @ ..])) = (&node.op, weight) else {
+            return Ok(0);
+        };
+        let mut product = 1u64;
+        for size in &node.output.shape {
+            let size = u64::try_from(size.evaluate(bindings)?).map_err(|_| DimError::Overflow)?;
+            product = product.checked_mul(size).ok_or(DimError::Overflow)?;
+        }
+        weights_per_output
+            .iter()
+            .try_fold(product, |product, &size| product.checked_mul(size as u64))
+            .ok_or(DimError::Overflow)
+    }
+}
+
+fn is_learned(op: &Op, operand: usize) -> bool {
+    match op {
+        Op::Conv(_) | Op::BatchNormalization { .. } => matches!(operand, 1 | 2),
+        _ => false,
+    }
+}

@@ -1,0 +1,49 @@
+//! Who computes and who reads each value of a graph.
+
+use std::collections::BTreeMap;
+
+use super::Graph;
+
+/// A view of a graph by value, computed by [`Graph::index`].
+#[derive(Debug)]
+pub struct Index<'g> {
+    graph: &'g Graph,
+    producers: BTreeMap<&'g str, usize>,
+    readers: BTreeMap<&'g str, Vec<usize>>,
+}
+
+impl Graph {
+    /// Finds the producer and the readers of every value.
+    pub fn index(&self) -> Index<'_> {
+        let mut producers = BTreeMap::new();
+        let mut readers = BTreeMap::<_, Vec<_>>::new();
+        for (position, node) in self.nodes.iter().enumerate() {
+            producers.insert(node.name.as_str(), position);
+            for input in &node.inputs {
+                readers.entry(input.as_str()).or_default().push(position);
+            }
+        }
+        Index { graph: self, producers, readers }
+    }
+}
+
+impl Index<'_> {
+    /// The position in `nodes` of the node that computes the value; none for inputs and initializers.
+    pub fn producer(&self, value: &str) -> Option<usize> {
+        self.producers.get(value).copied()
+    }
+
+    /// The positions in `nodes` of the nodes that read the value, once for each time that they do.
+    pub fn readers(&self, value: &str) -> &[usize] {
+        self.readers.get(value).map_or(&[], Vec::as_slice)
+    }
+
+    /// The position in `nodes` of the node that is alone in seeing the value: it reads it once, no other node does,
+    /// and neither does the caller.
+    pub fn sole_reader(&self, value: &str) -> Option<usize> {
+        match self.readers(value) {
+            [reader] if !self.graph.outputs.iter().any(|output| output == value) => Some(*reader),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The operators, with typed attributes. Each has one output.
+
+/// What a node computes. Operands are listed as `(name)`, optional ones as `[name]`.
+///
+/// Semantics are those of the ONNX operator of the same name; images are `[n, c, h, w]`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// 2-D convolution of `(x, weight, [bias])`, weight `[o, c / group, kh, kw]`, bias `[o]`.
+    Conv(Conv),
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel, of `(x, scale, shift, mean, variance)`.
+    BatchNormalization {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// `x/2 * (1 + erf(x/sqrt(2)))` of `(x)`. Needs opset 20.
+    Gelu,
+    /// The error function of `(x)`.
+    Erf,
+    /// `1 / (1 + exp(-x))` of `(x)`.
+    Sigmoid,
+    /// `max(x, 0)` of `(x)`.
+    Relu,
+    /// `a + b` of `(a, b)`, with broadcasting.
+    Add,
+    /// `a - b` of `(a, b)`, with broadcasting.
+    Sub,
+    /// `a * b` of `(a, b)`, with broadcasting.
+    Mul,
+    /// `a / b` of `(a, b)`, with broadcasting.
+    Div,
+    /// The operands one after another along an axis.
+    Concat {
+        /// The axis that grows.
+        axis: usize,
+    },
+    /// The mean over height and width of `(x)`: `[n, c, 1, 1]`.
+    GlobalAveragePool,
+    /// `(x, pads)`, where `pads` lists what is added before each axis, then what is added after each axis.
+    Pad {
+        /// Where the added values come from.
+        mode: PadMode,
+    },
+    /// Interpolation of `(x, scales)` or `(x, sizes)`.
+    Resize {
+        /// How values between pixels are found.
+        mode: ResizeMode,
+        /// Which point of `x` a pixel of the output stands for.
+        coordinates: Coordinates,
+        /// What the second operand is.
+        by: ResizeBy,
+    },
+    /// The sizes of the axes `start..end` of `(x)`, as an `i64` vector.
+    Shape {
+        /// The first axis.
+        start: usize,
+        /// One past the last axis.
+        end: usize,
+    },
+    /// `(x)` unchanged.
+    Identity,
+}
+
+/// The attributes of a 2-D convolution. Defaults: stride 1, no padding, dilation 1, one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// Step along height and width.
+    pub strides: [usize; 2],
+    /// Zeros added at top, left, bottom and right.
+    pub pads: [usize; 4],
+    /// Distance of kernel taps along height and width.
+    pub dilations: [usize; 2],
+    /// Into how many independent groups the channels fall; as many as channels for a depthwise convolution.
+    pub group: usize,
+}
+
+impl Default for Conv {
+    fn default() -> Self {
+        Self { strides: [1, 1], pads: [0; 4], dilations: [1, 1], group: 1 }
+    }
+}
+
+/// Where [`Op::Pad`] takes the values that it adds from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PadMode {
+    /// Zeros.
+    Constant,
+    /// The values mirrored at the border, which itself is not repeated.
+    Reflect,
+    /// The value at the border.
+    Edge,
+}
+
+/// How [`Op::Resize`] finds values between pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResizeMode {
+    /// From the two neighbours on each axis, weighted by distance.
+    Linear,
+    /// From the neighbour before (ONNX: `nearest_mode = floor`).
+    Nearest,
+}
+
+/// Which point of the input a pixel of [`Op::Resize`]'s output stands for, on each axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coordinates {
+    /// `i * (input - 1) / (output - 1)`: the outermost pixels of both coincide.
+    AlignCorners,
+    /// `(i + 0.5) / scale - 0.5`: the outer borders of both coincide.
+    HalfPixel,
+    /// `i / scale`.
+    Asymmetric,
+}
+
+/// What the second operand of [`Op::Resize`] is, one element for each axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResizeBy {
+    /// `f32` factors.
+    Scales,
+    /// `i64` sizes of the output.
+    Sizes,
+}
+
+impl Op {
+    /// The operator's name in ONNX.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Conv(_) => "Conv",
+            Self::BatchNormalization { .. } => "BatchNormalization",
+            Self::Gelu => "Gelu",
+            Self::Erf => "Erf",
+            Self::Sigmoid => "Sigmoid",
+            Self::Relu => "Relu",
+            Self::Add => "Add",
+            Self::Sub => "Sub",
+            Self::Mul => "Mul",
+            Self::Div => "Div",
+            Self::Concat { .. } => "Concat",
+            Self::GlobalAveragePool => "GlobalAveragePool",
+            Self::Pad { .. } => "Pad",
+            Self::Resize { .. } => "Resize",
+            Self::Shape { .. } => "Shape",
+            Self::Identity => "Identity",
+        }
+    }
+}

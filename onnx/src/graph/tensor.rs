@@ -1,0 +1,136 @@
+//! A constant: shape and elements.
+
+use super::{DataType, Dim, DimError, TensorType};
+
+/// A constant tensor, dense and row-major (the last axis varies fastest).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    data: Data,
+}
+
+/// The elements of a [`Tensor`], one variant for each [`DataType`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// 32-bit floats.
+    F32(Vec<f32>),
+    /// 64-bit signed integers.
+    I64(Vec<i64>),
+}
+
+/// A shape and a number of elements that contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a tensor of shape {shape:?} cannot hold {elements} elements")]
+pub struct TensorError {
+    /// The shape that was asked for.
+    pub shape: Vec<usize>,
+    /// How many elements were given.
+    pub elements: usize,
+}
+
+impl Tensor {
+    /// A tensor of the given shape; the product of `shape` must be the number of elements.
+    pub fn new(shape: impl Into<Vec<usize>>, data: impl Into<Data>) -> Result<Self, TensorError> {
+        let (shape, data) = (shape.into(), data.into());
+        let product = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        if product == Some(data.len()) {
+            Ok(Self { shape, data })
+        } else {
+            Err(TensorError { shape, elements: data.len() })
+        }
+    }
+
+    /// A tensor without axes.
+    pub fn scalar(value: f32) -> Self {
+        Self { shape: Vec::new(), data: Data::F32(vec![value]) }
+    }
+
+    /// A tensor with one axis.
+    pub fn vector(data: impl Into<Data>) -> Self {
+        let data = data.into();
+        Self { shape: vec![data.len()], data }
+    }
+
+    /// The size of each axis.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// The elements, if they are 32-bit floats.
+    pub fn as_f32(&self) -> Option<&[f32]> {
+        match &self.data {
+            Data::F32(values) => Some(values),
+            Data::I64(_) => None,
+        }
+    }
+
+    /// The type of each element.
+    pub fn data_type(&self) -> DataType {
+        match self.data {
+            Data::F32(_) => DataType::F32,
+            Data::I64(_) => DataType::I64,
+        }
+    }
+
+    /// Element type and shape; an error only for sizes beyond 64-bit integers.
+    pub fn tensor_type(&self) -> Result<TensorType, DimError> {
+        let shape: Vec<_> = self.shape.iter().map(|&size| Dim::try_from(size)).collect::<Result<_, _>>()?;
+        Ok(TensorType::new(self.data_type(), shape))
+    }
+
+    /// Bytes of all elements.
+    pub fn size_bytes(&self) -> usize {
+        self.data.len() * self.data_type().size_bytes()
+    }
+}
+
+impl Data {
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::I64(values) => values.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Vec<f32>> for Data {
+    fn from(values: Vec<f32>) -> Self {
+        Self::F32(values)
+    }
+}
+
+impl From<Vec<i64>> for Data {
+    fn from(values: Vec<i64>) -> Self {
+        Self::I64(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensor_holds_as_many_elements_as_its_shape_says() {
+        for (name, shape, elements, accepted) in [
+            ("matrix", vec![2, 3], 6, true),
+            ("scalar", vec![], 1, true),
+            ("empty axis", vec![4, 0], 0, true),
+            ("too few", vec![2, 3], 5, false),
+            ("scalar without a value", vec![], 0, false),
+            ("overflowing product", vec![usize::MAX, 2], 6, false),
+        ] {
+            assert_eq!(Tensor::new(shape, vec![0.0; elements]).is_ok(), accepted, "{name}");
+        }
+    }
+}
