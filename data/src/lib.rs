@@ -1,1 +1,21 @@
-//! (placeholder)
+//! Image files, masks and data sets, read alike by training and deployment.
+//!
+//! - [`read_image`] turns an image file into numbers, [`read_mask`] a mask file into labels;
+//! - [`Dataset::open`] finds the images of a data set and their masks;
+//! - [`overlay`] draws a mask onto its image, [`write_png`] and [`write_mask_png`] save the two;
+//! - [`write_atomic`] is how every file is written.
+
+mod atomic;
+mod dataset;
+mod decode;
+mod encode;
+mod jpeg;
+mod mask;
+mod overlay;
+
+pub use atomic::{WriteError, write_atomic, write_bytes};
+pub use dataset::{Dataset, DatasetError, Layout, Sample, SampleError};
+pub use decode::{PIXELS_MAX, ReadError, has_image_extension, read_image};
+pub use encode::{EncodeError, write_mask_png, write_png};
+pub use mask::{MaskCoding, MaskError, read_mask};
+pub use overlay::{OverlayError, overlay};

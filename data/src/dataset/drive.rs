@@ -1,0 +1,39 @@
+//! DRIVE as published: retinal photographs, the vessels drawn by a first observer, and fields of view.
+//!
+//! ```text
+//! training/images/21_training.tif  training/1st_manual/21_manual1.gif  training/mask/21_training_mask.gif
+//! test/images/01_test.tif          test/1st_manual/01_manual1.gif      test/mask/01_test_mask.gif
+//! ```
+
+use std::path::Path;
+
+use super::pairs::{Files, pair};
+use super::{Dataset, DatasetError, Layout, Sample, classes};
+use crate::mask::MaskCoding;
+
+const FIRST_OBSERVER: &str = "1st_manual";
+
+pub(super) fn matches(root: &Path) -> bool {
+    root.join("training").join(FIRST_OBSERVER).is_dir()
+}
+
+/// Opens DRIVE. Where the test part has no drawings, as in some downloads, nothing is held out.
+pub(super) fn open(root: &Path) -> Result<Dataset, DatasetError> {
+    let test = root.join("test");
+    Ok(Dataset {
+        name: "DRIVE".into(),
+        root: root.into(),
+        layout: Layout::Drive,
+        classes: classes("vessel"),
+        train: part(&root.join("training"), "training")?,
+        test: if test.join(FIRST_OBSERVER).is_dir() { part(&test, "test")? } else { Vec::new() },
+    })
+}
+
+/// The samples of one of the two parts, whose files are named after it.
+fn part(folder: &Path, name: &str) -> Result<Vec<Sample>, DatasetError> {
+    let images = Files::list(folder.join("images"), &format!("_{name}"))?;
+    let masks = Files::list(folder.join(FIRST_OBSERVER), "_manual1")?;
+    let fields_of_view = Files::list(folder.join("mask"), &format!("_{name}_mask"))?;
+    pair(images, masks, Some(fields_of_view), MaskCoding::Binary)
+}

@@ -1,0 +1,27 @@
+//! Kvasir-SEG as published: colonoscopy images and their polyps, JPEG both, in `images` and `masks`.
+//!
+//! `train.txt` and `val.txt`, where they come with it, are the publishers' split: `val.txt` is the test part.
+
+use std::path::Path;
+
+use super::pairs::images_and_masks;
+use super::{Dataset, DatasetError, Layout, classes, folder, lists};
+
+/// The file of bounding boxes that comes with it; the publishers' spelling.
+const BOXES: &str = "kavsir_bboxes.json";
+
+pub(super) fn matches(root: &Path, name: &str) -> bool {
+    folder::matches(root) && (name.to_ascii_lowercase().starts_with("kvasir-seg") || root.join(BOXES).is_file())
+}
+
+pub(super) fn open(root: &Path) -> Result<Dataset, DatasetError> {
+    let (train, test) = lists::split(root, images_and_masks(root)?)?;
+    Ok(Dataset {
+        name: "Kvasir-SEG".into(),
+        root: root.into(),
+        layout: Layout::KvasirSeg,
+        classes: classes("polyp"),
+        train,
+        test,
+    })
+}
