@@ -2,6 +2,9 @@
 
 pub mod contract;
 pub mod graph;
+mod model;
 mod opset;
+pub mod proto;
 
+pub use model::{CONTRACT_KEY, Model, ModelError};
 pub use opset::{Opset, UnsupportedOpset};

@@ -26,6 +26,9 @@ pub enum Content {
     Floats(Vec<f32>),
 }
 
+/// No shape, padding or scale has more elements; a bound, because a hostile file could double a vector at every node.
+const CONTENT_LEN_MAX: usize = 16;
+
 /// The operands of a node do not fit its operator.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot infer the output of `{node}` ({op})")]
@@ -36,7 +39,7 @@ pub struct InferError {
     pub op: &'static str,
     /// What does not fit.
     #[source]
-    pub cause: Mismatch,
+    pub cause: Box<Mismatch>,
 }
 
 /// What does not fit between an operator and its operands.
@@ -73,14 +76,19 @@ impl Fact {
 
     /// What is known of a constant; an error only for sizes beyond 64-bit integers.
     pub fn of_constant(tensor: &Tensor) -> Result<Self, DimError> {
-        /// No shape, padding or scale has more elements.
-        const CONTENT_LEN_MAX: usize = 16;
         let content = match tensor.data() {
             _ if tensor.shape().len() != 1 || tensor.data().len() > CONTENT_LEN_MAX => Content::Unknown,
             Data::F32(values) => Content::Floats(values.clone()),
             Data::I64(values) => Content::Integers(values.iter().copied().map(Dim::from).collect()),
         };
         Ok(Self { tensor_type: tensor.tensor_type()?, content })
+    }
+
+    /// A vector of integers, followed only as long as it is short.
+    fn of_integers(values: Vec<Dim>) -> Result<Self, DimError> {
+        let tensor_type = TensorType::new(DataType::I64, [Dim::try_from(values.len())?]);
+        let followed = values.len() <= CONTENT_LEN_MAX;
+        Ok(Self { tensor_type, content: if followed { Content::Integers(values) } else { Content::Unknown } })
     }
 
     fn shape(&self) -> &[Dim] {
@@ -97,7 +105,7 @@ impl Fact {
 
 /// What is known of the output of `op` when it is given `operands`; `node` names the node in errors.
 pub fn infer(node: &str, op: &Op, operands: &[&Fact]) -> Result<Fact, InferError> {
-    infer_op(op, operands).map_err(|cause| InferError { node: node.to_owned(), op: op.name(), cause })
+    infer_op(op, operands).map_err(|cause| InferError { node: node.to_owned(), op: op.name(), cause: Box::new(cause) })
 }
 
 fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
@@ -144,8 +152,7 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             let sizes = x.shape().get(*start..*end).ok_or_else(|| {
                 property("the range of axes", format!("within {}", x.tensor_type.rank()), format!("{start}..{end}"))
             })?;
-            let tensor_type = TensorType::new(DataType::I64, [Dim::try_from(sizes.len())?]);
-            Ok(Fact { tensor_type, content: Content::Integers(sizes.to_vec()) })
+            Ok(Fact::of_integers(sizes.to_vec())?)
         }
         Op::Identity => {
             let [x] = exactly(operands)?;
@@ -246,7 +253,7 @@ fn infer_concat(axis: usize, operands: &[&Fact]) -> Result<Fact, Mismatch> {
         require("the type outside of the axis", &result.tensor_type, &operand.tensor_type)?;
         result.tensor_type.shape[axis] = sum;
         result.content = match (result.content, &operand.content) {
-            (Content::Integers(mut all), Content::Integers(more)) => {
+            (Content::Integers(mut all), Content::Integers(more)) if all.len() + more.len() <= CONTENT_LEN_MAX => {
                 all.extend_from_slice(more);
                 Content::Integers(all)
             }

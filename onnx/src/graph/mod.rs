@@ -6,6 +6,8 @@ mod check;
 mod cost;
 mod dim;
 mod display;
+#[cfg(test)]
+pub(crate) mod example;
 mod index;
 mod infer;
 mod op;

@@ -1,0 +1,152 @@
+//! A model file: a graph together with the contract that says what it expects and means.
+
+use crate::Opset;
+use crate::contract::{Contract, ContractError};
+use crate::graph::{Dim, Graph};
+use crate::proto::{self, ReadError, WriteError};
+
+/// The key in an ONNX file's `metadata_props` under which the contract stands, as JSON.
+pub const CONTRACT_KEY: &str = "seg.contract";
+
+/// All that an exported file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// The computation.
+    pub graph: Graph,
+    /// The operator set that the computation is written in.
+    pub opset: Opset,
+    /// What the model expects and means.
+    pub contract: Contract,
+}
+
+/// Why a model cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The graph cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The bytes are not a graph.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The file carries no contract.
+    #[error("the ONNX model has no `{CONTRACT_KEY}` in its metadata: it was not written by this toolchain")]
+    NoContract,
+    /// The contract cannot be used.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    /// The graph is not what the contract describes.
+    #[error("the graph does not keep the model's contract: expected the {what} {expected}, found {found}")]
+    Broken {
+        /// The part of the graph.
+        what: &'static str,
+        /// What the contract says.
+        expected: String,
+        /// What the graph has.
+        found: String,
+    },
+}
+
+impl Model {
+    /// The bytes of the ONNX file; equal models give equal bytes.
+    ///
+    /// # Errors
+    /// When the contract is unusable, the graph breaks an invariant or the contract, or the opset lacks an operator.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
+        self.check()?;
+        let metadata = [(CONTRACT_KEY.to_owned(), self.contract.to_json())];
+        Ok(proto::write(&self.graph, self.opset, &metadata)?)
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not such a file. No bytes make it panic.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
+        let proto::File { graph, opset, metadata } = proto::read(bytes)?;
+        let (_, json) = metadata.iter().find(|(key, _)| key == CONTRACT_KEY).ok_or(ModelError::NoContract)?;
+        let model = Self { graph, opset, contract: Contract::from_json(json)? };
+        model.check()?;
+        Ok(model)
+    }
+
+    /// The contract is usable, and the graph has the one input and the one output that it describes.
+    fn check(&self) -> Result<(), ModelError> {
+        let Self { graph, contract, .. } = self;
+        contract.validate()?;
+        let inputs: Vec<_> = graph.inputs.iter().map(|input| input.name.as_str()).collect();
+        for (what, name, names) in [
+            ("input", &contract.input.name, inputs.join("`, `")),
+            ("output", &contract.output.name, graph.outputs.join("`, `")),
+        ] {
+            keeps(what, format!("`{name}`"), format!("`{names}`"))?;
+        }
+        for (what, name, channels) in [
+            ("channels of the input", &contract.input.name, contract.input.color.channels()),
+            ("channels of the output", &contract.output.name, contract.classes.len()),
+        ] {
+            let found = graph.tensor_type(name).and_then(|tensor_type| tensor_type.shape.get(1));
+            keeps(what, channels.to_string(), found.map_or_else(|| "none".to_owned(), Dim::to_string))?;
+        }
+        Ok(())
+    }
+}
+
+fn keeps(what: &'static str, expected: String, found: String) -> Result<(), ModelError> {
+    if expected == found { Ok(()) } else { Err(ModelError::Broken { what, expected, found }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract;
+    use crate::graph::example;
+
+    fn model() -> Model {
+        Model { graph: example::encoder_decoder(), opset: Opset::V20, contract: contract::tests::contract() }
+    }
+
+    #[test]
+    fn a_model_is_read_as_it_was_written() {
+        let bytes = model().to_bytes().unwrap();
+        assert_eq!(Model::from_bytes(&bytes).unwrap(), model());
+        assert_eq!(model().to_bytes().unwrap(), bytes, "the same bytes each time");
+    }
+
+    #[test]
+    fn a_graph_that_breaks_the_contract_is_neither_written_nor_read() {
+        type Break = fn(&mut Contract);
+        let rows: [(&str, Break, &str); 4] = [
+            ("input", |c| c.input.name = "image".into(), "expected the input `image`, found `input`"),
+            ("output", |c| c.output.name = "mask".into(), "expected the output `mask`, found `logits`"),
+            (
+                "colours",
+                |c| {
+                    c.input.color = contract::ColorOrder::Gray;
+                    c.input.mean.truncate(1);
+                    c.input.std.truncate(1);
+                },
+                "expected the channels of the input 1, found 3",
+            ),
+            (
+                "classes",
+                |c| c.classes.push(contract::Class::new("cell", 2)),
+                "expected the channels of the output 3, found 2",
+            ),
+        ];
+        for (name, damage, message) in rows {
+            let mut broken = model();
+            damage(&mut broken.contract);
+            let metadata = [(CONTRACT_KEY.to_owned(), broken.contract.to_json())];
+            let bytes = proto::write(&broken.graph, broken.opset, &metadata).unwrap();
+            for error in [broken.to_bytes().unwrap_err(), Model::from_bytes(&bytes).unwrap_err()] {
+                assert!(error.to_string().ends_with(message), "{name}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_contract_is_named_as_such() {
+        let bytes = proto::write(&model().graph, Opset::V20, &[]).unwrap();
+        assert!(matches!(Model::from_bytes(&bytes), Err(ModelError::NoContract)));
+    }
+}

@@ -1,0 +1,373 @@
+//! The bytes of an ONNX file become a checked graph, if they say nothing that [`write`](super::write) does not say.
+//!
+//! The bytes are not trusted: whatever they hold, the result is a graph or an error.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+
+use super::messages::*;
+use crate::graph::{
+    Attribute, AttributeError, CheckError, Data, DataType, Dim, DimError, Graph, Input, Node, Op, ResizeBy, Tensor,
+    TensorError, TensorType,
+};
+use crate::{Opset, UnsupportedOpset};
+
+/// What an ONNX file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct File {
+    /// The computation.
+    pub graph: Graph,
+    /// The operator set that the file asks for.
+    pub opset: Opset,
+    /// The `metadata_props`, in the order of the file.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// Why bytes are not a graph.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The bytes are not a protobuf message with ONNX's fields, or not all of one.
+    #[error("cannot read the bytes as an ONNX model: they are something else or cut off")]
+    Decode(#[from] prost::DecodeError),
+    /// A part that every model has is absent.
+    #[error("cannot read the ONNX model: {owner} has no {part}")]
+    Missing {
+        /// What should have the part.
+        owner: String,
+        /// The part.
+        part: &'static str,
+    },
+    /// A part that models of this toolchain do not have is present.
+    #[error("cannot read the ONNX model: {owner} has {part}, which is not supported")]
+    Unsupported {
+        /// What has the part.
+        owner: String,
+        /// The part.
+        part: String,
+    },
+    /// The operator set is too old or too new.
+    #[error("cannot read the ONNX model")]
+    Opset(#[from] UnsupportedOpset),
+    /// An operator or one of its attributes is not supported.
+    #[error("cannot read node `{node}` ({op})")]
+    Op {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// What is not supported.
+        #[source]
+        cause: AttributeError,
+    },
+    /// A constant's bytes do not fill its shape.
+    #[error("cannot read initializer `{name}`")]
+    Tensor {
+        /// The initializer.
+        name: String,
+        /// What is wrong.
+        #[source]
+        cause: TensorError,
+    },
+    /// A size has no known form.
+    #[error("cannot read the shape of `{name}`")]
+    Dim {
+        /// The value.
+        name: String,
+        /// What is wrong.
+        #[source]
+        cause: DimError,
+    },
+    /// The graph breaks an invariant.
+    #[error("cannot use graph `{graph}`")]
+    Check {
+        /// The graph.
+        graph: String,
+        /// The invariant.
+        #[source]
+        cause: CheckError,
+    },
+}
+
+/// The graph, opset and metadata of a file that [`write`](super::write) wrote.
+pub fn read(bytes: &[u8]) -> Result<File, ReadError> {
+    let model = ModelProto::decode(bytes)?;
+    refuse("the model", "training information", &model.training_info)?;
+    refuse("the model", "functions", &model.functions)?;
+    let graph = read_graph(present("the model", "graph", model.graph)?)?;
+    let opset = read_opset(&model.opset_import)?;
+    if let Some(node) = graph.nodes.iter().find(|node| !opset.has(&node.op)) {
+        return Err(unsupported(format!("opset {opset}"), format!("no operator {}", node.op.name())));
+    }
+    graph.check().map_err(|cause| ReadError::Check { graph: graph.name.clone(), cause })?;
+    let entry = |entry: StringStringEntryProto| {
+        Ok((present("a metadata entry", "key", entry.key)?, present("a metadata entry", "value", entry.value)?))
+    };
+    let metadata = model.metadata_props.into_iter().map(entry).collect::<Result<_, ReadError>>()?;
+    Ok(File { graph, opset, metadata })
+}
+
+fn read_opset(imports: &[OperatorSetIdProto]) -> Result<Opset, ReadError> {
+    match imports {
+        [import] if import.domain().is_empty() => Ok(Opset::try_from(import.version())?),
+        [] => Err(missing("the model", "opset")),
+        [import, ..] => Err(unsupported("the model", format!("operators of the domain `{}`", import.domain()))),
+    }
+}
+
+fn read_graph(graph: GraphProto) -> Result<Graph, ReadError> {
+    refuse("the graph", "quantization annotations", &graph.quantization_annotation)?;
+    refuse("the graph", "sparse initializers", &graph.sparse_initializer)?;
+    let mut types = BTreeMap::new();
+    let outputs = graph.output.iter().map(|output| output.name().to_owned()).collect();
+    for value in graph.output.into_iter().chain(graph.value_info) {
+        let (name, tensor_type) = read_value_info(value)?;
+        if types.insert(name.clone(), tensor_type).is_some() {
+            return Err(unsupported(format!("value `{name}`"), "two types"));
+        }
+    }
+    let nodes = graph.node.into_iter().map(|node| read_node(node, &mut types)).collect::<Result<_, _>>()?;
+    if let Some(name) = types.into_keys().next() {
+        return Err(missing(format!("value `{name}`"), "node that computes it"));
+    }
+    let inputs = graph.input.into_iter().map(|input| {
+        let (name, tensor_type) = read_value_info(input)?;
+        Ok(Input { name, tensor_type })
+    });
+    let mut initializers = BTreeMap::new();
+    for tensor in graph.initializer {
+        let (name, tensor) = read_tensor(tensor)?;
+        if initializers.insert(name.clone(), tensor).is_some() {
+            return Err(unsupported(format!("initializer `{name}`"), "two values"));
+        }
+    }
+    Ok(Graph {
+        name: present("the graph", "name", graph.name)?,
+        inputs: inputs.collect::<Result<_, ReadError>>()?,
+        outputs,
+        nodes,
+        initializers,
+    })
+}
+
+fn read_node(node: NodeProto, types: &mut BTreeMap<String, TensorType>) -> Result<Node, ReadError> {
+    let (op_type, domain) = (node.op_type().to_owned(), node.domain().to_owned());
+    let name = present("a node", "name", node.name)?;
+    let owner = || format!("node `{name}`");
+    if !domain.is_empty() {
+        return Err(unsupported(owner(), format!("an operator of the domain `{domain}`")));
+    }
+    if node.output != [name.as_str()] {
+        return Err(unsupported(owner(), format!("the outputs {:?}", node.output)));
+    }
+    let mut attributes = BTreeMap::new();
+    for attribute in node.attribute {
+        let (attribute, value) = read_attribute(&owner(), attribute)?;
+        if attributes.insert(attribute.clone(), value).is_some() {
+            return Err(unsupported(owner(), format!("attribute `{attribute}` twice")));
+        }
+    }
+    let (inputs, by) = operands(&op_type, node.input);
+    if inputs.iter().any(String::is_empty) {
+        return Err(unsupported(owner(), "an operand that is left out"));
+    }
+    let op = Op::from_attributes(&op_type, attributes, by).map_err(|cause| ReadError::Op {
+        node: name.clone(),
+        op: op_type,
+        cause,
+    })?;
+    let output = types.remove(&name).ok_or_else(|| missing(owner(), "type and shape"))?;
+    Ok(Node { name, op, inputs, output })
+}
+
+/// The operands without the places of `Resize(x, roi, scales, sizes)` that are left out.
+fn operands(op_type: &str, mut slots: Vec<String>) -> (Vec<String>, ResizeBy) {
+    let by = if slots.len() == 4 { ResizeBy::Sizes } else { ResizeBy::Scales };
+    let left_out = if by == ResizeBy::Sizes { 1..3 } else { 1..2 };
+    if op_type == "Resize" && slots.get(left_out.clone()).is_some_and(|slots| slots.iter().all(String::is_empty)) {
+        slots.drain(left_out);
+    }
+    (slots, by)
+}
+
+fn read_attribute(owner: &str, attribute: AttributeProto) -> Result<(String, Attribute), ReadError> {
+    let kind = AttributeType::try_from(attribute.r#type.unwrap_or_default());
+    let name = present(owner, "name for an attribute", attribute.name)?;
+    let value = match kind {
+        Ok(AttributeType::Int) => attribute.i.map(Attribute::Int),
+        Ok(AttributeType::Float) => attribute.f.map(Attribute::Float),
+        Ok(AttributeType::Ints) => Some(Attribute::Ints(attribute.ints)),
+        Ok(AttributeType::String) => attribute.s.and_then(|text| String::from_utf8(text).ok()).map(Attribute::Text),
+        Ok(AttributeType::Undefined) | Err(_) => None,
+    };
+    match value {
+        Some(value) => Ok((name, value)),
+        None => Err(unsupported(owner, format!("attribute `{name}` of an unknown form"))),
+    }
+}
+
+fn read_tensor(tensor: TensorProto) -> Result<(String, Tensor), ReadError> {
+    let data_type = tensor.data_type.unwrap_or_default();
+    let name = present("an initializer", "name", tensor.name)?;
+    let owner = || format!("initializer `{name}`");
+    if tensor.data_location.unwrap_or_default() != 0 {
+        return Err(unsupported(owner(), "its data in another file"));
+    }
+    refuse(&owner(), "its data in another file", &tensor.external_data)?;
+    let shape = tensor.dims.iter().map(|&size| usize::try_from(size)).collect::<Result<Vec<_>, _>>();
+    let shape = shape.map_err(|_| unsupported(owner(), format!("the shape {:?}", tensor.dims)))?;
+    let raw = present(&owner(), "raw data", tensor.raw_data)?;
+    let data_type = read_data_type(&owner(), data_type)?;
+    if raw.len() % data_type.size_bytes() != 0 {
+        return Err(unsupported(owner(), format!("{} bytes of {data_type}", raw.len())));
+    }
+    let data: Data = match data_type {
+        DataType::F32 => elements(&raw, f32::from_le_bytes).into(),
+        DataType::I64 => elements(&raw, i64::from_le_bytes).into(),
+    };
+    match Tensor::new(shape, data) {
+        Ok(tensor) => Ok((name, tensor)),
+        Err(cause) => Err(ReadError::Tensor { name, cause }),
+    }
+}
+
+fn elements<T, const N: usize>(raw: &[u8], from_bytes: fn([u8; N]) -> T) -> Vec<T> {
+    raw.as_chunks().0.iter().copied().map(from_bytes).collect()
+}
+
+fn read_value_info(value: ValueInfoProto) -> Result<(String, TensorType), ReadError> {
+    let name = present("a value", "name", value.name)?;
+    let owner = || format!("value `{name}`");
+    let tensor_type = present(&owner(), "tensor type", value.r#type.and_then(|value| value.tensor_type))?;
+    let data_type = read_data_type(&owner(), tensor_type.elem_type.unwrap_or_default())?;
+    let mut shape = Vec::new();
+    for dim in present(&owner(), "shape", tensor_type.shape)?.dim {
+        shape.push(match present(&owner(), "size for an axis", dim.value)? {
+            DimensionValue::Value(size) => Dim::from(size),
+            DimensionValue::Param(text) => {
+                text.parse().map_err(|cause| ReadError::Dim { name: name.clone(), cause })?
+            }
+        });
+    }
+    Ok((name, TensorType { data_type, shape }))
+}
+
+fn read_data_type(owner: &str, number: i32) -> Result<DataType, ReadError> {
+    match ElementType::try_from(number) {
+        Ok(ElementType::Float) => Ok(DataType::F32),
+        Ok(ElementType::Int64) => Ok(DataType::I64),
+        Ok(ElementType::Undefined) | Err(_) => Err(unsupported(owner, format!("the element type {number}"))),
+    }
+}
+
+fn present<T>(owner: &str, part: &'static str, value: Option<T>) -> Result<T, ReadError> {
+    value.ok_or_else(|| missing(owner, part))
+}
+
+fn refuse(owner: &str, part: &str, found: &[Vec<u8>]) -> Result<(), ReadError> {
+    if found.is_empty() { Ok(()) } else { Err(unsupported(owner, part)) }
+}
+
+fn missing(owner: impl Into<String>, part: &'static str) -> ReadError {
+    ReadError::Missing { owner: owner.into(), part }
+}
+
+fn unsupported(owner: impl Into<String>, part: impl Into<String>) -> ReadError {
+    ReadError::Unsupported { owner: owner.into(), part: part.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::example;
+    use crate::proto::write;
+
+    fn metadata() -> [(String, String); 1] {
+        [("key".to_owned(), "value".to_owned())]
+    }
+
+    fn bytes() -> Vec<u8> {
+        write(&example::encoder_decoder(), Opset::V20, &metadata()).unwrap()
+    }
+
+    #[test]
+    fn a_graph_is_read_as_it_was_written() {
+        let file = read(&bytes()).unwrap();
+        let written = File { graph: example::encoder_decoder(), opset: Opset::V20, metadata: metadata().to_vec() };
+        assert_eq!(file, written);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_is_an_error_wherever_the_cut_is() {
+        let bytes = bytes();
+        for end in 0..bytes.len() {
+            // A cut between the last fields leaves a whole message, without metadata.
+            if let Ok(file) = read(&bytes[..end]) {
+                assert_eq!(file.metadata, [], "cut at {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_byte_never_panics() {
+        let bytes = bytes();
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= [0x01, 0x80, 0xff][at % 3];
+            let _ = read(&damaged);
+        }
+    }
+
+    #[test]
+    fn what_is_not_written_is_refused_by_name() {
+        type Damage = fn(&mut ModelProto);
+        fn graph(model: &mut ModelProto) -> &mut GraphProto {
+            model.graph.as_mut().unwrap()
+        }
+        fn find<'m>(model: &'m mut ModelProto, node: &str) -> &'m mut NodeProto {
+            graph(model).node.iter_mut().find(|found| found.name() == node).unwrap()
+        }
+        let rows: [(Damage, &str); 22] = [
+            (|m| m.graph = None, "the model has no graph"),
+            (|m| m.opset_import.clear(), "the model has no opset"),
+            (|m| m.opset_import[0].version = Some(9), "opset 9 is not supported: expected 17 or 20"),
+            (|m| m.opset_import[0].version = Some(17), "opset 17 has no operator Gelu"),
+            (|m| m.opset_import[0].domain = Some("com.microsoft".into()), "operators of the domain `com.microsoft`"),
+            (|m| m.functions.push(vec![]), "the model has functions"),
+            (|m| m.training_info.push(vec![]), "the model has training information"),
+            (|m| graph(m).sparse_initializer.push(vec![]), "the graph has sparse initializers"),
+            (|m| graph(m).initializer[0].data_location = Some(1), "has its data in another file"),
+            (|m| graph(m).initializer[0].dims = vec![i64::MAX, i64::MAX], "cannot hold 6 elements"),
+            (|m| graph(m).initializer[0].dims = vec![-6], "has the shape [-6]"),
+            (|m| graph(m).initializer[0].raw_data.as_mut().unwrap().truncate(7), "has 7 bytes of f32"),
+            (|m| graph(m).initializer[0].raw_data = None, "has no raw data"),
+            (|m| graph(m).initializer[0].data_type = Some(10), "has the element type 10"),
+            (|m| graph(m).value_info.truncate(3), "has no type and shape"),
+            (|m| graph(m).input[0].r#type = None, "value `input` has no tensor type"),
+            (|m| find(m, "down.gelu").op_type = Some("Swish".into()), "operator `Swish` is not supported"),
+            (|m| find(m, "down.gelu").domain = Some("ai.onnx.ml".into()), "an operator of the domain `ai.onnx.ml`"),
+            (|m| find(m, "down.gelu").output.push("mask".into()), "has the outputs [\"down.gelu\", \"mask\"]"),
+            (|m| find(m, "down.conv").attribute[0].r#type = Some(5), "attribute `strides` of an unknown form"),
+            (|m| find(m, "up.concat").input[0].clear(), "node `up.concat` has an operand that is left out"),
+            (|m| find(m, "down.gelu").input[0] = "logits".into(), "reads `logits`, which is not computed before it"),
+        ];
+        for (damage, message) in rows {
+            let mut model = ModelProto::decode(&bytes()[..]).unwrap();
+            damage(&mut model);
+            let error = chain(&read(&model.encode_to_vec()).expect_err(message));
+            assert!(error.contains(message), "expected `{message}`, found `{error}`");
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_not_a_model() {
+        for (name, bytes) in [("nothing", &b""[..]), ("text", b"not a model"), ("a picture", b"\x89PNG\r\n\x1a\n")] {
+            assert!(read(bytes).is_err(), "{name}");
+        }
+    }
+
+    fn chain(error: &dyn std::error::Error) -> String {
+        let cause = error.source().map(|cause| format!(": {}", chain(cause)));
+        format!("{error}{}", cause.unwrap_or_default())
+    }
+}
