@@ -1,0 +1,5 @@
+//! The operators that the networks need other than Burn has them.
+
+mod gelu;
+
+pub use gelu::gelu;

@@ -1,0 +1,64 @@
+//! AMS: the atrous multi-scale attention map, and its product with what it attends to.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::conv::Conv2d;
+use burn::tensor::{Device, Tensor};
+
+use super::{Strip, StripConfig, depthwise, pointwise};
+
+/// Configuration of [`Ams`].
+#[derive(Config, Debug)]
+pub struct AmsConfig {
+    /// The number of channels.
+    pub channels: usize,
+    /// The dilation of the atrous convolution.
+    pub dilation: usize,
+}
+
+/// `conv1x1(a + t + strip5(t) + strip7(t) + strip11(t)) * x` with `a = dw3x3(x)` and `t = dilated dw3x3(a)`.
+#[derive(Module, Debug)]
+pub struct Ams {
+    /// `[c, 1, 3, 3]`
+    pub local: Conv2d,
+    /// `[c, 1, 3, 3]`, dilated
+    pub atrous: Conv2d,
+    /// Strips of length 5.
+    pub strip_5: Strip,
+    /// Strips of length 7.
+    pub strip_7: Strip,
+    /// Strips of length 11.
+    pub strip_11: Strip,
+    /// `[c, c, 1, 1]`
+    pub mix: Conv2d,
+}
+
+impl AmsConfig {
+    /// The block with fresh weights.
+    pub fn init(&self, device: &Device) -> Ams {
+        let strip = |length| StripConfig::new(self.channels, length).init(device);
+        Ams {
+            local: depthwise(self.channels, [3, 3], 1, device),
+            atrous: depthwise(self.channels, [3, 3], self.dilation, device),
+            strip_5: strip(5),
+            strip_7: strip(7),
+            strip_11: strip(11),
+            mix: pointwise(self.channels, self.channels, device),
+        }
+    }
+}
+
+impl Ams {
+    /// # Shapes
+    /// - input: `[n, c, h, w]`
+    /// - output: `[n, c, h, w]`
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let local = self.local.forward(x.clone());
+        let atrous = self.atrous.forward(local.clone());
+        let strip_5 = self.strip_5.forward(atrous.clone());
+        let strip_7 = self.strip_7.forward(atrous.clone());
+        let strip_11 = self.strip_11.forward(atrous.clone());
+        let sum = local + atrous + strip_5 + strip_7 + strip_11;
+        self.mix.forward(sum) * x
+    }
+}

@@ -1,0 +1,51 @@
+//! Attention: AMS between two pointwise convolutions.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::conv::Conv2d;
+use burn::tensor::{Device, Tensor};
+
+use super::{Ams, AmsConfig, pointwise};
+use crate::kernels::gelu;
+
+/// Configuration of [`Attention`].
+#[derive(Config, Debug)]
+pub struct AttentionConfig {
+    /// The number of channels.
+    pub channels: usize,
+    /// The dilation of the atrous convolution.
+    pub dilation: usize,
+}
+
+/// `conv1x1(AMS(GELU(conv1x1(x))))`.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// `[c, c, 1, 1]`
+    pub conv1: Conv2d,
+    /// The attention map and its product.
+    pub ams: Ams,
+    /// `[c, c, 1, 1]`
+    pub conv2: Conv2d,
+}
+
+impl AttentionConfig {
+    /// The block with fresh weights.
+    pub fn init(&self, device: &Device) -> Attention {
+        Attention {
+            conv1: pointwise(self.channels, self.channels, device),
+            ams: AmsConfig::new(self.channels, self.dilation).init(device),
+            conv2: pointwise(self.channels, self.channels, device),
+        }
+    }
+}
+
+impl Attention {
+    /// # Shapes
+    /// - input: `[n, c, h, w]`
+    /// - output: `[n, c, h, w]`
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = gelu(self.conv1.forward(x));
+        let x = self.ams.forward(x);
+        self.conv2.forward(x)
+    }
+}

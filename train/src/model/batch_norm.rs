@@ -1,0 +1,106 @@
+//! Batch normalisation that keeps the running statistics of PyTorch.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param, RunningState};
+use burn::tensor::{Device, Tensor, module};
+
+/// Added to the variance.
+pub(crate) const EPSILON: f64 = 1e-5;
+/// The share of the new batch in the running statistics.
+pub(crate) const MOMENTUM: f64 = 0.1;
+
+/// Configuration of [`BatchNorm`].
+#[derive(Config, Debug)]
+pub struct BatchNormConfig {
+    /// The number of channels.
+    pub channels: usize,
+}
+
+/// `y = (x - mean) / sqrt(var + epsilon) * weight + bias` per channel.
+///
+/// On an autodiff device the statistics are the batch's own (the biased variance), and the running ones move towards
+/// them, the variance with Bessel's correction. Burn's own layer leaves the correction out, so that networks
+/// trained with it normalise differently from PyTorch's once they are evaluated.
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    /// `[channels]`
+    pub weight: Param<Tensor<1>>,
+    /// `[channels]`
+    pub bias: Param<Tensor<1>>,
+    /// `[channels]`
+    pub running_mean: RunningState<Tensor<1>>,
+    /// `[channels]`
+    pub running_var: RunningState<Tensor<1>>,
+    /// Added to the variance.
+    pub epsilon: f64,
+}
+
+impl BatchNormConfig {
+    /// The layer as the identity: mean 0, variance 1, weight 1, bias 0.
+    pub fn init(&self, device: &Device) -> BatchNorm {
+        BatchNorm {
+            weight: Initializer::Ones.init([self.channels], device),
+            bias: Initializer::Zeros.init([self.channels], device),
+            running_mean: RunningState::new(Tensor::zeros([self.channels], device)),
+            running_var: RunningState::new(Tensor::ones([self.channels], device)),
+            epsilon: EPSILON,
+        }
+    }
+}
+
+impl BatchNorm {
+    /// # Shapes
+    /// - input: `[n, c, h, w]`
+    /// - output: `[n, c, h, w]`
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        if !x.device().is_autodiff() {
+            let (mean, var) = (self.running_mean.value(), self.running_var.value());
+            return module::batch_norm(x, weight, bias, mean, var, self.epsilon);
+        }
+        let [n, _, h, w] = x.dims();
+        let count = (n * h * w) as f64;
+        let batch = module::batch_norm_train(x, weight, bias, self.epsilon);
+        track(&self.running_mean, batch.mean.detach());
+        // A single value has no unbiased variance; PyTorch refuses it, here it leaves the running one biased.
+        track(&self.running_var, batch.variance.detach().mul_scalar(count / (count - 1.0).max(1.0)));
+        batch.output
+    }
+}
+
+/// Moves a running statistic towards the batch's.
+fn track(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
+    let moved = running.value_sync().mul_scalar(1.0 - MOMENTUM) + batch.mul_scalar(MOMENTUM);
+    running.update(moved.detach());
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{TensorData, Tolerance};
+
+    use super::*;
+
+    #[test]
+    fn the_running_variance_is_unbiased() {
+        let device = Device::flex().autodiff();
+        let norm = BatchNormConfig::new(1).init(&device);
+        let x = Tensor::<4>::from_data([[[[1.0, 2.0], [4.0, 9.0]]]], &device);
+        norm.forward(x);
+        let close = |state: &RunningState<Tensor<1>>, expected: f32| {
+            state.value_sync().into_data().assert_approx_eq::<f32>(&TensorData::from([expected]), Tolerance::default());
+        };
+        close(&norm.running_mean, 0.1 * 4.0);
+        // Deviations from 4 are -3, -2, 0, 5: 38 in squares, over n - 1 = 3.
+        close(&norm.running_var, 0.9 + 0.1 * 38.0 / 3.0);
+    }
+
+    #[test]
+    fn evaluation_uses_the_running_statistics() {
+        let device = Device::flex();
+        let mut norm = BatchNormConfig::new(1).init(&device);
+        norm.running_mean = RunningState::new(Tensor::from_data([2.0], &device));
+        norm.running_var = RunningState::new(Tensor::from_data([4.0 - EPSILON as f32], &device));
+        let y = norm.forward(Tensor::<4>::from_data([[[[4.0, 0.0]]]], &device));
+        y.into_data().assert_approx_eq::<f32>(&TensorData::from([[[[1.0, -1.0]]]]), Tolerance::default());
+    }
+}
