@@ -1,9 +1,11 @@
 //! What an exported segmentation model is: its graph, its passes, its bytes and its contract.
 
 pub mod contract;
+pub mod evaluate;
 pub mod graph;
 mod model;
 mod opset;
+pub mod passes;
 pub mod proto;
 
 pub use model::{CONTRACT_KEY, Model, ModelError};

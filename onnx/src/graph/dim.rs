@@ -87,6 +87,15 @@ impl Dim {
         self.terms.is_empty().then_some(self.constant)
     }
 
+    /// The name of the symbol, if the dimension is nothing else.
+    pub fn as_symbol(&self) -> Option<&str> {
+        let mut terms = self.terms.iter();
+        match (self.constant, terms.next(), terms.next()) {
+            (0, Some((Atom { symbol, divisor: 1, .. }, 1)), None) => Some(symbol),
+            _ => None,
+        }
+    }
+
     /// `self + other`.
     pub fn add(&self, other: &Self) -> Result<Self, DimError> {
         let mut sum = self.clone();

@@ -14,7 +14,7 @@ mod op;
 mod tensor;
 mod tensor_type;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use attribute::{Attribute, AttributeError};
 pub use builder::{BatchNorm, BuildError, GraphBuilder, Scope, Value};
@@ -72,8 +72,20 @@ impl Graph {
     /// Forgets the initializers that no node reads.
     pub fn drop_unread_initializers(&mut self) {
         let Self { nodes, initializers, .. } = self;
-        let read: std::collections::BTreeSet<_> = nodes.iter().flat_map(|node| &node.inputs).collect();
+        let read: BTreeSet<_> = nodes.iter().flat_map(|node| &node.inputs).collect();
         initializers.retain(|name, _| read.contains(name));
+    }
+
+    /// `name` if nothing has it yet, or else `name_2`, `name_3` and so on.
+    pub fn unused_name(&self, name: &str) -> String {
+        let taken = |name: &str| self.initializers.contains_key(name) || self.tensor_type(name).is_some();
+        let mut unused = name.to_owned();
+        let mut number = 1;
+        while taken(&unused) {
+            number += 1;
+            unused = format!("{name}_{number}");
+        }
+        unused
     }
 
     /// The type of a computed value or an input.

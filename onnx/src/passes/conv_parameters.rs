@@ -1,0 +1,57 @@
+//! The weight and bias of a convolution, taken out of a graph to be changed and put back.
+
+use crate::graph::{Conv, Graph, Index, Op, Tensor};
+
+/// The constants of the convolution at one place in a graph, in 64 bits.
+pub(super) struct ConvParameters {
+    node: usize,
+    shape: Vec<usize>,
+    /// `[o, c / group, kh, kw]`, row-major.
+    weight: Vec<f64>,
+    /// `[o]`; zeros where the convolution has no bias.
+    pub(super) bias: Vec<f64>,
+}
+
+impl ConvParameters {
+    /// None if the node is not a convolution, or if its parameters are not its own: computed, or with another reader.
+    pub(super) fn of(graph: &Graph, index: &Index<'_>, node: usize) -> Option<(Self, Conv)> {
+        let Op::Conv(conv) = &graph.nodes[node].op else { return None };
+        let [_, weight, bias @ ..] = &graph.nodes[node].inputs[..] else { return None };
+        let own = |name: &String| graph.initializers.get(name).filter(|_| index.sole_reader(name) == Some(node));
+        let wide =
+            |tensor: &Tensor| -> Option<Vec<f64>> { Some(tensor.as_f32()?.iter().copied().map(f64::from).collect()) };
+        let tensor = own(weight)?;
+        let bias = match bias.first() {
+            Some(bias) => wide(own(bias)?)?,
+            None => vec![0.0; *tensor.shape().first()?],
+        };
+        Some((Self { node, shape: tensor.shape().to_vec(), weight: wide(tensor)?, bias }, conv.clone()))
+    }
+
+    /// For each output channel its weights, with those of one input channel of its group after those of another.
+    pub(super) fn filters(&mut self) -> impl Iterator<Item = &mut [f64]> {
+        let len = (self.weight.len() / self.bias.len().max(1)).max(1);
+        self.weight.chunks_exact_mut(len)
+    }
+
+    /// The number of weights of one output channel for one input channel: the area of the kernel.
+    pub(super) fn kernel_len(&self) -> usize {
+        self.shape.iter().skip(2).product()
+    }
+
+    /// Gives the parameters back to the convolution, which must not have moved.
+    pub(super) fn store(self, graph: &mut Graph) {
+        let [_, weight, bias @ ..] = &graph.nodes[self.node].inputs[..] else { return };
+        let weight = weight.clone();
+        let bias = bias.first().cloned();
+        let bias = bias.unwrap_or_else(|| {
+            let bias = graph.unused_name(&format!("{}.bias", graph.nodes[self.node].name));
+            graph.nodes[self.node].inputs.push(bias.clone());
+            bias
+        });
+        let narrow = |values: Vec<f64>| -> Vec<f32> { values.into_iter().map(|value| value as f32).collect() };
+        let tensor = Tensor::new(self.shape, narrow(self.weight)).expect("the weight keeps its shape");
+        graph.initializers.insert(weight, tensor);
+        graph.initializers.insert(bias, Tensor::vector(narrow(self.bias)));
+    }
+}
