@@ -1,0 +1,299 @@
+//! The ONNX Runtime library: where it is found, whether it is usable, and how it is loaded.
+//!
+//! Searched in this order: the path that the caller names, `ORT_DYLIB_PATH`, the cache. What the cache lacks is
+//! fetched into it, at a pinned version and hash.
+
+mod fetch;
+
+pub use fetch::FetchError;
+
+use std::{
+    env,
+    error::Error,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use ort::{environment::Environment, logging::LogLevel};
+use thiserror::Error;
+
+use crate::provider::Provider;
+
+/// The oldest ONNX Runtime that is accepted is 1.`MINOR_VERSION_MIN`.
+pub const MINOR_VERSION_MIN: u32 = ort::MINOR_VERSION;
+
+/// Names a library file that is used instead of a fetched one.
+pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// Names the folder that fetched libraries are kept in, instead of `seg-runtime` in the user's cache folder.
+pub const CACHE_VARIABLE: &str = "SEG_RUNTIME_CACHE";
+
+/// Set to anything, forbids fetching.
+pub const OFFLINE_VARIABLE: &str = "SEG_RUNTIME_OFFLINE";
+
+/// A build of ONNX Runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// The CPU provider alone.
+    Cpu,
+    /// The CUDA and TensorRT providers as well.
+    Gpu,
+}
+
+impl From<Provider> for Build {
+    /// The smallest build that has the provider.
+    fn from(provider: Provider) -> Self {
+        match provider {
+            Provider::Cpu => Self::Cpu,
+            Provider::Cuda | Provider::TensorRt => Self::Gpu,
+        }
+    }
+}
+
+/// Who named a library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The caller.
+    Caller,
+    /// The environment variable [`LIBRARY_VARIABLE`].
+    Variable,
+    /// The cache.
+    Cache,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Caller => "`--ort-lib`",
+            Self::Variable => LIBRARY_VARIABLE,
+            Self::Cache => "the cache",
+        })
+    }
+}
+
+/// Where to look for the library.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// A library that the caller names; nothing else is then considered.
+    pub explicit: Option<PathBuf>,
+    /// The library that [`LIBRARY_VARIABLE`] names; the cache is then not considered.
+    pub variable: Option<PathBuf>,
+    /// The folder of fetched libraries; `None` where the user has no cache folder.
+    pub cache: Option<PathBuf>,
+    /// Whether fetching is forbidden.
+    pub offline: bool,
+    /// The build that is looked for in the cache, and fetched.
+    pub build: Build,
+}
+
+/// A library that was found and can be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    /// Its file, absolute unless the system's loader is to find it.
+    pub path: PathBuf,
+    /// Who named it.
+    pub origin: Origin,
+}
+
+/// Why there is no usable library.
+#[derive(Debug, Error)]
+pub enum LibraryError {
+    /// The system's loader refuses the file.
+    #[error("cannot load the ONNX Runtime library `{path}` named by {origin}")]
+    Unloadable {
+        /// The file.
+        path: PathBuf,
+        /// Who named it.
+        origin: Origin,
+        /// What the loader said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The file is a library, but not ONNX Runtime 1.x.
+    #[error("the library `{path}` named by {origin} is not ONNX Runtime 1.{MINOR_VERSION_MIN} or newer")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Who named it.
+        origin: Origin,
+    },
+    /// The library is too old.
+    #[error(
+        "the library `{path}` named by {origin} is ONNX Runtime 1.{found}, expected 1.{MINOR_VERSION_MIN} or newer"
+    )]
+    Old {
+        /// The file.
+        path: PathBuf,
+        /// Who named it.
+        origin: Origin,
+        /// Its minor version.
+        found: u32,
+    },
+    /// The library cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The library was loaded but does not start.
+    #[error("cannot start ONNX Runtime from `{path}`")]
+    Start {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: ort::Error,
+    },
+}
+
+impl Search {
+    /// The search that the process's environment variables describe.
+    pub fn from_env(explicit: Option<PathBuf>, build: Build) -> Self {
+        let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let user_cache = || folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+        Self {
+            explicit,
+            variable: folder(LIBRARY_VARIABLE),
+            cache: folder(CACHE_VARIABLE).or_else(|| Some(user_cache()?.join("seg-runtime"))),
+            offline: env::var_os(OFFLINE_VARIABLE).is_some_and(|value| !value.is_empty()),
+            build,
+        }
+    }
+
+    /// The library, fetched where it must be.
+    ///
+    /// # Errors
+    /// When the library that is named is not usable, or none is named and none can be fetched.
+    pub fn locate(&self) -> Result<Library, LibraryError> {
+        match self.find()? {
+            Some(library) => Ok(library),
+            None => self.fetch(),
+        }
+    }
+
+    /// The library, or `None` where it would have to be fetched.
+    ///
+    /// # Errors
+    /// When the library that is named is not usable.
+    pub fn find(&self) -> Result<Option<Library>, LibraryError> {
+        if let Some(path) = &self.explicit {
+            return Library::check(path, Origin::Caller).map(Some);
+        }
+        if let Some(path) = &self.variable {
+            return Library::check(path, Origin::Variable).map(Some);
+        }
+        match self.cache.as_deref().map(|cache| fetch::library_path(cache, self.build)) {
+            Some(path) if path.exists() => Library::check(&path, Origin::Cache).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Fetches the library into the cache with pip; takes seconds to minutes.
+    ///
+    /// Several processes may do so at once: the first fetches, the others wait for it.
+    ///
+    /// # Errors
+    /// When fetching is forbidden or fails.
+    pub fn fetch(&self) -> Result<Library, LibraryError> {
+        let path = fetch::fetch(self.cache.as_deref(), self.offline, self.build)?;
+        Library::check(&path, Origin::Cache)
+    }
+}
+
+impl Library {
+    /// Makes sure that a file is an ONNX Runtime that can be used, without keeping it loaded.
+    fn check(path: &Path, origin: Origin) -> Result<Self, LibraryError> {
+        // A relative path would be looked for beside the executable first; a bare name is left to the system's loader.
+        let path = match std::path::absolute(path) {
+            Ok(absolute) if absolute.exists() => absolute,
+            _ => path.to_path_buf(),
+        };
+        match ort::util::probe(&path) {
+            Some(minor) if minor >= MINOR_VERSION_MIN => Ok(Self { path, origin }),
+            Some(found) => Err(LibraryError::Old { path, origin, found }),
+            // The probe does not say why, the loader does.
+            None => Err(match ort::util::preload_dylib(&path) {
+                Ok(()) => LibraryError::Foreign { path, origin },
+                Err(source) => LibraryError::Unloadable { path, origin, source: source.into() },
+            }),
+        }
+    }
+
+    /// Loads the library and starts ONNX Runtime. A process can do so once.
+    ///
+    /// Keep the environment in `main` or in what `main` owns, not in a static: with CUDA, ONNX Runtime crashes when it
+    /// is torn down by the end of the process.
+    ///
+    /// # Errors
+    /// When the library cannot be loaded, or ONNX Runtime was started before.
+    pub fn load(&self) -> Result<Environment, LibraryError> {
+        let builder = ort::init_from(&self.path).map_err(|source| LibraryError::Unloadable {
+            path: self.path.clone(),
+            origin: self.origin,
+            source: Box::new(source),
+        })?;
+        let environment = builder
+            .with_name("seg-runtime")
+            .with_telemetry(false)
+            .build()
+            .map_err(|source| LibraryError::Start { path: self.path.clone(), source })?;
+        // Every failure also comes back as an error. ONNX Runtime would print it as well, unless asked to.
+        if env::var_os("ORT_LOG").is_none() {
+            environment.set_log_level(LogLevel::Fatal);
+        }
+        Ok(environment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A search that finds nothing unless it is told to.
+    fn search() -> Search {
+        Search { explicit: None, variable: None, cache: None, offline: true, build: Build::Cpu }
+    }
+
+    #[test]
+    fn what_is_named_is_used_or_an_error() {
+        let text = tempfile::NamedTempFile::new().unwrap();
+        let path = |path: &str| Some(PathBuf::from(path));
+        for (name, search, part) in [
+            ("absent", Search { explicit: path("/absent.so"), ..search() }, "`/absent.so` named by `--ort-lib`"),
+            (
+                "before the variable",
+                Search { explicit: path("/one.so"), variable: path("/other.so"), ..search() },
+                "cannot load the ONNX Runtime library `/one.so`",
+            ),
+            ("by the variable", Search { variable: path("/absent.so"), ..search() }, "named by ORT_DYLIB_PATH"),
+            (
+                "another library",
+                Search { variable: path("libc.so.6"), ..search() },
+                "is not ONNX Runtime 1.24 or newer",
+            ),
+            ("no library", Search { explicit: Some(text.path().into()), ..search() }, "cannot load"),
+        ] {
+            let message = search.locate().unwrap_err().to_string();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_fetched_where_it_cannot_be_kept_or_is_forbidden() {
+        let cache = tempfile::tempdir().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (name, search, part) in [
+            ("no cache folder", search(), "no folder to keep the ONNX Runtime library in"),
+            (
+                "offline",
+                Search { cache: Some(cache.path().into()), ..search() },
+                "SEG_RUNTIME_OFFLINE forbids to fetch it",
+            ),
+            (
+                "a file for a folder",
+                Search { cache: Some(file.path().join("cache")), offline: false, ..search() },
+                "in the cache of ONNX Runtime libraries",
+            ),
+        ] {
+            assert_eq!(search.find().unwrap(), None, "{name}");
+            let message = search.locate().unwrap_err().to_string();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+        assert_eq!(cache.path().read_dir().unwrap().count(), 0);
+    }
+}
