@@ -1,8 +1,18 @@
 //! Runs exported segmentation models in ONNX Runtime.
 //!
-//! - [`library`] finds or fetches the ONNX Runtime library, [`provider`] is what computes in it.
+//! - [`library`] finds or fetches the ONNX Runtime library, [`provider`] is what computes in it;
+//! - [`Segmenter`] turns an image into a mask, and is all that a program needs;
+//! - [`Session`] runs the bare network on tensors.
+//!
+//! What a model expects and means is read from its file: there is no mean, no size and no class name in this crate.
 
 pub mod library;
 pub mod provider;
 
+mod placement;
+mod segmenter;
+mod session;
+
 pub use provider::Provider;
+pub use segmenter::{SegmentError, Segmentation, Segmenter, Timings};
+pub use session::{OpenError, Options, RunError, Session, read_model};

@@ -1,0 +1,157 @@
+//! Which execution provider took which node, and whether that is what was asked for.
+//!
+//! ONNX Runtime gives to the CPU, without an error, every node that the provider asked for does not take. For the
+//! arithmetic on shapes this is right: a few integers that a GPU would only wait for. For everything else it is an
+//! error here.
+
+use std::{
+    collections::HashSet,
+    ffi::{CStr, c_char},
+    fmt, ptr, slice,
+};
+
+use ort::{AsPointer, session::Session};
+use seg_onnx::graph::{DataType, Graph};
+
+use crate::provider::Provider;
+
+/// The session's configuration entry that makes ONNX Runtime remember its placement.
+pub(crate) const RECORD_PLACEMENT: &str = "session.record_ep_graph_assignment_info";
+
+/// A node of ONNX Runtime's optimised graph and the provider that computes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlacedNode {
+    /// The node's name: of the model, or of ONNX Runtime's making where it fused or added nodes.
+    pub(crate) name: String,
+    /// Its operator.
+    pub(crate) operator: String,
+    /// ONNX Runtime's name for the provider.
+    pub(crate) provider: String,
+}
+
+impl fmt::Display for PlacedNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`", self.operator, self.name)
+    }
+}
+
+/// The placement of each node of a session that was opened with [`RECORD_PLACEMENT`].
+pub(crate) fn placement(session: &Session) -> ort::Result<Vec<PlacedNode>> {
+    let api = ort::api();
+    let mut placed = Vec::new();
+    let (mut subgraphs, mut subgraph_count) = (ptr::null(), 0);
+    // SAFETY: the session is alive, and the out pointers are to locals of the expected types. All that the calls
+    // below hand out belongs to the session, which is borrowed until the strings are copied.
+    for &subgraph in unsafe {
+        let get = api.Session_GetEpGraphAssignmentInfo;
+        ort::Error::result_from_status(get(session.ptr(), &mut subgraphs, &mut subgraph_count))?;
+        as_slice(subgraphs, subgraph_count)
+    } {
+        // SAFETY: `subgraph` is one of the session's.
+        let provider = unsafe { text(|out| (api.EpAssignedSubgraph_GetEpName)(subgraph, out))? };
+        let (mut nodes, mut node_count) = (ptr::null(), 0);
+        // SAFETY: as above.
+        for &node in unsafe {
+            let get = api.EpAssignedSubgraph_GetNodes;
+            ort::Error::result_from_status(get(subgraph, &mut nodes, &mut node_count))?;
+            as_slice(nodes, node_count)
+        } {
+            // SAFETY: `node` is one of the session's.
+            let (name, operator) = unsafe {
+                let name = text(|out| (api.EpAssignedNode_GetName)(node, out))?;
+                (name, text(|out| (api.EpAssignedNode_GetOperatorType)(node, out))?)
+            };
+            placed.push(PlacedNode { name, operator, provider: provider.clone() });
+        }
+    }
+    Ok(placed)
+}
+
+/// The elements that an out pointer and its count describe; no element may come with a null pointer.
+///
+/// # Safety
+/// A pointer that is not null must be to `len` elements that live for `'a`.
+unsafe fn as_slice<'a, T>(elements: *const T, len: usize) -> &'a [T] {
+    // SAFETY: the caller's.
+    if elements.is_null() { &[] } else { unsafe { slice::from_raw_parts(elements, len) } }
+}
+
+/// Copies the string that a getter puts into its out pointer.
+///
+/// # Safety
+/// A getter that succeeds must put a null-terminated string there.
+unsafe fn text(get: impl FnOnce(*mut *const c_char) -> ort::sys::OrtStatusPtr) -> ort::Result<String> {
+    let mut out = ptr::null();
+    // SAFETY: the status is the getter's own, and so far nobody else has taken it.
+    unsafe { ort::Error::result_from_status(get(&mut out))? };
+    // SAFETY: the getter succeeded.
+    Ok(unsafe { CStr::from_ptr(out) }.to_string_lossy().into_owned())
+}
+
+/// The nodes that another provider than the one asked for computes.
+///
+/// On the CPU, nodes of the model whose result is integers are accepted: the shape arithmetic of `graph`.
+pub(crate) fn misplaced<'a>(placed: &'a [PlacedNode], asked: Provider, graph: &Graph) -> Vec<&'a PlacedNode> {
+    let shapes = graph.nodes.iter().filter(|node| node.output.data_type == DataType::I64);
+    let shapes: HashSet<_> = shapes.map(|node| node.name.as_str()).collect();
+    let accepted = |node: &PlacedNode| {
+        node.provider == asked.ort_name()
+            || node.provider == Provider::Cpu.ort_name() && shapes.contains(node.name.as_str())
+    };
+    placed.iter().filter(|node| !accepted(node)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use seg_onnx::{
+        Opset,
+        graph::{Conv, Dim, GraphBuilder, Tensor},
+        proto,
+    };
+
+    use super::*;
+    use crate::library::{Build, Search};
+
+    /// A graph with shape arithmetic: `padded.pads` and what it reads.
+    fn graph() -> Graph {
+        let mut builder = GraphBuilder::new("padded");
+        let image = builder.input("image", [Dim::batch(), Dim::from(1), Dim::height(), Dim::width()]).unwrap();
+        let mut root = builder.root();
+        let weight = Tensor::new([1, 1, 2, 2], vec![0.25; 4]).unwrap();
+        let small = root.conv("small", image, weight, None, Conv::default()).unwrap();
+        let padded = root.pad_to_size_of("padded", small, image).unwrap();
+        builder.finish(&[("padded", padded)]).unwrap()
+    }
+
+    #[test]
+    fn onnx_runtime_tells_the_place_of_each_node() {
+        let environment = Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap();
+        let builder = Session::builder(&environment).unwrap().with_config_entry(RECORD_PLACEMENT, "1").unwrap();
+        let bytes = proto::write(&graph(), Opset::V20, &[]).unwrap();
+        let session = { builder }.commit_from_memory(&bytes).unwrap();
+        let placed = placement(&session).unwrap();
+        for (name, operator) in [("small", "Conv"), ("padded.pads", "Concat"), ("padded", "Pad")] {
+            let node =
+                PlacedNode { name: name.into(), operator: operator.into(), provider: "CPUExecutionProvider".into() };
+            assert!(placed.contains(&node), "{name}: {placed:?}");
+        }
+        assert_eq!(misplaced(&placed, Provider::Cpu, &graph()), Vec::<&PlacedNode>::new());
+    }
+
+    #[test]
+    fn only_shape_arithmetic_may_stay_on_the_cpu() {
+        let (cpu, cuda, tensorrt) = ("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider");
+        for (name, node, provider, asked, accepted) in [
+            ("where it was asked for", "small", cuda, Provider::Cuda, true),
+            ("fused by the provider", "TRTKernel_0", tensorrt, Provider::TensorRt, true),
+            ("shape arithmetic", "padded.pads", cpu, Provider::Cuda, true),
+            ("an image on the CPU", "small", cpu, Provider::Cuda, false),
+            ("an unknown node on the CPU", "fused_0", cpu, Provider::TensorRt, false),
+            ("another GPU provider", "small", cuda, Provider::TensorRt, false),
+            ("shape arithmetic on another GPU provider", "padded.pads", cuda, Provider::TensorRt, false),
+        ] {
+            let placed = [PlacedNode { name: node.into(), operator: "Conv".into(), provider: provider.into() }];
+            assert_eq!(misplaced(&placed, asked, &graph()).is_empty(), accepted, "{name}");
+        }
+    }
+}

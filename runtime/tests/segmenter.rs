@@ -1,0 +1,86 @@
+//! The library from end to end: a model file, ONNX Runtime, a mask.
+
+#![allow(clippy::unwrap_used)]
+
+mod threshold;
+
+use std::{num::NonZeroUsize, sync::OnceLock};
+
+use image::{GrayImage, Luma, Rgb, Rgb32FImage};
+use ndarray::Array4;
+use ort::environment::Environment;
+use seg_onnx::contract::SizePolicy;
+use seg_runtime::{
+    Options, Segmenter, Session,
+    library::{Build, Search},
+};
+
+/// ONNX Runtime on the CPU, which a process can start once; with the CPU alone a static does no harm.
+fn environment() -> &'static Environment {
+    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+    ENVIRONMENT.get_or_init(|| Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap())
+}
+
+/// An image whose left half is red.
+fn half_red(width: u32, height: u32) -> Rgb32FImage {
+    Rgb32FImage::from_fn(width, height, |x, _| Rgb([if 2 * x < width { 0.9 } else { 0.1 }, 0.7, 0.2]))
+}
+
+/// Its mask.
+fn left_half(width: u32, height: u32) -> GrayImage {
+    GrayImage::from_fn(width, height, |x, _| Luma([u8::from(2 * x < width)]))
+}
+
+#[test]
+fn a_mask_has_the_images_own_size_and_the_models_classes() {
+    let stretched = SizePolicy::Resize { height: 16, width: 64 };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, policy, width, height, network) in [
+        ("at its own size", SizePolicy::Native, 33, 20, [20, 33]),
+        ("one pixel", SizePolicy::Native, 1, 1, [8, 8]),
+        ("narrower than the network", SizePolicy::Native, 2, 30, [30, 8]),
+        ("shrunk", stretched, 128, 64, [16, 64]),
+        ("grown", stretched, 2, 3, [16, 64]),
+    ] {
+        let model = threshold::write(folder.path(), policy);
+        let mut segmenter = Segmenter::open(environment(), &model, &Options::default()).unwrap();
+        let segmentation = segmenter.segment(&half_red(width, height)).unwrap();
+        assert_eq!(segmentation.geometry.network, network, "{name}");
+        assert_eq!(segmentation.mask, left_half(width, height), "{name}");
+    }
+}
+
+#[test]
+fn one_session_takes_any_number_and_size_of_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = threshold::write(folder.path(), SizePolicy::Native);
+    let options = Options { threads: NonZeroUsize::new(1), ..Options::default() };
+    let mut session = Session::open(environment(), &model, &options).unwrap();
+    for shape in [(1, 3, 8, 8), (3, 3, 9, 12), (2, 3, 8, 8)] {
+        let (n, _, h, w) = shape;
+        let input = Array4::from_shape_fn(shape, |(n, c, y, x)| if c == 0 { (n + y * x) as f32 } else { 7.0 });
+        let output = session.run(input.view()).unwrap();
+        let expected = Array4::from_shape_fn((n, 2, h, w), |(n, class, y, x)| {
+            let red = (n + y * x) as f32;
+            if class == 0 { -red } else { red }
+        });
+        assert_eq!(output, expected, "{shape:?}");
+    }
+}
+
+#[test]
+fn what_the_model_cannot_take_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = threshold::write(folder.path(), SizePolicy::Native);
+    let mut segmenter = Segmenter::open(environment(), &model, &Options::default()).unwrap();
+    for (name, image, part) in [
+        ("no pixels", Rgb32FImage::new(0, 0), "no pixels"),
+        ("not a number", Rgb32FImage::from_pixel(8, 8, Rgb([f32::NAN, 0.0, 0.0])), "128 values"),
+    ] {
+        let message = segmenter.segment(&image).unwrap_err().to_string();
+        assert!(message.contains(part), "{name}: {message}");
+    }
+    let mut session = Session::open(environment(), &model, &Options::default()).unwrap();
+    let message = session.run(Array4::zeros((1, 5, 8, 8)).view()).unwrap_err().to_string();
+    assert!(message.contains("[1, 5, 8, 8]"), "{message}");
+}

@@ -1,0 +1,45 @@
+//! A model whose answer is known: a pixel is a nucleus where its red is above one half.
+
+use std::path::{Path, PathBuf};
+
+use seg_onnx::{
+    Model, Opset,
+    contract::{CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, Output, OutputKind, Provenance, SizePolicy},
+    graph::{Conv, Dim, GraphBuilder, Tensor},
+};
+
+/// The model, with normalised inputs, two convolutions and padding to a size that is only known when it runs.
+pub(crate) fn model(size: SizePolicy) -> Model {
+    let mut builder = GraphBuilder::new("threshold");
+    let image = builder.input("input", [Dim::batch(), Dim::from(3), Dim::height(), Dim::width()]).unwrap();
+    let mut root = builder.root();
+    let weight = |shape: [usize; 4], values: &[f32]| Tensor::new(shape, values.to_vec()).unwrap();
+    // The contract turns red in [0, 1] into [-1, 1].
+    let red = root.conv("red", image, weight([1, 3, 1, 1], &[1.0, 0.0, 0.0]), None, Conv::default()).unwrap();
+    let padded = root.pad_to_size_of("padded", red, image).unwrap();
+    let scores = root.conv("scores", padded, weight([2, 1, 1, 1], &[-1.0, 1.0]), None, Conv::default()).unwrap();
+    let graph = builder.finish(&[("logits", scores)]).unwrap();
+    let input = Input {
+        name: "input".into(),
+        color: ColorOrder::Rgb,
+        mean: vec![0.5; 3],
+        std: vec![0.5; 3],
+        size,
+        side_min: 8,
+    };
+    let contract = Contract {
+        format: CONTRACT_FORMAT,
+        input,
+        output: Output { name: "logits".into(), kind: OutputKind::Logits },
+        classes: vec![Class::new("background", 0), Class::new("nucleus", 1)],
+        provenance: Provenance { network: "threshold".into(), ..Provenance::default() },
+    };
+    Model { graph, opset: Opset::V20, contract }
+}
+
+/// Writes the model to a folder.
+pub(crate) fn write(folder: &Path, size: SizePolicy) -> PathBuf {
+    let path = folder.join("threshold.onnx");
+    std::fs::write(&path, model(size).to_bytes().unwrap()).unwrap();
+    path
+}
