@@ -2,7 +2,8 @@
 //!
 //! - [`library`] finds or fetches the ONNX Runtime library, [`provider`] is what computes in it;
 //! - [`Segmenter`] turns an image into a mask, and is all that a program needs;
-//! - [`Session`] runs the bare network on tensors.
+//! - [`Session`] runs the bare network on tensors;
+//! - [`compare`](mod@compare) measures how far one tensor is from another.
 //!
 //! What a model expects and means is read from its file: there is no mean, no size and no class name in this crate.
 
@@ -12,6 +13,9 @@ pub mod provider;
 mod placement;
 mod segmenter;
 mod session;
+
+pub mod compare;
+pub mod tensors;
 
 pub use provider::Provider;
 pub use segmenter::{SegmentError, Segmentation, Segmenter, Timings};
