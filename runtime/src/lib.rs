@@ -3,6 +3,7 @@
 //! - [`library`] finds or fetches the ONNX Runtime library, [`provider`] is what computes in it;
 //! - [`Segmenter`] turns an image into a mask, and is all that a program needs;
 //! - [`Session`] runs the bare network on tensors;
+//! - [`predict`] turns an image file into a mask file, an overlay and a line of a report, [`outputs`] says where;
 //! - [`compare`](mod@compare) measures how far one tensor is from another.
 //!
 //! What a model expects and means is read from its file: there is no mean, no size and no class name in this crate.
@@ -14,9 +15,14 @@ mod placement;
 mod segmenter;
 mod session;
 
+pub mod inputs;
+pub mod outputs;
+mod predict;
+
 pub mod compare;
 pub mod tensors;
 
+pub use predict::{ClassArea, PredictError, Prediction, predict};
 pub use provider::Provider;
 pub use segmenter::{SegmentError, Segmentation, Segmenter, Timings};
 pub use session::{OpenError, Options, RunError, Session, read_model};

@@ -1,0 +1,101 @@
+//! Where the results of a run go: `masks/`, `overlays/` and `predictions.jsonl` in one folder.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+/// The file with one line of JSON per image.
+pub const PREDICTIONS: &str = "predictions.jsonl";
+
+/// The files that are written for one image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputPaths {
+    /// The mask: a PNG file whose pixel values are the classes.
+    pub mask: PathBuf,
+    /// The image with the mask drawn onto it: a PNG file.
+    pub overlay: PathBuf,
+}
+
+/// An image that its own result would replace.
+#[derive(Debug, Error)]
+#[error("the input `{input}` would be overwritten by a result; choose another output folder than `{folder}`")]
+pub struct OverwriteError {
+    /// The image.
+    pub input: PathBuf,
+    /// The folder of the results.
+    pub folder: PathBuf,
+}
+
+/// The files that are written to `folder` for each input, in their order.
+///
+/// An image's files are named as [`unique_stems`] says.
+///
+/// # Errors
+/// When a file to be written is one of the inputs.
+pub fn output_paths(folder: &Path, inputs: &[PathBuf]) -> Result<Vec<OutputPaths>, OverwriteError> {
+    let (masks, overlays) = (folder.join("masks"), folder.join("overlays"));
+    let paths: Vec<_> = unique_stems(inputs)
+        .into_iter()
+        .map(|stem| OutputPaths {
+            mask: masks.join(format!("{stem}.png")),
+            overlay: overlays.join(format!("{stem}.png")),
+        })
+        .collect();
+    // Only what exists can be overwritten, and has a canonical path.
+    let written = paths.iter().flat_map(|paths| [&paths.mask, &paths.overlay]);
+    let written: HashSet<_> = written.filter_map(|path| path.canonicalize().ok()).collect();
+    match inputs.iter().find(|input| input.canonicalize().is_ok_and(|input| written.contains(&input))) {
+        Some(input) => Err(OverwriteError { input: input.clone(), folder: folder.into() }),
+        None => Ok(paths),
+    }
+}
+
+/// The stem of each path; where an earlier path has taken it, `-2`, `-3`, ... is added.
+pub fn unique_stems(paths: &[PathBuf]) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let mut unique = |path: &PathBuf| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let numbered = (2_usize..).map(|number| format!("{stem}-{number}"));
+        let mut names = std::iter::once(stem.clone()).chain(numbered);
+        names.find(|name| taken.insert(name.clone())).expect("the numbers do not end")
+    };
+    paths.iter().map(&mut unique).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_inputs_share_a_result() {
+        let rows: [(&str, &[&str], &[&str]); 4] = [
+            ("different stems", &["a.png", "b.png"], &["a", "b"]),
+            ("formats", &["a.png", "a.jpg", "a.tif"], &["a", "a-2", "a-3"]),
+            ("folders", &["x/a.png", "y/a.png"], &["a", "a-2"]),
+            ("a stem that looks numbered", &["a.png", "a.jpg", "a-2.png"], &["a", "a-2", "a-2-2"]),
+        ];
+        for (name, inputs, stems) in rows {
+            let inputs: Vec<_> = inputs.iter().map(PathBuf::from).collect();
+            let found = output_paths(Path::new("out"), &inputs).unwrap();
+            let masks: Vec<_> = stems.iter().map(|stem| Path::new("out/masks").join(format!("{stem}.png"))).collect();
+            assert_eq!(found.iter().map(|paths| paths.mask.clone()).collect::<Vec<_>>(), masks, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_input_is_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let masks = folder.path().join("masks");
+        std::fs::create_dir(&masks).unwrap();
+        let input = masks.join("a.png");
+        std::fs::write(&input, "").unwrap();
+        let roundabout = folder.path().join("masks/../masks/a.png");
+        for (name, inputs) in [("itself", vec![input]), ("by another path", vec![roundabout])] {
+            let message = output_paths(folder.path(), &inputs).unwrap_err().to_string();
+            assert!(message.contains("would be overwritten"), "{name}: {message}");
+        }
+    }
+}
