@@ -1,2 +1,72 @@
-//! x
-fn main() {}
+//! Runs exported segmentation models from the command line.
+
+#![allow(clippy::print_stderr)]
+
+mod args;
+mod compare;
+mod engine;
+mod eval;
+mod infer;
+mod inspect;
+mod progress;
+
+use std::{
+    io::{self, ErrorKind, Write},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::Parser;
+
+use args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let done = match &Arguments::parse().command {
+        Command::Infer(args) => infer::infer(args),
+        Command::Eval(args) => eval::eval(args),
+        Command::Inspect(args) => inspect::inspect(args),
+        Command::Compare(args) => compare::compare(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its causes on one line, without those that the line already ends with.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string().trim().to_owned();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(text.trim()) {
+            line = format!("{line}: {}", text.trim());
+        }
+        cause = error.source();
+    }
+    line
+}
+
+/// Writes a result to standard output; a reader that has seen enough is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_is_printed_twice() {
+        let error = io::Error::other("disk full\n");
+        let error = anyhow::Error::new(error).context("cannot write `a`: disk full").context("cannot save");
+        assert_eq!(chain(error.as_ref()), "cannot save: cannot write `a`: disk full");
+    }
+}

@@ -1,0 +1,41 @@
+//! How far a long run is, on standard error: a bar on a terminal, else a line for each image.
+
+use std::io::{IsTerminal, stderr};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// The progress over a number of images.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    is_terminal: bool,
+}
+
+impl Progress {
+    pub(crate) fn new(images: usize) -> Self {
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} (left {eta}) {wide_msg}")
+            .expect("the template is well formed");
+        let bar = ProgressBar::with_draw_target(Some(images as u64), ProgressDrawTarget::stderr()).with_style(style);
+        Self { bar, is_terminal: stderr().is_terminal() }
+    }
+
+    /// An image is done.
+    pub(crate) fn done(&self, message: String) {
+        self.bar.inc(1);
+        if self.is_terminal {
+            self.bar.set_message(message);
+        } else {
+            eprintln!("{}/{} {message}", self.bar.position(), self.bar.length().unwrap_or_default());
+        }
+    }
+
+    /// An image is left out.
+    pub(crate) fn skipped(&self, message: &str) {
+        self.bar.inc(1);
+        self.bar.suspend(|| eprintln!("skipped: {message}"));
+    }
+
+    /// All images are done.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

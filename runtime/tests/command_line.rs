@@ -1,0 +1,305 @@
+//! The program `seg-runtime`: what it writes, what it says, and how it ends.
+
+#![allow(clippy::unwrap_used)]
+
+mod threshold;
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use safetensors::{Dtype, tensor::TensorView};
+use seg_onnx::contract::SizePolicy;
+use seg_runtime::library::{Build, LIBRARY_VARIABLE, Search};
+use serde_json::Value;
+
+/// A folder with the model `threshold.onnx`, in which the program is run.
+struct Workplace(tempfile::TempDir);
+
+impl Workplace {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        threshold::write(folder.path(), SizePolicy::Native);
+        Self(folder)
+    }
+
+    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Saves an image whose left half is red, in the format of its extension.
+    fn image(&self, name: &str, width: u32, height: u32) {
+        let red = |x, _| Rgb([if 2 * x < width { 200 } else { 20 }, 90, 90]);
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        RgbImage::from_fn(width, height, red).save(path).unwrap();
+    }
+
+    /// Saves the mask of such an image.
+    fn mask(&self, name: &str, width: u32, height: u32) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        GrayImage::from_fn(width, height, |x, _| Luma([if 2 * x < width { 255 } else { 0 }])).save(path).unwrap();
+    }
+
+    fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seg-runtime"));
+        command.args(args).current_dir(self.0.path());
+        command
+    }
+
+    /// Runs the program with arguments that have no spaces of their own.
+    fn run(&self, args: &str) -> Ended {
+        Ended::of(self.command(args.split_whitespace()).output().unwrap())
+    }
+
+    fn json_lines(&self, name: &str) -> Vec<Value> {
+        fs::read_to_string(self.path(name)).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// How the program ended.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+#[test]
+fn infer_writes_a_mask_an_overlay_and_a_line_for_each_image() {
+    let place = Workplace::new();
+    for (name, width, height) in [
+        ("in/a.png", 1, 1),
+        ("in/b.bmp", 33, 20),
+        ("in/c.tiff", 7, 50),
+        ("in/d.gif", 16, 9),
+        ("in/e.webp", 12, 12),
+        ("more/a.jpg", 64, 40),
+    ] {
+        place.image(name, width, height);
+    }
+    let ended = place.run("infer --model threshold.onnx --out out in more/*.jpg");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{ended:?}");
+    let lines = place.json_lines("out/predictions.jsonl");
+    let names = ["a", "b", "c", "d", "e", "a-2"];
+    assert_eq!(lines.len(), names.len());
+    for (line, name) in lines.iter().zip(names) {
+        assert_eq!(line["mask"], format!("out/masks/{name}.png"));
+        assert_eq!(line["provider"], "cpu");
+        for stage in ["decode_ms", "preprocess_ms", "infer_ms", "postprocess_ms", "encode_ms"] {
+            assert!(line[stage].as_f64().unwrap() >= 0.0, "{name}: {stage}");
+        }
+        let size = (line["width"].as_u64().unwrap() as u32, line["height"].as_u64().unwrap() as u32);
+        assert_eq!(image::image_dimensions(place.path(format!("out/overlays/{name}.png"))).unwrap(), size, "{name}");
+        assert_eq!(image::image_dimensions(place.path(format!("out/masks/{name}.png"))).unwrap(), size, "{name}");
+        let red = u64::from(size.0.div_ceil(2)) * u64::from(size.1);
+        assert_eq!(line["area"][1]["class"], "nucleus", "{name}");
+        assert_eq!(line["area"][1]["pixels"], red, "{name}");
+    }
+}
+
+#[test]
+fn infer_goes_past_bad_images_and_names_them() {
+    let place = Workplace::new();
+    place.image("good.png", 9, 9);
+    place.image("whole.jpg", 64, 64);
+    let jpeg = fs::read(place.path("whole.jpg")).unwrap();
+    fs::write(place.path("cut.jpg"), &jpeg[..jpeg.len() / 2]).unwrap();
+    fs::write(place.path("text.png"), "no image").unwrap();
+    fs::write(place.path("empty.png"), "").unwrap();
+    std::os::unix::fs::symlink("nowhere", place.path("dangling.png")).unwrap();
+    let ended = place.run("infer --model threshold.onnx --out out cut.jpg text.png good.png empty.png dangling.png");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.ends_with("error: 4 of 5 images were skipped\n"), "{ended:?}");
+    for name in ["cut.jpg", "text.png", "empty.png", "dangling.png"] {
+        let named = |line: &str| line.starts_with("skipped: ") && line.contains(name);
+        assert!(ended.stderr.lines().any(named), "{name}: {ended:?}");
+    }
+    let lines = place.json_lines("out/predictions.jsonl");
+    let skipped: Vec<_> = lines.iter().filter(|line| line["error"].is_string()).collect();
+    assert_eq!((lines.len(), skipped.len()), (5, 4));
+    let masks: Vec<_> = fs::read_dir(place.path("out/masks")).unwrap().collect();
+    assert_eq!(masks.len(), 1);
+}
+
+#[test]
+fn infer_stops_where_results_cannot_be_written() {
+    let place = Workplace::new();
+    place.image("a.png", 9, 9);
+    place.image("b.png", 9, 9);
+    fs::create_dir_all(place.path("out/overlays/b.png")).unwrap();
+    let ended = place.run("infer --model threshold.onnx --out out a.png b.png");
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr.contains("error: stopped after 1 of 2 images: cannot write `out/overlays/b.png`"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_done_ends_with_1_and_what_was_not_said_rightly_with_2() {
+    let place = Workplace::new();
+    place.image("a.png", 9, 9);
+    fs::create_dir(place.path("empty")).unwrap();
+    fs::write(place.path("text.onnx"), "no model").unwrap();
+    let graph = threshold::model(SizePolicy::Native).graph;
+    fs::write(place.path("foreign.onnx"), seg_onnx::proto::write(&graph, seg_onnx::Opset::V20, &[]).unwrap()).unwrap();
+    for (name, args, code, part) in [
+        ("an empty folder", "infer --model threshold.onnx --out out empty", 1, "the folder `empty` holds no image"),
+        ("no such file", "infer --model threshold.onnx --out out b.png", 1, "there is no file or folder `b.png`"),
+        ("no match", "infer --model threshold.onnx --out out *.tif", 1, "the glob pattern `*.tif` matches no file"),
+        ("no model", "infer --model absent.onnx --out out a.png", 1, "cannot read the model `absent.onnx`: No such"),
+        ("not a model", "infer --model text.onnx --out out a.png", 1, "cannot use `text.onnx` as a model"),
+        ("no contract", "infer --model foreign.onnx --out out a.png", 1, "no `seg.contract` in its metadata"),
+        ("a file as a folder", "infer --model threshold.onnx --out a.png a.png", 1, "cannot create the folder"),
+        (
+            "no such library",
+            "infer --model threshold.onnx --ort-lib no.so --out out a.png",
+            1,
+            "cannot load the ONNX Runtime library `no.so` named by `--ort-lib`",
+        ),
+        ("no data set", "eval --model threshold.onnx --data absent", 1, "absent"),
+        ("no input", "infer --model threshold.onnx --out out", 2, "<INPUT>"),
+        ("unknown provider", "infer --model threshold.onnx --ep gpu --out out a.png", 2, "cpu, cuda, tensorrt"),
+        ("no threads", "infer --model threshold.onnx --threads 0 --out out a.png", 2, "--threads"),
+        ("no such size", "inspect --size 0x5 threshold.onnx", 2, "HEIGHTxWIDTH"),
+        (
+            "no such bound",
+            "compare --model threshold.onnx --tensors t --input x --expect y --max-abs nan",
+            2,
+            "not negative",
+        ),
+    ] {
+        let ended = place.run(args);
+        assert_eq!(ended.code, Some(code), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(part), "{name}: {ended:?}");
+        assert!(ended.stderr.starts_with("error: "), "{name}: {ended:?}");
+        assert!(!place.path("out").exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_provider_that_cannot_be_had_is_an_error_and_never_the_cpu() {
+    let place = Workplace::new();
+    place.image("a.png", 9, 9);
+    let cpu_build = Search::from_env(None, Build::Cpu).locate().unwrap().path;
+    for (ep, provider, library) in [
+        ("cuda", "CUDA", "libonnxruntime_providers_cuda.so"),
+        ("tensorrt", "TensorRT", "libonnxruntime_providers_tensorrt.so"),
+    ] {
+        let mut command = place.command(["infer", "--model", "threshold.onnx", "--out", "out", "--ep", ep, "a.png"]);
+        let ended = Ended::of(command.env(LIBRARY_VARIABLE, &cpu_build).output().unwrap());
+        let expected = format!("error: cannot load `threshold.onnx` with {provider}: {library}: not part of");
+        assert_eq!(ended.code, Some(1), "{ep}: {ended:?}");
+        assert!(ended.stderr.starts_with(&expected), "{ep}: {ended:?}");
+        assert!(ended.stderr.ends_with("or choose `--ep cpu`\n"), "{ep}: {ended:?}");
+        assert!(!place.path("out").exists(), "{ep}");
+    }
+}
+
+#[test]
+fn a_library_that_cannot_be_fetched_is_an_error_with_a_remedy() {
+    let place = Workplace::new();
+    place.image("a.png", 9, 9);
+    for (name, variable, value, part) in [
+        ("offline", "SEG_RUNTIME_OFFLINE", "1", "SEG_RUNTIME_OFFLINE forbids to fetch it"),
+        ("no pip", "PATH", "", "cannot fetch onnxruntime 1.31.1 with pip"),
+    ] {
+        let mut command = place.command(["infer", "--model", "threshold.onnx", "--out", "out", "a.png"]);
+        command.env_remove(LIBRARY_VARIABLE).env("SEG_RUNTIME_CACHE", place.path("cache")).env(variable, value);
+        let ended = Ended::of(command.output().unwrap());
+        assert_eq!(ended.code, Some(1), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(part) && ended.stderr.contains("`--ort-lib`"), "{name}: {ended:?}");
+    }
+}
+
+#[test]
+fn inspect_prints_cost_and_contract() {
+    let ended = Workplace::new().run("inspect threshold.onnx --size 10x20");
+    let (cost, contract) = ended.stdout.split_once("contract\n").unwrap();
+    assert_eq!(
+        cost,
+        "model          threshold (ONNX opset 20)\n\
+         input          input: f32[batch, 3, height, width]\n\
+         output         logits: f32[batch, 2, height, width]\n\
+         parameters     5\n\
+         constants      68 bytes\n\
+         multiply-adds  1,000 at 10x20\n\
+         operators      7: Concat 1, Conv 2, Pad 1, Shape 2, Sub 1\n"
+    );
+    assert_eq!(contract.trim_end(), threshold::model(SizePolicy::Native).contract.to_json());
+}
+
+#[test]
+fn compare_fails_above_the_bound_and_at_what_is_not_a_number() {
+    let place = Workplace::new();
+    // Two pixels; the model answers -red and red.
+    let image = [1.0_f32, 2.0, 7.0, 7.0, 7.0, 7.0];
+    let exact = [-1.0_f64, -2.0, 1.0, 2.0];
+    let far = [-1.0_f64, -2.0, 1.0, -2.5];
+    let broken = [-1.0_f64, f64::NAN, 1.0, 2.0];
+    let bytes = |values: &[f64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>();
+    let image: Vec<_> = image.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let (exact, far, broken) = (bytes(&exact), bytes(&far), bytes(&broken));
+    let expected = |bytes| TensorView::new(Dtype::F64, vec![1, 2, 1, 2], bytes).unwrap();
+    let tensors = [
+        ("image", TensorView::new(Dtype::F32, vec![1, 3, 1, 2], &image).unwrap()),
+        ("exact", expected(&exact)),
+        ("far", expected(&far)),
+        ("broken", expected(&broken)),
+    ];
+    fs::write(place.path("t.safetensors"), safetensors::serialize(tensors, None).unwrap()).unwrap();
+    for (name, expect, bound, code, part) in [
+        ("equal", "exact", "--max-abs 0", 0, "same class   100.0000 % of the pixels"),
+        ("no bound", "far", "", 0, "max absolute 4.500e0 at [0, 1, 0, 1]: found 2, expected -2.5"),
+        ("above the bound", "far", "--max-abs 4.4", 1, "the largest absolute error is 4.5e0, the bound 4.4e0"),
+        ("not a number", "broken", "", 1, "1 of 4 elements are infinite or not a number"),
+        ("another shape", "image", "", 1, "found [1, 2, 1, 2], expected [1, 3, 1, 2]"),
+        ("no such tensor", "none", "", 1, "it holds `broken`, `exact`, `far`, `image`"),
+    ] {
+        let args =
+            format!("compare --model threshold.onnx --tensors t.safetensors --input image --expect {expect} {bound}");
+        let ended = place.run(&args);
+        assert_eq!(ended.code, Some(code), "{name}: {ended:?}");
+        assert!(format!("{}{}", ended.stdout, ended.stderr).contains(part), "{name}: {ended:?}");
+    }
+}
+
+#[test]
+fn eval_scores_what_can_be_measured() {
+    let place = Workplace::new();
+    for name in ["a", "b"] {
+        place.image(&format!("data/images/{name}.png"), 10, 12);
+        place.mask(&format!("data/masks/{name}.png"), 10, 12);
+    }
+    let ended = place.run("eval --model threshold.onnx --data data --split all --out scores.json --save-masks masks");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("Dice per image   1.0000  (mean of 2 images"), "{ended:?}");
+    let report: Value = serde_json::from_slice(&fs::read(place.path("scores.json")).unwrap()).unwrap();
+    assert_eq!(report["scores"]["iou_pooled"]["nucleus"], 1.0);
+    assert_eq!(report["images"][1]["name"], "b");
+    assert!(place.path("masks/a.png").exists() && place.path("masks/b.png").exists());
+
+    place.mask("data/masks/b.png", 5, 12);
+    let ended = place.run("eval --model threshold.onnx --data data --split all --out scores.json");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("the mask `data/masks/b.png` is 5x12, but its image"), "{ended:?}");
+    assert!(ended.stderr.ends_with("error: 1 of 2 images were skipped and are not in the scores\n"), "{ended:?}");
+    let report: Value = serde_json::from_slice(&fs::read(place.path("scores.json")).unwrap()).unwrap();
+    assert_eq!((&report["scores"]["images"], &report["skipped"][0]["name"]), (&1.into(), &"b".into()));
+
+    let ended = place.run("eval --model threshold.onnx --data data");
+    assert!(ended.stderr.contains("the part `test` of the data set `data` has no images"), "{ended:?}");
+}
