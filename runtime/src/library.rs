@@ -232,7 +232,7 @@ impl Library {
             .with_telemetry(false)
             .build()
             .map_err(|source| LibraryError::Start { path: self.path.clone(), source })?;
-        // Every failure also comes back as an error. ONNX Runtime would print it as well, unless asked to.
+        // Every failure comes back as an error; ONNX Runtime prints it as well only where the user asks it to talk.
         if env::var_os("ORT_LOG").is_none() {
             environment.set_log_level(LogLevel::Fatal);
         }

@@ -44,12 +44,25 @@ pub fn output_paths(folder: &Path, inputs: &[PathBuf]) -> Result<Vec<OutputPaths
             overlay: overlays.join(format!("{stem}.png")),
         })
         .collect();
+    keep_inputs(folder, paths.iter().flat_map(|paths| [&paths.mask, &paths.overlay]), inputs)?;
+    Ok(paths)
+}
+
+/// Makes sure that no file to be written to `folder` is one of the inputs.
+///
+/// # Errors
+/// When one is.
+pub fn keep_inputs<'a>(
+    folder: &Path,
+    written: impl IntoIterator<Item = &'a PathBuf>,
+    inputs: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<(), OverwriteError> {
     // Only what exists can be overwritten, and has a canonical path.
-    let written = paths.iter().flat_map(|paths| [&paths.mask, &paths.overlay]);
-    let written: HashSet<_> = written.filter_map(|path| path.canonicalize().ok()).collect();
-    match inputs.iter().find(|input| input.canonicalize().is_ok_and(|input| written.contains(&input))) {
+    let canonical = |path: &PathBuf| path.canonicalize().ok();
+    let written: HashSet<_> = written.into_iter().filter_map(canonical).collect();
+    match inputs.into_iter().find(|input| canonical(input).is_some_and(|input| written.contains(&input))) {
         Some(input) => Err(OverwriteError { input: input.clone(), folder: folder.into() }),
-        None => Ok(paths),
+        None => Ok(()),
     }
 }
 

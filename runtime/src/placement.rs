@@ -10,7 +10,7 @@ use std::{
     fmt, ptr, slice,
 };
 
-use ort::{AsPointer, session::Session};
+use ort::{AsPointer, session::Session, sys::OrtStatusPtr};
 use seg_onnx::graph::{DataType, Graph};
 
 use crate::provider::Provider;
@@ -39,50 +39,45 @@ impl fmt::Display for PlacedNode {
 pub(crate) fn placement(session: &Session) -> ort::Result<Vec<PlacedNode>> {
     let api = ort::api();
     let mut placed = Vec::new();
-    let (mut subgraphs, mut subgraph_count) = (ptr::null(), 0);
-    // SAFETY: the session is alive, and the out pointers are to locals of the expected types. All that the calls
-    // below hand out belongs to the session, which is borrowed until the strings are copied.
-    for &subgraph in unsafe {
-        let get = api.Session_GetEpGraphAssignmentInfo;
-        ort::Error::result_from_status(get(session.ptr(), &mut subgraphs, &mut subgraph_count))?;
-        as_slice(subgraphs, subgraph_count)
-    } {
-        // SAFETY: `subgraph` is one of the session's.
-        let provider = unsafe { text(|out| (api.EpAssignedSubgraph_GetEpName)(subgraph, out))? };
-        let (mut nodes, mut node_count) = (ptr::null(), 0);
+    // SAFETY, here and below: all that the getters hand out belongs to the session, which is borrowed until the end of
+    // this function, and they are called on it or on what they handed out.
+    let subgraphs = unsafe { list(|out, len| (api.Session_GetEpGraphAssignmentInfo)(session.ptr(), out, len))? };
+    for &subgraph in subgraphs {
         // SAFETY: as above.
-        for &node in unsafe {
-            let get = api.EpAssignedSubgraph_GetNodes;
-            ort::Error::result_from_status(get(subgraph, &mut nodes, &mut node_count))?;
-            as_slice(nodes, node_count)
-        } {
-            // SAFETY: `node` is one of the session's.
-            let (name, operator) = unsafe {
-                let name = text(|out| (api.EpAssignedNode_GetName)(node, out))?;
-                (name, text(|out| (api.EpAssignedNode_GetOperatorType)(node, out))?)
-            };
+        let provider = unsafe { text(|out| (api.EpAssignedSubgraph_GetEpName)(subgraph, out))? };
+        // SAFETY: as above.
+        let nodes = unsafe { list(|out, len| (api.EpAssignedSubgraph_GetNodes)(subgraph, out, len))? };
+        for &node in nodes {
+            // SAFETY: as above.
+            let name = unsafe { text(|out| (api.EpAssignedNode_GetName)(node, out))? };
+            // SAFETY: as above.
+            let operator = unsafe { text(|out| (api.EpAssignedNode_GetOperatorType)(node, out))? };
             placed.push(PlacedNode { name, operator, provider: provider.clone() });
         }
     }
     Ok(placed)
 }
 
-/// The elements that an out pointer and its count describe; no element may come with a null pointer.
+/// The list that a getter describes by its two out pointers: the first element, which may be null for none, and the
+/// number of elements.
 ///
 /// # Safety
-/// A pointer that is not null must be to `len` elements that live for `'a`.
-unsafe fn as_slice<'a, T>(elements: *const T, len: usize) -> &'a [T] {
-    // SAFETY: the caller's.
-    if elements.is_null() { &[] } else { unsafe { slice::from_raw_parts(elements, len) } }
+/// A getter that succeeds must describe elements that live for `'a`.
+unsafe fn list<'a, T>(get: impl FnOnce(*mut *const T, *mut usize) -> OrtStatusPtr) -> ort::Result<&'a [T]> {
+    let (mut first, mut len) = (ptr::null(), 0);
+    // SAFETY: the status is the getter's own, and nobody else has taken it.
+    unsafe { ort::Error::result_from_status(get(&mut first, &mut len))? };
+    // SAFETY: the getter succeeded.
+    Ok(if first.is_null() { &[] } else { unsafe { slice::from_raw_parts(first, len) } })
 }
 
-/// Copies the string that a getter puts into its out pointer.
+/// A copy of the string that a getter puts into its out pointer.
 ///
 /// # Safety
 /// A getter that succeeds must put a null-terminated string there.
-unsafe fn text(get: impl FnOnce(*mut *const c_char) -> ort::sys::OrtStatusPtr) -> ort::Result<String> {
+unsafe fn text(get: impl FnOnce(*mut *const c_char) -> OrtStatusPtr) -> ort::Result<String> {
     let mut out = ptr::null();
-    // SAFETY: the status is the getter's own, and so far nobody else has taken it.
+    // SAFETY: the status is the getter's own, and nobody else has taken it.
     unsafe { ort::Error::result_from_status(get(&mut out))? };
     // SAFETY: the getter succeeded.
     Ok(unsafe { CStr::from_ptr(out) }.to_string_lossy().into_owned())

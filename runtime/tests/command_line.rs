@@ -300,6 +300,10 @@ fn eval_scores_what_can_be_measured() {
     let report: Value = serde_json::from_slice(&fs::read(place.path("scores.json")).unwrap()).unwrap();
     assert_eq!((&report["scores"]["images"], &report["skipped"][0]["name"]), (&1.into(), &"b".into()));
 
+    let ended = place.run("eval --model threshold.onnx --data data --split all --out absent/scores.json");
+    assert!(ended.stderr.contains("there is no folder `absent` for the scores"), "{ended:?}");
+    let ended = place.run("eval --model threshold.onnx --data data --split all --save-masks data/masks");
+    assert!(ended.stderr.contains("the input `data/masks/a.png` would be overwritten by a result"), "{ended:?}");
     let ended = place.run("eval --model threshold.onnx --data data");
     assert!(ended.stderr.contains("the part `test` of the data set `data` has no images"), "{ended:?}");
 }

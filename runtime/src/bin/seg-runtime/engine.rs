@@ -3,7 +3,7 @@
 use ort::environment::Environment;
 use seg_runtime::{Options, Provider, library::Search};
 
-use crate::args::Engine;
+use crate::{args::Engine, note};
 
 /// ONNX Runtime, fetched where it must be, and how models are to be run in it.
 ///
@@ -15,7 +15,7 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
         Some(library) => library,
         None => {
             if !search.offline {
-                eprintln!("fetching the ONNX Runtime library; this happens once");
+                note("fetching the ONNX Runtime library; this happens once");
             }
             search.fetch()?
         }

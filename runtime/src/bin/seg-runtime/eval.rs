@@ -1,12 +1,20 @@
 //! `seg-runtime eval`: a model's scores on a data set.
 
-use std::{fmt::Write, fs};
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, ensure};
 use image::GrayImage;
 use seg_data::{Dataset, Sample, write_bytes, write_mask_png};
 use seg_onnx::contract::{Class, Evaluation, Scores};
-use seg_runtime::{Provider, Segmenter, outputs::unique_stems, read_model};
+use seg_runtime::{
+    Provider, Segmenter,
+    outputs::{keep_inputs, unique_stems},
+    read_model,
+};
 use serde::Serialize;
 
 use crate::{
@@ -51,50 +59,29 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
         names(&classes),
         names(&dataset.classes)
     );
-    let name = dataset.name.clone();
+    let data = dataset.name.clone();
     let (split, samples) = select(dataset, args.split);
-    ensure!(!samples.is_empty(), "the part `{split}` of the data set `{name}` has no images; choose another `--split`");
-    if let Some(folder) = &args.save_masks {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
+    ensure!(!samples.is_empty(), "the part `{split}` of the data set `{data}` has no images; choose another `--split`");
+    if let Some(folder) = args.out.as_ref().and_then(|out| out.parent()).filter(|folder| *folder != Path::new("")) {
+        // Not only after the last image.
+        ensure!(folder.is_dir(), "there is no folder `{}` for the scores", folder.display());
     }
+    let masks = args.save_masks.as_ref().map(|folder| mask_paths(folder, &samples)).transpose()?;
     let (environment, options) = engine::start(&args.engine)?;
     let mut segmenter = Segmenter::open(&environment, &args.model, &options)?;
 
-    let images: Vec<_> = samples.iter().map(|sample| sample.image.clone()).collect();
-    let stems = unique_stems(&images);
-    let palette: Vec<_> = classes.iter().map(|class| class.color).collect();
-    let progress = Progress::new(samples.len());
     let mut evaluation = Evaluation::new(classes.len());
-    let (mut measured, mut skipped) = (Vec::new(), Vec::new());
-    for (sample, stem) in samples.into_iter().zip(stems) {
-        match measure(&mut segmenter, &mut evaluation, &sample) {
-            Ok((mask, dice)) => {
-                if let Some(folder) = &args.save_masks {
-                    write_mask_png(&folder.join(format!("{stem}.png")), &mask, &palette)?;
-                }
-                progress.done(format!("{} Dice {dice:.4}", sample.name));
-                measured.push(Measured { name: sample.name, dice });
-            }
-            Err(error) => {
-                let error = chain(error.as_ref());
-                progress.skipped(&error);
-                skipped.push(Skipped { name: sample.name, error });
-            }
-        }
-    }
-    progress.finish();
-
-    let (total, skipped_count) = (measured.len() + skipped.len(), skipped.len());
-    ensure!(!measured.is_empty(), "none of the {total} images could be measured");
+    let (images, skipped) = measure(&mut segmenter, &mut evaluation, &samples, masks.as_deref())?;
+    ensure!(!images.is_empty(), "none of the {} images could be measured", samples.len());
+    let skipped_count = skipped.len();
     let scores = evaluation.scores(&classes);
     print(&table(&scores, &classes)?)?;
     if let Some(out) = &args.out {
         let model = args.model.to_string_lossy().into_owned();
-        let provider = segmenter.provider();
-        let report = Report { model, data: name, split, provider, scores, images: measured, skipped };
+        let report = Report { model, data, split, provider: segmenter.provider(), scores, images, skipped };
         write_bytes(out, (serde_json::to_string_pretty(&report)? + "\n").as_bytes())?;
     }
-    ensure!(skipped_count == 0, "{skipped_count} of {total} images were skipped and are not in the scores");
+    ensure!(skipped_count == 0, "{skipped_count} of {} images were skipped and are not in the scores", samples.len());
     Ok(())
 }
 
@@ -107,8 +94,48 @@ fn select(dataset: Dataset, split: Split) -> (&'static str, Vec<Sample>) {
     }
 }
 
-/// Adds one image to the evaluation and returns its mask and its Dice.
+/// The file for each sample's mask in a folder, which is created.
+fn mask_paths(folder: &Path, samples: &[Sample]) -> anyhow::Result<Vec<PathBuf>> {
+    let images: Vec<_> = samples.iter().map(|sample| sample.image.clone()).collect();
+    let paths: Vec<_> = unique_stems(&images).into_iter().map(|stem| folder.join(format!("{stem}.png"))).collect();
+    keep_inputs(folder, &paths, samples.iter().flat_map(|sample| [&sample.image, &sample.mask]))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
+    Ok(paths)
+}
+
+/// Adds each sample to the evaluation and saves its mask where that is wanted; fails only where it cannot be saved.
 fn measure(
+    segmenter: &mut Segmenter,
+    evaluation: &mut Evaluation,
+    samples: &[Sample],
+    masks: Option<&[PathBuf]>,
+) -> anyhow::Result<(Vec<Measured>, Vec<Skipped>)> {
+    let palette: Vec<_> = segmenter.contract().classes.iter().map(|class| class.color).collect();
+    let progress = Progress::new(samples.len());
+    let (mut measured, mut skipped) = (Vec::new(), Vec::new());
+    for (index, sample) in samples.iter().enumerate() {
+        let name = sample.name.clone();
+        match measure_one(segmenter, evaluation, sample) {
+            Ok((mask, dice)) => {
+                if let Some(masks) = masks {
+                    write_mask_png(&masks[index], &mask, &palette)?;
+                }
+                progress.done(format!("{name} Dice {dice:.4}"));
+                measured.push(Measured { name, dice });
+            }
+            Err(error) => {
+                let error = chain(error.as_ref());
+                progress.skipped(&error);
+                skipped.push(Skipped { name, error });
+            }
+        }
+    }
+    progress.finish();
+    Ok((measured, skipped))
+}
+
+/// Adds one sample to the evaluation and returns its mask and its Dice.
+fn measure_one(
     segmenter: &mut Segmenter,
     evaluation: &mut Evaluation,
     sample: &Sample,

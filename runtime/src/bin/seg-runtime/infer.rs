@@ -11,7 +11,7 @@ use seg_runtime::{
 };
 use serde::Serialize;
 
-use crate::{args::Infer, chain, engine, progress::Progress};
+use crate::{args::Infer, chain, engine, note, progress::Progress};
 
 /// A line of the report.
 #[derive(Serialize)]
@@ -62,7 +62,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     if skipped > 0 {
         bail!("{skipped} of {} images were skipped", inputs.len());
     }
-    eprintln!("{0} of {0} images segmented into `{1}`", inputs.len(), args.out.display());
+    note(&format!("{0} of {0} images segmented into `{1}`", inputs.len(), args.out.display()));
     Ok(())
 }
 

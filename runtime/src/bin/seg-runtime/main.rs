@@ -1,7 +1,5 @@
 //! Runs exported segmentation models from the command line.
 
-#![allow(clippy::print_stderr)]
-
 mod args;
 mod compare;
 mod engine;
@@ -30,7 +28,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", chain(error.as_ref()));
+            note(&format!("error: {}", chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }
@@ -57,6 +55,12 @@ fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
         _ => Ok(()),
     }
+}
+
+/// Writes a line to standard error.
+fn note(line: &str) {
+    // Where standard error is closed, there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 #[cfg(test)]

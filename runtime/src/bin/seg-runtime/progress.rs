@@ -4,9 +4,12 @@ use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::note;
+
 /// The progress over a number of images.
 pub(crate) struct Progress {
     bar: ProgressBar,
+    images: usize,
     is_terminal: bool,
 }
 
@@ -15,7 +18,7 @@ impl Progress {
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} (left {eta}) {wide_msg}")
             .expect("the template is well formed");
         let bar = ProgressBar::with_draw_target(Some(images as u64), ProgressDrawTarget::stderr()).with_style(style);
-        Self { bar, is_terminal: stderr().is_terminal() }
+        Self { bar, images, is_terminal: stderr().is_terminal() }
     }
 
     /// An image is done.
@@ -24,14 +27,14 @@ impl Progress {
         if self.is_terminal {
             self.bar.set_message(message);
         } else {
-            eprintln!("{}/{} {message}", self.bar.position(), self.bar.length().unwrap_or_default());
+            note(&format!("{}/{} {message}", self.bar.position(), self.images));
         }
     }
 
     /// An image is left out.
     pub(crate) fn skipped(&self, message: &str) {
         self.bar.inc(1);
-        self.bar.suspend(|| eprintln!("skipped: {message}"));
+        self.bar.suspend(|| note(&format!("skipped: {message}")));
     }
 
     /// All images are done.
