@@ -15,7 +15,7 @@ use ndarray::{ArrayD, Axis, IxDyn};
 
 pub use array::Array;
 
-use crate::graph::{CheckError, DimError, Graph, Op, ResizeBy};
+use crate::graph::{CheckError, Dim, DimError, Graph, Op, ResizeBy};
 
 /// Why a graph cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
@@ -145,12 +145,7 @@ fn bind_inputs<'g>(
     Ok(bindings)
 }
 
-fn agrees(
-    name: &str,
-    found: &[usize],
-    recorded: &[crate::graph::Dim],
-    bindings: &[(&str, i64)],
-) -> Result<(), EvaluateError> {
+fn agrees(name: &str, found: &[usize], recorded: &[Dim], bindings: &[(&str, i64)]) -> Result<(), EvaluateError> {
     let recorded: Vec<_> = recorded
         .iter()
         .map(|dim| dim.evaluate(bindings))
@@ -209,5 +204,159 @@ fn compute(op: &Op, operands: &[&Array]) -> Result<Array, OpError> {
         }
         (Op::Identity, [x]) => Ok((*x).clone()),
         _ => Err(OpError::Operands("of a number and type that the operator is evaluated for")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{
+        BatchNorm, Conv, Coordinates, GraphBuilder, PadMode, ResizeMode, Scope, Tensor, Value, example, example::Random,
+    };
+
+    /// What `node` makes of the image `[1, channels, height, width]`.
+    fn run(
+        image: ArrayD<f64>,
+        node: impl FnOnce(&mut Scope<'_>, Value) -> Value,
+    ) -> Result<ArrayD<f64>, EvaluateError> {
+        let channels = Dim::try_from(image.shape()[1]).unwrap();
+        let mut builder = GraphBuilder::new("operator");
+        let x = builder.input("x", [Dim::batch(), channels, Dim::height(), Dim::width()]).unwrap();
+        let y = node(&mut builder.root(), x);
+        let graph = builder.finish(&[("y", y)]).unwrap();
+        evaluate(&graph, &[("x", image)], &["y"]).map(|mut values| match values.remove("y") {
+            Some(Array::F64(values)) => values,
+            other => panic!("expected floats, found {other:?}"),
+        })
+    }
+
+    fn array(shape: [usize; 4], values: &[f64]) -> ArrayD<f64> {
+        ArrayD::from_shape_vec(IxDyn(&shape), values.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn convolutions_follow_their_definition() {
+        let image = || array([1, 1, 2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let kernel = || Tensor::new([1, 1, 1, 2], vec![1.0, 10.0]).unwrap();
+        for (name, conv, expected) in [
+            ("plain", Conv::default(), array([1, 1, 2, 2], &[21.5, 32.5, 54.5, 65.5])),
+            ("stride", Conv { strides: [2, 1], ..Conv::default() }, array([1, 1, 1, 2], &[21.5, 32.5])),
+            ("dilation", Conv { dilations: [1, 2], ..Conv::default() }, array([1, 1, 2, 1], &[31.5, 64.5])),
+            (
+                "padding at the left and the bottom",
+                Conv { pads: [0, 1, 1, 0], ..Conv::default() },
+                array([1, 1, 3, 3], &[10.5, 21.5, 32.5, 40.5, 54.5, 65.5, 0.5, 0.5, 0.5]),
+            ),
+        ] {
+            let y =
+                run(image(), |root, x| root.conv("conv", x, kernel(), Some(Tensor::vector(vec![0.5])), conv).unwrap());
+            assert_eq!(y.unwrap(), expected, "{name}");
+        }
+        let groups = Conv { group: 2, ..Conv::default() };
+        let weight = Tensor::new([2, 1, 1, 1], vec![2.0, 3.0]).unwrap();
+        let y = run(array([1, 2, 1, 1], &[10.0, 100.0]), |root, x| root.conv("conv", x, weight, None, groups).unwrap());
+        assert_eq!(y.unwrap(), array([1, 2, 1, 1], &[20.0, 300.0]), "groups");
+    }
+
+    #[test]
+    fn padding_follows_its_definition() {
+        let image = || array([1, 1, 1, 3], &[1.0, 2.0, 3.0]);
+        for (mode, expected) in [
+            (PadMode::Constant, [0.0, 0.0, 1.0, 2.0, 3.0, 0.0]),
+            (PadMode::Reflect, [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]),
+            (PadMode::Edge, [1.0, 1.0, 1.0, 2.0, 3.0, 3.0]),
+        ] {
+            let y = run(image(), |root, x| root.pad("pad", x, [0, 2, 0, 1], mode).unwrap());
+            assert_eq!(y.unwrap(), array([1, 1, 1, 6], &expected), "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn resizing_follows_its_definition() {
+        use Coordinates::{AlignCorners, Asymmetric, HalfPixel};
+        use ResizeMode::{Linear, Nearest};
+        for (mode, coordinates, expected) in [
+            (Linear, AlignCorners, [0.0, 1.0, 2.0, 3.0]),
+            (Linear, HalfPixel, [0.0, 0.75, 2.25, 3.0]),
+            (Linear, Asymmetric, [0.0, 1.5, 3.0, 3.0]),
+            (Nearest, AlignCorners, [0.0, 0.0, 0.0, 3.0]),
+            (Nearest, HalfPixel, [0.0, 0.0, 0.0, 3.0]),
+            (Nearest, Asymmetric, [0.0, 0.0, 3.0, 3.0]),
+        ] {
+            let image = array([1, 1, 1, 2], &[0.0, 3.0]);
+            let y = run(image, |root, x| root.upsample("up", x, 2, mode, coordinates).unwrap()).unwrap();
+            let expected = array([1, 1, 2, 4], &[expected, expected].concat());
+            assert!(
+                (&y - &expected).iter().all(|difference| difference.abs() < 1e-15),
+                "{mode:?} {coordinates:?}: {y}"
+            );
+        }
+    }
+
+    #[test]
+    fn normalisation_pooling_and_broadcasting_follow_their_definition() {
+        let image = || array([1, 2, 1, 2], &[1.0, 3.0, 10.0, 30.0]);
+        let norm = BatchNorm {
+            weight: Tensor::vector(vec![2.0, 3.0]),
+            bias: Tensor::vector(vec![0.5, 0.25]),
+            running_mean: Tensor::vector(vec![1.0, 10.0]),
+            running_var: Tensor::vector(vec![3.0, 99.0]),
+            epsilon: 1.0,
+        };
+        let y = run(image(), |root, x| root.batch_norm("norm", x, norm).unwrap());
+        assert_eq!(y.unwrap(), array([1, 2, 1, 2], &[0.5, 2.5, 0.25, 6.25]));
+        let y = run(image(), |root, x| {
+            let mean = root.global_average_pool("mean", x).unwrap();
+            root.sub("centred", x, mean).unwrap()
+        });
+        assert_eq!(y.unwrap(), array([1, 2, 1, 2], &[-1.0, 1.0, -10.0, 10.0]));
+    }
+
+    #[test]
+    fn what_is_not_defined_is_an_error_that_names_the_node() {
+        let image = || array([1, 1, 1, 1], &[1.0]);
+        let kernel = Tensor::new([1, 1, 2, 2], vec![1.0; 4]).unwrap();
+        let rows = [
+            (
+                run(image(), |root, x| root.conv("conv", x, kernel, None, Conv::default()).unwrap()),
+                OpError::Kernel { reach: 2, padded: 1 },
+            ),
+            (
+                run(image(), |root, x| root.pad("pad", x, [0, 1, 0, 0], PadMode::Reflect).unwrap()),
+                OpError::Pads { size: 1, pads: [1, 0] },
+            ),
+        ];
+        for (found, expected) in rows {
+            match found {
+                Err(EvaluateError::Op { node, cause, .. }) => assert_eq!((node.as_str(), cause), ("y", expected)),
+                other => panic!("expected {expected}, found {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn inputs_must_fit_the_graph() {
+        let graph = example::encoder_decoder();
+        let zeros = |shape: [usize; 4]| ArrayD::zeros(IxDyn(&shape));
+        let error =
+            |inputs: &[(&str, ArrayD<f64>)], wanted| evaluate(&graph, inputs, &[wanted]).unwrap_err().to_string();
+        assert_eq!(error(&[], "logits"), "cannot evaluate the graph: input `input` is not given");
+        assert_eq!(error(&[], "mask"), "cannot evaluate the graph: no node computes `mask`");
+        assert_eq!(
+            error(&[("input", zeros([1, 2, 8, 8]))], "logits"),
+            "cannot evaluate `input`: it has the shape [1, 2, 8, 8], recorded as [1, 3, 8, 8]"
+        );
+    }
+
+    #[test]
+    fn every_recorded_shape_is_the_computed_one_at_odd_sizes() {
+        let graph = example::encoder_decoder();
+        let names: Vec<_> = graph.nodes.iter().map(|node| node.name.as_str()).collect();
+        for (height, width) in [(2, 2), (3, 2), (5, 7), (8, 11)] {
+            let mut random = Random(1);
+            let image = ArrayD::from_shape_fn(IxDyn(&[2, 3, height, width]), |_| f64::from(random.number()));
+            let values = evaluate(&graph, &[("input", image)], &names).unwrap();
+            assert_eq!(values["logits"].shape(), [2, 2, height, width]);
+        }
     }
 }

@@ -1,10 +1,14 @@
 //! Builds a graph node by node, with shapes inferred and mistakes named where they are made.
 
+mod operators;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use operators::BatchNorm;
+
 use super::infer::{Fact, InferError, infer};
-use super::op::{Conv, Coordinates, Op, PadMode, ResizeBy, ResizeMode};
-use super::{CheckError, Data, DataType, Dim, DimError, Graph, Input, Node, Tensor, TensorType};
+use super::op::Op;
+use super::{CheckError, DataType, Dim, DimError, Graph, Input, Node, Tensor, TensorType};
 
 /// Collects inputs, constants and nodes; [`finish`](Self::finish) turns them into a checked [`Graph`].
 ///
@@ -43,21 +47,6 @@ pub struct Value(usize);
 pub struct Scope<'b> {
     builder: &'b mut GraphBuilder,
     path: String,
-}
-
-/// The constants of a batch normalisation, each `[c]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BatchNorm {
-    /// Learned factor (gamma).
-    pub weight: Tensor,
-    /// Learned shift (beta).
-    pub bias: Tensor,
-    /// Mean over the training data.
-    pub running_mean: Tensor,
-    /// Variance over the training data.
-    pub running_var: Tensor,
-    /// Added to the variance.
-    pub epsilon: f32,
 }
 
 /// Why a graph cannot be built.
@@ -202,122 +191,92 @@ impl Scope<'_> {
         self.builder.graph.nodes.push(Node { name, op, inputs, output });
         Ok(value)
     }
+}
 
-    /// A convolution with constant `weight` `[o, c / group, kh, kw]` and `bias` `[o]`.
-    pub fn conv(
-        &mut self,
-        name: &str,
-        x: Value,
-        weight: Tensor,
-        bias: Option<Tensor>,
-        conv: Conv,
-    ) -> Result<Value, BuildError> {
-        let mut module = self.scope(name);
-        let mut operands = vec![x, module.constant("weight", weight)?];
-        if let Some(bias) = bias {
-            operands.push(module.constant("bias", bias)?);
-        }
-        self.node(name, Op::Conv(conv), &operands)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Conv;
+    use crate::graph::example::Random;
+
+    fn image(builder: &mut GraphBuilder) -> Value {
+        builder.input("image", [Dim::batch(), 4.into(), Dim::height(), Dim::width()]).unwrap()
     }
 
-    /// Batch normalisation by running statistics, as in inference.
-    pub fn batch_norm(&mut self, name: &str, x: Value, norm: BatchNorm) -> Result<Value, BuildError> {
-        let mut module = self.scope(name);
-        let operands = [
+    #[test]
+    fn names_are_paths() {
+        let mut builder = GraphBuilder::new("network");
+        let x = image(&mut builder);
+        let mut root = builder.root();
+        let mut down = root.scope("down3");
+        let mut strip = down.scope("amse").scope("strip_5").conv(
+            "vertical",
             x,
-            module.constant("weight", norm.weight)?,
-            module.constant("bias", norm.bias)?,
-            module.constant("running_mean", norm.running_mean)?,
-            module.constant("running_var", norm.running_var)?,
+            Random(1).tensor([4, 1, 5, 1]),
+            Some(Random(2).tensor([4])),
+            Conv { pads: [2, 0, 2, 0], group: 4, ..Conv::default() },
+        );
+        strip = strip.and_then(|x| down.gelu("gelu", x));
+        let graph = builder.finish(&[("y", strip.unwrap())]).unwrap();
+        assert_eq!(graph.nodes[0].name, "down3.amse.strip_5.vertical");
+        let constants: Vec<_> = graph.initializers.keys().collect();
+        assert_eq!(constants, ["down3.amse.strip_5.vertical.bias", "down3.amse.strip_5.vertical.weight"]);
+    }
+
+    #[test]
+    fn a_mistake_is_named_where_it_is_made() {
+        type Mistake = fn(&mut GraphBuilder, Value) -> Result<Value, BuildError>;
+        let rows: [(&str, Mistake, &str); 5] = [
+            (
+                "shapes that do not fit",
+                |b, x| b.root().scope("up1").batch_norm("norm", x, Random(1).batch_norm(3)),
+                "cannot infer the output of `up1.norm` (BatchNormalization)",
+            ),
+            (
+                "a name given twice",
+                |b, x| b.root().relu("relu", x).and_then(|x| b.root().gelu("relu", x)),
+                "cannot add `relu` to the graph: the name is taken",
+            ),
+            (
+                "a name that an input has",
+                |b, x| b.root().relu("image", x),
+                "cannot add `image` to the graph: the name is taken",
+            ),
+            (
+                "a value of another graph",
+                |b, _| b.root().relu("relu", Value(7)),
+                "cannot add `relu` to the graph: an operand belongs to another graph",
+            ),
+            (
+                "padding something that is no image",
+                |b, x| {
+                    let mut root = b.root();
+                    let scalar = root.constant("one", Tensor::scalar(1.0))?;
+                    root.scope("up1").pad_to_size_of("pad", x, scalar)
+                },
+                "cannot add `up1.pad` to the graph: expected an operand of rank 4, found f32[]",
+            ),
         ];
-        self.node(name, Op::BatchNormalization { epsilon: norm.epsilon }, &operands)
-    }
-
-    /// `x/2 * (1 + erf(x/sqrt(2)))`.
-    pub fn gelu(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
-        self.node(name, Op::Gelu, &[x])
-    }
-
-    /// `1 / (1 + exp(-x))`.
-    pub fn sigmoid(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
-        self.node(name, Op::Sigmoid, &[x])
-    }
-
-    /// `max(x, 0)`.
-    pub fn relu(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
-        self.node(name, Op::Relu, &[x])
-    }
-
-    /// `a + b`.
-    pub fn add(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
-        self.node(name, Op::Add, &[a, b])
-    }
-
-    /// `a - b`.
-    pub fn sub(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
-        self.node(name, Op::Sub, &[a, b])
-    }
-
-    /// `a * b`.
-    pub fn mul(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
-        self.node(name, Op::Mul, &[a, b])
-    }
-
-    /// `a / b`.
-    pub fn div(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
-        self.node(name, Op::Div, &[a, b])
-    }
-
-    /// The channels of several images one after another: `[n, c1, h, w]`, `[n, c2, h, w]` to `[n, c1 + c2, h, w]`.
-    pub fn concat_channels(&mut self, name: &str, images: &[Value]) -> Result<Value, BuildError> {
-        self.node(name, Op::Concat { axis: 1 }, images)
-    }
-
-    /// The mean over height and width: `[n, c, h, w]` to `[n, c, 1, 1]`.
-    pub fn global_average_pool(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
-        self.node(name, Op::GlobalAveragePool, &[x])
-    }
-
-    /// Resizes height and width by constant factors: `[n, c, h, w]` to `[n, c, factor * h, factor * w]`.
-    pub fn upsample(
-        &mut self,
-        name: &str,
-        x: Value,
-        factor: u8,
-        mode: ResizeMode,
-        coordinates: Coordinates,
-    ) -> Result<Value, BuildError> {
-        let factor = f32::from(factor);
-        let scales = self.scope(name).constant("scales", Tensor::vector(vec![1.0, 1.0, factor, factor]))?;
-        self.node(name, Op::Resize { mode, coordinates, by: ResizeBy::Scales }, &[x, scales])
-    }
-
-    /// Pads an image by constant amounts at top, left, bottom and right.
-    pub fn pad(&mut self, name: &str, x: Value, pads: [u32; 4], mode: PadMode) -> Result<Value, BuildError> {
-        let [top, left, bottom, right] = pads.map(i64::from);
-        let pads = Data::I64(vec![0, 0, top, left, 0, 0, bottom, right]);
-        let pads = self.scope(name).constant("pads", Tensor::vector(pads))?;
-        self.node(name, Op::Pad { mode }, &[x, pads])
-    }
-
-    /// Pads `x` with zeros at the bottom and at the right to the height and width of `reference`, which must not be the
-    /// smaller one.
-    ///
-    /// This is what a decoder needs that doubles what an encoder has halved and rounded down: a row or a column may be
-    /// missing, and splitting that one, `floor(1/2) = 0` of it comes before and all of it after.
-    pub fn pad_to_size_of(&mut self, name: &str, x: Value, reference: Value) -> Result<Value, BuildError> {
-        for image in [x, reference] {
-            let found = self.type_of(image)?.clone();
-            if found.rank() != 4 {
-                return Err(BuildError::NotAnImage { name: self.path_of(name), found });
-            }
+        for (name, mistake, message) in rows {
+            let mut builder = GraphBuilder::new("network");
+            let x = image(&mut builder);
+            assert_eq!(mistake(&mut builder, x).unwrap_err().to_string(), message, "{name}");
         }
-        let mut module = self.scope(name);
-        let zeros = module.constant("zeros", Tensor::vector(vec![0; 6]))?;
-        let wanted = module.node("wanted", Op::Shape { start: 2, end: 4 }, &[reference])?;
-        let given = module.node("given", Op::Shape { start: 2, end: 4 }, &[x])?;
-        let missing = module.sub("missing", wanted, given)?;
-        let pads = module.node("pads", Op::Concat { axis: 0 }, &[zeros, missing])?;
-        self.node(name, Op::Pad { mode: PadMode::Constant }, &[x, pads])
+    }
+
+    #[test]
+    fn only_nodes_become_outputs_each_under_a_name_of_its_own() {
+        let finish = |outputs: fn(Value, Value) -> Vec<(&'static str, Value)>| {
+            let mut builder = GraphBuilder::new("network");
+            let x = image(&mut builder);
+            let y = builder.root().relu("relu", x).unwrap();
+            builder.finish(&outputs(x, y))
+        };
+        assert_eq!(finish(|_, y| vec![("relu", y)]).unwrap().outputs, ["relu"]);
+        assert_eq!(finish(|_, y| vec![("logits", y)]).unwrap().nodes[0].name, "logits");
+        assert!(matches!(finish(|x, _| vec![("logits", x)]), Err(BuildError::Output(_))));
+        assert!(matches!(finish(|_, y| vec![("a", y), ("b", y)]), Err(BuildError::Output(_))));
+        assert!(matches!(finish(|_, y| vec![("image", y)]), Err(BuildError::Duplicate(_))));
+        assert!(matches!(finish(|_, _| vec![]), Err(BuildError::Check(CheckError::NoOutputs))));
     }
 }

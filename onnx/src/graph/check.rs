@@ -139,3 +139,72 @@ fn insert<'g>(
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::example;
+    use super::*;
+    use crate::graph::{Dim, Tensor};
+
+    #[test]
+    fn what_the_builder_makes_is_whole() {
+        example::encoder_decoder().check().unwrap();
+    }
+
+    #[test]
+    fn each_broken_invariant_is_named() {
+        type Break = fn(&mut Graph);
+        let rows: [(&str, Break, &str); 12] = [
+            ("no name", |g| g.nodes[2].name.clear(), "a node has no name"),
+            (
+                "same name twice",
+                |g| g.nodes[2].name = g.nodes[1].name.clone(),
+                "the name `in_conv.conv` is given twice",
+            ),
+            (
+                "node named like a constant",
+                |g| g.nodes[1].name = "in_conv.conv.weight".to_owned(),
+                "the name `in_conv.conv.weight` is given twice",
+            ),
+            (
+                "order",
+                |g| g.nodes.swap(0, 1),
+                "node `in_conv.conv` reads `in_conv.reflect`, which is not computed before it",
+            ),
+            (
+                "dangling read",
+                |g| g.nodes[3].inputs[0] = "nothing".to_owned(),
+                "node `in_conv.gelu` reads `nothing`, which is not computed before it",
+            ),
+            (
+                "reads itself",
+                |g| g.nodes[3].inputs[0] = g.nodes[3].name.clone(),
+                "node `in_conv.gelu` reads `in_conv.gelu`, which is not computed before it",
+            ),
+            (
+                "recorded shape",
+                |g| g.nodes[3].output.shape[1] = Dim::from(5),
+                "node `in_conv.gelu` is recorded as f32[batch, 5, height, width] but computes \
+                 f32[batch, 4, height, width]",
+            ),
+            ("operands", |g| g.nodes[3].inputs.clear(), "cannot infer the output of `in_conv.gelu` (Gelu)"),
+            ("no outputs", |g| g.outputs.clear(), "the graph has no outputs"),
+            ("output twice", |g| g.outputs.push("logits".to_owned()), "output `logits` is not the value of one node"),
+            (
+                "unread constant",
+                |g| drop(g.initializers.insert("spare".to_owned(), Tensor::scalar(1.0))),
+                "no node reads initializer `spare`",
+            ),
+            (
+                "empty image",
+                |g| g.inputs[0].tensor_type.shape[2] = Dim::from(0),
+                "input `input` has the impossible type f32[batch, 3, 0, width]",
+            ),
+        ];
+        for (name, damage, message) in rows {
+            let mut graph = example::encoder_decoder();
+            damage(&mut graph);
+            assert_eq!(graph.check().unwrap_err().to_string(), message, "{name}");
+        }
+    }
+}

@@ -87,3 +87,59 @@ fn is_learned(op: &Op, operand: usize) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::example::{self, Random};
+    use crate::graph::{Conv, Dim, GraphBuilder, PadMode};
+
+    #[test]
+    fn each_kind_of_number_is_counted_where_it_belongs() {
+        let mut random = Random(1);
+        let mut builder = GraphBuilder::new("network");
+        let image = builder.input("image", [Dim::batch(), 4.into(), Dim::height(), Dim::width()]).unwrap();
+        let mut root = builder.root();
+        let strided = Conv { strides: [2, 2], group: 2, ..Conv::default() };
+        let x = root.conv("conv", image, random.tensor([6, 2, 2, 2]), Some(random.tensor([6])), strided).unwrap();
+        let x = root.batch_norm("norm", x, random.batch_norm(6)).unwrap();
+        let x = root.pad("pad", x, [1; 4], PadMode::Edge).unwrap();
+        let graph = builder.finish(&[("y", x)]).unwrap();
+
+        let cost = graph.cost(&[("batch", 3), ("height", 5), ("width", 9)]).unwrap();
+        let rows: Vec<_> = cost
+            .nodes
+            .iter()
+            .chain([&cost.total])
+            .map(|node| (node.name.as_str(), node.parameters, node.constant_bytes, node.multiply_adds))
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                ("conv", 48 + 6, 4 * (48 + 6), 3 * 6 * (2 * 4) * (2 * 2 * 2)),
+                ("norm", 12, 4 * 24, 0),
+                ("y", 0, 8 * 8, 0),
+                ("network", 66, 376, 1152),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_shared_weight_is_counted_once_and_its_work_each_time() {
+        let mut builder = GraphBuilder::new("twice");
+        let image = builder.input("image", [Dim::batch(), 1.into(), Dim::height(), Dim::width()]).unwrap();
+        let mut root = builder.root();
+        let weight = root.constant("weight", Tensor::new([1, 1, 1, 1], vec![2.0]).unwrap()).unwrap();
+        let x = root.node("first", Op::Conv(Conv::default()), &[image, weight]).unwrap();
+        let x = root.node("second", Op::Conv(Conv::default()), &[x, weight]).unwrap();
+        let total =
+            builder.finish(&[("y", x)]).unwrap().cost(&[("batch", 1), ("height", 3), ("width", 5)]).unwrap().total;
+        assert_eq!((total.parameters, total.constant_bytes, total.multiply_adds), (1, 4, 30));
+    }
+
+    #[test]
+    fn a_symbol_without_a_value_is_an_error() {
+        let graph = example::encoder_decoder();
+        assert_eq!(graph.cost(&[("batch", 1), ("height", 3)]), Err(DimError::Unbound("width".to_owned())));
+    }
+}

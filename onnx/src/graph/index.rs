@@ -47,3 +47,27 @@ impl Index<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::graph::example;
+
+    #[test]
+    fn a_sole_reader_is_alone_in_seeing_the_value() {
+        let mut graph = example::encoder_decoder();
+        graph.outputs.push("gate.relu".to_owned());
+        let index = graph.index();
+        let reader = |value: &str| index.sole_reader(value).map(|node| graph.nodes[node].name.as_str());
+        for (name, value, expected) in [
+            ("one reader", "in_conv.conv", Some("in_conv.norm")),
+            ("a constant", "in_conv.conv.weight", Some("in_conv.conv")),
+            ("the image", "input", Some("in_conv.reflect")),
+            ("several readers", "in_conv.gelu", None),
+            ("a reader and the caller", "gate.relu", None),
+            ("the caller", "logits", None),
+            ("nobody", "nothing", None),
+        ] {
+            assert_eq!(reader(value), expected, "{name}");
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! The type and shape of an operator's output, from what is known of its operands.
 
-use super::op::{Conv, Op, PadMode, ResizeBy};
+mod spatial;
+
+use super::op::Op;
 use super::{Data, DataType, Dim, DimError, Tensor, TensorType};
 
 /// What is known of a value before anything is computed.
@@ -111,8 +113,8 @@ pub fn infer(node: &str, op: &Op, operands: &[&Fact]) -> Result<Fact, InferError
 fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
     match op {
         Op::Conv(conv) => match operands {
-            [x, weight] => infer_conv(conv, x, weight, None),
-            [x, weight, bias] => infer_conv(conv, x, weight, Some(bias)),
+            [x, weight] => spatial::conv(conv, x, weight, None),
+            [x, weight, bias] => spatial::conv(conv, x, weight, Some(bias)),
             _ => Err(property("the number of operands", "2 or 3", operands.len())),
         },
         Op::BatchNormalization { .. } => {
@@ -130,9 +132,9 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
         }
         Op::Add | Op::Sub | Op::Mul | Op::Div => {
             let [left, right] = exactly(operands)?;
-            infer_arithmetic(op, left, right)
+            arithmetic(op, left, right)
         }
-        Op::Concat { axis } => infer_concat(*axis, operands),
+        Op::Concat { axis } => concat(*axis, operands),
         Op::GlobalAveragePool => {
             let [x] = exactly(operands)?;
             let [batch, channels, _, _] = image(x)?;
@@ -141,11 +143,11 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
         }
         Op::Pad { mode } => {
             let [x, pads] = exactly(operands)?;
-            infer_pad(*mode, x, pads)
+            spatial::pad(*mode, x, pads)
         }
         Op::Resize { by, .. } => {
             let [x, size] = exactly(operands)?;
-            infer_resize(*by, x, size)
+            spatial::resize(*by, x, size)
         }
         Op::Shape { start, end } => {
             let [x] = exactly(operands)?;
@@ -161,49 +163,7 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
     }
 }
 
-fn infer_conv(conv: &Conv, x: &Fact, weight: &Fact, bias: Option<&Fact>) -> Result<Fact, Mismatch> {
-    let [batch, channels, height, width] = image(x)?;
-    let [out_channels, in_channels, kernel_height, kernel_width] = image(weight)?;
-    let group = Dim::try_from(conv.group)?;
-    let fits_group = match (out_channels.as_constant(), group.as_constant()) {
-        (Some(out_channels), Some(group)) => group > 0 && out_channels % group == 0,
-        _ => false,
-    };
-    if !fits_group {
-        return Err(property("the number of output channels", format!("a multiple of {group} groups"), out_channels));
-    }
-    require("the number of input channels", &in_channels.scale(signed(conv.group)?)?, channels)?;
-    if let Some(bias) = bias {
-        require("the bias", &TensorType::new(DataType::F32, [out_channels.clone()]), &bias.tensor_type)?;
-    }
-    let [top, left, bottom, right] = conv.pads;
-    let height = convolved(height, kernel_height, conv.strides[0], conv.dilations[0], [top, bottom])?;
-    let width = convolved(width, kernel_width, conv.strides[1], conv.dilations[1], [left, right])?;
-    Ok(Fact::of_type(TensorType::new(DataType::F32, [batch.clone(), out_channels.clone(), height, width])))
-}
-
-/// `floor((size + pads - dilation * (kernel - 1) - 1) / stride) + 1`.
-fn convolved(size: &Dim, kernel: &Dim, stride: usize, dilation: usize, pads: [usize; 2]) -> Result<Dim, Mismatch> {
-    let one = Dim::from(1);
-    let kernel = match kernel.as_constant() {
-        Some(kernel) if kernel > 0 => Dim::from(kernel),
-        _ => return Err(property("the kernel", "a positive constant", kernel)),
-    };
-    for (what, value) in [("the stride", stride), ("the dilation", dilation)] {
-        if value == 0 {
-            return Err(property(what, "positive", value));
-        }
-    }
-    let reach = kernel.sub(&one)?.scale(signed(dilation)?)?.add(&one)?;
-    let padded = size.add(&Dim::try_from(pads[0])?)?.add(&Dim::try_from(pads[1])?)?;
-    let result = padded.sub(&reach)?.floor_div(signed(stride)?)?.add(&one)?;
-    match result.as_constant() {
-        Some(size) if size < 1 => Err(property("the padded size", format!("at least {reach}"), padded)),
-        _ => Ok(result),
-    }
-}
-
-fn infer_arithmetic(op: &Op, left: &Fact, right: &Fact) -> Result<Fact, Mismatch> {
+fn arithmetic(op: &Op, left: &Fact, right: &Fact) -> Result<Fact, Mismatch> {
     require("the element type", &left.tensor_type.data_type, &right.tensor_type.data_type)?;
     let shape = broadcast(&left.tensor_type, &right.tensor_type)?;
     let content = match (&left.content, &right.content) {
@@ -238,7 +198,7 @@ fn broadcast(left: &TensorType, right: &TensorType) -> Result<Vec<Dim>, Mismatch
         .collect()
 }
 
-fn infer_concat(axis: usize, operands: &[&Fact]) -> Result<Fact, Mismatch> {
+fn concat(axis: usize, operands: &[&Fact]) -> Result<Fact, Mismatch> {
     let [first, rest @ ..] = operands else {
         return Err(property("the number of operands", "at least 1", 0));
     };
@@ -263,54 +223,6 @@ fn infer_concat(axis: usize, operands: &[&Fact]) -> Result<Fact, Mismatch> {
     Ok(result)
 }
 
-fn infer_pad(mode: PadMode, x: &Fact, pads: &Fact) -> Result<Fact, Mismatch> {
-    let rank = x.tensor_type.rank();
-    let (before, after) = pads.integers("the pads", 2 * rank)?.split_at(rank);
-    let mut shape = Vec::with_capacity(rank);
-    for ((size, before), after) in x.shape().iter().zip(before).zip(after) {
-        for pad in [before, after] {
-            let (Some(pad), Some(size)) = (pad.as_constant(), size.as_constant()) else { continue };
-            if pad < 0 {
-                return Err(property("a pad", "positive or 0", pad));
-            }
-            if mode == PadMode::Reflect && pad >= size.max(1) {
-                return Err(property("a mirrored pad", format!("less than the size {size}"), pad));
-            }
-        }
-        shape.push(size.add(before)?.add(after)?);
-    }
-    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
-}
-
-fn infer_resize(by: ResizeBy, x: &Fact, size: &Fact) -> Result<Fact, Mismatch> {
-    require("the element type", &DataType::F32, &x.tensor_type.data_type)?;
-    let rank = x.tensor_type.rank();
-    let shape = match (by, &size.content) {
-        (ResizeBy::Sizes, _) => size.integers("the sizes", rank)?.to_vec(),
-        (ResizeBy::Scales, Content::Floats(scales)) if scales.len() == rank => {
-            x.shape().iter().zip(scales).map(|(size, &scale)| scaled(size, scale)).collect::<Result<_, _>>()?
-        }
-        (ResizeBy::Scales, _) => {
-            return Err(property("the scales", format!("{rank} known floats"), &size.tensor_type));
-        }
-    };
-    Ok(Fact::of_type(TensorType::new(DataType::F32, shape)))
-}
-
-/// `floor(size * scale)` where the scale or its inverse is an integer.
-fn scaled(size: &Dim, scale: f32) -> Result<Dim, Mismatch> {
-    /// Integers up to here are exact in 32-bit floats.
-    const SCALE_MAX: f32 = 16_777_216.0;
-    let whole = |value: f32| (value.fract() == 0.0 && (1.0..=SCALE_MAX).contains(&value)).then_some(value as i64);
-    if let Some(factor) = whole(scale) {
-        Ok(size.scale(factor)?)
-    } else if let Some(divisor) = whole(scale.recip()) {
-        Ok(size.floor_div(divisor)?)
-    } else {
-        Err(property("a scale", "an integer or the inverse of one", scale))
-    }
-}
-
 fn exactly<'f, 'o, const N: usize>(operands: &'o [&'f Fact]) -> Result<&'o [&'f Fact; N], Mismatch> {
     operands.try_into().map_err(|_| property("the number of operands", N, operands.len()))
 }
@@ -333,4 +245,98 @@ fn require<T: PartialEq + ToString>(what: &'static str, expected: &T, found: &T)
 
 fn property(what: &'static str, expected: impl ToString, found: impl ToString) -> Mismatch {
     Mismatch::Property { what, expected: expected.to_string(), found: found.to_string() }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(super) fn of_type<const N: usize>(shape: [&str; N]) -> Fact {
+        Fact::of_type(TensorType::new(DataType::F32, shape.map(|size| size.parse().unwrap())))
+    }
+
+    pub(super) fn integers<const N: usize>(values: [&str; N]) -> Fact {
+        Fact::of_integers(values.map(|value| value.parse().unwrap()).to_vec()).unwrap()
+    }
+
+    pub(super) fn floats(values: &[f32]) -> Fact {
+        Fact::of_constant(&Tensor::vector(values.to_vec())).unwrap()
+    }
+
+    #[test]
+    fn shapes_broadcast_where_their_axes_are_equal_or_one() {
+        for (name, left, right, expected) in [
+            ("equal", &["n", "h"][..], &["n", "h"][..], Some("f32[n, h]")),
+            ("one on the right", &["n", "c", "h"], &["n", "c", "1"], Some("f32[n, c, h]")),
+            ("one on the left", &["1", "h"], &["n", "h"], Some("f32[n, h]")),
+            ("shorter", &["h"], &["n", "h"], Some("f32[n, h]")),
+            ("scalar", &["n", "h"], &[], Some("f32[n, h]")),
+            ("both grow", &["n", "1"], &["1", "h"], Some("f32[n, h]")),
+            ("different numbers", &["2"], &["3"], None),
+            ("different symbols", &["n"], &["h"], None),
+            ("symbol that might be one", &["n"], &["3"], None),
+        ] {
+            let fact = |shape: &[&str]| {
+                let shape: Vec<Dim> = shape.iter().map(|size| size.parse().unwrap()).collect();
+                Fact::of_type(TensorType::new(DataType::F32, shape))
+            };
+            let found = infer("sum", &Op::Add, &[&fact(left), &fact(right)]).ok();
+            assert_eq!(found.map(|fact| fact.tensor_type.to_string()).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn shape_vectors_are_followed_through_arithmetic() {
+        let skip = of_type(["batch", "4", "height", "width"]);
+        let deep = of_type(["batch", "4", "2*floor(height/2)", "2*floor(width/2)"]);
+        let shape = Op::Shape { start: 2, end: 4 };
+        let (wanted, given) = (infer("", &shape, &[&skip]).unwrap(), infer("", &shape, &[&deep]).unwrap());
+        let missing = infer("", &Op::Sub, &[&wanted, &given]).unwrap();
+        let pads = infer("", &Op::Concat { axis: 0 }, &[&integers(["0", "0"]), &missing]).unwrap();
+        assert_eq!(pads, integers(["0", "0", "height - 2*floor(height/2)", "width - 2*floor(width/2)"]));
+    }
+
+    #[test]
+    fn the_content_of_vectors_is_bounded() {
+        let mut vector = integers(["height", "width"]);
+        for _ in 0..20 {
+            vector = infer("", &Op::Concat { axis: 0 }, &[&vector, &vector]).unwrap();
+        }
+        assert_eq!(vector, Fact::of_type(TensorType::new(DataType::I64, [Dim::from(2 << 20)])));
+    }
+
+    #[test]
+    fn operands_that_do_not_fit_are_described() {
+        let image = of_type(["batch", "4", "height", "width"]);
+        let (vector, size) = (of_type(["4"]), integers(["1", "2"]));
+        for (name, op, operands, message) in [
+            ("number", Op::Relu, vec![&image, &image], "the number of operands must be 1, found 2"),
+            ("integers", Op::Gelu, vec![&size], "the element type must be f32, found i64"),
+            ("mixed types", Op::Add, vec![&vector, &size], "the element type must be f32, found i64"),
+            (
+                "statistics of another width",
+                Op::BatchNormalization { epsilon: 1e-5 },
+                vec![&image, &vector, &vector, &vector, &image],
+                "a statistic must be f32[4], found f32[batch, 4, height, width]",
+            ),
+            ("axis", Op::Concat { axis: 4 }, vec![&image, &image], "the axis must be less than 4, found 4"),
+            ("ranks", Op::Concat { axis: 0 }, vec![&image, &vector], "the rank must be 4, found 1"),
+            (
+                "range of axes",
+                Op::Shape { start: 3, end: 5 },
+                vec![&image],
+                "the range of axes must be within 4, found 3..5",
+            ),
+            (
+                "reversed range",
+                Op::Shape { start: 3, end: 1 },
+                vec![&image],
+                "the range of axes must be within 4, found 3..1",
+            ),
+        ] {
+            let error = infer("block.node", &op, &operands).unwrap_err();
+            assert_eq!(error.cause.to_string(), message, "{name}");
+            assert_eq!(error.to_string(), format!("cannot infer the output of `block.node` ({})", op.name()));
+        }
+    }
 }

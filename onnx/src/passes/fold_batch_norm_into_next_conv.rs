@@ -62,7 +62,7 @@ mod tests {
     use super::super::agreement::assert_agree;
     use super::*;
     use crate::graph::example::Random;
-    use crate::graph::{Conv, Dim, GraphBuilder};
+    use crate::graph::{Conv, Dim, GraphBuilder, Input};
 
     /// `image` `[batch, 4, height, width]`, normalised, and a convolution with kernel `[2, 3]` of six channels.
     fn network(conv: Conv, has_bias: bool) -> Graph {
@@ -136,7 +136,7 @@ mod tests {
             }),
             ("a statistic is not constant", Conv::default(), |graph| {
                 let mean = graph.initializers.remove("norm.running_mean").unwrap().tensor_type().unwrap();
-                graph.inputs.push(crate::graph::Input { name: "norm.running_mean".to_owned(), tensor_type: mean });
+                graph.inputs.push(Input { name: "norm.running_mean".to_owned(), tensor_type: mean });
             }),
         ];
         for (name, conv, change) in rows {

@@ -97,7 +97,10 @@ pub fn read(bytes: &[u8]) -> Result<File, ReadError> {
     let graph = read_graph(present("the model", "graph", model.graph)?)?;
     let opset = read_opset(&model.opset_import)?;
     if let Some(node) = graph.nodes.iter().find(|node| !opset.has(&node.op)) {
-        return Err(unsupported(format!("opset {opset}"), format!("no operator {}", node.op.name())));
+        return Err(unsupported(
+            format!("node `{}`", node.name),
+            format!("operator {} in opset {opset}", node.op.name()),
+        ));
     }
     graph.check().map_err(|cause| ReadError::Check { graph: graph.name.clone(), cause })?;
     let entry = |entry: StringStringEntryProto| {
@@ -331,7 +334,10 @@ mod tests {
             (|m| m.graph = None, "the model has no graph"),
             (|m| m.opset_import.clear(), "the model has no opset"),
             (|m| m.opset_import[0].version = Some(9), "opset 9 is not supported: expected 17 or 20"),
-            (|m| m.opset_import[0].version = Some(17), "opset 17 has no operator Gelu"),
+            (
+                |m| m.opset_import[0].version = Some(17),
+                "node `in_conv.gelu` has operator Gelu in opset 17, which is not supported",
+            ),
             (|m| m.opset_import[0].domain = Some("com.microsoft".into()), "operators of the domain `com.microsoft`"),
             (|m| m.functions.push(vec![]), "the model has functions"),
             (|m| m.training_info.push(vec![]), "the model has training information"),

@@ -1,0 +1,139 @@
+//! One method of [`Scope`] for each operator that networks are made of.
+
+use super::{BuildError, Scope, Value};
+use crate::graph::{Conv, Coordinates, Data, Op, PadMode, ResizeBy, ResizeMode, Tensor};
+
+/// The constants of a batch normalisation, each `[c]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchNorm {
+    /// Learned factor (gamma).
+    pub weight: Tensor,
+    /// Learned shift (beta).
+    pub bias: Tensor,
+    /// Mean over the training data.
+    pub running_mean: Tensor,
+    /// Variance over the training data.
+    pub running_var: Tensor,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+impl Scope<'_> {
+    /// A convolution with constant `weight` `[o, c / group, kh, kw]` and `bias` `[o]`.
+    pub fn conv(
+        &mut self,
+        name: &str,
+        x: Value,
+        weight: Tensor,
+        bias: Option<Tensor>,
+        conv: Conv,
+    ) -> Result<Value, BuildError> {
+        let mut module = self.scope(name);
+        let mut operands = vec![x, module.constant("weight", weight)?];
+        if let Some(bias) = bias {
+            operands.push(module.constant("bias", bias)?);
+        }
+        self.node(name, Op::Conv(conv), &operands)
+    }
+
+    /// Batch normalisation by running statistics, as in inference.
+    pub fn batch_norm(&mut self, name: &str, x: Value, norm: BatchNorm) -> Result<Value, BuildError> {
+        let mut module = self.scope(name);
+        let operands = [
+            x,
+            module.constant("weight", norm.weight)?,
+            module.constant("bias", norm.bias)?,
+            module.constant("running_mean", norm.running_mean)?,
+            module.constant("running_var", norm.running_var)?,
+        ];
+        self.node(name, Op::BatchNormalization { epsilon: norm.epsilon }, &operands)
+    }
+
+    /// `x/2 * (1 + erf(x/sqrt(2)))`.
+    pub fn gelu(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
+        self.node(name, Op::Gelu, &[x])
+    }
+
+    /// `1 / (1 + exp(-x))`.
+    pub fn sigmoid(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
+        self.node(name, Op::Sigmoid, &[x])
+    }
+
+    /// `max(x, 0)`.
+    pub fn relu(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
+        self.node(name, Op::Relu, &[x])
+    }
+
+    /// `a + b`.
+    pub fn add(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
+        self.node(name, Op::Add, &[a, b])
+    }
+
+    /// `a - b`.
+    pub fn sub(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
+        self.node(name, Op::Sub, &[a, b])
+    }
+
+    /// `a * b`.
+    pub fn mul(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
+        self.node(name, Op::Mul, &[a, b])
+    }
+
+    /// `a / b`.
+    pub fn div(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
+        self.node(name, Op::Div, &[a, b])
+    }
+
+    /// The channels of several images one after another: `[n, c1, h, w]`, `[n, c2, h, w]` to `[n, c1 + c2, h, w]`.
+    pub fn concat_channels(&mut self, name: &str, images: &[Value]) -> Result<Value, BuildError> {
+        self.node(name, Op::Concat { axis: 1 }, images)
+    }
+
+    /// The mean over height and width: `[n, c, h, w]` to `[n, c, 1, 1]`.
+    pub fn global_average_pool(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
+        self.node(name, Op::GlobalAveragePool, &[x])
+    }
+
+    /// Resizes height and width by constant factors: `[n, c, h, w]` to `[n, c, factor * h, factor * w]`.
+    pub fn upsample(
+        &mut self,
+        name: &str,
+        x: Value,
+        factor: u8,
+        mode: ResizeMode,
+        coordinates: Coordinates,
+    ) -> Result<Value, BuildError> {
+        let factor = f32::from(factor);
+        let scales = self.scope(name).constant("scales", Tensor::vector(vec![1.0, 1.0, factor, factor]))?;
+        self.node(name, Op::Resize { mode, coordinates, by: ResizeBy::Scales }, &[x, scales])
+    }
+
+    /// Pads an image by constant amounts at top, left, bottom and right.
+    pub fn pad(&mut self, name: &str, x: Value, pads: [u32; 4], mode: PadMode) -> Result<Value, BuildError> {
+        let [top, left, bottom, right] = pads.map(i64::from);
+        let pads = Data::I64(vec![0, 0, top, left, 0, 0, bottom, right]);
+        let pads = self.scope(name).constant("pads", Tensor::vector(pads))?;
+        self.node(name, Op::Pad { mode }, &[x, pads])
+    }
+
+    /// Pads `x` with zeros at the bottom and at the right to the height and width of `reference`, which must not be the
+    /// smaller one.
+    ///
+    /// This is what a decoder needs that doubles what an encoder has halved and rounded down: a row or a column may be
+    /// missing, and splitting that one, `floor(1/2) = 0` of it comes before and all of it after.
+    pub fn pad_to_size_of(&mut self, name: &str, x: Value, reference: Value) -> Result<Value, BuildError> {
+        for image in [x, reference] {
+            let found = self.type_of(image)?.clone();
+            if found.rank() != 4 {
+                return Err(BuildError::NotAnImage { name: self.path_of(name), found });
+            }
+        }
+        let mut module = self.scope(name);
+        let zeros = module.constant("zeros", Tensor::vector(vec![0; 6]))?;
+        let wanted = module.node("wanted", Op::Shape { start: 2, end: 4 }, &[reference])?;
+        let given = module.node("given", Op::Shape { start: 2, end: 4 }, &[x])?;
+        let missing = module.sub("missing", wanted, given)?;
+        let pads = module.node("pads", Op::Concat { axis: 0 }, &[zeros, missing])?;
+        self.node(name, Op::Pad { mode: PadMode::Constant }, &[x, pads])
+    }
+}
