@@ -94,3 +94,76 @@ fn fill(file: &mut NamedTempFile, write: impl FnOnce(&mut dyn Write) -> io::Resu
     drop(buffer);
     file.as_file().sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_written_whole_and_replaces_an_older_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        for content in ["a longer first content", "second"] {
+            write_bytes(&path, content.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            assert_eq!(names(folder.path()), ["a.txt"]);
+        }
+    }
+
+    #[test]
+    fn a_failure_leaves_the_older_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        write_bytes(&path, b"old").unwrap();
+        let full = |file: &mut dyn Write| {
+            file.write_all(&[0; 100_000])?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        };
+        let error = write_atomic(&path, full).unwrap_err();
+        assert!(error.to_string().contains("a.txt") && error.source().is_some(), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn names_that_take_no_file_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        for (name, path, part) in [
+            ("a folder", "", "a folder or a device"),
+            ("no such folder", "nowhere/a.txt", "check that the folder exists"),
+            ("a file as folder", "file/a.txt", "check that the folder exists"),
+        ] {
+            let message = write_bytes(&folder.path().join(path), b"").unwrap_err().to_string();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_as_readable_as_any_other() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let [ours, plain] = ["ours", "plain"].map(|name| folder.path().join(name));
+        write_bytes(&ours, b"").unwrap();
+        fs::write(&plain, b"").unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(ours), mode(plain));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_not_replaced() {
+        assert!(matches!(write_bytes(Path::new("/dev/null"), b"x"), Err(WriteError::NotAFile { .. })));
+    }
+}

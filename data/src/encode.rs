@@ -65,3 +65,47 @@ fn encode(mut encoder: Encoder<'_, &mut dyn Write>, samples: &[u8]) -> io::Resul
     writer.write_image_data(samples)?;
     Ok(writer.finish()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::read_image;
+
+    #[test]
+    fn a_masks_pixel_values_are_its_labels_and_viewers_see_colors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mask.png");
+        let labels = GrayImage::from_raw(3, 2, vec![0, 1, 2, 2, 1, 0]).unwrap();
+        let palette = [[0, 0, 0], [0, 255, 0], [255, 0, 51]];
+        write_mask_png(&path, &labels, &palette).unwrap();
+
+        let bytes = fs::read(&path).unwrap();
+        let mut reader = png::Decoder::new(io::Cursor::new(&bytes)).read_info().unwrap();
+        assert_eq!(reader.info().color_type, ColorType::Indexed);
+        let mut indices = vec![0; 6];
+        reader.next_frame(&mut indices).unwrap();
+        assert_eq!(indices, labels.into_raw());
+        assert_eq!(read_image(&path).unwrap().get_pixel(2, 0).0, [1.0, 0.0, 0.2]);
+    }
+
+    #[test]
+    fn a_label_without_a_color_is_refused_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mask.png");
+        let labels = GrayImage::from_pixel(1, 1, [2].into());
+        let message = write_mask_png(&path, &labels, &[[0; 3], [255; 3]]).unwrap_err().to_string();
+        assert!(message.contains("label 2, but only 2 classes"), "{message}");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_picture_comes_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("picture.png");
+        let picture = RgbImage::from_fn(5, 3, |x, y| [x as u8 * 50, y as u8 * 100, 7].into());
+        write_png(&path, &picture).unwrap();
+        assert_eq!(image::open(&path).unwrap().into_rgb8(), picture);
+    }
+}

@@ -5,10 +5,10 @@ use seg_onnx::contract::IGNORE_LABEL;
 use thiserror::Error;
 
 /// How much of a class's colour its area takes on.
-const TINT: f32 = 0.3;
+const TINT: f32 = 0.25;
 
-/// The image's longer side per pixel of the contour's width.
-const CONTOUR_SIDE_PX: u32 = 512;
+/// A contour is one pixel wide for every so many pixels of the image's longer side.
+const SIDE_PER_CONTOUR_PX: u32 = 512;
 
 /// Why a mask cannot be drawn.
 #[derive(Debug, Error)]
@@ -33,8 +33,7 @@ pub enum OverlayError {
 
 /// The image with each class but the background tinted in its colour and outlined in it along its inner border.
 ///
-/// `palette` holds red, green and blue by class index. The outline is one pixel wide, and wider on images beyond 512
-/// pixels. The background and pixels labelled [`IGNORE_LABEL`] stay as they are.
+/// `palette` holds red, green and blue by class index. The outline is one pixel wide, and wider on large images. The background and pixels labelled [`IGNORE_LABEL`] stay as they are.
 ///
 /// # Errors
 /// When the mask is of another size or a label has no colour.
@@ -42,7 +41,8 @@ pub fn overlay(image: &Rgb32FImage, labels: &GrayImage, palette: &[[u8; 3]]) -> 
     if image.dimensions() != labels.dimensions() {
         return Err(OverlayError::Size { mask: labels.dimensions(), image: image.dimensions() });
     }
-    let width = (image.width().max(image.height()) / CONTOUR_SIDE_PX).max(1);
+    let side = image.width().max(image.height());
+    let width = ((side + SIDE_PER_CONTOUR_PX / 2) / SIDE_PER_CONTOUR_PX).max(1);
     let mut drawn = RgbImage::new(image.width(), image.height());
     for (x, y, pixel) in drawn.enumerate_pixels_mut() {
         let values = image.get_pixel(x, y).0;
@@ -79,4 +79,62 @@ fn is_contour(labels: &GrayImage, x: u32, y: u32, width: u32) -> bool {
             || other(x, y.wrapping_sub(step))
             || other(x, y.wrapping_add(step))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PALETTE: [[u8; 3]; 2] = [[0, 0, 0], [0, 200, 100]];
+
+    /// A white image and a mask with a square of class 1 in the middle.
+    fn square(side: u32) -> (Rgb32FImage, GrayImage) {
+        let inside = side / 4..side - side / 4;
+        let mask = GrayImage::from_fn(side, side, |x, y| [u8::from(inside.contains(&x) && inside.contains(&y))].into());
+        (Rgb32FImage::from_pixel(side, side, Rgb([1.0; 3])), mask)
+    }
+
+    #[test]
+    fn areas_are_tinted_and_outlined_along_their_inner_border() {
+        for (name, side, width) in [("small", 64, 1), ("large", 1024, 2), ("larger", 2048, 4)] {
+            let (image, mask) = square(side);
+            let drawn = overlay(&image, &mask, &PALETTE).unwrap();
+            let start = side / 4;
+            for (place, x, color) in [
+                ("background", start - 1, [255; 3]),
+                ("border", start, PALETTE[1]),
+                ("border's last pixel", start + width - 1, PALETTE[1]),
+                ("inside", start + width, [191, 241, 216]),
+            ] {
+                assert_eq!(drawn.get_pixel(x, side / 2).0, color, "{name}: {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn background_and_ignored_pixels_stay_as_they_are() {
+        let image = Rgb32FImage::from_fn(3, 1, |x, _| Rgb([x as f32 / 255.0, 0.5, 1.0]));
+        let labels = GrayImage::from_raw(3, 1, vec![0, IGNORE_LABEL, 0]).unwrap();
+        let drawn = overlay(&image, &labels, &PALETTE).unwrap();
+        assert_eq!(drawn.into_raw(), [0, 128, 255, 1, 128, 255, 2, 128, 255]);
+    }
+
+    #[test]
+    fn the_images_edge_is_no_border() {
+        let image = Rgb32FImage::from_pixel(4, 4, Rgb([1.0; 3]));
+        let drawn = overlay(&image, &GrayImage::from_pixel(4, 4, [1].into()), &PALETTE).unwrap();
+        assert!(drawn.pixels().all(|pixel| pixel.0 == [191, 241, 216]));
+    }
+
+    #[test]
+    fn masks_that_do_not_fit_are_refused() {
+        let image = Rgb32FImage::new(2, 1);
+        for (name, labels, part) in [
+            ("size", GrayImage::new(1, 2), "1x2 onto an image of 2x1"),
+            ("label", GrayImage::from_pixel(2, 1, [7].into()), "label 7: only 2 classes"),
+        ] {
+            let message = overlay(&image, &labels, &PALETTE).unwrap_err().to_string();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+    }
 }

@@ -8,9 +8,9 @@ use super::{DatasetError, Sample, first_names};
 use crate::decode::has_image_extension;
 
 /// The list of what may be learned from.
-pub(super) const TRAIN: &str = "train.txt";
+const TRAIN: &str = "train.txt";
 /// The list of what is held out.
-pub(super) const HELD_OUT: &str = "val.txt";
+const HELD_OUT: &str = "val.txt";
 
 /// The samples to learn from and those held out, each sorted by name; without lists none are held out.
 ///
@@ -50,4 +50,60 @@ fn select(list: &Path, samples: &BTreeMap<String, Sample>) -> Result<BTreeMap<St
         return Err(DatasetError::ListUnknown { list: list.into(), count, names: first_names(unknown.into_iter()) });
     }
     if selected.is_empty() { Err(DatasetError::ListEmpty { list: list.into() }) } else { Ok(selected) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mask::MaskCoding;
+
+    /// Splits the samples `a` to `d` by the given lists.
+    fn split_by(train: Option<&str>, test: Option<&str>) -> Result<[Vec<String>; 2], DatasetError> {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in [(TRAIN, train), (HELD_OUT, test)] {
+            if let Some(text) = text {
+                fs::write(root.path().join(name), text).unwrap();
+            }
+        }
+        let sample = |name: &str| Sample {
+            name: name.into(),
+            image: format!("images/{name}.png").into(),
+            mask: format!("masks/{name}.png").into(),
+            coding: MaskCoding::Binary,
+            field_of_view: None,
+        };
+        let (train, test) = split(root.path(), ["a", "b", "c", "d"].map(sample).into())?;
+        Ok([train, test].map(|part| part.into_iter().map(|sample| sample.name).collect()))
+    }
+
+    #[test]
+    fn lists_split_a_data_set() {
+        for (name, train, test, expected) in [
+            ("no lists", None, None, [&["a", "b", "c", "d"][..], &[]]),
+            ("sorted by name", Some("d\na\nb\n"), Some("c\n"), [&["a", "b", "d"], &["c"]]),
+            (
+                "extensions, blank lines and line ends of Windows",
+                Some("a.jpg\r\n\r\n"),
+                Some(" b \r\n"),
+                [&["a"], &["b"]],
+            ),
+            ("a part of the samples", Some("a"), Some("b"), [&["a"], &["b"]]),
+        ] {
+            assert_eq!(split_by(train, test).unwrap(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn lists_that_split_nothing_are_errors() {
+        for (name, train, test, part) in [
+            ("one list", Some("a"), None, "val.txt` is not"),
+            ("the other list", None, Some("a"), "train.txt` is not"),
+            ("an empty list", Some("a"), Some("\n"), "val.txt` is empty"),
+            ("unknown names", Some("a\nx\ny"), Some("b"), "2 names in the list"),
+            ("a name in both", Some("a\nb"), Some("b\nc"), "1 names are in both"),
+        ] {
+            let message = split_by(train, test).unwrap_err().to_string();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+    }
 }

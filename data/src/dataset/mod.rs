@@ -47,7 +47,7 @@ pub enum Layout {
 #[derive(Debug, Error)]
 pub enum DatasetError {
     /// The folder, or a file in it, could not be read.
-    #[error("cannot read `{path}` of the data set")]
+    #[error("cannot open the data set: reading `{path}` failed")]
     Read {
         /// The folder or file.
         path: PathBuf,
@@ -188,4 +188,126 @@ fn first_names(names: impl Iterator<Item = String>) -> String {
     let quoted: Vec<_> = names.map(|name| format!("`{name}`")).collect();
     let more = if quoted.len() > NAMES_MAX { ", ..." } else { "" };
     quoted[..quoted.len().min(NAMES_MAX)].join(", ") + more
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A folder with the given files, all empty: opening a data set reads none of them.
+    fn folder(files: &[&str]) -> TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        root
+    }
+
+    fn names(samples: &[Sample]) -> Vec<&str> {
+        samples.iter().map(|sample| sample.name.as_str()).collect()
+    }
+
+    #[test]
+    fn drive_is_read_as_published() {
+        let root = folder(&[
+            "training/images/22_training.tif",
+            "training/images/21_training.tif",
+            "training/1st_manual/21_manual1.gif",
+            "training/1st_manual/22_manual1.gif",
+            "training/mask/21_training_mask.gif",
+            "training/mask/22_training_mask.gif",
+            "test/images/01_test.tif",
+            "test/1st_manual/01_manual1.gif",
+            "test/2nd_manual/01_manual2.gif",
+            "test/mask/01_test_mask.gif",
+        ]);
+        let dataset = Dataset::open(root.path()).unwrap();
+        assert_eq!((dataset.name.as_str(), dataset.layout), ("DRIVE", Layout::Drive));
+        assert_eq!(dataset.classes[1].name, "vessel");
+        assert_eq!((names(&dataset.train), names(&dataset.test)), (vec!["21", "22"], vec!["01"]));
+        let sample = &dataset.train[1];
+        assert_eq!(sample.image, root.path().join("training/images/22_training.tif"));
+        assert_eq!(sample.mask, root.path().join("training/1st_manual/22_manual1.gif"));
+        assert_eq!(sample.field_of_view, Some(root.path().join("training/mask/22_training_mask.gif")));
+
+        fs::remove_dir_all(root.path().join("test/1st_manual")).unwrap();
+        assert!(Dataset::open(root.path()).unwrap().test.is_empty(), "a test part without drawings");
+    }
+
+    #[test]
+    fn kvasir_seg_is_told_by_its_name_or_its_boxes() {
+        let named = folder(&["Kvasir-SEG/images/a.jpg", "Kvasir-SEG/masks/a.jpg"]);
+        let boxed = folder(&["images/a.jpg", "masks/a.jpg", "kavsir_bboxes.json"]);
+        for root in [named.path().join("Kvasir-SEG"), boxed.path().into()] {
+            let dataset = Dataset::open(&root).unwrap();
+            assert_eq!((dataset.name.as_str(), dataset.layout), ("Kvasir-SEG", Layout::KvasirSeg));
+            assert_eq!(dataset.classes[1].name, "polyp");
+            assert_eq!((names(&dataset.train), dataset.test.len()), (vec!["a"], 0));
+        }
+    }
+
+    #[test]
+    fn any_folder_of_images_and_masks_is_a_data_set() {
+        let root = folder(&[
+            "cells/images/b.JPG",
+            "cells/images/a.x.png",
+            "cells/images/.hidden.png",
+            "cells/images/notes.txt",
+            "cells/images/folder.png/c.png",
+            "cells/masks/a.x.gif",
+            "cells/masks/b.png",
+        ]);
+        let dataset = Dataset::open(&root.path().join("cells/images/..")).unwrap();
+        assert_eq!((dataset.name.as_str(), dataset.layout), ("cells", Layout::Folder));
+        assert_eq!(names(&dataset.train), ["a.x", "b"]);
+        assert!(dataset.train[0].mask.ends_with("masks/a.x.gif") && dataset.train[0].field_of_view.is_none());
+    }
+
+    #[test]
+    fn folders_that_are_no_data_set_are_errors_that_name_the_reason() {
+        let rows: [(&str, &[&str], &str); 8] = [
+            ("nothing", &[], "it holds nothing"),
+            (
+                "something else",
+                &["pictures/a.png", "readme"],
+                "it holds `pictures`, `readme`, expected the folders `images`",
+            ),
+            ("no masks", &["images/a.png"], "it holds `images`, expected"),
+            ("no image", &["images/a.txt", "masks/a.png"], "images` holds no image"),
+            ("two files of a name", &["images/a.png", "images/a.jpg", "masks/a.png"], "stand for the same name"),
+            (
+                "images without masks",
+                &["images/a.png", "images/b.png", "images/c.png", "masks/b.png"],
+                "2 of the images in",
+            ),
+            ("a mask without image", &["images/a.png", "masks/a.png", "masks/b.png"], "1 of the images in"),
+            (
+                "a vessel drawing without field of view",
+                &[
+                    "training/images/21_training.tif",
+                    "training/1st_manual/21_manual1.gif",
+                    "training/mask/22_training_mask.gif",
+                ],
+                "`21`",
+            ),
+        ];
+        for (name, files, part) in rows {
+            let root = folder(files);
+            let message = Dataset::open(root.path()).unwrap_err().to_string();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+        let missing = Dataset::open(Path::new("no/such/folder")).unwrap_err().to_string();
+        assert!(missing.contains("no/such/folder"), "{missing}");
+    }
+
+    #[test]
+    fn long_lists_of_names_are_cut_short() {
+        let quoted = |count: usize| first_names((0..count).map(|name| name.to_string()));
+        assert_eq!(quoted(2), "`0`, `1`");
+        assert_eq!(quoted(6), "`0`, `1`, `2`, `3`, `4`, ...");
+    }
 }

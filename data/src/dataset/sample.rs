@@ -79,3 +79,63 @@ impl Sample {
         Ok(mask)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A sample of an image of 4x3 pixels, a mask, and a field of view; the last two as rows of 4.
+    fn sample(mask: &[u8], field_of_view: Option<&[u8]>) -> (TempDir, Sample) {
+        let folder = tempfile::tempdir().unwrap();
+        let [image, mask_path, field_path] =
+            ["image.png", "mask.png", "field.png"].map(|name| folder.path().join(name));
+        let save = |values: &[u8], path: &Path| {
+            GrayImage::from_raw(4, values.len() as u32 / 4, values.to_vec()).unwrap().save(path).unwrap();
+        };
+        RgbImage::from_pixel(4, 3, [51, 102, 255].into()).save(&image).unwrap();
+        save(mask, &mask_path);
+        if let Some(field) = field_of_view {
+            save(field, &field_path);
+        }
+        let field_of_view = field_of_view.map(|_| field_path);
+        (folder, Sample { name: "a".into(), image, mask: mask_path, coding: MaskCoding::Binary, field_of_view })
+    }
+
+    #[test]
+    fn a_sample_is_its_image_and_its_labels() {
+        let mask = [0, 0, 255, 255, 0, 0, 255, 255, 0, 0, 255, 255];
+        let field = [0, 255, 255, 255, 0, 255, 255, 255, 255, 255, 255, 0];
+        for (name, field_of_view, labels) in [
+            ("without a field of view", None, [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1]),
+            ("with one", Some(&field[..]), [255, 0, 1, 1, 255, 0, 1, 1, 0, 0, 1, 255]),
+        ] {
+            let (_folder, sample) = sample(&mask, field_of_view);
+            let (image, mask) = sample.load().unwrap();
+            assert_eq!(image.dimensions(), (4, 3), "{name}");
+            assert_eq!(image.get_pixel(3, 2).0, [0.2, 0.4, 1.0], "{name}");
+            assert_eq!(mask.into_raw(), labels, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_of_another_size_are_named_with_both_sizes() {
+        for (name, mask, field_of_view, part) in [
+            ("mask", &[0; 8][..], None, "mask.png` is 4x2, but its image"),
+            ("field of view", &[0; 12][..], Some(&[255; 16][..]), "field.png` is 4x4, but its image"),
+        ] {
+            let (_folder, sample) = sample(mask, field_of_view);
+            let message = sample.load().unwrap_err().to_string();
+            assert!(message.contains(part) && message.contains("image.png` is 4x3"), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_vanished_is_an_error() {
+        let (folder, sample) = sample(&[0; 12], None);
+        std::fs::remove_file(folder.path().join("mask.png")).unwrap();
+        assert!(sample.load().unwrap_err().to_string().contains("mask.png"));
+    }
+}
