@@ -88,9 +88,14 @@ mod tests {
         let augmentation = Augmentation::recipe(60, [48, 48]);
         for seed in 0..20 {
             let (image, labels) = augmentation.view(&image, &labels, &mut ChaCha8Rng::seed_from_u64(seed));
-            let same =
-                image.pixels().zip(labels.pixels()).filter(|(p, l)| (p[0] - f32::from(l[0])).abs() < 0.5).count();
-            assert!(same >= 48 * 48 * 97 / 100, "seed {seed}: {same} of {} pixels agree", 48 * 48);
+            let pairs = image.pixels().zip(labels.pixels()).filter(|(_, label)| label[0] != IGNORE_LABEL);
+            let (mut counted, mut apart) = (0, 0);
+            for (pixel, label) in pairs {
+                counted += 1;
+                apart += usize::from((pixel[0] - f32::from(label[0])).abs() > 0.5);
+            }
+            // Along the border of the region the two filters may round to different sides.
+            assert!(apart * 50 <= counted, "seed {seed}: {apart} of {counted} pixels differ");
         }
     }
 

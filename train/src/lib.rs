@@ -1,12 +1,23 @@
 //! Trains small segmentation networks in Burn: the networks, the data, the loss, the loop and its checkpoints.
 
-pub mod augment;
-pub mod checkpoint;
-pub mod device;
 pub mod kernels;
-pub mod loss;
 pub mod model;
-pub mod optimizer;
-pub mod run;
-pub mod schedule;
 pub mod weights;
+
+pub mod augment;
+pub mod loader;
+pub mod split;
+pub mod statistics;
+
+pub mod device;
+pub mod loss;
+pub mod optimizer;
+pub mod schedule;
+
+pub mod checkpoint;
+pub mod config;
+pub mod run;
+pub mod state;
+
+pub mod evaluate;
+pub mod trainer;

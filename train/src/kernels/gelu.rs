@@ -4,17 +4,14 @@ use std::f64::consts::FRAC_1_SQRT_2;
 
 use burn::tensor::{Tensor, activation};
 
+use super::is_cpu;
+
 /// `x * (1 + erf(x / sqrt(2))) / 2`, element by element.
 ///
 /// Burn's GELU has the exact gradient on the CPU only: its CubeCL backends differentiate the tanh approximation. There
 /// the operators are written out, so that the gradient is theirs (and kernel fusion makes one kernel of them).
 pub fn gelu(x: Tensor<4>) -> Tensor<4> {
     if is_cpu(&x) { activation::gelu(x) } else { composed(x) }
-}
-
-/// Whether Burn's own gradient is the exact one.
-fn is_cpu(x: &Tensor<4>) -> bool {
-    x.device().inner() == burn::tensor::Device::flex()
 }
 
 /// GELU from operators whose gradients are exact on every backend.

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::model::{AmsUnet, AmsUnetConfig};
 
+pub(crate) use file::Borrowed;
 pub use file::ReadWeightsError;
 
 /// The ends of the names of BatchNorm's running statistics, which training tracks and does not learn.

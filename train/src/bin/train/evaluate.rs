@@ -1,0 +1,66 @@
+//! `train evaluate`: scores a checkpoint on a data set, with Burn.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use indicatif::ProgressBar;
+use seg_data::{Dataset, Sample, write_mask_png};
+use seg_train::checkpoint::Checkpoint;
+use seg_train::evaluate::Evaluator;
+use seg_train::run;
+
+use crate::args::{EvaluateArgs, Part};
+
+pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
+    let path = match &args.checkpoint {
+        Some(path) => path.clone(),
+        None => run::newest(run::RUNS.as_ref())?,
+    };
+    let checkpoint = Checkpoint::read(&path)?;
+    let Some(contract) = &checkpoint.contract else {
+        bail!(
+            "`{}` carries no contract, so its mean, size and classes are unknown; name a run",
+            checkpoint.path.display()
+        );
+    };
+    let (device, choice) = args.device.open()?;
+    let net = checkpoint.weights.to_network(&device)?;
+    let dataset = Dataset::open(&args.data)?;
+    let samples = part(&dataset, args.split)?;
+    println!("checkpoint {}", checkpoint.path.display());
+    println!("data       {}: {} images", dataset.name, samples.len());
+    println!("device     {choice}");
+    if let Some(folder) = &args.save_masks {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    }
+
+    let palette: Vec<[u8; 3]> = contract.classes.iter().map(|class| class.color).collect();
+    let bar = ProgressBar::new(samples.len() as u64);
+    let mut written = Ok(());
+    let evaluator = Evaluator { net: &net, contract, device: &device };
+    let evaluation = evaluator.run(&samples, |sample, mask| {
+        if let Some(folder) = &args.save_masks
+            && written.is_ok()
+        {
+            written = write_mask_png(&folder.join(format!("{}.png", sample.name)), mask, &palette);
+        }
+        bar.inc(1);
+    })?;
+    bar.finish_and_clear();
+    written?;
+    let scores = evaluation.scores(&contract.classes);
+    println!("{}", serde_json::to_string_pretty(&scores).context("cannot print the scores")?);
+    Ok(())
+}
+
+/// The part that was asked for; by itself, what the publishers hold out, or everything where they hold out nothing.
+fn part(dataset: &Dataset, part: Option<Part>) -> Result<Vec<Sample>> {
+    let Dataset { train, test, .. } = dataset;
+    let part = part.unwrap_or(if test.is_empty() { Part::All } else { Part::Test });
+    Ok(match part {
+        Part::Train => train.clone(),
+        Part::Test if test.is_empty() => bail!("`{}` has no test part; use `--split all`", dataset.root.display()),
+        Part::Test => test.clone(),
+        Part::All => [train.clone(), test.clone()].concat(),
+    })
+}

@@ -1,0 +1,56 @@
+//! 1x1 convolutions as matrix products.
+
+use burn::nn::conv::Conv2d;
+use burn::tensor::Tensor;
+
+/// The 1x1 convolution of a layer, `y = W x + b` at every pixel, as one matrix product per image.
+///
+/// # Shapes
+/// - input: `[n, c_in, h, w]`
+/// - output: `[n, c_out, h, w]`
+pub fn pointwise(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    let [n, c_in, h, w] = x.dims();
+    let [c_out, _, _, _] = layer.weight.dims();
+    let weight = layer.weight.val().reshape([1, c_out, c_in]);
+    let y = weight.matmul(x.reshape([n, c_in, h * w]));
+    let y = match &layer.bias {
+        Some(bias) => y + bias.val().reshape([1, c_out, 1]),
+        None => y,
+    };
+    y.reshape([n, c_out, h, w])
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::conv::Conv2dConfig;
+    use burn::tensor::{Device, Distribution, Tolerance};
+
+    use super::*;
+
+    #[test]
+    fn value_and_gradients_equal_those_of_burns_convolution() {
+        let device = Device::flex().autodiff();
+        device.seed(6);
+        for (bias, [n, c_in, h, w], c_out) in [(true, [2, 5, 7, 9], 3), (false, [1, 4, 1, 1], 1), (true, [3, 8, 4, 33], 16)] {
+            let name = format!("bias {bias}, input {:?} to {c_out}", [n, c_in, h, w]);
+            let layer = Conv2dConfig::new([c_in, c_out], [1, 1]).with_bias(bias).init(&device);
+            let x = Tensor::<4>::random([n, c_in, h, w], Distribution::Normal(0.0, 1.0), &device).require_grad();
+            let along = Tensor::<4>::random([n, c_out, h, w], Distribution::Normal(0.0, 1.0), &device);
+            let [ours, burns] = [pointwise(&layer, x.clone()), layer.forward(x.clone())].map(|y| {
+                let gradients = (y.clone() * along.clone()).sum().backward();
+                let bias = layer.bias.as_ref().map(|bias| bias.grad(&gradients).unwrap().into_data());
+                let weight = layer.weight.grad(&gradients).unwrap().into_data();
+                (y.into_data(), x.grad(&gradients).unwrap().into_data(), weight, bias)
+            });
+            println!("{name}");
+            let close = Tolerance::<f32>::rel_abs(1e-5, 1e-4);
+            ours.0.assert_approx_eq(&burns.0, close);
+            ours.1.assert_approx_eq(&burns.1, close);
+            ours.2.assert_approx_eq(&burns.2, close);
+            assert_eq!(ours.3.is_some(), bias, "{name}");
+            if let (Some(ours), Some(burns)) = (ours.3, burns.3) {
+                ours.assert_approx_eq(&burns, close);
+            }
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! The training loop: a run from its folder to its best and last checkpoints, from the start or from where it stopped.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use seg_data::{Dataset, DatasetError, SampleError, WriteError, write_bytes};
+use seg_onnx::contract::{CONTRACT_FORMAT, ColorOrder, Contract, Input, Output, OutputKind, Provenance, Scores};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::checkpoint::{Checkpoint, ReadCheckpointError};
+use crate::config::Config;
+use crate::device::{DeviceChoice, DeviceError};
+use crate::evaluate::{EvaluateError, Evaluator};
+use crate::loader::{Batch, Loader};
+use crate::loss::{Loss, loss};
+use crate::model::{AmsUnet, SIDE_MIN};
+use crate::optimizer::Optimizer;
+use crate::run;
+use crate::schedule::Schedule;
+use crate::split::{Split, SplitError};
+use crate::state::{State, StateError};
+use crate::weights::{FitError, Weights};
+
+/// A run: its folder and everything that was decided when it began.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What configured it.
+    pub config: Config,
+    /// Which image went into which part.
+    pub split: Split,
+    /// The data set.
+    pub dataset: Dataset,
+}
+
+/// One epoch, as the run's log keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// The learning rate of its last step.
+    pub learning_rate: f64,
+    /// The mean loss over its steps.
+    pub loss: f64,
+    /// The cross entropy in it.
+    pub cross_entropy: f64,
+    /// The Dice loss in it.
+    pub dice_loss: f64,
+    /// The metrics on the validation part.
+    pub validation: Scores,
+    /// Whether no epoch before it was as good.
+    pub best: bool,
+    /// The seconds it took, validation included.
+    pub seconds: f64,
+}
+
+/// What a run shows while it goes on.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The run begins, or goes on, at a step.
+    Start {
+        /// The device that trains.
+        device: DeviceChoice,
+        /// Steps that were done before.
+        step: usize,
+        /// The steps of the whole run.
+        steps: usize,
+    },
+    /// A step is done.
+    Step {
+        /// The steps done.
+        step: usize,
+        /// The loss of the step.
+        loss: f64,
+    },
+    /// An epoch is done and saved.
+    Epoch(EpochRecord),
+}
+
+/// Why a run cannot begin or go on.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// The folder is taken.
+    #[error("cannot begin a run in `{}`: it is not empty; choose another `--out`, or go on with `--resume`", folder.display())]
+    Taken {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A file of the run cannot be read.
+    #[error("cannot read `{}`, so the run cannot go on", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file of the run is not what this version writes.
+    #[error("cannot go on with the run: `{}` is not what this version writes", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The loss is not a number any more.
+    #[error("the loss is {loss} at step {step} of epoch {epoch}; lower `--lr`, or look at the images of this batch")]
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The step of the epoch, counted from 1.
+        step: usize,
+        /// The loss.
+        loss: f64,
+    },
+    /// A file of the run cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The data set cannot be opened.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The data set cannot be split.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A sample cannot be loaded.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// Validation failed.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// The weights to start from cannot be read.
+    #[error(transparent)]
+    Init(#[from] ReadCheckpointError),
+    /// The weights to start from are of another network.
+    #[error("cannot start from these weights")]
+    Fit(#[from] FitError),
+    /// The last checkpoint cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Run {
+    /// Begins a run: writes its configuration, its split and its contract into a new folder.
+    ///
+    /// # Errors
+    /// When the folder is not empty or cannot be written.
+    pub fn create(folder: &Path, dataset: Dataset, config: Config, split: Split) -> Result<Self, TrainError> {
+        match fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
+            Ok(true) => return Err(TrainError::Taken { folder: folder.into() }),
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(TrainError::Read { path: folder.into(), source }),
+        }
+        fs::create_dir_all(folder).map_err(|source| TrainError::Read { path: folder.into(), source })?;
+        let run = Self { folder: folder.into(), config, split, dataset };
+        write_json(&run.folder.join(run::CONFIG), &run.config)?;
+        write_json(&run.folder.join(run::SPLIT), &run.split)?;
+        write_bytes(&run.folder.join(run::CONTRACT), run.contract().to_json().as_bytes())?;
+        Ok(run)
+    }
+
+    /// Opens a run that was begun before.
+    ///
+    /// # Errors
+    /// When a file of the run is missing or foreign, or the data set is not there any more.
+    pub fn open(folder: &Path) -> Result<Self, TrainError> {
+        let config: Config = read_json(&folder.join(run::CONFIG))?;
+        let split = read_json(&folder.join(run::SPLIT))?;
+        let dataset = Dataset::open(&config.data)?;
+        Ok(Self { folder: folder.into(), config, split, dataset })
+    }
+
+    /// The contract of the model that the run trains, before any weights.
+    pub fn contract(&self) -> Contract {
+        let Config { network, size, mean, std, .. } = &self.config;
+        Contract {
+            format: CONTRACT_FORMAT,
+            input: Input {
+                name: "input".into(),
+                color: ColorOrder::Rgb,
+                mean: mean.to_vec(),
+                std: std.to_vec(),
+                size: *size,
+                side_min: SIDE_MIN,
+            },
+            output: Output { name: "logits".into(), kind: OutputKind::Logits },
+            classes: self.dataset.classes.clone(),
+            provenance: Provenance {
+                network: "amsunet".into(),
+                configuration: format!("base_width={}", network.base_width),
+                tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
+                data: format!("{}, {} training images", self.dataset.name, self.split.train.len()),
+                ..Provenance::default()
+            },
+        }
+    }
+
+    /// Trains until the last epoch, from the last checkpoint if there is one, and returns the log of the whole run.
+    ///
+    /// After every epoch the last checkpoint and the log are written, and the best one where the epoch's Dice per image on
+    /// the validation part is the highest so far; each file whole or not at all. An interrupted run goes on after its
+    /// last whole epoch, with the weights, moments and batches that it would have had.
+    ///
+    /// # Errors
+    /// When the device cannot be used, an image cannot be loaded, a file cannot be written, or the loss diverges.
+    pub fn train(&self, mut observe: impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
+        let (device, choice) = self.config.device.parse::<DeviceChoice>()?.open()?;
+        let (training, validation) = self.split.apply(&self.dataset.train)?;
+        let contract = self.contract();
+        let loader = Arc::new(Loader {
+            samples: training,
+            input: contract.input.clone(),
+            augmentation: self.config.augmentation.clone(),
+            batch_size: self.config.batch_size,
+            seed: self.config.seed,
+        });
+        let steps = loader.steps();
+        let schedule = Schedule::new(self.config.learning_rate, self.config.epochs, steps);
+        let (mut learner, mut log) = self.begin(&device)?;
+        observe(Event::Start { device: choice, step: log.len() * steps, steps: self.config.epochs * steps });
+
+        for epoch in log.len()..self.config.epochs {
+            let begun = Instant::now();
+            let mut sums = [0.0; 3];
+            let mut rate = 0.0;
+            for (step, batch) in loader.epoch(epoch).into_iter().enumerate() {
+                rate = schedule.rate(epoch * steps + step);
+                let losses = learner.step(batch?, rate);
+                if !losses[0].is_finite() {
+                    return Err(TrainError::Diverged { epoch: epoch + 1, step: step + 1, loss: losses[0] });
+                }
+                sums = std::array::from_fn(|term| sums[term] + losses[term]);
+                observe(Event::Step { step: epoch * steps + step + 1, loss: losses[0] });
+            }
+            let net = learner.net.valid();
+            let evaluator = Evaluator { net: &net, contract: &contract, device: &device };
+            let scores = evaluator.run(&validation, |_, _| {})?.scores(&contract.classes);
+            let before = log.iter().map(|record: &EpochRecord| record.validation.dice_per_image).reduce(f64::max);
+            let [loss, cross_entropy, dice_loss] = sums.map(|sum| sum / steps as f64);
+            let best = before.is_none_or(|before| scores.dice_per_image > before);
+            let seconds = begun.elapsed().as_secs_f64();
+            log.push(EpochRecord {
+                epoch: epoch + 1,
+                learning_rate: rate,
+                loss,
+                cross_entropy,
+                dice_loss,
+                validation: scores,
+                best,
+                seconds,
+            });
+            self.save(&learner, Weights::of(&net), contract.clone(), &log)?;
+            observe(Event::Epoch(log[epoch].clone()));
+        }
+        Ok(log)
+    }
+
+    /// The network, its optimizer and the log, from the last checkpoint or from the start.
+    fn begin(&self, device: &Device) -> Result<(Learner, Vec<EpochRecord>), TrainError> {
+        let autodiff = device.clone().autodiff();
+        let path = self.folder.join(run::LAST);
+        if path.exists() {
+            let state = State::read(&path)?;
+            let net = state.weights.to_network(&autodiff)?;
+            let optimizer = Optimizer::resume(self.config.weight_decay, state.moments(device));
+            return Ok((Learner { net, optimizer, device: autodiff }, state.log));
+        }
+        let net = match &self.config.init {
+            Some(path) => Checkpoint::read(path)?.weights.to_network(&autodiff)?,
+            None => {
+                device.seed(self.config.seed);
+                // Parameters come to be when they are first seen; seeing all of them in order ties them to the seed.
+                Weights::of(&self.config.network.init(device)).to_network(&autodiff)?
+            }
+        };
+        Ok((Learner { net, optimizer: Optimizer::new(self.config.weight_decay), device: autodiff }, Vec::new()))
+    }
+
+    /// Writes what an epoch leaves behind; the last checkpoint comes last, for it is what a resumed run starts from.
+    fn save(
+        &self,
+        learner: &Learner,
+        weights: Weights,
+        mut contract: Contract,
+        log: &[EpochRecord],
+    ) -> Result<(), TrainError> {
+        let record = &log[log.len() - 1];
+        contract.provenance.weights_sha256 = weights.sha256();
+        contract.provenance.epoch = Some(record.epoch);
+        contract.provenance.score = format!("validation dice_per_image {:.4}", record.validation.dice_per_image);
+        let state = State::new(weights, &learner.optimizer, contract, log.to_vec());
+        if record.best {
+            let (weights, contract) = (state.weights.clone(), Some(state.contract.clone()));
+            Checkpoint { path: self.folder.join(run::BEST), weights, contract }.write()?;
+        }
+        let lines = log.iter().map(|record| {
+            let line = serde_json::to_string(record).expect("a record has only string keys");
+            line + "\n"
+        });
+        write_bytes(&self.folder.join(run::LOG), lines.collect::<String>().as_bytes())?;
+        Ok(state.write(&self.folder.join(run::LAST))?)
+    }
+}
+
+/// The network in training, with what moves it.
+struct Learner {
+    net: AmsUnet,
+    optimizer: Optimizer,
+    device: Device,
+}
+
+impl Learner {
+    /// One step; returns the loss and its two terms.
+    fn step(&mut self, batch: Batch, rate: f64) -> [f64; 3] {
+        let (images, labels) = batch.to_device(&self.device);
+        let Loss { total, cross_entropy, dice } = loss(self.net.forward(images), labels);
+        let mut gradients = total.backward();
+        let gradients = GradientsParams::from_module(&mut gradients, &self.net);
+        self.net = self.optimizer.step(rate, self.net.clone(), gradients);
+        [total, cross_entropy, dice].map(scalar)
+    }
+}
+
+fn scalar(tensor: Tensor<1>) -> f64 {
+    f64::from(tensor.into_scalar::<f32>())
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), WriteError> {
+    let text = serde_json::to_string_pretty(value).expect("the value has only string keys");
+    write_bytes(path, text.as_bytes())
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
+    let text = fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.into(), source })?;
+    serde_json::from_str(&text).map_err(|source| TrainError::Json { path: path.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{GrayImage, Luma, Rgb, RgbImage};
+    use seg_data::{write_mask_png, write_png};
+    use seg_onnx::contract::SizePolicy;
+
+    use super::*;
+    use crate::augment::Augmentation;
+    use crate::model::AmsUnetConfig;
+
+    /// A folder of six pictures of bright discs on a dark ground.
+    fn discs(folder: &Path) -> Dataset {
+        for name in ["images", "masks"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        for number in 0..6u32 {
+            let inside = |x: u32, y: u32| (x.abs_diff(12 + number)).pow(2) + y.abs_diff(14).pow(2) < 50;
+            let image = RgbImage::from_fn(32, 36, |x, y| Rgb([if inside(x, y) { 200 } else { 30 }, 40, 60]));
+            let mask = GrayImage::from_fn(32, 36, |x, y| Luma([u8::from(inside(x, y))]));
+            write_png(&folder.join(format!("images/{number}.png")), &image).unwrap();
+            write_mask_png(&folder.join(format!("masks/{number}.png")), &mask, &[[0; 3], [255; 3]]).unwrap();
+        }
+        Dataset::open(folder).unwrap()
+    }
+
+    fn begin(folder: &Path, dataset: Dataset, epochs: usize) -> Run {
+        let config = Config {
+            data: dataset.root.clone(),
+            network: AmsUnetConfig::new().with_base_width(4),
+            init: None,
+            epochs,
+            batch_size: 2,
+            learning_rate: 1e-2,
+            weight_decay: 5e-5,
+            validation: 0.3,
+            seed: 3,
+            device: "cpu".into(),
+            size: SizePolicy::Native,
+            augmentation: Augmentation::recipe(32, [32, 32]),
+            mean: [0.2; 3],
+            std: [0.2; 3],
+        };
+        let split = Split::cut(&dataset.train, 0.3, 3).unwrap();
+        Run::create(folder, dataset, config, split).unwrap()
+    }
+
+    #[test]
+    fn a_run_that_was_interrupted_ends_as_one_that_was_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = discs(&folder.path().join("data"));
+        let whole = begin(&folder.path().join("whole"), dataset.clone(), 3);
+        let stopped = folder.path().join("stopped");
+        let log = whole
+            .train(|event| {
+                if let Event::Epoch(EpochRecord { epoch: 1, .. }) = event {
+                    fs::create_dir(&stopped).unwrap();
+                    for file in [run::CONFIG, run::SPLIT, run::LAST] {
+                        fs::copy(whole.folder.join(file), stopped.join(file)).unwrap();
+                    }
+                }
+            })
+            .unwrap();
+        let resumed = Run::open(&stopped).unwrap();
+        let mut first = None;
+        let resumed_log = resumed
+            .train(|event| {
+                if let Event::Start { step, .. } = event {
+                    first = Some(step);
+                }
+            })
+            .unwrap();
+        assert_eq!(first, Some(2), "the resumed run did not go on after the first epoch's two steps");
+        let weights = |run: &Run| Weights::read(&run.folder.join(run::LAST)).unwrap();
+        assert_eq!(weights(&whole), weights(&resumed));
+        let losses = |log: &[EpochRecord]| log.iter().map(|record| record.loss).collect::<Vec<_>>();
+        assert_eq!(losses(&log), losses(&resumed_log));
+        assert!(log[2].loss < log[0].loss, "three epochs did not lower the loss: {:?}", losses(&log));
+    }
+
+    #[test]
+    fn what_cannot_begin_is_an_error_with_a_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = discs(&folder.path().join("data"));
+        let run = begin(&folder.path().join("run"), dataset.clone(), 1);
+        let taken = Run::create(&run.folder, dataset, run.config.clone(), run.split.clone()).unwrap_err().to_string();
+        assert!(taken.contains("--resume"), "{taken}");
+        let missing = Run::open(&folder.path().join("none")).unwrap_err().to_string();
+        assert!(missing.contains(run::CONFIG), "{missing}");
+        fs::write(run.folder.join(run::LAST), "cut off").unwrap();
+        let damaged = run.train(|_| {}).unwrap_err().to_string();
+        assert!(damaged.contains(run::LAST), "{damaged}");
+    }
+}
