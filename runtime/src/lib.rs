@@ -22,6 +22,7 @@ mod predict;
 pub mod compare;
 pub mod tensors;
 
+pub use placement::PlacementError;
 pub use predict::{ClassArea, PredictError, Prediction, predict};
 pub use provider::Provider;
 pub use segmenter::{SegmentError, Segmentation, Segmenter, Timings};

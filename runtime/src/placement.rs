@@ -7,36 +7,75 @@
 use std::{
     collections::HashSet,
     ffi::{CStr, c_char},
-    fmt, ptr, slice,
+    ptr, slice,
 };
 
 use ort::{AsPointer, session::Session, sys::OrtStatusPtr};
 use seg_onnx::graph::{DataType, Graph};
+use thiserror::Error;
 
 use crate::provider::Provider;
 
 /// The session's configuration entry that makes ONNX Runtime remember its placement.
 pub(crate) const RECORD_PLACEMENT: &str = "session.record_ep_graph_assignment_info";
 
-/// A node of ONNX Runtime's optimised graph and the provider that computes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PlacedNode {
-    /// The node's name: of the model, or of ONNX Runtime's making where it fused or added nodes.
-    pub(crate) name: String,
-    /// Its operator.
-    pub(crate) operator: String,
-    /// ONNX Runtime's name for the provider.
-    pub(crate) provider: String,
+/// Why a session would not run on the provider alone that was asked for.
+#[derive(Debug, Error)]
+pub enum PlacementError {
+    /// ONNX Runtime does not tell.
+    #[error("ONNX Runtime does not tell which provider took which node")]
+    Unknown {
+        /// Why.
+        source: ort::Error,
+    },
+    /// Another provider took nodes.
+    #[error("{misplaced} of {nodes} nodes went to {found}, the first is {operator} `{name}`; choose `--ep cpu`")]
+    Misplaced {
+        /// The number of nodes that another provider took.
+        misplaced: usize,
+        /// The number of all nodes.
+        nodes: usize,
+        /// ONNX Runtime's name for the provider that took the first of them.
+        found: String,
+        /// The operator of the first of them.
+        operator: String,
+        /// The name of the first of them.
+        name: String,
+    },
 }
 
-impl fmt::Display for PlacedNode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} `{}`", self.operator, self.name)
+/// Makes sure that the provider asked for computes all of a session that was opened with [`RECORD_PLACEMENT`].
+///
+/// # Errors
+/// When another provider took a node, other than shape arithmetic of `graph` on the CPU.
+pub(crate) fn check(session: &Session, asked: Provider, graph: &Graph) -> Result<(), PlacementError> {
+    let placed = placement(session).map_err(|source| PlacementError::Unknown { source })?;
+    let misplaced = misplaced(&placed, asked, graph);
+    match misplaced.first() {
+        None => Ok(()),
+        Some(first) => Err(PlacementError::Misplaced {
+            misplaced: misplaced.len(),
+            nodes: placed.len(),
+            found: first.provider.clone(),
+            operator: first.operator.clone(),
+            name: first.name.clone(),
+        }),
     }
 }
 
+/// A node of ONNX Runtime's optimised graph and the provider that computes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PlacedNode {
+    /// The node's name: of the model, or of ONNX Runtime's making where it fused or added nodes.
+    name: String,
+    /// Its operator.
+    operator: String,
+    /// ONNX Runtime's name for the provider.
+    provider: String,
+}
+
 /// The placement of each node of a session that was opened with [`RECORD_PLACEMENT`].
-pub(crate) fn placement(session: &Session) -> ort::Result<Vec<PlacedNode>> {
+fn placement(session: &Session) -> ort::Result<Vec<PlacedNode>> {
     let api = ort::api();
     let mut placed = Vec::new();
     // SAFETY, here and below: all that the getters hand out belongs to the session, which is borrowed until the end of
@@ -86,7 +125,7 @@ unsafe fn text(get: impl FnOnce(*mut *const c_char) -> OrtStatusPtr) -> ort::Res
 /// The nodes that another provider than the one asked for computes.
 ///
 /// On the CPU, nodes of the model whose result is integers are accepted: the shape arithmetic of `graph`.
-pub(crate) fn misplaced<'a>(placed: &'a [PlacedNode], asked: Provider, graph: &Graph) -> Vec<&'a PlacedNode> {
+fn misplaced<'a>(placed: &'a [PlacedNode], asked: Provider, graph: &Graph) -> Vec<&'a PlacedNode> {
     let shapes = graph.nodes.iter().filter(|node| node.output.data_type == DataType::I64);
     let shapes: HashSet<_> = shapes.map(|node| node.name.as_str()).collect();
     let accepted = |node: &PlacedNode| {
@@ -130,7 +169,10 @@ mod tests {
                 PlacedNode { name: name.into(), operator: operator.into(), provider: "CPUExecutionProvider".into() };
             assert!(placed.contains(&node), "{name}: {placed:?}");
         }
-        assert_eq!(misplaced(&placed, Provider::Cpu, &graph()), Vec::<&PlacedNode>::new());
+        assert!(check(&session, Provider::Cpu, &graph()).is_ok());
+        let message = check(&session, Provider::Cuda, &graph()).unwrap_err().to_string();
+        let expected = "2 of 6 nodes went to CPUExecutionProvider, the first is Conv `small`; choose `--ep cpu`";
+        assert_eq!(message, expected);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use seg_onnx::{
 use thiserror::Error;
 
 use crate::{
-    placement::{self, RECORD_PLACEMENT},
+    placement::{self, PlacementError, RECORD_PLACEMENT},
     provider::{Provider, ProviderError},
 };
 
@@ -80,23 +80,14 @@ pub enum OpenError {
         source: ort::Error,
     },
     /// The provider leaves nodes to another one.
-    #[error(
-        "`{path}` would not run on {asked} alone: {misplaced} of its {nodes} nodes went to {found}, the first is {first}; \
-         choose `--ep cpu`"
-    )]
+    #[error("cannot run all of `{path}` with {provider}")]
     Placement {
         /// The file.
         path: PathBuf,
-        /// The provider that was asked for.
-        asked: Provider,
-        /// The number of nodes that it left.
-        misplaced: usize,
-        /// The number of all nodes.
-        nodes: usize,
-        /// The provider that took the first of them.
-        found: String,
-        /// Operator and name of the first of them.
-        first: String,
+        /// The provider.
+        provider: Provider,
+        /// Which nodes.
+        source: PlacementError,
     },
 }
 
@@ -154,18 +145,11 @@ impl Session {
             ProviderError::Other { source } => refused(source),
             source => unusable(source),
         })?;
-        let placed = placement::placement(&session).map_err(refused)?;
-        let misplaced = placement::misplaced(&placed, provider, &model.graph);
-        if let Some(first) = misplaced.first() {
-            return Err(OpenError::Placement {
-                path: path.into(),
-                asked: provider,
-                misplaced: misplaced.len(),
-                nodes: placed.len(),
-                found: first.provider.clone(),
-                first: first.to_string(),
-            });
-        }
+        placement::check(&session, provider, &model.graph).map_err(|source| OpenError::Placement {
+            path: path.into(),
+            provider,
+            source,
+        })?;
         Ok(Self { session, model, provider })
     }
 
