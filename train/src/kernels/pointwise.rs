@@ -31,7 +31,9 @@ mod tests {
     fn value_and_gradients_equal_those_of_burns_convolution() {
         let device = Device::flex().autodiff();
         device.seed(6);
-        for (bias, [n, c_in, h, w], c_out) in [(true, [2, 5, 7, 9], 3), (false, [1, 4, 1, 1], 1), (true, [3, 8, 4, 33], 16)] {
+        for (bias, [n, c_in, h, w], c_out) in
+            [(true, [2, 5, 7, 9], 3), (false, [1, 4, 1, 1], 1), (true, [3, 8, 4, 33], 16)]
+        {
             let name = format!("bias {bias}, input {:?} to {c_out}", [n, c_in, h, w]);
             let layer = Conv2dConfig::new([c_in, c_out], [1, 1]).with_bias(bias).init(&device);
             let x = Tensor::<4>::random([n, c_in, h, w], Distribution::Normal(0.0, 1.0), &device).require_grad();

@@ -5,7 +5,8 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::{Strip, StripConfig, depthwise, pointwise};
+use super::{Strip, StripConfig, depthwise_layer, pointwise_layer};
+use crate::kernels::{depthwise, pointwise};
 
 /// Configuration of [`Ams`].
 #[derive(Config, Debug)]
@@ -38,12 +39,12 @@ impl AmsConfig {
     pub fn init(&self, device: &Device) -> Ams {
         let strip = |length| StripConfig::new(self.channels, length).init(device);
         Ams {
-            local: depthwise(self.channels, [3, 3], 1, device),
-            atrous: depthwise(self.channels, [3, 3], self.dilation, device),
+            local: depthwise_layer(self.channels, [3, 3], 1, device),
+            atrous: depthwise_layer(self.channels, [3, 3], self.dilation, device),
             strip_5: strip(5),
             strip_7: strip(7),
             strip_11: strip(11),
-            mix: pointwise(self.channels, self.channels, device),
+            mix: pointwise_layer(self.channels, self.channels, device),
         }
     }
 }
@@ -53,12 +54,12 @@ impl Ams {
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let local = self.local.forward(x.clone());
-        let atrous = self.atrous.forward(local.clone());
+        let local = depthwise(&self.local, x.clone());
+        let atrous = depthwise(&self.atrous, local.clone());
         let strip_5 = self.strip_5.forward(atrous.clone());
         let strip_7 = self.strip_7.forward(atrous.clone());
         let strip_11 = self.strip_11.forward(atrous.clone());
         let sum = local + atrous + strip_5 + strip_7 + strip_11;
-        self.mix.forward(sum) * x
+        pointwise(&self.mix, sum) * x
     }
 }

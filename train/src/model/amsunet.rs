@@ -6,7 +6,8 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::{Down, DownConfig, Stem, StemConfig, Up, UpConfig, pointwise};
+use super::{Down, DownConfig, Stem, StemConfig, Up, UpConfig, pointwise_layer};
+use crate::kernels::pointwise;
 
 /// The shortest side that the network takes, in pixels: four halvings leave one.
 pub const SIDE_MIN: usize = 16;
@@ -67,7 +68,7 @@ impl AmsUnetConfig {
             up2: up(8 * b, 2 * b),
             up3: up(4 * b, b),
             up4: up(2 * b, b),
-            out_conv: pointwise(b, self.num_classes, device),
+            out_conv: pointwise_layer(b, self.num_classes, device),
         }
     }
 }
@@ -95,7 +96,7 @@ impl AmsUnet {
         let y = stage("up2", self.up2.forward(y, x3));
         let y = stage("up3", self.up3.forward(y, x2));
         let y = stage("up4", self.up4.forward(y, x1));
-        stage("out_conv", self.out_conv.forward(y))
+        stage("out_conv", pointwise(&self.out_conv, y))
     }
 
     /// The configuration that the weights' shapes imply.

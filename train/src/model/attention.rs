@@ -5,8 +5,8 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::{Ams, AmsConfig, pointwise};
-use crate::kernels::gelu;
+use super::{Ams, AmsConfig, pointwise_layer};
+use crate::kernels::{gelu, pointwise};
 
 /// Configuration of [`Attention`].
 #[derive(Config, Debug)]
@@ -32,9 +32,9 @@ impl AttentionConfig {
     /// The block with fresh weights.
     pub fn init(&self, device: &Device) -> Attention {
         Attention {
-            conv1: pointwise(self.channels, self.channels, device),
+            conv1: pointwise_layer(self.channels, self.channels, device),
             ams: AmsConfig::new(self.channels, self.dilation).init(device),
-            conv2: pointwise(self.channels, self.channels, device),
+            conv2: pointwise_layer(self.channels, self.channels, device),
         }
     }
 }
@@ -44,8 +44,8 @@ impl Attention {
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = gelu(self.conv1.forward(x));
+        let x = gelu(pointwise(&self.conv1, x));
         let x = self.ams.forward(x);
-        self.conv2.forward(x)
+        pointwise(&self.conv2, x)
     }
 }

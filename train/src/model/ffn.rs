@@ -5,8 +5,8 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::{depthwise, pointwise};
-use crate::kernels::gelu;
+use super::{depthwise_layer, pointwise_layer};
+use crate::kernels::{depthwise, gelu, pointwise};
 
 /// How much wider the middle is than the ends.
 const EXPANSION: usize = 4;
@@ -34,9 +34,9 @@ impl FfnConfig {
     pub fn init(&self, device: &Device) -> Ffn {
         let wide = EXPANSION * self.channels;
         Ffn {
-            expand: pointwise(self.channels, wide, device),
-            local: depthwise(wide, [3, 3], 1, device),
-            project: pointwise(wide, self.channels, device),
+            expand: pointwise_layer(self.channels, wide, device),
+            local: depthwise_layer(wide, [3, 3], 1, device),
+            project: pointwise_layer(wide, self.channels, device),
         }
     }
 }
@@ -46,8 +46,8 @@ impl Ffn {
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.expand.forward(x);
-        let x = gelu(self.local.forward(x));
-        self.project.forward(x)
+        let x = pointwise(&self.expand, x);
+        let x = gelu(depthwise(&self.local, x));
+        pointwise(&self.project, x)
     }
 }

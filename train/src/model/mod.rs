@@ -33,12 +33,12 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::Device;
 
 /// A 1x1 convolution with bias.
-fn pointwise(channels_in: usize, channels_out: usize, device: &Device) -> Conv2d {
+fn pointwise_layer(channels_in: usize, channels_out: usize, device: &Device) -> Conv2d {
     Conv2dConfig::new([channels_in, channels_out], [1, 1]).init(device)
 }
 
 /// A depthwise convolution with bias whose output has the size of its input; `kernel` must be odd.
-fn depthwise(channels: usize, kernel: [usize; 2], dilation: usize, device: &Device) -> Conv2d {
+fn depthwise_layer(channels: usize, kernel: [usize; 2], dilation: usize, device: &Device) -> Conv2d {
     let [vertical, horizontal] = kernel.map(|side| dilation * (side - 1) / 2);
     Conv2dConfig::new([channels, channels], kernel)
         .with_groups(channels)

@@ -6,7 +6,8 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor, module};
 
-use super::pointwise;
+use super::pointwise_layer;
+use crate::kernels::pointwise;
 
 /// How much narrower the channel weights' hidden layer is.
 const REDUCTION: usize = 4;
@@ -38,8 +39,8 @@ impl RscConfig {
         let hidden = self.channels / REDUCTION;
         Rsc {
             spatial: Conv2dConfig::new([self.channels, 1], [1, 1]).with_bias(false).init(device),
-            reduce: pointwise(self.channels, hidden, device),
-            restore: pointwise(hidden, self.channels, device),
+            reduce: pointwise_layer(self.channels, hidden, device),
+            restore: pointwise_layer(hidden, self.channels, device),
         }
     }
 }
@@ -49,10 +50,10 @@ impl Rsc {
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let spatial = x.clone() * sigmoid(self.spatial.forward(x.clone()));
+        let spatial = x.clone() * sigmoid(pointwise(&self.spatial, x.clone()));
         let channel = module::adaptive_avg_pool2d(x.clone(), [1, 1]);
-        let channel = relu(self.reduce.forward(channel));
-        let channel = x.clone() * sigmoid(self.restore.forward(channel));
+        let channel = relu(pointwise(&self.reduce, channel));
+        let channel = x.clone() * sigmoid(pointwise(&self.restore, channel));
         x + spatial * channel
     }
 }

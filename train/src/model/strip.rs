@@ -5,7 +5,8 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::depthwise;
+use super::depthwise_layer;
+use crate::kernels::depthwise;
 
 /// Configuration of [`Strip`].
 #[derive(Config, Debug)]
@@ -29,8 +30,8 @@ impl StripConfig {
     /// The block with fresh weights.
     pub fn init(&self, device: &Device) -> Strip {
         Strip {
-            horizontal: depthwise(self.channels, [1, self.length], 1, device),
-            vertical: depthwise(self.channels, [self.length, 1], 1, device),
+            horizontal: depthwise_layer(self.channels, [1, self.length], 1, device),
+            vertical: depthwise_layer(self.channels, [self.length, 1], 1, device),
         }
     }
 }
@@ -40,7 +41,7 @@ impl Strip {
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.horizontal.forward(x);
-        self.vertical.forward(x)
+        let x = depthwise(&self.horizontal, x);
+        depthwise(&self.vertical, x)
     }
 }

@@ -7,7 +7,8 @@ use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions, PadMode};
 use burn::tensor::{Device, Tensor};
 
-use super::{Amse, AmseConfig, BatchNorm, BatchNormConfig, Rsc, RscConfig, pointwise};
+use super::{Amse, AmseConfig, BatchNorm, BatchNormConfig, Rsc, RscConfig, pointwise_layer};
+use crate::kernels::pointwise;
 
 /// Configuration of [`Up`].
 #[derive(Config, Debug)]
@@ -41,7 +42,7 @@ impl UpConfig {
         Up {
             norm: BatchNormConfig::new(half).init(device),
             rsc: RscConfig::new(half).init(device),
-            conv: pointwise(self.channels_in, self.channels_out, device),
+            conv: pointwise_layer(self.channels_in, self.channels_out, device),
             amse: AmseConfig::new(self.channels_out, 1).init(device),
         }
     }
@@ -57,7 +58,7 @@ impl Up {
         let deep = pad_to_size_of(upsample(deep), &skip);
         let skip = self.rsc.forward(skip);
         let joined = Tensor::cat(vec![skip, deep], 1);
-        self.amse.forward(self.conv.forward(joined))
+        self.amse.forward(pointwise(&self.conv, joined))
     }
 }
 

@@ -5,14 +5,14 @@
 
 mod plane;
 
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::autodiff::NodeId;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
@@ -99,13 +99,7 @@ impl DepthwiseOps for Flex {
 }
 
 /// Convolves every plane with its channel's kernel, turned by 180 degrees if asked, and adds the channel's bias.
-fn convolve(
-    x: FlexTensor,
-    weight: FlexTensor,
-    bias: Option<&[f32]>,
-    dilation: [usize; 2],
-    turned: bool,
-) -> FlexTensor {
+fn convolve(x: FlexTensor, weight: FlexTensor, bias: Option<&[f32]>, dilation: [usize; 2], turned: bool) -> FlexTensor {
     let [n, c, h, w] = x.shape().dims();
     let [_, _, kh, kw] = weight.shape().dims();
     let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
@@ -150,8 +144,7 @@ impl<B: DepthwiseOps, C: CheckpointStrategy> DepthwiseOps for Autodiff<B, C> {
                 if weight_node.is_some() || bias_node.is_some() {
                     let x: FloatTensor<B> = checkpointer.retrieve_node_output(x);
                     let [_, _, kh, kw] = weight.shape().dims();
-                    let (weights, biases) =
-                        B::depthwise_parameter_gradients(x, gradient.clone(), [kh, kw], dilation);
+                    let (weights, biases) = B::depthwise_parameter_gradients(x, gradient.clone(), [kh, kw], dilation);
                     if let Some(node) = weight_node {
                         gradients.register::<B>(node.id, weights);
                     }
