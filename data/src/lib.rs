@@ -14,7 +14,7 @@ mod mask;
 mod overlay;
 
 pub use atomic::{WriteError, write_atomic, write_bytes};
-pub use dataset::{Dataset, DatasetError, Layout, Sample, SampleError};
+pub use dataset::{Dataset, DatasetError, Layout, Part, PartError, Sample, SampleError};
 pub use decode::{PIXELS_MAX, ReadError, has_image_extension, read_image};
 pub use encode::{EncodeError, write_mask_png, write_png};
 pub use mask::{MaskCoding, MaskError, read_mask};

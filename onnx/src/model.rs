@@ -62,8 +62,10 @@ impl Model {
     /// # Errors
     /// When the bytes are not such a file. No bytes make it panic.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
-        let proto::File { graph, opset, metadata } = proto::read(bytes)?;
+        // First the contract: whatever else a foreign file may hold, what it lacks is this.
+        let metadata = proto::read_metadata(bytes)?;
         let (_, json) = metadata.iter().find(|(key, _)| key == CONTRACT_KEY).ok_or(ModelError::NoContract)?;
+        let proto::File { graph, opset, .. } = proto::read(bytes)?;
         let model = Self { graph, opset, contract: Contract::from_json(json)? };
         model.check()?;
         Ok(model)

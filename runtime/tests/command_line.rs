@@ -304,6 +304,6 @@ fn eval_scores_what_can_be_measured() {
     assert!(ended.stderr.contains("there is no folder `absent` for the scores"), "{ended:?}");
     let ended = place.run("eval --model threshold.onnx --data data --split all --save-masks data/masks");
     assert!(ended.stderr.contains("the input `data/masks/a.png` would be overwritten by a result"), "{ended:?}");
-    let ended = place.run("eval --model threshold.onnx --data data");
-    assert!(ended.stderr.contains("the part `test` of the data set `data` has no images"), "{ended:?}");
+    let ended = place.run("eval --model threshold.onnx --data data --split test");
+    assert!(ended.stderr.contains("the data set `data` has no images in its part `test`"), "{ended:?}");
 }

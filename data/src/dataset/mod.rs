@@ -5,8 +5,10 @@ mod folder;
 mod kvasir;
 mod lists;
 mod pairs;
+mod part;
 mod sample;
 
+pub use part::{Part, PartError};
 pub use sample::{Sample, SampleError};
 
 use std::path::{Path, PathBuf};

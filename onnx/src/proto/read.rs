@@ -89,6 +89,18 @@ pub enum ReadError {
     },
 }
 
+/// The metadata alone of any ONNX file, whatever its graph holds.
+pub fn read_metadata(bytes: &[u8]) -> Result<Vec<(String, String)>, ReadError> {
+    metadata_of(ModelProto::decode(bytes)?.metadata_props)
+}
+
+fn metadata_of(entries: Vec<StringStringEntryProto>) -> Result<Vec<(String, String)>, ReadError> {
+    let entry = |entry: StringStringEntryProto| {
+        Ok((present("a metadata entry", "key", entry.key)?, present("a metadata entry", "value", entry.value)?))
+    };
+    entries.into_iter().map(entry).collect()
+}
+
 /// The graph, opset and metadata of a file that [`write`](super::write) wrote.
 pub fn read(bytes: &[u8]) -> Result<File, ReadError> {
     let model = ModelProto::decode(bytes)?;
@@ -103,11 +115,7 @@ pub fn read(bytes: &[u8]) -> Result<File, ReadError> {
         ));
     }
     graph.check().map_err(|cause| ReadError::Check { graph: graph.name.clone(), cause })?;
-    let entry = |entry: StringStringEntryProto| {
-        Ok((present("a metadata entry", "key", entry.key)?, present("a metadata entry", "value", entry.value)?))
-    };
-    let metadata = model.metadata_props.into_iter().map(entry).collect::<Result<_, ReadError>>()?;
-    Ok(File { graph, opset, metadata })
+    Ok(File { graph, opset, metadata: metadata_of(model.metadata_props)? })
 }
 
 fn read_opset(imports: &[OperatorSetIdProto]) -> Result<Opset, ReadError> {

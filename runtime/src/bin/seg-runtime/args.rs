@@ -3,6 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use seg_data::Part;
 use seg_runtime::Provider;
 
 /// Runs exported segmentation models.
@@ -52,9 +53,9 @@ pub(crate) struct Eval {
     /// The folder of the data set
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// The part of the data set
-    #[arg(long, value_enum, default_value_t = Split::Test)]
-    pub(crate) split: Split,
+    /// The part of the data set, train, test or all; what is held out, or all where nothing is, unless given
+    #[arg(long, value_name = "PART")]
+    pub(crate) split: Option<Part>,
     /// A file for the scores as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
@@ -128,13 +129,6 @@ impl From<Ep> for Provider {
             Ep::Tensorrt => Self::TensorRt,
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Split {
-    Train,
-    Test,
-    All,
 }
 
 /// A size of images, in pixels.

@@ -17,18 +17,14 @@ use seg_runtime::{
 };
 use serde::Serialize;
 
-use crate::{
-    args::{Eval, Split},
-    chain, engine, print,
-    progress::Progress,
-};
+use crate::{args::Eval, chain, engine, print, progress::Progress};
 
 /// What is written as JSON.
 #[derive(Serialize)]
 struct Report {
     model: String,
     data: String,
-    split: &'static str,
+    split: String,
     provider: Provider,
     scores: Scores,
     images: Vec<Measured>,
@@ -59,9 +55,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
         names(&classes),
         names(&dataset.classes)
     );
-    let data = dataset.name.clone();
-    let (split, samples) = select(dataset, args.split);
-    ensure!(!samples.is_empty(), "the part `{split}` of the data set `{data}` has no images; choose another `--split`");
+    let (split, samples) = dataset.part(args.split)?;
     if let Some(folder) = args.out.as_ref().and_then(|out| out.parent()).filter(|folder| *folder != Path::new("")) {
         // Not only after the last image.
         ensure!(folder.is_dir(), "there is no folder `{}` for the scores", folder.display());
@@ -78,20 +72,12 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     print(&table(&scores, &classes)?)?;
     if let Some(out) = &args.out {
         let model = args.model.to_string_lossy().into_owned();
+        let (data, split) = (dataset.name.clone(), split.to_string());
         let report = Report { model, data, split, provider: segmenter.provider(), scores, images, skipped };
         write_bytes(out, (serde_json::to_string_pretty(&report)? + "\n").as_bytes())?;
     }
     ensure!(skipped_count == 0, "{skipped_count} of {} images were skipped and are not in the scores", samples.len());
     Ok(())
-}
-
-/// The name of a part of the data set, and its samples.
-fn select(dataset: Dataset, split: Split) -> (&'static str, Vec<Sample>) {
-    match split {
-        Split::Train => ("train", dataset.train),
-        Split::Test => ("test", dataset.test),
-        Split::All => ("all", [dataset.train, dataset.test].concat()),
-    }
 }
 
 /// The file for each sample's mask in a folder, which is created.

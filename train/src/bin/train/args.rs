@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use seg_data::Part;
 use seg_onnx::contract::SizePolicy;
 use seg_train::config::{LEARNING_RATE, WEIGHT_DECAY};
 use seg_train::device::DeviceChoice;
@@ -77,8 +78,8 @@ pub(crate) struct EvaluateArgs {
     /// A run or a `best.safetensors` of one [default: the newest run under runs/]
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) checkpoint: Option<PathBuf>,
-    /// Which part of the data set [default: test where there is one, else all]
-    #[arg(long)]
+    /// The part of the data set, train, test or all [default: what is held out, or all where nothing is]
+    #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
     /// Write the predicted masks here, class indices as PNG
     #[arg(long, value_name = "DIR")]
@@ -86,14 +87,6 @@ pub(crate) struct EvaluateArgs {
     /// auto, cpu, cuda or cuda:INDEX
     #[arg(long, default_value = "auto")]
     pub(crate) device: DeviceChoice,
-}
-
-/// A part of a data set.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Part {
-    Train,
-    Test,
-    All,
 }
 
 fn positive(text: &str) -> Result<usize, String> {

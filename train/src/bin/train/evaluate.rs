@@ -4,12 +4,12 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
-use seg_data::{Dataset, Sample, write_mask_png};
+use seg_data::{Dataset, write_mask_png};
 use seg_train::checkpoint::Checkpoint;
 use seg_train::evaluate::Evaluator;
 use seg_train::run;
 
-use crate::args::{EvaluateArgs, Part};
+use crate::args::EvaluateArgs;
 
 pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     let path = match &args.checkpoint {
@@ -26,9 +26,9 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     let (device, choice) = args.device.open()?;
     let net = checkpoint.weights.to_network(&device)?;
     let dataset = Dataset::open(&args.data)?;
-    let samples = part(&dataset, args.split)?;
+    let (part, samples) = dataset.part(args.split)?;
     println!("checkpoint {}", checkpoint.path.display());
-    println!("data       {}: {} images", dataset.name, samples.len());
+    println!("data       {}, {part}: {} images", dataset.name, samples.len());
     println!("device     {choice}");
     if let Some(folder) = &args.save_masks {
         fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
@@ -51,16 +51,4 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     let scores = evaluation.scores(&contract.classes);
     println!("{}", serde_json::to_string_pretty(&scores).context("cannot print the scores")?);
     Ok(())
-}
-
-/// The part that was asked for; by itself, what the publishers hold out, or everything where they hold out nothing.
-fn part(dataset: &Dataset, part: Option<Part>) -> Result<Vec<Sample>> {
-    let Dataset { train, test, .. } = dataset;
-    let part = part.unwrap_or(if test.is_empty() { Part::All } else { Part::Test });
-    Ok(match part {
-        Part::Train => train.clone(),
-        Part::Test if test.is_empty() => bail!("`{}` has no test part; use `--split all`", dataset.root.display()),
-        Part::Test => test.clone(),
-        Part::All => [train.clone(), test.clone()].concat(),
-    })
 }
