@@ -10,11 +10,7 @@ use anyhow::{Context, ensure};
 use image::GrayImage;
 use seg_data::{Dataset, Sample, write_bytes, write_mask_png};
 use seg_onnx::contract::{Class, Evaluation, Scores};
-use seg_runtime::{
-    Provider, Segmenter,
-    outputs::{keep_inputs, unique_stems},
-    read_model,
-};
+use seg_runtime::{Provider, Segmenter, outputs::keep_inputs, read_model};
 use serde::Serialize;
 
 use crate::{args::Eval, chain, engine, print, progress::Progress};
@@ -82,8 +78,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
 
 /// The file for each sample's mask in a folder, which is created.
 fn mask_paths(folder: &Path, samples: &[Sample]) -> anyhow::Result<Vec<PathBuf>> {
-    let images: Vec<_> = samples.iter().map(|sample| sample.image.clone()).collect();
-    let paths: Vec<_> = unique_stems(&images).into_iter().map(|stem| folder.join(format!("{stem}.png"))).collect();
+    let paths: Vec<_> = samples.iter().map(|sample| folder.join(format!("{}.png", sample.name))).collect();
     keep_inputs(folder, &paths, samples.iter().flat_map(|sample| [&sample.image, &sample.mask]))?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     Ok(paths)
