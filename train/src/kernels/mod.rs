@@ -8,9 +8,15 @@ pub use depthwise::depthwise;
 pub use gelu::gelu;
 pub use pointwise::pointwise;
 
+use burn::backend::flex::FlexTensor;
 use burn::tensor::{Device, Tensor};
 
 /// Whether a tensor lies on the CPU backend.
 fn is_cpu(x: &Tensor<4>) -> bool {
     x.device().inner() == Device::flex()
+}
+
+/// The values of a contiguous tensor of the CPU backend.
+fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect("the tensor is contiguous float32, the type that networks train in here")
 }

@@ -17,7 +17,7 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::is_cpu;
+use super::{is_cpu, values};
 use plane::{Planes, Taps};
 
 /// The depthwise convolution of a layer whose stride is 1 and whose padding keeps the size.
@@ -115,11 +115,6 @@ fn convolve(x: FlexTensor, weight: FlexTensor, bias: Option<&[f32]>, dilation: [
         taps.convolve(x.plane(plane), &kernel, bias.map_or(0.0, |bias| bias[channel]), [h, w], y);
     });
     FlexTensor::from_data(TensorData::new(y, [n, c, h, w]))
-}
-
-/// The values of a contiguous tensor.
-fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().expect("the tensor is contiguous float32, the type that networks train in here")
 }
 
 impl<B: DepthwiseOps, C: CheckpointStrategy> DepthwiseOps for Autodiff<B, C> {
