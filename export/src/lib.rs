@@ -1,7 +1,15 @@
 //! Writes trained segmentation networks as ONNX models.
 //!
-//! - [`lower`] emits the network's graph block by block.
+//! - [`export`] turns a checkpoint into the bytes of a model, by way of
+//! - [`lower`], which emits the network's graph block by block, and of
+//! - [`contract`], which settles what the model expects and means;
+//! - [`reference`](mod@reference) is what the training framework computes, for the exported model to be compared with.
 
+pub mod contract;
+mod export;
 pub mod lower;
 #[cfg(test)]
 mod parity;
+pub mod reference;
+
+pub use export::{Export, ExportError, Extent, Options, Report, export};

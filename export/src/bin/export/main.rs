@@ -1,2 +1,116 @@
-//! x
-fn main() {}
+//! `export`: writes the network of a checkpoint as an ONNX model.
+
+mod args;
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, ensure};
+use burn::tensor::Device;
+use clap::Parser;
+use seg_data::write_bytes;
+use seg_export::contract::Assumption;
+use seg_export::reference::reference;
+use seg_export::{Export, Extent, export};
+use seg_train::checkpoint::Checkpoint;
+use seg_train::run;
+
+use args::Args;
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What was done is told on standard error, so that standard output holds nothing but the graph that `--dump` asks for.
+fn run(args: &Args) -> anyhow::Result<()> {
+    let checkpoint = Checkpoint::read(&source(args)?)?;
+    check_outputs(args, &checkpoint)?;
+    let export = export(&checkpoint, &args.options())?;
+    for assumption in &export.assumptions {
+        note(&format!("warning: {assumption}; {}", remedy(assumption)));
+    }
+    write_bytes(&args.out, &export.bytes)?;
+    note(&summary(&export, &args.out));
+    if let Some(path) = &args.reference {
+        let net = checkpoint.weights.to_network(&Device::flex())?;
+        write_bytes(path, &reference(&net))?;
+        note(&format!("reference   {}", path.display()));
+    }
+    if args.dump { print(&export.model.graph.to_string()) } else { Ok(()) }
+}
+
+/// The checkpoint that was asked for, or the newest run; says which.
+fn source(args: &Args) -> anyhow::Result<PathBuf> {
+    let (path, how) = match &args.checkpoint {
+        Some(path) => (path.clone(), ""),
+        None => (run::newest(&args.runs)?, ", the newest run"),
+    };
+    note(&format!("checkpoint  {}{how}", path.display()));
+    Ok(path)
+}
+
+/// Refuses to write over the checkpoint, or two things to one file.
+fn check_outputs(args: &Args, checkpoint: &Checkpoint) -> anyhow::Result<()> {
+    let is_checkpoint = |path: &Path| match (fs::canonicalize(path), fs::canonicalize(&checkpoint.path)) {
+        (Ok(path), Ok(checkpoint)) => path == checkpoint,
+        _ => false,
+    };
+    for path in [Some(&args.out), args.reference.as_ref()].into_iter().flatten() {
+        ensure!(!is_checkpoint(path), "cannot write `{}`: it is the checkpoint; choose another name", path.display());
+    }
+    let out = args.out.display();
+    ensure!(args.reference.as_ref() != Some(&args.out), "cannot write both model and reference to `{out}`");
+    Ok(())
+}
+
+fn remedy(assumption: &Assumption) -> &'static str {
+    match assumption {
+        Assumption::Mean => "say it with `--mean R,G,B`",
+        Assumption::Std => "say it with `--std R,G,B`",
+        Assumption::Classes => "say them with `--classes BACKGROUND,TARGET`",
+        Assumption::Color(_) | Assumption::Size => "only a checkpoint with a contract can say otherwise",
+    }
+}
+
+fn summary(Export { model, bytes, report, .. }: &Export, out: &Path) -> String {
+    let provenance = &model.contract.provenance;
+    let passes = report.passes.iter().map(|pass| format!("pass        {}: {}", pass.pass, pass.fired));
+    let mut lines = vec![
+        format!("network     {} {}", provenance.network, provenance.configuration),
+        format!("lowered     {}", extent(&report.lowered)),
+    ];
+    lines.extend(passes);
+    lines.push(format!("exported    {}", extent(&report.exported)));
+    lines.push(format!("model       {}, opset {}, {} bytes", out.display(), model.opset, bytes.len()));
+    lines.join("\n")
+}
+
+fn extent(extent: &Extent) -> String {
+    let Extent { nodes, parameters, multiply_adds } = extent;
+    let giga = *multiply_adds as f64 / 1e9;
+    let side = Extent::SIDE;
+    format!("{nodes} nodes, {parameters} parameters, {giga:.2} G multiply-adds at {side}x{side}")
+}
+
+/// Writes to standard output; a reader that has seen enough is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to standard error.
+fn note(line: &str) {
+    // Where standard error is closed, there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "{line}");
+}

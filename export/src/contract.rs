@@ -1,0 +1,327 @@
+//! The contract of a model: the checkpoint's own, or one made of what is stated and, where nothing is, assumed.
+
+use std::fmt;
+
+use seg_onnx::contract::{
+    CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, Output, OutputKind, Provenance, SizePolicy,
+};
+use seg_train::checkpoint::Checkpoint;
+use seg_train::model::{AmsUnetConfig, SIDE_MIN};
+use thiserror::Error;
+
+use crate::lower::NETWORK;
+
+/// What is stated about a model beside its checkpoint.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stated {
+    /// Subtracted from each channel of the image in [0, 1].
+    pub mean: Option<Vec<f32>>,
+    /// Then divided by, channel by channel.
+    pub std: Option<Vec<f32>>,
+    /// The names of the classes by index, the background first.
+    pub classes: Option<Vec<String>>,
+}
+
+/// Something that neither the checkpoint nor the caller says; prints as what is assumed instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assumption {
+    /// What is subtracted from the image.
+    Mean,
+    /// What the image is divided by.
+    Std,
+    /// What the classes are called.
+    Classes,
+    /// The order of the image's channels.
+    Color(ColorOrder),
+    /// The size at which images are run.
+    Size,
+}
+
+/// Why a model has no contract.
+#[derive(Debug, Error)]
+pub enum SettleError {
+    /// The checkpoint says something else.
+    #[error(
+        "cannot give the model the {what} {stated}: the checkpoint's contract says {carried}; leave the {what} out"
+    )]
+    Contradiction {
+        /// What is stated.
+        what: &'static str,
+        /// As it is stated.
+        stated: String,
+        /// As the checkpoint says it.
+        carried: String,
+    },
+    /// Not as many values are stated as the network needs.
+    #[error("cannot give the model the {what} {stated}: the network has {expected} {per}")]
+    Count {
+        /// What is stated.
+        what: &'static str,
+        /// As it is stated.
+        stated: String,
+        /// How many values the network needs.
+        expected: usize,
+        /// What needs a value each.
+        per: &'static str,
+    },
+    /// The network takes no image.
+    #[error("cannot describe an input of {found} channels: expected 1 (gray) or 3 (red, green, blue)")]
+    Channels {
+        /// The channels that the network takes.
+        found: usize,
+    },
+    /// The contract was written for other weights.
+    #[error(
+        "cannot use the checkpoint's contract: it was written for the weights {carried}, these are {found}; \
+         the file was changed after training"
+    )]
+    Weights {
+        /// The hash in the contract.
+        carried: String,
+        /// The hash of the weights.
+        found: String,
+    },
+}
+
+/// The contract of a checkpoint's model, and what had to be assumed for it.
+///
+/// A contract that the checkpoint carries is kept as it is; only what its provenance leaves open is filled in.
+///
+/// # Errors
+/// When the checkpoint's contract says something else than is stated, or is of other weights; when there is none and
+/// what is stated does not fit the network, whose configuration is `config`.
+pub fn settle(
+    checkpoint: &Checkpoint,
+    config: &AmsUnetConfig,
+    stated: &Stated,
+) -> Result<(Contract, Vec<Assumption>), SettleError> {
+    let (mut contract, assumptions) = match &checkpoint.contract {
+        Some(carried) => (confirm(carried, stated)?, Vec::new()),
+        None => make(config, stated)?,
+    };
+    let facts = Provenance {
+        network: NETWORK.into(),
+        configuration: format!("base_width={}", config.base_width),
+        tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
+        weights_sha256: checkpoint.weights.sha256(),
+        ..Provenance::default()
+    };
+    let own = &mut contract.provenance;
+    if !own.weights_sha256.is_empty() && own.weights_sha256 != facts.weights_sha256 {
+        let (carried, found) = (own.weights_sha256.clone(), facts.weights_sha256);
+        return Err(SettleError::Weights { carried, found });
+    }
+    for (own, fact) in [
+        (&mut own.network, facts.network),
+        (&mut own.configuration, facts.configuration),
+        (&mut own.tool, facts.tool),
+        (&mut own.weights_sha256, facts.weights_sha256),
+    ] {
+        if own.is_empty() {
+            *own = fact;
+        }
+    }
+    Ok((contract, assumptions))
+}
+
+/// The contract that the checkpoint carries, where nothing else is stated.
+fn confirm(carried: &Contract, stated: &Stated) -> Result<Contract, SettleError> {
+    let names = carried.classes.iter().map(|class| class.name.clone()).collect();
+    same("mean", &stated.mean, &carried.input.mean)?;
+    same("standard deviation", &stated.std, &carried.input.std)?;
+    same("class names", &stated.classes, &names)?;
+    Ok(carried.clone())
+}
+
+fn same<T: PartialEq + fmt::Debug>(
+    what: &'static str,
+    stated: &Option<Vec<T>>,
+    carried: &Vec<T>,
+) -> Result<(), SettleError> {
+    match stated {
+        Some(stated) if stated != carried => {
+            let (stated, carried) = (format!("{stated:?}"), format!("{carried:?}"));
+            Err(SettleError::Contradiction { what, stated, carried })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A contract of what is stated; what is not is assumed, and said to be in the provenance.
+fn make(config: &AmsUnetConfig, stated: &Stated) -> Result<(Contract, Vec<Assumption>), SettleError> {
+    let color = match config.in_channels {
+        1 => ColorOrder::Gray,
+        3 => ColorOrder::Rgb,
+        found => return Err(SettleError::Channels { found }),
+    };
+    let mut assumptions = Vec::new();
+    let mut assume = |assumption| assumptions.push(assumption);
+    let channels = config.in_channels;
+    let per_channel = |what, stated| count(what, stated, channels, "channels");
+    let mean = per_channel("mean", &stated.mean)?.unwrap_or_else(|| {
+        assume(Assumption::Mean);
+        vec![0.0; channels]
+    });
+    let std = per_channel("standard deviation", &stated.std)?.unwrap_or_else(|| {
+        assume(Assumption::Std);
+        vec![1.0; channels]
+    });
+    let names = count("class names", &stated.classes, config.num_classes, "classes")?.unwrap_or_else(|| {
+        assume(Assumption::Classes);
+        default_names(config.num_classes)
+    });
+    assume(Assumption::Color(color));
+    assume(Assumption::Size);
+    let assumed = assumptions.iter().map(Assumption::to_string).collect();
+    let contract = Contract {
+        format: CONTRACT_FORMAT,
+        input: Input { name: "input".into(), color, mean, std, size: SizePolicy::Native, side_min: SIDE_MIN },
+        output: Output { name: "logits".into(), kind: OutputKind::Logits },
+        classes: names.into_iter().enumerate().map(|(index, name)| Class::new(name, index)).collect(),
+        provenance: Provenance { assumptions: assumed, ..Provenance::default() },
+    };
+    Ok((contract, assumptions))
+}
+
+fn count<T: Clone + fmt::Debug>(
+    what: &'static str,
+    stated: &Option<Vec<T>>,
+    expected: usize,
+    per: &'static str,
+) -> Result<Option<Vec<T>>, SettleError> {
+    match stated {
+        Some(values) if values.len() != expected => {
+            Err(SettleError::Count { what, stated: format!("{values:?}"), expected, per })
+        }
+        _ => Ok(stated.clone()),
+    }
+}
+
+/// `background` and `target`, or `target_1`, `target_2` and so on where there are several.
+fn default_names(classes: usize) -> Vec<String> {
+    let target = |index| if classes == 2 { "target".into() } else { format!("target_{index}") };
+    (0..classes).map(|index| if index == 0 { "background".into() } else { target(index) }).collect()
+}
+
+impl fmt::Display for Assumption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mean => f.write_str("the mean of the images is assumed to be 0"),
+            Self::Std => f.write_str("the standard deviation of the images is assumed to be 1"),
+            Self::Classes => f.write_str("the names of the classes are assumed"),
+            Self::Color(ColorOrder::Rgb) => f.write_str("the channels are assumed to be red, green, blue"),
+            Self::Color(ColorOrder::Bgr) => f.write_str("the channels are assumed to be blue, green, red"),
+            Self::Color(ColorOrder::Gray) => f.write_str("the channel is assumed to be gray"),
+            Self::Size => f.write_str("the images are assumed to be run at their own size"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use seg_train::weights::Weights;
+
+    use super::*;
+
+    fn checkpoint(config: &AmsUnetConfig, contract: Option<Contract>) -> Checkpoint {
+        let weights = Weights::of(&config.init(&Device::flex()));
+        Checkpoint { path: "net.safetensors".into(), weights, contract }
+    }
+
+    fn config() -> AmsUnetConfig {
+        AmsUnetConfig::new().with_base_width(4)
+    }
+
+    fn stated() -> Stated {
+        Stated {
+            mean: Some(vec![0.7, 0.4, 0.2]),
+            std: Some(vec![0.1, 0.2, 0.3]),
+            classes: Some(vec!["background".into(), "vessel".into()]),
+        }
+    }
+
+    #[test]
+    fn what_nobody_says_is_assumed_and_recorded() {
+        let nothing = Stated::default();
+        let input = [Assumption::Color(ColorOrder::Rgb), Assumption::Size];
+        let all = [&[Assumption::Mean, Assumption::Std, Assumption::Classes], &input[..]].concat();
+        for (name, stated, expected) in [("nothing", &nothing, all), ("all", &stated(), input.to_vec())] {
+            let checkpoint = checkpoint(&config(), None);
+            let (contract, assumptions) = settle(&checkpoint, &config(), stated).unwrap();
+            assert_eq!(assumptions, expected, "{name}");
+            let recorded: Vec<_> = expected.iter().map(Assumption::to_string).collect();
+            assert_eq!(contract.provenance.assumptions, recorded, "{name}");
+            assert_eq!(contract.provenance.weights_sha256, checkpoint.weights.sha256(), "{name}");
+            assert_eq!(contract.provenance.configuration, "base_width=4", "{name}");
+            contract.validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_carried_contract_is_kept() {
+        let (mut carried, _) = settle(&checkpoint(&config(), None), &config(), &stated()).unwrap();
+        carried.provenance = Provenance { tool: "seg-train 1.2.3".into(), ..Provenance::default() };
+        let checkpoint = checkpoint(&config(), Some(carried.clone()));
+        for stated in [Stated::default(), stated()] {
+            let (contract, assumptions) = settle(&checkpoint, &config(), &stated).unwrap();
+            assert_eq!((&contract.input, &contract.classes), (&carried.input, &carried.classes));
+            assert_eq!(contract.provenance.tool, "seg-train 1.2.3");
+            assert_eq!(contract.provenance.weights_sha256, checkpoint.weights.sha256());
+            assert_eq!(assumptions, []);
+        }
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        type Change = fn(&mut Stated);
+        let rows: [(Change, &str); 3] = [
+            (
+                |s| s.mean = Some(vec![0.0; 3]),
+                "the mean [0.0, 0.0, 0.0]: the checkpoint's contract says [0.7, 0.4, 0.2]",
+            ),
+            (
+                |s| s.std = Some(vec![1.0]),
+                "the standard deviation [1.0]: the checkpoint's contract says [0.1, 0.2, 0.3]",
+            ),
+            (|s| s.classes = Some(vec![]), "the class names []: the checkpoint's contract says"),
+        ];
+        let (carried, _) = settle(&checkpoint(&config(), None), &config(), &stated()).unwrap();
+        let checkpoint = checkpoint(&config(), Some(carried));
+        for (change, expected) in rows {
+            let mut stated = stated();
+            change(&mut stated);
+            let message = settle(&checkpoint, &config(), &stated).unwrap_err().to_string();
+            assert!(message.contains(expected), "{expected}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_contract_of_other_weights_is_refused() {
+        let (carried, _) = settle(&checkpoint(&config(), None), &config(), &stated()).unwrap();
+        let other = checkpoint(&config(), Some(carried));
+        let error = settle(&other, &config(), &Stated::default()).unwrap_err();
+        assert!(matches!(error, SettleError::Weights { .. }), "{error}");
+    }
+
+    #[test]
+    fn statements_that_do_not_fit_the_network_are_refused() {
+        let gray = config().with_in_channels(1);
+        let rows = [
+            ("mean", &gray, Stated { mean: Some(vec![0.5; 3]), ..Stated::default() }, "the network has 1 channels"),
+            ("std", &config(), Stated { std: Some(vec![0.5]), ..Stated::default() }, "the network has 3 channels"),
+            ("classes", &config().with_num_classes(4), stated(), "the network has 4 classes"),
+            ("channels", &config().with_in_channels(4), Stated::default(), "an input of 4 channels"),
+        ];
+        for (name, config, stated, expected) in rows {
+            let message = settle(&checkpoint(config, None), config, &stated).unwrap_err().to_string();
+            assert!(message.contains(expected), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn classes_have_names_of_their_own() {
+        assert_eq!(default_names(2), ["background", "target"]);
+        assert_eq!(default_names(3), ["background", "target_1", "target_2"]);
+    }
+}

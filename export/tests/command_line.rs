@@ -1,0 +1,127 @@
+//! What the program `export` answers to a command line.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use burn::tensor::Device;
+use safetensors::tensor::{Dtype, TensorView};
+use seg_onnx::{Model, Opset};
+use seg_train::checkpoint::Checkpoint;
+use seg_train::model::AmsUnetConfig;
+use seg_train::run::BEST;
+use seg_train::weights::Weights;
+use tempfile::TempDir;
+
+/// A folder with `net.safetensors`, which carries no contract.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()))
+        .write(&folder.path().join("net.safetensors"), None)
+        .unwrap();
+    folder
+}
+
+fn export(folder: &Path, flags: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_export")).current_dir(folder).args(flags.split_whitespace()).output().unwrap()
+}
+
+fn succeed(folder: &Path, flags: &str) -> (String, String) {
+    let Output { status, stdout, stderr } = export(folder, flags);
+    let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(status.success(), "{flags}: {stderr}");
+    (stdout, stderr)
+}
+
+fn read(path: &Path) -> Model {
+    Model::from_bytes(&fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_model_is_written_and_the_assumptions_are_told() {
+    let folder = folder();
+    let (stdout, stderr) = succeed(folder.path(), "--checkpoint net.safetensors");
+    assert_eq!(stdout, "");
+    for flag in ["--mean", "--std", "--classes"] {
+        assert!(stderr.lines().any(|line| line.starts_with("warning: ") && line.contains(flag)), "{flag}: {stderr}");
+    }
+    let model = read(&folder.path().join("amsunet.onnx"));
+    assert_eq!(model.opset, Opset::V20);
+    assert_eq!(model.contract.provenance.assumptions.len(), 5);
+}
+
+#[test]
+fn every_flag_is_honoured() {
+    let folder = folder();
+    let flags = "--checkpoint net.safetensors --out other.onnx --opset 17 --dump --reference reference.safetensors \
+                 --mean 0.5,-0.25,0 --std 0.5,0.25,1 --classes background,vessel";
+    let (stdout, stderr) = succeed(folder.path(), flags);
+    let Model { graph, opset, contract } = read(&folder.path().join("other.onnx"));
+    assert_eq!(stdout, graph.to_string());
+    assert_eq!(opset, Opset::V17);
+    assert_eq!(contract.input.mean, [0.5, -0.25, 0.0]);
+    assert_eq!(contract.input.std, [0.5, 0.25, 1.0]);
+    assert_eq!(contract.classes[1].name, "vessel");
+    assert!(!stderr.contains("--mean") && !stderr.contains("--classes"), "{stderr}");
+    assert!(folder.path().join("reference.safetensors").exists());
+}
+
+#[test]
+fn the_newest_run_is_exported_with_its_contract() {
+    let folder = folder();
+    succeed(folder.path(), "--checkpoint net.safetensors --out first.onnx --classes background,polyp");
+    let contract = read(&folder.path().join("first.onnx")).contract;
+    let run = folder.path().join("runs/polyps");
+    fs::create_dir_all(&run).unwrap();
+    let weights = Weights::read(&folder.path().join("net.safetensors")).unwrap();
+    Checkpoint { path: run.join(BEST), weights, contract: Some(contract) }.write().unwrap();
+
+    let (_, stderr) = succeed(folder.path(), "");
+    assert!(stderr.contains("runs/polyps, the newest run"), "{stderr}");
+    assert!(!stderr.contains("warning"), "{stderr}");
+    let [first, second] = ["first.onnx", "amsunet.onnx"].map(|name| fs::read(folder.path().join(name)).unwrap());
+    assert_eq!(first, second, "the same weights and the same contract, by another way");
+
+    let refused = export(folder.path(), "--checkpoint runs/polyps --mean 1,1,1");
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr.contains("the mean [1.0, 1.0, 1.0]: the checkpoint's contract says [0.0, 0.0, 0.0]"), "{stderr}");
+}
+
+#[test]
+fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
+    let folder = folder();
+    fs::write(folder.path().join("text.pth"), "not weights").unwrap();
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    for (file, tensor) in [("foreign.safetensors", "conv.weight"), ("part.safetensors", "in_conv.0.weight")] {
+        let weight = TensorView::new(Dtype::F32, vec![1; 4], &[0; 4]).unwrap();
+        fs::write(folder.path().join(file), safetensors::serialize([(tensor, weight)], None).unwrap()).unwrap();
+    }
+    let named = "--checkpoint net.safetensors";
+    for (flags, status, expected) in [
+        ("", 1, "no run with a `best.safetensors` under `runs`"),
+        ("--runs empty", 1, "no run with a `best.safetensors` under `empty`"),
+        ("--checkpoint empty", 1, "it is not a run"),
+        ("--checkpoint missing.safetensors", 1, "cannot read weights from `missing.safetensors`"),
+        ("--checkpoint text.pth", 1, "it is not a PyTorch file"),
+        ("--checkpoint foreign.safetensors", 1, "the file holds no AMSUnet"),
+        ("--checkpoint part.safetensors", 1, "the weights in `part.safetensors`: the weights lack `out_conv.0.weight`"),
+        (&format!("{named} --mean 0.5"), 1, "the network has 3 channels"),
+        (&format!("{named} --std 1,1,0"), 1, "`input.std` is [1.0, 1.0, 0.0]"),
+        (&format!("{named} --classes background,vessel,optic_disc"), 1, "the network has 2 classes"),
+        (&format!("{named} --out missing/amsunet.onnx"), 1, "check that the folder exists"),
+        (&format!("{named} --opset 18"), 2, "opset 18 is not supported: expected 17 or 20"),
+        (&format!("{named} --mean red"), 2, "invalid float literal"),
+        (&format!("{named} --out net.safetensors"), 1, "it is the checkpoint"),
+        (&format!("{named} --reference amsunet.onnx"), 1, "cannot write both model and reference"),
+        (&format!("{named} --runs empty"), 2, "cannot be used with"),
+        ("--onnx amsunet.onnx", 2, "unexpected argument"),
+    ] {
+        let output = export(folder.path(), flags);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{flags}: {stderr}");
+        assert_eq!(stderr.matches(expected).count(), 1, "{flags}: {stderr}");
+        assert!(!folder.path().join("amsunet.onnx").exists(), "{flags}");
+    }
+}
