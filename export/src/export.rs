@@ -123,6 +123,7 @@ impl Extent {
 mod tests {
     use std::collections::BTreeSet;
 
+    use seg_onnx::contract::{Class, ColorOrder, Contract};
     use seg_onnx::graph::{Node, Op};
     use seg_train::model::AmsUnetConfig;
     use seg_train::weights::Weights;
@@ -163,5 +164,28 @@ mod tests {
         let channels: i64 = folded.filter_map(|node| node.output.shape[1].as_constant()).sum();
         assert_eq!(report.lowered.parameters, net.num_learnable() as u64);
         assert_eq!(report.exported.parameters, report.lowered.parameters - 2 * channels as u64);
+    }
+
+    #[test]
+    fn a_contract_of_another_network_is_refused() {
+        type Change = fn(&mut Contract);
+        let rows: [(Change, &str); 2] = [
+            (|c| c.classes.push(Class::new("vein", 2)), "expected the channels of the output 3, found 2"),
+            (
+                |c| {
+                    c.input.color = ColorOrder::Gray;
+                    c.input.mean.truncate(1);
+                    c.input.std.truncate(1);
+                },
+                "expected the channels of the input 1, found 3",
+            ),
+        ];
+        let mut checkpoint = checkpoint();
+        let contract = export(&checkpoint, &Options::default()).unwrap().model.contract;
+        for (change, expected) in rows {
+            change(checkpoint.contract.insert(contract.clone()));
+            let message = export(&checkpoint, &Options::default()).unwrap_err().to_string();
+            assert!(message.ends_with(expected), "{expected}: {message}");
+        }
     }
 }
