@@ -2,14 +2,11 @@
 
 use std::fmt;
 
-use seg_onnx::contract::{
-    CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, Output, OutputKind, Provenance, SizePolicy,
-};
+use seg_onnx::contract::{Class, ColorOrder, Contract, SizePolicy};
 use seg_train::checkpoint::Checkpoint;
-use seg_train::model::{AmsUnetConfig, SIDE_MIN};
+use seg_train::contract;
+use seg_train::model::AmsUnetConfig;
 use thiserror::Error;
-
-use crate::lower::NETWORK;
 
 /// What is stated about a model beside its checkpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -99,24 +96,13 @@ pub fn settle(
         Some(carried) => (confirm(carried, stated)?, Vec::new()),
         None => make(config, stated)?,
     };
-    let facts = Provenance {
-        network: NETWORK.into(),
-        configuration: format!("base_width={}", config.base_width),
-        tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
-        weights_sha256: checkpoint.weights.sha256(),
-        ..Provenance::default()
-    };
+    let found = checkpoint.weights.sha256();
     let own = &mut contract.provenance;
-    if !own.weights_sha256.is_empty() && own.weights_sha256 != facts.weights_sha256 {
-        let (carried, found) = (own.weights_sha256.clone(), facts.weights_sha256);
-        return Err(SettleError::Weights { carried, found });
+    if !own.weights_sha256.is_empty() && own.weights_sha256 != found {
+        return Err(SettleError::Weights { carried: own.weights_sha256.clone(), found });
     }
-    for (own, fact) in [
-        (&mut own.network, facts.network),
-        (&mut own.configuration, facts.configuration),
-        (&mut own.tool, facts.tool),
-        (&mut own.weights_sha256, facts.weights_sha256),
-    ] {
+    let tool = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned();
+    for (own, fact) in [(&mut own.tool, tool), (&mut own.weights_sha256, found)] {
         if own.is_empty() {
             *own = fact;
         }
@@ -173,13 +159,9 @@ fn make(config: &AmsUnetConfig, stated: &Stated) -> Result<(Contract, Vec<Assump
     assume(Assumption::Color(color));
     assume(Assumption::Size);
     let assumed = assumptions.iter().map(Assumption::to_string).collect();
-    let contract = Contract {
-        format: CONTRACT_FORMAT,
-        input: Input { name: "input".into(), color, mean, std, size: SizePolicy::Native, side_min: SIDE_MIN },
-        output: Output { name: "logits".into(), kind: OutputKind::Logits },
-        classes: names.into_iter().enumerate().map(|(index, name)| Class::new(name, index)).collect(),
-        provenance: Provenance { assumptions: assumed, ..Provenance::default() },
-    };
+    let classes = names.into_iter().enumerate().map(|(index, name)| Class::new(name, index)).collect();
+    let mut contract = contract::contract(config, color, SizePolicy::Native, mean, std, classes);
+    contract.provenance.assumptions = assumed;
     Ok((contract, assumptions))
 }
 
@@ -220,6 +202,7 @@ impl fmt::Display for Assumption {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
+    use seg_onnx::contract::Provenance;
     use seg_train::weights::Weights;
 
     use super::*;

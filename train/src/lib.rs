@@ -16,6 +16,7 @@ pub mod schedule;
 
 pub mod checkpoint;
 pub mod config;
+pub mod contract;
 pub mod run;
 pub mod state;
 

@@ -10,18 +10,19 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use seg_data::{Dataset, DatasetError, SampleError, WriteError, write_bytes};
-use seg_onnx::contract::{CONTRACT_FORMAT, ColorOrder, Contract, Input, Output, OutputKind, Provenance, Scores};
+use seg_onnx::contract::{ColorOrder, Contract, Scores};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::checkpoint::{Checkpoint, ReadCheckpointError};
 use crate::config::Config;
+use crate::contract::contract;
 use crate::device::{DeviceChoice, DeviceError};
 use crate::evaluate::{EvaluateError, Evaluator};
 use crate::loader::{Batch, Loader};
 use crate::loss::{Loss, loss};
-use crate::model::{AmsUnet, SIDE_MIN};
+use crate::model::AmsUnet;
 use crate::optimizer::Optimizer;
 use crate::run;
 use crate::schedule::Schedule;
@@ -184,26 +185,11 @@ impl Run {
     /// The contract of the model that the run trains, before any weights.
     pub fn contract(&self) -> Contract {
         let Config { network, size, mean, std, .. } = &self.config;
-        Contract {
-            format: CONTRACT_FORMAT,
-            input: Input {
-                name: "input".into(),
-                color: ColorOrder::Rgb,
-                mean: mean.to_vec(),
-                std: std.to_vec(),
-                size: *size,
-                side_min: SIDE_MIN,
-            },
-            output: Output { name: "logits".into(), kind: OutputKind::Logits },
-            classes: self.dataset.classes.clone(),
-            provenance: Provenance {
-                network: "amsunet".into(),
-                configuration: format!("base_width={}", network.base_width),
-                tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
-                data: format!("{}, {} training images", self.dataset.name, self.split.train.len()),
-                ..Provenance::default()
-            },
-        }
+        let classes = self.dataset.classes.clone();
+        let mut contract = contract(network, ColorOrder::Rgb, *size, mean.to_vec(), std.to_vec(), classes);
+        contract.provenance.tool = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into();
+        contract.provenance.data = format!("{}, {} training images", self.dataset.name, self.split.train.len());
+        contract
     }
 
     /// Trains until the last epoch, from the last checkpoint if there is one, and returns the log of the whole run.

@@ -1,12 +1,10 @@
 //! AMSUnet, the whole network.
 
 use seg_onnx::graph::{Dim, Graph, GraphBuilder};
+use seg_train::contract::NETWORK;
 use seg_train::model::AmsUnet;
 
 use super::{Lower, LowerError};
-
-/// The network's name in provenances, and that of its graphs.
-pub const NETWORK: &str = "amsunet";
 
 /// The network as a graph from `input` `[batch, in_channels, height, width]` to `output`, the logits
 /// `[batch, num_classes, height, width]`. All other names are paths in the network.

@@ -16,7 +16,7 @@ mod up;
 
 mod amsunet;
 
-pub use amsunet::{NETWORK, to_graph};
+pub use amsunet::to_graph;
 
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;

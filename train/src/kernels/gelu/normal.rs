@@ -7,7 +7,7 @@
 use std::f32::consts::{LN_2, LOG2_E};
 
 /// `1 / sqrt(2 pi)`
-const DENSITY_AT_0: f32 = 0.398_942_28;
+const DENSITY_AT_0: f32 = 0.398_942_3;
 /// Where the tail ends: `phi(13)` is the last that is a normal `f32`.
 const TAIL_END: f32 = 13.0;
 /// The scale of Mills' ratio's variable.
