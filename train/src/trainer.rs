@@ -96,6 +96,14 @@ pub enum TrainError {
         /// The folder.
         folder: PathBuf,
     },
+    /// The folder cannot be made.
+    #[error("cannot create the run's folder `{}`", folder.display())]
+    Create {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A file of the run cannot be read.
     #[error("cannot read `{}`, so the run cannot go on", path.display())]
     Read {
@@ -161,9 +169,9 @@ impl Run {
             Ok(true) => return Err(TrainError::Taken { folder: folder.into() }),
             Ok(false) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(TrainError::Read { path: folder.into(), source }),
+            Err(source) => return Err(TrainError::Create { folder: folder.into(), source }),
         }
-        fs::create_dir_all(folder).map_err(|source| TrainError::Read { path: folder.into(), source })?;
+        fs::create_dir_all(folder).map_err(|source| TrainError::Create { folder: folder.into(), source })?;
         let run = Self { folder: folder.into(), config, split, dataset };
         write_json(&run.folder.join(run::CONFIG), &run.config)?;
         write_json(&run.folder.join(run::SPLIT), &run.split)?;

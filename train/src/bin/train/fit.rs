@@ -3,7 +3,7 @@
 use std::path::absolute;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use seg_data::Dataset;
 use seg_train::checkpoint::Checkpoint;
@@ -49,6 +49,8 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
 
 /// Decides everything that configures a run, and writes it down.
 fn begin(args: &FitArgs) -> Result<Run> {
+    // What cannot work is refused before anything is written.
+    args.device.open()?;
     let data = args.data.as_ref().context("a run needs `--data` or `--resume`")?;
     let data = absolute(data).with_context(|| format!("cannot resolve `{}`", data.display()))?;
     let dataset = Dataset::open(&data)?;
@@ -58,9 +60,19 @@ fn begin(args: &FitArgs) -> Result<Run> {
         Some(path) => Checkpoint::read(path)?.weights.config().context("cannot start from these weights")?,
         None => AmsUnetConfig::new().with_base_width(args.base_width).with_num_classes(dataset.classes.len()),
     };
+    ensure!(
+        (network.in_channels, network.num_classes) == (3, dataset.classes.len()),
+        "the weights of `--init` are of a network with {} input channels and {} classes; the data set needs 3 and {}",
+        network.in_channels,
+        network.num_classes,
+        dataset.classes.len()
+    );
     let split = Split::cut(&dataset.train, args.validation, args.seed)?;
-    let (training, _) = split.apply(&dataset.train)?;
+    let (training, validation) = split.apply(&dataset.train)?;
     let statistics = Statistics::of(&training)?;
+    for sample in &validation {
+        sample.load()?;
+    }
     let size = args.size.unwrap_or_else(|| default_size(dataset.layout));
     let config = Config {
         data,

@@ -1,0 +1,72 @@
+//! Timings of two ways to do one thing, taken in turn, so that their ratio holds when the machine's speed drifts.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Times of two ways, run in turn.
+#[derive(Clone, Debug)]
+pub struct Paired {
+    ours: Vec<Duration>,
+    theirs: Vec<Duration>,
+}
+
+/// Runs both ways once without counting, then `rounds` times in turn.
+pub fn paired(rounds: usize, mut ours: impl FnMut(), mut theirs: impl FnMut()) -> Paired {
+    ours();
+    theirs();
+    let mut times = Paired { ours: Vec::new(), theirs: Vec::new() };
+    for _ in 0..rounds {
+        times.ours.push(time(&mut ours));
+        times.theirs.push(time(&mut theirs));
+    }
+    times
+}
+
+fn time(run: &mut impl FnMut()) -> Duration {
+    let begun = Instant::now();
+    run();
+    begun.elapsed()
+}
+
+impl Paired {
+    /// The medians of both, in milliseconds.
+    pub fn medians_ms(&self) -> [f64; 2] {
+        [&self.ours, &self.theirs].map(|times| median(times.iter().map(|time| time.as_secs_f64() * 1e3).collect()))
+    }
+
+    /// The median over the rounds of ours divided by theirs.
+    pub fn ratio(&self) -> f64 {
+        median(
+            self.ours
+                .iter()
+                .zip(&self.theirs)
+                .map(|(ours, theirs)| ours.as_secs_f64() / theirs.as_secs_f64())
+                .collect(),
+        )
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+impl fmt::Display for Paired {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [ours, theirs] = self.medians_ms();
+        write!(formatter, "{ours:9.2} ms {theirs:9.2} ms   ratio {:.2}", self.ratio())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ratio_is_that_of_the_pairs() {
+        let times = |ms: &[u64]| ms.iter().map(|ms| Duration::from_millis(*ms)).collect();
+        let paired = Paired { ours: times(&[10, 30, 20]), theirs: times(&[20, 60, 80]) };
+        assert_eq!(paired.ratio(), 0.5);
+        assert_eq!(paired.medians_ms(), [20.0, 60.0]);
+    }
+}
