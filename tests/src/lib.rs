@@ -1,1 +1,16 @@
-//! (placeholder)
+//! What the claims share that need more than one crate of the toolchain; the claims themselves are in `tests/claims`.
+//!
+//! - [`parity`] says whether tensors agree, and where a network and its exported graph part; [`tolerance`] is the table
+//!   of what may differ by how much;
+//! - [`fixtures`] makes random networks and images, [`blocks`] the blocks of the network alone;
+//! - [`reference`](mod@reference) opens what PyTorch computed;
+//! - [`runtime`] runs graphs and models in ONNX Runtime.
+//!
+//! Whatever is missing here is a failed claim, so these functions panic and say what is missing.
+
+pub mod blocks;
+pub mod fixtures;
+pub mod parity;
+pub mod reference;
+pub mod runtime;
+pub mod tolerance;

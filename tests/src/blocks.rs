@@ -1,0 +1,105 @@
+//! The blocks of the network, each alone: what it computes in Burn, and its graph.
+
+use std::rc::Rc;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use ndarray::ArrayD;
+use seg_export::lower::{Lower, LowerError};
+use seg_onnx::graph::{Dim, Graph, GraphBuilder, Scope, Value};
+use seg_train::model::*;
+use seg_train::weights::to_array;
+
+use crate::fixtures::{noise, randomised, to_tensor};
+
+/// A random block in two forms.
+pub struct Block {
+    /// The name of the file that holds it.
+    pub name: &'static str,
+    /// As it is lowered, before any pass.
+    pub graph: Graph,
+    inputs: Vec<Operand>,
+    forward: Box<dyn Fn(&[Tensor<4>]) -> Tensor<4>>,
+}
+
+/// An image that a block takes.
+#[derive(Clone, Copy)]
+struct Operand {
+    name: &'static str,
+    channels: usize,
+    /// How often it is smaller than the largest one.
+    divisor: usize,
+}
+
+const SEED: u64 = 3;
+
+impl Block {
+    /// All blocks, the smaller ones first.
+    pub fn all() -> Vec<Self> {
+        let device = &Device::flex();
+        vec![
+            Self::of("batch_norm", BatchNormConfig::new(8).init(device), 8, BatchNorm::forward),
+            Self::of("strip", StripConfig::new(8, 7).init(device), 8, Strip::forward),
+            Self::of("ams", AmsConfig::new(8, 3).init(device), 8, Ams::forward),
+            Self::of("attention", AttentionConfig::new(8, 5).init(device), 8, Attention::forward),
+            Self::of("ffn", FfnConfig::new(8).init(device), 8, Ffn::forward),
+            Self::of("amse", AmseConfig::new(8, 3).init(device), 8, Amse::forward),
+            Self::of("rsc", RscConfig::new(8).init(device), 8, Rsc::forward),
+            Self::of("stem", StemConfig::new(3, 8).init(device), 3, Stem::forward),
+            Self::of("down", DownConfig::new(8, 16, 3).init(device), 8, Down::forward),
+            Self::up(UpConfig::new(16, 4).init(device), 8),
+        ]
+    }
+
+    /// The inputs for a number of images and their size.
+    pub fn inputs(&self, [n, height, width]: [usize; 3]) -> Vec<(&'static str, ArrayD<f32>)> {
+        let shape = |of: &Operand| [n, of.channels, height / of.divisor, width / of.divisor];
+        (SEED..).zip(&self.inputs).map(|(seed, of)| (of.name, noise(&shape(of), seed))).collect()
+    }
+
+    /// What Burn computes.
+    pub fn forward(&self, inputs: &[(&'static str, ArrayD<f32>)]) -> ArrayD<f32> {
+        let inputs: Vec<_> = inputs.iter().map(|(_, values)| to_tensor(values, &Device::flex())).collect();
+        to_array((self.forward)(&inputs))
+    }
+
+    fn of<M: Module + Lower + 'static>(
+        name: &'static str,
+        module: M,
+        channels: usize,
+        forward: fn(&M, Tensor<4>) -> Tensor<4>,
+    ) -> Self {
+        let module = Rc::new(randomised(module, SEED));
+        let inputs = vec![Operand { name: "input", channels, divisor: 1 }];
+        let graph = graph(name, &inputs, |at, x| module.lower(at, name, x[0]));
+        Self { name, graph, inputs, forward: Box::new(move |x| forward(&module, x[0].clone())) }
+    }
+
+    fn up(module: Up, channels: usize) -> Self {
+        let name = "up";
+        let module = Rc::new(randomised(module, SEED));
+        let inputs =
+            vec![Operand { name: "deep", channels, divisor: 2 }, Operand { name: "skip", channels, divisor: 1 }];
+        let graph = graph(name, &inputs, |at, x| module.lower(at, name, [x[0], x[1]]));
+        Self { name, graph, inputs, forward: Box::new(move |x| module.forward(x[0].clone(), x[1].clone())) }
+    }
+}
+
+fn graph(
+    name: &str,
+    inputs: &[Operand],
+    lower: impl FnOnce(&mut Scope<'_>, &[Value]) -> Result<Value, LowerError>,
+) -> Graph {
+    let mut builder = GraphBuilder::new(name);
+    let values: Vec<_> = inputs
+        .iter()
+        .map(|&Operand { name, channels, divisor }| {
+            let side = |side: Dim| side.floor_div(divisor as i64).expect("no divisor is 0");
+            let channels = Dim::try_from(channels).expect("there are few channels");
+            let shape = [Dim::batch(), channels, side(Dim::height()), side(Dim::width())];
+            builder.input(name, shape).expect("the names differ")
+        })
+        .collect();
+    let output = lower(&mut builder.root(), &values).unwrap_or_else(|error| panic!("{name}: {error}"));
+    builder.finish(&[("output", output)]).unwrap_or_else(|error| panic!("{name}: {error}"))
+}

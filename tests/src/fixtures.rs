@@ -1,0 +1,69 @@
+//! Reproducible networks and images.
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use ndarray::ArrayD;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use seg_train::checkpoint::Checkpoint;
+use seg_train::model::{AmsUnet, AmsUnetConfig};
+use seg_train::weights::Weights;
+
+/// The width of the networks that are compared at many sizes; narrower than the default, to be fast.
+pub const NARROW: usize = 8;
+
+/// A random network, three channels to two classes, on the CPU.
+pub fn network(base_width: usize, seed: u64) -> AmsUnet {
+    randomised(AmsUnetConfig::new().with_base_width(base_width).init(&Device::flex()), seed)
+}
+
+/// The network as a checkpoint that no run has written.
+pub fn checkpoint(net: &AmsUnet) -> Checkpoint {
+    Checkpoint { path: "net.safetensors".into(), weights: Weights::of(net), contract: None }
+}
+
+/// The module with random numbers: weights as PyTorch draws them, so that values keep their order of magnitude, and
+/// normalisations that are not the identity, because a fresh one folded wrongly would not show.
+pub fn randomised<M: Module>(module: M, seed: u64) -> M {
+    module.map(&mut Randomise { random: ChaCha8Rng::seed_from_u64(seed), path: Vec::new() })
+}
+
+/// Uniform noise from -2 to 2, about the range of normalised images.
+pub fn noise(shape: &[usize], seed: u64) -> ArrayD<f32> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    ArrayD::from_shape_simple_fn(shape, || random.random_range(-2.0..2.0))
+}
+
+/// The values on a device of Burn; the device decides whether what is computed of them is training.
+pub fn to_tensor<const D: usize>(values: &ArrayD<f32>, device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values.iter().copied().collect::<Vec<_>>(), values.shape()), device)
+}
+
+struct Randomise {
+    random: ChaCha8Rng,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Randomise {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let shape = param.dims();
+        let range = match self.path.last().map(String::as_str) {
+            Some("weight") if D == 4 => {
+                let bound = 1.0 / (shape[1..].iter().product::<usize>() as f32).sqrt();
+                -bound..bound
+            }
+            Some("weight" | "running_var") => 0.5..1.5,
+            _ => -0.5..0.5,
+        };
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| self.random.random_range(range.clone())).collect();
+        param.map(|tensor| Tensor::from_data(TensorData::new(values, shape), &tensor.device()))
+    }
+}

@@ -1,0 +1,77 @@
+//! What PyTorch computes: the numbers that the networks of this toolchain must reproduce.
+//!
+//! The committed ones are those of a network of base width 8; `SEG_REFERENCE` names a folder with others. A folder
+//! holds the weights as `weights.safetensors` and as PyTorch's own `checkpoint.pth`, and in `activations.safetensors`
+//!
+//! - `even.*` (two images of 64x96) and `odd.*` (one of 71x93): `input`, every stage, some modules inside by their
+//!   published names, `logits`, and `logits_f64` of the same weights in float64;
+//! - `train.*`: a batch, `losses` of five steps of AdamW (total, cross entropy, Dice), and what they leave
+//!   (`after5.*`); `grad.*`: the gradients of the first step.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ndarray::ArrayD;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use seg_train::weights::Weights;
+
+/// Names a folder to be used instead of the committed one.
+pub const REFERENCE_VARIABLE: &str = "SEG_REFERENCE";
+
+/// PyTorch's numbers.
+pub struct Reference {
+    /// The folder that holds them.
+    pub folder: PathBuf,
+    /// The network's weights.
+    pub weights: Weights,
+    tensors: BTreeMap<String, ArrayD<f64>>,
+}
+
+impl Reference {
+    /// Reads them.
+    ///
+    /// # Panics
+    /// When a file is missing or damaged.
+    pub fn open() -> Self {
+        let committed = || Path::new(env!("CARGO_MANIFEST_DIR")).join("data/reference-small");
+        let folder = env::var_os(REFERENCE_VARIABLE).map_or_else(committed, PathBuf::from);
+        let weights = Weights::read(&folder.join("weights.safetensors")).unwrap_or_else(|error| panic!("{error}"));
+        let tensors = read(&folder.join("activations.safetensors"));
+        Self { folder, weights, tensors }
+    }
+
+    /// The tensor of a name.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn tensor(&self, name: &str) -> &ArrayD<f64> {
+        self.tensors.get(name).unwrap_or_else(|| panic!("`{}` holds no tensor `{name}`", self.folder.display()))
+    }
+
+    /// The tensors below a prefix, by the rest of their names.
+    pub fn below(&self, prefix: &str) -> BTreeMap<&str, &ArrayD<f64>> {
+        let tensors = self.tensors.iter();
+        tensors.filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor))).collect()
+    }
+}
+
+/// All tensors of a file. Labels come as floats too, which hold them exactly.
+fn read(path: &Path) -> BTreeMap<String, ArrayD<f64>> {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    file.iter().map(|(name, tensor)| (name.to_owned(), values(&tensor))).collect()
+}
+
+fn values(tensor: &TensorView<'_>) -> ArrayD<f64> {
+    let bytes = tensor.data();
+    let values = match tensor.dtype() {
+        Dtype::F32 => bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value).into()).collect(),
+        Dtype::F64 => bytes.as_chunks().0.iter().map(|value| f64::from_le_bytes(*value)).collect(),
+        Dtype::I64 => bytes.as_chunks().0.iter().map(|value| i64::from_le_bytes(*value) as f64).collect(),
+        other => panic!("a reference holds no tensors of {other:?}"),
+    };
+    ArrayD::from_shape_vec(tensor.shape(), values).expect("the reader has checked the length against the shape")
+}

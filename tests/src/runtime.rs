@@ -1,0 +1,57 @@
+//! ONNX Runtime on the CPU, as the claims use it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::OnceLock;
+
+use ndarray::ArrayD;
+use ort::environment::Environment;
+use ort::session::SessionInputValue;
+use ort::value::TensorRef;
+use seg_onnx::graph::Graph;
+use seg_onnx::{Opset, proto};
+use seg_runtime::library::{Build, Search};
+use seg_runtime::{Options, Session};
+
+/// ONNX Runtime, which a process can start once; with the CPU alone a static does no harm.
+///
+/// # Panics
+/// When there is no library and none can be fetched.
+pub fn environment() -> &'static Environment {
+    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+    ENVIRONMENT.get_or_init(|| {
+        let library = Search::from_env(None, Build::Cpu).locate();
+        library.and_then(|library| library.load()).unwrap_or_else(|error| panic!("{error}"))
+    })
+}
+
+/// Opens the bytes of a model as a deployment opens its file.
+///
+/// # Panics
+/// When it cannot be opened.
+pub fn open(model: &[u8]) -> Session {
+    let folder = tempfile::tempdir().expect("the system has a folder for temporary files");
+    let path = folder.path().join("model.onnx");
+    fs::write(&path, model).expect("a new file in a folder of our own can be written");
+    Session::open(environment(), &path, &Options::default()).unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+/// The values of all outputs of a graph.
+///
+/// # Panics
+/// When ONNX Runtime does not take the graph or the inputs.
+pub fn run(graph: &Graph, opset: Opset, inputs: &[(&str, ArrayD<f32>)]) -> BTreeMap<String, ArrayD<f32>> {
+    let bytes = proto::write(graph, opset, &[]).unwrap_or_else(|error| panic!("{error:?}"));
+    let run = || -> ort::Result<_> {
+        let mut session = ort::session::Session::builder(environment())?.commit_from_memory(&bytes)?;
+        let inputs = inputs
+            .iter()
+            .map(|(name, values)| Ok((Cow::from(*name), TensorRef::from_array_view(values.view())?.into())))
+            .collect::<ort::Result<Vec<(_, SessionInputValue<'_>)>>>()?;
+        let outputs = session.run(inputs)?;
+        let value = |name: &String| Ok((name.clone(), outputs[name.as_str()].try_extract_array::<f32>()?.to_owned()));
+        graph.outputs.iter().map(value).collect()
+    };
+    run().unwrap_or_else(|error| panic!("{}: {error}", graph.name))
+}

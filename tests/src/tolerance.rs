@@ -1,0 +1,95 @@
+//! What may differ by how much: every tolerance of the claims, each with its reason.
+
+use std::fmt;
+
+/// How far values may be from the expected ones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    /// How the distance is measured.
+    pub measure: Measure,
+    /// The largest distance that passes.
+    pub max: f64,
+    /// Why it is not smaller, and need not be larger.
+    pub reason: &'static str,
+}
+
+/// A distance between tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// The largest difference of two elements.
+    Absolute,
+    /// The largest difference of two elements, divided by the range of the expected ones: largest minus smallest.
+    OfRange,
+    /// The Euclidean norm of the difference, divided by that of the expected tensor.
+    OfNorm,
+}
+
+/// Burn on the CPU in float32: what a block or the network computes.
+pub const BURN_CPU: Tolerance = Tolerance {
+    measure: Measure::OfRange,
+    max: 5e-6,
+    reason: "float32 rounds by 6e-8, and the values pass some hundred roundings in another order",
+};
+
+/// ONNX Runtime on the CPU in float32: what a block or the network computes.
+pub const ONNX_RUNTIME_CPU: Tolerance = Tolerance {
+    measure: Measure::OfRange,
+    max: 5e-6,
+    reason: "float32 as in Burn, with weights that are rounded once more where a normalisation is folded into them",
+};
+
+/// ONNX Runtime on the CPU in float32: a block that upsamples noise, of up to 480 pixels a side.
+pub const ONNX_RUNTIME_CPU_UPSAMPLED: Tolerance = Tolerance {
+    measure: Measure::OfRange,
+    max: 3e-5,
+    reason: "its Resize finds coordinates in float32, 1.5e-5 of a pixel off on each axis where they are near 240, and \
+             neighbouring pixels of noise are a whole range apart",
+};
+
+/// `rten` on the CPU in float32: what the network computes.
+pub const RTEN_CPU: Tolerance = Tolerance {
+    measure: Measure::OfRange,
+    max: 5e-6,
+    reason: "float32 as in ONNX Runtime, with another erf and another exp",
+};
+
+/// The logits of the reference network, whoever computes them in float32, against PyTorch's in float32.
+pub const LOGITS: Tolerance = Tolerance {
+    measure: Measure::Absolute,
+    max: 2e-6,
+    reason: "PyTorch's own are 2e-7 from its float64, and the logits are of order 0.5",
+};
+
+/// How many times PyTorch's own error against float64 another float32 may have.
+pub const ERRORS_OF_PYTORCH: f64 = 2.0;
+
+/// The gradient of a parameter.
+pub const GRADIENT: Tolerance = Tolerance {
+    measure: Measure::OfNorm,
+    max: 1e-4,
+    reason: "sums over all pixels in another order, with cancellation in the early layers",
+};
+
+/// The norm of a gradient whose exact value is zero, relative to that of the gradient of the weight beside it.
+pub const VANISHING_GRADIENT: f64 = 1e-5;
+
+/// The loss of a step and its terms.
+pub const LOSS: Tolerance =
+    Tolerance { measure: Measure::Absolute, max: 1e-5, reason: "means over some thousand pixels, of order 1" };
+
+/// A running statistic or a weight after some steps.
+pub const AFTER_STEPS: Tolerance = Tolerance {
+    measure: Measure::Absolute,
+    max: 1e-5,
+    reason: "steps of 2e-4 that follow the gradients, and means over all pixels",
+};
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Absolute => "absolute",
+            Self::OfRange => "relative to the range",
+            Self::OfNorm => "relative to the norm",
+        })
+    }
+}

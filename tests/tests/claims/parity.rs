@@ -1,0 +1,54 @@
+//! An exported network computes in ONNX Runtime what it computes in Burn, block by block and as a whole.
+
+use seg_export::{Options, export};
+use seg_onnx::{Opset, passes};
+use seg_tests::blocks::Block;
+use seg_tests::fixtures::{NARROW, checkpoint, network, noise};
+use seg_tests::parity::{Exported, check, stages};
+use seg_tests::runtime::run;
+use seg_tests::tolerance::{ONNX_RUNTIME_CPU, ONNX_RUNTIME_CPU_UPSAMPLED};
+
+const OPSETS: [Opset; 2] = [Opset::V20, Opset::V17];
+
+/// The smallest image, an even one, one whose sides the encoder halves unevenly, and the recipe's crop.
+const SIZES: [[usize; 2]; 4] = [[16, 16], [64, 96], [71, 93], [480, 480]];
+
+/// The network's width by default.
+const WIDE: usize = 32;
+
+#[test]
+fn each_block_computes_the_same() {
+    for block in Block::all() {
+        let tolerance = if block.name == "up" { &ONNX_RUNTIME_CPU_UPSAMPLED } else { &ONNX_RUNTIME_CPU };
+        for opset in OPSETS {
+            let mut graph = block.graph.clone();
+            passes::run(&mut graph, opset).unwrap();
+            for (n, [height, width]) in [1, 2, 3, 1].into_iter().zip(SIZES) {
+                let inputs = block.inputs([n, height, width]);
+                let found = &run(&graph, opset, &inputs)["output"];
+                let case = format!("{}, opset {opset}, {n} images of {height}x{width}", block.name);
+                check(&case, found, &block.forward(&inputs).mapv(f64::from), tolerance).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn the_network_computes_the_same() {
+    let narrow = [1, 2, 3].map(|n| SIZES.map(|size| (n, size)));
+    let wide = [(1, [480, 480]), (2, [64, 96]), (3, [71, 93])];
+    for (base_width, rows) in [(NARROW, narrow.as_flattened()), (WIDE, &wide)] {
+        let net = network(base_width, 1);
+        let options = OPSETS.map(|opset| Options { opset, ..Options::default() });
+        let models = options.map(|options| export(&checkpoint(&net), &options).unwrap().model);
+        let mut exported = models.each_ref().map(|model| (model.opset, Exported::open(model)));
+        for (seed, &(n, [height, width])) in (0..).zip(rows) {
+            let input = noise(&[n, 3, height, width], seed);
+            let expected = stages(&net, &input);
+            for (opset, exported) in &mut exported {
+                let case = format!("base width {base_width}, opset {opset}, {n} images of {height}x{width}");
+                exported.check(&case, &input, &expected).unwrap();
+            }
+        }
+    }
+}
