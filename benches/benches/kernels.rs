@@ -3,11 +3,10 @@
 //! `cargo bench -p seg-benches --bench kernels`
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
-use burn::nn::PaddingConfig2d;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Distribution, Tensor, activation};
 use seg_benches::paired;
-use seg_train::kernels::{depthwise, gelu, pointwise};
+use seg_train::kernels::{depthwise, depthwise_layer, gelu, pointwise, pointwise_layer};
 
 const ROUNDS: usize = 7;
 
@@ -23,17 +22,12 @@ fn main() {
         ([1024, 32], [3, 3], 1),
         ([256, 16], [3, 3], 5),
     ] {
-        let [vertical, horizontal] = kernel.map(|side| dilation * (side - 1) / 2);
-        let layer = Conv2dConfig::new([c, c], kernel)
-            .with_groups(c)
-            .with_dilation([dilation, dilation])
-            .with_padding(PaddingConfig2d::Explicit(vertical, horizontal, vertical, horizontal))
-            .init(&device);
+        let layer = depthwise_layer(c, kernel, dilation, &device);
         let name = format!("depthwise {kernel:?} dilation {dilation}, 2x{c}x{side}x{side}");
         convolution(&name, [2, c, side, side], &layer, depthwise);
     }
     for ([c_in, c_out], side) in [([32, 128], 256), ([128, 32], 256), ([256, 256], 32), ([512, 128], 32)] {
-        let layer = Conv2dConfig::new([c_in, c_out], [1, 1]).init(&device);
+        let layer = pointwise_layer(c_in, c_out, &device);
         convolution(
             &format!("pointwise {c_in} to {c_out}, 2x{c_in}x{side}x{side}"),
             [2, c_in, side, side],

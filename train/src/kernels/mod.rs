@@ -4,9 +4,9 @@ mod depthwise;
 mod gelu;
 mod pointwise;
 
-pub use depthwise::depthwise;
+pub use depthwise::{depthwise, depthwise_layer};
 pub use gelu::gelu;
-pub use pointwise::pointwise;
+pub use pointwise::{pointwise, pointwise_layer};
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Device, Tensor};

@@ -1,7 +1,12 @@
 //! 1x1 convolutions as matrix products.
 
-use burn::nn::conv::Conv2d;
-use burn::tensor::Tensor;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::tensor::{Device, Tensor};
+
+/// A 1x1 convolution with bias.
+pub fn pointwise_layer(channels_in: usize, channels_out: usize, device: &Device) -> Conv2d {
+    Conv2dConfig::new([channels_in, channels_out], [1, 1]).init(device)
+}
 
 /// The 1x1 convolution of a layer, `y = W x + b` at every pixel, as one matrix product per image.
 ///
@@ -22,8 +27,7 @@ pub fn pointwise(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
 
 #[cfg(test)]
 mod tests {
-    use burn::nn::conv::Conv2dConfig;
-    use burn::tensor::{Device, Distribution, Tolerance};
+    use burn::tensor::{Distribution, Tolerance};
 
     use super::*;
 

@@ -5,8 +5,8 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::{Strip, StripConfig, depthwise_layer, pointwise_layer};
-use crate::kernels::{depthwise, pointwise};
+use super::{Strip, StripConfig};
+use crate::kernels::{depthwise, depthwise_layer, pointwise, pointwise_layer};
 
 /// Configuration of [`Ams`].
 #[derive(Config, Debug)]

@@ -6,8 +6,8 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::{Down, DownConfig, Stem, StemConfig, Up, UpConfig, pointwise_layer};
-use crate::kernels::pointwise;
+use super::{Down, DownConfig, Stem, StemConfig, Up, UpConfig};
+use crate::kernels::{pointwise, pointwise_layer};
 
 /// The shortest side that the network takes, in pixels: four halvings leave one.
 pub const SIDE_MIN: usize = 16;

@@ -5,8 +5,8 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::{Ams, AmsConfig, pointwise_layer};
-use crate::kernels::{gelu, pointwise};
+use super::{Ams, AmsConfig};
+use crate::kernels::{gelu, pointwise, pointwise_layer};
 
 /// Configuration of [`Attention`].
 #[derive(Config, Debug)]

@@ -5,8 +5,7 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::{depthwise_layer, pointwise_layer};
-use crate::kernels::{depthwise, gelu, pointwise};
+use crate::kernels::{depthwise, depthwise_layer, gelu, pointwise, pointwise_layer};
 
 /// How much wider the middle is than the ends.
 const EXPANSION: usize = 4;

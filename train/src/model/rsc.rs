@@ -6,8 +6,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor, module};
 
-use super::pointwise_layer;
-use crate::kernels::pointwise;
+use crate::kernels::{pointwise, pointwise_layer};
 
 /// How much narrower the channel weights' hidden layer is.
 const REDUCTION: usize = 4;

@@ -5,8 +5,7 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::depthwise_layer;
-use crate::kernels::depthwise;
+use crate::kernels::{depthwise, depthwise_layer};
 
 /// Configuration of [`Strip`].
 #[derive(Config, Debug)]

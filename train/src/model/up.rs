@@ -7,8 +7,8 @@ use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions, PadMode};
 use burn::tensor::{Device, Tensor};
 
-use super::{Amse, AmseConfig, BatchNorm, BatchNormConfig, Rsc, RscConfig, pointwise_layer};
-use crate::kernels::pointwise;
+use super::{Amse, AmseConfig, BatchNorm, BatchNormConfig, Rsc, RscConfig};
+use crate::kernels::{pointwise, pointwise_layer};
 
 /// Configuration of [`Up`].
 #[derive(Config, Debug)]

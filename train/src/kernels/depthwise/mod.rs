@@ -13,12 +13,23 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::nn::conv::Conv2d;
-use burn::tensor::{Tensor, TensorData};
+use burn::nn::PaddingConfig2d;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::{is_cpu, values};
 use plane::{Planes, Taps};
+
+/// A depthwise convolution with bias whose output has the size of its input; `kernel` must be odd.
+pub fn depthwise_layer(channels: usize, kernel: [usize; 2], dilation: usize, device: &Device) -> Conv2d {
+    let [vertical, horizontal] = kernel.map(|side| dilation * (side - 1) / 2);
+    Conv2dConfig::new([channels, channels], kernel)
+        .with_groups(channels)
+        .with_dilation([dilation, dilation])
+        .with_padding(PaddingConfig2d::Explicit(vertical, horizontal, vertical, horizontal))
+        .init(device)
+}
 
 /// The depthwise convolution of a layer whose stride is 1 and whose padding keeps the size.
 ///
@@ -190,9 +201,7 @@ impl<B: DepthwiseOps, C: CheckpointStrategy> DepthwiseOps for Autodiff<B, C> {
 
 #[cfg(test)]
 mod tests {
-    use burn::nn::PaddingConfig2d;
-    use burn::nn::conv::Conv2dConfig;
-    use burn::tensor::{Device, Distribution, Tolerance};
+    use burn::tensor::{Distribution, Tolerance};
 
     use super::*;
 
@@ -211,12 +220,7 @@ mod tests {
             ([5, 3], 2, [1, 2, 1, 1]),
         ] {
             let name = format!("kernel {kernel:?}, dilation {dilation}, input {:?}", [n, c, h, w]);
-            let [vertical, horizontal] = kernel.map(|side| dilation * (side - 1) / 2);
-            let layer = Conv2dConfig::new([c, c], kernel)
-                .with_groups(c)
-                .with_dilation([dilation, dilation])
-                .with_padding(PaddingConfig2d::Explicit(vertical, horizontal, vertical, horizontal))
-                .init(&device);
+            let layer = depthwise_layer(c, kernel, dilation, &device);
             let x = Tensor::<4>::random([n, c, h, w], Distribution::Normal(0.0, 1.0), &device).require_grad();
             let along = Tensor::<4>::random([n, c, h, w], Distribution::Normal(0.0, 1.0), &device);
             let results = [depthwise(&layer, x.clone()), layer.forward(x.clone())].map(|y| {
