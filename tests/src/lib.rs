@@ -4,13 +4,14 @@
 //!   of what may differ by how much;
 //! - [`fixtures`] makes random networks and images, [`blocks`] the blocks of the network alone;
 //! - [`reference`](mod@reference) opens what PyTorch computed;
-//! - [`runtime`] runs graphs and models in ONNX Runtime.
+//! - [`runtime`] runs graphs and models in ONNX Runtime, [`python`] the official `onnx` package.
 //!
 //! Whatever is missing here is a failed claim, so these functions panic and say what is missing.
 
 pub mod blocks;
 pub mod fixtures;
 pub mod parity;
+pub mod python;
 pub mod reference;
 pub mod runtime;
 pub mod tolerance;

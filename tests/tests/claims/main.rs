@@ -2,4 +2,5 @@
 
 mod faults;
 mod parity;
+mod readers;
 mod reference;

@@ -1,0 +1,56 @@
+//! Python with the official `onnx` package, for claims that an independent reader must confirm.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+
+/// Python with the packages of `python/requirements.txt`.
+pub struct Python {
+    packages: PathBuf,
+}
+
+impl Python {
+    /// Installs the packages below a folder with pip, unless an earlier call has.
+    ///
+    /// Several processes may do so at once: the first installs, the others wait for it.
+    ///
+    /// # Panics
+    /// When they cannot be installed.
+    pub fn install(folder: &Path) -> Self {
+        let packages = folder.join("python");
+        let installed = packages.join("installed.txt");
+        // Held until the end of the function.
+        let lock = File::create(folder.join("python.lock")).expect("the folder can be written");
+        lock.lock().expect("the file system has locks");
+        // Packages are built for one version of Python.
+        let wanted = format!("{}{REQUIREMENTS}", String::from_utf8_lossy(&python(&["--version"]).stdout));
+        if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+            return Self { packages };
+        }
+        if packages.exists() {
+            fs::remove_dir_all(&packages).expect("the folder is ours under the lock");
+        }
+        let requirements = concat!(env!("CARGO_MANIFEST_DIR"), "/python/requirements.txt");
+        let pip = ["-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "install"];
+        let from = ["--only-binary=:all:", "--require-hashes", "--requirement", requirements, "--target"];
+        let target = [packages.to_str().expect("the target folder's name is Unicode")];
+        let output = python(&[&pip[..], &from, &target].concat());
+        assert!(output.status.success(), "pip: {}", String::from_utf8_lossy(&output.stderr));
+        fs::write(installed, wanted).expect("the folder is ours under the lock");
+        Self { packages }
+    }
+
+    /// Runs a script of the folder `python` on files.
+    pub fn run(&self, script: &str, files: &[PathBuf]) -> Output {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
+        let mut command = Command::new("python3");
+        command.env("PYTHONPATH", &self.packages).arg("-B").arg(script).args(files);
+        command.output().expect("Python has just installed its packages")
+    }
+}
+
+fn python(arguments: &[&str]) -> Output {
+    Command::new("python3").args(arguments).output().unwrap_or_else(|error| panic!("cannot start `python3`: {error}"))
+}
