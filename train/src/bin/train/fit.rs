@@ -36,7 +36,7 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     let bar = ProgressBar::hidden();
     let log = run.train(|event| show(&bar, *epochs, event)).context("training stopped")?;
     bar.finish_and_clear();
-    let best = log.iter().filter(|record| record.best).next_back();
+    let best = log.iter().rfind(|record| record.best);
     if let Some(EpochRecord { epoch, validation, .. }) = best {
         println!(
             "best       epoch {epoch}: validation Dice {:.4}, mean IoU {:.4}, accuracy {:.4}",
