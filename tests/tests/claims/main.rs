@@ -1,6 +1,10 @@
 //! Claims about the toolchain as a whole. One program holds them all, because each one would link Burn again.
 
+mod contract;
 mod faults;
+mod invariants;
 mod parity;
+mod pipeline;
 mod readers;
 mod reference;
+mod refusals;

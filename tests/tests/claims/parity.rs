@@ -6,7 +6,7 @@ use seg_tests::blocks::Block;
 use seg_tests::fixtures::{NARROW, checkpoint, network, noise};
 use seg_tests::parity::{Exported, check, stages};
 use seg_tests::runtime::run;
-use seg_tests::tolerance::{ONNX_RUNTIME_CPU, ONNX_RUNTIME_CPU_UPSAMPLED};
+use seg_tests::tolerance::{Measure, ONNX_RUNTIME_CPU, ONNX_RUNTIME_CPU_UPSAMPLED, Tolerance};
 
 const OPSETS: [Opset; 2] = [Opset::V20, Opset::V17];
 
@@ -50,5 +50,24 @@ fn the_network_computes_the_same() {
                 exported.check(&case, &input, &expected).unwrap();
             }
         }
+    }
+}
+
+#[test]
+fn what_cannot_be_measured_does_not_pass() {
+    let measures = [Measure::Absolute, Measure::OfRange, Measure::OfNorm];
+    for (name, found, expected, passing) in [
+        ("equal", [1.0, 2.0], [1.0, 2.0], &measures[..]),
+        ("close to the range", [1.0, 2.5], [1.0, 3.0], &measures[..]),
+        ("close to large numbers", [101.0, 201.0], [100.0, 200.0], &measures[1..]),
+        ("close to numbers that are nearly the same", [100.0, 100.5], [100.0, 100.25], &[measures[0], measures[2]]),
+        ("all the same", [1.0, 1.0], [1.0, 1.0], &[measures[0], measures[2]]),
+        ("all zero", [0.0, 0.0], [0.0, 0.0], &measures[..1]),
+        ("not a number", [f32::NAN, 2.0], [1.0, 2.0], &[]),
+        ("the same infinity", [f32::INFINITY, 2.0], [f64::INFINITY, 2.0], &[]),
+    ] {
+        let (found, expected) = (ndarray::arr1(&found).into_dyn(), ndarray::arr1(&expected).into_dyn());
+        let passes = |measure| check(name, &found, &expected, &Tolerance { measure, max: 0.5, reason: "" }).is_ok();
+        assert_eq!(measures.map(passes), measures.map(|measure| passing.contains(&measure)), "{name}");
     }
 }

@@ -1,0 +1,65 @@
+//! A small data set of drawn discs, and a run on it.
+
+use std::fs;
+use std::path::Path;
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use seg_data::{Dataset, write_mask_png, write_png};
+use seg_onnx::contract::SizePolicy;
+use seg_train::augment::Augmentation;
+use seg_train::config::{Config, WEIGHT_DECAY};
+use seg_train::model::AmsUnetConfig;
+use seg_train::split::Split;
+use seg_train::trainer::Run;
+
+const IMAGES: u32 = 6;
+
+/// Draws bright discs on a dark ground, each image of another size, with their masks.
+///
+/// # Panics
+/// When the folder cannot be written.
+pub fn draw(folder: &Path) -> Dataset {
+    for part in ["images", "masks"] {
+        fs::create_dir_all(folder.join(part)).expect("the folder can be written");
+    }
+    for number in 0..IMAGES {
+        let (width, height) = (33 + 2 * number, 47 - number);
+        let inside = |x: u32, y: u32| x.abs_diff(12 + number).pow(2) + y.abs_diff(20).pow(2) < 90;
+        let image = RgbImage::from_fn(width, height, |x, y| {
+            let shade = (7 * x + 3 * y) as u8 % 60;
+            if inside(x, y) { Rgb([200 - shade, 120 + shade, 90]) } else { Rgb([30 + shade, 40, 60 + shade]) }
+        });
+        let mask = GrayImage::from_fn(width, height, |x, y| Luma([u8::from(inside(x, y))]));
+        write_png(&folder.join(format!("images/{number}.png")), &image).expect("the folder can be written");
+        write_mask_png(&folder.join(format!("masks/{number}.png")), &mask, &[[0; 3], [255; 3]])
+            .expect("the folder can be written");
+    }
+    Dataset::open(folder).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A run on the discs, before its first epoch.
+///
+/// # Panics
+/// When the folder cannot be written.
+pub fn begin_run(folder: &Path, size: SizePolicy) -> Run {
+    let dataset = draw(&folder.join("discs"));
+    let config = Config {
+        data: dataset.root.clone(),
+        network: AmsUnetConfig::new().with_base_width(4),
+        init: None,
+        epochs: 3,
+        batch_size: 1,
+        // Higher than the recipe's, so that a dozen steps suffice to find something.
+        learning_rate: 1e-2,
+        weight_decay: WEIGHT_DECAY,
+        validation: 0.3,
+        seed: 5,
+        device: "cpu".into(),
+        size,
+        augmentation: Augmentation::recipe(32, [32, 32]),
+        mean: [0.25, 0.2, 0.3],
+        std: [0.2, 0.15, 0.1],
+    };
+    let split = Split::cut(&dataset.train, config.validation, config.seed).expect("there are several images");
+    Run::create(&folder.join("run"), dataset, config, split).unwrap_or_else(|error| panic!("{error}"))
+}

@@ -1,0 +1,57 @@
+//! The main job from end to end: images and masks become a trained run, the run a model, the model the masks and scores
+//! that training has seen.
+
+use std::fs;
+
+use burn::tensor::Device;
+use seg_export::{Options, export};
+use seg_onnx::Opset;
+use seg_onnx::contract::{Evaluation, SizePolicy};
+use seg_runtime::Segmenter;
+use seg_tests::runtime::environment;
+use seg_tests::{discs, ties};
+use seg_train::checkpoint::Checkpoint;
+use seg_train::evaluate::Evaluator;
+
+#[test]
+fn a_trained_run_segments_in_onnx_runtime_as_it_does_in_burn() {
+    let device = Device::flex();
+    for (name, size, opset) in [
+        ("at the images' own size", SizePolicy::Native, Opset::V20),
+        ("at a size of its own", SizePolicy::Resize { height: 48, width: 37 }, Opset::V17),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = discs::begin_run(folder.path(), size);
+        run.train(|_| {}).unwrap();
+
+        let checkpoint = Checkpoint::read(&run.folder).unwrap();
+        let net = checkpoint.weights.to_network(&device).unwrap();
+        let contract = checkpoint.contract.clone().unwrap();
+        let evaluator = Evaluator { net: &net, contract: &contract, device: &device };
+        let mut masks = Vec::new();
+        let samples = &run.dataset.train;
+        let expected = evaluator.run(samples, |_, mask| masks.push(mask.clone())).unwrap().scores(&contract.classes);
+
+        let model = run.folder.join("model.onnx");
+        fs::write(&model, export(&checkpoint, &Options { opset, ..Options::default() }).unwrap().bytes).unwrap();
+        let mut segmenter = Segmenter::open(environment(), &model, &Default::default()).unwrap();
+        assert_eq!(segmenter.contract(), &contract, "{name}");
+        let mut evaluation = Evaluation::new(contract.classes.len());
+        for (sample, expected) in samples.iter().zip(masks) {
+            let (image, truth) = sample.load().unwrap();
+            assert_eq!(
+                ties::count(&net, &contract, &image),
+                0,
+                "{name}: image {} cannot tell the two apart",
+                sample.name
+            );
+            let mask = segmenter.segment(&image).unwrap().mask;
+            assert!(mask == expected, "{name}: the masks of image {} differ", sample.name);
+            evaluation.add(&mask, &truth).unwrap();
+        }
+        assert_eq!(evaluation.scores(&contract.classes), expected, "{name}");
+        let [ground, discs] =
+            [0, 1].map(|class| evaluation.pooled().counts().iter().map(|row| row[class]).sum::<u64>());
+        assert!(ground.min(discs) > 0, "{name}: the masks are of one class, and show little");
+    }
+}
