@@ -135,26 +135,30 @@ impl Taps {
             // A chunk that is not full repeats its first tap, whose surplus sums are dropped.
             let offsets: [usize; TAPS_TOGETHER] =
                 std::array::from_fn(|tap| offsets.get(tap).copied().unwrap_or(offsets[0]));
-            let mut sums = [[0.0; LANES]; TAPS_TOGETHER];
+            // Separate variables, not rows of an array: only these stay in registers.
+            let [mut first, mut second, mut third, mut fourth] = [[0.0; LANES]; TAPS_TOGETHER];
             for (row, gradient) in gradient.chunks_exact(w).enumerate() {
                 let window = &framed[row * self.stride..];
-                for (block, gradient) in gradient.chunks(LANES).enumerate() {
-                    let mut padded = [0.0; LANES];
-                    let gradient = match gradient.first_chunk() {
-                        Some(whole) => whole,
-                        None => {
-                            padded[..gradient.len()].copy_from_slice(gradient);
-                            &padded
-                        }
-                    };
-                    for tap in 0..TAPS_TOGETHER {
-                        let x = lanes(window, block * LANES + offsets[tap]);
-                        for lane in 0..LANES {
-                            sums[tap][lane] = multiply_add(x[lane], gradient[lane], sums[tap][lane]);
-                        }
+                let mut add = |start: usize, gradient: &[f32; LANES]| {
+                    let x = offsets.map(|offset| lanes(window, start + offset));
+                    for lane in 0..LANES {
+                        first[lane] = multiply_add(x[0][lane], gradient[lane], first[lane]);
+                        second[lane] = multiply_add(x[1][lane], gradient[lane], second[lane]);
+                        third[lane] = multiply_add(x[2][lane], gradient[lane], third[lane]);
+                        fourth[lane] = multiply_add(x[3][lane], gradient[lane], fourth[lane]);
                     }
+                };
+                let (blocks, rest) = gradient.as_chunks();
+                for (block, gradient) in blocks.iter().enumerate() {
+                    add(block * LANES, gradient);
+                }
+                if !rest.is_empty() {
+                    let mut padded = [0.0; LANES];
+                    padded[..rest.len()].copy_from_slice(rest);
+                    add(blocks.len() * LANES, &padded);
                 }
             }
+            let sums = [first, second, third, fourth];
             for (weight, sums) in weight.iter_mut().zip(&sums) {
                 *weight += sums.iter().sum::<f32>();
             }
