@@ -19,8 +19,10 @@ pub struct Block {
     /// As it is lowered, before any pass.
     pub graph: Graph,
     inputs: Vec<Operand>,
-    forward: Box<dyn Fn(&[Tensor<4>]) -> Tensor<4>>,
+    forward: Box<Forward>,
 }
+
+type Forward = dyn Fn(&[Tensor<4>]) -> Tensor<4>;
 
 /// An image that a block takes.
 #[derive(Clone, Copy)]

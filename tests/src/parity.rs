@@ -16,7 +16,6 @@ use crate::runtime;
 use crate::tolerance::{Measure, ONNX_RUNTIME_CPU, Tolerance};
 
 /// Tensors that do not agree; prints all that a person needs to find out why.
-#[derive(Clone)]
 pub struct Mismatch {
     /// What was compared.
     pub case: String,
@@ -30,11 +29,10 @@ pub struct Mismatch {
     pub comparison: Comparison,
 }
 
-/// The distance of `found` from `expected`.
+/// Whether the distance of `found` from `expected` is within a tolerance.
 ///
 /// # Errors
-/// When it is larger than the tolerance, or there is none: a value is not finite, or the expected ones are all the same
-/// and show nothing.
+/// When it is not, or when there is no distance: a value is not finite, or the expected ones have no range or no norm.
 ///
 /// # Panics
 /// When the shapes differ.
@@ -43,7 +41,7 @@ pub fn check(
     found: &ArrayD<f32>,
     expected: &ArrayD<f64>,
     tolerance: &Tolerance,
-) -> Result<f64, Box<Mismatch>> {
+) -> Result<(), Box<Mismatch>> {
     let comparison = compare(found.view(), expected.view()).unwrap_or_else(|error| panic!("{case}: {error}"));
     let distance = match tolerance.measure {
         Measure::Absolute => comparison.absolute.error,
@@ -52,7 +50,7 @@ pub fn check(
     };
     report(case, distance, tolerance);
     if comparison.not_finite == 0 && distance <= tolerance.max {
-        return Ok(distance);
+        return Ok(());
     }
     Err(Box::new(Mismatch { case: case.into(), block: None, distance, tolerance: *tolerance, comparison }))
 }
@@ -131,7 +129,8 @@ impl<'a> Exported<'a> {
         let deployed = expected.last().map(|(stage, expected)| (stage, &logits, expected));
         let stages = expected.iter().map(|(stage, expected)| (stage, &found[&value_of_stage(graph, stage)], expected));
         for (stage, found, expected) in stages.chain(deployed) {
-            check(case, found, &expected.mapv(f64::from), &ONNX_RUNTIME_CPU).map_err(|mut mismatch| {
+            let case = format!("{case}, {stage}");
+            check(&case, found, &expected.mapv(f64::from), &ONNX_RUNTIME_CPU).map_err(|mut mismatch| {
                 mismatch.block = Some(stage.clone());
                 mismatch
             })?;

@@ -1,7 +1,8 @@
 //! What PyTorch computes: the numbers that the networks of this toolchain must reproduce.
 //!
-//! The committed ones are those of a network of base width 8; `SEG_REFERENCE` names a folder with others. A folder
-//! holds the weights as `weights.safetensors` and as PyTorch's own `checkpoint.pth`, and in `activations.safetensors`
+//! They come from the network as its authors publish it, with random weights and statistics, in float32 on a CPU.
+//! Committed are those of base width 8; `SEG_REFERENCE` names a folder with others. A folder holds the weights as
+//! `weights.safetensors` and, in PyTorch's own format, as `checkpoint.pth`; and in `activations.safetensors`
 //!
 //! - `even.*` (two images of 64x96) and `odd.*` (one of 71x93): `input`, every stage, some modules inside by their
 //!   published names, `logits`, and `logits_f64` of the same weights in float64;
