@@ -7,7 +7,7 @@ use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Gradien
 use burn::tensor::Tensor;
 
 use crate::model::AmsUnet;
-use crate::weights::Path;
+use crate::weights::ModulePath;
 
 /// PyTorch's AdamW: Burn's own default is 1e-5.
 const EPSILON: f32 = 1e-8;
@@ -48,7 +48,7 @@ impl Optimizer {
 
     /// The network after one step; parameters without a gradient stay as they are.
     pub fn step(&mut self, learning_rate: f64, net: AmsUnet, gradients: GradientsParams) -> AmsUnet {
-        net.map(&mut Step { optimizer: self, learning_rate, gradients, path: Path::default() })
+        net.map(&mut Step { optimizer: self, learning_rate, gradients, path: ModulePath::default() })
     }
 }
 
@@ -56,7 +56,7 @@ struct Step<'a> {
     optimizer: &'a mut Optimizer,
     learning_rate: f64,
     gradients: GradientsParams,
-    path: Path,
+    path: ModulePath,
 }
 
 impl ModuleMapper for Step<'_> {
@@ -96,5 +96,40 @@ impl ModuleMapper for Step<'_> {
             self.optimizer.moments.insert(name, moments);
         }
         param
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::model::AmsUnetConfig;
+    use crate::weights::Weights;
+
+    #[test]
+    fn a_first_step_is_that_of_the_formula() {
+        const RATE: f64 = 0.01;
+        const DECAY: f32 = 0.3;
+        let device = Device::flex().autodiff();
+        let net = AmsUnetConfig::new().with_base_width(4).init(&device);
+        let before = Weights::of(&net);
+        // The loss is the sum of one weight, so that its gradient is 1 everywhere and no other parameter has one.
+        let mut gradients = net.out_conv.weight.val().sum().backward();
+        let gradients = GradientsParams::from_module(&mut gradients, &net);
+        let mut optimizer = Optimizer::new(DECAY);
+        let after = Weights::of(&optimizer.step(RATE, net, gradients));
+        for (name, before) in before.tensors() {
+            let learned = name == "out_conv.0.weight";
+            // Both moments are corrected to the gradient and its square, so the step is `rate * 1 / (1 + epsilon)`.
+            let expected = |value: f32| {
+                if learned { value * (1.0 - RATE as f32 * DECAY) - RATE as f32 } else { value }
+            };
+            for (before, after) in before.iter().zip(&after.tensors()[name]) {
+                assert!((after - expected(*before)).abs() < 1e-7, "{name}: {before} became {after}");
+            }
+        }
+        assert_eq!(optimizer.moments().keys().collect::<Vec<_>>(), ["out_conv.0.weight"]);
+        assert_eq!(optimizer.moments()["out_conv.0.weight"].steps, 1);
     }
 }

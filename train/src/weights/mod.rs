@@ -68,7 +68,7 @@ impl Weights {
     ///
     /// Running statistics that training has not merged yet are not seen: pass `net.valid()` of a network in training.
     pub fn of(net: &AmsUnet) -> Self {
-        let mut reader = Reader { path: Path::default(), tensors: BTreeMap::new() };
+        let mut reader = Reader { path: ModulePath::default(), tensors: BTreeMap::new() };
         net.visit(&mut reader);
         Self { tensors: reader.tensors }
     }
@@ -79,7 +79,7 @@ impl Weights {
     /// When the weights are not those of an AMSUnet, or not finite.
     pub fn to_network(&self, device: &Device) -> Result<AmsUnet, FitError> {
         let config = self.config()?;
-        let mut writer = Writer { path: Path::default(), weights: self, used: 0, error: None, config: &config };
+        let mut writer = Writer { path: ModulePath::default(), weights: self, used: 0, error: None, config: &config };
         let net = config.init(device).map(&mut writer);
         match writer.error {
             Some(error) => Err(error),
@@ -136,7 +136,7 @@ pub(crate) fn num_statistics<M: Module>(module: &M) -> usize {
     /// Counts what lies below a field named as a statistic.
     #[derive(Default)]
     struct Counter {
-        path: Path,
+        path: ModulePath,
         count: usize,
     }
     impl ModuleVisitor for Counter {
@@ -159,9 +159,9 @@ pub(crate) fn num_statistics<M: Module>(module: &M) -> usize {
 
 /// Where a visit of a module stands.
 #[derive(Default)]
-pub(crate) struct Path(Vec<String>);
+pub(crate) struct ModulePath(Vec<String>);
 
-impl Path {
+impl ModulePath {
     pub(crate) fn enter(&mut self, name: &str) {
         self.0.push(name.into());
     }
@@ -181,7 +181,7 @@ impl Path {
 }
 
 struct Reader {
-    path: Path,
+    path: ModulePath,
     tensors: BTreeMap<String, ArrayD<f32>>,
 }
 
@@ -207,7 +207,7 @@ pub fn to_array<const D: usize>(tensor: Tensor<D>) -> ArrayD<f32> {
 }
 
 struct Writer<'a> {
-    path: Path,
+    path: ModulePath,
     weights: &'a Weights,
     used: usize,
     error: Option<FitError>,
