@@ -9,8 +9,8 @@ use seg_onnx::contract::SizePolicy;
 use seg_train::augment::Augmentation;
 use seg_train::config::{Config, WEIGHT_DECAY};
 use seg_train::model::AmsUnetConfig;
+use seg_train::run::Run;
 use seg_train::split::Split;
-use seg_train::trainer::Run;
 
 const IMAGES: u32 = 6;
 

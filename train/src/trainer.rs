@@ -1,47 +1,28 @@
-//! The training loop: a run from its folder to its best and last checkpoints, from the start or from where it stopped.
+//! The training loop, from the start of a run or from where it stopped.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use seg_data::{Dataset, DatasetError, SampleError, WriteError, write_bytes};
-use seg_onnx::contract::{ColorOrder, Contract, Scores};
-use serde::de::DeserializeOwned;
+use seg_data::{SampleError, WriteError, write_bytes};
+use seg_onnx::contract::{Contract, Scores};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::checkpoint::{Checkpoint, ReadCheckpointError};
-use crate::config::Config;
-use crate::contract::contract;
 use crate::device::{DeviceChoice, DeviceError};
 use crate::evaluate::{EvaluateError, Evaluator};
 use crate::loader::{Batch, Loader};
 use crate::loss::{Loss, loss};
 use crate::model::AmsUnet;
 use crate::optimizer::Optimizer;
-use crate::run;
+use crate::run::{self, Run};
 use crate::schedule::Schedule;
-use crate::split::{Split, SplitError};
+use crate::split::SplitError;
 use crate::state::{State, StateError};
 use crate::weights::{FitError, Weights};
-
-/// A run: its folder and everything that was decided when it began.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// The folder.
-    pub folder: PathBuf,
-    /// What configured it.
-    pub config: Config,
-    /// Which image went into which part.
-    pub split: Split,
-    /// The data set.
-    pub dataset: Dataset,
-}
 
 /// One epoch, as the run's log keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,39 +68,9 @@ pub enum Event {
     Epoch(EpochRecord),
 }
 
-/// Why a run cannot begin or go on.
+/// Why training stops before its last epoch.
 #[derive(Debug, Error)]
 pub enum TrainError {
-    /// The folder is taken.
-    #[error("cannot begin a run in `{}`: it is not empty; choose another `--out`, or go on with `--resume`", folder.display())]
-    Taken {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// The folder cannot be made.
-    #[error("cannot create the run's folder `{}`", folder.display())]
-    Create {
-        /// The folder.
-        folder: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A file of the run cannot be read.
-    #[error("cannot read `{}`, so the run cannot go on", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A file of the run is not what this version writes.
-    #[error("cannot go on with the run: `{}` is not what this version writes", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
     /// The loss is not a number any more.
     #[error("the loss is {loss} at step {step} of epoch {epoch}; lower `--lr`, or look at the images of this batch")]
     Diverged {
@@ -133,9 +84,6 @@ pub enum TrainError {
     /// A file of the run cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The data set cannot be opened.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
     /// The data set cannot be split.
     #[error(transparent)]
     Split(#[from] SplitError),
@@ -160,46 +108,6 @@ pub enum TrainError {
 }
 
 impl Run {
-    /// Begins a run: writes its configuration, its split and its contract into a new folder.
-    ///
-    /// # Errors
-    /// When the folder is not empty or cannot be written.
-    pub fn create(folder: &Path, dataset: Dataset, config: Config, split: Split) -> Result<Self, TrainError> {
-        match fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
-            Ok(true) => return Err(TrainError::Taken { folder: folder.into() }),
-            Ok(false) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(TrainError::Create { folder: folder.into(), source }),
-        }
-        fs::create_dir_all(folder).map_err(|source| TrainError::Create { folder: folder.into(), source })?;
-        let run = Self { folder: folder.into(), config, split, dataset };
-        write_json(&run.folder.join(run::CONFIG), &run.config)?;
-        write_json(&run.folder.join(run::SPLIT), &run.split)?;
-        write_bytes(&run.folder.join(run::CONTRACT), run.contract().to_json().as_bytes())?;
-        Ok(run)
-    }
-
-    /// Opens a run that was begun before.
-    ///
-    /// # Errors
-    /// When a file of the run is missing or foreign, or the data set is not there any more.
-    pub fn open(folder: &Path) -> Result<Self, TrainError> {
-        let config: Config = read_json(&folder.join(run::CONFIG))?;
-        let split = read_json(&folder.join(run::SPLIT))?;
-        let dataset = Dataset::open(&config.data)?;
-        Ok(Self { folder: folder.into(), config, split, dataset })
-    }
-
-    /// The contract of the model that the run trains, before any weights.
-    pub fn contract(&self) -> Contract {
-        let Config { network, size, mean, std, .. } = &self.config;
-        let classes = self.dataset.classes.clone();
-        let mut contract = contract(network, ColorOrder::Rgb, *size, mean.to_vec(), std.to_vec(), classes);
-        contract.provenance.tool = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into();
-        contract.provenance.data = format!("{}, {} training images", self.dataset.name, self.split.train.len());
-        contract
-    }
-
     /// Trains until the last epoch, from the last checkpoint if there is one, and returns the log of the whole run.
     ///
     /// After every epoch the last checkpoint and the log are written, and the best one where the epoch's Dice per image on
@@ -330,25 +238,20 @@ fn scalar(tensor: Tensor<1>) -> f64 {
     f64::from(tensor.into_scalar::<f32>())
 }
 
-fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), WriteError> {
-    let text = serde_json::to_string_pretty(value).expect("the value has only string keys");
-    write_bytes(path, text.as_bytes())
-}
-
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
-    let text = fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.into(), source })?;
-    serde_json::from_str(&text).map_err(|source| TrainError::Json { path: path.into(), source })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use image::{GrayImage, Luma, Rgb, RgbImage};
-    use seg_data::{write_mask_png, write_png};
+    use seg_data::{Dataset, write_mask_png, write_png};
     use seg_onnx::contract::SizePolicy;
 
     use super::*;
     use crate::augment::Augmentation;
+    use crate::config::Config;
     use crate::model::AmsUnetConfig;
+    use crate::split::Split;
 
     /// A folder of six pictures of bright discs on a dark ground.
     fn discs(folder: &Path) -> Dataset {

@@ -9,10 +9,10 @@ use seg_data::Dataset;
 use seg_train::checkpoint::Checkpoint;
 use seg_train::config::{Config, augmentation, default_size};
 use seg_train::model::AmsUnetConfig;
-use seg_train::run;
+use seg_train::run::{self, Run};
 use seg_train::split::Split;
 use seg_train::statistics::Statistics;
-use seg_train::trainer::{EpochRecord, Event, Run};
+use seg_train::trainer::{EpochRecord, Event};
 
 use crate::args::FitArgs;
 

@@ -1,0 +1,125 @@
+//! A training run: its folder, and everything that was decided when it began.
+
+mod folder;
+
+pub use folder::{BEST, CONFIG, CONTRACT, FindRunError, LAST, LOG, RUNS, SPLIT, free, newest};
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use seg_data::{Dataset, DatasetError, WriteError, write_bytes};
+use seg_onnx::contract::{ColorOrder, Contract};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::contract::contract;
+use crate::split::Split;
+
+/// A run: its folder and everything that was decided when it began.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What configured it.
+    pub config: Config,
+    /// Which image went into which part.
+    pub split: Split,
+    /// The data set.
+    pub dataset: Dataset,
+}
+
+/// Why a run cannot begin or be opened.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The folder is taken.
+    #[error("cannot begin a run in `{}`: it is not empty; choose another `--out`, or go on with `--resume`", folder.display())]
+    Taken {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder cannot be made.
+    #[error("cannot create the run's folder `{}`", folder.display())]
+    Create {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file of the run cannot be read.
+    #[error("cannot read `{}`, so the run cannot go on", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file of the run is not what this version writes.
+    #[error("cannot go on with the run: `{}` is not what this version writes", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A file of the run cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The data set cannot be opened.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+}
+
+impl Run {
+    /// Begins a run: writes its configuration, its split and its contract into a new folder.
+    ///
+    /// # Errors
+    /// When the folder is not empty or cannot be written.
+    pub fn create(folder: &Path, dataset: Dataset, config: Config, split: Split) -> Result<Self, RunError> {
+        match fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
+            Ok(true) => return Err(RunError::Taken { folder: folder.into() }),
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(RunError::Create { folder: folder.into(), source }),
+        }
+        fs::create_dir_all(folder).map_err(|source| RunError::Create { folder: folder.into(), source })?;
+        let run = Self { folder: folder.into(), config, split, dataset };
+        write_json(&run.folder.join(CONFIG), &run.config)?;
+        write_json(&run.folder.join(SPLIT), &run.split)?;
+        write_bytes(&run.folder.join(CONTRACT), run.contract().to_json().as_bytes())?;
+        Ok(run)
+    }
+
+    /// Opens a run that was begun before.
+    ///
+    /// # Errors
+    /// When a file of the run is missing or foreign, or the data set is not there any more.
+    pub fn open(folder: &Path) -> Result<Self, RunError> {
+        let config: Config = read_json(&folder.join(CONFIG))?;
+        let split = read_json(&folder.join(SPLIT))?;
+        let dataset = Dataset::open(&config.data)?;
+        Ok(Self { folder: folder.into(), config, split, dataset })
+    }
+
+    /// The contract of the model that the run trains, before any weights.
+    pub fn contract(&self) -> Contract {
+        let Config { network, size, mean, std, .. } = &self.config;
+        let classes = self.dataset.classes.clone();
+        let mut contract = contract(network, ColorOrder::Rgb, *size, mean.to_vec(), std.to_vec(), classes);
+        contract.provenance.tool = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into();
+        contract.provenance.data = format!("{}, {} training images", self.dataset.name, self.split.train.len());
+        contract
+    }
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), WriteError> {
+    let text = serde_json::to_string_pretty(value).expect("the value has only string keys");
+    write_bytes(path, text.as_bytes())
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
+    let text = fs::read_to_string(path).map_err(|source| RunError::Read { path: path.into(), source })?;
+    serde_json::from_str(&text).map_err(|source| RunError::Json { path: path.into(), source })
+}
