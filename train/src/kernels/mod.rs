@@ -20,3 +20,13 @@ fn is_cpu(x: &Tensor<4>) -> bool {
 fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("the tensor is contiguous float32, the type that networks train in here")
 }
+
+/// Fails unless two tensors are equal but for rounding, and names the case and the first place where they are not.
+#[cfg(test)]
+fn assert_close(case: &str, found: &burn::tensor::TensorData, expected: &burn::tensor::TensorData) {
+    assert_eq!(found.shape(), expected.shape(), "{case}");
+    for (index, (found, expected)) in found.iter::<f32>().zip(expected.iter::<f32>()).enumerate() {
+        let bound = 1e-4 + 1e-5 * expected.abs();
+        assert!((found - expected).abs() <= bound, "{case}: value {index} is {found}, expected {expected}");
+    }
+}

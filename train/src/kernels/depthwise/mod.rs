@@ -201,8 +201,9 @@ impl<B: DepthwiseOps, C: CheckpointStrategy> DepthwiseOps for Autodiff<B, C> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Distribution, Tolerance};
+    use burn::tensor::Distribution;
 
+    use super::super::assert_close;
     use super::*;
 
     #[test]
@@ -236,8 +237,7 @@ mod tests {
             });
             let [ours, burns] = results;
             for ((part, ours), (_, burns)) in ours.into_iter().zip(burns) {
-                println!("{name}: {part}");
-                ours.assert_approx_eq::<f32>(&burns, Tolerance::rel_abs(1e-5, 1e-4));
+                assert_close(&format!("{name}: {part}"), &ours, &burns);
             }
         }
     }

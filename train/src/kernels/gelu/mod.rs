@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     /// `(x, GELU(x), GELU'(x))`, from 30-digit arithmetic of `x Phi(x)` and `Phi(x) + x phi(x)`.
-    const VALUES: [(f32, f32, f32); 7] = [
+    const VALUES: [(f64, f64, f64); 7] = [
         (-4.0, -0.000_126_684_97, -0.000_503_649_66),
         (-1.5, -0.100_210_81, -0.127_469_31),
         (-0.5, -0.154_268_77, 0.132_504_87),
@@ -111,14 +111,13 @@ mod tests {
     #[test]
     fn value_and_gradient_are_exact() {
         let device = Device::flex().autodiff();
-        let forms: [(&str, fn(Tensor<4>) -> Tensor<4>); 2] = [("one operator", gelu), ("composed", composed)];
-        for (form, function) in forms {
-            let data = TensorData::new(VALUES.map(|(x, _, _)| x).to_vec(), [1, 1, 1, VALUES.len()]);
+        type Form = fn(Tensor<4>) -> Tensor<4>;
+        for (form, function) in [("one operator", gelu as Form), ("composed", composed)] {
+            let data = TensorData::new(VALUES.map(|(x, _, _)| x as f32).to_vec(), [1, 1, 1, VALUES.len()]);
             let x = Tensor::<4>::from_data(data, &device).require_grad();
             let y = function(x.clone());
             let gradient = x.grad(&y.clone().sum().backward()).unwrap();
-            let y: Vec<f32> = y.into_data().try_to_vec().unwrap();
-            let gradient: Vec<f32> = gradient.into_data().try_to_vec().unwrap();
+            let [y, gradient] = [y, gradient].map(|tensor| tensor.into_data().iter::<f64>().collect::<Vec<_>>());
             for (i, (x, value, slope)) in VALUES.into_iter().enumerate() {
                 assert!((y[i] - value).abs() < 3e-7, "{form}: GELU({x}) = {}, expected {value}", y[i]);
                 // The tanh approximation is off by up to 1e-3 here.
