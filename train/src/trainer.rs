@@ -81,6 +81,16 @@ pub enum TrainError {
         /// The loss.
         loss: f64,
     },
+    /// The thread that makes the batches died.
+    #[error("the loader ended after {done} of the {steps} batches of epoch {epoch}; its own message stands above")]
+    Loader {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The batches that came.
+        done: usize,
+        /// The batches of an epoch.
+        steps: usize,
+    },
     /// A file of the run cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -136,6 +146,7 @@ impl Run {
             let begun = Instant::now();
             let mut sums = [0.0; 3];
             let mut rate = 0.0;
+            let mut done = 0;
             for (step, batch) in loader.epoch(epoch).into_iter().enumerate() {
                 rate = schedule.rate(epoch * steps + step);
                 let losses = learner.step(batch?, rate);
@@ -143,7 +154,11 @@ impl Run {
                     return Err(TrainError::Diverged { epoch: epoch + 1, step: step + 1, loss: losses[0] });
                 }
                 sums = std::array::from_fn(|term| sums[term] + losses[term]);
-                observe(Event::Step { step: epoch * steps + step + 1, loss: losses[0] });
+                done = step + 1;
+                observe(Event::Step { step: epoch * steps + done, loss: losses[0] });
+            }
+            if done < steps {
+                return Err(TrainError::Loader { epoch: epoch + 1, done, steps });
             }
             let net = learner.net.valid();
             let evaluator = Evaluator { net: &net, contract: &contract, device: &device };
