@@ -13,6 +13,9 @@ const OPSETS: [Opset; 2] = [Opset::V20, Opset::V17];
 /// The smallest image, an even one, one whose sides the encoder halves unevenly, and the recipe's crop.
 const SIZES: [[usize; 2]; 4] = [[16, 16], [64, 96], [71, 93], [480, 480]];
 
+/// How many images are computed at once.
+const BATCHES: [usize; 3] = [1, 2, 3];
+
 /// The network's width by default.
 const WIDE: usize = 32;
 
@@ -23,7 +26,7 @@ fn each_block_computes_the_same() {
         for opset in OPSETS {
             let mut graph = block.graph.clone();
             passes::run(&mut graph, opset).unwrap();
-            for (n, [height, width]) in [1, 2, 3, 1].into_iter().zip(SIZES) {
+            for &(n, [height, width]) in BATCHES.map(|n| SIZES.map(|size| (n, size))).as_flattened() {
                 let inputs = block.inputs([n, height, width]);
                 let found = &run(&graph, opset, &inputs)["output"];
                 let case = format!("{}, opset {opset}, {n} images of {height}x{width}", block.name);
@@ -35,7 +38,7 @@ fn each_block_computes_the_same() {
 
 #[test]
 fn the_network_computes_the_same() {
-    let narrow = [1, 2, 3].map(|n| SIZES.map(|size| (n, size)));
+    let narrow = BATCHES.map(|n| SIZES.map(|size| (n, size)));
     let wide = [(1, [480, 480]), (2, [64, 96]), (3, [71, 93])];
     for (base_width, rows) in [(NARROW, narrow.as_flattened()), (WIDE, &wide)] {
         let net = network(base_width, 1);
