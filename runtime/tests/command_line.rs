@@ -146,6 +146,9 @@ fn infer_stops_where_results_cannot_be_written() {
         ended.stderr.contains("error: stopped after 1 of 2 images: cannot write `out/overlays/b.png`"),
         "{ended:?}"
     );
+    let lines = place.json_lines("out/predictions.jsonl");
+    assert_eq!(lines.len(), 1, "the report of what was done is lost: {lines:?}");
+    assert_eq!(lines[0]["mask"], "out/masks/a.png");
 }
 
 #[test]

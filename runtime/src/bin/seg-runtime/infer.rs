@@ -53,11 +53,14 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
         }
     }
     progress.finish();
+    // Also of a job that stopped: the report of what is done must not be lost with what is not.
+    let reported = write_lines(&args.out.join(PREDICTIONS), &lines);
     if let Some(error) = failed {
+        // Where the report cannot be written either, this error came first and has the cause.
         let done = lines.len();
         return Err(error).context(format!("stopped after {done} of {} images", inputs.len()));
     }
-    write_lines(&args.out.join(PREDICTIONS), &lines)?;
+    reported?;
     let skipped = lines.iter().filter(|line| matches!(line, Line::Skipped { .. })).count();
     if skipped > 0 {
         bail!("{skipped} of {} images were skipped", inputs.len());
