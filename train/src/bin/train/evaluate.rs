@@ -10,6 +10,7 @@ use seg_train::evaluate::Evaluator;
 use seg_train::run;
 
 use crate::args::EvaluateArgs;
+use crate::say;
 
 pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     let path = match &args.checkpoint {
@@ -27,9 +28,9 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     let net = checkpoint.weights.to_network(&device)?;
     let dataset = Dataset::open(&args.data)?;
     let (part, samples) = dataset.part(args.split)?;
-    println!("checkpoint {}", checkpoint.path.display());
-    println!("data       {}, {part}: {} images", dataset.name, samples.len());
-    println!("device     {choice}");
+    say(&format!("checkpoint {}", checkpoint.path.display()));
+    say(&format!("data       {}, {part}: {} images", dataset.name, samples.len()));
+    say(&format!("device     {choice}"));
     if let Some(folder) = &args.save_masks {
         fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     }
@@ -49,6 +50,6 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     bar.finish_and_clear();
     written?;
     let scores = evaluation.scores(&contract.classes);
-    println!("{}", serde_json::to_string_pretty(&scores).context("cannot print the scores")?);
+    say(&serde_json::to_string_pretty(&scores).context("cannot print the scores")?);
     Ok(())
 }

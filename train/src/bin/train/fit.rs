@@ -15,35 +15,36 @@ use seg_train::statistics::Statistics;
 use seg_train::trainer::{EpochRecord, Event};
 
 use crate::args::FitArgs;
+use crate::say;
 
 pub(crate) fn run(args: &FitArgs) -> Result<()> {
     let run = match &args.resume {
         Some(folder) => Run::open(folder).with_context(|| format!("cannot resume `{}`", folder.display()))?,
         None => begin(args)?,
     };
-    println!("run        {}", run.folder.display());
-    println!(
+    say(&format!("run        {}", run.folder.display()));
+    say(&format!(
         "data       {}: {} training and {} validation images",
         run.dataset.name,
         run.split.train.len(),
         run.split.validation.len()
-    );
+    ));
     let Config { network, batch_size, augmentation, epochs, .. } = &run.config;
     let [height, width] = augmentation.crop;
-    println!("network    AMSUnet, base width {}, {} classes", network.base_width, network.num_classes);
-    println!("batches    {batch_size} crops of {height}x{width}, {epochs} epochs");
+    say(&format!("network    AMSUnet, base width {}, {} classes", network.base_width, network.num_classes));
+    say(&format!("batches    {batch_size} crops of {height}x{width}, {epochs} epochs"));
 
     let bar = ProgressBar::hidden();
     let log = run.train(|event| show(&bar, *epochs, event)).context("training stopped")?;
     bar.finish_and_clear();
     let best = log.iter().rfind(|record| record.best);
     if let Some(EpochRecord { epoch, validation, .. }) = best {
-        println!(
+        say(&format!(
             "best       epoch {epoch}: validation Dice {:.4}, mean IoU {:.4}, accuracy {:.4}",
             validation.dice_per_image, validation.mean_iou_pooled, validation.accuracy_pooled
-        );
+        ));
     }
-    println!("weights    {}", run.folder.join(run::BEST).display());
+    say(&format!("weights    {}", run.folder.join(run::BEST).display()));
     Ok(())
 }
 
@@ -98,7 +99,7 @@ fn begin(args: &FitArgs) -> Result<Run> {
 fn show(bar: &ProgressBar, epochs: usize, event: Event) {
     match event {
         Event::Start { device, step, steps } => {
-            bar.suspend(|| println!("device     {device}"));
+            bar.suspend(|| say(&format!("device     {device}")));
             let style = "{bar:32} step {pos}/{len}, {elapsed} gone, {eta} left, loss {msg}";
             bar.set_style(ProgressStyle::with_template(style).expect("the template names known keys"));
             bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
@@ -124,11 +125,11 @@ fn show(bar: &ProgressBar, epochs: usize, event: Event) {
             let width = epochs.to_string().len();
             let mark = if best { "  best" } else { "" };
             bar.suspend(|| {
-                println!(
+                say(&format!(
                     "epoch {epoch:>width$}/{epochs}  loss {loss:.4} ({cross_entropy:.4} + {dice_loss:.4})  lr {learning_rate:.1e}  \
                      val Dice {:.4}  mIoU {:.4}  acc {:.4}  {seconds:.1} s{mark}",
                     validation.dice_per_image, validation.mean_iou_pooled, validation.accuracy_pooled
-                );
+                ));
             });
         }
     }
