@@ -1,10 +1,8 @@
 //! `train --data DIR`: trains a network.
 
 use std::path::absolute;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
 use seg_data::Dataset;
 use seg_train::checkpoint::Checkpoint;
 use seg_train::config::{Config, augmentation, default_size};
@@ -12,10 +10,10 @@ use seg_train::model::AmsUnetConfig;
 use seg_train::run::{self, Run};
 use seg_train::split::Split;
 use seg_train::statistics::Statistics;
-use seg_train::trainer::{EpochRecord, Event};
+use seg_train::trainer::EpochRecord;
 
 use crate::args::FitArgs;
-use crate::say;
+use crate::{say, view};
 
 pub(crate) fn run(args: &FitArgs) -> Result<()> {
     let run = match &args.resume {
@@ -34,9 +32,10 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     say(&format!("network    AMSUnet, base width {}, {} classes", network.base_width, network.num_classes));
     say(&format!("batches    {batch_size} crops of {height}x{width}, {epochs} epochs"));
 
-    let bar = ProgressBar::hidden();
-    let log = run.train(|event| show(&bar, *epochs, event)).context("training stopped")?;
-    bar.finish_and_clear();
+    let mut view = view::choose(*epochs);
+    let trained = run.train(|event| view.observe(&event));
+    view.finish();
+    let log = trained.context("training stopped")?;
     let best = log.iter().rfind(|record| record.best);
     if let Some(EpochRecord { epoch, validation, .. }) = best {
         say(&format!(
@@ -94,43 +93,4 @@ fn begin(args: &FitArgs) -> Result<Run> {
     let name = dataset.name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let folder = args.out.clone().unwrap_or_else(|| run::free(run::RUNS.as_ref(), &name));
     Ok(Run::create(&folder, dataset, config, split)?)
-}
-
-fn show(bar: &ProgressBar, epochs: usize, event: Event) {
-    match event {
-        Event::Start { device, step, steps } => {
-            bar.suspend(|| say(&format!("device     {device}")));
-            let style = "{bar:32} step {pos}/{len}, {elapsed} gone, {eta} left, loss {msg}";
-            bar.set_style(ProgressStyle::with_template(style).expect("the template names known keys"));
-            bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
-            bar.set_length(steps as u64);
-            bar.set_position(step as u64);
-            bar.reset_eta();
-            bar.enable_steady_tick(Duration::from_secs(1));
-        }
-        Event::Step { step, loss } => {
-            bar.set_message(format!("{loss:.4}"));
-            bar.set_position(step as u64);
-        }
-        Event::Epoch(EpochRecord {
-            epoch,
-            loss,
-            cross_entropy,
-            dice_loss,
-            validation,
-            best,
-            seconds,
-            learning_rate,
-        }) => {
-            let width = epochs.to_string().len();
-            let mark = if best { "  best" } else { "" };
-            bar.suspend(|| {
-                say(&format!(
-                    "epoch {epoch:>width$}/{epochs}  loss {loss:.4} ({cross_entropy:.4} + {dice_loss:.4})  lr {learning_rate:.1e}  \
-                     val Dice {:.4}  mIoU {:.4}  acc {:.4}  {seconds:.1} s{mark}",
-                    validation.dice_per_image, validation.mean_iou_pooled, validation.accuracy_pooled
-                ));
-            });
-        }
-    }
 }

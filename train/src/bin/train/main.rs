@@ -3,6 +3,8 @@
 mod args;
 mod evaluate;
 mod fit;
+mod plain;
+mod view;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -1,0 +1,64 @@
+//! A line per epoch, for logs and pipes, with a bar on standard error where that is a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use seg_train::trainer::{EpochRecord, Event};
+
+use crate::say;
+use crate::view::View;
+
+/// Shows a run as lines.
+pub(crate) struct Plain {
+    bar: ProgressBar,
+    epochs: usize,
+}
+
+impl Plain {
+    /// `epochs` are the run's.
+    pub(crate) fn new(epochs: usize) -> Self {
+        Self { bar: ProgressBar::hidden(), epochs }
+    }
+}
+
+impl View for Plain {
+    fn observe(&mut self, event: &Event) {
+        match event {
+            Event::Start { device, step, steps } => {
+                self.say(&format!("device     {device}"));
+                let style = "{bar:32} step {pos}/{len}, {elapsed} gone, {eta} left, loss {msg}";
+                self.bar.set_style(ProgressStyle::with_template(style).expect("the template names known keys"));
+                self.bar.set_draw_target(ProgressDrawTarget::stderr());
+                self.bar.set_length(*steps as u64);
+                self.bar.set_position(*step as u64);
+                self.bar.reset_eta();
+                self.bar.enable_steady_tick(Duration::from_secs(1));
+            }
+            Event::Step { step, loss } => {
+                self.bar.set_message(format!("{loss:.4}"));
+                self.bar.set_position(*step as u64);
+            }
+            Event::Epoch(record) => self.say(&line(record, self.epochs)),
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.bar.suspend(|| say(line));
+    }
+
+    fn finish(self: Box<Self>) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// An epoch as one line.
+pub(crate) fn line(record: &EpochRecord, epochs: usize) -> String {
+    let width = epochs.to_string().len();
+    let EpochRecord { epoch, loss, cross_entropy, dice_loss, learning_rate, validation, best, seconds, .. } = record;
+    let mark = if *best { "  best" } else { "" };
+    format!(
+        "epoch {epoch:>width$}/{epochs}  loss {loss:.4} ({cross_entropy:.4} + {dice_loss:.4})  lr {learning_rate:.1e}  \
+         val Dice {:.4}  mIoU {:.4}  acc {:.4}  {seconds:.1} s{mark}",
+        validation.dice_per_image, validation.mean_iou_pooled, validation.accuracy_pooled
+    )
+}
