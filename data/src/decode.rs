@@ -162,7 +162,7 @@ fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
 }
 
 /// The content of a regular file; a folder or a device is refused before it is read.
-fn read_file(path: &Path) -> Result<Vec<u8>, ReadError> {
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, ReadError> {
     let failed = |source| ReadError::File { path: path.into(), source };
     let kind = fs::metadata(path).map_err(failed)?;
     if !kind.is_file() {

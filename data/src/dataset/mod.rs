@@ -1,6 +1,7 @@
 //! Data sets: which images there are, which mask belongs to each, and what is held out for the test.
 
 mod drive;
+mod fingerprint;
 mod folder;
 mod kvasir;
 mod lists;

@@ -1,0 +1,97 @@
+//! One number that tells whether two data sets are the same.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::{Dataset, Part, Sample};
+use crate::decode::{ReadError, read_file};
+
+impl Dataset {
+    /// The SHA-256, in hexadecimal, of the samples: their parts, their names and what their files hold.
+    ///
+    /// It is the digest of a text of one line per sample, in the parts' order: the part, the name, how the mask is
+    /// coded, and the digests of image, mask and field of view. Where the folder lies and how the files are called
+    /// otherwise does not matter; one changed byte does.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn fingerprint(&self) -> Result<String, ReadError> {
+        let train = self.train.par_iter().map(|sample| (Part::Train, sample));
+        let test = self.test.par_iter().map(|sample| (Part::Test, sample));
+        let lines: Vec<String> =
+            train.chain(test).map(|(part, sample)| line(part, sample)).collect::<Result<_, ReadError>>()?;
+        Ok(sha256(lines.concat().as_bytes()))
+    }
+}
+
+fn line(part: Part, sample: &Sample) -> Result<String, ReadError> {
+    let digest = |path: &Path| Ok(sha256(&read_file(path)?));
+    let Sample { name, image, mask, coding, field_of_view } = sample;
+    let field = field_of_view.as_deref().map_or(Ok("-".into()), digest)?;
+    Ok(format!("{part} {name:?} {coding:?} {} {} {field}\n", digest(image)?, digest(mask)?))
+}
+
+/// The SHA-256 of `bytes` in hexadecimal.
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A data set of two samples in files that are no images: nothing is decoded.
+    fn folder(files: &[(&str, &str)]) -> TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let usual = [
+            ("images/a.png", "1"),
+            ("images/b.png", "2"),
+            ("masks/a.png", "3"),
+            ("masks/b.png", "4"),
+            ("train.txt", "a"),
+            ("val.txt", "b"),
+        ];
+        for folder in ["images", "masks"] {
+            fs::create_dir(root.path().join(folder)).unwrap();
+        }
+        for (file, content) in usual.iter().chain(files) {
+            fs::write(root.path().join(file), content).unwrap();
+        }
+        root
+    }
+
+    fn fingerprint(files: &[(&str, &str)]) -> String {
+        Dataset::open(folder(files).path()).unwrap().fingerprint().unwrap()
+    }
+
+    #[test]
+    fn it_depends_on_the_samples_alone() {
+        let usual = fingerprint(&[]);
+        assert_eq!((usual.len(), &usual), (64, &fingerprint(&[])), "in another folder");
+        assert_eq!(usual, fingerprint(&[("notes.txt", "x")]), "with another file");
+        let rows: [(&str, &[(&str, &str)]); 4] = [
+            ("another image", &[("images/a.png", "x")]),
+            ("another mask", &[("masks/b.png", "x")]),
+            ("other parts", &[("train.txt", "b"), ("val.txt", "a")]),
+            ("other samples", &[("train.txt", "a"), ("images/c.png", "5"), ("masks/c.png", "6"), ("val.txt", "c")]),
+        ];
+        for (name, change) in rows {
+            assert_ne!(usual, fingerprint(change), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_vanished_is_an_error() {
+        let root = folder(&[]);
+        let dataset = Dataset::open(root.path()).unwrap();
+        fs::remove_file(root.path().join("masks/b.png")).unwrap();
+        let message = dataset.fingerprint().unwrap_err().to_string();
+        assert!(message.contains("b.png"), "{message}");
+    }
+}
