@@ -17,6 +17,7 @@ pub mod schedule;
 pub mod checkpoint;
 pub mod config;
 pub mod contract;
+pub mod record;
 pub mod run;
 pub mod state;
 

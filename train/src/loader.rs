@@ -40,6 +40,8 @@ pub struct Batch {
     pub images: TensorData,
     /// `[n, h, w]`
     pub labels: TensorData,
+    /// The images' names.
+    pub names: Vec<String>,
 }
 
 impl Batch {
@@ -86,6 +88,7 @@ impl Loader {
         Ok(Batch {
             images: TensorData::new(images.concat(), shape),
             labels: TensorData::new(labels, [shape[0], height, width]),
+            names: indices.iter().map(|index| self.samples[*index].name.clone()).collect(),
         })
     }
 

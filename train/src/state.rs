@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::checkpoint::{CONTRACT_KEY, Checkpoint, ReadCheckpointError};
 use crate::optimizer::{Moments, Optimizer};
-use crate::trainer::EpochRecord;
+use crate::record::EpochRecord;
 use crate::weights::{Borrowed, Weights, to_array};
 
 /// The key under which the file carries the run's progress.

@@ -7,8 +7,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use seg_data::{SampleError, WriteError, write_bytes};
-use seg_onnx::contract::{Contract, Scores};
-use serde::{Deserialize, Serialize};
+use seg_onnx::contract::Contract;
 use thiserror::Error;
 
 use crate::checkpoint::{Checkpoint, ReadCheckpointError};
@@ -18,32 +17,12 @@ use crate::loader::{Batch, Loader};
 use crate::loss::{Loss, loss};
 use crate::model::AmsUnet;
 use crate::optimizer::Optimizer;
+use crate::record::{EpochRecord, Validation, peak_memory};
 use crate::run::{self, Run};
 use crate::schedule::Schedule;
 use crate::split::SplitError;
 use crate::state::{State, StateError};
 use crate::weights::{FitError, Weights};
-
-/// One epoch, as the run's log keeps it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochRecord {
-    /// Counted from 1.
-    pub epoch: usize,
-    /// The learning rate of its last step.
-    pub learning_rate: f64,
-    /// The mean loss over its steps.
-    pub loss: f64,
-    /// The cross entropy in it.
-    pub cross_entropy: f64,
-    /// The Dice loss in it.
-    pub dice_loss: f64,
-    /// The metrics on the validation part.
-    pub validation: Scores,
-    /// Whether no epoch before it was as good.
-    pub best: bool,
-    /// The seconds it took, validation included.
-    pub seconds: f64,
-}
 
 /// What a run shows while it goes on.
 #[derive(Clone, Debug)]
@@ -72,7 +51,10 @@ pub enum Event {
 #[derive(Debug, Error)]
 pub enum TrainError {
     /// The loss is not a number any more.
-    #[error("the loss is {loss} at step {step} of epoch {epoch}; lower `--lr`, or look at the images of this batch")]
+    #[error(
+        "the loss is {loss} at step {step} of epoch {epoch}; lower `--lr`, or look at the images of the batch: {}",
+        images.join(", ")
+    )]
     Diverged {
         /// The epoch, counted from 1.
         epoch: usize,
@@ -80,6 +62,8 @@ pub enum TrainError {
         step: usize,
         /// The loss.
         loss: f64,
+        /// The names of the batch's images.
+        images: Vec<String>,
     },
     /// The thread that makes the batches died.
     #[error("the loader ended after {done} of the {steps} batches of epoch {epoch}; its own message stands above")]
@@ -149,33 +133,42 @@ impl Run {
             let mut done = 0;
             for (step, batch) in loader.epoch(epoch).into_iter().enumerate() {
                 rate = schedule.rate(epoch * steps + step);
-                let losses = learner.step(batch?, rate);
+                let batch = batch?;
+                let images = batch.names.clone();
+                let losses = learner.step(batch, rate);
                 if !losses[0].is_finite() {
-                    return Err(TrainError::Diverged { epoch: epoch + 1, step: step + 1, loss: losses[0] });
+                    return Err(TrainError::Diverged { epoch: epoch + 1, step: step + 1, loss: losses[0], images });
                 }
-                sums = std::array::from_fn(|term| sums[term] + losses[term]);
+                sums = std::array::from_fn(|term| sums[term] + losses[term] * images.len() as f64);
                 done = step + 1;
                 observe(Event::Step { step: epoch * steps + done, loss: losses[0] });
             }
             if done < steps {
                 return Err(TrainError::Loader { epoch: epoch + 1, done, steps });
             }
+            let training_seconds = begun.elapsed().as_secs_f64();
+            let begun = Instant::now();
             let net = learner.net.valid();
             let evaluator = Evaluator { net: &net, contract: &contract, device: &device };
-            let scores = evaluator.run(&validation, |_, _| {})?.scores(&contract.classes);
-            let before = log.iter().map(|record: &EpochRecord| record.validation.dice_per_image).reduce(f64::max);
-            let [loss, cross_entropy, dice_loss] = sums.map(|sum| sum / steps as f64);
+            let evaluation = evaluator.run(&validation, |_, _| {})?;
+            let scores = evaluation.scores(&contract.classes);
+            let before = log.iter().filter_map(EpochRecord::dice).reduce(f64::max);
+            let [loss, cross_entropy, dice_loss] = sums.map(|sum| sum / loader.samples.len() as f64);
             let best = before.is_none_or(|before| scores.dice_per_image > before);
-            let seconds = begun.elapsed().as_secs_f64();
             log.push(EpochRecord {
                 epoch: epoch + 1,
+                steps: (epoch + 1) * steps,
                 learning_rate: rate,
                 loss,
                 cross_entropy,
                 dice_loss,
-                validation: scores,
+                gradient_norm: None,
+                validation: Some(Validation { scores, confusion: evaluation.pooled().clone() }),
                 best,
-                seconds,
+                images_per_second: loader.samples.len() as f64 / training_seconds,
+                training_seconds,
+                validation_seconds: begun.elapsed().as_secs_f64(),
+                peak_memory: peak_memory(),
             });
             self.save(&learner, Weights::of(&net), contract.clone(), &log)?;
             observe(Event::Epoch(log[epoch].clone()));
@@ -215,7 +208,8 @@ impl Run {
         let record = &log[log.len() - 1];
         contract.provenance.weights_sha256 = weights.sha256();
         contract.provenance.epoch = Some(record.epoch);
-        contract.provenance.score = format!("validation dice_per_image {:.4}", record.validation.dice_per_image);
+        contract.provenance.score =
+            record.dice().map_or_else(String::new, |dice| format!("validation dice_per_image {dice:.4}"));
         let state = State::new(weights, &learner.optimizer, contract, log.to_vec());
         if record.best {
             let (weights, contract) = (state.weights.clone(), Some(state.contract.clone()));

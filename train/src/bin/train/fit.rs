@@ -7,12 +7,13 @@ use seg_data::Dataset;
 use seg_train::checkpoint::Checkpoint;
 use seg_train::config::{Config, augmentation, default_size};
 use seg_train::model::AmsUnetConfig;
+use seg_train::record::EpochRecord;
 use seg_train::run::{self, Run};
 use seg_train::split::Split;
 use seg_train::statistics::Statistics;
-use seg_train::trainer::EpochRecord;
 
 use crate::args::FitArgs;
+use crate::plain::scores;
 use crate::{say, view};
 
 pub(crate) fn run(args: &FitArgs) -> Result<()> {
@@ -37,11 +38,8 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     view.finish();
     let log = trained.context("training stopped")?;
     let best = log.iter().rfind(|record| record.best);
-    if let Some(EpochRecord { epoch, validation, .. }) = best {
-        say(&format!(
-            "best       epoch {epoch}: validation Dice {:.4}, mean IoU {:.4}, accuracy {:.4}",
-            validation.dice_per_image, validation.mean_iou_pooled, validation.accuracy_pooled
-        ));
+    if let Some(EpochRecord { epoch, validation: Some(validation), .. }) = best {
+        say(&format!("best       epoch {epoch}: {}", scores(validation)));
     }
     say(&format!("weights    {}", run.folder.join(run::BEST).display()));
     Ok(())

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use seg_train::trainer::{EpochRecord, Event};
+use seg_train::record::{EpochRecord, Validation};
+use seg_train::trainer::Event;
 
 use crate::say;
 use crate::view::View;
@@ -54,11 +55,18 @@ impl View for Plain {
 /// An epoch as one line.
 pub(crate) fn line(record: &EpochRecord, epochs: usize) -> String {
     let width = epochs.to_string().len();
-    let EpochRecord { epoch, loss, cross_entropy, dice_loss, learning_rate, validation, best, seconds, .. } = record;
-    let mark = if *best { "  best" } else { "" };
+    let EpochRecord { epoch, loss, cross_entropy, dice_loss, learning_rate, .. } = record;
+    let validation = record.validation.as_ref().map_or_else(|| "not validated".into(), scores);
+    let mark = if record.best { "  best" } else { "" };
     format!(
         "epoch {epoch:>width$}/{epochs}  loss {loss:.4} ({cross_entropy:.4} + {dice_loss:.4})  lr {learning_rate:.1e}  \
-         val Dice {:.4}  mIoU {:.4}  acc {:.4}  {seconds:.1} s{mark}",
-        validation.dice_per_image, validation.mean_iou_pooled, validation.accuracy_pooled
+         {validation}  {:.1} s{mark}",
+        record.seconds()
     )
+}
+
+/// The scores of an epoch, within a line.
+pub(crate) fn scores(Validation { scores, .. }: &Validation) -> String {
+    let (dice, iou, accuracy) = (scores.dice_per_image, scores.mean_iou_pooled, scores.accuracy_pooled);
+    format!("val Dice {dice:.4}  mIoU {iou:.4}  acc {accuracy:.4}")
 }

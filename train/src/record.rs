@@ -1,0 +1,123 @@
+//! One epoch of a run, as its log keeps it, and how it is gathered batch by batch.
+
+use std::fs;
+
+use seg_onnx::contract::{ConfusionMatrix, Scores};
+use serde::{Deserialize, Serialize};
+
+/// One epoch: a line of the run's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// The steps of the optimizer since the run began.
+    pub steps: usize,
+    /// The learning rate of its last step.
+    pub learning_rate: f64,
+    /// The mean loss over its images.
+    pub loss: f64,
+    /// The cross entropy in it.
+    pub cross_entropy: f64,
+    /// The Dice loss in it.
+    pub dice_loss: f64,
+    /// The norm of the gradients, where they are clipped.
+    pub gradient_norm: Option<GradientNorm>,
+    /// The metrics on the validation part; `None` in an epoch that was not validated.
+    pub validation: Option<Validation>,
+    /// Whether it was validated and no epoch before it was as good.
+    pub best: bool,
+    /// Training images seen per second of training.
+    pub images_per_second: f64,
+    /// The seconds that training took.
+    pub training_seconds: f64,
+    /// The seconds that validation took.
+    pub validation_seconds: f64,
+    /// The most memory that the process ever held, in bytes; `None` where the system does not tell.
+    pub peak_memory: Option<u64>,
+}
+
+/// The global L2 norm of an epoch's gradients before clipping.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GradientNorm {
+    /// The mean over the steps.
+    pub mean: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+/// What an epoch reached on the validation part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// The metrics.
+    #[serde(flatten)]
+    pub scores: Scores,
+    /// The pixels that they were counted from, over all images.
+    pub confusion: ConfusionMatrix,
+}
+
+impl EpochRecord {
+    /// The seconds that the epoch took, validation included.
+    pub fn seconds(&self) -> f64 {
+        self.training_seconds + self.validation_seconds
+    }
+
+    /// The Dice per image on the validation part, by which the best epoch is chosen.
+    pub fn dice(&self) -> Option<f64> {
+        self.validation.as_ref().map(|validation| validation.scores.dice_per_image)
+    }
+}
+
+/// The most memory that the process ever held, in bytes; `None` where the system does not tell.
+pub(crate) fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let kibibytes =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok());
+    kibibytes.map(|kibibytes: u64| kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_its_line() {
+        let mut confusion = ConfusionMatrix::new(2);
+        confusion.merge(&serde_json::from_str(r#"{"counts":[[5,1],[2,4]]}"#).unwrap());
+        let scores = Scores {
+            images: 1,
+            dice_per_image: 0.1 + 0.2,
+            dice_pooled: [("nucleus".to_owned(), 1.0 / 3.0)].into(),
+            iou_pooled: [("nucleus".to_owned(), 0.5)].into(),
+            mean_iou_pooled: 0.25,
+            accuracy_pooled: 0.75,
+        };
+        let record = EpochRecord {
+            epoch: 3,
+            steps: 12,
+            learning_rate: 1e-3 / 3.0,
+            loss: 0.7,
+            cross_entropy: 0.3,
+            dice_loss: 0.4,
+            gradient_norm: Some(GradientNorm { mean: 1.5, max: 2.5 }),
+            validation: Some(Validation { scores, confusion }),
+            best: true,
+            images_per_second: 7.0,
+            training_seconds: 2.0,
+            validation_seconds: 1.0,
+            peak_memory: Some(1 << 40),
+        };
+        for record in
+            [record.clone(), EpochRecord { gradient_norm: None, validation: None, peak_memory: None, ..record }]
+        {
+            let line = serde_json::to_string(&record).unwrap();
+            assert_eq!(serde_json::from_str::<EpochRecord>(&line).unwrap(), record, "{line}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_peak_of_memory_is_at_least_what_is_held() {
+        let held = vec![1u8; 1 << 22];
+        assert!(peak_memory().unwrap() >= held.len() as u64);
+    }
+}
