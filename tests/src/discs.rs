@@ -7,7 +7,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use seg_data::{Dataset, write_mask_png, write_png};
 use seg_onnx::contract::SizePolicy;
 use seg_train::augment::Augmentation;
-use seg_train::config::{Config, WEIGHT_DECAY};
+use seg_train::config::Config;
 use seg_train::model::AmsUnetConfig;
 use seg_train::run::Run;
 use seg_train::split::Split;
@@ -44,21 +44,21 @@ pub fn draw(folder: &Path) -> Dataset {
 pub fn begin_run(folder: &Path, size: SizePolicy) -> Run {
     let dataset = draw(&folder.join("discs"));
     let config = Config {
-        data: dataset.root.clone(),
-        network: AmsUnetConfig::new().with_base_width(4),
-        init: None,
         epochs: 3,
         batch_size: 1,
         // Higher than the recipe's, so that a dozen steps suffice to find something.
         learning_rate: 1e-2,
-        weight_decay: WEIGHT_DECAY,
         validation: 0.3,
         seed: 5,
         device: "cpu".into(),
         size,
-        augmentation: Augmentation::recipe(32, [32, 32]),
         mean: [0.25, 0.2, 0.3],
         std: [0.2, 0.15, 0.1],
+        ..Config::recipe(
+            dataset.root.clone(),
+            AmsUnetConfig::new().with_base_width(4),
+            Augmentation::recipe(32, [32, 32]),
+        )
     };
     let split = Split::cut(&dataset.train, config.validation, config.seed).expect("there are several images");
     Run::create(&folder.join("run"), dataset, config, split).unwrap_or_else(|error| panic!("{error}"))

@@ -31,8 +31,11 @@ pub struct Config {
     pub init: Option<PathBuf>,
     /// How often every image is seen.
     pub epochs: usize,
-    /// Images per step.
+    /// Images per batch.
     pub batch_size: usize,
+    /// Batches per epoch, instead of one pass over the images.
+    #[serde(default)]
+    pub steps_per_epoch: Option<usize>,
     /// The learning rate at the end of the warm-up.
     pub learning_rate: f64,
     /// AdamW's decoupled weight decay.
@@ -51,6 +54,29 @@ pub struct Config {
     pub mean: [f32; 3],
     /// The standard deviation about it.
     pub std: [f32; 3],
+}
+
+impl Config {
+    /// The recipe's choices for images whose channels have mean 0 and deviation 1.
+    pub fn recipe(data: PathBuf, network: AmsUnetConfig, augmentation: Augmentation) -> Self {
+        Self {
+            data,
+            network,
+            init: None,
+            epochs: 300,
+            batch_size: 2,
+            steps_per_epoch: None,
+            learning_rate: LEARNING_RATE,
+            weight_decay: WEIGHT_DECAY,
+            validation: 0.2,
+            seed: 0,
+            device: "auto".into(),
+            size: SizePolicy::Native,
+            augmentation,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+        }
+    }
 }
 
 /// At which size a data set is run unless the user says otherwise.

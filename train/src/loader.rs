@@ -1,8 +1,10 @@
 //! Batches of augmented images, made ready ahead of the device.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use image::imageops::{self, FilterType};
@@ -10,38 +12,54 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use seg_data::{Sample, SampleError};
 use seg_onnx::contract::{Input, SizePolicy};
+use thiserror::Error;
 
 use crate::augment::Augmentation;
 
-/// How many batches wait ahead of the device.
-const AHEAD: usize = 2;
-
-/// What the batches of a run are made from.
+/// What the batches of a run are made from, and how.
 #[derive(Clone, Debug)]
-pub struct Loader {
+pub struct Source {
     /// The images to learn from.
     pub samples: Vec<Sample>,
     /// How an image becomes the network's input.
     pub input: Input,
     /// The random views.
     pub augmentation: Augmentation,
-    /// Images per batch; the last batch of an epoch may hold fewer.
+    /// Images per batch; where an epoch is one pass, its last batch may hold fewer.
     pub batch_size: usize,
-    /// With the epoch and the image, what every random number follows from.
+    /// Batches per epoch, instead of one pass over the images.
+    pub steps_per_epoch: Option<usize>,
+    /// With the round and the image, what every random number follows from.
     pub seed: u64,
+}
+
+/// Makes the batches of a run in threads of its own.
+#[derive(Debug)]
+pub struct Loader {
+    source: Source,
+    threads: ThreadPool,
+}
+
+/// Why there is no loader.
+#[derive(Debug, Error)]
+#[error("cannot start {threads} threads that load images")]
+pub struct LoaderError {
+    threads: usize,
+    source: ThreadPoolBuildError,
 }
 
 /// Images and labels of one step, in host memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
+    /// The names of the images, in the order of the batch.
+    pub names: Vec<String>,
     /// `[n, channels, h, w]`, normalised.
     pub images: TensorData,
     /// `[n, h, w]`
     pub labels: TensorData,
-    /// The images' names.
-    pub names: Vec<String>,
 }
 
 impl Batch {
@@ -51,65 +69,264 @@ impl Batch {
     }
 }
 
+/// An image to be seen: its place among the samples, and how often all of them were seen before.
+type Draw = (usize, usize);
+
 impl Loader {
+    /// A loader with as many threads as the machine runs at once.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(source: Source) -> Result<Arc<Self>, LoaderError> {
+        Self::with_threads(source, thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn with_threads(source: Source, threads: usize) -> Result<Arc<Self>, LoaderError> {
+        // Threads of its own: in those that compute, an image would hold up a matrix product.
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("load-{index}"))
+            // The message of a panic is printed where it happens; its batch is then missing, which ends the epoch.
+            .panic_handler(|_| {})
+            .build();
+        let threads = pool.map_err(|source| LoaderError { threads, source })?;
+        Ok(Arc::new(Self { source, threads }))
+    }
+
     /// The steps of an epoch.
     pub fn steps(&self) -> usize {
-        self.samples.len().div_ceil(self.batch_size)
+        let one_pass = self.source.samples.len().div_ceil(self.source.batch_size);
+        self.source.steps_per_epoch.unwrap_or(one_pass)
     }
 
-    /// The batches of an epoch, made in a thread of their own; the same epoch always gives the same batches.
+    /// The images of an epoch.
+    pub fn images(&self) -> usize {
+        let one_pass = self.source.samples.len();
+        self.source.steps_per_epoch.map_or(one_pass, |steps| steps * self.source.batch_size)
+    }
+
+    /// The batches of an epoch, counted from 0; the same epoch always gives the same batches.
     ///
     /// A sample that cannot be loaded ends them with its error.
-    pub fn epoch(self: &Arc<Self>, epoch: usize) -> Receiver<Result<Batch, SampleError>> {
-        let (sender, receiver) = sync_channel(AHEAD);
-        let loader = Arc::clone(self);
-        thread::spawn(move || {
-            let mut order: Vec<usize> = (0..loader.samples.len()).collect();
-            order.shuffle(&mut loader.rng(epoch, usize::MAX));
-            for indices in order.chunks(loader.batch_size) {
-                let batch = loader.batch(epoch, indices);
-                let failed = batch.is_err();
-                // The receiver is gone when training has stopped early; nobody waits for the rest then.
-                if sender.send(batch).is_err() || failed {
-                    break;
-                }
-            }
-        });
-        receiver
+    pub fn epoch(self: &Arc<Self>, epoch: usize) -> Epoch {
+        let mut batches = Epoch {
+            draws: self.draws(epoch),
+            asked: 0,
+            ahead: 1 + self.threads.current_num_threads().div_ceil(self.source.batch_size),
+            pending: VecDeque::new(),
+            waited: Duration::ZERO,
+            loader: Arc::clone(self),
+        };
+        batches.ask();
+        batches
     }
 
-    fn batch(&self, epoch: usize, indices: &[usize]) -> Result<Batch, SampleError> {
+    /// The images of an epoch in order.
+    ///
+    /// All epochs together see one endless row of rounds, each round every image once in an order of its own. An epoch
+    /// is one round, or as much of the row as its steps take.
+    fn draws(&self, epoch: usize) -> Vec<Draw> {
+        let (images, count) = (self.source.samples.len(), self.images());
+        let (first, end) = (epoch * count, (epoch + 1) * count);
+        let rounds = first / images..end.div_ceil(images);
+        let row = rounds.clone().flat_map(|round| {
+            let mut order: Vec<usize> = (0..images).collect();
+            order.shuffle(&mut self.rng(round, usize::MAX));
+            order.into_iter().map(move |index| (round, index))
+        });
+        row.skip(first - rounds.start * images).take(count).collect()
+    }
+
+    fn batch(&self, draws: &[Draw]) -> Result<Batch, SampleError> {
         let views: Vec<(Vec<f32>, Vec<u8>)> =
-            indices.par_iter().map(|index| self.view(epoch, *index)).collect::<Result<_, _>>()?;
-        let [height, width] = self.augmentation.crop.map(|side| side as usize);
-        let shape = [views.len(), self.input.color.channels(), height, width];
+            draws.par_iter().map(|(round, index)| self.view(*round, *index)).collect::<Result<_, _>>()?;
+        let [height, width] = self.source.augmentation.crop.map(|side| side as usize);
+        let shape = [views.len(), self.source.input.color.channels(), height, width];
         let (images, labels): (Vec<_>, Vec<_>) = views.into_iter().unzip();
         let labels: Vec<i32> = labels.concat().into_iter().map(i32::from).collect();
         Ok(Batch {
+            names: draws.iter().map(|(_, index)| self.source.samples[*index].name.clone()).collect(),
             images: TensorData::new(images.concat(), shape),
             labels: TensorData::new(labels, [shape[0], height, width]),
-            names: indices.iter().map(|index| self.samples[*index].name.clone()).collect(),
         })
     }
 
     /// One augmented image, normalised, and its labels.
-    fn view(&self, epoch: usize, index: usize) -> Result<(Vec<f32>, Vec<u8>), SampleError> {
-        let (mut image, mut labels) = self.samples[index].load()?;
-        if let SizePolicy::Resize { height, width } = self.input.size {
+    fn view(&self, round: usize, index: usize) -> Result<(Vec<f32>, Vec<u8>), SampleError> {
+        let Source { samples, input, augmentation, .. } = &self.source;
+        let (mut image, mut labels) = samples[index].load()?;
+        if let SizePolicy::Resize { height, width } = input.size {
             let (width, height) = (width as u32, height as u32);
             image = imageops::resize(&image, width, height, FilterType::Triangle);
             labels = imageops::resize(&labels, width, height, FilterType::Nearest);
         }
-        let (image, labels) = self.augmentation.view(&image, &labels, &mut self.rng(epoch, index));
-        let tensor = self.input.normalize(&image, self.augmentation.crop.map(|side| side as usize));
+        let (image, labels) = augmentation.view(&image, &labels, &mut self.rng(round, index));
+        let tensor = input.normalize(&image, augmentation.crop.map(|side| side as usize));
         Ok((tensor.into_raw_vec_and_offset().0, labels.into_raw()))
     }
 
-    /// The generator of one image in one epoch.
-    fn rng(&self, epoch: usize, index: usize) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+    /// The generator of one image in one round.
+    fn rng(&self, round: usize, index: usize) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.source.seed);
         // A stream of its own for each pair, so that the order of loading does not matter.
-        rng.set_stream((epoch as u64) << 32 | (index as u64 & 0xffff_ffff));
+        rng.set_stream((round as u64) << 32 | (index as u64 & 0xffff_ffff));
         rng
+    }
+}
+
+/// The batches of an epoch, in order; a few are always being made while the device works.
+pub struct Epoch {
+    loader: Arc<Loader>,
+    draws: Vec<Draw>,
+    /// The images asked for so far.
+    asked: usize,
+    /// How many batches are being made, or wait, ahead of the one that is used.
+    ahead: usize,
+    pending: VecDeque<Receiver<Result<Batch, SampleError>>>,
+    waited: Duration,
+}
+
+impl Epoch {
+    /// How long the caller has been kept waiting for batches so far.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Asks for the batches that are to be made ahead.
+    fn ask(&mut self) {
+        while self.pending.len() < self.ahead && self.asked < self.draws.len() {
+            let end = (self.asked + self.loader.source.batch_size).min(self.draws.len());
+            let draws = self.draws[self.asked..end].to_vec();
+            self.asked = end;
+            let (sender, receiver) = sync_channel(1);
+            let loader = Arc::clone(&self.loader);
+            // The receiver is gone when training has stopped early; nobody waits for the batch then.
+            self.loader.threads.spawn_fifo(move || drop(sender.send(loader.batch(&draws))));
+            self.pending.push_back(receiver);
+        }
+    }
+}
+
+impl Iterator for Epoch {
+    type Item = Result<Batch, SampleError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.pending.pop_front()?;
+        self.ask();
+        let begun = Instant::now();
+        // A thread that died sends nothing.
+        let batch = batch.recv().ok();
+        self.waited += begun.elapsed();
+        if !matches!(batch, Some(Ok(_))) {
+            self.asked = self.draws.len();
+            self.pending.clear();
+        }
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use image::{GrayImage, Luma, Rgb, RgbImage};
+    use seg_data::{Dataset, write_mask_png, write_png};
+    use seg_onnx::contract::ColorOrder;
+
+    use super::*;
+
+    /// Seven pictures, each of a grey of its own.
+    fn source(folder: &Path) -> Source {
+        for name in ["images", "masks"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        for number in 0..7u8 {
+            let image = RgbImage::from_fn(24, 20, |x, y| Rgb([number * 30, x as u8, y as u8]));
+            let mask = GrayImage::from_fn(24, 20, |x, _| Luma([u8::from(x > 9)]));
+            write_png(&folder.join(format!("images/{number}.png")), &image).unwrap();
+            write_mask_png(&folder.join(format!("masks/{number}.png")), &mask, &[[0; 3], [255; 3]]).unwrap();
+        }
+        Source {
+            samples: Dataset::open(folder).unwrap().train,
+            input: Input {
+                name: "input".into(),
+                color: ColorOrder::Rgb,
+                mean: vec![0.0; 3],
+                std: vec![1.0; 3],
+                size: SizePolicy::Native,
+                side_min: 16,
+            },
+            augmentation: Augmentation::recipe(20, [16, 16]),
+            batch_size: 2,
+            steps_per_epoch: None,
+            seed: 4,
+        }
+    }
+
+    fn batches(loader: &Arc<Loader>, epoch: usize) -> Vec<Batch> {
+        loader.epoch(epoch).collect::<Result<_, _>>().unwrap()
+    }
+
+    fn names(batches: &[Batch]) -> Vec<&str> {
+        batches.iter().flat_map(|batch| batch.names.iter().map(String::as_str)).collect()
+    }
+
+    #[test]
+    fn a_seed_gives_one_row_of_batches_whatever_the_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        let one = Loader::with_threads(source.clone(), 1).unwrap();
+        let four = Loader::with_threads(source.clone(), 4).unwrap();
+        let other = Loader::with_threads(Source { seed: 5, ..source }, 4).unwrap();
+        for epoch in 0..3 {
+            let expected = batches(&one, epoch);
+            assert_eq!(batches(&four, epoch), expected, "epoch {epoch}");
+            assert_eq!(batches(&four, epoch), expected, "epoch {epoch}, once more");
+            assert_ne!(batches(&other, epoch), expected, "epoch {epoch}");
+        }
+    }
+
+    #[test]
+    fn an_epoch_is_one_pass_or_a_number_of_steps() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path());
+        for (name, steps_per_epoch, steps, per_epoch) in
+            [("one pass", None, 4, 7), ("fewer", Some(2), 2, 4), ("more", Some(9), 9, 18)]
+        {
+            let loader = Loader::new(Source { steps_per_epoch, ..source.clone() }).unwrap();
+            assert_eq!(loader.steps(), steps, "{name}");
+            let epochs: Vec<_> = (0..7).map(|epoch| batches(&loader, epoch)).collect();
+            assert!(epochs.iter().all(|epoch| epoch.len() == steps && names(epoch).len() == per_epoch), "{name}");
+            // Every round of seven holds each image once, wherever the epochs end.
+            let row: Vec<_> = epochs.iter().flat_map(|epoch| names(epoch)).collect();
+            for round in row.chunks_exact(7) {
+                let mut round = round.to_vec();
+                round.sort_unstable();
+                assert_eq!(round, ["0", "1", "2", "3", "4", "5", "6"], "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_seen_twice_in_an_epoch_is_seen_differently() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut source = source(folder.path());
+        source.samples.truncate(1);
+        let loader = Loader::new(Source { batch_size: 1, steps_per_epoch: Some(2), ..source }).unwrap();
+        let batches = batches(&loader, 0);
+        assert_eq!(batches[0].names, batches[1].names);
+        assert_ne!(batches[0].images, batches[1].images);
+    }
+
+    #[test]
+    fn a_sample_that_is_gone_ends_the_epoch_with_its_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let loader = Loader::new(source(folder.path())).unwrap();
+        fs::remove_file(folder.path().join("masks/3.png")).unwrap();
+        let results: Vec<_> = loader.epoch(0).collect();
+        let (last, before) = results.split_last().unwrap();
+        assert!(before.iter().all(Result::is_ok));
+        assert!(last.as_ref().unwrap_err().to_string().contains("3.png"));
     }
 }

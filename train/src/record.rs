@@ -30,6 +30,8 @@ pub struct EpochRecord {
     pub images_per_second: f64,
     /// The seconds that training took.
     pub training_seconds: f64,
+    /// The share of them that was spent waiting for images.
+    pub waiting: f64,
     /// The seconds that validation took.
     pub validation_seconds: f64,
     /// The most memory that the process ever held, in bytes; `None` where the system does not tell.
@@ -103,6 +105,7 @@ mod tests {
             best: true,
             images_per_second: 7.0,
             training_seconds: 2.0,
+            waiting: 0.25,
             validation_seconds: 1.0,
             peak_memory: Some(1 << 40),
         };

@@ -1,6 +1,5 @@
 //! The training loop, from the start of a run or from where it stopped.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -13,7 +12,7 @@ use thiserror::Error;
 use crate::checkpoint::{Checkpoint, ReadCheckpointError};
 use crate::device::{DeviceChoice, DeviceError};
 use crate::evaluate::{EvaluateError, Evaluator};
-use crate::loader::{Batch, Loader};
+use crate::loader::{Batch, Loader, LoaderError, Source};
 use crate::loss::{Loss, loss};
 use crate::model::AmsUnet;
 use crate::optimizer::Optimizer;
@@ -75,6 +74,9 @@ pub enum TrainError {
         /// The batches of an epoch.
         steps: usize,
     },
+    /// There are no threads that could load images.
+    #[error(transparent)]
+    Threads(#[from] LoaderError),
     /// A file of the run cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -114,13 +116,14 @@ impl Run {
         let (device, choice) = self.config.device.parse::<DeviceChoice>()?.open()?;
         let (training, validation) = self.split.apply(&self.dataset.train)?;
         let contract = self.contract();
-        let loader = Arc::new(Loader {
+        let loader = Loader::new(Source {
             samples: training,
             input: contract.input.clone(),
             augmentation: self.config.augmentation.clone(),
             batch_size: self.config.batch_size,
+            steps_per_epoch: self.config.steps_per_epoch,
             seed: self.config.seed,
-        });
+        })?;
         let steps = loader.steps();
         let schedule = Schedule::new(self.config.learning_rate, self.config.epochs, steps);
         let (mut learner, mut log) = self.begin(&device)?;
@@ -131,7 +134,8 @@ impl Run {
             let mut sums = [0.0; 3];
             let mut rate = 0.0;
             let mut done = 0;
-            for (step, batch) in loader.epoch(epoch).into_iter().enumerate() {
+            let mut batches = loader.epoch(epoch);
+            for (step, batch) in batches.by_ref().enumerate() {
                 rate = schedule.rate(epoch * steps + step);
                 let batch = batch?;
                 let images = batch.names.clone();
@@ -147,13 +151,14 @@ impl Run {
                 return Err(TrainError::Loader { epoch: epoch + 1, done, steps });
             }
             let training_seconds = begun.elapsed().as_secs_f64();
+            let waiting = batches.waited().as_secs_f64() / training_seconds;
             let begun = Instant::now();
             let net = learner.net.valid();
             let evaluator = Evaluator { net: &net, contract: &contract, device: &device };
             let evaluation = evaluator.run(&validation, |_, _| {})?;
             let scores = evaluation.scores(&contract.classes);
             let before = log.iter().filter_map(EpochRecord::dice).reduce(f64::max);
-            let [loss, cross_entropy, dice_loss] = sums.map(|sum| sum / loader.samples.len() as f64);
+            let [loss, cross_entropy, dice_loss] = sums.map(|sum| sum / loader.images() as f64);
             let best = before.is_none_or(|before| scores.dice_per_image > before);
             log.push(EpochRecord {
                 epoch: epoch + 1,
@@ -165,8 +170,9 @@ impl Run {
                 gradient_norm: None,
                 validation: Some(Validation { scores, confusion: evaluation.pooled().clone() }),
                 best,
-                images_per_second: loader.samples.len() as f64 / training_seconds,
+                images_per_second: loader.images() as f64 / training_seconds,
                 training_seconds,
+                waiting,
                 validation_seconds: begun.elapsed().as_secs_f64(),
                 peak_memory: peak_memory(),
             });
@@ -254,7 +260,6 @@ mod tests {
 
     use image::{GrayImage, Luma, Rgb, RgbImage};
     use seg_data::{Dataset, write_mask_png, write_png};
-    use seg_onnx::contract::SizePolicy;
 
     use super::*;
     use crate::augment::Augmentation;
@@ -279,20 +284,18 @@ mod tests {
 
     fn begin(folder: &Path, dataset: Dataset, epochs: usize) -> Run {
         let config = Config {
-            data: dataset.root.clone(),
-            network: AmsUnetConfig::new().with_base_width(4),
-            init: None,
             epochs,
-            batch_size: 2,
             learning_rate: 1e-2,
-            weight_decay: 5e-5,
             validation: 0.3,
             seed: 3,
             device: "cpu".into(),
-            size: SizePolicy::Native,
-            augmentation: Augmentation::recipe(32, [32, 32]),
             mean: [0.2; 3],
             std: [0.2; 3],
+            ..Config::recipe(
+                dataset.root.clone(),
+                AmsUnetConfig::new().with_base_width(4),
+                Augmentation::recipe(32, [32, 32]),
+            )
         };
         let split = Split::cut(&dataset.train, 0.3, 3).unwrap();
         Run::create(folder, dataset, config, split).unwrap()

@@ -41,9 +41,12 @@ pub(crate) struct FitArgs {
     /// How often every image is seen
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = positive)]
     pub(crate) epochs: usize,
-    /// Images per step
+    /// Images per batch
     #[arg(long, value_name = "B", default_value_t = 2, value_parser = positive)]
     pub(crate) batch_size: usize,
+    /// Batches per epoch, drawn in rounds of all images [default: one pass]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) steps_per_epoch: Option<usize>,
     /// The learning rate after warm-up
     #[arg(long, value_name = "F", default_value_t = LEARNING_RATE, value_parser = rate)]
     pub(crate) lr: f64,

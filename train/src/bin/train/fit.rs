@@ -78,6 +78,7 @@ fn begin(args: &FitArgs) -> Result<Run> {
         init,
         epochs: args.epochs,
         batch_size: args.batch_size,
+        steps_per_epoch: args.steps_per_epoch,
         learning_rate: args.lr,
         weight_decay: args.weight_decay,
         validation: args.validation,
