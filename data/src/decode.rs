@@ -132,7 +132,7 @@ fn values(image: &DynamicImage) -> Rgb32FImage {
 }
 
 /// Decodes the content of the file `path`.
-fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+pub(crate) fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
     let format = match image::guess_format(bytes) {
         Ok(format) if FORMATS.contains(&format) => format,
         _ => return Err(ReadError::Format { path: path.into(), found: describe(bytes) }),

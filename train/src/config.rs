@@ -18,6 +18,8 @@ pub const LEARNING_RATE: f64 = 2e-3;
 const CROP: u32 = 480;
 /// The size at which polyp networks are trained and compared, in pixels.
 const KVASIR_SIDE: usize = 352;
+/// The height and width at which networks for skin lesions are commonly trained; the originals have up to 30 million pixels.
+const ISIC_SIDES: [usize; 2] = [192, 256];
 
 /// Everything that configures a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +85,7 @@ impl Config {
 pub fn default_size(layout: Layout) -> SizePolicy {
     match layout {
         Layout::KvasirSeg => SizePolicy::Resize { height: KVASIR_SIDE, width: KVASIR_SIDE },
+        Layout::Isic2018 => SizePolicy::Resize { height: ISIC_SIDES[0], width: ISIC_SIDES[1] },
         Layout::Drive | Layout::Folder => SizePolicy::Native,
     }
 }

@@ -17,23 +17,26 @@ pub(super) fn matches(root: &Path) -> bool {
     root.join("training").join(FIRST_OBSERVER).is_dir()
 }
 
-/// Opens DRIVE. Where the test part has no drawings, as in some downloads, nothing is held out.
-pub(super) fn open(root: &Path) -> Result<Dataset, DatasetError> {
+/// Surveys DRIVE. Where the test part has no drawings, as in some downloads, nothing is held out.
+pub(super) fn survey(root: &Path, problems: &mut Vec<DatasetError>) -> Dataset {
+    let train = part(&root.join("training"), "training", problems);
     let test = root.join("test");
-    Ok(Dataset {
+    let test = if test.join(FIRST_OBSERVER).is_dir() { part(&test, "test", problems) } else { Vec::new() };
+    Dataset {
         name: "DRIVE".into(),
         root: root.into(),
         layout: Layout::Drive,
         classes: classes("vessel"),
-        train: part(&root.join("training"), "training")?,
-        test: if test.join(FIRST_OBSERVER).is_dir() { part(&test, "test")? } else { Vec::new() },
-    })
+        train,
+        validation: Vec::new(),
+        test,
+    }
 }
 
 /// The samples of one of the two parts, whose files are named after it.
-fn part(folder: &Path, name: &str) -> Result<Vec<Sample>, DatasetError> {
-    let images = Files::list(folder.join("images"), &format!("_{name}"))?;
-    let masks = Files::list(folder.join(FIRST_OBSERVER), "_manual1")?;
-    let fields_of_view = Files::list(folder.join("mask"), &format!("_{name}_mask"))?;
-    pair(images, masks, Some(fields_of_view), MaskCoding::Binary)
+fn part(folder: &Path, name: &str, problems: &mut Vec<DatasetError>) -> Vec<Sample> {
+    let images = Files::list(folder.join("images"), &format!("_{name}"), problems);
+    let masks = Files::list(folder.join(FIRST_OBSERVER), "_manual1", problems);
+    let fields_of_view = Files::list(folder.join("mask"), &format!("_{name}_mask"), problems);
+    pair(images, masks, Some(fields_of_view), &MaskCoding::Binary, problems)
 }

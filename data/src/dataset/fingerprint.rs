@@ -30,7 +30,7 @@ fn line(part: Part, sample: &Sample) -> Result<String, ReadError> {
     let digest = |path: &Path| Ok(sha256(&read_file(path)?));
     let Sample { name, image, mask, coding, field_of_view } = sample;
     let field = field_of_view.as_deref().map_or(Ok("-".into()), digest)?;
-    Ok(format!("{part} {name:?} {coding:?} {} {} {field}\n", digest(image)?, digest(mask)?))
+    Ok(format!("{part} {name:?} {coding} {} {} {field}\n", digest(image)?, digest(mask)?))
 }
 
 /// The SHA-256 of `bytes` in hexadecimal.

@@ -5,23 +5,27 @@
 use std::path::Path;
 
 use super::pairs::images_and_masks;
-use super::{Dataset, DatasetError, Layout, classes, folder, lists};
+use super::{Dataset, DatasetError, Layout, classes, lists};
 
 /// The file of bounding boxes that comes with it; the publishers' spelling.
 const BOXES: &str = "kavsir_bboxes.json";
 
 pub(super) fn matches(root: &Path, name: &str) -> bool {
-    folder::matches(root) && (name.to_ascii_lowercase().starts_with("kvasir-seg") || root.join(BOXES).is_file())
+    root.join("images").is_dir()
+        && root.join("masks").is_dir()
+        && (name.to_ascii_lowercase().starts_with("kvasir-seg") || root.join(BOXES).is_file())
 }
 
-pub(super) fn open(root: &Path) -> Result<Dataset, DatasetError> {
-    let (train, test) = lists::split(root, images_and_masks(root)?)?;
+pub(super) fn survey(root: &Path, problems: &mut Vec<DatasetError>) -> Result<Dataset, DatasetError> {
+    let (classes, coding) = classes::read(root, "polyp")?;
+    let (train, test) = lists::split_in_two(root, images_and_masks(root, &coding, problems), problems);
     Ok(Dataset {
         name: "Kvasir-SEG".into(),
         root: root.into(),
         layout: Layout::KvasirSeg,
-        classes: classes("polyp"),
+        classes,
         train,
+        validation: Vec::new(),
         test,
     })
 }

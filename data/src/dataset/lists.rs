@@ -1,10 +1,10 @@
-//! Splits a data set by the lists beside it: `train.txt` to learn from, `val.txt` held out.
+//! Splits a data set by the lists beside it, as `train.txt` to learn from and `val.txt` held out.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{DatasetError, Sample, first_names};
+use super::{DatasetError, Sample};
 use crate::decode::has_image_extension;
 
 /// The list of what may be learned from.
@@ -13,43 +13,76 @@ const TRAIN: &str = "train.txt";
 const HELD_OUT: &str = "val.txt";
 
 /// The samples to learn from and those held out, each sorted by name; without lists none are held out.
+pub(super) fn split_in_two(
+    root: &Path,
+    samples: Vec<Sample>,
+    problems: &mut Vec<DatasetError>,
+) -> (Vec<Sample>, Vec<Sample>) {
+    match split(root, [TRAIN, HELD_OUT], &samples, problems) {
+        Some([train, held_out]) => (train, held_out),
+        None => (samples, Vec::new()),
+    }
+}
+
+/// The samples that each list names, sorted by name; nothing where there is no list.
 ///
-/// A sample in neither list is in neither part.
-pub(super) fn split(root: &Path, samples: Vec<Sample>) -> Result<(Vec<Sample>, Vec<Sample>), DatasetError> {
-    let [train, test] = [TRAIN, HELD_OUT].map(|name| root.join(name));
-    match (train.exists(), test.exists()) {
-        (false, false) => return Ok((samples, Vec::new())),
-        (true, false) => return Err(DatasetError::ListMissing { found: train, missing: test }),
-        (false, true) => return Err(DatasetError::ListMissing { found: test, missing: train }),
-        (true, true) => {}
+/// A sample in no list is in no part.
+pub(super) fn split<const PARTS: usize>(
+    root: &Path,
+    lists: [&str; PARTS],
+    samples: &[Sample],
+    problems: &mut Vec<DatasetError>,
+) -> Option<[Vec<Sample>; PARTS]> {
+    let lists = lists.map(|name| root.join(name));
+    let found = lists.iter().find(|list| list.exists())?;
+    if let Some(missing) = lists.iter().find(|list| !list.exists()) {
+        problems.push(DatasetError::ListMissing { found: found.clone(), missing: missing.clone() });
+        return None;
     }
-    let samples = samples.into_iter().map(|sample| (sample.name.clone(), sample)).collect();
-    let (learned, held_out) = (select(&train, &samples)?, select(&test, &samples)?);
-    let both: Vec<_> = learned.keys().filter(|name| held_out.contains_key(*name)).cloned().collect();
-    if !both.is_empty() {
-        return Err(DatasetError::ListOverlap { train, test, count: both.len(), names: first_names(both.into_iter()) });
+    let samples = samples.iter().map(|sample| (sample.name.as_str(), sample)).collect();
+    let parts = lists.each_ref().map(|list| select(list, &samples, problems));
+    for (index, (first, names)) in lists.iter().zip(&parts).enumerate() {
+        for (second, others) in lists.iter().zip(&parts).skip(index + 1) {
+            let names: Vec<_> =
+                names.keys().filter(|name| others.contains_key(*name)).map(|&name| name.into()).collect();
+            if !names.is_empty() {
+                problems.push(DatasetError::ListOverlap { first: first.clone(), second: second.clone(), names });
+            }
+        }
     }
-    Ok((learned.into_values().collect(), held_out.into_values().collect()))
+    Some(parts.map(|part| part.into_values().cloned().collect()))
 }
 
 /// The samples that a list names, one per line, with or without the extension of an image file.
-fn select(list: &Path, samples: &BTreeMap<String, Sample>) -> Result<BTreeMap<String, Sample>, DatasetError> {
-    let text = fs::read_to_string(list).map_err(|source| DatasetError::Read { path: list.into(), source })?;
+fn select<'a>(
+    list: &PathBuf,
+    samples: &BTreeMap<&'a str, &'a Sample>,
+    problems: &mut Vec<DatasetError>,
+) -> BTreeMap<&'a str, &'a Sample> {
     let mut selected = BTreeMap::new();
-    let mut unknown = Vec::new();
+    let text = match fs::read_to_string(list) {
+        Ok(text) => text,
+        Err(source) => {
+            problems.push(DatasetError::Read { path: list.clone(), source });
+            return selected;
+        }
+    };
+    let mut names = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let stem =
             line.rsplit_once('.').filter(|_| has_image_extension(Path::new(line))).map_or(line, |(stem, _)| stem);
-        match samples.get(stem) {
-            Some(sample) => drop(selected.insert(stem.to_owned(), sample.clone())),
-            None => unknown.push(line.to_owned()),
+        match samples.get_key_value(stem) {
+            Some((name, sample)) => drop(selected.insert(*name, *sample)),
+            None => names.push(line.to_owned()),
         }
     }
-    if !unknown.is_empty() {
-        let count = unknown.len();
-        return Err(DatasetError::ListUnknown { list: list.into(), count, names: first_names(unknown.into_iter()) });
+    if selected.is_empty() && names.is_empty() {
+        problems.push(DatasetError::ListEmpty { list: list.clone() });
     }
-    if selected.is_empty() { Err(DatasetError::ListEmpty { list: list.into() }) } else { Ok(selected) }
+    if !names.is_empty() {
+        problems.push(DatasetError::ListUnknown { list: list.clone(), names });
+    }
+    selected
 }
 
 #[cfg(test)]
@@ -72,8 +105,12 @@ mod tests {
             coding: MaskCoding::Binary,
             field_of_view: None,
         };
-        let (train, test) = split(root.path(), ["a", "b", "c", "d"].map(sample).into())?;
-        Ok([train, test].map(|part| part.into_iter().map(|sample| sample.name).collect()))
+        let mut problems = Vec::new();
+        let (train, test) = split_in_two(root.path(), ["a", "b", "c", "d"].map(sample).into(), &mut problems);
+        match problems.into_iter().next() {
+            Some(problem) => Err(problem),
+            None => Ok([train, test].map(|part| part.into_iter().map(|sample| sample.name).collect())),
+        }
     }
 
     #[test]

@@ -1,22 +1,27 @@
 //! Data sets: which images there are, which mask belongs to each, and what is held out for the test.
 
+mod classes;
 mod drive;
+mod error;
 mod fingerprint;
 mod folder;
+mod isic;
 mod kvasir;
 mod lists;
 mod pairs;
 mod part;
 mod sample;
 
+pub use error::DatasetError;
 pub use part::{Part, PartError};
 pub use sample::{Sample, SampleError};
 
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 use seg_onnx::contract::Class;
-use thiserror::Error;
+
+use error::first_names;
 
 /// A data set on disk.
 #[derive(Clone, Debug)]
@@ -31,6 +36,8 @@ pub struct Dataset {
     pub classes: Vec<Class>,
     /// What may be learned from, sorted by name.
     pub train: Vec<Sample>,
+    /// Those in `train` by which, in the publishers' words, an epoch is chosen; empty where they say nothing.
+    pub validation: Vec<String>,
     /// What the publishers hold out, sorted by name; empty where they hold out nothing.
     pub test: Vec<Sample>,
 }
@@ -42,99 +49,10 @@ pub enum Layout {
     Drive,
     /// Colon polyps, as Kvasir-SEG is published.
     KvasirSeg,
+    /// Skin lesions, as ISIC 2018's Task 1 is published.
+    Isic2018,
     /// Any folder with `images` and `masks` of the same names.
     Folder,
-}
-
-/// Why a folder cannot be opened as a data set.
-#[derive(Debug, Error)]
-pub enum DatasetError {
-    /// The folder, or a file in it, could not be read.
-    #[error("cannot open the data set: reading `{path}` failed")]
-    Read {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The folder is laid out in no known way.
-    #[error(
-        "cannot open `{root}` as a data set: it holds {found}, expected the folders `images` and `masks`, or `training` and \
-         `test` as DRIVE is published"
-    )]
-    Layout {
-        /// The folder.
-        root: PathBuf,
-        /// What it holds.
-        found: String,
-    },
-    /// A folder that should hold images holds none.
-    #[error("the folder `{folder}` holds no image; expected PNG, JPEG, TIFF, GIF, BMP or WebP files")]
-    Empty {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Two files of a folder stand for the same name.
-    #[error("`{first}` and `{second}` stand for the same name; remove one of them")]
-    Twice {
-        /// The one file.
-        first: PathBuf,
-        /// The other file.
-        second: PathBuf,
-    },
-    /// Files have no counterpart.
-    #[error(
-        "{count} of the images in `{folder}` have no counterpart of the same name in `{other}`: {names}; add the missing \
-         files or remove these"
-    )]
-    Unpaired {
-        /// The folder that holds them.
-        folder: PathBuf,
-        /// The folder that lacks them.
-        other: PathBuf,
-        /// How many they are.
-        count: usize,
-        /// The first of their names.
-        names: String,
-    },
-    /// Of the two lists that split a data set only one is there.
-    #[error("the list `{found}` is there but `{missing}` is not; a data set is split by both or by neither")]
-    ListMissing {
-        /// The list that is there.
-        found: PathBuf,
-        /// The list that is not.
-        missing: PathBuf,
-    },
-    /// A list names no sample.
-    #[error("the list `{list}` is empty; expected one name per line")]
-    ListEmpty {
-        /// The list.
-        list: PathBuf,
-    },
-    /// A list names samples that are not there.
-    #[error(
-        "{count} names in the list `{list}` belong to no image: {names}; add the missing images or remove the lines"
-    )]
-    ListUnknown {
-        /// The list.
-        list: PathBuf,
-        /// How many they are.
-        count: usize,
-        /// The first of the names.
-        names: String,
-    },
-    /// Samples are to be learned from and held out at once.
-    #[error("{count} names are in both `{train}` and `{test}`: {names}; remove them from one of the lists")]
-    ListOverlap {
-        /// The list to learn from.
-        train: PathBuf,
-        /// The list that is held out.
-        test: PathBuf,
-        /// How many they are.
-        count: usize,
-        /// The first of the names.
-        names: String,
-    },
 }
 
 impl Dataset {
@@ -146,30 +64,58 @@ impl Dataset {
     /// When the folder is not there, is laid out in no known way, holds no image, or images and masks do not match
     /// one to one.
     pub fn open(root: &Path) -> Result<Self, DatasetError> {
+        let (dataset, problems) = Self::survey(root)?;
+        match problems.into_iter().next() {
+            Some(problem) => Err(problem),
+            None => Ok(dataset),
+        }
+    }
+
+    /// The samples that are whole, and everything for which [`Dataset::open`] refuses the data set.
+    pub(crate) fn survey(root: &Path) -> Result<(Self, Vec<DatasetError>), DatasetError> {
         let entries = entries(root)?;
         // `.` and `..` have a name only once they are resolved.
         let resolved = fs::canonicalize(root).map_err(|source| DatasetError::Read { path: root.into(), source })?;
         let name = name_of(&resolved);
-        if drive::matches(root) {
-            drive::open(root)
+        let mut problems = Vec::new();
+        let dataset = if drive::matches(root) {
+            drive::survey(root, &mut problems)
+        } else if isic::matches(root) {
+            isic::survey(root, &mut problems)
         } else if kvasir::matches(root, &name) {
-            kvasir::open(root)
+            kvasir::survey(root, &mut problems)?
         } else if folder::matches(root) {
-            folder::open(root, name)
+            folder::survey(root, name, &mut problems)?
         } else {
-            let found = if entries.is_empty() {
-                "nothing".into()
-            } else {
-                first_names(entries.iter().map(|entry| name_of(entry)))
-            };
-            Err(DatasetError::Layout { root: root.into(), found })
-        }
+            let names: Vec<_> = entries.iter().map(|entry| name_of(entry)).collect();
+            let found = if names.is_empty() { "nothing".into() } else { first_names(&names) };
+            return Err(DatasetError::Layout { root: root.into(), found });
+        };
+        Ok((dataset, problems))
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Drive => "DRIVE as published",
+            Self::KvasirSeg => "Kvasir-SEG as published",
+            Self::Isic2018 => "ISIC 2018, Task 1, as published",
+            Self::Folder => "images and masks",
+        })
     }
 }
 
 /// The classes of a data set with one target.
 fn classes(target: &str) -> Vec<Class> {
     vec![Class::new("background", 0), Class::new(target, 1)]
+}
+
+/// Both, sorted by name.
+fn merge(mut first: Vec<Sample>, second: Vec<Sample>) -> Vec<Sample> {
+    first.extend(second);
+    first.sort_by(|one, other| one.name.cmp(&other.name));
+    first
 }
 
 /// The paths in a folder, sorted.
@@ -185,19 +131,12 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The first few names, for a message.
-fn first_names(names: impl Iterator<Item = String>) -> String {
-    const NAMES_MAX: usize = 5;
-    let quoted: Vec<_> = names.map(|name| format!("`{name}`")).collect();
-    let more = if quoted.len() > NAMES_MAX { ", ..." } else { "" };
-    quoted[..quoted.len().min(NAMES_MAX)].join(", ") + more
-}
-
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::mask::{EXAMPLE_INDEX, MaskCoding};
 
     /// A folder with the given files, all empty: opening a data set reads none of them.
     fn folder(files: &[&str]) -> TempDir {
@@ -254,6 +193,93 @@ mod tests {
     }
 
     #[test]
+    fn isic_2018_is_read_as_published_and_as_a_copy_with_lists() {
+        let published = [
+            "ISIC2018_Task1-2_Training_Input/ISIC_0000003.jpg",
+            "ISIC2018_Task1-2_Training_Input/ISIC_0000001.jpg",
+            "ISIC2018_Task1-2_Training_Input/ATTRIBUTION.txt",
+            "ISIC2018_Task1-2_Training_Input/Thumbs.db",
+            "ISIC2018_Task1_Training_GroundTruth/ISIC_0000001_segmentation.png",
+            "ISIC2018_Task1_Training_GroundTruth/ISIC_0000003_segmentation.png",
+            "ISIC2018_Task1_Training_GroundTruth/LICENSE.txt",
+            "ISIC2018_Task1_Training_GroundTruth/.DS_Store",
+        ];
+        let parts = [
+            "ISIC2018_Task1-2_Validation_Input/ISIC_0000002.jpg",
+            "ISIC2018_Task1_Validation_GroundTruth/ISIC_0000002_segmentation.png",
+            "ISIC2018_Task1-2_Test_Input/ISIC_0000009.jpg",
+            "ISIC2018_Task1_Test_GroundTruth/ISIC_0000009_segmentation.png",
+        ];
+        let (one, three) = ("ISIC_0000001", "ISIC_0000003");
+        let lists = [("split_train.txt", one), ("split_valid.txt", three), ("split_test.txt", "ISIC_0000004")];
+        let more = [
+            "ISIC2018_Task1-2_Training_Input/ISIC_0000004.jpg",
+            "ISIC2018_Task1_Training_GroundTruth/ISIC_0000004_segmentation.png",
+        ];
+        for (name, files, lists, train, validation, test) in [
+            ("training alone", vec![], &[][..], vec![one, three], vec![], vec![]),
+            (
+                "all parts",
+                parts.to_vec(),
+                &[],
+                vec![one, "ISIC_0000002", three],
+                vec!["ISIC_0000002"],
+                vec!["ISIC_0000009"],
+            ),
+            ("lists", more.to_vec(), &lists, vec![one, three], vec![three], vec!["ISIC_0000004"]),
+        ] {
+            let root = folder(&[&published[..], &files].concat());
+            for (list, names) in lists {
+                fs::write(root.path().join(list), names).unwrap();
+            }
+            let dataset = Dataset::open(root.path()).unwrap();
+            assert_eq!((dataset.name.as_str(), dataset.layout), ("ISIC2018", Layout::Isic2018), "{name}");
+            assert_eq!(dataset.classes[1].name, "lesion", "{name}");
+            assert_eq!((names(&dataset.train), names(&dataset.test)), (train, test), "{name}");
+            assert_eq!(dataset.validation, validation, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_folder_may_hold_two_parts_fields_of_view_and_named_classes() {
+        let root = folder(&[
+            "train/images/a.png",
+            "train/masks/a.png",
+            "train/fields_of_view/a.gif",
+            "test/images/b.png",
+            "test/masks/b.png",
+        ]);
+        fs::write(root.path().join("classes.json"), EXAMPLE_INDEX).unwrap();
+        let dataset = Dataset::open(root.path()).unwrap();
+        assert_eq!((names(&dataset.train), names(&dataset.test)), (vec!["a"], vec!["b"]));
+        assert_eq!(dataset.train[0].field_of_view, Some(root.path().join("train/fields_of_view/a.gif")));
+        assert_eq!(dataset.classes[2].name, "cup");
+        assert_eq!(dataset.test[0].coding, MaskCoding::Index { classes: 3 });
+    }
+
+    #[test]
+    fn a_survey_names_every_problem_and_keeps_what_is_whole() {
+        let root = folder(&[
+            "images/a.png",
+            "images/b.png",
+            "images/b.jpg",
+            "images/c.png",
+            "masks/a.png",
+            "masks/b.png",
+            "masks/d.png",
+        ]);
+        fs::write(root.path().join("train.txt"), "a\nx").unwrap();
+        fs::write(root.path().join("val.txt"), "a\nb").unwrap();
+        let (dataset, problems) = Dataset::survey(root.path()).unwrap();
+        assert_eq!((names(&dataset.train), names(&dataset.test)), (vec!["a"], vec!["a", "b"]));
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        for part in ["stand for the same name", "`c`", "`d`", "`x`", "are in both"] {
+            assert!(problems.iter().any(|problem| problem.contains(part)), "{part}: {problems:#?}");
+        }
+        assert_eq!(problems.len(), 5, "{problems:#?}");
+    }
+
+    #[test]
     fn any_folder_of_images_and_masks_is_a_data_set() {
         let root = folder(&[
             "cells/images/b.JPG",
@@ -272,7 +298,7 @@ mod tests {
 
     #[test]
     fn folders_that_are_no_data_set_are_errors_that_name_the_reason() {
-        let rows: [(&str, &[&str], &str); 8] = [
+        let rows: [(&str, &[&str], &str); 9] = [
             ("nothing", &[], "it holds nothing"),
             (
                 "something else",
@@ -280,6 +306,11 @@ mod tests {
                 "it holds `pictures`, `readme`, expected the folders `images`",
             ),
             ("no masks", &["images/a.png"], "it holds `images`, expected"),
+            (
+                "fields of view for some images",
+                &["images/a.png", "images/b.png", "masks/a.png", "masks/b.png", "fields_of_view/a.png"],
+                "1 of the images in",
+            ),
             ("no image", &["images/a.txt", "masks/a.png"], "images` holds no image"),
             ("two files of a name", &["images/a.png", "images/a.jpg", "masks/a.png"], "stand for the same name"),
             (
@@ -305,12 +336,5 @@ mod tests {
         }
         let missing = Dataset::open(Path::new("no/such/folder")).unwrap_err().to_string();
         assert!(missing.contains("no/such/folder"), "{missing}");
-    }
-
-    #[test]
-    fn long_lists_of_names_are_cut_short() {
-        let quoted = |count: usize| first_names((0..count).map(|name| name.to_string()));
-        assert_eq!(quoted(2), "`0`, `1`");
-        assert_eq!(quoted(6), "`0`, `1`, `2`, `3`, `4`, ...");
     }
 }

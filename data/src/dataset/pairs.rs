@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{DatasetError, Sample, entries, first_names, name_of};
+use super::{DatasetError, Sample, entries, name_of};
 use crate::decode::has_image_extension;
 use crate::mask::MaskCoding;
+
+/// The folder of fields of view, beside `images` and `masks`.
+const FIELDS_OF_VIEW: &str = "fields_of_view";
 
 /// The image files of a folder by the name of their sample.
 pub(super) struct Files {
@@ -17,59 +20,79 @@ impl Files {
     /// Lists a folder. A file's sample is named by the file without its extension and `suffix`.
     ///
     /// Other files than images, hidden ones and folders are passed over.
-    pub(super) fn list(folder: PathBuf, suffix: &str) -> Result<Self, DatasetError> {
-        let mut by_name = BTreeMap::new();
-        for path in entries(&folder)? {
+    pub(super) fn list(folder: PathBuf, suffix: &str, problems: &mut Vec<DatasetError>) -> Self {
+        let mut by_name = BTreeMap::<String, PathBuf>::new();
+        let paths = match entries(&folder) {
+            Ok(paths) => paths,
+            Err(problem) => {
+                problems.push(problem);
+                return Self { folder, by_name };
+            }
+        };
+        for path in paths {
             if !has_image_extension(&path) || name_of(&path).starts_with('.') || path.is_dir() {
                 continue;
             }
             let stem = path.with_extension("");
             let stem = name_of(&stem);
             let name = stem.strip_suffix(suffix).unwrap_or(&stem).to_owned();
-            if let Some(first) = by_name.insert(name, path.clone()) {
-                return Err(DatasetError::Twice { first, second: path });
+            if let Some(first) = by_name.get(&name) {
+                problems.push(DatasetError::Twice { first: first.clone(), second: path });
+            } else {
+                by_name.insert(name, path);
             }
         }
-        if by_name.is_empty() { Err(DatasetError::Empty { folder }) } else { Ok(Self { folder, by_name }) }
+        if by_name.is_empty() {
+            problems.push(DatasetError::Empty { folder: folder.clone() });
+        }
+        Self { folder, by_name }
     }
 
-    /// Whether each name has a file here and in `other`.
-    fn check_same_names(&self, other: &Self) -> Result<(), DatasetError> {
+    /// Checks that each name has a file here and in `other`.
+    fn compare(&self, other: &Self, problems: &mut Vec<DatasetError>) {
+        if self.by_name.is_empty() || other.by_name.is_empty() {
+            // Which is a problem already.
+            return;
+        }
         for (one, other) in [(self, other), (other, self)] {
-            let lone: Vec<_> = one.by_name.keys().filter(|name| !other.by_name.contains_key(*name)).cloned().collect();
-            if !lone.is_empty() {
-                return Err(DatasetError::Unpaired {
-                    folder: one.folder.clone(),
-                    other: other.folder.clone(),
-                    count: lone.len(),
-                    names: first_names(lone.into_iter()),
-                });
+            let names: Vec<_> = one.by_name.keys().filter(|name| !other.by_name.contains_key(*name)).cloned().collect();
+            if !names.is_empty() {
+                let (folder, other) = (one.folder.clone(), other.folder.clone());
+                problems.push(DatasetError::Unpaired { folder, other, names });
             }
         }
-        Ok(())
     }
 }
 
-/// One sample per name, sorted by name.
+/// One sample per name that has all of its files, sorted by name.
 pub(super) fn pair(
     images: Files,
-    masks: Files,
-    fields_of_view: Option<Files>,
-    coding: MaskCoding,
-) -> Result<Vec<Sample>, DatasetError> {
-    images.check_same_names(&masks)?;
+    mut masks: Files,
+    mut fields_of_view: Option<Files>,
+    coding: &MaskCoding,
+    problems: &mut Vec<DatasetError>,
+) -> Vec<Sample> {
+    images.compare(&masks, problems);
     if let Some(fields) = &fields_of_view {
-        images.check_same_names(fields)?;
+        images.compare(fields, problems);
     }
-    let samples = images.by_name.into_iter().zip(masks.by_name.into_values());
-    let mut fields = fields_of_view.into_iter().flat_map(|files| files.by_name.into_values());
-    // All three are sorted by the same names, so that they go in step.
-    Ok(samples
-        .map(|((name, image), mask)| Sample { name, image, mask, coding, field_of_view: fields.next() })
-        .collect())
+    let mut samples = Vec::new();
+    for (name, image) in images.by_name {
+        let field_of_view = fields_of_view.as_mut().map(|fields| fields.by_name.remove(&name));
+        // Whatever lacks a file is among the problems.
+        if let (Some(mask), None | Some(Some(_))) = (masks.by_name.remove(&name), &field_of_view) {
+            let (coding, field_of_view) = (coding.clone(), field_of_view.flatten());
+            samples.push(Sample { name, image, mask, coding, field_of_view });
+        }
+    }
+    samples
 }
 
-/// The samples of a folder with `images` and `masks` of the same names.
-pub(super) fn images_and_masks(root: &Path) -> Result<Vec<Sample>, DatasetError> {
-    pair(Files::list(root.join("images"), "")?, Files::list(root.join("masks"), "")?, None, MaskCoding::Binary)
+/// The samples of a folder with `images`, `masks` of the same names and, perhaps, fields of view.
+pub(super) fn images_and_masks(root: &Path, coding: &MaskCoding, problems: &mut Vec<DatasetError>) -> Vec<Sample> {
+    let images = Files::list(root.join("images"), "", problems);
+    let masks = Files::list(root.join("masks"), "", problems);
+    let fields = root.join(FIELDS_OF_VIEW);
+    let fields = fields.is_dir().then(|| Files::list(fields, "", problems));
+    pair(images, masks, fields, coding, problems)
 }

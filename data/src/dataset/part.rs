@@ -99,6 +99,7 @@ mod tests {
             layout: Layout::Folder,
             classes: Vec::new(),
             train: samples(train),
+            validation: Vec::new(),
             test: samples(test),
         }
     }

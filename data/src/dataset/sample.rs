@@ -58,15 +58,15 @@ impl Sample {
     /// When a file cannot be read or the sizes differ.
     pub fn load(&self) -> Result<(Rgb32FImage, GrayImage), SampleError> {
         let image = read_image(&self.image)?;
-        let mut labels = self.read_same_size(&self.mask, self.coding, &image)?;
+        let mut labels = self.read_same_size(&self.mask, &self.coding, &image)?;
         if let Some(path) = &self.field_of_view {
-            ignore_outside(&mut labels, &self.read_same_size(path, MaskCoding::Binary, &image)?);
+            ignore_outside(&mut labels, &self.read_same_size(path, &MaskCoding::Binary, &image)?);
         }
         Ok((image, labels))
     }
 
     /// Reads a mask that must be as large as the image.
-    fn read_same_size(&self, path: &Path, coding: MaskCoding, image: &Rgb32FImage) -> Result<GrayImage, SampleError> {
+    fn read_same_size(&self, path: &Path, coding: &MaskCoding, image: &Rgb32FImage) -> Result<GrayImage, SampleError> {
         let mask = read_mask(path, coding)?;
         if mask.dimensions() != image.dimensions() {
             return Err(SampleError::Size {

@@ -26,7 +26,7 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct FitArgs {
-    /// The data set: DRIVE or Kvasir-SEG as published, or a folder with `images` and `masks` of the same names
+    /// The data set: DRIVE, Kvasir-SEG or ISIC 2018 as published, or a folder with `images` and `masks` of the same names
     #[arg(long, value_name = "DIR", required_unless_present = "resume")]
     pub(crate) data: Option<PathBuf>,
     /// The run's folder [default: the first free one of runs/NAME, runs/NAME-2, ...]

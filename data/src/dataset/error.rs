@@ -1,0 +1,132 @@
+//! Why a folder cannot be opened as a data set.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::mask::EXAMPLE_INDEX;
+
+/// Why a folder cannot be opened as a data set.
+#[derive(Debug, Error)]
+pub enum DatasetError {
+    /// The folder, or a file in it, could not be read.
+    #[error("cannot open the data set: reading `{path}` failed")]
+    Read {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder is laid out in no known way.
+    #[error(
+        "cannot open `{root}` as a data set: it holds {found}, expected the folders `images` and `masks`, the folders `train` and \
+         `test` with these two in them, or DRIVE, Kvasir-SEG or ISIC 2018 (Task 1) as published"
+    )]
+    Layout {
+        /// The folder.
+        root: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+    /// A folder that should hold images holds none.
+    #[error("the folder `{folder}` holds no image; expected PNG, JPEG, TIFF, GIF, BMP or WebP files")]
+    Empty {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Two files of a folder stand for the same name.
+    #[error("`{first}` and `{second}` stand for the same name; remove one of them")]
+    Twice {
+        /// The one file.
+        first: PathBuf,
+        /// The other file.
+        second: PathBuf,
+    },
+    /// Files have no counterpart.
+    #[error(
+        "{} of the images in `{folder}` have no counterpart of the same name in `{other}`: {}; add the missing \
+         files or remove these",
+        names.len(), first_names(names)
+    )]
+    Unpaired {
+        /// The folder that holds them.
+        folder: PathBuf,
+        /// The folder that lacks them.
+        other: PathBuf,
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Of the lists that split a data set only some are there.
+    #[error("the list `{found}` is there but `{missing}` is not; a data set is split by all of its lists or by none")]
+    ListMissing {
+        /// A list that is there.
+        found: PathBuf,
+        /// A list that is not.
+        missing: PathBuf,
+    },
+    /// A list names no sample.
+    #[error("the list `{list}` is empty; expected one name per line")]
+    ListEmpty {
+        /// The list.
+        list: PathBuf,
+    },
+    /// A list names samples that are not there.
+    #[error(
+        "{} names in the list `{list}` belong to no image with a mask: {}; add the missing files or remove the lines",
+        names.len(), first_names(names)
+    )]
+    ListUnknown {
+        /// The list.
+        list: PathBuf,
+        /// The names.
+        names: Vec<String>,
+    },
+    /// Samples are in two parts at once.
+    #[error("{} names are in both `{first}` and `{second}`: {}; remove them from one of the lists", names.len(), first_names(names))]
+    ListOverlap {
+        /// The one list.
+        first: PathBuf,
+        /// The other list.
+        second: PathBuf,
+        /// The names.
+        names: Vec<String>,
+    },
+    /// `classes.json` is not what it should be.
+    #[error("cannot read `{path}`: it is not of the form {EXAMPLE_INDEX}")]
+    ClassesJson {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong.
+        source: serde_json::Error,
+    },
+    /// `classes.json` describes classes that no data set can have.
+    #[error("the classes in `{path}` are unusable: {found}, expected {expected}")]
+    Classes {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// What it should have said.
+        expected: &'static str,
+    },
+}
+
+/// The first few names, for a message.
+pub(super) fn first_names(names: &[String]) -> String {
+    const NAMES_MAX: usize = 5;
+    let quoted: Vec<_> = names.iter().take(NAMES_MAX).map(|name| format!("`{name}`")).collect();
+    quoted.join(", ") + if names.len() > NAMES_MAX { ", ..." } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_of_names_are_cut_short() {
+        let quoted = |count: usize| first_names(&(0..count).map(|name| name.to_string()).collect::<Vec<_>>());
+        assert_eq!(quoted(2), "`0`, `1`");
+        assert_eq!(quoted(6), "`0`, `1`, `2`, `3`, `4`, ...");
+    }
+}
