@@ -52,10 +52,18 @@ pub struct Config {
     pub size: SizePolicy,
     /// The random views that training sees.
     pub augmentation: Augmentation,
+    /// The most memory that decoded images may keep, in MiB; the result does not depend on it.
+    #[serde(default = "default_cache_mb")]
+    pub cache_mb: usize,
     /// The mean of the training images' channels, in [0, 1].
     pub mean: [f32; 3],
     /// The standard deviation about it.
     pub std: [f32; 3],
+}
+
+/// Room for a thousand images of half a megapixel.
+fn default_cache_mb() -> usize {
+    2048
 }
 
 impl Config {
@@ -75,6 +83,7 @@ impl Config {
             device: "auto".into(),
             size: SizePolicy::Native,
             augmentation,
+            cache_mb: default_cache_mb(),
             mean: [0.0; 3],
             std: [1.0; 3],
         }

@@ -5,7 +5,9 @@ pub mod model;
 pub mod weights;
 
 pub mod augment;
+pub mod cache;
 pub mod loader;
+pub mod picture;
 pub mod split;
 pub mod statistics;
 

@@ -7,17 +7,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use image::imageops::{self, FilterType};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use seg_data::{Sample, SampleError};
-use seg_onnx::contract::{Input, SizePolicy};
+use seg_onnx::contract::Input;
 use thiserror::Error;
 
 use crate::augment::Augmentation;
+use crate::cache::Cache;
 
 /// What the batches of a run are made from, and how.
 #[derive(Clone, Debug)]
@@ -28,18 +28,23 @@ pub struct Source {
     pub input: Input,
     /// The random views.
     pub augmentation: Augmentation,
+    /// The colour of what lies beyond an image, in [0, 1].
+    pub fill: [f32; 3],
     /// Images per batch; where an epoch is one pass, its last batch may hold fewer.
     pub batch_size: usize,
     /// Batches per epoch, instead of one pass over the images.
     pub steps_per_epoch: Option<usize>,
     /// With the round and the image, what every random number follows from.
     pub seed: u64,
+    /// The most memory that decoded images may keep, in bytes; the batches do not depend on it.
+    pub cache: usize,
 }
 
 /// Makes the batches of a run in threads of its own.
 #[derive(Debug)]
 pub struct Loader {
     source: Source,
+    cache: Cache,
     threads: ThreadPool,
 }
 
@@ -90,7 +95,8 @@ impl Loader {
             .panic_handler(|_| {})
             .build();
         let threads = pool.map_err(|source| LoaderError { threads, source })?;
-        Ok(Arc::new(Self { source, threads }))
+        let cache = Cache::new(source.samples.len(), source.input.size, source.cache);
+        Ok(Arc::new(Self { source, cache, threads }))
     }
 
     /// The steps of an epoch.
@@ -153,14 +159,9 @@ impl Loader {
 
     /// One augmented image, normalised, and its labels.
     fn view(&self, round: usize, index: usize) -> Result<(Vec<f32>, Vec<u8>), SampleError> {
-        let Source { samples, input, augmentation, .. } = &self.source;
-        let (mut image, mut labels) = samples[index].load()?;
-        if let SizePolicy::Resize { height, width } = input.size {
-            let (width, height) = (width as u32, height as u32);
-            image = imageops::resize(&image, width, height, FilterType::Triangle);
-            labels = imageops::resize(&labels, width, height, FilterType::Nearest);
-        }
-        let (image, labels) = augmentation.view(&image, &labels, &mut self.rng(round, index));
+        let Source { samples, input, augmentation, fill, .. } = &self.source;
+        let picture = self.cache.get(index, &samples[index])?;
+        let (image, labels) = augmentation.view(&picture, *fill, &mut self.rng(round, index));
         let tensor = input.normalize(&image, augmentation.crop.map(|side| side as usize));
         Ok((tensor.into_raw_vec_and_offset().0, labels.into_raw()))
     }
@@ -232,7 +233,7 @@ mod tests {
 
     use image::{GrayImage, Luma, Rgb, RgbImage};
     use seg_data::{Dataset, write_mask_png, write_png};
-    use seg_onnx::contract::ColorOrder;
+    use seg_onnx::contract::{ColorOrder, SizePolicy};
 
     use super::*;
 
@@ -259,8 +260,10 @@ mod tests {
             },
             augmentation: Augmentation::recipe(20, [16, 16]),
             batch_size: 2,
+            fill: [0.0; 3],
             steps_per_epoch: None,
             seed: 4,
+            cache: 1 << 20,
         }
     }
 
@@ -277,7 +280,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let source = source(folder.path());
         let one = Loader::with_threads(source.clone(), 1).unwrap();
-        let four = Loader::with_threads(source.clone(), 4).unwrap();
+        // With room for some images only.
+        let four = Loader::with_threads(Source { cache: 5000, ..source.clone() }, 4).unwrap();
         let other = Loader::with_threads(Source { seed: 5, ..source }, 4).unwrap();
         for epoch in 0..3 {
             let expected = batches(&one, epoch);
@@ -322,7 +326,7 @@ mod tests {
     #[test]
     fn a_sample_that_is_gone_ends_the_epoch_with_its_error() {
         let folder = tempfile::tempdir().unwrap();
-        let loader = Loader::new(source(folder.path())).unwrap();
+        let loader = Loader::new(Source { cache: 0, ..source(folder.path()) }).unwrap();
         fs::remove_file(folder.path().join("masks/3.png")).unwrap();
         let results: Vec<_> = loader.epoch(0).collect();
         let (last, before) = results.split_last().unwrap();

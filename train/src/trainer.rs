@@ -120,9 +120,11 @@ impl Run {
             samples: training,
             input: contract.input.clone(),
             augmentation: self.config.augmentation.clone(),
+            fill: self.config.mean,
             batch_size: self.config.batch_size,
             steps_per_epoch: self.config.steps_per_epoch,
             seed: self.config.seed,
+            cache: self.config.cache_mb << 20,
         })?;
         let steps = loader.steps();
         let schedule = Schedule::new(self.config.learning_rate, self.config.epochs, steps);

@@ -1,0 +1,192 @@
+//! The augmentations that are off unless chosen: their names, their ranges, and when they happen.
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::Augmentation;
+use super::elastic::AMPLITUDE_MAX;
+
+/// How often something happens to an image, and how strongly then.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chance {
+    /// The probability that it happens.
+    pub probability: f64,
+    /// The smallest and the largest strength; every one between is as likely.
+    pub range: [f64; 2],
+}
+
+/// The strength with which something happens this time, if it does.
+pub(super) fn draw(chance: Option<Chance>, rng: &mut impl Rng) -> Option<f64> {
+    let Chance { probability, range: [min, max] } = chance?;
+    rng.random_bool(probability).then(|| rng.random_range(min..=max))
+}
+
+/// How one number stands for a range.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Single {
+    /// `v` is `-v` to `v`.
+    AroundZero,
+    /// `v` is `1 - v` to `1 + v`.
+    AroundOne,
+    /// `v` is 0 to `v`.
+    UpTo,
+}
+
+/// An augmentation that is off unless chosen.
+pub(super) struct Effect {
+    /// Its name, which is that of its field as well.
+    pub(super) name: &'static str,
+    /// Where its setting lies.
+    pub(super) field: fn(&mut Augmentation) -> &mut Option<Chance>,
+    /// The strengths that make sense.
+    pub(super) bounds: [f64; 2],
+    /// The range of one that is only named.
+    pub(super) usual: [f64; 2],
+    /// What one number means.
+    pub(super) single: Single,
+}
+
+/// The probability of an effect for which none is named.
+pub(super) const PROBABILITY: f64 = 0.5;
+
+/// All effects.
+pub(super) const EFFECTS: [Effect; 9] = {
+    use Single::{AroundOne, AroundZero, UpTo};
+    const fn effect(
+        name: &'static str,
+        field: fn(&mut Augmentation) -> &mut Option<Chance>,
+        bounds: [f64; 2],
+        usual: [f64; 2],
+        single: Single,
+    ) -> Effect {
+        Effect { name, field, bounds, usual, single }
+    }
+    [
+        effect("rotation", |a| &mut a.rotation, [-180.0, 180.0], [-15.0, 15.0], AroundZero),
+        effect("elastic", |a| &mut a.elastic, [0.0, AMPLITUDE_MAX], [0.0, 10.0], UpTo),
+        effect("brightness", |a| &mut a.brightness, [-1.0, 1.0], [-0.15, 0.15], AroundZero),
+        effect("contrast", |a| &mut a.contrast, [0.0, 4.0], [0.75, 1.25], AroundOne),
+        effect("gamma", |a| &mut a.gamma, [0.1, 10.0], [0.75, 1.25], AroundOne),
+        effect("saturation", |a| &mut a.saturation, [0.0, 4.0], [0.75, 1.25], AroundOne),
+        effect("hue", |a| &mut a.hue, [-180.0, 180.0], [-10.0, 10.0], AroundZero),
+        effect("blur", |a| &mut a.blur, [0.0, 16.0], [0.0, 1.5], UpTo),
+        effect("noise", |a| &mut a.noise, [0.0, 1.0], [0.0, 0.05], UpTo),
+    ]
+};
+
+/// Why views cannot be made as configured.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum AugmentationError {
+    /// A probability is none.
+    #[error("the probability of `{name}` is {found}, expected 0 to 1")]
+    Probability {
+        /// The augmentation.
+        name: &'static str,
+        /// The probability.
+        found: f64,
+    },
+    /// A range is empty or leaves what makes sense.
+    #[error("the range of `{name}` is {}..{}, expected a lower and an upper end within {}..{}", found[0], found[1], bounds[0], bounds[1])]
+    Range {
+        /// The augmentation.
+        name: &'static str,
+        /// The range.
+        found: [f64; 2],
+        /// What makes sense.
+        bounds: [f64; 2],
+    },
+    /// A side of the crop is shorter than the network takes.
+    #[error("the crop is {}x{}, expected sides of at least {min} pixels", found[0], found[1])]
+    Crop {
+        /// Height and width.
+        found: [u32; 2],
+        /// The shortest side.
+        min: u32,
+    },
+}
+
+/// The scales that make sense.
+const SCALES: [f64; 2] = [0.05, 20.0];
+
+impl Augmentation {
+    /// Checks what a file or a person wrote.
+    ///
+    /// # Errors
+    /// When a probability is not one, a range is empty or makes no sense, or the crop has a side below `side_min`.
+    pub fn check(&self, side_min: u32) -> Result<(), AugmentationError> {
+        if self.crop.iter().any(|side| *side < side_min) {
+            return Err(AugmentationError::Crop { found: self.crop, min: side_min });
+        }
+        let flips =
+            [("flip-horizontal", self.flip_horizontal), ("flip-vertical", self.flip_vertical), ("turn", self.turn)];
+        for (name, probability) in flips {
+            check_probability(name, probability)?;
+        }
+        check_range("scale", [self.scale_min, self.scale_max], SCALES)?;
+        let mut settings = self.clone();
+        for Effect { name, field, bounds, .. } in EFFECTS {
+            if let Some(Chance { probability, range }) = *field(&mut settings) {
+                check_probability(name, probability)?;
+                check_range(name, range, bounds)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_probability(name: &'static str, found: f64) -> Result<(), AugmentationError> {
+    if (0.0..=1.0).contains(&found) { Ok(()) } else { Err(AugmentationError::Probability { name, found }) }
+}
+
+fn check_range(name: &'static str, found: [f64; 2], bounds: [f64; 2]) -> Result<(), AugmentationError> {
+    let fits = bounds[0] <= found[0] && found[0] <= found[1] && found[1] <= bounds[1];
+    if fits { Ok(()) } else { Err(AugmentationError::Range { name, found, bounds }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_usual_makes_sense() {
+        let mut augmentation = Augmentation::recipe(100, [64, 64]);
+        for Effect { name, field, usual, .. } in EFFECTS {
+            *field(&mut augmentation) = Some(Chance { probability: PROBABILITY, range: usual });
+            assert_eq!(augmentation.check(16), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_effects_name_is_its_fields() {
+        for Effect { name, field, usual, .. } in EFFECTS {
+            let mut augmentation = Augmentation::none(100, [64, 64]);
+            *field(&mut augmentation) = Some(Chance { probability: 1.0, range: usual });
+            let json = serde_json::to_value(augmentation).unwrap();
+            assert_eq!(json[name]["probability"], 1.0, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let base = || Augmentation::recipe(100, [64, 64]);
+        let chance = |probability, range| Some(Chance { probability, range });
+        for (augmentation, part) in [
+            (Augmentation { crop: [64, 8], ..base() }, "the crop is 64x8, expected sides of at least 16"),
+            (Augmentation { flip_vertical: 1.5, ..base() }, "`flip-vertical` is 1.5"),
+            (Augmentation { turn: f64::NAN, ..base() }, "`turn` is NaN"),
+            (Augmentation { scale_min: 1.4, ..base() }, "`scale` is 1.4..1.3"),
+            (Augmentation { scale_min: 0.0, ..base() }, "`scale` is 0..1.3"),
+            (Augmentation { rotation: chance(-0.5, [0.0, 1.0]), ..base() }, "`rotation` is -0.5"),
+            (
+                Augmentation { noise: chance(0.5, [0.0, 2.0]), ..base() },
+                "`noise` is 0..2, expected a lower and an upper end within 0..1",
+            ),
+            (Augmentation { gamma: chance(0.5, [f64::NAN, 2.0]), ..base() }, "`gamma` is NaN..2"),
+        ] {
+            let message = augmentation.check(16).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}
