@@ -86,6 +86,7 @@ fn begin(args: &FitArgs) -> Result<Run> {
         device: args.device.to_string(),
         size,
         augmentation: augmentation(size, &statistics, args.crop),
+        cache_mb: 2048,
         mean: statistics.mean,
         std: statistics.std,
     };
