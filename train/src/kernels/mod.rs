@@ -1,10 +1,12 @@
 //! The operators that the networks need other than Burn has them.
 
 mod depthwise;
+mod fused;
 mod gelu;
 mod pointwise;
 
 pub use depthwise::{depthwise, depthwise_layer};
+pub(crate) use fused::{Moments, amse, moments_of_batch};
 pub use gelu::gelu;
 pub use pointwise::{pointwise, pointwise_layer};
 
@@ -12,7 +14,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::{Device, Tensor};
 
 /// Whether a tensor lies on the CPU backend.
-fn is_cpu(x: &Tensor<4>) -> bool {
+pub(crate) fn is_cpu(x: &Tensor<4>) -> bool {
     x.device().inner() == Device::flex()
 }
 

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Attention, AttentionConfig, BatchNorm, BatchNormConfig, Ffn, FfnConfig};
-use crate::kernels::gelu;
+use crate::kernels::{self, gelu};
 
 /// Configuration of [`Amse`].
 #[derive(Config, Debug)]
@@ -46,6 +46,9 @@ impl Amse {
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        if kernels::is_cpu(&x) {
+            return kernels::amse(self, x);
+        }
         let y = self.norm1.forward(x.clone());
         let y = self.attention.forward(y);
         let y = self.norm2.forward(y);

@@ -2,7 +2,9 @@
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param, RunningState};
-use burn::tensor::{Device, Tensor, module};
+use burn::tensor::{Device, Tensor, TensorData, module};
+
+use crate::kernels::{Moments, moments_of_batch};
 
 /// Added to the variance.
 pub(crate) const EPSILON: f64 = 1e-5;
@@ -59,13 +61,35 @@ impl BatchNorm {
             return module::batch_norm(x, weight, bias, mean, var, self.epsilon);
         }
         let [n, _, h, w] = x.dims();
-        let count = (n * h * w) as f64;
         let batch = module::batch_norm_train(x, weight, bias, self.epsilon);
         track(&self.running_mean, batch.mean.detach());
-        // A single value has no unbiased variance; PyTorch refuses it, here it leaves the running one biased.
-        track(&self.running_var, batch.variance.detach().mul_scalar(count / (count - 1.0).max(1.0)));
+        track(&self.running_var, batch.variance.detach().mul_scalar(unbiased(n * h * w)));
         batch.output
     }
+
+    /// The statistics that [`forward`](Self::forward) would work with, on the CPU; the running ones move alike.
+    pub(crate) fn moments(&self, x: &Tensor<4>) -> Moments {
+        if !x.device().is_autodiff() {
+            let values = |state: &RunningState<Tensor<1>>| state.value().into_data().iter::<f64>().collect();
+            return Moments { mean: values(&self.running_mean), variance: values(&self.running_var), count: None };
+        }
+        let moments = moments_of_batch(x);
+        let tensor = |values: &[f64], factor: f64| {
+            let values: Vec<f32> = values.iter().map(|value| (value * factor) as f32).collect();
+            let count = values.len();
+            Tensor::from_data(TensorData::new(values, [count]), &x.device())
+        };
+        track(&self.running_mean, tensor(&moments.mean, 1.0));
+        track(&self.running_var, tensor(&moments.variance, moments.count.map_or(1.0, unbiased)));
+        moments
+    }
+}
+
+/// Bessel's correction for a number of values.
+///
+/// A single value has no unbiased variance; PyTorch refuses it, here it leaves the running one biased.
+fn unbiased(count: usize) -> f64 {
+    count as f64 / (count as f64 - 1.0).max(1.0)
 }
 
 /// Moves a running statistic towards the batch's.
@@ -76,7 +100,7 @@ fn track(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{TensorData, Tolerance};
+    use burn::tensor::Tolerance;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! GELU, the exact one, with the exact gradient on every backend.
 
-mod normal;
+pub(super) mod normal;
 
 use std::f64::consts::FRAC_1_SQRT_2;
 

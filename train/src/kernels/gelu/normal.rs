@@ -35,7 +35,7 @@ const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// `x Phi(x)` of each value.
-pub(super) fn gelu(x: &[f32], y: &mut [f32]) {
+pub(in super::super) fn gelu(x: &[f32], y: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         // SAFETY: the processor has both features.
@@ -45,7 +45,7 @@ pub(super) fn gelu(x: &[f32], y: &mut [f32]) {
 }
 
 /// `g (Phi(x) + x phi(x))` of each value `x` and gradient `g`, in place of the gradient.
-pub(super) fn gelu_gradient(x: &[f32], gradient: &mut [f32]) {
+pub(in super::super) fn gelu_gradient(x: &[f32], gradient: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         // SAFETY: the processor has both features.

@@ -1,0 +1,189 @@
+//! Depthwise convolution and correlation of single planes, laid out so that no tap asks whether it lies inside.
+//!
+//! A plane lies in a frame of zeros, row behind row; the zeros behind one row are also those before the next. So a tap is
+//! one offset for the whole plane, and a convolution is one run over it. What the run leaves between the rows is cleared
+//! afterwards.
+
+use super::lanes::{LANES, MultiplyAdd, vectorized};
+
+/// How many neighbouring pixels of a plane are computed together: four registers, to hide the latency of their sums.
+const RUN: usize = 2 * LANES;
+
+/// A plane in a frame of zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    height: usize,
+    width: usize,
+    /// Rows above and below, columns behind each row.
+    border: usize,
+}
+
+/// Where the taps of a kernel read, relative to the pixel's place in a plane without a frame above and before it.
+#[derive(Clone, Debug)]
+pub(super) struct Taps(Vec<usize>);
+
+impl Frame {
+    /// A plane of `height` x `width` pixels in a frame of `border` zeros.
+    pub(super) fn new([height, width]: [usize; 2], border: usize) -> Self {
+        Self { height, width, border }
+    }
+
+    /// How far apart two rows lie.
+    pub(super) fn stride(&self) -> usize {
+        self.width + self.border
+    }
+
+    /// How many values the framed plane takes, with room for a last block that reaches beyond it.
+    pub(super) fn len(&self) -> usize {
+        (self.height + 2 * self.border) * self.stride() + 2 * self.border + 2 * RUN
+    }
+
+    /// Where the first pixel lies.
+    pub(super) fn first(&self) -> usize {
+        self.border * self.stride() + self.border
+    }
+
+    /// From the first pixel to the last, what lies between the rows included.
+    pub(super) fn run(&self) -> usize {
+        (self.height - 1) * self.stride() + self.width
+    }
+
+    /// The taps of a kernel with odd sides, none of which reaches beyond the frame.
+    pub(super) fn taps(&self, kernel: [usize; 2], dilation: usize) -> Taps {
+        let [before_row, before_column] = kernel.map(|side| self.border - dilation * (side - 1) / 2);
+        let rows = (0..kernel[0]).map(|row| (before_row + row * dilation) * self.stride());
+        Taps(rows.flat_map(|row| (0..kernel[1]).map(move |column| row + before_column + column * dilation)).collect())
+    }
+
+    /// Copies a plane into its frame, whose borders are zero.
+    pub(super) fn insert(&self, plane: &[f32], framed: &mut [f32]) {
+        for (row, framed) in plane.chunks_exact(self.width).zip(framed[self.first()..].chunks_mut(self.stride())) {
+            framed[..self.width].copy_from_slice(row);
+        }
+    }
+
+    /// Calls `with` with every row of a plane and the same row of its frame.
+    pub(super) fn rows(&self, framed: &[f32], plane: &mut [f32], mut with: impl FnMut(&[f32], &mut [f32])) {
+        for (row, framed) in plane.chunks_exact_mut(self.width).zip(framed[self.first()..].chunks(self.stride())) {
+            with(&framed[..self.width], row);
+        }
+    }
+
+    /// `y = bias + sum over taps of weight * shifted x`, in a frame again.
+    pub(super) fn convolve(&self, x: &[f32], taps: &Taps, weight: &[f32], bias: f32, y: &mut [f32]) {
+        convolve(x, taps, weight, bias, false, self.run(), &mut y[self.first()..]);
+        self.clear(y);
+    }
+
+    /// `y += bias + sum over taps of weight * shifted x`.
+    pub(super) fn convolve_add(&self, x: &[f32], taps: &Taps, weight: &[f32], bias: f32, y: &mut [f32]) {
+        convolve(x, taps, weight, bias, true, self.run(), &mut y[self.first()..]);
+        self.clear(y);
+    }
+
+    /// `sums += sum over pixels of gradient * shifted x`, tap by tap; returns the sum of the gradient.
+    pub(super) fn correlate(&self, x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) -> f32 {
+        let gradient = &gradient[self.first()..][..self.run()];
+        correlate(x, taps, gradient, sums);
+        sum(gradient)
+    }
+
+    /// Makes what lies between the rows and behind the last zero again.
+    fn clear(&self, framed: &mut [f32]) {
+        let framed = &mut framed[self.first()..];
+        for gap in (0..self.height).map(|row| row * self.stride() + self.width) {
+            framed[gap..gap + self.border].fill(0.0);
+        }
+        framed[self.run()..self.run() + RUN].fill(0.0);
+    }
+}
+
+impl Taps {
+    /// Taps at offsets.
+    pub(super) fn at(offsets: impl IntoIterator<Item = usize>) -> Self {
+        Self(offsets.into_iter().collect())
+    }
+
+    /// How many they are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The sum of values, in lanes and then across: both short sums, so that it rounds little.
+pub(super) fn sum(values: &[f32]) -> f32 {
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for block in blocks {
+        for lane in 0..LANES {
+            sums[lane] += block[lane];
+        }
+    }
+    sums.iter().chain(rest).sum()
+}
+
+vectorized! {
+    /// `y = bias + sum over taps of weight * x[i + tap]`, added to `y` where `add`, for `run` values and up to the end of
+    /// the block of the last.
+    pub(super) fn convolve(x: &[f32], taps: &Taps, weight: &[f32], bias: f32, add: bool, run: usize, y: &mut [f32]) = convolve_with
+}
+
+#[inline(always)]
+fn convolve_with<M: MultiplyAdd>(
+    x: &[f32],
+    taps: &Taps,
+    weight: &[f32],
+    bias: f32,
+    add: bool,
+    run: usize,
+    y: &mut [f32],
+) {
+    for (block, y) in y.as_chunks_mut::<RUN>().0.iter_mut().take(run.div_ceil(RUN)).enumerate() {
+        let mut sums = [bias; RUN];
+        if add {
+            for lane in 0..RUN {
+                sums[lane] += y[lane];
+            }
+        }
+        let x = &x[block * RUN..];
+        for (tap, weight) in taps.0.iter().zip(weight) {
+            let x: &[f32; RUN] = x[*tap..].first_chunk().expect("a frame has room for its last block");
+            for lane in 0..RUN {
+                sums[lane] = M::multiply_add(x[lane], *weight, sums[lane]);
+            }
+        }
+        *y = sums;
+    }
+}
+
+/// How many taps share one pass over the gradient: their sums stay in registers along the whole run.
+const TAPS_TOGETHER: usize = 4;
+
+vectorized! {
+    /// `sums += sum over i of gradient[i] * x[i + tap]`, tap by tap.
+    pub(super) fn correlate(x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) = correlate_with
+}
+
+#[inline(always)]
+fn correlate_with<M: MultiplyAdd>(x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) {
+    let (blocks, rest) = gradient.as_chunks::<LANES>();
+    let mut padded = [0.0; LANES];
+    padded[..rest.len()].copy_from_slice(rest);
+    for (taps, sums) in taps.0.chunks(TAPS_TOGETHER).zip(sums.chunks_mut(TAPS_TOGETHER)) {
+        // A chunk that is not full repeats its first tap, whose surplus sums are dropped.
+        let taps: [usize; TAPS_TOGETHER] = std::array::from_fn(|tap| taps.get(tap).copied().unwrap_or(taps[0]));
+        let mut partial = [[0.0; LANES]; TAPS_TOGETHER];
+        for (block, gradient) in blocks.iter().chain([&padded]).enumerate() {
+            let x = &x[block * LANES..];
+            for (tap, partial) in taps.iter().zip(&mut partial) {
+                let x: &[f32; LANES] = x[*tap..].first_chunk().expect("a frame has room for its last block");
+                for lane in 0..LANES {
+                    partial[lane] = M::multiply_add(x[lane], gradient[lane], partial[lane]);
+                }
+            }
+        }
+        for (sum, partial) in sums.iter_mut().zip(&partial) {
+            *sum += partial.iter().sum::<f32>();
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! An operator of the CPU backend with its gradient, and its place in Burn's graph of gradients.
+
+use std::fmt::Debug;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::{Autodiff, Flex, TensorMetadata};
+use burn::tensor::{Tensor, TensorData};
+
+/// A map in host memory, `[n, c, h, w]`, whose values are only cloned by reference.
+#[derive(Clone, Debug)]
+pub(super) struct Map(FlexTensor);
+
+impl Map {
+    /// The map of values in the order of the shape.
+    pub(super) fn new(values: Vec<f32>, shape: [usize; 4]) -> Self {
+        Self(FlexTensor::from_data(TensorData::new(values, shape)))
+    }
+
+    /// The values, row behind row.
+    pub(super) fn values(&self) -> &[f32] {
+        self.0.as_slice().expect("the tensor is contiguous float32, the type that networks train in here")
+    }
+
+    /// Batch, channels, height and width.
+    pub(super) fn shape(&self) -> [usize; 4] {
+        self.0.shape().dims()
+    }
+}
+
+/// An operator over `N` inputs, maps first, with an exact gradient.
+///
+/// What the gradient needs besides the inputs it computes again, or [`Saved`](Self::Saved) keeps it.
+pub(super) trait Operator<const N: usize>: Clone + Debug + Send + 'static {
+    /// What the value leaves for the gradient.
+    type Saved: Clone + Debug + Send;
+
+    /// The value.
+    fn forward(&self, inputs: &[Map; N]) -> (Map, Self::Saved);
+
+    /// The gradients of the inputs, in their order and with their numbers of values, from the value's.
+    fn backward(&self, inputs: &[Map; N], saved: Self::Saved, gradient: Map) -> [Vec<f32>; N];
+}
+
+/// The value of an operator over tensors of the CPU backend, with its place in the graph where they have one.
+pub(super) fn apply<const N: usize, O: Operator<N>>(operator: O, inputs: [Tensor<4>; N]) -> Tensor<4> {
+    let maps = |tensors: [FlexTensor; N]| tensors.map(|tensor| Map(tensor.to_contiguous()));
+    const ON_CPU: &str = "the caller has seen that the tensors lie on the CPU backend";
+    if !inputs[0].device().is_autodiff() {
+        let inputs = maps(inputs.map(|input| input.try_into_primitive::<Flex>().expect(ON_CPU)));
+        return Tensor::from_primitive::<Flex>(operator.forward(&inputs).0.0);
+    }
+    let inputs = inputs.map(|input| input.try_into_primitive::<Autodiff<Flex>>().expect(ON_CPU));
+    let nodes = inputs.each_ref().map(|input| input.node());
+    let inputs = maps(inputs.map(|input| input.into_primitive()));
+    let output = match Step(operator.clone()).prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => {
+            let (output, saved) = operator.forward(&inputs);
+            prepared.finish((inputs, saved), output.0)
+        }
+        OpsKind::UnTracked(prepared) => prepared.finish(operator.forward(&inputs).0.0),
+    };
+    Tensor::from_primitive::<Autodiff<Flex>>(output)
+}
+
+/// The step of an operator's gradient.
+#[derive(Debug)]
+struct Step<O>(O);
+
+impl<const N: usize, O: Operator<N>> Backward<Flex, N> for Step<O> {
+    type State = ([Map; N], O::Saved);
+
+    fn backward(self, ops: Ops<Self::State, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
+        let (inputs, saved) = ops.state;
+        let found = self.0.backward(&inputs, saved, Map(gradient));
+        for ((node, input), values) in ops.parents.into_iter().zip(&inputs).zip(found) {
+            if let Some(node) = node {
+                gradients.register::<Flex>(node.id, FlexTensor::from_data(TensorData::new(values, input.0.shape())));
+            }
+        }
+    }
+}
+
+/// What a function finds in a tensor of the CPU backend, outside of the graph.
+pub(super) fn inspect<T>(x: &Tensor<4>, of: impl FnOnce(&[f32]) -> T) -> T {
+    let x = if x.device().is_autodiff() { x.clone().inner() } else { x.clone() };
+    let x = x.try_into_primitive::<Flex>().expect("the caller has seen that the tensor lies on the CPU backend");
+    of(Map(x.to_contiguous()).values())
+}
