@@ -2,10 +2,12 @@
 //!
 //! - [`read_image`] turns an image file into numbers, [`read_mask`] a mask file into labels;
 //! - [`Dataset::open`] finds the images of a data set and their masks;
+//! - [`check`] reads all of it and reports what is there and what is wrong;
 //! - [`overlay`] draws a mask onto its image, [`write_png`] and [`write_mask_png`] save the two;
 //! - [`write_atomic`] is how every file is written.
 
 mod atomic;
+mod check;
 mod dataset;
 mod decode;
 mod encode;
@@ -14,6 +16,9 @@ mod mask;
 mod overlay;
 
 pub use atomic::{WriteError, write_atomic, write_bytes};
+pub use check::{
+    Check, ClassShare, Copies, Finding, Likeness, PartReport, Report, SheetError, Sizes, check, contact_sheet,
+};
 pub use dataset::{Dataset, DatasetError, Layout, Part, PartError, Sample, SampleError};
 pub use decode::{PIXELS_MAX, ReadError, has_image_extension, read_image};
 pub use encode::{EncodeError, write_mask_png, write_png};

@@ -112,6 +112,16 @@ pub enum DatasetError {
     },
 }
 
+impl DatasetError {
+    /// The names of all samples that it concerns, where it concerns several.
+    pub(crate) fn names(&self) -> &[String] {
+        match self {
+            Self::Unpaired { names, .. } | Self::ListUnknown { names, .. } | Self::ListOverlap { names, .. } => names,
+            _ => &[],
+        }
+    }
+}
+
 /// The first few names, for a message.
 pub(super) fn first_names(names: &[String]) -> String {
     const NAMES_MAX: usize = 5;

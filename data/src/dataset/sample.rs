@@ -58,22 +58,33 @@ impl Sample {
     /// When a file cannot be read or the sizes differ.
     pub fn load(&self) -> Result<(Rgb32FImage, GrayImage), SampleError> {
         let image = read_image(&self.image)?;
-        let mut labels = self.read_same_size(&self.mask, &self.coding, &image)?;
-        if let Some(path) = &self.field_of_view {
-            ignore_outside(&mut labels, &self.read_same_size(path, &MaskCoding::Binary, &image)?);
-        }
+        let labels = self.labels(image.dimensions())?;
         Ok((image, labels))
     }
 
+    /// The labels of an image of the given width and height.
+    pub(crate) fn labels(&self, image_size: (u32, u32)) -> Result<GrayImage, SampleError> {
+        let mut labels = self.read_same_size(&self.mask, &self.coding, image_size)?;
+        if let Some(path) = &self.field_of_view {
+            ignore_outside(&mut labels, &self.read_same_size(path, &MaskCoding::Binary, image_size)?);
+        }
+        Ok(labels)
+    }
+
     /// Reads a mask that must be as large as the image.
-    fn read_same_size(&self, path: &Path, coding: &MaskCoding, image: &Rgb32FImage) -> Result<GrayImage, SampleError> {
+    fn read_same_size(
+        &self,
+        path: &Path,
+        coding: &MaskCoding,
+        image_size: (u32, u32),
+    ) -> Result<GrayImage, SampleError> {
         let mask = read_mask(path, coding)?;
-        if mask.dimensions() != image.dimensions() {
+        if mask.dimensions() != image_size {
             return Err(SampleError::Size {
                 mask: path.into(),
                 mask_size: mask.dimensions(),
                 image: self.image.clone(),
-                image_size: image.dimensions(),
+                image_size,
             });
         }
         Ok(mask)

@@ -180,19 +180,27 @@ fn shift_to_byte(values: &[u16]) -> u32 {
     if values.iter().all(|value| *value <= u16::from(u8::MAX)) { 0 } else { 8 }
 }
 
-/// All that decides the labels: `binary`, `index`, or `color` with the colours and their labels.
+impl MaskCoding {
+    /// Its name in `classes.json`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Index { .. } => "index",
+            Self::Color(_) => "color",
+        }
+    }
+}
+
+/// All that decides the labels: the name and, of colours, the label of each.
 impl fmt::Display for MaskCoding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Binary => formatter.write_str("binary"),
-            Self::Index { .. } => formatter.write_str("index"),
-            Self::Color(labels) => {
-                formatter.write_str("color")?;
-                labels.iter().try_for_each(|([red, green, blue], label)| {
-                    write!(formatter, " {red:02x}{green:02x}{blue:02x}={label}")
-                })
+        formatter.write_str(self.name())?;
+        if let Self::Color(labels) = self {
+            for ([red, green, blue], label) in labels.iter() {
+                write!(formatter, " {red:02x}{green:02x}{blue:02x}={label}")?;
             }
         }
+        Ok(())
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Score a checkpoint on a data set, with Burn
     Evaluate(EvaluateArgs),
+    /// Read every file of a data set and say what is there and what is wrong
+    Check(CheckArgs),
 }
 
 #[derive(Args, Debug)]
@@ -90,6 +92,19 @@ pub(crate) struct EvaluateArgs {
     /// auto, cpu, cuda or cuda:INDEX
     #[arg(long, default_value = "auto")]
     pub(crate) device: DeviceChoice,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// The data set
+    #[arg(value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The folder for report.json and contact_sheet.png [default: check-NAME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn positive(text: &str) -> Result<usize, String> {

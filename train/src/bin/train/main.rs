@@ -1,6 +1,7 @@
 //! `train`: trains AMSUnet on a folder of images and masks, and scores what it trained.
 
 mod args;
+mod check;
 mod evaluate;
 mod fit;
 mod plain;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         None => fit::run(&cli.fit),
         Some(Command::Evaluate(args)) => evaluate::run(args),
+        Some(Command::Check(args)) => check::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

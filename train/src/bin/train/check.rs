@@ -1,0 +1,37 @@
+//! `train check`: reads every file of a data set and says what is there and what is wrong.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use indicatif::ProgressBar;
+use seg_data::{check, contact_sheet, write_bytes, write_png};
+
+use crate::args::CheckArgs;
+use crate::say;
+
+pub(crate) fn run(args: &CheckArgs) -> Result<()> {
+    let bar = ProgressBar::new(0);
+    let found = check(&args.data, |total| {
+        bar.set_length(total as u64);
+        bar.inc(1);
+    })?;
+    bar.finish_and_clear();
+
+    let report = &found.report;
+    let name = report.name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let folder = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("check-{name}")));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    let json = serde_json::to_string_pretty(report).context("cannot write the report")?;
+    write_bytes(&folder.join("report.json"), (json.clone() + "\n").as_bytes())?;
+    say(&if args.json { json } else { report.to_string() });
+    if !found.shown.is_empty() {
+        let path = folder.join("contact_sheet.png");
+        write_png(&path, &contact_sheet(&found.shown, &report.classes)?)?;
+        if !args.json {
+            say(&format!("\nlook at      {}", path.display()));
+        }
+    }
+    ensure!(report.problems.is_empty(), "`{}` cannot be learned from as it is", args.data.display());
+    Ok(())
+}
