@@ -48,7 +48,7 @@ pub fn begin_run(folder: &Path, size: SizePolicy) -> Run {
         batch_size: 1,
         // Higher than the recipe's, so that a dozen steps suffice to find something.
         learning_rate: 1e-2,
-        validation: 0.3,
+        validation: Some(0.3),
         seed: 5,
         device: "cpu".into(),
         size,
@@ -60,6 +60,6 @@ pub fn begin_run(folder: &Path, size: SizePolicy) -> Run {
             Augmentation::recipe(32, [32, 32]),
         )
     };
-    let split = Split::cut(&dataset.train, config.validation, config.seed).expect("there are several images");
+    let split = Split::of(&dataset, &config).expect("there are several images");
     Run::create(&folder.join("run"), dataset, config, split).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -8,6 +8,7 @@ pub mod augment;
 pub mod cache;
 pub mod loader;
 pub mod picture;
+pub mod preview;
 pub mod split;
 pub mod statistics;
 
@@ -24,4 +25,5 @@ pub mod run;
 pub mod state;
 
 pub mod evaluate;
+pub mod summary;
 pub mod trainer;

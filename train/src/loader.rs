@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use crate::augment::Augmentation;
 use crate::cache::Cache;
+use crate::config::Config;
 
 /// What the batches of a run are made from, and how.
 #[derive(Clone, Debug)]
@@ -38,6 +39,22 @@ pub struct Source {
     pub seed: u64,
     /// The most memory that decoded images may keep, in bytes; the batches do not depend on it.
     pub cache: usize,
+}
+
+impl Source {
+    /// What a configuration makes of these images.
+    pub fn of(config: &Config, samples: Vec<Sample>) -> Self {
+        Self {
+            samples,
+            input: config.contract(Vec::new()).input,
+            augmentation: config.augmentation.clone(),
+            fill: config.mean,
+            batch_size: config.batch_size,
+            steps_per_epoch: config.steps_per_epoch,
+            seed: config.seed,
+            cache: config.cache_mb << 20,
+        }
+    }
 }
 
 /// Makes the batches of a run in threads of its own.
@@ -97,6 +114,11 @@ impl Loader {
         let threads = pool.map_err(|source| LoaderError { threads, source })?;
         let cache = Cache::new(source.samples.len(), source.input.size, source.cache);
         Ok(Arc::new(Self { source, cache, threads }))
+    }
+
+    /// What the batches are made from.
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// The steps of an epoch.

@@ -116,16 +116,7 @@ impl Run {
         let (device, choice) = self.config.device.parse::<DeviceChoice>()?.open()?;
         let (training, validation) = self.split.apply(&self.dataset.train)?;
         let contract = self.contract();
-        let loader = Loader::new(Source {
-            samples: training,
-            input: contract.input.clone(),
-            augmentation: self.config.augmentation.clone(),
-            fill: self.config.mean,
-            batch_size: self.config.batch_size,
-            steps_per_epoch: self.config.steps_per_epoch,
-            seed: self.config.seed,
-            cache: self.config.cache_mb << 20,
-        })?;
+        let loader = Loader::new(Source::of(&self.config, training))?;
         let steps = loader.steps();
         let schedule = Schedule::new(self.config.learning_rate, self.config.epochs, steps);
         let (mut learner, mut log) = self.begin(&device)?;
@@ -288,7 +279,7 @@ mod tests {
         let config = Config {
             epochs,
             learning_rate: 1e-2,
-            validation: 0.3,
+            validation: Some(0.3),
             seed: 3,
             device: "cpu".into(),
             mean: [0.2; 3],

@@ -1,21 +1,22 @@
 //! A training run: its folder, and everything that was decided when it began.
 
 mod folder;
+mod scored;
 
 pub use folder::{BEST, CONFIG, CONTRACT, FindRunError, LAST, LOG, RUNS, SPLIT, free, newest};
+pub use scored::Scored;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use seg_data::{Dataset, DatasetError, WriteError, write_bytes};
-use seg_onnx::contract::{ColorOrder, Contract};
+use seg_onnx::contract::Contract;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::config::Config;
-use crate::contract::contract;
 use crate::split::Split;
 
 /// A run: its folder and everything that was decided when it began.
@@ -105,9 +106,7 @@ impl Run {
 
     /// The contract of the model that the run trains, before any weights.
     pub fn contract(&self) -> Contract {
-        let Config { network, size, mean, std, .. } = &self.config;
-        let classes = self.dataset.classes.clone();
-        let mut contract = contract(network, ColorOrder::Rgb, *size, mean.to_vec(), std.to_vec(), classes);
+        let mut contract = self.config.contract(self.dataset.classes.clone());
         contract.provenance.tool = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into();
         contract.provenance.data = format!("{}, {} training images", self.dataset.name, self.split.train.len());
         contract

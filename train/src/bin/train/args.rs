@@ -2,11 +2,16 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use seg_data::Part;
 use seg_onnx::contract::SizePolicy;
-use seg_train::config::{LEARNING_RATE, WEIGHT_DECAY};
-use seg_train::device::DeviceChoice;
+use seg_train::augment::Change;
+use seg_train::config::{Preset, Settings};
+use seg_train::device::{DeviceChoice, DeviceError};
+use seg_train::split::Fold;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 /// Train AMSUnet on a folder of images and masks.
 #[derive(Debug, Parser)]
@@ -24,55 +29,133 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// Read every file of a data set and say what is there and what is wrong
     Check(CheckArgs),
+    /// Average runs that differ in seed or fold
+    Summarize(SummarizeArgs),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct FitArgs {
     /// The data set: DRIVE, Kvasir-SEG or ISIC 2018 as published, or a folder with `images` and `masks` of the same names
-    #[arg(long, value_name = "DIR", required_unless_present = "resume")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "config"])]
     pub(crate) data: Option<PathBuf>,
     /// The run's folder [default: the first free one of runs/NAME, runs/NAME-2, ...]
     #[arg(long, value_name = "RUN")]
     pub(crate) out: Option<PathBuf>,
     /// Go on with an interrupted run
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "init"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "preset", "config", "print_config", "preview", "Settings"])]
     pub(crate) resume: Option<PathBuf>,
+    /// Settings that are known to suit a data set, or none [default: those of a data set as published]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Preset::names().chain([NO_PRESET])))]
+    pub(crate) preset: Option<String>,
+    /// Settings from a file, as --print-config prints them or some of them; they go before the preset's, flags before them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print every setting that the run would have, and stop
+    #[arg(long)]
+    pub(crate) print_config: bool,
+    /// Draw the first images as the network would see them into DIR/preview.png, and stop
+    #[arg(long, value_name = "DIR", conflicts_with = "print_config")]
+    pub(crate) preview: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingArgs,
+}
+
+/// The preset of those who want none.
+pub(crate) const NO_PRESET: &str = "none";
+
+/// Flags that are settings, by the names that these have in a configuration.
+#[derive(Args, Debug, Serialize)]
+#[group(id = "Settings")]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct SettingArgs {
     /// Start from these weights: a run, a .safetensors or a .pth file
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) init: Option<PathBuf>,
-    /// How often every image is seen
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = positive)]
-    pub(crate) epochs: usize,
-    /// Images per batch
-    #[arg(long, value_name = "B", default_value_t = 2, value_parser = positive)]
-    pub(crate) batch_size: usize,
+    /// How often every image is seen [default: 300]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) epochs: Option<usize>,
+    /// Images per batch [default: 2]
+    #[arg(long, value_name = "B", value_parser = positive)]
+    pub(crate) batch_size: Option<usize>,
     /// Batches per epoch, drawn in rounds of all images [default: one pass]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) steps_per_epoch: Option<usize>,
-    /// The learning rate after warm-up
-    #[arg(long, value_name = "F", default_value_t = LEARNING_RATE, value_parser = rate)]
-    pub(crate) lr: f64,
-    /// AdamW's weight decay
-    #[arg(long, value_name = "F", default_value_t = WEIGHT_DECAY)]
-    pub(crate) weight_decay: f32,
-    /// The seed of the split, the weights, the order and the augmentations
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// auto, cpu, cuda or cuda:INDEX
-    #[arg(long, default_value = "auto")]
-    pub(crate) device: DeviceChoice,
+    /// The learning rate after warm-up [default: 2e-3]
+    #[arg(long = "lr", value_name = "F", value_parser = rate)]
+    pub(crate) learning_rate: Option<f64>,
+    /// AdamW's weight decay [default: 5e-5]
+    #[arg(long, value_name = "F")]
+    pub(crate) weight_decay: Option<f32>,
+    /// The share of the training images that chooses the best epoch [default: the publishers' part, or 0.2]
+    #[arg(long, value_name = "F", value_parser = share)]
+    pub(crate) validation: Option<f64>,
+    /// Choose by the images that this file names, as a run's split.json does
+    #[arg(long, value_name = "FILE", conflicts_with = "validation")]
+    pub(crate) split: Option<PathBuf>,
+    /// Choose by one fold of a cross-validation, as 2/5
+    #[arg(long, value_name = "I/K", conflicts_with_all = ["validation", "split"])]
+    pub(crate) fold: Option<Fold>,
+    /// The seed of the split, the weights, the order and the augmentations [default: 0]
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+    /// auto, cpu, cuda or cuda:INDEX [default: auto]
+    #[arg(long, value_parser = device)]
+    pub(crate) device: Option<String>,
     /// The channels of the first stage; the published network has 32
-    #[arg(long, value_name = "B", default_value_t = 32, value_parser = width)]
-    pub(crate) base_width: usize,
-    /// The side of the square training crop [default: the largest that fits, at most 480]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(16..))]
-    pub(crate) crop: Option<u32>,
-    /// At which size an image is run: native or HxW [default: 352x352 for Kvasir-SEG, else native]
+    #[arg(long, value_name = "B", value_parser = width)]
+    #[serde(skip)]
+    pub(crate) base_width: Option<usize>,
+    /// At which size an image is run: native or HxW [default: native]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) size: Option<SizePolicy>,
-    /// The share of the training images that chooses the best epoch
-    #[arg(long, value_name = "F", default_value_t = 0.2, value_parser = share)]
-    pub(crate) validation: f64,
+    /// The side of the square training crop [default: the whole of a fixed size, else the largest that fits, at most 480]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(16..))]
+    #[serde(skip)]
+    pub(crate) crop: Option<u32>,
+    /// Changes to the augmentation, in order: none, scale=0.7..1.3, flip-horizontal=P, flip-vertical=P, turn=P, or rotation,
+    /// elastic, brightness, contrast, gamma, saturation, hue, blur, noise, each as NAME, NAME=off, NAME=V or NAME=MIN..MAX,
+    /// and with @P for its probability
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[serde(skip)]
+    pub(crate) augment: Vec<Change>,
+    /// The mean of red, green and blue in [0, 1] [default: that of the training images]
+    #[arg(long, value_name = "R,G,B", value_parser = triple)]
+    pub(crate) mean: Option<[f32; 3]>,
+    /// The standard deviation about it [default: that of the training images]
+    #[arg(long, value_name = "R,G,B", value_parser = triple)]
+    pub(crate) std: Option<[f32; 3]>,
+    /// The most memory that decoded images may keep, in MiB [default: 2048]
+    #[arg(long, value_name = "MIB")]
+    pub(crate) cache_mb: Option<usize>,
+}
+
+impl SettingArgs {
+    /// The settings that were given.
+    pub(crate) fn given(&self) -> Settings {
+        let mut settings = into_settings(json!(self));
+        settings.retain(|_, value| !value.is_null());
+        if let Some(width) = self.base_width {
+            settings.insert("network".into(), json!({ "base_width": width }));
+        }
+        if let Some(side) = self.crop {
+            settings.insert("augmentation".into(), json!({ "crop": [side, side] }));
+        }
+        // Of the three ways to split, the one that is given replaces whatever stood in a preset or a file.
+        let splits = ["validation", "split", "fold"];
+        if splits.iter().any(|name| settings.contains_key(*name)) {
+            for name in splits {
+                settings.entry(name).or_insert(Value::Null);
+            }
+        }
+        settings
+    }
+}
+
+fn into_settings(value: Value) -> Settings {
+    match value {
+        Value::Object(settings) => settings,
+        _ => unreachable!("a struct is an object"),
+    }
 }
 
 #[derive(Args, Debug)]
@@ -86,6 +169,9 @@ pub(crate) struct EvaluateArgs {
     /// The part of the data set, train, test or all [default: what is held out, or all where nothing is]
     #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
+    /// Write the scores here [default: evaluation-PART.json in the run's folder, where the checkpoint is a run]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
     /// Write the predicted masks here, class indices as PNG
     #[arg(long, value_name = "DIR")]
     pub(crate) save_masks: Option<PathBuf>,
@@ -107,6 +193,19 @@ pub(crate) struct CheckArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct SummarizeArgs {
+    /// The runs' folders
+    #[arg(value_name = "RUN", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Print JSON, every run's values included
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Take in runs that differ in more than seed and fold
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
 fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number of at least 1".into())
 }
@@ -126,6 +225,16 @@ fn share(text: &str) -> Result<f64, String> {
 fn width(text: &str) -> Result<usize, String> {
     let fits = |width: &usize| *width > 0 && width.is_multiple_of(4);
     text.parse().ok().filter(fits).ok_or_else(|| "expected a positive multiple of 4".into())
+}
+
+fn device(text: &str) -> Result<String, DeviceError> {
+    Ok(text.parse::<DeviceChoice>()?.to_string())
+}
+
+fn triple(text: &str) -> Result<[f32; 3], String> {
+    let numbers = text.split(',').map(str::parse).collect::<Result<Vec<f32>, _>>();
+    let numbers = numbers.ok().and_then(|numbers| numbers.try_into().ok());
+    numbers.ok_or_else(|| "expected three numbers, as 0.485,0.456,0.406".into())
 }
 
 fn size(text: &str) -> Result<SizePolicy, String> {

@@ -4,10 +4,10 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
-use seg_data::{Dataset, write_mask_png};
+use seg_data::{Dataset, write_bytes, write_mask_png};
 use seg_train::checkpoint::Checkpoint;
 use seg_train::evaluate::Evaluator;
-use seg_train::run;
+use seg_train::run::{self, Scored};
 
 use crate::args::EvaluateArgs;
 use crate::say;
@@ -51,5 +51,12 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     written?;
     let scores = evaluation.scores(&contract.classes);
     say(&serde_json::to_string_pretty(&scores).context("cannot print the scores")?);
+    let beside = path.is_dir().then(|| path.join(Scored::file_name(part)));
+    if let Some(out) = args.out.clone().or(beside) {
+        let weights_sha256 = checkpoint.weights.sha256();
+        let scored = Scored { data: dataset.name, part: part.to_string(), weights_sha256, scores };
+        let text = serde_json::to_string_pretty(&scored).context("cannot write the scores")?;
+        write_bytes(&out, text.as_bytes())?;
+    }
     Ok(())
 }

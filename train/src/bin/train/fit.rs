@@ -1,25 +1,38 @@
 //! `train --data DIR`: trains a network.
 
-use std::path::absolute;
+use std::fs;
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use seg_data::Dataset;
-use seg_train::checkpoint::Checkpoint;
-use seg_train::config::{Config, augmentation, default_size};
-use seg_train::model::AmsUnetConfig;
+use anyhow::{Context, Result};
+use seg_data::write_png;
+use seg_train::config::Config;
+use seg_train::device::DeviceChoice;
+use seg_train::loader::{Loader, Source};
 use seg_train::record::EpochRecord;
 use seg_train::run::{self, Run};
-use seg_train::split::Split;
-use seg_train::statistics::Statistics;
 
 use crate::args::FitArgs;
 use crate::plain::scores;
+use crate::plan::{Plan, plan};
 use crate::{say, view};
 
 pub(crate) fn run(args: &FitArgs) -> Result<()> {
     let run = match &args.resume {
         Some(folder) => Run::open(folder).with_context(|| format!("cannot resume `{}`", folder.display()))?,
-        None => begin(args)?,
+        None => {
+            let plan = plan(args)?;
+            if args.print_config {
+                say(&serde_json::to_string_pretty(&plan.config).context("cannot print the configuration")?);
+                return Ok(());
+            }
+            if let Some(name) = &plan.preset {
+                say(&format!("preset     {name}"));
+            }
+            if let Some(folder) = &args.preview {
+                return preview(plan, folder);
+            }
+            begin(args, plan)?
+        }
     };
     say(&format!("run        {}", run.folder.display()));
     say(&format!(
@@ -45,52 +58,23 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     Ok(())
 }
 
-/// Decides everything that configures a run, and writes it down.
-fn begin(args: &FitArgs) -> Result<Run> {
+/// Begins the run that was planned.
+fn begin(args: &FitArgs, plan: Plan) -> Result<Run> {
     // What cannot work is refused before anything is written.
-    args.device.open()?;
-    let data = args.data.as_ref().context("a run needs `--data` or `--resume`")?;
-    let data = absolute(data).with_context(|| format!("cannot resolve `{}`", data.display()))?;
-    let dataset = Dataset::open(&data)?;
-    let init = args.init.as_ref().map(absolute).transpose().context("cannot resolve the path of `--init`")?;
-    let network = match &init {
-        // What starts from weights has their network.
-        Some(path) => Checkpoint::read(path)?.weights.config().context("cannot start from these weights")?,
-        None => AmsUnetConfig::new().with_base_width(args.base_width).with_num_classes(dataset.classes.len()),
-    };
-    ensure!(
-        (network.in_channels, network.num_classes) == (3, dataset.classes.len()),
-        "the weights of `--init` are of a network with {} input channels and {} classes; the data set needs 3 and {}",
-        network.in_channels,
-        network.num_classes,
-        dataset.classes.len()
-    );
-    let split = Split::cut(&dataset.train, args.validation, args.seed)?;
-    let (training, validation) = split.apply(&dataset.train)?;
-    let statistics = Statistics::of(&training)?;
-    for sample in &validation {
-        sample.load()?;
-    }
-    let size = args.size.unwrap_or_else(|| default_size(dataset.layout));
-    let config = Config {
-        data,
-        network,
-        init,
-        epochs: args.epochs,
-        batch_size: args.batch_size,
-        steps_per_epoch: args.steps_per_epoch,
-        learning_rate: args.lr,
-        weight_decay: args.weight_decay,
-        validation: args.validation,
-        seed: args.seed,
-        device: args.device.to_string(),
-        size,
-        augmentation: augmentation(size, &statistics, args.crop),
-        cache_mb: 2048,
-        mean: statistics.mean,
-        std: statistics.std,
-    };
-    let name = dataset.name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    plan.config.device.parse::<DeviceChoice>()?.open()?;
+    let name = plan.dataset.name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let folder = args.out.clone().unwrap_or_else(|| run::free(run::RUNS.as_ref(), &name));
-    Ok(Run::create(&folder, dataset, config, split)?)
+    Ok(Run::create(&folder, plan.dataset, plan.config, plan.split)?)
+}
+
+/// Draws the first images that the run would learn from.
+fn preview(plan: Plan, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    let palette: Vec<[u8; 3]> = plan.dataset.classes.iter().map(|class| class.color).collect();
+    let (training, _) = plan.split.apply(&plan.dataset.train)?;
+    let loader = Loader::new(Source::of(&plan.config, training))?;
+    let path = folder.join("preview.png");
+    write_png(&path, &seg_train::preview::sheet(&loader, &palette)?)?;
+    say(&format!("preview    {}", path.display()));
+    Ok(())
 }

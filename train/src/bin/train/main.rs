@@ -5,6 +5,8 @@ mod check;
 mod evaluate;
 mod fit;
 mod plain;
+mod plan;
+mod summarize;
 mod view;
 
 use std::io::{self, Write};
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         None => fit::run(&cli.fit),
         Some(Command::Evaluate(args)) => evaluate::run(args),
         Some(Command::Check(args)) => check::run(args),
+        Some(Command::Summarize(args)) => summarize::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

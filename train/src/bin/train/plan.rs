@@ -1,0 +1,96 @@
+//! What a run will be, decided from flags, a file, a preset and the data set.
+
+use std::path::{Path, PathBuf, absolute};
+
+use anyhow::{Context, Result, ensure};
+use seg_data::Dataset;
+use seg_onnx::contract::SizePolicy;
+use seg_train::checkpoint::Checkpoint;
+use seg_train::config::{Config, Layers, Preset, Settings, read_settings};
+use seg_train::split::Split;
+use seg_train::statistics::Statistics;
+use serde_json::json;
+
+use crate::args::{FitArgs, NO_PRESET};
+
+/// What a run will be.
+pub(crate) struct Plan {
+    pub(crate) dataset: Dataset,
+    /// The name of the preset, where there is one.
+    pub(crate) preset: Option<String>,
+    pub(crate) config: Config,
+    pub(crate) split: Split,
+}
+
+/// Decides everything that configures a run; writes nothing.
+pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
+    let file = args.config.as_deref().map(read_settings).transpose()?;
+    let data = data(args, file.as_ref())?;
+    let dataset = Dataset::open(&data)?;
+    let preset = match args.preset.as_deref() {
+        Some(name) => Some(name).filter(|name| *name != NO_PRESET),
+        // A file is settings enough for those who name one.
+        None if file.is_some() => None,
+        None => Preset::of(dataset.layout),
+    };
+    let mut layers = Layers::default();
+    if let Some(preset) = preset.and_then(Preset::named) {
+        layers.lay("the preset", preset.settings);
+    }
+    if let (Some(path), Some(file)) = (&args.config, file) {
+        layers.lay(format!("`{}`", path.display()), file);
+    }
+    layers.lay("the flags", flags(args, &data)?);
+
+    // What the data set decides follows from the images that are learned from, and those from settings.
+    let unknown = Statistics { mean: [0.0; 3], std: [1.0; 3], short_side: 1 };
+    let open = layers.over(&Config::ground(&dataset, SizePolicy::Native, &unknown))?;
+    let split = Split::of(&dataset, &open)?;
+    let (training, validation) = split.apply(&dataset.train)?;
+    let statistics = Statistics::of(&training)?;
+    // What cannot be read is found before hours of training, and not after.
+    for sample in &validation {
+        sample.load()?;
+    }
+    let mut config = layers.over(&Config::ground(&dataset, open.size, &statistics))?;
+    for change in &args.settings.augment {
+        config.augmentation.apply(change);
+    }
+    if let Some(path) = &config.init {
+        // What starts from weights has their network.
+        config.network = Checkpoint::read(path)?.weights.config().context("cannot start from these weights")?;
+    }
+    config.check()?;
+    ensure!(
+        (config.network.in_channels, config.network.num_classes) == (3, dataset.classes.len()),
+        "the network has {} input channels and {} classes; the data set needs 3 and {}",
+        config.network.in_channels,
+        config.network.num_classes,
+        dataset.classes.len()
+    );
+    Ok(Plan { dataset, preset: preset.map(Into::into), config, split })
+}
+
+/// The data set's folder, by the flag or by the file.
+fn data(args: &FitArgs, file: Option<&Settings>) -> Result<PathBuf> {
+    let named = file.and_then(|settings| settings.get("data")?.as_str()).map(PathBuf::from);
+    let data = args
+        .data
+        .clone()
+        .or(named)
+        .context("no data set is named; add `--data`, or `data` to the file of `--config`")?;
+    absolute(&data).with_context(|| format!("cannot resolve `{}`", data.display()))
+}
+
+/// The settings that the flags give, their paths made absolute, as a run may be resumed from another folder.
+fn flags(args: &FitArgs, data: &Path) -> Result<Settings> {
+    let mut flags = args.settings.given();
+    flags.insert("data".into(), json!(data));
+    for (name, path) in [("init", &args.settings.init), ("split", &args.settings.split)] {
+        if let Some(path) = path {
+            let path = absolute(path).with_context(|| format!("cannot resolve `{}`", path.display()))?;
+            flags.insert(name.into(), json!(path));
+        }
+    }
+    Ok(flags)
+}

@@ -1,0 +1,39 @@
+//! `train summarize`: mean and deviation over runs that differ in seed or fold.
+
+use anyhow::{Context, Result};
+use seg_train::summary::{Spread, Summary, summarize};
+
+use crate::args::SummarizeArgs;
+use crate::say;
+
+pub(crate) fn run(args: &SummarizeArgs) -> Result<()> {
+    let summary = summarize(&args.runs, args.force)?;
+    if args.json {
+        say(&serde_json::to_string_pretty(&summary).context("cannot print the summary")?);
+    } else {
+        for line in lines(&summary) {
+            say(&line);
+        }
+    }
+    Ok(())
+}
+
+fn lines(summary: &Summary) -> Vec<String> {
+    let mut lines: Vec<String> = summary
+        .runs
+        .iter()
+        .map(|run| {
+            let fold = run.fold.as_ref().map_or_else(String::new, |fold| format!(", fold {fold}"));
+            let (seed, best, epochs) = (run.seed, run.best_epoch, run.epochs);
+            format!("{}: seed {seed}{fold}, best epoch {best} of {epochs}", run.folder.display())
+        })
+        .collect();
+    let width = summary.metrics.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+    lines.push(String::new());
+    lines.push(format!("{:width$}  {:>8}  {:>8}  {:>4}", "", "mean", "std", "runs"));
+    for (name, Spread { mean, std, values }) in &summary.metrics {
+        let std = std.map_or_else(|| "-".into(), |std| format!("{std:.4}"));
+        lines.push(format!("{name:width$}  {mean:>8.4}  {std:>8}  {:>4}", values.len()));
+    }
+    lines
+}

@@ -1,0 +1,34 @@
+//! What a checkpoint scored on a part of a data set, as it is kept beside the run.
+
+use seg_data::Part;
+use seg_onnx::contract::Scores;
+use serde::{Deserialize, Serialize};
+
+/// The beginning of the names of files with scores.
+const PREFIX: &str = "evaluation-";
+
+/// What a checkpoint scored on a part of a data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scored {
+    /// The data set's name.
+    pub data: String,
+    /// The part of it.
+    pub part: String,
+    /// SHA-256 of the weights that were scored, as their contract has it.
+    pub weights_sha256: String,
+    /// The metrics.
+    pub scores: Scores,
+}
+
+impl Scored {
+    /// The name that the file has in a run's folder.
+    pub fn file_name(part: Part) -> String {
+        format!("{PREFIX}{part}.json")
+    }
+
+    /// Whether a file in a run's folder has such a name.
+    pub fn is_file_name(name: &str) -> bool {
+        name.starts_with(PREFIX) && name.ends_with(".json")
+    }
+}

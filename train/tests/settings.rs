@@ -1,0 +1,110 @@
+//! Settings through the command line: which of several places decides, and what is refused.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use seg_data::{write_mask_png, write_png};
+use serde_json::{Value, json};
+
+/// A folder of ten pictures.
+fn data(folder: &Path) {
+    for name in ["images", "masks"] {
+        fs::create_dir_all(folder.join(name)).expect("the folder can be written");
+    }
+    for number in 0..10u8 {
+        let image = RgbImage::from_fn(40, 36, |x, y| Rgb([number * 20, x as u8, y as u8]));
+        let mask = GrayImage::from_fn(40, 36, |x, _| Luma([u8::from(x > 20)]));
+        write_png(&folder.join(format!("images/{number}.png")), &image).expect("the folder can be written");
+        write_mask_png(&folder.join(format!("masks/{number}.png")), &mask, &[[0; 3], [255; 3]])
+            .expect("the folder can be written");
+    }
+}
+
+/// Runs `train` in a folder.
+fn train(folder: &Path, arguments: &str) -> Output {
+    let arguments = arguments.split_whitespace();
+    Command::new(env!("CARGO_BIN_EXE_train")).current_dir(folder).args(arguments).output().expect("the binary starts")
+}
+
+/// What `train --print-config` prints.
+fn printed(folder: &Path, arguments: &str) -> Value {
+    let output = train(folder, &format!("{arguments} --print-config"));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments}: {error}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments}: {error}"))
+}
+
+#[test]
+fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
+    let root = tempfile::tempdir().unwrap();
+    data(&root.path().join("data"));
+    let file = json!({"data": "data", "epochs": 7, "batch_size": 3, "validation": 0.3, "augmentation": {"turn": 0.25}});
+    fs::write(root.path().join("some.json"), file.to_string()).unwrap();
+    for (arguments, pointer, expected) in [
+        ("--data data", "/epochs", json!(300)),
+        ("--data data", "/augmentation/crop", json!([32, 32])),
+        ("--data data --preset drive", "/augmentation/crop", json!([480, 480])),
+        ("--data data --preset drive", "/mean", json!([0.709, 0.381, 0.224])),
+        ("--data data --preset drive --mean 0.1,0.2,0.3", "/mean", json!([0.1, 0.2, 0.3])),
+        ("--data data --preset kvasir-seg", "/size", json!({"policy": "resize", "height": 352, "width": 352})),
+        ("--data data --preset kvasir-seg", "/augmentation/crop", json!([352, 352])),
+        ("--data data --preset kvasir-seg --size 64x96", "/augmentation/crop", json!([64, 96])),
+        ("--data data --preset kvasir-seg --crop 128", "/augmentation/crop", json!([128, 128])),
+        ("--data data --preset kvasir-seg --size native", "/size", json!({"policy": "native"})),
+        ("--data data --preset kvasir-seg --augment hue=off", "/augmentation/hue", Value::Null),
+        ("--data data --preset kvasir-seg --augment none,turn=1", "/augmentation/scale_max", json!(1.0)),
+        ("--config some.json", "/epochs", json!(7)),
+        ("--config some.json --preset drive", "/epochs", json!(7)),
+        ("--config some.json --preset drive", "/augmentation/turn", json!(0.25)),
+        ("--config some.json --preset drive", "/augmentation/short_side", json!(565)),
+        ("--config some.json --epochs 9", "/epochs", json!(9)),
+        ("--config some.json --epochs 9", "/batch_size", json!(3)),
+        ("--config some.json --fold 1/5", "/fold", json!("1/5")),
+        ("--config some.json --fold 1/5", "/validation", Value::Null),
+        ("--config some.json --base-width 8 --lr 1e-3", "/network/base_width", json!(8)),
+        ("--config some.json --base-width 8 --lr 1e-3", "/learning_rate", json!(1e-3)),
+    ] {
+        assert_eq!(printed(root.path(), arguments).pointer(pointer), Some(&expected), "{arguments}: {pointer}");
+    }
+}
+
+#[test]
+fn what_is_printed_is_taken_back_as_it_is() {
+    let root = tempfile::tempdir().unwrap();
+    data(&root.path().join("data"));
+    let first = printed(root.path(), "--data data --preset isic2018 --fold 2/3 --augment elastic=5@0.25 --seed 8");
+    fs::write(root.path().join("all.json"), first.to_string()).unwrap();
+    assert_eq!(printed(root.path(), "--config all.json"), first);
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_and_nothing_is_written() {
+    let root = tempfile::tempdir().unwrap();
+    data(&root.path().join("data"));
+    fs::write(root.path().join("wrong.json"), r#"{"epoch": 3}"#).unwrap();
+    fs::write(root.path().join("strange.json"), r#"{"augmentation": {"turn": 2}}"#).unwrap();
+    for (arguments, status, part) in [
+        ("--print-config", 2, "--data"),
+        ("--data data --preset other", 2, "kvasir-seg"),
+        ("--data data --augment shear=1", 2, "`shear` is no augmentation"),
+        ("--data data --augment rotation=500", 1, "`rotation` is -500..500"),
+        ("--data data --fold 4/3", 2, "as 2/5"),
+        ("--data data --fold 1/11", 1, "cannot cut 11 parts from 10 image(s)"),
+        ("--data data --fold 1/3 --validation 0.5", 2, "cannot be used with"),
+        ("--data data --config wrong.json", 1, "`wrong.json`"),
+        ("--data data --config wrong.json", 1, "unknown field `epoch`"),
+        ("--data data --config strange.json", 1, "`turn` is 2"),
+        ("--data data --split none.json", 1, "none.json"),
+        ("--data data --mean 0.1,0.2", 2, "three numbers"),
+        ("--resume run --epochs 3", 2, "cannot be used with"),
+        ("--resume run --augment none", 2, "cannot be used with"),
+    ] {
+        let output = train(root.path(), arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments}: {error}");
+        assert!(error.contains(part), "{arguments}: {error}");
+        assert!(!root.path().join("runs").exists(), "{arguments}");
+    }
+}
