@@ -148,13 +148,13 @@ mod tests {
             (
                 "a blank mask",
                 |root| mask(0).save(root.join("test/masks/5.png")).unwrap(),
-                "1 masks of test hold nothing but",
+                "1 of the masks in test hold nothing but",
             ),
             ("a full mask", |root| mask(32).save(root.join("test/masks/5.png")).unwrap(), "inverted"),
             (
                 "a blank image",
                 |root| RgbImage::new(32, 32).save(root.join("train/images/1.png")).unwrap(),
-                "1 images of train have one value everywhere",
+                "1 of the images in train have one value everywhere",
             ),
             (
                 "a file that is held out as well",

@@ -162,16 +162,18 @@ fn warnings(part: &PartReport, samples: &[&Examined], classes: &[Class]) -> Vec<
     for (index, class) in classes.iter().enumerate() {
         let remedy = if index == 0 { "are there images without a target" } else { "are they inverted or truly full" };
         let blank = those(&|sample| sample.labels.as_ref().is_some_and(|labels| only(&labels.counts, index)));
-        groups.push((blank, format!("masks of {name} hold nothing but `{}`; {remedy}?", class.name)));
+        groups.push((blank, format!("masks in {name} hold nothing but `{}`; {remedy}?", class.name)));
     }
     let ignored =
         those(&|sample| sample.labels.as_ref().is_some_and(|labels| labels.counts.iter().all(|count| *count == 0)));
-    groups.push((ignored, format!("masks of {name} have no pixel that counts; is the field of view black?")));
+    groups.push((ignored, format!("masks in {name} have no pixel that counts; is the field of view black?")));
     let blank = those(&|sample| sample.picture.as_ref().is_some_and(|picture| picture.blank));
-    groups.push((blank, format!("images of {name} have one value everywhere; are they damaged?")));
+    groups.push((blank, format!("images in {name} have one value everywhere; are they damaged?")));
     let found = groups.into_iter().filter(|(samples, _)| !samples.is_empty());
-    let found = found.map(|(samples, what)| Finding { message: format!("{} {what}", samples.len()), samples });
-    let absent = part.classes.iter().filter(|class| class.masks == 0).map(|class| Finding {
+    let found = found.map(|(samples, what)| Finding { message: format!("{} of the {what}", samples.len()), samples });
+    // Where no mask can be read, nothing is known.
+    let read = samples.iter().any(|sample| sample.labels.is_some());
+    let absent = part.classes.iter().filter(|class| read && class.masks == 0).map(|class| Finding {
         message: format!("no mask of {name} shows `{}`; it can be neither learned nor scored there", class.name),
         samples: Vec::new(),
     });

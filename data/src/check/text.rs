@@ -12,7 +12,8 @@ const NAMES_MAX: usize = 4;
 
 impl Display for Report {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(to, "data         {}, {}", self.name, self.layout)?;
+        writeln!(to, "data         {}", self.name)?;
+        writeln!(to, "layout       {}", self.layout)?;
         let classes: Vec<_> =
             self.classes.iter().enumerate().map(|(label, class)| format!("{label} {}", class.name)).collect();
         writeln!(to, "classes      {}; {} masks", classes.join(", "), self.masks)?;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use seg_onnx::contract::{Class, IGNORE_LABEL};
 use serde::Deserialize;
 
-use super::{DatasetError, classes};
+use super::{DatasetError, two_classes};
 use crate::mask::MaskCoding;
 
 const FILE: &str = "classes.json";
@@ -52,7 +52,7 @@ struct Described {
 pub(super) fn read(root: &Path, target: &str) -> Result<(Vec<Class>, MaskCoding), DatasetError> {
     let path = root.join(FILE);
     if !path.exists() {
-        return Ok((classes(target), MaskCoding::Binary));
+        return Ok((two_classes(target), MaskCoding::Binary));
     }
     let text = fs::read_to_string(&path).map_err(|source| DatasetError::Read { path: path.clone(), source })?;
     let description: Description =
@@ -147,7 +147,7 @@ mod tests {
             assert_eq!(read_text(&text).unwrap(), expected, "{name}");
         }
         let nowhere = read(Path::new("no/such/folder"), "cell").unwrap();
-        assert_eq!(nowhere, (classes("cell"), MaskCoding::Binary), "without the file");
+        assert_eq!(nowhere, (two_classes("cell"), MaskCoding::Binary), "without the file");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use super::pairs::{Files, pair};
-use super::{Dataset, DatasetError, Layout, Sample, classes};
+use super::{Dataset, DatasetError, Layout, Sample, two_classes};
 use crate::mask::MaskCoding;
 
 const FIRST_OBSERVER: &str = "1st_manual";
@@ -26,7 +26,7 @@ pub(super) fn survey(root: &Path, problems: &mut Vec<DatasetError>) -> Dataset {
         name: "DRIVE".into(),
         root: root.into(),
         layout: Layout::Drive,
-        classes: classes("vessel"),
+        classes: two_classes("vessel"),
         train,
         validation: Vec::new(),
         test,

@@ -11,7 +11,7 @@
 use std::path::Path;
 
 use super::pairs::{Files, pair};
-use super::{Dataset, DatasetError, Layout, Sample, classes, lists, merge};
+use super::{Dataset, DatasetError, Layout, Sample, lists, merge, two_classes};
 use crate::mask::MaskCoding;
 
 const LISTS: [&str; 3] = ["split_train.txt", "split_valid.txt", "split_test.txt"];
@@ -38,7 +38,7 @@ pub(super) fn survey(root: &Path, problems: &mut Vec<DatasetError>) -> Dataset {
         name: "ISIC2018".into(),
         root: root.into(),
         layout: Layout::Isic2018,
-        classes: classes("lesion"),
+        classes: two_classes("lesion"),
         validation: validation.iter().map(|sample| sample.name.clone()).collect(),
         train: merge(train, validation),
         test,

@@ -107,7 +107,7 @@ impl fmt::Display for Layout {
 }
 
 /// The classes of a data set with one target.
-fn classes(target: &str) -> Vec<Class> {
+fn two_classes(target: &str) -> Vec<Class> {
     vec![Class::new("background", 0), Class::new(target, 1)]
 }
 
