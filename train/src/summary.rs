@@ -258,11 +258,13 @@ fn read_log(path: &Path) -> Result<Vec<EpochRecord>, SummaryError> {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
     use serde_json::json;
 
     use super::*;
     use crate::augment::Augmentation;
     use crate::model::AmsUnetConfig;
+    use crate::weights::Weights;
 
     fn config(seed: u64, fold: Option<&str>) -> Config {
         Config {
@@ -344,7 +346,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let config = config(1, None);
         let folder = write_run(&root.path().join("run"), &config, 0.5);
-        let weights = crate::weights::Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Default::default()));
+        let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
         let sha256 = weights.sha256();
         Checkpoint { path: folder.join(run::BEST), weights, contract: None }.write().unwrap();
         let scores = json!({"images": 2, "dice_per_image": 0.9, "dice_pooled": {}, "iou_pooled": {},

@@ -65,11 +65,6 @@ impl Layers {
         self.layers.push((place.into(), settings));
     }
 
-    /// The value of a setting in the highest layer that has one.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.layers.iter().rev().find_map(|(_, settings)| settings.get(name))
-    }
-
     /// The configuration that comes of laying everything over `ground`.
     ///
     /// # Errors
@@ -138,8 +133,6 @@ mod tests {
         ] {
             assert_eq!(found, expected, "{name}");
         }
-        assert_eq!(layers.get("seed"), Some(&json!(5)));
-        assert_eq!(layers.get("init"), None);
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "RUN")]
     pub(crate) out: Option<PathBuf>,
     /// Go on with an interrupted run
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "preset", "config", "print_config", "preview", "Settings"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "preset", "config", "print_config", "preview"])]
+    #[arg(conflicts_with = "Settings")]
     pub(crate) resume: Option<PathBuf>,
     /// Settings that are known to suit a data set, or none [default: those of a data set as published]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Preset::names().chain([NO_PRESET])))]
