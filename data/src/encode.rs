@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use image::{GrayImage, RgbImage};
+use image::codecs::jpeg::JpegEncoder;
+use image::{GrayImage, ImageResult, RgbImage};
 use png::{BitDepth, ColorType, Compression, Encoder};
 use thiserror::Error;
 
@@ -57,8 +58,30 @@ pub fn write_png(path: &Path, image: &RgbImage) -> Result<(), WriteError> {
     })
 }
 
+/// A picture as the bytes of a PNG file.
+///
+/// # Errors
+/// When the picture is empty.
+pub fn png_bytes(image: &RgbImage) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, image.width(), image.height());
+    encoder.set_color(ColorType::Rgb);
+    encode(encoder, image.as_raw())?;
+    Ok(bytes)
+}
+
+/// A picture as the bytes of a JPEG file, its colours at full resolution; `quality` is 1 to 100.
+///
+/// # Errors
+/// When a side is longer than the 65,535 pixels that JPEG knows, or the picture is empty.
+pub fn jpeg_bytes(image: &RgbImage, quality: u8) -> ImageResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(image)?;
+    Ok(bytes)
+}
+
 /// Encodes rows of 8-bit samples.
-fn encode(mut encoder: Encoder<'_, &mut dyn Write>, samples: &[u8]) -> io::Result<()> {
+fn encode<W: Write>(mut encoder: Encoder<'_, W>, samples: &[u8]) -> io::Result<()> {
     encoder.set_depth(BitDepth::Eight);
     encoder.set_compression(Compression::Balanced);
     let mut writer = encoder.write_header()?;
@@ -107,5 +130,15 @@ mod tests {
         let picture = RgbImage::from_fn(5, 3, |x, y| [x as u8 * 50, y as u8 * 100, 7].into());
         write_png(&path, &picture).unwrap();
         assert_eq!(image::open(&path).unwrap().into_rgb8(), picture);
+        assert_eq!(image::load_from_memory(&png_bytes(&picture).unwrap()).unwrap().into_rgb8(), picture);
+    }
+
+    #[test]
+    fn a_jpeg_keeps_neighbouring_colors_apart() {
+        let picture = RgbImage::from_fn(64, 64, |x, _| if x % 2 == 0 { [230, 159, 0] } else { [86, 180, 233] }.into());
+        let read = image::load_from_memory(&jpeg_bytes(&picture, 95).unwrap()).unwrap().into_rgb8();
+        let worst = read.iter().zip(picture.iter()).map(|(read, written)| read.abs_diff(*written)).max();
+        assert!(worst < Some(40), "{worst:?}");
+        assert!(jpeg_bytes(&RgbImage::new(70_000, 1), 90).is_err());
     }
 }

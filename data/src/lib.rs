@@ -21,6 +21,6 @@ pub use check::{
 };
 pub use dataset::{Dataset, DatasetError, Layout, Part, PartError, Sample, SampleError};
 pub use decode::{PIXELS_MAX, ReadError, has_image_extension, read_image};
-pub use encode::{EncodeError, write_mask_png, write_png};
+pub use encode::{EncodeError, jpeg_bytes, png_bytes, write_mask_png, write_png};
 pub use mask::{MaskCoding, MaskError, read_mask};
 pub use overlay::{OverlayError, overlay};

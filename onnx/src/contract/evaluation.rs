@@ -98,6 +98,18 @@ impl ConfusionMatrix {
         ratio(hit, hit + extra + missed)
     }
 
+    /// `tp / (tp + fp)`, the share of the class's predicted pixels that are right; `None` where none was predicted.
+    pub fn precision(&self, class: usize) -> Option<f64> {
+        let (hit, extra, _) = self.outcomes(class);
+        (hit + extra > 0).then(|| ratio(hit, hit + extra))
+    }
+
+    /// `tp / (tp + fn)`, the share of the class's true pixels that were found; `None` where there is none.
+    pub fn recall(&self, class: usize) -> Option<f64> {
+        let (hit, _, missed) = self.outcomes(class);
+        (hit + missed > 0).then(|| ratio(hit, hit + missed))
+    }
+
     /// The mean of [`iou`](Self::iou) over all classes, the background among them.
     pub fn mean_iou(&self) -> f64 {
         (0..self.counts.len()).map(|class| self.iou(class)).sum::<f64>() / self.counts.len() as f64
@@ -171,6 +183,11 @@ impl Evaluation {
         &self.pooled
     }
 
+    /// The matrices of the images, in the order in which they were added.
+    pub fn per_image(&self) -> &[ConfusionMatrix] {
+        &self.per_image
+    }
+
     /// The metrics over the images so far, by the names of `classes`.
     pub fn scores(&self, classes: &[Class]) -> Scores {
         let by_name = |metric: fn(&ConfusionMatrix, usize) -> f64| {
@@ -216,6 +233,9 @@ mod tests {
         assert_eq!(scores.iou_pooled["background"], 4.0 / 6.0);
         assert_eq!(scores.mean_iou_pooled, (2.0 / 4.0 + 4.0 / 6.0) / 2.0);
         assert_eq!(scores.accuracy_pooled, 6.0 / 8.0);
+        let [first, second] = evaluation.per_image() else { panic!("two images") };
+        assert_eq!((first.precision(1), first.recall(1)), (Some(2.0 / 3.0), Some(2.0 / 3.0)));
+        assert_eq!((second.precision(1), second.recall(1), second.recall(0)), (None, None, Some(1.0)));
     }
 
     #[test]
