@@ -17,7 +17,7 @@ use crate::loss::{Loss, loss};
 use crate::model::AmsUnet;
 use crate::optimizer::Optimizer;
 use crate::record::{EpochRecord, Validation, peak_memory};
-use crate::run::{self, Run};
+use crate::run::{self, Run, Session, SessionError};
 use crate::schedule::Schedule;
 use crate::split::SplitError;
 use crate::state::{State, StateError};
@@ -80,6 +80,9 @@ pub enum TrainError {
     /// A file of the run cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// It cannot be written down what trains and on which data.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// The data set cannot be split.
     #[error(transparent)]
     Split(#[from] SplitError),
@@ -120,6 +123,9 @@ impl Run {
         let steps = loader.steps();
         let schedule = Schedule::new(self.config.learning_rate, self.config.epochs, steps);
         let (mut learner, mut log) = self.begin(&device)?;
+        if log.len() < self.config.epochs {
+            Session::now(self, &choice.to_string(), log.len())?.append(&self.folder)?;
+        }
         observe(Event::Start { device: choice, step: log.len() * steps, steps: self.config.epochs * steps });
 
         for epoch in log.len()..self.config.epochs {

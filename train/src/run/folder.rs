@@ -22,6 +22,11 @@ pub const CONTRACT: &str = "contract.json";
 /// A line of JSON per epoch.
 pub const LOG: &str = "log.jsonl";
 
+/// A line of JSON for each time that the run was begun or went on.
+pub const SESSIONS: &str = "sessions.jsonl";
+/// What the run came to, for people to read.
+pub const REPORT: &str = "report.html";
+
 /// Why no run can be found.
 #[derive(Debug, Error)]
 pub enum FindRunError {

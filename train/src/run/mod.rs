@@ -2,9 +2,11 @@
 
 mod folder;
 mod scored;
+mod session;
 
-pub use folder::{BEST, CONFIG, CONTRACT, FindRunError, LAST, LOG, RUNS, SPLIT, free, newest};
+pub use folder::{BEST, CONFIG, CONTRACT, FindRunError, LAST, LOG, REPORT, RUNS, SESSIONS, SPLIT, free, newest};
 pub use scored::Scored;
+pub use session::{Session, SessionError};
 
 use std::fs;
 use std::io;
@@ -17,6 +19,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::record::EpochRecord;
 use crate::split::Split;
 
 /// A run: its folder and everything that was decided when it began.
@@ -104,6 +107,22 @@ impl Run {
         Ok(Self { folder: folder.into(), config, split, dataset })
     }
 
+    /// The log: a record per epoch done; empty where none is.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn log(&self) -> Result<Vec<EpochRecord>, RunError> {
+        read_json_lines(&self.folder.join(LOG))
+    }
+
+    /// Each time that the run was begun or went on.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn sessions(&self) -> Result<Vec<Session>, RunError> {
+        read_json_lines(&self.folder.join(SESSIONS))
+    }
+
     /// The contract of the model that the run trains, before any weights.
     pub fn contract(&self) -> Contract {
         let mut contract = self.config.contract(self.dataset.classes.clone());
@@ -121,4 +140,15 @@ fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), WriteError> {
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
     let text = fs::read_to_string(path).map_err(|source| RunError::Read { path: path.into(), source })?;
     serde_json::from_str(&text).map_err(|source| RunError::Json { path: path.into(), source })
+}
+
+/// A value per line; none where there is no file.
+fn read_json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, RunError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(RunError::Read { path: path.into(), source }),
+    };
+    let parse = |line| serde_json::from_str(line).map_err(|source| RunError::Json { path: path.into(), source });
+    text.lines().map(parse).collect()
 }
