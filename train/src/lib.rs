@@ -27,3 +27,5 @@ pub mod state;
 pub mod evaluate;
 pub mod summary;
 pub mod trainer;
+
+pub mod events;
