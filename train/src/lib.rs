@@ -28,4 +28,8 @@ pub mod evaluate;
 pub mod summary;
 pub mod trainer;
 
+pub mod axis;
+pub mod duration;
+
 pub mod events;
+pub mod report;
