@@ -31,5 +31,7 @@ pub mod trainer;
 pub mod axis;
 pub mod duration;
 
+pub mod dashboard;
 pub mod events;
+pub mod progress;
 pub mod report;

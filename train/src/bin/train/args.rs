@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Average runs that differ in seed or fold
     Summarize(SummarizeArgs),
+    /// Write a run's report again: one HTML file with its curves, scores, best and worst images, and configuration
+    Report(ReportArgs),
 }
 
 #[derive(Args, Debug)]
@@ -57,6 +59,9 @@ pub(crate) struct FitArgs {
     /// Draw the first images as the network would see them into DIR/preview.png, and stop
     #[arg(long, value_name = "DIR", conflicts_with = "print_config")]
     pub(crate) preview: Option<PathBuf>,
+    /// Print a line per epoch instead of the dashboard
+    #[arg(long)]
+    pub(crate) plain: bool,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,
 }
@@ -157,6 +162,19 @@ fn into_settings(value: Value) -> Settings {
         Value::Object(settings) => settings,
         _ => unreachable!("a struct is an object"),
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// The run [default: the newest under runs/]
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<PathBuf>,
+    /// The file to write [default: report.html in the run's folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// auto, cpu, cuda or cuda:INDEX
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: DeviceChoice,
 }
 
 #[derive(Args, Debug)]

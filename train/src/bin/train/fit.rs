@@ -14,7 +14,8 @@ use seg_train::run::{self, Run};
 use crate::args::FitArgs;
 use crate::plain::scores;
 use crate::plan::{Plan, plan};
-use crate::{say, view};
+use crate::recorder::Recorder;
+use crate::{report, say, view};
 
 pub(crate) fn run(args: &FitArgs) -> Result<()> {
     let run = match &args.resume {
@@ -46,8 +47,14 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     say(&format!("network    AMSUnet, base width {}, {} classes", network.base_width, network.num_classes));
     say(&format!("batches    {batch_size} crops of {height}x{width}, {epochs} epochs"));
 
-    let mut view = view::choose(*epochs);
-    let trained = run.train(|event| view.observe(&event));
+    let mut view = view::choose(&run, args.plain)?;
+    let mut recorder = Recorder::new(run.folder.clone());
+    let trained = run.train(|event| {
+        view.observe(&event);
+        if let Some(warning) = recorder.observe(&event) {
+            view.say(&warning);
+        }
+    });
     view.finish();
     let log = trained.context("training stopped")?;
     let best = log.iter().rfind(|record| record.best);
@@ -55,6 +62,13 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
         say(&format!("best       epoch {epoch}: {}", scores(validation)));
     }
     say(&format!("weights    {}", run.folder.join(run::BEST).display()));
+    let (device, _) = run.config.device.parse::<DeviceChoice>()?.open()?;
+    let (report, findings) =
+        report::write(&run, &device, None).context("training is done, but its report cannot be written")?;
+    if let Some(warning) = recorder.pictures(&findings) {
+        say(&warning);
+    }
+    say(&format!("report     {}", report.display()));
     Ok(())
 }
 

@@ -2,10 +2,13 @@
 
 mod args;
 mod check;
+mod dashboard;
 mod evaluate;
 mod fit;
 mod plain;
 mod plan;
+mod recorder;
+mod report;
 mod summarize;
 mod view;
 
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
         Some(Command::Evaluate(args)) => evaluate::run(args),
         Some(Command::Check(args)) => check::run(args),
         Some(Command::Summarize(args)) => summarize::run(args),
+        Some(Command::Report(args)) => report::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,14 @@
 //! What a person sees of a run while it goes on: a dashboard on a terminal, plain lines elsewhere.
 
+use std::env;
+use std::io::{IsTerminal, stdin, stdout};
+
+use anyhow::Result;
+use seg_train::progress::Progress;
+use seg_train::run::Run;
 use seg_train::trainer::Event;
 
+use crate::dashboard::Dashboard;
 use crate::plain::Plain;
 
 /// Shows a run while it goes on.
@@ -16,7 +23,16 @@ pub(crate) trait View {
     fn finish(self: Box<Self>);
 }
 
-/// The view for this standard output; `epochs` are the run's.
-pub(crate) fn choose(epochs: usize) -> Box<dyn View> {
-    Box::new(Plain::new(epochs))
+/// The view of a run: a dashboard where standard output is a terminal that can show one, unless `plain` is asked for.
+pub(crate) fn choose(run: &Run, plain: bool) -> Result<Box<dyn View>> {
+    let dumb = env::var_os("TERM").is_none_or(|terminal| terminal.is_empty() || terminal == "dumb");
+    if !plain && !dumb && stdout().is_terminal() && stdin().is_terminal() {
+        let title = run.folder.display().to_string();
+        let progress = Progress::new(title, run.config.epochs, run.config.batch_size, run.log()?);
+        // A terminal that cannot be taken over still shows lines.
+        if let Ok(dashboard) = Dashboard::open(progress, &run.folder) {
+            return Ok(Box::new(dashboard));
+        }
+    }
+    Ok(Box::new(Plain::new(run.config.epochs)))
 }
