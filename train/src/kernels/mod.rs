@@ -6,7 +6,7 @@ mod gelu;
 mod pointwise;
 
 pub use depthwise::{depthwise, depthwise_layer};
-pub(crate) use fused::{Moments, amse, moments_of_batch};
+pub(crate) use fused::{Moments, amse, down, moments_of_batch, norm_gelu, up};
 pub use gelu::gelu;
 pub use pointwise::{pointwise, pointwise_layer};
 

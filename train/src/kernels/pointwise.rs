@@ -3,6 +3,8 @@
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor};
 
+use super::{fused, is_cpu};
+
 /// A 1x1 convolution with bias.
 pub fn pointwise_layer(channels_in: usize, channels_out: usize, device: &Device) -> Conv2d {
     Conv2dConfig::new([channels_in, channels_out], [1, 1]).init(device)
@@ -14,6 +16,9 @@ pub fn pointwise_layer(channels_in: usize, channels_out: usize, device: &Device)
 /// - input: `[n, c_in, h, w]`
 /// - output: `[n, c_out, h, w]`
 pub fn pointwise(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    if layer.bias.is_some() && is_cpu(&x) {
+        return fused::pointwise(layer, x);
+    }
     let [n, c_in, h, w] = x.dims();
     let [c_out, _, _, _] = layer.weight.dims();
     let weight = layer.weight.val().reshape([1, c_out, c_in]);

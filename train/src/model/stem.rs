@@ -7,7 +7,7 @@ use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
 use super::{Amse, AmseConfig, BatchNorm, BatchNormConfig};
-use crate::kernels::gelu;
+use crate::kernels::{self, gelu, is_cpu};
 
 /// Configuration of [`Stem`].
 #[derive(Config, Debug)]
@@ -46,7 +46,8 @@ impl Stem {
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = x.pad((1, 1, 1, 1), PadMode::Reflect);
-        let x = self.norm.forward(self.conv.forward(x));
-        self.amse.forward(gelu(x))
+        let x = self.conv.forward(x);
+        let x = if is_cpu(&x) { kernels::norm_gelu(&self.norm, x) } else { gelu(self.norm.forward(x)) };
+        self.amse.forward(x)
     }
 }

@@ -8,7 +8,7 @@ use burn::tensor::ops::{InterpolateMode, InterpolateOptions, PadMode};
 use burn::tensor::{Device, Tensor};
 
 use super::{Amse, AmseConfig, BatchNorm, BatchNormConfig, Rsc, RscConfig};
-use crate::kernels::{pointwise, pointwise_layer};
+use crate::kernels::{self, is_cpu, pointwise, pointwise_layer};
 
 /// Configuration of [`Up`].
 #[derive(Config, Debug)]
@@ -54,6 +54,9 @@ impl Up {
     /// - skip: `[n, channels_in / 2, h, w]`
     /// - output: `[n, channels_out, h, w]`
     pub fn forward(&self, deep: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
+        if is_cpu(&deep) {
+            return self.amse.forward(kernels::up(self, deep, skip));
+        }
         let deep = self.norm.forward(deep);
         let deep = pad_to_size_of(upsample(deep), &skip);
         let skip = self.rsc.forward(skip);

@@ -170,10 +170,10 @@ impl Operator<INPUTS> for Attention {
         let [mix, project] = matrices(inputs, c, false);
         // The chain's map has as many channels as the output, so it waits there until its tile is computed.
         let mut y = vec![0.0; n * rows * size];
-        y.par_chunks_exact_mut(size).zip(u.values().par_chunks_exact(size)).enumerate().for_each_init(
-            || chain.planes(),
-            |planes, (plane, (y, u))| chain.forward(plane % c, u, planes, y),
-        );
+        y.par_chunks_exact_mut(size)
+            .zip(u.values().par_chunks_exact(size))
+            .enumerate()
+            .for_each_init(|| chain.planes(), |planes, (plane, (y, u))| chain.forward(plane % c, u, planes, y));
         tiles(&mut y, rows, size, tile_pixels(c)).into_par_iter().for_each_init(
             || [(); 3].map(|()| Vec::new()),
             |[map, attended, products], mut tile| {
@@ -202,10 +202,10 @@ impl Operator<INPUTS> for Attention {
 
         // The chain's map, then, tile by tile in its place, its gradient.
         let mut map = vec![0.0; n * c * size];
-        map.par_chunks_exact_mut(size).zip(u.values().par_chunks_exact(size)).enumerate().for_each_init(
-            || chain.planes(),
-            |planes, (plane, (map, u))| chain.forward(plane % c, u, planes, map),
-        );
+        map.par_chunks_exact_mut(size)
+            .zip(u.values().par_chunks_exact(size))
+            .enumerate()
+            .for_each_init(|| chain.planes(), |planes, (plane, (map, u))| chain.forward(plane % c, u, planes, map));
         let mut u_gradient = vec![0.0; n * c * size];
         let pixels = tile_pixels(c);
         let mut pairs: Vec<_> =
@@ -248,10 +248,8 @@ impl Operator<INPUTS> for Attention {
 
         // Image by image, so that a channel's sums are added in one order.
         let mut depthwise = vec![0.0; c * chain.parameters()];
-        for ((of_map, u), gradient) in map
-            .chunks_exact(c * size)
-            .zip(u.values().chunks_exact(c * size))
-            .zip(u_gradient.chunks_exact_mut(c * size))
+        for ((of_map, u), gradient) in
+            map.chunks_exact(c * size).zip(u.values().chunks_exact(c * size)).zip(u_gradient.chunks_exact_mut(c * size))
         {
             let planes = of_map.par_chunks_exact(size).zip(u.par_chunks_exact(size));
             let outputs = gradient.par_chunks_exact_mut(size).zip(depthwise.par_chunks_exact_mut(chain.parameters()));

@@ -154,7 +154,14 @@ fn taps(stride: usize) -> Taps {
 }
 
 /// The 3x3 convolution of a block's planes, as panels.
-fn depthwise(planes: &[Lanes], taps: &Taps, weight: &[f32], bias: Option<&[f32]>, line: &mut Vec<f32>, y: &mut [Lanes]) {
+fn depthwise(
+    planes: &[Lanes],
+    taps: &Taps,
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    line: &mut Vec<f32>,
+    y: &mut [Lanes],
+) {
     let run = y.len() / BLOCK * LANES;
     line.resize(run + 2 * LANES, 0.0);
     for (channel, plane) in planes.chunks_exact(planes.len() / BLOCK).enumerate() {
@@ -277,7 +284,8 @@ impl<'a> Middle<'a> {
                 unpack_row(of_middle, BLOCK, channel, &mut flat_mut(plane)[..outer.panels() * LANES]);
             }
             outer.clear(of_planes);
-            let planes = of_planes.chunks_exact(outer.panels_read()).zip(scratch.wide.chunks_exact(outmost.panels_read()));
+            let planes =
+                of_planes.chunks_exact(outer.panels_read()).zip(scratch.wide.chunks_exact(outmost.panels_read()));
             for (channel, (of_plane, plane)) in rows.clone().zip(planes) {
                 let gradient = &flat(of_plane)[inner.clone()];
                 correlate(
@@ -300,7 +308,13 @@ impl<'a> Middle<'a> {
     }
 
     /// Calls `with` with each row of a plane of `scratch.narrow` and the same row of a strip's plane.
-    fn rows(&self, scratch: &mut Scratch, channel: usize, plane: &mut [f32], mut with: impl FnMut(usize, &[f32], &mut [f32])) {
+    fn rows(
+        &self,
+        scratch: &mut Scratch,
+        channel: usize,
+        plane: &mut [f32],
+        mut with: impl FnMut(usize, &[f32], &mut [f32]),
+    ) {
         let width = self.size[1];
         scratch.line.resize(scratch.narrow.len() / self.channels * LANES, 0.0);
         unpack_row(&scratch.narrow, self.channels, channel, &mut scratch.line);

@@ -4,7 +4,7 @@
 //! one offset for the whole plane, and a convolution is one run over it. What the run leaves between the rows is cleared
 //! afterwards.
 
-use super::lanes::{LANES, MultiplyAdd, vectorized};
+use super::lanes::{LANES, Vector, load, store, vectorized};
 
 /// How many neighbouring pixels of a plane are computed together: four registers, to hide the latency of their sums.
 const RUN: usize = 2 * LANES;
@@ -129,30 +129,27 @@ vectorized! {
 }
 
 #[inline(always)]
-fn convolve_with<M: MultiplyAdd>(
-    x: &[f32],
-    taps: &Taps,
-    weight: &[f32],
-    bias: f32,
-    add: bool,
-    run: usize,
-    y: &mut [f32],
-) {
-    for (block, y) in y.as_chunks_mut::<RUN>().0.iter_mut().take(run.div_ceil(RUN)).enumerate() {
-        let mut sums = [bias; RUN];
+fn convolve_with<V: Vector>(x: &[f32], taps: &Taps, weight: &[f32], bias: f32, add: bool, run: usize, y: &mut [f32]) {
+    for (block, y) in y.as_chunks_mut::<LANES>().0.chunks_exact_mut(2).take(run.div_ceil(RUN)).enumerate() {
+        let mut sums = [[V::splat(bias); 2]; 2];
         if add {
-            for lane in 0..RUN {
-                sums[lane] += y[lane];
+            for part in 0..2 {
+                let y = load::<V>(&y[part]);
+                sums[part] = [sums[part][0].add(y[0]), sums[part][1].add(y[1])];
             }
         }
         let x = &x[block * RUN..];
         for (tap, weight) in taps.0.iter().zip(weight) {
             let x: &[f32; RUN] = x[*tap..].first_chunk().expect("a frame has room for its last block");
-            for lane in 0..RUN {
-                sums[lane] = M::multiply_add(x[lane], *weight, sums[lane]);
+            let weight = V::splat(*weight);
+            for part in 0..2 {
+                let x = load::<V>(&x.as_chunks().0[part]);
+                sums[part] = [sums[part][0].add_product(x[0], weight), sums[part][1].add_product(x[1], weight)];
             }
         }
-        *y = sums;
+        for part in 0..2 {
+            store(sums[part], &mut y[part]);
+        }
     }
 }
 
@@ -165,25 +162,37 @@ vectorized! {
 }
 
 #[inline(always)]
-fn correlate_with<M: MultiplyAdd>(x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) {
+fn correlate_with<V: Vector>(x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) {
     let (blocks, rest) = gradient.as_chunks::<LANES>();
     let mut padded = [0.0; LANES];
     padded[..rest.len()].copy_from_slice(rest);
     for (taps, sums) in taps.0.chunks(TAPS_TOGETHER).zip(sums.chunks_mut(TAPS_TOGETHER)) {
         // A chunk that is not full repeats its first tap, whose surplus sums are dropped.
         let taps: [usize; TAPS_TOGETHER] = std::array::from_fn(|tap| taps.get(tap).copied().unwrap_or(taps[0]));
-        let mut partial = [[0.0; LANES]; TAPS_TOGETHER];
-        for (block, gradient) in blocks.iter().chain([&padded]).enumerate() {
-            let x = &x[block * LANES..];
-            for (tap, partial) in taps.iter().zip(&mut partial) {
-                let x: &[f32; LANES] = x[*tap..].first_chunk().expect("a frame has room for its last block");
-                for lane in 0..LANES {
-                    partial[lane] = M::multiply_add(x[lane], gradient[lane], partial[lane]);
-                }
-            }
+        let mut partial = [[V::splat(0.0); 2]; TAPS_TOGETHER];
+        for (block, gradient) in blocks.iter().enumerate() {
+            add_products::<V>(&x[block * LANES..], taps, gradient, &mut partial);
         }
+        add_products::<V>(&x[blocks.len() * LANES..], taps, &padded, &mut partial);
         for (sum, partial) in sums.iter_mut().zip(&partial) {
-            *sum += partial.iter().sum::<f32>();
+            *sum += partial[0].sum() + partial[1].sum();
+        }
+    }
+}
+
+#[inline(always)]
+fn add_products<V: Vector>(
+    x: &[f32],
+    taps: [usize; TAPS_TOGETHER],
+    gradient: &[f32; LANES],
+    partial: &mut [[V; 2]; TAPS_TOGETHER],
+) {
+    let gradient = load::<V>(gradient);
+    for tap in 0..TAPS_TOGETHER {
+        let x: &[f32; LANES] = x[taps[tap]..].first_chunk().expect("a frame has room for its last block");
+        let x = load::<V>(x);
+        for half in 0..2 {
+            partial[tap][half] = partial[tap][half].add_product(x[half], gradient[half]);
         }
     }
 }

@@ -32,33 +32,131 @@ pub(super) fn zeroed(buffer: &mut Vec<Lanes>, count: usize) -> &mut [Lanes] {
     buffer
 }
 
-/// How a processor multiplies and adds.
-pub(super) trait MultiplyAdd {
-    /// `a * b + c`
-    fn multiply_add(a: f32, b: f32, c: f32) -> f32;
-}
+/// Half of [`Lanes`]: one register of AVX2, two of smaller sets.
+pub(super) const HALF: usize = LANES / 2;
 
-/// In one instruction, with one rounding.
-pub(super) struct Fused;
+/// Neighbouring values in registers.
+///
+/// What is generic over it is free of closures: only what is inlined is compiled for the registers, and a closure may not be.
+pub(super) trait Vector: Copy {
+    /// The same value everywhere.
+    fn splat(value: f32) -> Self;
+    /// The values of memory.
+    fn load(values: &[f32; HALF]) -> Self;
+    /// The values to memory.
+    fn store(self, values: &mut [f32; HALF]);
+    /// `self + other`
+    fn add(self, other: Self) -> Self;
+    /// `self + a * b`
+    fn add_product(self, a: Self, b: Self) -> Self;
 
-/// In two instructions: without hardware for one, `mul_add` would be a function call.
-pub(super) struct Separate;
-
-impl MultiplyAdd for Fused {
+    /// The sum of the values.
     #[inline(always)]
-    fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
-        a.mul_add(b, c)
+    fn sum(self) -> f32 {
+        let mut values = [0.0; HALF];
+        self.store(&mut values);
+        // As a tree, whose additions need not wait for each other.
+        let [a, b, c, d, e, f, g, h] = values;
+        ((a + e) + (c + g)) + ((b + f) + (d + h))
     }
 }
 
-impl MultiplyAdd for Separate {
+/// One half of lanes.
+#[inline(always)]
+pub(super) fn half(lanes: &[f32; LANES], half: usize) -> &[f32; HALF] {
+    &lanes.as_chunks().0[half]
+}
+
+/// Both halves of lanes.
+#[inline(always)]
+pub(super) fn load<V: Vector>(lanes: &[f32; LANES]) -> [V; 2] {
+    [V::load(half(lanes, 0)), V::load(half(lanes, 1))]
+}
+
+/// Both halves into lanes.
+#[inline(always)]
+pub(super) fn store<V: Vector>([first, second]: [V; 2], lanes: &mut [f32; LANES]) {
+    let (halves, _) = lanes.as_chunks_mut();
+    first.store(&mut halves[0]);
+    second.store(&mut halves[1]);
+}
+
+/// The vector of any processor.
+impl Vector for [f32; HALF] {
     #[inline(always)]
-    fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
-        a * b + c
+    fn splat(value: f32) -> Self {
+        [value; HALF]
+    }
+
+    #[inline(always)]
+    fn load(values: &[f32; HALF]) -> Self {
+        *values
+    }
+
+    #[inline(always)]
+    fn store(self, values: &mut [f32; HALF]) {
+        *values = self;
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        let mut sums = self;
+        for lane in 0..HALF {
+            sums[lane] += other[lane];
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn add_product(self, a: Self, b: Self) -> Self {
+        // Two roundings: without an instruction for both at once, `mul_add` would be a function call.
+        let mut sums = self;
+        for lane in 0..HALF {
+            sums[lane] += a[lane] * b[lane];
+        }
+        sums
     }
 }
 
-/// Defines a function that runs `$body::<M>` compiled for the best instruction set that the processor has.
+/// The vector of AVX2 with FMA. It may only be used in functions that are compiled for both, see [`vectorized`].
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(std::arch::x86_64::__m256);
+
+#[cfg(target_arch = "x86_64")]
+impl Vector for Avx2 {
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        // SAFETY: only functions compiled for AVX2 use the type.
+        Self(unsafe { std::arch::x86_64::_mm256_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    fn load(values: &[f32; HALF]) -> Self {
+        // SAFETY: the array holds as many values as are read; the rest as in `splat`.
+        Self(unsafe { std::arch::x86_64::_mm256_loadu_ps(values.as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn store(self, values: &mut [f32; HALF]) {
+        // SAFETY: the array has room for as many values as are written; the rest as in `splat`.
+        unsafe { std::arch::x86_64::_mm256_storeu_ps(values.as_mut_ptr(), self.0) }
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: as in `splat`.
+        Self(unsafe { std::arch::x86_64::_mm256_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn add_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: as in `splat`, and they are compiled for FMA as well.
+        Self(unsafe { std::arch::x86_64::_mm256_fmadd_ps(a.0, b.0, self.0) })
+    }
+}
+
+/// Defines a function that runs `$body::<V>`, compiled for the best vectors that the processor has.
 macro_rules! vectorized {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) = $body:ident) => {
         $(#[$meta])*
@@ -67,15 +165,12 @@ macro_rules! vectorized {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 #[target_feature(enable = "avx2,fma")]
                 fn vectors($($argument: $type),*) {
-                    $body::<$crate::kernels::fused::lanes::Fused>($($argument),*);
+                    $body::<$crate::kernels::fused::lanes::Avx2>($($argument),*);
                 }
                 // SAFETY: the processor has both features.
                 return unsafe { vectors($($argument),*) };
             }
-            #[cfg(target_arch = "aarch64")]
-            return $body::<$crate::kernels::fused::lanes::Fused>($($argument),*);
-            #[cfg(not(target_arch = "aarch64"))]
-            $body::<$crate::kernels::fused::lanes::Separate>($($argument),*);
+            $body::<[f32; $crate::kernels::fused::lanes::HALF]>($($argument),*);
         }
     };
 }

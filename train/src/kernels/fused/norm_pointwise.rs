@@ -108,3 +108,19 @@ pub(super) fn total<const N: usize>(groups: Vec<[Vec<f32>; N]>) -> [Vec<f32>; N]
     };
     groups.into_iter().reduce(add).expect("a map has at least one tile")
 }
+
+/// `W x + b` of `[x, W, b]`.
+#[derive(Clone, Debug)]
+pub(super) struct Pointwise;
+
+impl Operator<3> for Pointwise {
+    type Saved = ();
+
+    fn forward(&self, [x, weight, bias]: &[Map; 3]) -> (Map, ()) {
+        (linear(x, weight.values(), bias.values()), ())
+    }
+
+    fn backward(&self, [x, weight, _]: &[Map; 3], (): (), gradient: Map) -> [Vec<f32>; 3] {
+        linear_gradients(x, weight.values(), &gradient)
+    }
+}

@@ -67,7 +67,11 @@ pub(super) fn tiles(values: &mut [f32], channels: usize, size: usize, pixels: us
     let mut tiles = Vec::new();
     for (image, planes) in values.chunks_exact_mut(channels * size).enumerate() {
         let first = tiles.len();
-        tiles.extend((0..size).step_by(pixels).map(|start| Tile { image, start, planes: Vec::with_capacity(channels) }));
+        tiles.extend((0..size).step_by(pixels).map(|start| Tile {
+            image,
+            start,
+            planes: Vec::with_capacity(channels),
+        }));
         for plane in planes.chunks_exact_mut(size) {
             for (tile, piece) in tiles[first..].iter_mut().zip(plane.chunks_mut(pixels)) {
                 tile.planes.push(piece);

@@ -4,7 +4,7 @@
 //! of panels, small enough to stay in the cache while several operators pass over it. In a product, a block of six
 //! rows times a panel stays in registers.
 
-use super::lanes::{LANES, Lanes, MultiplyAdd, vectorized};
+use super::lanes::{Lanes, Vector, half, load, store, vectorized};
 
 /// Rows that are computed together: with two registers per row and AVX2's sixteen, more would spill.
 const ROWS: usize = 6;
@@ -12,8 +12,9 @@ const ROWS: usize = 6;
 /// A matrix, its rows in blocks of up to six that are interleaved.
 #[derive(Clone, Debug)]
 pub(super) struct Matrix {
-    rows: usize,
     depth: usize,
+    /// The first row and the height of each block.
+    blocks: Vec<(usize, usize)>,
     values: Vec<f32>,
 }
 
@@ -50,29 +51,19 @@ impl Strides {
 impl Matrix {
     /// The matrix of `rows` x `depth` whose values a function gives by row and column.
     pub(super) fn new([rows, depth]: [usize; 2], value: impl Fn(usize, usize) -> f32) -> Self {
-        let mut values = Vec::with_capacity(rows * depth);
-        for (start, height) in blocks(rows) {
+        let (mut blocks, mut values, mut first) = (Vec::new(), Vec::with_capacity(rows * depth), 0);
+        while first < rows {
+            let left = rows - first;
+            // Two blocks of four keep more registers busy than one of six and one of two.
+            let height = if left == 8 { 4 } else { left.min(ROWS) };
             for column in 0..depth {
-                values.extend((start..start + height).map(|row| value(row, column)));
+                values.extend((first..first + height).map(|row| value(row, column)));
             }
+            blocks.push((first, height));
+            first += height;
         }
-        Self { rows, depth, values }
+        Self { depth, blocks, values }
     }
-}
-
-/// The first row and the height of each block.
-fn blocks(rows: usize) -> impl Iterator<Item = (usize, usize)> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        // Two blocks of four keep more registers busy than one of six and one of two.
-        let height = match rows - start {
-            0 => return None,
-            8 => 4,
-            left => left.min(ROWS),
-        };
-        start += height;
-        Some((start - height, height))
-    })
 }
 
 vectorized! {
@@ -81,18 +72,41 @@ vectorized! {
 }
 
 #[inline(always)]
-fn multiply_with<M: MultiplyAdd>(matrix: &Matrix, x: &[Lanes], start: Start<'_>, y: &mut [Lanes], strides: Strides) {
+fn multiply_with<V: Vector>(matrix: &Matrix, x: &[Lanes], start: Start<'_>, y: &mut [Lanes], strides: Strides) {
+    // One loop for each way to start, so that none asks for it in its middle.
+    match start {
+        Start::Zero => multiply_from::<V, ZERO>(matrix, x, &[], y, strides),
+        Start::Bias(bias) => multiply_from::<V, BIAS>(matrix, x, bias, y, strides),
+        Start::Output => multiply_from::<V, OUTPUT>(matrix, x, &[], y, strides),
+    }
+}
+
+/// [`Start`], known when a loop is compiled.
+const ZERO: usize = 0;
+const BIAS: usize = 1;
+const OUTPUT: usize = 2;
+
+#[inline(always)]
+fn multiply_from<V: Vector, const START: usize>(
+    matrix: &Matrix,
+    x: &[Lanes],
+    bias: &[f32],
+    y: &mut [Lanes],
+    strides: Strides,
+) {
     for (panel, x) in x.chunks_exact(matrix.depth).enumerate() {
         let y = &mut y[panel * strides.panel..];
-        for (first, height) in blocks(matrix.rows) {
+        for &(first, height) in &matrix.blocks {
             let values = &matrix.values[first * matrix.depth..(first + height) * matrix.depth];
+            let y = &mut y[first * strides.row..];
+            let bias = if START == BIAS { &bias[first..] } else { bias };
             match height {
-                6 => block::<M, 6>(values, x, start, first, y, strides.row),
-                5 => block::<M, 5>(values, x, start, first, y, strides.row),
-                4 => block::<M, 4>(values, x, start, first, y, strides.row),
-                3 => block::<M, 3>(values, x, start, first, y, strides.row),
-                2 => block::<M, 2>(values, x, start, first, y, strides.row),
-                _ => block::<M, 1>(values, x, start, first, y, strides.row),
+                6 => block::<V, START, 6>(values, x, bias, y, strides.row),
+                5 => block::<V, START, 5>(values, x, bias, y, strides.row),
+                4 => block::<V, START, 4>(values, x, bias, y, strides.row),
+                3 => block::<V, START, 3>(values, x, bias, y, strides.row),
+                2 => block::<V, START, 2>(values, x, bias, y, strides.row),
+                _ => block::<V, START, 1>(values, x, bias, y, strides.row),
             }
         }
     }
@@ -100,55 +114,56 @@ fn multiply_with<M: MultiplyAdd>(matrix: &Matrix, x: &[Lanes], start: Start<'_>,
 
 /// `H` rows of one panel.
 #[inline(always)]
-fn block<M: MultiplyAdd, const H: usize>(
+fn block<V: Vector, const START: usize, const H: usize>(
     matrix: &[f32],
     x: &[Lanes],
-    start: Start<'_>,
-    first: usize,
+    bias: &[f32],
     y: &mut [Lanes],
     stride: usize,
 ) {
-    let mut sums: [[f32; LANES]; H] = match start {
-        Start::Zero => [[0.0; LANES]; H],
-        Start::Bias(bias) => std::array::from_fn(|row| [bias[first + row]; LANES]),
-        Start::Output => std::array::from_fn(|row| y[(first + row) * stride].0),
-    };
-    for (x, weights) in x.iter().zip(matrix.as_chunks::<H>().0) {
-        for (sums, weight) in sums.iter_mut().zip(weights) {
-            for (sum, x) in sums.iter_mut().zip(&x.0) {
-                *sum = M::multiply_add(*x, *weight, *sum);
-            }
+    let mut sums = [[V::splat(0.0); 2]; H];
+    for row in 0..H {
+        if START == BIAS {
+            sums[row] = [V::splat(bias[row]); 2];
+        } else if START == OUTPUT {
+            sums[row] = load(&y[row * stride].0);
         }
     }
-    for (row, sums) in sums.into_iter().enumerate() {
-        y[(first + row) * stride] = Lanes(sums);
+    for (x, weights) in x.iter().zip(matrix.as_chunks::<H>().0) {
+        let x = load::<V>(&x.0);
+        for row in 0..H {
+            let weight = V::splat(weights[row]);
+            sums[row] = [sums[row][0].add_product(x[0], weight), sums[row][1].add_product(x[1], weight)];
+        }
+    }
+    for row in 0..H {
+        store(sums[row], &mut y[row * stride].0);
     }
 }
 
-/// How many bytes of the right factor a pass over the left one keeps in the first-level cache.
-const NEAR: usize = 16 << 10;
-/// Half of a panel's pixels: one register of AVX2.
-const HALF: usize = LANES / 2;
-
+/// How many bytes of the right factor stay in the second-level cache while the left one's rows pass over them.
+const NEAR: usize = 256 << 10;
+/// How many panels are summed before the sums leave their registers, at most.
+const PANELS: usize = 32;
 vectorized! {
     /// `sums += a * b^T` over all pixels. `a` holds panels of `rows[0]` rows, `b` of `rows[1]`, `sums` is `rows[0]` x `rows[1]`.
     pub(super) fn multiply_transposed(a: &[Lanes], b: &[Lanes], rows: [usize; 2], sums: &mut [f32]) = multiply_transposed_with
 }
 
 #[inline(always)]
-fn multiply_transposed_with<M: MultiplyAdd>(a: &[Lanes], b: &[Lanes], rows: [usize; 2], sums: &mut [f32]) {
-    let panels = (NEAR / (rows[1] * size_of::<Lanes>())).max(1);
+fn multiply_transposed_with<V: Vector>(a: &[Lanes], b: &[Lanes], rows: [usize; 2], sums: &mut [f32]) {
+    let panels = (NEAR / (rows[1] * size_of::<Lanes>())).clamp(1, PANELS);
     for (a, b) in a.chunks(panels * rows[0]).zip(b.chunks(panels * rows[1])) {
         for row in (0..rows[0]).step_by(3) {
             for column in (0..rows[1]).step_by(4) {
                 match ((rows[0] - row).min(3), (rows[1] - column).min(4)) {
-                    (3, 4) => dots::<M, 3, 4>(a, b, rows, row, column, sums),
-                    (2, 4) => dots::<M, 2, 4>(a, b, rows, row, column, sums),
-                    (1, 4) => dots::<M, 1, 4>(a, b, rows, row, column, sums),
+                    (3, 4) => dots::<V, 3, 4>(a, b, rows, row, column, sums),
+                    (2, 4) => dots::<V, 2, 4>(a, b, rows, row, column, sums),
+                    (1, 4) => dots::<V, 1, 4>(a, b, rows, row, column, sums),
                     (height, width) => {
                         for row in row..row + height {
                             for column in column..column + width {
-                                dots::<M, 1, 1>(a, b, rows, row, column, sums);
+                                dots::<V, 1, 1>(a, b, rows, row, column, sums);
                             }
                         }
                     }
@@ -160,7 +175,7 @@ fn multiply_transposed_with<M: MultiplyAdd>(a: &[Lanes], b: &[Lanes], rows: [usi
 
 /// `H` x `W` of the sums, over the panels of `a` and `b`.
 #[inline(always)]
-fn dots<M: MultiplyAdd, const H: usize, const W: usize>(
+fn dots<V: Vector, const H: usize, const W: usize>(
     a: &[Lanes],
     b: &[Lanes],
     rows: [usize; 2],
@@ -168,22 +183,27 @@ fn dots<M: MultiplyAdd, const H: usize, const W: usize>(
     column: usize,
     sums: &mut [f32],
 ) {
-    let mut partial = [[[0.0; HALF]; W]; H];
+    let mut partial = [[V::splat(0.0); W]; H];
     for (a, b) in a.chunks_exact(rows[0]).zip(b.chunks_exact(rows[1])) {
-        let (a, b): (&[Lanes], &[Lanes]) = (&a[row..row + H], &b[column..column + W]);
-        for half in [0, HALF] {
-            for (a, partial) in a.iter().zip(&mut partial) {
-                for (b, partial) in b.iter().zip(partial) {
-                    for lane in 0..HALF {
-                        partial[lane] = M::multiply_add(a.0[half + lane], b.0[half + lane], partial[lane]);
-                    }
+        let a: &[Lanes; H] = a[row..].first_chunk().expect("the block lies inside the matrix");
+        let b: &[Lanes; W] = b[column..].first_chunk().expect("the block lies inside the matrix");
+        for part in 0..2 {
+            // Twelve sums, three of `a` and one of `b` at a time: AVX2's sixteen registers.
+            let mut rows = [V::splat(0.0); H];
+            for height in 0..H {
+                rows[height] = V::load(half(&a[height].0, part));
+            }
+            for width in 0..W {
+                let b = V::load(half(&b[width].0, part));
+                for height in 0..H {
+                    partial[height][width] = partial[height][width].add_product(rows[height], b);
                 }
             }
         }
     }
-    for (height, partial) in partial.iter().enumerate() {
-        for (width, partial) in partial.iter().enumerate() {
-            sums[(row + height) * rows[1] + column + width] += partial.iter().sum::<f32>();
+    for height in 0..H {
+        for width in 0..W {
+            sums[(row + height) * rows[1] + column + width] += partial[height][width].sum();
         }
     }
 }

@@ -1,0 +1,32 @@
+//! The mean over all pixels of each plane.
+
+use rayon::prelude::*;
+
+use super::frame::sum;
+use super::operator::{Map, Operator};
+
+/// `[x]` `[n, c, h, w]` to `[n, c, 1, 1]`.
+#[derive(Clone, Debug)]
+pub(super) struct Average;
+
+impl Operator<1> for Average {
+    type Saved = ();
+
+    fn forward(&self, [x]: &[Map; 1]) -> (Map, ()) {
+        const RUN: usize = 1024;
+        let [n, c, h, w] = x.shape();
+        let mean = |plane: &[f32]| {
+            let total: f64 = plane.chunks(RUN).map(|run| f64::from(sum(run))).sum();
+            (total / (h * w) as f64) as f32
+        };
+        (Map::new(x.values().par_chunks_exact(h * w).map(mean).collect(), [n, c, 1, 1]), ())
+    }
+
+    fn backward(&self, [x]: &[Map; 1], (): (), gradient: Map) -> [Vec<f32>; 1] {
+        let [_, _, h, w] = x.shape();
+        let mut x_gradient = vec![0.0; x.values().len()];
+        let planes = x_gradient.par_chunks_exact_mut(h * w).zip(gradient.values());
+        planes.for_each(|(plane, gradient)| plane.fill(gradient / (h * w) as f32));
+        [x_gradient]
+    }
+}
