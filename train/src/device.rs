@@ -1,44 +1,52 @@
-//! The device that trains: the CPU, or a CUDA GPU where the build and the machine have one.
+//! The device that trains: the CPU, or a GPU where the build and the machine have one.
 
 use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
+#[cfg(feature = "cube")]
+use burn::tensor::DeviceType;
 use thiserror::Error;
 
-/// Which device was asked for: `auto`, `cpu`, `cuda` or `cuda:INDEX`.
+/// Which device was asked for: `auto`, `cpu`, `cuda`, `cuda:INDEX`, `wgpu` or `wgpu:INDEX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first CUDA GPU where there is one, else the CPU.
+    /// The first CUDA GPU where there is one, else the CPU: never `wgpu`, which may be a driver that computes on the CPU.
     Auto,
     /// The CPU.
     Cpu,
     /// The CUDA GPU of an index.
     Cuda(usize),
+    /// The GPU of an index through Vulkan, Metal or DirectX 12.
+    Wgpu(usize),
 }
 
 /// Why a device cannot be used.
 #[derive(Debug, Error)]
 pub enum DeviceError {
     /// The text names no device.
-    #[error("`{text}` is not a device; expected auto, cpu, cuda or cuda:INDEX")]
+    #[error("`{text}` is not a device; expected auto, cpu, cuda, cuda:INDEX, wgpu or wgpu:INDEX")]
     Unknown {
         /// The text.
         text: String,
     },
-    /// The program was built without CUDA.
+    /// The program was built without the device's kind.
     #[error(
-        "cannot use `cuda:{index}`: this program was built without CUDA; build it with `--features cuda` or choose `--device cpu`"
+        "cannot use `{kind}:{index}`: this program was built without {kind}; build it with `--features {kind}` or choose `--device cpu`"
     )]
     NotBuilt {
+        /// `cuda` or `wgpu`.
+        kind: &'static str,
         /// The GPU's index.
         index: usize,
     },
     /// The machine lacks the GPU.
     #[error(
-        "cannot use `cuda:{index}`: the CUDA driver shows {found} GPUs; check `nvidia-smi` or choose `--device cpu`"
+        "cannot use `{kind}:{index}`: its driver shows {found} GPUs; check `nvidia-smi` or `vulkaninfo`, or choose `--device cpu`"
     )]
     Absent {
+        /// `cuda` or `wgpu`.
+        kind: &'static str,
         /// The GPU's index.
         index: usize,
         /// How many there are.
@@ -51,11 +59,15 @@ impl FromStr for DeviceChoice {
 
     fn from_str(text: &str) -> Result<Self, DeviceError> {
         let unknown = || DeviceError::Unknown { text: text.into() };
-        match text.split_once(':') {
-            None if text == "auto" => Ok(Self::Auto),
-            None if text == "cpu" => Ok(Self::Cpu),
-            None if text == "cuda" => Ok(Self::Cuda(0)),
-            Some(("cuda", index)) => Ok(Self::Cuda(index.parse().map_err(|_| unknown())?)),
+        let (kind, index) = match text.split_once(':') {
+            Some((kind, index)) => (kind, Some(index.parse().map_err(|_| unknown())?)),
+            None => (text, None),
+        };
+        match (kind, index) {
+            ("auto", None) => Ok(Self::Auto),
+            ("cpu", None) => Ok(Self::Cpu),
+            ("cuda", index) => Ok(Self::Cuda(index.unwrap_or(0))),
+            ("wgpu", index) => Ok(Self::Wgpu(index.unwrap_or(0))),
             _ => Err(unknown()),
         }
     }
@@ -67,6 +79,7 @@ impl fmt::Display for DeviceChoice {
             Self::Auto => formatter.write_str("auto"),
             Self::Cpu => formatter.write_str("cpu"),
             Self::Cuda(index) => write!(formatter, "cuda:{index}"),
+            Self::Wgpu(index) => write!(formatter, "wgpu:{index}"),
         }
     }
 }
@@ -77,38 +90,44 @@ impl DeviceChoice {
     /// # Errors
     /// When a GPU is asked for that the build or the machine lacks.
     pub fn open(self) -> Result<(Device, Self), DeviceError> {
-        match self {
-            Self::Cpu => Ok((Device::flex(), Self::Cpu)),
-            Self::Auto if cuda_devices() == 0 => Ok((Device::flex(), Self::Cpu)),
-            Self::Auto => cuda(0),
-            Self::Cuda(index) => cuda(index),
-        }
+        let device = match self {
+            Self::Auto if cuda().is_some_and(|gpus| !gpus.is_empty()) => return Self::Cuda(0).open(),
+            Self::Auto => return Self::Cpu.open(),
+            Self::Cpu => Device::flex(),
+            Self::Cuda(index) => pick("cuda", cuda(), index)?,
+            Self::Wgpu(index) => pick("wgpu", wgpu(), index)?,
+        };
+        Ok((device, self))
     }
 }
 
-/// How many CUDA GPUs there are; asking is safe without a driver, while opening one is not.
+/// The CUDA GPUs, nothing if the program was built without CUDA. Asking is safe without a driver, while opening one is not.
 #[cfg(feature = "cuda")]
-fn cuda_devices() -> usize {
-    Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec().len()
+fn cuda() -> Option<Vec<Device>> {
+    Some(Device::enumerate(DeviceType::Cuda).into_vec())
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda_devices() -> usize {
-    0
+fn cuda() -> Option<Vec<Device>> {
+    None
 }
 
-#[cfg(feature = "cuda")]
-fn cuda(index: usize) -> Result<(Device, DeviceChoice), DeviceError> {
-    let found = cuda_devices();
-    if index >= found {
-        return Err(DeviceError::Absent { index, found });
-    }
-    Ok((Device::cuda(index), DeviceChoice::Cuda(index)))
+/// The GPUs that Vulkan, Metal or DirectX 12 shows, nothing if the program was built without them.
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Option<Vec<Device>> {
+    Some(Device::enumerate(DeviceType::Wgpu).into_vec())
 }
 
-#[cfg(not(feature = "cuda"))]
-fn cuda(index: usize) -> Result<(Device, DeviceChoice), DeviceError> {
-    Err(DeviceError::NotBuilt { index })
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Option<Vec<Device>> {
+    None
+}
+
+/// The GPU of an index among those of a kind.
+fn pick(kind: &'static str, gpus: Option<Vec<Device>>, index: usize) -> Result<Device, DeviceError> {
+    let gpus = gpus.ok_or(DeviceError::NotBuilt { kind, index })?;
+    let found = gpus.len();
+    gpus.into_iter().nth(index).ok_or(DeviceError::Absent { kind, index, found })
 }
 
 #[cfg(test)]
@@ -122,19 +141,23 @@ mod tests {
             ("cpu", DeviceChoice::Cpu),
             ("cuda:0", DeviceChoice::Cuda(0)),
             ("cuda:3", DeviceChoice::Cuda(3)),
+            ("wgpu:1", DeviceChoice::Wgpu(1)),
         ] {
             assert_eq!(text.parse::<DeviceChoice>().unwrap(), choice, "{text}");
             assert_eq!(choice.to_string(), text);
         }
         assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(0));
-        for text in ["gpu", "cuda:", "cuda:x", "cpu:0", ""] {
+        assert_eq!("wgpu".parse::<DeviceChoice>().unwrap(), DeviceChoice::Wgpu(0));
+        for text in ["gpu", "cuda:", "cuda:x", "wgpu:-1", "cpu:0", "auto:0", ""] {
             assert!(text.parse::<DeviceChoice>().unwrap_err().to_string().contains(text), "{text}");
         }
     }
 
     #[test]
     fn a_gpu_that_is_not_there_is_an_error_with_a_remedy() {
-        let message = DeviceChoice::Cuda(99).open().map(drop).unwrap_err().to_string();
-        assert!(message.contains("cuda:99") && message.contains("--device cpu"), "{message}");
+        for choice in [DeviceChoice::Cuda(99), DeviceChoice::Wgpu(99)] {
+            let message = choice.open().map(drop).unwrap_err().to_string();
+            assert!(message.contains(&choice.to_string()) && message.contains("--device cpu"), "{message}");
+        }
     }
 }

@@ -104,7 +104,7 @@ pub(crate) struct SettingArgs {
     /// The seed of the split, the weights, the order and the augmentations [default: 0]
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
-    /// auto, cpu, cuda or cuda:INDEX [default: auto]
+    /// auto, cpu, cuda[:INDEX] or wgpu[:INDEX] [default: auto]
     #[arg(long, value_parser = device)]
     pub(crate) device: Option<String>,
     /// The channels of the first stage; the published network has 32
@@ -194,7 +194,7 @@ pub(crate) struct EvaluateArgs {
     /// Write the predicted masks here, class indices as PNG
     #[arg(long, value_name = "DIR")]
     pub(crate) save_masks: Option<PathBuf>,
-    /// auto, cpu, cuda or cuda:INDEX
+    /// auto, cpu, cuda[:INDEX] or wgpu[:INDEX]
     #[arg(long, default_value = "auto")]
     pub(crate) device: DeviceChoice,
 }
