@@ -1,14 +1,18 @@
 //! The operators that the networks need other than Burn has them.
 
+#[cfg(feature = "cube")]
+mod cube;
 mod depthwise;
 mod fused;
 mod gelu;
 mod pointwise;
+mod upsample;
 
 pub use depthwise::{depthwise, depthwise_layer};
 pub(crate) use fused::{Moments, amse, down, moments_of_batch, norm_gelu, up};
 pub use gelu::gelu;
 pub use pointwise::{pointwise, pointwise_layer};
+pub use upsample::upsample;
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Device, Tensor};
@@ -21,6 +25,21 @@ pub(crate) fn is_cpu(x: &Tensor<4>) -> bool {
 /// The values of a contiguous tensor of the CPU backend.
 fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("the tensor is contiguous float32, the type that networks train in here")
+}
+
+/// The devices that a kernel is tested on: the CPU and the first GPU of every kind that the build is for, which must be there.
+#[cfg(test)]
+fn devices() -> Vec<(&'static str, Device)> {
+    use crate::device::DeviceChoice;
+
+    let mut choices = vec![("cpu", DeviceChoice::Cpu)];
+    if cfg!(feature = "cuda") {
+        choices.push(("cuda", DeviceChoice::Cuda(0)));
+    }
+    if cfg!(feature = "wgpu") {
+        choices.push(("wgpu", DeviceChoice::Wgpu(0)));
+    }
+    choices.into_iter().map(|(name, choice)| (name, choice.open().unwrap().0)).collect()
 }
 
 /// Fails unless two tensors are equal but for rounding, and names the case and the first place where they are not.

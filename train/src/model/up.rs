@@ -3,12 +3,11 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::tensor::module::interpolate;
-use burn::tensor::ops::{InterpolateMode, InterpolateOptions, PadMode};
+use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
 use super::{Amse, AmseConfig, BatchNorm, BatchNormConfig, Rsc, RscConfig};
-use crate::kernels::{self, is_cpu, pointwise, pointwise_layer};
+use crate::kernels::{self, is_cpu, pointwise, pointwise_layer, upsample};
 
 /// Configuration of [`Up`].
 #[derive(Config, Debug)]
@@ -66,12 +65,6 @@ impl Up {
 }
 
 /// Twice the height and width, bilinear with aligned corners.
-fn upsample(x: Tensor<4>) -> Tensor<4> {
-    let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_align_corners(true);
-    interpolate(x, options.with_scale_factor([2.0, 2.0]))
-}
-
-/// Adds zeros until `x` has the height and width of `skip`.
 fn pad_to_size_of(x: Tensor<4>, skip: &Tensor<4>) -> Tensor<4> {
     let [_, _, height, width] = x.dims();
     let [_, _, height_skip, width_skip] = skip.dims();

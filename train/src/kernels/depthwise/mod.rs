@@ -1,8 +1,10 @@
-//! Depthwise convolution of stride 1 that keeps the size, with its gradients, as one operator of the CPU backend.
+//! Depthwise convolution of stride 1 that keeps the size, with its gradients, as one operator.
 //!
-//! Burn computes a depthwise convolution's weight gradient as one convolution per channel. Here it is one pass over the
-//! planes, and so are the value and the input's gradient.
+//! Burn computes a depthwise convolution's weight gradient as one convolution per channel, or on GPUs with one unit per weight.
+//! Here it is one pass over the planes, and so are the value and the input's gradient.
 
+#[cfg(feature = "cube")]
+mod cube;
 mod plane;
 
 use burn::backend::autodiff::NodeId;
@@ -18,7 +20,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::{is_cpu, values};
+use super::values;
 use plane::{Planes, Taps};
 
 /// A depthwise convolution with bias whose output has the size of its input; `kernel` must be odd.
@@ -37,20 +39,16 @@ pub fn depthwise_layer(channels: usize, kernel: [usize; 2], dilation: usize, dev
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, h, w]`
 pub fn depthwise(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    match &layer.bias {
-        Some(bias) if is_cpu(&x) => {
-            let (weight, bias) = (layer.weight.val().into_dispatch(), bias.val().into_dispatch());
-            let y = <Dispatch as DepthwiseOps>::depthwise(x.into_dispatch(), weight, bias, layer.dilation);
-            Tensor::from_dispatch(y)
-        }
-        _ => layer.forward(x),
-    }
+    let Some(bias) = &layer.bias else { return layer.forward(x) };
+    let (weight, bias) = (layer.weight.val().into_dispatch(), bias.val().into_dispatch());
+    Tensor::from_dispatch(<Dispatch as DepthwiseOps>::depthwise(x.into_dispatch(), weight, bias, layer.dilation))
 }
 
 /// What a backend must compute for [`depthwise`] and its gradients.
-#[backend_extension(Flex, Autodiff)]
+#[backend_extension(Flex, Autodiff, Cube: cfg(feature = "cube"), Fusion: cfg(feature = "cube"))]
 trait DepthwiseOps: Backend {
     /// `x` `[n, c, h, w]`, `weight` `[c, 1, kh, kw]` with odd sides, `bias` `[c]` to `[n, c, h, w]`.
+    #[fusion(dtype = x, shape = x)]
     fn depthwise(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -59,6 +57,7 @@ trait DepthwiseOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// The gradient of the input, from the output's.
+    #[fusion(dtype = gradient, shape = gradient)]
     fn depthwise_input_gradient(
         gradient: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -66,6 +65,7 @@ trait DepthwiseOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// The gradients of weight and bias, from the output's.
+    #[fusion(meta = cube::parameter_specs)]
     fn depthwise_parameter_gradients(
         x: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -201,15 +201,76 @@ impl<B: DepthwiseOps, C: CheckpointStrategy> DepthwiseOps for Autodiff<B, C> {
 
 #[cfg(test)]
 mod tests {
+    use burn::module::Module;
     use burn::tensor::Distribution;
 
-    use super::super::assert_close;
+    use super::super::{assert_close, devices};
     use super::*;
 
+    /// Value and gradients of input, weight and bias, when the sum of `along * y` is differentiated.
+    type Parts = [(&'static str, TensorData); 4];
+
+    /// The parts as a convolution on a device computes them.
+    fn on(
+        device: &Device,
+        layer: &Conv2d,
+        [x, along]: &[TensorData; 2],
+        convolve: fn(&Conv2d, Tensor<4>) -> Tensor<4>,
+    ) -> Parts {
+        let device = device.clone().autodiff();
+        let layer = layer.clone().fork(&device);
+        let x = Tensor::<4>::from_data(x.clone(), &device).require_grad();
+        let y = convolve(&layer, x.clone());
+        let gradients = (y.clone() * Tensor::from_data(along.clone(), &device)).sum().backward();
+        let bias = layer.bias.as_ref().unwrap().grad(&gradients).unwrap();
+        let weight = layer.weight.grad(&gradients).unwrap();
+        [
+            ("value", y.into_data()),
+            ("input", x.grad(&gradients).unwrap().into_data()),
+            ("weight", weight.into_data()),
+            ("bias", bias.into_data()),
+        ]
+    }
+
+    /// The parts by their definition, in float64.
+    fn by_definition(layer: &Conv2d, [x, along]: &[TensorData; 2]) -> Parts {
+        let [n, c, h, w]: [usize; 4] = x.shape().dims();
+        let [_, _, kh, kw] = layer.weight.dims();
+        let numbers = |data: &TensorData| data.iter::<f64>().collect::<Vec<_>>();
+        let (x, along) = (numbers(x), numbers(along));
+        let weight = numbers(&layer.weight.val().into_data());
+        let bias = numbers(&layer.bias.as_ref().unwrap().val().into_data());
+        let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        let (mut dweight, mut dbias) = (vec![0.0; weight.len()], vec![0.0; c]);
+        for at in 0..n * c * h * w {
+            let (plane, channel, row, column) = (at / (h * w), at / (h * w) % c, at / w % h, at % w);
+            y[at] = bias[channel];
+            dbias[channel] += along[at];
+            for tap in 0..kh * kw {
+                let row =
+                    row as isize + (tap / kw * layer.dilation[0]) as isize - (layer.dilation[0] * (kh / 2)) as isize;
+                let column =
+                    column as isize + (tap % kw * layer.dilation[1]) as isize - (layer.dilation[1] * (kw / 2)) as isize;
+                if (0..h as isize).contains(&row) && (0..w as isize).contains(&column) {
+                    let (from, tap) = (plane * h * w + row as usize * w + column as usize, channel * kh * kw + tap);
+                    y[at] += weight[tap] * x[from];
+                    dx[from] += weight[tap] * along[at];
+                    dweight[tap] += along[at] * x[from];
+                }
+            }
+        }
+        [
+            ("value", TensorData::new(y, [n, c, h, w])),
+            ("input", TensorData::new(dx, [n, c, h, w])),
+            ("weight", TensorData::new(dweight, [c, 1, kh, kw])),
+            ("bias", TensorData::new(dbias, [c])),
+        ]
+    }
+
     #[test]
-    fn value_and_gradients_equal_those_of_burns_convolution() {
-        let device = Device::flex().autodiff();
-        device.seed(5);
+    fn value_and_gradients_are_those_of_the_definition() {
+        let cpu = Device::flex();
+        cpu.seed(5);
         for (kernel, dilation, [n, c, h, w]) in [
             ([3, 3], 1, [2, 3, 9, 13]),
             ([3, 3], 3, [1, 4, 7, 41]),
@@ -219,25 +280,34 @@ mod tests {
             ([1, 11], 1, [1, 3, 2, 4]),
             ([11, 1], 1, [2, 2, 20, 70]),
             ([5, 3], 2, [1, 2, 1, 1]),
+            ([3, 3], 1, [3, 2, 61, 67]),
         ] {
             let name = format!("kernel {kernel:?}, dilation {dilation}, input {:?}", [n, c, h, w]);
-            let layer = depthwise_layer(c, kernel, dilation, &device);
-            let x = Tensor::<4>::random([n, c, h, w], Distribution::Normal(0.0, 1.0), &device).require_grad();
-            let along = Tensor::<4>::random([n, c, h, w], Distribution::Normal(0.0, 1.0), &device);
-            let results = [depthwise(&layer, x.clone()), layer.forward(x.clone())].map(|y| {
-                let gradients = (y.clone() * along.clone()).sum().backward();
-                let bias = layer.bias.as_ref().unwrap().grad(&gradients).unwrap();
-                let weight = layer.weight.grad(&gradients).unwrap();
-                [
-                    ("value", y.into_data()),
-                    ("input", x.grad(&gradients).unwrap().into_data()),
-                    ("weight", weight.into_data()),
-                    ("bias", bias.into_data()),
-                ]
-            });
-            let [ours, burns] = results;
-            for ((part, ours), (_, burns)) in ours.into_iter().zip(burns) {
-                assert_close(&format!("{name}: {part}"), &ours, &burns);
+            let layer = depthwise_layer(c, kernel, dilation, &cpu.clone().autodiff());
+            let normal = Distribution::Normal(0.0, 1.0);
+            let data = [0, 1].map(|_| Tensor::<4>::random([n, c, h, w], normal, &cpu).into_data());
+            let expected = by_definition(&layer, &data);
+            for (device, handle) in devices() {
+                for ((part, found), (_, expected)) in on(&handle, &layer, &data, depthwise).iter().zip(&expected) {
+                    assert_close(&format!("{name}: {part} on {device}"), found, expected);
+                }
+            }
+            // Burn's gradients are sums that are further from the exact ones than the bound.
+            let [(_, burns), ..] = on(&cpu, &layer, &data, Conv2d::forward);
+            assert_close(&format!("{name}: value by Burn"), &burns, &expected[0].1);
+        }
+    }
+
+    #[test]
+    fn equal_inputs_give_equal_bits() {
+        let cpu = Device::flex();
+        cpu.seed(6);
+        let layer = depthwise_layer(3, [3, 3], 1, &cpu.clone().autodiff());
+        let data = [0, 1].map(|_| Tensor::<4>::random([2, 3, 65, 67], Distribution::Default, &cpu).into_data());
+        for (name, device) in devices() {
+            let [first, second] = [0, 1].map(|_| on(&device, &layer, &data, depthwise));
+            for ((part, first), (_, second)) in first.iter().zip(&second) {
+                assert_eq!(first.as_bytes(), second.as_bytes(), "{name}: {part}");
             }
         }
     }

@@ -1,8 +1,8 @@
 //! GELU, the exact one, with the exact gradient on every backend.
 
+#[cfg(feature = "cube")]
+mod cube;
 pub(super) mod normal;
-
-use std::f64::consts::FRAC_1_SQRT_2;
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -15,32 +15,26 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMe
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::{is_cpu, values};
+use super::values;
 
 /// How many values a thread takes at a time: they stay in its second-level cache.
 const CHUNK: usize = 1 << 14;
 
-/// `x * Phi(x)` with the normal distribution `Phi`, element by element.
-///
-/// On the CPU it is one operator with its gradient. Elsewhere the operators are written out, so that the gradient is theirs (and
-/// kernel fusion makes one kernel of them): Burn's own GELU has the gradient of the tanh approximation there.
+/// `x * Phi(x)` with the normal distribution `Phi`, element by element, as one operator with its gradient: Burn's own GELU has
+/// the gradient of the tanh approximation on GPUs.
 pub fn gelu(x: Tensor<4>) -> Tensor<4> {
-    if is_cpu(&x) { Tensor::from_dispatch(<Dispatch as GeluOps>::gelu_exact(x.into_dispatch())) } else { composed(x) }
-}
-
-/// GELU from operators whose gradients are exact on every backend.
-fn composed(x: Tensor<4>) -> Tensor<4> {
-    let normal = x.clone().mul_scalar(FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5);
-    x * normal
+    Tensor::from_dispatch(<Dispatch as GeluOps>::gelu_exact(x.into_dispatch()))
 }
 
 /// What a backend must compute for [`gelu`] and its gradient.
-#[backend_extension(Flex, Autodiff)]
+#[backend_extension(Flex, Autodiff, Cube: cfg(feature = "cube"), Fusion: cfg(feature = "cube"))]
 trait GeluOps: Backend {
     /// The value, element by element.
+    #[fusion(dtype = x, shape = x)]
     fn gelu_exact(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// The gradient of the input, from the output's.
+    #[fusion(dtype = x, shape = x)]
     fn gelu_exact_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
@@ -95,6 +89,7 @@ impl<B: GeluOps, C: CheckpointStrategy> GeluOps for Autodiff<B, C> {
 mod tests {
     use burn::tensor::{Device, activation};
 
+    use super::super::devices;
     use super::*;
 
     /// `(x, GELU(x), GELU'(x))`, from 30-digit arithmetic of `x Phi(x)` and `Phi(x) + x phi(x)`.
@@ -110,34 +105,38 @@ mod tests {
 
     #[test]
     fn value_and_gradient_are_exact() {
-        let device = Device::flex().autodiff();
-        type Form = fn(Tensor<4>) -> Tensor<4>;
-        for (form, function) in [("one operator", gelu as Form), ("composed", composed)] {
+        for (name, device) in devices() {
             let data = TensorData::new(VALUES.map(|(x, _, _)| x as f32).to_vec(), [1, 1, 1, VALUES.len()]);
-            let x = Tensor::<4>::from_data(data, &device).require_grad();
-            let y = function(x.clone());
+            let x = Tensor::<4>::from_data(data, &device.autodiff()).require_grad();
+            let y = gelu(x.clone());
             let gradient = x.grad(&y.clone().sum().backward()).unwrap();
             let [y, gradient] = [y, gradient].map(|tensor| tensor.into_data().iter::<f64>().collect::<Vec<_>>());
             for (i, (x, value, slope)) in VALUES.into_iter().enumerate() {
-                assert!((y[i] - value).abs() < 3e-7, "{form}: GELU({x}) = {}, expected {value}", y[i]);
+                assert!((y[i] - value).abs() < 3e-7, "{name}: GELU({x}) = {}, expected {value}", y[i]);
                 // The tanh approximation is off by up to 1e-3 here.
-                assert!((gradient[i] - slope).abs() < 1e-6, "{form}: GELU'({x}) = {}, expected {slope}", gradient[i]);
+                assert!((gradient[i] - slope).abs() < 1e-6, "{name}: GELU'({x}) = {}, expected {slope}", gradient[i]);
             }
         }
     }
 
     #[test]
     fn one_operator_equals_burns_own() {
-        let device = Device::flex().autodiff();
         let steps = (-120_000..=120_000).map(|step| step as f32 / 10_000.0).collect::<Vec<_>>();
-        let x = Tensor::<4>::from_data(TensorData::new(steps.clone(), [1, 1, 1, steps.len()]), &device).require_grad();
-        let [ours, burns] = [gelu(x.clone()), activation::gelu(x.clone())].map(|y| {
+        let both = |device: &Device, function: fn(Tensor<4>) -> Tensor<4>| {
+            let data = TensorData::new(steps.clone(), [1, 1, 1, steps.len()]);
+            let x = Tensor::<4>::from_data(data, device).require_grad();
+            let y = function(x.clone());
             let gradient = x.grad(&y.clone().sum().backward()).unwrap();
-            [y.into_data(), gradient.into_data()].map(|data| data.try_to_vec::<f32>().unwrap())
-        });
-        for (part, (ours, burns)) in ["value", "gradient"].into_iter().zip(ours.into_iter().zip(burns)) {
-            for ((x, ours), burns) in steps.iter().zip(ours).zip(burns) {
-                assert!((ours - burns).abs() <= 3e-7 * x.abs().max(1.0), "{part} at {x}: {ours}, Burn has {burns}");
+            [y, gradient].map(|tensor| tensor.into_data().try_to_vec::<f32>().unwrap())
+        };
+        let burns = both(&Device::flex().autodiff(), activation::gelu);
+        for (name, device) in devices() {
+            let ours = both(&device.autodiff(), gelu);
+            for (part, (ours, burns)) in ["value", "gradient"].into_iter().zip(ours.into_iter().zip(&burns)) {
+                for ((x, ours), burns) in steps.iter().zip(ours).zip(burns) {
+                    let bound = 3e-7 * x.abs().max(1.0);
+                    assert!((ours - burns).abs() <= bound, "{name}: {part} at {x}: {ours}, Burn's on the CPU {burns}");
+                }
             }
         }
     }

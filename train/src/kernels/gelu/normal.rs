@@ -7,13 +7,13 @@
 use std::f32::consts::{LN_2, LOG2_E};
 
 /// `1 / sqrt(2 pi)`
-const DENSITY_AT_0: f32 = 0.398_942_3;
+pub(super) const DENSITY_AT_0: f32 = 0.398_942_3;
 /// Where the tail ends: `phi(13)` is the last that is a normal `f32`.
-const TAIL_END: f32 = 13.0;
+pub(super) const TAIL_END: f32 = 13.0;
 /// The scale of Mills' ratio's variable.
-const MILLS_SCALE: f32 = 0.3;
+pub(super) const MILLS_SCALE: f32 = 0.3;
 /// Mills' ratio as `sum of c[i] k^(i + 1)`: least squares of the relative error at 400 Chebyshev nodes of `k`.
-const MILLS: [f32; 10] = [
+pub(super) const MILLS: [f32; 10] = [
     0.300_011_84,
     0.299_685_57,
     0.276_634_48,
