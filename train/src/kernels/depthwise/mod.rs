@@ -5,7 +5,6 @@
 
 #[cfg(feature = "cube")]
 mod cube;
-mod plane;
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -20,8 +19,8 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
+use super::fused::frame::Frame;
 use super::values;
-use plane::{Planes, Taps};
 
 /// A depthwise convolution with bias whose output has the size of its input; `kernel` must be odd.
 pub fn depthwise_layer(channels: usize, kernel: [usize; 2], dilation: usize, device: &Device) -> Conv2d {
@@ -93,20 +92,28 @@ impl DepthwiseOps for Flex {
     ) -> (FlexTensor, FlexTensor) {
         let [n, c, h, w] = x.shape().dims();
         let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
-        let (x, gradient) = (Planes::new(values(&x), [h, w]), Planes::new(values(&gradient), [h, w]));
-        let taps = Taps::new(kernel, dilation, w);
+        let frame = frame([h, w], kernel, dilation);
+        let taps = frame.taps(kernel, dilation);
         let mut weights = vec![0.0; c * taps.len()];
         let mut biases = vec![0.0; c];
-        weights.par_chunks_mut(taps.len()).zip(&mut biases).enumerate().for_each(|(channel, (weight, bias))| {
-            for image in 0..n {
-                let plane = image * c + channel;
-                taps.correlate(x.plane(plane), gradient.plane(plane), [h, w], weight);
-                *bias += gradient.plane(plane).iter().sum::<f32>();
-            }
-        });
+        weights.par_chunks_mut(taps.len()).zip(&mut biases).enumerate().for_each_init(
+            || [vec![0.0; frame.len()], vec![0.0; frame.len()]],
+            |[framed, framed_gradient], (channel, (weight, bias))| {
+                for plane in (0..n).map(|image| image * c + channel) {
+                    frame.insert(&values(&x)[plane * h * w..(plane + 1) * h * w], framed);
+                    frame.insert(&values(&gradient)[plane * h * w..(plane + 1) * h * w], framed_gradient);
+                    *bias += frame.correlate(framed, &taps, framed_gradient, weight);
+                }
+            },
+        );
         let weights = TensorData::new(weights, [c, 1, kernel[0], kernel[1]]);
         (FlexTensor::from_data(weights), FlexTensor::from_data(TensorData::new(biases, [c])))
     }
+}
+
+/// A frame that a kernel's taps do not reach beyond.
+fn frame(size: [usize; 2], kernel: [usize; 2], dilation: [usize; 2]) -> Frame {
+    Frame::new(size, (0..2).map(|axis| dilation[axis] * (kernel[axis] - 1) / 2).fold(0, usize::max))
 }
 
 /// Convolves every plane with its channel's kernel, turned by 180 degrees if asked, and adds the channel's bias.
@@ -114,17 +121,22 @@ fn convolve(x: FlexTensor, weight: FlexTensor, bias: Option<&[f32]>, dilation: [
     let [n, c, h, w] = x.shape().dims();
     let [_, _, kh, kw] = weight.shape().dims();
     let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
-    let (x, weight) = (Planes::new(values(&x), [h, w]), values(&weight));
-    let taps = Taps::new([kh, kw], dilation, w);
+    let frame = frame([h, w], [kh, kw], dilation);
+    let taps = frame.taps([kh, kw], dilation);
     let mut y = vec![0.0; n * c * h * w];
-    y.par_chunks_mut(h * w).enumerate().for_each(|(plane, y)| {
-        let channel = plane % c;
-        let mut kernel = weight[channel * taps.len()..(channel + 1) * taps.len()].to_vec();
-        if turned {
-            kernel.reverse();
-        }
-        taps.convolve(x.plane(plane), &kernel, bias.map_or(0.0, |bias| bias[channel]), [h, w], y);
-    });
+    y.par_chunks_exact_mut(h * w).zip(values(&x).par_chunks_exact(h * w)).enumerate().for_each_init(
+        || [vec![0.0; frame.len()], vec![0.0; frame.len()]],
+        |[framed, convolved], (plane, (y, x))| {
+            let channel = plane % c;
+            let mut kernel = values(&weight)[channel * taps.len()..(channel + 1) * taps.len()].to_vec();
+            if turned {
+                kernel.reverse();
+            }
+            frame.insert(x, framed);
+            frame.convolve(framed, &taps, &kernel, bias.map_or(0.0, |bias| bias[channel]), convolved);
+            frame.rows(convolved, y, |convolved, y| y.copy_from_slice(convolved));
+        },
+    );
     FlexTensor::from_data(TensorData::new(y, [n, c, h, w]))
 }
 

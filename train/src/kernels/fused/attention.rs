@@ -48,7 +48,7 @@ impl<'a> Chain<'a> {
             let (weight, bias) = (&inputs[1 + 2 * index], &inputs[2 + 2 * index]);
             let [_, _, kh, kw] = weight.shape();
             let dilation = if index == 1 { dilation } else { 1 };
-            (frame.taps([kh, kw], dilation), weight.values(), bias.values())
+            (frame.taps([kh, kw], [dilation; 2]), weight.values(), bias.values())
         });
         Self { frame, convolutions }
     }
@@ -165,16 +165,16 @@ impl Operator<INPUTS> for Attention {
 
     fn forward(&self, inputs: &[Map; INPUTS]) -> (Map, ()) {
         let u = &inputs[0];
-        let ([n, c, h, w], rows) = (u.shape(), inputs[MIX + 3].values().len());
+        let [n, c, h, w] = u.shape();
         let (size, chain) = (h * w, Chain::new(inputs, self.dilation));
         let [mix, project] = matrices(inputs, c, false);
         // The chain's map has as many channels as the output, so it waits there until its tile is computed.
-        let mut y = vec![0.0; n * rows * size];
+        let mut y = vec![0.0; n * c * size];
         y.par_chunks_exact_mut(size)
             .zip(u.values().par_chunks_exact(size))
             .enumerate()
             .for_each_init(|| chain.planes(), |planes, (plane, (y, u))| chain.forward(plane % c, u, planes, y));
-        tiles(&mut y, rows, size, tile_pixels(c)).into_par_iter().for_each_init(
+        tiles(&mut y, c, size, tile_pixels(c)).into_par_iter().for_each_init(
             || [(); 3].map(|()| Vec::new()),
             |[map, attended, products], mut tile| {
                 pack_tile(&tile.planes, map);
@@ -184,13 +184,13 @@ impl Operator<INPUTS> for Attention {
                 attended.resize(map.len(), Lanes::ZERO);
                 gelu(flat(map), flat_mut(attended));
                 multiply_by(attended, mixed);
-                multiply(&project, attended, Start::Bias(inputs[MIX + 3].values()), mixed, Strides::panels(rows));
+                multiply(&project, attended, Start::Bias(inputs[MIX + 3].values()), mixed, Strides::panels(c));
                 for (row, plane) in tile.planes.iter_mut().enumerate() {
-                    unpack_row(mixed, rows, row, plane);
+                    unpack_row(mixed, c, row, plane);
                 }
             },
         );
-        (Map::new(y, [n, rows, h, w]), ())
+        (Map::new(y, [n, c, h, w]), ())
     }
 
     fn backward(&self, inputs: &[Map; INPUTS], (): (), gradient: Map) -> [Vec<f32>; INPUTS] {

@@ -11,7 +11,7 @@ const RUN: usize = 2 * LANES;
 
 /// A plane in a frame of zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
+pub(in super::super) struct Frame {
     height: usize,
     width: usize,
     /// Rows above and below, columns behind each row.
@@ -20,69 +20,70 @@ pub(super) struct Frame {
 
 /// Where the taps of a kernel read, relative to the pixel's place in a plane without a frame above and before it.
 #[derive(Clone, Debug)]
-pub(super) struct Taps(Vec<usize>);
+pub(in super::super) struct Taps(Vec<usize>);
 
 impl Frame {
     /// A plane of `height` x `width` pixels in a frame of `border` zeros.
-    pub(super) fn new([height, width]: [usize; 2], border: usize) -> Self {
+    pub(in super::super) fn new([height, width]: [usize; 2], border: usize) -> Self {
         Self { height, width, border }
     }
 
     /// How far apart two rows lie.
-    pub(super) fn stride(&self) -> usize {
+    pub(in super::super) fn stride(&self) -> usize {
         self.width + self.border
     }
 
     /// How many values the framed plane takes, with room for a last block that reaches beyond it.
-    pub(super) fn len(&self) -> usize {
+    pub(in super::super) fn len(&self) -> usize {
         (self.height + 2 * self.border) * self.stride() + 2 * self.border + 2 * RUN
     }
 
     /// Where the first pixel lies.
-    pub(super) fn first(&self) -> usize {
+    pub(in super::super) fn first(&self) -> usize {
         self.border * self.stride() + self.border
     }
 
     /// From the first pixel to the last, what lies between the rows included.
-    pub(super) fn run(&self) -> usize {
+    pub(in super::super) fn run(&self) -> usize {
         (self.height - 1) * self.stride() + self.width
     }
 
-    /// The taps of a kernel with odd sides, none of which reaches beyond the frame.
-    pub(super) fn taps(&self, kernel: [usize; 2], dilation: usize) -> Taps {
-        let [before_row, before_column] = kernel.map(|side| self.border - dilation * (side - 1) / 2);
-        let rows = (0..kernel[0]).map(|row| (before_row + row * dilation) * self.stride());
-        Taps(rows.flat_map(|row| (0..kernel[1]).map(move |column| row + before_column + column * dilation)).collect())
+    /// The taps of a kernel with odd sides, none of which reaches beyond the frame; the dilation is that of rows and columns.
+    pub(in super::super) fn taps(&self, kernel: [usize; 2], dilation: [usize; 2]) -> Taps {
+        let place =
+            |axis: usize, tap: usize| self.border - dilation[axis] * (kernel[axis] - 1) / 2 + tap * dilation[axis];
+        let rows = (0..kernel[0]).map(|row| place(0, row) * self.stride());
+        Taps(rows.flat_map(|row| (0..kernel[1]).map(move |column| row + place(1, column))).collect())
     }
 
     /// Copies a plane into its frame, whose borders are zero.
-    pub(super) fn insert(&self, plane: &[f32], framed: &mut [f32]) {
+    pub(in super::super) fn insert(&self, plane: &[f32], framed: &mut [f32]) {
         for (row, framed) in plane.chunks_exact(self.width).zip(framed[self.first()..].chunks_mut(self.stride())) {
             framed[..self.width].copy_from_slice(row);
         }
     }
 
     /// Calls `with` with every row of a plane and the same row of its frame.
-    pub(super) fn rows(&self, framed: &[f32], plane: &mut [f32], mut with: impl FnMut(&[f32], &mut [f32])) {
+    pub(in super::super) fn rows(&self, framed: &[f32], plane: &mut [f32], mut with: impl FnMut(&[f32], &mut [f32])) {
         for (row, framed) in plane.chunks_exact_mut(self.width).zip(framed[self.first()..].chunks(self.stride())) {
             with(&framed[..self.width], row);
         }
     }
 
     /// `y = bias + sum over taps of weight * shifted x`, in a frame again.
-    pub(super) fn convolve(&self, x: &[f32], taps: &Taps, weight: &[f32], bias: f32, y: &mut [f32]) {
+    pub(in super::super) fn convolve(&self, x: &[f32], taps: &Taps, weight: &[f32], bias: f32, y: &mut [f32]) {
         convolve(x, taps, weight, bias, false, self.run(), &mut y[self.first()..]);
         self.clear(y);
     }
 
     /// `y += bias + sum over taps of weight * shifted x`.
-    pub(super) fn convolve_add(&self, x: &[f32], taps: &Taps, weight: &[f32], bias: f32, y: &mut [f32]) {
+    pub(in super::super) fn convolve_add(&self, x: &[f32], taps: &Taps, weight: &[f32], bias: f32, y: &mut [f32]) {
         convolve(x, taps, weight, bias, true, self.run(), &mut y[self.first()..]);
         self.clear(y);
     }
 
     /// `sums += sum over pixels of gradient * shifted x`, tap by tap; returns the sum of the gradient.
-    pub(super) fn correlate(&self, x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) -> f32 {
+    pub(in super::super) fn correlate(&self, x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) -> f32 {
         let gradient = &gradient[self.first()..][..self.run()];
         correlate(x, taps, gradient, sums);
         sum(gradient)
@@ -100,18 +101,18 @@ impl Frame {
 
 impl Taps {
     /// Taps at offsets.
-    pub(super) fn at(offsets: impl IntoIterator<Item = usize>) -> Self {
+    pub(in super::super) fn at(offsets: impl IntoIterator<Item = usize>) -> Self {
         Self(offsets.into_iter().collect())
     }
 
     /// How many they are.
-    pub(super) fn len(&self) -> usize {
+    pub(in super::super) fn len(&self) -> usize {
         self.0.len()
     }
 }
 
 /// The sum of values, in lanes and then across: both short sums, so that it rounds little.
-pub(super) fn sum(values: &[f32]) -> f32 {
+pub(in super::super) fn sum(values: &[f32]) -> f32 {
     let (blocks, rest) = values.as_chunks::<LANES>();
     let mut sums = [0.0; LANES];
     for block in blocks {
@@ -125,7 +126,7 @@ pub(super) fn sum(values: &[f32]) -> f32 {
 vectorized! {
     /// `y = bias + sum over taps of weight * x[i + tap]`, added to `y` where `add`, for `run` values and up to the end of
     /// the block of the last.
-    pub(super) fn convolve(x: &[f32], taps: &Taps, weight: &[f32], bias: f32, add: bool, run: usize, y: &mut [f32]) = convolve_with
+    pub(in super::super) fn convolve(x: &[f32], taps: &Taps, weight: &[f32], bias: f32, add: bool, run: usize, y: &mut [f32]) = convolve_with
 }
 
 #[inline(always)]
@@ -158,7 +159,7 @@ const TAPS_TOGETHER: usize = 4;
 
 vectorized! {
     /// `sums += sum over i of gradient[i] * x[i + tap]`, tap by tap.
-    pub(super) fn correlate(x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) = correlate_with
+    pub(in super::super) fn correlate(x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) = correlate_with
 }
 
 #[inline(always)]

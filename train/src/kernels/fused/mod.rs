@@ -7,7 +7,7 @@
 #![allow(clippy::needless_range_loop, reason = "loops over fixed bounds with indices become registers")]
 
 mod affine;
-mod frame;
+pub(super) mod frame;
 mod lanes;
 mod operator;
 mod panels;
