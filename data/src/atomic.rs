@@ -1,11 +1,15 @@
 //! Files that are either whole or not there.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 use thiserror::Error;
+
+/// How the name of a file begins that is not whole yet.
+const UNFINISHED: &str = ".unfinished-";
 
 /// Why a file was not written; whatever stood under its name before is still there.
 #[derive(Debug, Error)]
@@ -70,6 +74,25 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     write_atomic(path, |file| file.write_all(bytes))
 }
 
+/// Whether a name in a folder is that of a file that was not written to its end.
+pub fn is_unfinished(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with(UNFINISHED)
+}
+
+/// Removes what a process left in a folder when it was killed while it wrote; no other may write there now.
+///
+/// # Errors
+/// When the folder cannot be read or a file not be removed.
+pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if is_unfinished(&entry.file_name()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// A temporary file in the folder of `path`, where a rename cannot cross a file system.
 fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
     let folder = match path.parent() {
@@ -77,6 +100,7 @@ fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
         _ => Path::new("."),
     };
     let mut builder = Builder::new();
+    builder.prefix(UNFINISHED);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -131,6 +155,18 @@ mod tests {
         let error = write_atomic(&path, full).unwrap_err();
         assert!(error.to_string().contains("a.txt") && error.source().is_some(), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_leaves_can_be_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        write_bytes(&path, b"whole").unwrap();
+        // What a killed process never comes to: removing the file that it was writing.
+        create_beside(&path).unwrap().keep().unwrap();
+        assert_eq!(names(folder.path()).len(), 2);
+        remove_unfinished(folder.path()).unwrap();
         assert_eq!(names(folder.path()), ["a.txt"]);
     }
 

@@ -15,7 +15,7 @@ mod jpeg;
 mod mask;
 mod overlay;
 
-pub use atomic::{WriteError, write_atomic, write_bytes};
+pub use atomic::{WriteError, is_unfinished, remove_unfinished, write_atomic, write_bytes};
 pub use check::{
     Check, ClassShare, Copies, Finding, Likeness, PartReport, Report, SheetError, Sizes, check, contact_sheet,
 };
