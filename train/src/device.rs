@@ -30,6 +30,12 @@ pub enum DeviceError {
         /// The text.
         text: String,
     },
+    /// A GPU is named twice.
+    #[error("`{device}` is named twice; each GPU takes one part of a batch")]
+    Repeated {
+        /// The GPU.
+        device: DeviceChoice,
+    },
     /// The program was built without the device's kind.
     #[error(
         "cannot use `{kind}:{index}`: this program was built without {kind}; build it with `--features {kind}` or choose `--device cpu`"
@@ -101,6 +107,55 @@ impl DeviceChoice {
     }
 }
 
+/// The devices that share each batch: one, or several as in `cuda:0,cuda:1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Devices(Vec<DeviceChoice>);
+
+impl From<DeviceChoice> for Devices {
+    fn from(choice: DeviceChoice) -> Self {
+        Self(vec![choice])
+    }
+}
+
+impl FromStr for Devices {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let choices: Vec<_> = text.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        if choices.len() > 1 && choices.contains(&DeviceChoice::Auto) {
+            return Err(DeviceError::Unknown { text: text.into() });
+        }
+        for (index, choice) in choices.iter().enumerate() {
+            // Replicas on the CPU share its cores; on a GPU they would only share its memory.
+            if *choice != DeviceChoice::Cpu && choices[..index].contains(choice) {
+                return Err(DeviceError::Repeated { device: *choice });
+            }
+        }
+        Ok(Self(choices))
+    }
+}
+
+impl fmt::Display for Devices {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, choice) in self.0.iter().enumerate() {
+            write!(formatter, "{}{choice}", if index == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl Devices {
+    /// The devices, and the choices with `auto` decided.
+    ///
+    /// # Errors
+    /// As [`DeviceChoice::open`].
+    pub fn open(&self) -> Result<(Vec<Device>, Self), DeviceError> {
+        let opened: Vec<_> = self.0.iter().map(|choice| choice.open()).collect::<Result<_, _>>()?;
+        let (devices, choices) = opened.into_iter().unzip();
+        Ok((devices, Self(choices)))
+    }
+}
+
 /// The CUDA GPUs, nothing if the program was built without CUDA. Asking is safe without a driver, while opening one is not.
 #[cfg(feature = "cuda")]
 fn cuda() -> Option<Vec<Device>> {
@@ -151,6 +206,24 @@ mod tests {
         for text in ["gpu", "cuda:", "cuda:x", "wgpu:-1", "cpu:0", "auto:0", ""] {
             assert!(text.parse::<DeviceChoice>().unwrap_err().to_string().contains(text), "{text}");
         }
+    }
+
+    #[test]
+    fn several_devices_are_a_list() {
+        for text in ["auto", "cpu", "cuda:1", "cpu,cpu", "cuda:0,cuda:1,cuda:3"] {
+            assert_eq!(text.parse::<Devices>().unwrap().to_string(), text);
+        }
+        for (text, part) in [
+            ("", "not a device"),
+            ("cpu,", "not a device"),
+            ("auto,cpu", "`auto,cpu` is not a device"),
+            ("cuda:0,gpu", "`gpu` is not a device"),
+            ("cuda,cuda:0", "`cuda:0` is named twice"),
+        ] {
+            let message = text.parse::<Devices>().unwrap_err().to_string();
+            assert!(message.contains(part), "{text}: {message}");
+        }
+        assert_eq!("cpu,cpu".parse::<Devices>().unwrap().open().unwrap().0.len(), 2);
     }
 
     #[test]

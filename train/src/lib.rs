@@ -12,7 +12,11 @@ pub mod preview;
 pub mod split;
 pub mod statistics;
 
+pub mod adamw;
+pub mod average;
 pub mod device;
+pub mod gradients;
+pub mod learner;
 pub mod loss;
 pub mod optimizer;
 pub mod schedule;
@@ -24,6 +28,7 @@ pub mod record;
 pub mod run;
 pub mod state;
 
+pub mod ending;
 pub mod evaluate;
 pub mod summary;
 pub mod trainer;

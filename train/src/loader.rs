@@ -1,12 +1,13 @@
 //! Batches of augmented images, made ready ahead of the device.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Element, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -85,10 +86,38 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The batch in at most `parts` parts of neighbouring images, as equal as they can be and none empty.
+    pub fn split(self, parts: usize) -> Vec<Self> {
+        let images = self.names.len();
+        let parts = parts.min(images);
+        if parts <= 1 {
+            return vec![self];
+        }
+        (0..parts)
+            .map(|part| {
+                let range = part * images / parts..(part + 1) * images / parts;
+                Self {
+                    images: rows::<f32>(&self.images, &range),
+                    labels: rows::<i32>(&self.labels, &range),
+                    names: self.names[range].to_vec(),
+                }
+            })
+            .collect()
+    }
+
     /// The batch on a device.
     pub fn to_device(self, device: &Device) -> (Tensor<4>, Tensor<3, Int>) {
         (Tensor::from_data(self.images, device), Tensor::from_data(self.labels, device))
     }
+}
+
+/// A range of the first dimension.
+fn rows<E: Element>(data: &TensorData, range: &Range<usize>) -> TensorData {
+    let mut shape = data.shape().to_vec();
+    let row: usize = shape[1..].iter().product();
+    shape[0] = range.len();
+    let values = data.as_slice::<E>().expect("a batch holds float32 images and int32 labels");
+    TensorData::new(values[range.start * row..range.end * row].to_vec(), shape)
 }
 
 /// An image to be seen: its place among the samples, and how often all of them were seen before.
@@ -121,8 +150,8 @@ impl Loader {
         &self.source
     }
 
-    /// The steps of an epoch.
-    pub fn steps(&self) -> usize {
+    /// The batches of an epoch.
+    pub fn batches(&self) -> usize {
         let one_pass = self.source.samples.len().div_ceil(self.source.batch_size);
         self.source.steps_per_epoch.unwrap_or(one_pass)
     }
@@ -133,13 +162,14 @@ impl Loader {
         self.source.steps_per_epoch.map_or(one_pass, |steps| steps * self.source.batch_size)
     }
 
-    /// The batches of an epoch, counted from 0; the same epoch always gives the same batches.
+    /// The batches of an epoch, counted from 0, but the first `skip`; the same epoch always gives the same batches.
     ///
     /// A sample that cannot be loaded ends them with its error.
-    pub fn epoch(self: &Arc<Self>, epoch: usize) -> Epoch {
+    pub fn epoch(self: &Arc<Self>, epoch: usize, skip: usize) -> Epoch {
+        let draws = self.draws(epoch);
         let mut batches = Epoch {
-            draws: self.draws(epoch),
-            asked: 0,
+            asked: draws.len().min(skip * self.source.batch_size),
+            draws,
             ahead: 1 + self.threads.current_num_threads().div_ceil(self.source.batch_size),
             pending: VecDeque::new(),
             waited: Duration::ZERO,
@@ -290,7 +320,7 @@ mod tests {
     }
 
     fn batches(loader: &Arc<Loader>, epoch: usize) -> Vec<Batch> {
-        loader.epoch(epoch).collect::<Result<_, _>>().unwrap()
+        loader.epoch(epoch, 0).collect::<Result<_, _>>().unwrap()
     }
 
     fn names(batches: &[Batch]) -> Vec<&str> {
@@ -321,7 +351,7 @@ mod tests {
             [("one pass", None, 4, 7), ("fewer", Some(2), 2, 4), ("more", Some(9), 9, 18)]
         {
             let loader = Loader::new(Source { steps_per_epoch, ..source.clone() }).unwrap();
-            assert_eq!(loader.steps(), steps, "{name}");
+            assert_eq!(loader.batches(), steps, "{name}");
             let epochs: Vec<_> = (0..7).map(|epoch| batches(&loader, epoch)).collect();
             assert!(epochs.iter().all(|epoch| epoch.len() == steps && names(epoch).len() == per_epoch), "{name}");
             // Every round of seven holds each image once, wherever the epochs end.
@@ -350,9 +380,43 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let loader = Loader::new(Source { cache: 0, ..source(folder.path()) }).unwrap();
         fs::remove_file(folder.path().join("masks/3.png")).unwrap();
-        let results: Vec<_> = loader.epoch(0).collect();
+        let results: Vec<_> = loader.epoch(0, 0).collect();
         let (last, before) = results.split_last().unwrap();
         assert!(before.iter().all(Result::is_ok));
         assert!(last.as_ref().unwrap_err().to_string().contains("3.png"));
+    }
+
+    #[test]
+    fn an_epoch_goes_on_after_the_batches_that_are_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let loader = Loader::new(source(folder.path())).unwrap();
+        let whole = batches(&loader, 1);
+        for skip in 0..=whole.len() + 1 {
+            let rest: Vec<_> = loader.epoch(1, skip).collect::<Result<_, _>>().unwrap();
+            assert_eq!(rest, whole[skip.min(whole.len())..], "after {skip}");
+        }
+    }
+
+    #[test]
+    fn a_batch_splits_into_neighbouring_images() {
+        let names = ["a", "b", "c"];
+        let batch = Batch {
+            names: names.map(str::to_owned).into(),
+            images: TensorData::new((0..12).map(|value| value as f32).collect(), [3, 1, 2, 2]),
+            labels: TensorData::new((0..12).collect::<Vec<i32>>(), [3, 2, 2]),
+        };
+        for (parts, expected) in [(1, vec![3]), (2, vec![1, 2]), (3, vec![1, 1, 1]), (8, vec![1, 1, 1])] {
+            let split = batch.clone().split(parts);
+            assert_eq!(split.iter().map(|part| part.names.len()).collect::<Vec<_>>(), expected, "{parts} parts");
+            assert_eq!(split.iter().flat_map(|part| part.names.clone()).collect::<Vec<_>>(), names, "{parts} parts");
+            let images = split.iter().flat_map(|part| part.images.iter::<f32>());
+            assert!(images.eq(batch.images.iter::<f32>()), "{parts} parts: images");
+            let labels = split.iter().flat_map(|part| part.labels.iter::<i32>());
+            assert!(labels.eq(batch.labels.iter::<i32>()), "{parts} parts: labels");
+            for part in &split {
+                assert_eq!(part.images.shape().to_vec(), [part.names.len(), 1, 2, 2], "{parts} parts");
+                assert_eq!(part.labels.shape().to_vec(), [part.names.len(), 2, 2], "{parts} parts");
+            }
+        }
     }
 }

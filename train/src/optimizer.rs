@@ -3,30 +3,18 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, GradientsParams, Optimizer as _};
 use burn::tensor::Tensor;
 
+use crate::adamw::AdamW;
+pub use crate::adamw::Moments;
+use crate::gradients::Gradients;
 use crate::model::AmsUnet;
 use crate::weights::ModulePath;
 
-/// PyTorch's AdamW: Burn's own default is 1e-5.
-const EPSILON: f32 = 1e-8;
-
-/// AdamW as PyTorch has it: betas 0.9 and 0.999, epsilon 1e-8, decoupled weight decay on every parameter.
+/// [`AdamW`] with its weight decay on every parameter.
 pub struct Optimizer {
     rule: AdamW,
     moments: BTreeMap<String, Moments>,
-}
-
-/// What AdamW remembers of one parameter.
-#[derive(Clone)]
-pub struct Moments {
-    /// The steps taken.
-    pub steps: usize,
-    /// The running mean of the gradient, flattened.
-    pub first: Tensor<1>,
-    /// The running mean of the squared gradient, flattened.
-    pub second: Tensor<1>,
 }
 
 impl Optimizer {
@@ -37,8 +25,7 @@ impl Optimizer {
 
     /// An optimizer that goes on from the moments of another.
     pub fn resume(weight_decay: f32, moments: BTreeMap<String, Moments>) -> Self {
-        let rule = AdamWConfig::new().with_epsilon(EPSILON).with_weight_decay(weight_decay).build();
-        Self { rule, moments }
+        Self { rule: AdamW::new(weight_decay), moments }
     }
 
     /// The moments by the parameters' published names.
@@ -47,7 +34,9 @@ impl Optimizer {
     }
 
     /// The network after one step; parameters without a gradient stay as they are.
-    pub fn step(&mut self, learning_rate: f64, net: AmsUnet, gradients: GradientsParams) -> AmsUnet {
+    ///
+    /// A network that nothing else holds is changed in place on the CPU; a clone costs a copy.
+    pub fn step(&mut self, learning_rate: f64, net: AmsUnet, gradients: Gradients) -> AmsUnet {
         net.map(&mut Step { optimizer: self, learning_rate, gradients, path: ModulePath::default() })
     }
 }
@@ -55,7 +44,7 @@ impl Optimizer {
 struct Step<'a> {
     optimizer: &'a mut Optimizer,
     learning_rate: f64,
-    gradients: GradientsParams,
+    gradients: Gradients,
     path: ModulePath,
 }
 
@@ -69,33 +58,19 @@ impl ModuleMapper for Step<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.gradients.remove::<D>(param.id) else {
+        let name = self.path.published();
+        let Some(gradient) = self.gradients.remove(&name) else {
             return param;
         };
-        let name = self.path.published();
-        let moments = self.optimizer.moments.remove(&name);
         let shape = param.dims();
-        let state = moments.map(|moments| {
-            let restore = |moment: Tensor<1>| moment.reshape(shape);
-            let (first, second) = (restore(moments.first), restore(moments.second));
-            AdamWState { momentum: AdaptiveMomentumState::new(moments.steps, first, second) }
-        });
-        let mut next = None;
-        let param = param.map(|tensor| {
+        let moments = self.optimizer.moments.remove(&name);
+        param.map(|tensor| {
             let requires_gradient = tensor.is_require_grad();
-            let (tensor, state) = self.optimizer.rule.step(self.learning_rate, tensor.inner(), gradient, state);
-            next = state;
-            Tensor::from_inner(tensor).set_require_grad(requires_gradient)
-        });
-        if let Some(AdamWState { momentum }) = next {
-            let moments = Moments {
-                steps: momentum.time,
-                first: momentum.moment_1.flatten(0, D - 1),
-                second: momentum.moment_2.flatten(0, D - 1),
-            };
+            let weights = tensor.inner().flatten(0, D - 1);
+            let (weights, moments) = self.optimizer.rule.step(self.learning_rate, weights, gradient, moments);
             self.optimizer.moments.insert(name, moments);
-        }
-        param
+            Tensor::from_inner(weights.reshape(shape)).set_require_grad(requires_gradient)
+        })
     }
 }
 
@@ -115,8 +90,7 @@ mod tests {
         let net = AmsUnetConfig::new().with_base_width(4).init(&device);
         let before = Weights::of(&net);
         // The loss is the sum of one weight, so that its gradient is 1 everywhere and no other parameter has one.
-        let mut gradients = net.out_conv.weight.val().sum().backward();
-        let gradients = GradientsParams::from_module(&mut gradients, &net);
+        let gradients = Gradients::of(&net.out_conv.weight.val().sum(), &net);
         let mut optimizer = Optimizer::new(DECAY);
         let after = Weights::of(&optimizer.step(RATE, net, gradients));
         for (name, before) in before.tensors() {

@@ -43,7 +43,7 @@ pub enum PreviewError {
 pub fn sheet(loader: &Arc<Loader>, palette: &[[u8; 3]]) -> Result<RgbImage, PreviewError> {
     let mut tiles = Vec::new();
     // A small set gives too few in one epoch.
-    for batch in (0..VIEWS).flat_map(|epoch| loader.epoch(epoch)) {
+    for batch in (0..VIEWS).flat_map(|epoch| loader.epoch(epoch, 0)) {
         for (image, labels) in views(loader, &batch?) {
             tiles.push(tile(&image, &labels, palette)?);
         }

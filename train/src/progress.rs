@@ -171,7 +171,7 @@ pub(crate) mod tests {
     /// A run of 4 epochs of 10 steps, of which `steps` took a second each; every epoch ends after its last step.
     pub(crate) fn after(steps: usize) -> Progress {
         let mut progress = Progress::new("runs/nuclei".into(), 4, 8, Vec::new());
-        let start = Event::Start { device: DeviceChoice::Cpu, step: 0, steps: 40 };
+        let start = Event::Start { device: DeviceChoice::Cpu.into(), step: 0, steps: 40 };
         progress.observe(&start, Duration::ZERO);
         for step in 1..=steps {
             let now = Duration::from_secs(step as u64);
@@ -205,7 +205,7 @@ pub(crate) mod tests {
     #[test]
     fn a_resumed_run_is_timed_from_where_it_went_on() {
         let mut progress = Progress::new(String::new(), 4, 8, vec![record(1), record(2)]);
-        let start = Event::Start { device: DeviceChoice::Cpu, step: 20, steps: 40 };
+        let start = Event::Start { device: DeviceChoice::Cpu.into(), step: 20, steps: 40 };
         progress.observe(&start, Duration::from_secs(5));
         for step in 21..=25 {
             progress.observe(&Event::Step { step, loss: 1.0 }, Duration::from_secs(step as u64 - 15));
@@ -218,7 +218,7 @@ pub(crate) mod tests {
     fn long_runs_keep_few_losses_and_their_mean() {
         let steps = 5 * LOSSES_MAX;
         let mut progress = Progress::new(String::new(), 1, 1, Vec::new());
-        progress.observe(&Event::Start { device: DeviceChoice::Cpu, step: 0, steps }, Duration::ZERO);
+        progress.observe(&Event::Start { device: DeviceChoice::Cpu.into(), step: 0, steps }, Duration::ZERO);
         for step in 1..=steps {
             progress.observe(&Event::Step { step, loss: (step % 2) as f64 }, Duration::ZERO);
         }

@@ -38,6 +38,69 @@ pub struct EpochRecord {
     pub peak_memory: Option<u64>,
 }
 
+/// What an epoch has gathered so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// The batches seen.
+    pub batches: usize,
+    /// The seconds of training.
+    pub seconds: f64,
+    /// The seconds of them that were spent waiting for images.
+    pub waited: f64,
+    images: usize,
+    /// The loss and its two terms, summed over the images.
+    losses: [f64; 3],
+    steps: usize,
+    learning_rate: f64,
+    /// The norm of the gradients, its mean still a sum over the steps.
+    norms: Option<GradientNorm>,
+}
+
+impl Tally {
+    /// The steps of the optimizer.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Counts a batch: its images, its loss and the loss's two terms.
+    pub fn add_batch(&mut self, images: usize, losses: [f64; 3]) {
+        self.batches += 1;
+        self.images += images;
+        self.losses = std::array::from_fn(|term| self.losses[term] + losses[term] * images as f64);
+    }
+
+    /// Counts a step: its learning rate, and the norm of its gradients where they are clipped.
+    pub fn add_step(&mut self, learning_rate: f64, norm: Option<f64>) {
+        self.steps += 1;
+        self.learning_rate = learning_rate;
+        if let Some(norm) = norm {
+            let GradientNorm { mean: sum, max } = self.norms.unwrap_or(GradientNorm { mean: 0.0, max: 0.0 });
+            self.norms = Some(GradientNorm { mean: sum + norm, max: max.max(norm) });
+        }
+    }
+
+    /// The record of epoch `epoch`, counted from 0 and not validated yet, after `steps` steps in the epochs before.
+    pub fn record(&self, epoch: usize, steps: usize) -> EpochRecord {
+        let [loss, cross_entropy, dice_loss] = self.losses.map(|sum| sum / self.images.max(1) as f64);
+        EpochRecord {
+            epoch: epoch + 1,
+            steps: steps + self.steps,
+            learning_rate: self.learning_rate,
+            loss,
+            cross_entropy,
+            dice_loss,
+            gradient_norm: self.norms.map(|norms| GradientNorm { mean: norms.mean / self.steps as f64, ..norms }),
+            validation: None,
+            best: false,
+            images_per_second: if self.seconds > 0.0 { self.images as f64 / self.seconds } else { 0.0 },
+            training_seconds: self.seconds,
+            waiting: if self.seconds > 0.0 { self.waited / self.seconds } else { 0.0 },
+            validation_seconds: 0.0,
+            peak_memory: None,
+        }
+    }
+}
+
 /// The global L2 norm of an epoch's gradients before clipping.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GradientNorm {
@@ -80,6 +143,23 @@ pub(crate) fn peak_memory() -> Option<u64> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    #[test]
+    fn a_tally_weighs_batches_by_their_images() {
+        let mut tally = Tally::default();
+        tally.add_batch(2, [1.0, 0.75, 0.25]);
+        tally.add_step(0.1, Some(4.0));
+        tally.add_batch(1, [4.0, 3.0, 1.0]);
+        tally.add_step(0.2, Some(2.0));
+        (tally.seconds, tally.waited) = (1.5, 0.75);
+        // What is saved in the middle of an epoch goes on as if nothing had happened.
+        let tally: Tally = serde_json::from_str(&serde_json::to_string(&tally).unwrap()).unwrap();
+        let record = tally.record(4, 8);
+        assert_eq!((record.epoch, record.steps, record.learning_rate), (5, 10, 0.2));
+        assert_eq!([record.loss, record.cross_entropy, record.dice_loss], [2.0, 1.5, 0.5]);
+        assert_eq!(record.gradient_norm, Some(GradientNorm { mean: 3.0, max: 4.0 }));
+        assert_eq!((record.images_per_second, record.training_seconds, record.waiting), (2.0, 1.5, 0.5));
+    }
 
     /// An epoch that was the best one so far, with a class found in half of its pixels.
     pub(crate) fn record(epoch: usize) -> EpochRecord {

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use ndarray::{ArrayD, IxDyn};
+use ndarray::ArrayD;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use seg_data::{WriteError, write_bytes};
 use seg_onnx::contract::Contract;
@@ -14,36 +15,45 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::checkpoint::{CONTRACT_KEY, Checkpoint, ReadCheckpointError};
-use crate::optimizer::{Moments, Optimizer};
-use crate::record::EpochRecord;
+use crate::learner::Learner;
+use crate::optimizer::Moments;
+use crate::record::{EpochRecord, Tally};
 use crate::weights::{Borrowed, Weights, to_array};
 
 /// The key under which the file carries the run's progress.
 const PROGRESS_KEY: &str = "progress";
-/// The prefix of the weights' names.
+/// The prefix of the names of the weights to use.
 const MODEL: &str = "model.";
+/// The prefix of the names of the weights that learn, where the weights to use are their average. A reader who knows neither
+/// takes the shorter prefix.
+const LEARNING: &str = "learning.";
 /// The prefixes of the names of AdamW's two moments.
 const MOMENTS: [&str; 2] = ["optimizer.first.", "optimizer.second."];
 
 /// All that a run needs to go on.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// The network's weights.
+    /// The weights to use: the moving average where one is kept, else those that learn.
     pub weights: Weights,
+    /// The weights that learn, where they are not the weights to use.
+    pub learning: Option<Weights>,
     /// The contract of the model that they make.
     pub contract: Contract,
     /// One record per epoch done.
     pub log: Vec<EpochRecord>,
+    /// What the epoch that is not done has gathered; empty between epochs.
+    pub tally: Tally,
     /// AdamW's moments by parameter, first and second, flattened.
     moments: BTreeMap<String, [ArrayD<f32>; 2]>,
     /// The steps that AdamW has taken.
-    steps: usize,
+    pub steps: usize,
 }
 
 /// How far a run has come, as the file holds it.
 #[derive(Serialize, Deserialize)]
 struct Progress {
     log: Vec<EpochRecord>,
+    tally: Tally,
     optimizer_steps: usize,
 }
 
@@ -77,18 +87,37 @@ pub enum StateError {
         /// What it lacks.
         lack: String,
     },
+    /// The file and the run's configuration disagree on the moving average.
+    #[error(
+        "cannot go on from `{}`: it holds {} moving average of the weights, and the run's configuration says otherwise",
+        path.display(),
+        if *has { "a" } else { "no" }
+    )]
+    Average {
+        /// The file.
+        path: PathBuf,
+        /// Whether the file holds one.
+        has: bool,
+    },
 }
 
 impl State {
-    /// The state after an epoch.
-    pub fn new(weights: Weights, optimizer: &Optimizer, contract: Contract, log: Vec<EpochRecord>) -> Self {
-        let moments = optimizer.moments();
+    /// The state of a learner after some epochs and what `tally` has gathered of the next.
+    pub fn new(learner: &Learner, contract: Contract, log: Vec<EpochRecord>, tally: Tally) -> Self {
+        let moments = learner.optimizer().moments();
         let steps = moments.values().map(|moments| moments.steps).max().unwrap_or_default();
         let moments = moments
             .iter()
             .map(|(name, Moments { first, second, .. })| (name.clone(), [first, second].map(|m| to_array(m.clone()))))
             .collect();
-        Self { weights, contract, log, moments, steps }
+        let learning = learner.average().is_some().then(|| Weights::of(&learner.net()));
+        Self { weights: Weights::of(&learner.best_net()), learning, contract, log, tally, moments, steps }
+    }
+
+    /// Whether all weights are finite.
+    pub fn is_finite(&self) -> bool {
+        let both = iter::once(&self.weights).chain(&self.learning);
+        both.flat_map(|weights| weights.tensors().values()).flatten().all(|value| value.is_finite())
     }
 
     /// AdamW's moments on a device.
@@ -110,11 +139,14 @@ impl State {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), WriteError> {
-        let weights = self.weights.tensors().iter().map(|(name, tensor)| (format!("{MODEL}{name}"), Borrowed(tensor)));
+        let weights = iter::once((MODEL, &self.weights)).chain(self.learning.iter().map(|weights| (LEARNING, weights)));
+        let weights = weights.flat_map(|(prefix, weights)| {
+            weights.tensors().iter().map(move |(name, tensor)| (format!("{prefix}{name}"), Borrowed(tensor)))
+        });
         let moments = self.moments.iter().flat_map(|(name, both)| {
             MOMENTS.iter().zip(both).map(move |(prefix, moment)| (format!("{prefix}{name}"), Borrowed(moment)))
         });
-        let progress = Progress { log: self.log.clone(), optimizer_steps: self.steps };
+        let progress = Progress { log: self.log.clone(), tally: self.tally.clone(), optimizer_steps: self.steps };
         let notes = HashMap::from([
             (CONTRACT_KEY.to_owned(), self.contract.to_json()),
             (PROGRESS_KEY.to_owned(), serde_json::to_string(&progress).expect("it has only string keys")),
@@ -140,19 +172,24 @@ impl State {
         let progress: Progress =
             serde_json::from_str(progress).map_err(|_| incomplete("progress that this version reads"))?;
 
-        let moment = |prefix: &str, name: &str| {
-            let view = file.tensor(&format!("{prefix}{name}")).map_err(format)?;
+        let array = |name: &str| {
+            let view = file.tensor(name).map_err(format)?;
             if view.dtype() != Dtype::F32 {
-                return Err(incomplete(&format!("float32 moments of `{name}`")));
+                return Err(incomplete(&format!("float32 values of `{name}`")));
             }
             let values = view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            let length = IxDyn(&[view.data().len() / size_of::<f32>()]);
-            Ok(ArrayD::from_shape_vec(length, values).expect("as many values as the length says"))
+            Ok(ArrayD::from_shape_vec(view.shape(), values).expect("safetensors checks a tensor's length"))
         };
-        let mut moments = BTreeMap::new();
-        for name in file.names().into_iter().filter_map(|name| name.strip_prefix(MOMENTS[0])) {
-            moments.insert(name.to_owned(), [moment(MOMENTS[0], name)?, moment(MOMENTS[1], name)?]);
+        let (mut moments, mut learning) = (BTreeMap::new(), BTreeMap::new());
+        for full in file.names() {
+            if let Some(name) = full.strip_prefix(MOMENTS[0]) {
+                moments.insert(name.to_owned(), [array(full)?, array(&format!("{}{name}", MOMENTS[1]))?]);
+            } else if let Some(name) = full.strip_prefix(LEARNING) {
+                learning.insert(name.to_owned(), array(full)?);
+            }
         }
-        Ok(Self { weights, contract, log: progress.log, moments, steps: progress.optimizer_steps })
+        let learning = (!learning.is_empty()).then(|| Weights::from(learning));
+        let Progress { log, tally, optimizer_steps: steps } = progress;
+        Ok(Self { weights, learning, contract, log, tally, moments, steps })
     }
 }

@@ -1,22 +1,26 @@
 //! The training loop, from the start of a run or from where it stopped.
 
-use std::time::Instant;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor};
-use seg_data::{SampleError, WriteError, write_bytes};
+use burn::tensor::Device;
+use seg_data::{Sample, SampleError, WriteError, remove_unfinished, write_bytes};
 use seg_onnx::contract::Contract;
 use thiserror::Error;
 
+use crate::average::Average;
 use crate::checkpoint::{Checkpoint, ReadCheckpointError};
-use crate::device::{DeviceChoice, DeviceError};
+use crate::config::TrainingConfig;
+use crate::device::{DeviceError, Devices};
+use crate::ending::Ending;
 use crate::evaluate::{EvaluateError, Evaluator};
-use crate::loader::{Batch, Loader, LoaderError, Source};
-use crate::loss::{Loss, loss};
-use crate::model::AmsUnet;
+use crate::learner::Learner;
+use crate::loader::{Loader, LoaderError, Source};
 use crate::optimizer::Optimizer;
-use crate::record::{EpochRecord, Validation, peak_memory};
+use crate::record::{EpochRecord, Tally, Validation, peak_memory};
 use crate::run::{self, Run, Session, SessionError};
 use crate::schedule::Schedule;
 use crate::split::SplitError;
@@ -28,8 +32,8 @@ use crate::weights::{FitError, Weights};
 pub enum Event {
     /// The run begins, or goes on, at a step.
     Start {
-        /// The device that trains.
-        device: DeviceChoice,
+        /// The devices that train.
+        device: Devices,
         /// Steps that were done before.
         step: usize,
         /// The steps of the whole run.
@@ -39,7 +43,7 @@ pub enum Event {
     Step {
         /// The steps done.
         step: usize,
-        /// The loss of the step.
+        /// The mean loss over its images.
         loss: f64,
     },
     /// An epoch is done and saved.
@@ -49,34 +53,50 @@ pub enum Event {
 /// Why training stops before its last epoch.
 #[derive(Debug, Error)]
 pub enum TrainError {
-    /// The loss is not a number any more.
+    /// The loss, or the norm of its gradients, is not a number any more.
     #[error(
-        "the loss is {loss} at step {step} of epoch {epoch}; lower `--lr`, or look at the images of the batch: {}",
+        "the {what} is {value} at step {step} of epoch {epoch}; lower `--lr`, or look at the step's images: {}",
         images.join(", ")
     )]
     Diverged {
+        /// What is not a number.
+        what: &'static str,
+        /// What it is instead.
+        value: f64,
         /// The epoch, counted from 1.
         epoch: usize,
         /// The step of the epoch, counted from 1.
         step: usize,
-        /// The loss.
-        loss: f64,
-        /// The names of the batch's images.
+        /// The names of the images that the step has seen.
         images: Vec<String>,
     },
+    /// A weight is not a number any more.
+    #[error("the weights are not finite after step {step}; lower `--lr`, or set `--clip-norm`")]
+    NotFinite {
+        /// The steps since the run began.
+        step: usize,
+    },
     /// The thread that makes the batches died.
-    #[error("the loader ended after {done} of the {steps} batches of epoch {epoch}; its own message stands above")]
+    #[error("the loader ended after {done} of the {batches} batches of epoch {epoch}; its own message stands above")]
     Loader {
         /// The epoch, counted from 1.
         epoch: usize,
         /// The batches that came.
         done: usize,
         /// The batches of an epoch.
-        steps: usize,
+        batches: usize,
     },
     /// There are no threads that could load images.
     #[error(transparent)]
     Threads(#[from] LoaderError),
+    /// The run's folder cannot be used.
+    #[error("cannot remove what a killed run left unfinished in `{}`", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A file of the run cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -107,149 +127,217 @@ pub enum TrainError {
 }
 
 impl Run {
-    /// Trains until the last epoch, from the last checkpoint if there is one, and returns the log of the whole run.
+    /// Trains until the run [ends](Ending), from the last checkpoint if there is one, and returns the log of the whole run.
     ///
     /// After every epoch the last checkpoint and the log are written, and the best one where the epoch's Dice per image on
-    /// the validation part is the highest so far; each file whole or not at all. An interrupted run goes on after its
-    /// last whole epoch, with the weights, moments and batches that it would have had.
+    /// the validation part is the highest so far; each file whole or not at all. In long epochs the last checkpoint is
+    /// written between two steps as well. An interrupted run goes on from there, with the weights, moments and batches that
+    /// it would have had.
     ///
     /// # Errors
     /// When the device cannot be used, an image cannot be loaded, a file cannot be written, or the loss diverges.
     pub fn train(&self, mut observe: impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
-        let (device, choice) = self.config.device.parse::<DeviceChoice>()?.open()?;
+        let (devices, device) = self.config.device.parse::<Devices>()?.open()?;
         let (training, validation) = self.split.apply(&self.dataset.train)?;
-        let contract = self.contract();
         let loader = Loader::new(Source::of(&self.config, training))?;
-        let steps = loader.steps();
-        let schedule = Schedule::new(self.config.learning_rate, self.config.epochs, steps);
-        let (mut learner, mut log) = self.begin(&device)?;
-        if log.len() < self.config.epochs {
-            Session::now(self, &choice.to_string(), log.len())?.append(&self.folder)?;
+        let mut training = Training::begin(self, &devices, loader, validation)?;
+        if Ending::of(&self.config, &training.log).is_none() {
+            Session::now(self, &device.to_string(), training.log.len())?.append(&self.folder)?;
         }
-        observe(Event::Start { device: choice, step: log.len() * steps, steps: self.config.epochs * steps });
+        observe(Event::Start {
+            device,
+            step: training.log.len() * training.steps() + training.tally.steps(),
+            steps: self.config.epochs * training.steps(),
+        });
+        while Ending::of(&self.config, &training.log).is_none() {
+            training.learn(&mut observe)?;
+            let record = training.finish_epoch()?;
+            observe(Event::Epoch(record));
+        }
+        Ok(training.log)
+    }
+}
 
-        for epoch in log.len()..self.config.epochs {
-            let begun = Instant::now();
-            let mut sums = [0.0; 3];
-            let mut rate = 0.0;
-            let mut done = 0;
-            let mut batches = loader.epoch(epoch);
-            for (step, batch) in batches.by_ref().enumerate() {
-                rate = schedule.rate(epoch * steps + step);
-                let batch = batch?;
-                let images = batch.names.clone();
-                let losses = learner.step(batch, rate);
-                if !losses[0].is_finite() {
-                    return Err(TrainError::Diverged { epoch: epoch + 1, step: step + 1, loss: losses[0], images });
+/// A run while it goes on.
+struct Training<'a> {
+    run: &'a Run,
+    loader: Arc<Loader>,
+    validation: Vec<Sample>,
+    /// Where images are validated, without autodiff.
+    device: Device,
+    contract: Contract,
+    learner: Learner,
+    /// One record per epoch done.
+    log: Vec<EpochRecord>,
+    /// What the epoch that is not done has gathered.
+    tally: Tally,
+}
+
+impl<'a> Training<'a> {
+    /// The run as its last checkpoint left it, or at its start.
+    fn begin(
+        run: &'a Run,
+        devices: &[Device],
+        loader: Arc<Loader>,
+        validation: Vec<Sample>,
+    ) -> Result<Self, TrainError> {
+        remove_unfinished(&run.folder).map_err(|source| TrainError::Folder { folder: run.folder.clone(), source })?;
+        let device = devices[0].clone();
+        let autodiff = device.clone().autodiff();
+        let TrainingConfig { ema, clip_norm, .. } = run.config.training;
+        let path = run.folder.join(run::LAST);
+        let (net, optimizer, average, log, tally) = if path.exists() {
+            let state = State::read(&path)?;
+            if state.learning.is_some() != ema.is_some() {
+                return Err(StateError::Average { path, has: state.learning.is_some() }.into());
+            }
+            let optimizer = Optimizer::resume(run.config.weight_decay, state.moments(&device));
+            let average = match ema {
+                Some(decay) => Some(Average::new(decay, state.steps, state.weights.to_network(&device)?)),
+                None => None,
+            };
+            let net = state.learning.as_ref().unwrap_or(&state.weights).to_network(&autodiff)?;
+            (net, optimizer, average, state.log, state.tally)
+        } else {
+            let weights = match &run.config.init {
+                Some(path) => Checkpoint::read(path)?.weights,
+                None => {
+                    device.seed(run.config.seed);
+                    // Parameters come to be when they are first seen; seeing all of them in order ties them to the seed.
+                    Weights::of(&run.config.network.init(&device))
                 }
-                sums = std::array::from_fn(|term| sums[term] + losses[term] * images.len() as f64);
-                done = step + 1;
-                observe(Event::Step { step: epoch * steps + done, loss: losses[0] });
-            }
-            if done < steps {
-                return Err(TrainError::Loader { epoch: epoch + 1, done, steps });
-            }
-            let training_seconds = begun.elapsed().as_secs_f64();
-            let waiting = batches.waited().as_secs_f64() / training_seconds;
-            let begun = Instant::now();
-            let net = learner.net.valid();
-            let evaluator = Evaluator { net: &net, contract: &contract, device: &device };
-            let evaluation = evaluator.run(&validation, |_, _| {})?;
-            let scores = evaluation.scores(&contract.classes);
-            let before = log.iter().filter_map(EpochRecord::dice).reduce(f64::max);
-            let [loss, cross_entropy, dice_loss] = sums.map(|sum| sum / loader.images() as f64);
-            let best = before.is_none_or(|before| scores.dice_per_image > before);
-            log.push(EpochRecord {
-                epoch: epoch + 1,
-                steps: (epoch + 1) * steps,
-                learning_rate: rate,
-                loss,
-                cross_entropy,
-                dice_loss,
-                gradient_norm: None,
-                validation: Some(Validation { scores, confusion: evaluation.pooled().clone() }),
-                best,
-                images_per_second: loader.images() as f64 / training_seconds,
-                training_seconds,
-                waiting,
-                validation_seconds: begun.elapsed().as_secs_f64(),
-                peak_memory: peak_memory(),
-            });
-            self.save(&learner, Weights::of(&net), contract.clone(), &log)?;
-            observe(Event::Epoch(log[epoch].clone()));
-        }
-        Ok(log)
+            };
+            let net = weights.to_network(&autodiff)?;
+            let average = ema.map(|decay| Average::new(decay, 0, net.valid()));
+            (net, Optimizer::new(run.config.weight_decay), average, Vec::new(), Tally::default())
+        };
+        let learner = Learner::new(net, devices, optimizer, average, clip_norm);
+        Ok(Self { run, loader, validation, device, contract: run.contract(), learner, log, tally })
     }
 
-    /// The network, its optimizer and the log, from the last checkpoint or from the start.
-    fn begin(&self, device: &Device) -> Result<(Learner, Vec<EpochRecord>), TrainError> {
-        let autodiff = device.clone().autodiff();
-        let path = self.folder.join(run::LAST);
-        if path.exists() {
-            let state = State::read(&path)?;
-            let net = state.weights.to_network(&autodiff)?;
-            let optimizer = Optimizer::resume(self.config.weight_decay, state.moments(device));
-            return Ok((Learner { net, optimizer, device: autodiff }, state.log));
-        }
-        let net = match &self.config.init {
-            Some(path) => Checkpoint::read(path)?.weights.to_network(&autodiff)?,
-            None => {
-                device.seed(self.config.seed);
-                // Parameters come to be when they are first seen; seeing all of them in order ties them to the seed.
-                Weights::of(&self.config.network.init(device)).to_network(&autodiff)?
+    /// The steps of an epoch; the last may have fewer batches than the others.
+    fn steps(&self) -> usize {
+        self.loader.batches().div_ceil(self.run.config.training.accumulate)
+    }
+
+    /// The images of a step of an epoch, counted from 0.
+    fn images_of(&self, step: usize) -> usize {
+        let full = self.run.config.batch_size * self.run.config.training.accumulate;
+        full.min(self.loader.images() - step * full)
+    }
+
+    /// Learns from the rest of the epoch.
+    fn learn(&mut self, observe: &mut impl FnMut(Event)) -> Result<(), TrainError> {
+        let epoch = self.log.len();
+        let TrainingConfig { accumulate, save_minutes, .. } = self.run.config.training;
+        let (batches, steps) = (self.loader.batches(), self.steps());
+        let schedule = Schedule::new(self.run.config.learning_rate, self.run.config.epochs, steps);
+        let (begun, before) = (Instant::now(), (self.tally.seconds, self.tally.waited));
+        let mut saved = Instant::now();
+        let mut images = Vec::new();
+        let mut loss = 0.0;
+        let mut epoch_batches = self.loader.epoch(epoch, self.tally.batches);
+        while let Some(batch) = epoch_batches.next() {
+            let batch = batch?;
+            let step = self.tally.steps();
+            let diverged =
+                |what, value, images| TrainError::Diverged { what, value, epoch: epoch + 1, step: step + 1, images };
+            images.extend(batch.names.iter().cloned());
+            let count = batch.names.len();
+            let share = count as f64 / self.images_of(step) as f64;
+            let losses = self.learner.learn(batch, share);
+            if !losses[0].is_finite() {
+                return Err(diverged("loss", losses[0], images));
             }
-        };
-        Ok((Learner { net, optimizer: Optimizer::new(self.config.weight_decay), device: autodiff }, Vec::new()))
+            loss += share * losses[0];
+            self.tally.add_batch(count, losses);
+            if !self.tally.batches.is_multiple_of(accumulate) && self.tally.batches < batches {
+                continue;
+            }
+            let rate = schedule.rate(epoch * steps + step);
+            let norm = self.learner.step(rate);
+            if let Some(norm) = norm.filter(|norm| !norm.is_finite()) {
+                return Err(diverged("gradients' norm", norm, images));
+            }
+            self.tally.add_step(rate, norm);
+            self.tally.seconds = before.0 + begun.elapsed().as_secs_f64();
+            self.tally.waited = before.1 + epoch_batches.waited().as_secs_f64();
+            observe(Event::Step { step: epoch * steps + step + 1, loss });
+            (images, loss) = (Vec::new(), 0.0);
+            if saved.elapsed() >= minutes(save_minutes) {
+                self.state()?.write(&self.run.folder.join(run::LAST))?;
+                saved = Instant::now();
+            }
+        }
+        if self.tally.batches < batches {
+            return Err(TrainError::Loader { epoch: epoch + 1, done: self.tally.batches, batches });
+        }
+        Ok(())
+    }
+
+    /// Validates the epoch where it is due, writes it down and saves what it leaves behind.
+    fn finish_epoch(&mut self) -> Result<EpochRecord, TrainError> {
+        let epoch = self.log.len();
+        let due = (epoch + 1).is_multiple_of(self.run.config.training.validate_every);
+        let mut record = self.tally.record(epoch, epoch * self.steps());
+        if due || Ending::is_near(&self.run.config, &self.log, record.training_seconds) {
+            let begun = Instant::now();
+            let validation = self.validate()?;
+            let before = self.log.iter().filter_map(EpochRecord::dice).reduce(f64::max);
+            record.best = before.is_none_or(|before| validation.scores.dice_per_image > before);
+            record.validation = Some(validation);
+            record.validation_seconds = begun.elapsed().as_secs_f64();
+        }
+        record.peak_memory = peak_memory();
+        self.log.push(record.clone());
+        self.tally = Tally::default();
+        self.save(&record)?;
+        Ok(record)
+    }
+
+    fn validate(&self) -> Result<Validation, TrainError> {
+        let net = self.learner.best_net();
+        let evaluator = Evaluator { net: &net, contract: &self.contract, device: &self.device };
+        let evaluation = evaluator.run(&self.validation, |_, _| {})?;
+        let scores = evaluation.scores(&self.contract.classes);
+        Ok(Validation { scores, confusion: evaluation.pooled().clone() })
     }
 
     /// Writes what an epoch leaves behind; the last checkpoint comes last, for it is what a resumed run starts from.
-    fn save(
-        &self,
-        learner: &Learner,
-        weights: Weights,
-        mut contract: Contract,
-        log: &[EpochRecord],
-    ) -> Result<(), TrainError> {
-        let record = &log[log.len() - 1];
-        contract.provenance.weights_sha256 = weights.sha256();
-        contract.provenance.epoch = Some(record.epoch);
-        contract.provenance.score =
-            record.dice().map_or_else(String::new, |dice| format!("validation dice_per_image {dice:.4}"));
-        let state = State::new(weights, &learner.optimizer, contract, log.to_vec());
+    fn save(&self, record: &EpochRecord) -> Result<(), TrainError> {
+        let state = self.state()?;
         if record.best {
             let (weights, contract) = (state.weights.clone(), Some(state.contract.clone()));
-            Checkpoint { path: self.folder.join(run::BEST), weights, contract }.write()?;
+            Checkpoint { path: self.run.folder.join(run::BEST), weights, contract }.write()?;
         }
-        let lines = log.iter().map(|record| {
+        let lines = self.log.iter().map(|record| {
             let line = serde_json::to_string(record).expect("a record has only string keys");
             line + "\n"
         });
-        write_bytes(&self.folder.join(run::LOG), lines.collect::<String>().as_bytes())?;
-        Ok(state.write(&self.folder.join(run::LAST))?)
+        write_bytes(&self.run.folder.join(run::LOG), lines.collect::<String>().as_bytes())?;
+        Ok(state.write(&self.run.folder.join(run::LAST))?)
+    }
+
+    /// All that the run needs to go on from here.
+    fn state(&self) -> Result<State, TrainError> {
+        let mut state = State::new(&self.learner, self.contract.clone(), self.log.clone(), self.tally.clone());
+        // What is saved must be able to go on: a file of such numbers would replace one without.
+        if !state.is_finite() {
+            let done = self.log.len() * self.steps() + self.tally.steps();
+            return Err(TrainError::NotFinite { step: done });
+        }
+        let provenance = &mut state.contract.provenance;
+        provenance.weights_sha256 = state.weights.sha256();
+        provenance.epoch = Some(self.log.len());
+        // Between two epochs the weights are those that the last record scores.
+        let scored = self.log.last().filter(|_| self.tally == Tally::default()).and_then(EpochRecord::dice);
+        provenance.score = scored.map_or_else(String::new, |dice| format!("validation dice_per_image {dice:.4}"));
+        Ok(state)
     }
 }
 
-/// The network in training, with what moves it.
-struct Learner {
-    net: AmsUnet,
-    optimizer: Optimizer,
-    device: Device,
-}
-
-impl Learner {
-    /// One step; returns the loss and its two terms.
-    fn step(&mut self, batch: Batch, rate: f64) -> [f64; 3] {
-        let (images, labels) = batch.to_device(&self.device);
-        let Loss { total, cross_entropy, dice } = loss(self.net.forward(images), labels);
-        let mut gradients = total.backward();
-        let gradients = GradientsParams::from_module(&mut gradients, &self.net);
-        self.net = self.optimizer.step(rate, self.net.clone(), gradients);
-        [total, cross_entropy, dice].map(scalar)
-    }
-}
-
-fn scalar(tensor: Tensor<1>) -> f64 {
-    f64::from(tensor.into_scalar::<f32>())
+fn minutes(minutes: f64) -> Duration {
+    Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -345,5 +433,24 @@ mod tests {
         fs::write(run.folder.join(run::LAST), "cut off").unwrap();
         let damaged = run.train(|_| {}).unwrap_err().to_string();
         assert!(damaged.contains(run::LAST), "{damaged}");
+    }
+
+    #[test]
+    fn a_run_that_diverges_names_its_images_and_saves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = discs(&folder.path().join("data"));
+        for (name, rate, save_minutes, expected) in [
+            ("a loss", 1e30, 1e6, ["the loss is", "at step 2 of epoch 1; lower `--lr`", "images: "]),
+            ("weights, before they are saved", f64::MAX, 0.0, ["the weights are not finite", "after step 1", "`--lr`"]),
+        ] {
+            let mut run = begin(&folder.path().join(name), dataset.clone(), 2);
+            run.config.learning_rate = rate;
+            run.config.training.save_minutes = save_minutes;
+            let message = run.train(|_| {}).unwrap_err().to_string();
+            assert!(expected.iter().all(|part| message.contains(part)), "{name}: {message}");
+            let named = run.split.train.iter().any(|image| message.ends_with(image.as_str()));
+            assert_eq!(named, name == "a loss", "{name}: {message}");
+            assert!(!run.folder.join(run::LAST).exists(), "{name}: a checkpoint was left");
+        }
     }
 }

@@ -55,6 +55,10 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
         ("--data data --preset kvasir-seg --size native", "/size", json!({"policy": "native"})),
         ("--data data --preset kvasir-seg --augment hue=off", "/augmentation/hue", Value::Null),
         ("--data data --preset kvasir-seg --augment none,turn=1", "/augmentation/scale_max", json!(1.0)),
+        ("--data data --ema 0.9 --save-every 5", "/training/ema", json!(0.9)),
+        ("--data data --ema 0.9 --save-every 5", "/training/save_minutes", json!(5.0)),
+        ("--data data --ema 0.9 --save-every 5", "/training/accumulate", json!(1)),
+        ("--data data --device cpu,cpu", "/device", json!("cpu,cpu")),
         ("--config some.json", "/epochs", json!(7)),
         ("--config some.json --preset drive", "/epochs", json!(7)),
         ("--config some.json --preset drive", "/augmentation/turn", json!(0.25)),
@@ -100,6 +104,9 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
         ("--data data --mean 0.1,0.2", 2, "three numbers"),
         ("--resume run --epochs 3", 2, "cannot be used with"),
         ("--resume run --augment none", 2, "cannot be used with"),
+        ("--resume run --ema 0.9", 2, "cannot be used with"),
+        ("--data data --ema 1.5", 2, "between 0 and 1"),
+        ("--data data --device auto,cpu", 2, "`auto,cpu` is not a device"),
     ] {
         let output = train(root.path(), arguments);
         let error = String::from_utf8_lossy(&output.stderr);

@@ -2,9 +2,11 @@
 
 mod layers;
 mod preset;
+mod training;
 
 pub use layers::{Layers, LayersError, Settings, read_settings};
 pub use preset::Preset;
+pub use training::TrainingConfig;
 
 use std::path::PathBuf;
 
@@ -64,6 +66,9 @@ pub struct Config {
     pub size: SizePolicy,
     /// The random views that training sees.
     pub augmentation: Augmentation,
+    /// How the loop goes.
+    #[serde(default)]
+    pub training: TrainingConfig,
     /// The most memory that decoded images may keep, in MiB; the result does not depend on it.
     #[serde(default = "default_cache_mb")]
     pub cache_mb: usize,
@@ -123,6 +128,7 @@ impl Config {
             device: "auto".into(),
             size: SizePolicy::Native,
             augmentation,
+            training: TrainingConfig::default(),
             cache_mb: default_cache_mb(),
             mean: [0.0; 3],
             std: [1.0; 3],
@@ -182,6 +188,7 @@ impl Config {
                 return Err(ConfigError::Number { name, found, expected });
             }
         }
+        self.training.check()?;
         Ok(self.augmentation.check(SIDE_MIN as u32)?)
     }
 }

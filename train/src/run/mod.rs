@@ -12,7 +12,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use seg_data::{Dataset, DatasetError, WriteError, write_bytes};
+use seg_data::{Dataset, DatasetError, WriteError, is_unfinished, write_bytes};
 use seg_onnx::contract::Contract;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -77,12 +77,14 @@ pub enum RunError {
 }
 
 impl Run {
-    /// Begins a run: writes its configuration, its split and its contract into a new folder.
+    /// Begins a run: writes its split, its contract and its configuration into a new folder.
+    ///
+    /// The configuration comes last and makes the folder a run; where it is missing, the run never began, and another may.
     ///
     /// # Errors
-    /// When the folder is not empty or cannot be written.
+    /// When the folder holds anything else or cannot be written.
     pub fn create(folder: &Path, dataset: Dataset, config: Config, split: Split) -> Result<Self, RunError> {
-        match fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
+        match is_taken(folder) {
             Ok(true) => return Err(RunError::Taken { folder: folder.into() }),
             Ok(false) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -90,9 +92,9 @@ impl Run {
         }
         fs::create_dir_all(folder).map_err(|source| RunError::Create { folder: folder.into(), source })?;
         let run = Self { folder: folder.into(), config, split, dataset };
-        write_json(&run.folder.join(CONFIG), &run.config)?;
         write_json(&run.folder.join(SPLIT), &run.split)?;
         write_bytes(&run.folder.join(CONTRACT), run.contract().to_json().as_bytes())?;
+        write_json(&run.folder.join(CONFIG), &run.config)?;
         Ok(run)
     }
 
@@ -130,6 +132,17 @@ impl Run {
         contract.provenance.data = format!("{}, {} training images", self.dataset.name, self.split.train.len());
         contract
     }
+}
+
+/// Whether a folder holds anything but what a run leaves that was killed before it began.
+fn is_taken(folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        if name != SPLIT && name != CONTRACT && !is_unfinished(&name) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), WriteError> {

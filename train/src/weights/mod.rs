@@ -63,6 +63,12 @@ pub enum FitError {
     },
 }
 
+impl From<BTreeMap<String, ArrayD<f32>>> for Weights {
+    fn from(tensors: BTreeMap<String, ArrayD<f32>>) -> Self {
+        Self { tensors }
+    }
+}
+
 impl Weights {
     /// The weights of a network, running statistics included.
     ///

@@ -8,7 +8,7 @@ use seg_data::Part;
 use seg_onnx::contract::SizePolicy;
 use seg_train::augment::Change;
 use seg_train::config::{Preset, Settings};
-use seg_train::device::{DeviceChoice, DeviceError};
+use seg_train::device::{DeviceChoice, DeviceError, Devices};
 use seg_train::split::Fold;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ pub(crate) struct FitArgs {
     pub(crate) out: Option<PathBuf>,
     /// Go on with an interrupted run
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "preset", "config", "print_config", "preview"])]
-    #[arg(conflicts_with = "Settings")]
+    #[arg(conflicts_with_all = ["Settings", "Loop"])]
     pub(crate) resume: Option<PathBuf>,
     /// Settings that are known to suit a data set, or none [default: those of a data set as published]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Preset::names().chain([NO_PRESET])))]
@@ -64,6 +64,9 @@ pub(crate) struct FitArgs {
     pub(crate) plain: bool,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,
+    // Beside the settings and not among them: a group of flags takes in none that are flattened into it.
+    #[command(flatten)]
+    pub(crate) training: TrainingArgs,
 }
 
 /// The preset of those who want none.
@@ -104,8 +107,8 @@ pub(crate) struct SettingArgs {
     /// The seed of the split, the weights, the order and the augmentations [default: 0]
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
-    /// auto, cpu, cuda[:INDEX] or wgpu[:INDEX] [default: auto]
-    #[arg(long, value_parser = device)]
+    /// auto, cpu, cuda[:INDEX], wgpu[:INDEX], or several that share each batch, as cuda:0,cuda:1 [default: auto]
+    #[arg(long, value_parser = devices)]
     pub(crate) device: Option<String>,
     /// The channels of the first stage; the published network has 32
     #[arg(long, value_name = "B", value_parser = width)]
@@ -135,6 +138,34 @@ pub(crate) struct SettingArgs {
     pub(crate) cache_mb: Option<usize>,
 }
 
+/// Flags that are settings of the loop, by the names that these have in its part of a configuration.
+#[derive(Args, Debug, Serialize)]
+#[group(id = "Loop")]
+#[command(next_help_heading = "The loop")]
+pub(crate) struct TrainingArgs {
+    /// Batches per step: their gradients are averaged by their images [default: 1]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    accumulate: Option<usize>,
+    /// Scale the gradients of a step down to this L2 norm
+    #[arg(long, value_name = "F", value_parser = rate)]
+    clip_norm: Option<f64>,
+    /// Validate and keep the moving average of the weights with this decay, as 0.999
+    #[arg(long, value_name = "DECAY", value_parser = share)]
+    ema: Option<f64>,
+    /// Epochs from one validation to the next; the last is always validated [default: 1]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    validate_every: Option<usize>,
+    /// End after this many epochs without a better one
+    #[arg(long, value_name = "N", value_parser = positive)]
+    patience: Option<usize>,
+    /// End with the epoch that passes this time; the learning rate is still planned for all epochs
+    #[arg(long, value_name = "F", value_parser = rate)]
+    minutes: Option<f64>,
+    /// Save an epoch that is not done after so many minutes [default: 10]
+    #[arg(long = "save-every", value_name = "MINUTES", value_parser = rate)]
+    save_minutes: Option<f64>,
+}
+
 impl SettingArgs {
     /// The settings that were given.
     pub(crate) fn given(&self) -> Settings {
@@ -153,6 +184,15 @@ impl SettingArgs {
                 settings.entry(name).or_insert(Value::Null);
             }
         }
+        settings
+    }
+}
+
+impl TrainingArgs {
+    /// The settings that were given.
+    pub(crate) fn given(&self) -> Settings {
+        let mut settings = into_settings(json!(self));
+        settings.retain(|_, value| !value.is_null());
         settings
     }
 }
@@ -246,8 +286,8 @@ fn width(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(fits).ok_or_else(|| "expected a positive multiple of 4".into())
 }
 
-fn device(text: &str) -> Result<String, DeviceError> {
-    Ok(text.parse::<DeviceChoice>()?.to_string())
+fn devices(text: &str) -> Result<String, DeviceError> {
+    Ok(text.parse::<Devices>()?.to_string())
 }
 
 fn triple(text: &str) -> Result<[f32; 3], String> {

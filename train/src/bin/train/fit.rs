@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use seg_data::write_png;
 use seg_train::config::Config;
-use seg_train::device::DeviceChoice;
+use seg_train::device::Devices;
+use seg_train::ending::Ending;
 use seg_train::loader::{Loader, Source};
 use seg_train::record::EpochRecord;
 use seg_train::run::{self, Run};
@@ -57,14 +58,17 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     });
     view.finish();
     let log = trained.context("training stopped")?;
+    if let Some(ending) = Ending::of(&run.config, &log) {
+        say(&format!("ended      {ending}"));
+    }
     let best = log.iter().rfind(|record| record.best);
     if let Some(EpochRecord { epoch, validation: Some(validation), .. }) = best {
         say(&format!("best       epoch {epoch}: {}", scores(validation)));
     }
     say(&format!("weights    {}", run.folder.join(run::BEST).display()));
-    let (device, _) = run.config.device.parse::<DeviceChoice>()?.open()?;
+    let (devices, _) = run.config.device.parse::<Devices>()?.open()?;
     let (report, findings) =
-        report::write(&run, &device, None).context("training is done, but its report cannot be written")?;
+        report::write(&run, &devices[0], None).context("training is done, but its report cannot be written")?;
     if let Some(warning) = recorder.pictures(&findings) {
         say(&warning);
     }
@@ -75,7 +79,7 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
 /// Begins the run that was planned.
 fn begin(args: &FitArgs, plan: Plan) -> Result<Run> {
     // What cannot work is refused before anything is written.
-    plan.config.device.parse::<DeviceChoice>()?.open()?;
+    plan.config.device.parse::<Devices>()?.open()?;
     let name = plan.dataset.name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let folder = args.out.clone().unwrap_or_else(|| run::free(run::RUNS.as_ref(), &name));
     Ok(Run::create(&folder, plan.dataset, plan.config, plan.split)?)

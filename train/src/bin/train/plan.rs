@@ -86,6 +86,7 @@ fn data(args: &FitArgs, file: Option<&Settings>) -> Result<PathBuf> {
 fn flags(args: &FitArgs, data: &Path) -> Result<Settings> {
     let mut flags = args.settings.given();
     flags.insert("data".into(), json!(data));
+    flags.insert("training".into(), json!(args.training.given()));
     for (name, path) in [("init", &args.settings.init), ("split", &args.settings.split)] {
         if let Some(path) = path {
             let path = absolute(path).with_context(|| format!("cannot resolve `{}`", path.display()))?;

@@ -1,0 +1,138 @@
+//! The program `train` from outside: what a run leaves follows from its flags alone, however often it was killed.
+
+#![expect(clippy::unwrap_used, reason = "a claim that cannot be set up has failed")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use safetensors::SafeTensors;
+use seg_data::{write_mask_png, write_png};
+use serde_json::{Map, Value};
+
+/// What a record says of the machine, and not of the network.
+const TIMES: [&str; 5] = ["images_per_second", "training_seconds", "validation_seconds", "peak_memory", "waiting"];
+/// Saves after every step.
+const ALWAYS: &str = "0.0000001";
+/// Saves after every epoch alone.
+const NEVER: &str = "1000000";
+
+/// A folder of seven pictures of bright discs on a dark ground.
+fn discs(folder: &Path) -> PathBuf {
+    for name in ["images", "masks"] {
+        fs::create_dir_all(folder.join(name)).unwrap();
+    }
+    for number in 0..7u32 {
+        let inside = |x: u32, y: u32| (x.abs_diff(12 + number)).pow(2) + y.abs_diff(14).pow(2) < 50;
+        let image = RgbImage::from_fn(32, 36, |x, y| Rgb([if inside(x, y) { 200 } else { 30 }, 40, 60]));
+        let mask = GrayImage::from_fn(32, 36, |x, y| Luma([u8::from(inside(x, y))]));
+        write_png(&folder.join(format!("images/{number}.png")), &image).unwrap();
+        write_mask_png(&folder.join(format!("masks/{number}.png")), &mask, &[[0; 3], [255; 3]]).unwrap();
+    }
+    folder.into()
+}
+
+/// Begins a run with everything that a state must hold, or goes on with it where it has begun.
+///
+/// Five training images in batches of one make an epoch of two steps, the second with fewer batches.
+fn train(data: &Path, run: &Path, seed: &str, save_every: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+    command.stdout(Stdio::null());
+    if run.join("config.json").exists() {
+        command.arg("--resume").arg(run);
+        return command;
+    }
+    command.arg("--data").arg(data).arg("--out").arg(run).args(["--seed", seed, "--save-every", save_every]);
+    command.args(["--epochs", "5", "--batch-size", "1", "--base-width", "4", "--crop", "32", "--device", "cpu"]);
+    command.args(["--accumulate", "3", "--clip-norm", "0.5", "--ema", "0.9", "--validate-every", "2"]);
+    command
+}
+
+/// What a run left: the tensors of its two checkpoints, and its log without times.
+#[derive(Debug, PartialEq)]
+struct Left {
+    tensors: BTreeMap<String, Vec<u8>>,
+    log: Vec<Map<String, Value>>,
+}
+
+fn left(run: &Path) -> Left {
+    let mut tensors = BTreeMap::new();
+    for file in ["best.safetensors", "last.safetensors"] {
+        let bytes = fs::read(run.join(file)).unwrap();
+        let read = SafeTensors::deserialize(&bytes).unwrap();
+        tensors.extend(read.iter().map(|(name, tensor)| (format!("{file}: {name}"), tensor.data().to_vec())));
+    }
+    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let record = |line: &str| {
+        let mut record: Map<String, Value> = serde_json::from_str(line).unwrap();
+        record.retain(|key, _| !TIMES.contains(&key.as_str()));
+        record
+    };
+    Left { tensors, log: log.lines().map(record).collect() }
+}
+
+/// Fails with the first difference, and not with megabytes.
+fn assert_same(name: &str, found: &Left, expected: &Left) {
+    assert!(found.tensors.keys().eq(expected.tensors.keys()), "{name}: other tensors");
+    for (tensor, values) in &found.tensors {
+        assert!(*values == expected.tensors[tensor], "{name}: {tensor} differs");
+    }
+    assert_eq!(found.log, expected.log, "{name}: the logs differ");
+}
+
+fn uninterrupted(data: &Path, run: &Path, seed: &str, save_every: &str) -> (Left, Duration) {
+    let begun = Instant::now();
+    assert!(train(data, run, seed, save_every).status().unwrap().success());
+    (left(run), begun.elapsed())
+}
+
+#[test]
+fn the_same_flags_leave_the_same_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = discs(&folder.path().join("data"));
+    let (first, _) = uninterrupted(&data, &folder.path().join("first"), "3", NEVER);
+    let (again, _) = uninterrupted(&data, &folder.path().join("again"), "3", ALWAYS);
+    let (other, _) = uninterrupted(&data, &folder.path().join("other"), "4", NEVER);
+    assert_same("again, saved at every step", &again, &first);
+    assert_eq!(first.log.len(), 5);
+    let validated: Vec<_> = first.log.iter().map(|record| !record["validation"].is_null()).collect();
+    assert_eq!(validated, [false, true, false, true, true]);
+    assert!(first.log.iter().all(|record| !record["gradient_norm"].is_null()));
+    assert_ne!(first.log[0]["loss"], other.log[0]["loss"], "another seed gave the same loss");
+    assert!(first.tensors.iter().any(|(name, values)| *values != other.tensors[name]), "and the same weights");
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_moment_ends_as_one_that_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = discs(&folder.path().join("data"));
+    let (expected, whole) = uninterrupted(&data, &folder.path().join("whole"), "3", NEVER);
+    for (name, save_every, longest) in [("saved at every step", ALWAYS, 0.5), ("saved after every epoch", NEVER, 0.9)] {
+        let run = folder.path().join(name);
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let mut kills = 0;
+        loop {
+            let mut child = train(&data, &run, "3", save_every).spawn().unwrap();
+            thread::sleep(whole.mul_f64(rng.random_range(0.0..longest)));
+            if let Some(status) = child.try_wait().unwrap() {
+                assert!(status.success(), "{name}: a run that was killed {kills} times cannot go on");
+                break;
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            kills += 1;
+            assert!(kills < 200, "{name}: the run does not get on");
+        }
+        assert!(kills >= 3, "{name}: killed only {kills} times, which shows little");
+        assert_same(&format!("{name}, killed {kills} times"), &left(&run), &expected);
+        let files = fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let hidden: Vec<_> = files.filter(|file| file.starts_with('.')).collect();
+        assert!(hidden.is_empty(), "{name}: unfinished files are left: {hidden:?}");
+    }
+}
