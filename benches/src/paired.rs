@@ -36,17 +36,18 @@ impl Paired {
 
     /// The median over the rounds of ours divided by theirs.
     pub fn ratio(&self) -> f64 {
-        median(
-            self.ours
-                .iter()
-                .zip(&self.theirs)
-                .map(|(ours, theirs)| ours.as_secs_f64() / theirs.as_secs_f64())
-                .collect(),
-        )
+        let seconds = |times: &[Duration]| times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>();
+        median_ratio(&seconds(&self.ours), &seconds(&self.theirs))
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The median over the rounds of ours divided by theirs.
+pub fn median_ratio(ours: &[f64], theirs: &[f64]) -> f64 {
+    median(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect())
+}
+
+/// The middle value, of an even number the greater of two; not a number where there is none.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

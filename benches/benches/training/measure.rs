@@ -1,0 +1,144 @@
+//! One measurement of ours, in a process of its own.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use clap::{Args, ValueEnum};
+use seg_benches::median;
+use seg_train::loss::loss;
+use seg_train::optimizer::Optimizer;
+use seg_train::weights::Weights;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::batch;
+
+const LEARNING_RATE: f64 = 2e-4;
+const WEIGHT_DECAY: f32 = 5e-5;
+/// The unit of the times in `/proc/self/stat`.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What one process measures; `pytorch/measure.py` has the same flags.
+///
+/// The number of threads is `RAYON_NUM_THREADS`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Measurement {
+    /// What a step is
+    #[arg(long)]
+    pub(crate) task: Task,
+    /// Of the images, in pixels
+    #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
+    pub(crate) size: Vec<usize>,
+    /// Images of a step
+    #[arg(long)]
+    pub(crate) batch: usize,
+    /// Timed steps, after one that is not
+    #[arg(long)]
+    pub(crate) steps: usize,
+    /// A `.safetensors` file to start from
+    #[arg(long)]
+    pub(crate) weights: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Task {
+    /// Forward, loss, backward and the optimizer's step
+    Train,
+    /// Forward without gradients
+    Forward,
+}
+
+/// What a process found; both sides print it as one line of JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    /// The median over the timed steps.
+    pub(crate) seconds_median: f64,
+    /// The fastest of them.
+    pub(crate) seconds_min: f64,
+    /// Processor time of all threads per timed step, in user and system mode.
+    pub(crate) cpu_seconds: f64,
+    /// The resident memory before the first step, in bytes: the program, the network and the batch.
+    pub(crate) rss_before: u64,
+    /// The most resident memory at any time, in bytes.
+    pub(crate) rss_peak: u64,
+    /// The loss of every training step; the first is of the step that is not timed.
+    pub(crate) losses: Vec<f64>,
+    /// What was measured.
+    pub(crate) version: String,
+}
+
+impl Measurement {
+    /// Measures in this process.
+    pub(crate) fn run(&self) -> Result<Measured> {
+        let batch = batch(self.batch, [self.size[0], self.size[1]]);
+        let device = Device::flex();
+        let weights = Weights::read(&self.weights)?;
+        match self.task {
+            Task::Train => {
+                let device = device.autodiff();
+                let mut net = weights.to_network(&device)?;
+                let mut optimizer = Optimizer::new(WEIGHT_DECAY);
+                // As the trainer does.
+                self.time(|| {
+                    let (images, labels) = batch.clone().to_device(&device);
+                    let total = loss(net.forward(images), labels).total;
+                    let mut gradients = total.backward();
+                    let gradients = GradientsParams::from_module(&mut gradients, &net);
+                    net = optimizer.step(LEARNING_RATE, net.clone(), gradients);
+                    Some(f64::from(total.into_scalar::<f32>()))
+                })
+            }
+            Task::Forward => {
+                let net = weights.to_network(&device)?;
+                let images = Tensor::<4>::from_data(batch.images, &device);
+                self.time(|| {
+                    net.forward(images.clone()).into_data();
+                    None
+                })
+            }
+        }
+    }
+
+    /// Times a step, which returns its loss if it has one.
+    fn time(&self, mut step: impl FnMut() -> Option<f64>) -> Result<Measured> {
+        let rss_before = resident("VmRSS")?;
+        let mut losses = Vec::from_iter(step());
+        let mut seconds = Vec::with_capacity(self.steps);
+        let cpu_begun = cpu_seconds()?;
+        for _ in 0..self.steps {
+            let begun = Instant::now();
+            losses.extend(step());
+            seconds.push(begun.elapsed().as_secs_f64());
+        }
+        let cpu_seconds = (cpu_seconds()? - cpu_begun) / self.steps as f64;
+        Ok(Measured {
+            seconds_min: seconds.iter().copied().fold(f64::INFINITY, f64::min),
+            seconds_median: median(seconds),
+            cpu_seconds,
+            rss_before,
+            rss_peak: resident("VmHWM")?,
+            losses,
+            version: format!("seg-train {}", env!("CARGO_PKG_VERSION")),
+        })
+    }
+}
+
+/// A field of this process's status, in bytes.
+fn resident(field: &str) -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status").context("cannot read this process's memory")?;
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let kibibytes = value.and_then(|value| value.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kibibytes.with_context(|| format!("`/proc/self/status` has no {field} in kB"))? * 1024)
+}
+
+/// What all threads of this process took so far, in user and system mode.
+fn cpu_seconds() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").context("cannot read this process's times")?;
+    // The two times are the 14th and 15th field; the second is the program's name in parentheses, which may hold spaces.
+    let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
+    let ticks = fields.into_iter().flatten().map(str::parse::<u64>).sum::<Result<u64, _>>();
+    Ok(ticks.context("`/proc/self/stat` has no times")? as f64 / TICKS_PER_SECOND)
+}
