@@ -142,9 +142,9 @@ fn block<V: Vector, const START: usize, const H: usize>(
 }
 
 /// How many bytes of the right factor stay in the second-level cache while the left one's rows pass over them.
-const NEAR: usize = 256 << 10;
+const NEAR: usize = 128 << 10;
 /// How many panels are summed before the sums leave their registers, at most.
-const PANELS: usize = 32;
+const PANELS: usize = 16;
 vectorized! {
     /// `sums += a * b^T` over all pixels. `a` holds panels of `rows[0]` rows, `b` of `rows[1]`, `sums` is `rows[0]` x `rows[1]`.
     pub(super) fn multiply_transposed(a: &[Lanes], b: &[Lanes], rows: [usize; 2], sums: &mut [f32]) = multiply_transposed_with
