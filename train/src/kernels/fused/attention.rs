@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::super::gelu::normal::{gelu, gelu_gradient};
 use super::frame::{Frame, Taps};
-use super::lanes::{Lanes, flat, flat_mut, zeroed};
+use super::lanes::{Lanes, flat, flat_mut, multiply_by, room};
 use super::norm_pointwise::{image, total};
 use super::operator::{Map, Operator};
 use super::panels::{add_row_sums, group_size, pack, tile_pixels, tiles, unpack_row};
@@ -153,13 +153,6 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// `a *= b`
-fn multiply_by(a: &mut [Lanes], b: &[Lanes]) {
-    for (a, b) in flat_mut(a).iter_mut().zip(flat(b)) {
-        *a *= b;
-    }
-}
-
 impl Operator<INPUTS> for Attention {
     type Saved = ();
 
@@ -178,7 +171,7 @@ impl Operator<INPUTS> for Attention {
             || [(); 3].map(|()| Vec::new()),
             |[map, attended, products], mut tile| {
                 pack_tile(&tile.planes, map);
-                let mixed = zeroed(products, map.len());
+                let mixed = room(products, map.len());
                 multiply(&mix, map, Start::Bias(inputs[MIX + 1].values()), mixed, Strides::panels(c));
                 pack(image(u, tile.image), size, tile.start, tile.pixels(), map);
                 attended.resize(map.len(), Lanes::ZERO);
@@ -216,7 +209,7 @@ impl Operator<INPUTS> for Attention {
             let [mut map, mut x, mut mixed, mut of_output, mut product, mut of_mixed] = [(); 6].map(|()| Vec::new());
             for (of_map, of_x) in pairs {
                 pack_tile(&of_map.planes, &mut map);
-                let mixed = zeroed(&mut mixed, map.len());
+                let mixed = room(&mut mixed, map.len());
                 multiply(&mix, &map, Start::Bias(inputs[MIX + 1].values()), mixed, Strides::panels(c));
                 pack(image(u, of_x.image), size, of_x.start, of_x.pixels(), &mut product);
                 x.resize(map.len(), Lanes::ZERO);

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::affine::{Moments, Norm, correct};
-use super::lanes::{LANES, Lanes, zeroed};
+use super::lanes::{LANES, Lanes, room};
 use super::norm_pointwise::{image, total};
 use super::operator::{Map, Operator};
 use super::panels::{add_row_sums, group_size, pack, panel_count, tile_pixels, tiles, unpack_row};
@@ -70,7 +70,7 @@ impl Operator<5> for Down {
             |(line, panels, products), mut tile| {
                 let (first, count) = (tile.start / width, tile.pixels() / width);
                 pack_windows(image(x, tile.image), [h, w], first, count, line, panels);
-                let products = zeroed(products, panels.len() / depth * rows);
+                let products = room(products, panels.len() / depth * rows);
                 multiply(&matrix, panels, Start::Bias(&shifted), products, Strides::panels(rows));
                 for (row, plane) in tile.planes.iter_mut().enumerate() {
                     unpack_row(products, rows, row, plane);
@@ -101,7 +101,7 @@ impl Operator<5> for Down {
                 pack(of_image, height * width, first * width, count * width, &mut of_output);
                 multiply_transposed(&of_output, &input, [rows, depth], &mut sums[0]);
                 add_row_sums(&of_output, &mut sums[1]);
-                let products = zeroed(&mut products, input.len());
+                let products = room(&mut products, input.len());
                 multiply(&transposed, &of_output, Start::Zero, products, Strides::panels(depth));
                 line.resize(panel_count(count * width) * LANES, 0.0);
                 for (channel, plane) in tile.planes.iter_mut().enumerate() {

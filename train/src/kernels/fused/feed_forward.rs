@@ -12,10 +12,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::super::gelu::normal::{gelu, gelu_gradient};
+use super::super::gelu::normal::{gelu, gelu_and_slope, gelu_gradient};
 use super::affine::{Moments, Norm, correct};
 use super::frame::{Taps, convolve, correlate, sum};
-use super::lanes::{LANES, Lanes, flat, flat_mut, zeroed};
+use super::lanes::{LANES, Lanes, flat, flat_mut, multiply_by, room, zeroed};
 use super::norm_pointwise::{image, total};
 use super::operator::{Map, Operator};
 use super::panels::{Tile, add_row_sums, group_size, pack_row, panel_count, tiles, unpack_row};
@@ -178,7 +178,7 @@ struct Scratch {
     /// The input, packed for the expansion, and the expansion's value, as planes.
     input: Vec<Lanes>,
     wide: Vec<Lanes>,
-    /// What the inner GELU is applied to, and its value.
+    /// The inner GELU's slope and value.
     middle: Vec<Lanes>,
     activated: Vec<Lanes>,
     /// The projection's value; in the gradient, the input's.
@@ -227,16 +227,17 @@ impl<'a> Middle<'a> {
         Self { size: [height, width], channels, wide, blocks: (0..wide).step_by(BLOCK).map(block).collect() }
     }
 
-    /// The expansion and the depthwise convolution of a block over a strip: `scratch.wide` and `scratch.middle`.
+    /// The expansion, the depthwise convolution and the GELU of a block over a strip: `scratch.wide`, and `scratch.activated` with
+    /// the GELU's slope in `scratch.middle`.
     fn open(&self, block: &Block<'_>, from: &Strip, to: &Strip, scratch: &mut Scratch) {
-        let wide = zeroed(&mut scratch.wide, from.panels_read() * BLOCK);
+        let wide = room(&mut scratch.wide, from.panels_read() * BLOCK);
         let strides = Strides::planes(from.panels_read());
         multiply(&block.expand, &scratch.input, Start::Bias(block.expand_bias), wide, strides);
         from.clear(wide);
-        let middle = zeroed(&mut scratch.middle, to.panels() * BLOCK);
+        let middle = room(&mut scratch.middle, to.panels() * BLOCK);
         let bias = Some(block.depthwise_bias);
         depthwise(wide, &taps(to.stride()), block.depthwise, bias, &mut scratch.line, middle);
-        gelu(flat(middle), flat_mut(zeroed(&mut scratch.activated, to.panels() * BLOCK)));
+        gelu_and_slope(flat_mut(middle), flat_mut(room(&mut scratch.activated, to.panels() * BLOCK)));
     }
 
     /// `W2 gelu(dw3x3(W1 x + b1))` of a strip, in `scratch.narrow`.
@@ -276,10 +277,10 @@ impl<'a> Middle<'a> {
                 &mut sums[PROJECT][matrix.clone()],
             );
 
-            let of_middle = zeroed(&mut scratch.of_middle, outer.panels() * BLOCK);
+            let of_middle = room(&mut scratch.of_middle, outer.panels() * BLOCK);
             multiply(&block.project_turned, &scratch.of_output, Start::Zero, of_middle, Strides::panels(BLOCK));
-            gelu_gradient(flat(&scratch.middle), flat_mut(of_middle));
-            let of_planes = zeroed(&mut scratch.of_middle_planes, outer.panels_read() * BLOCK);
+            multiply_by(of_middle, &scratch.middle);
+            let of_planes = room(&mut scratch.of_middle_planes, outer.panels_read() * BLOCK);
             for (channel, plane) in of_planes.chunks_exact_mut(outer.panels_read()).enumerate() {
                 unpack_row(of_middle, BLOCK, channel, &mut flat_mut(plane)[..outer.panels() * LANES]);
             }
@@ -297,7 +298,7 @@ impl<'a> Middle<'a> {
                 sums[DEPTHWISE_BIAS][channel] += sum(gradient);
             }
 
-            let of_wide = zeroed(&mut scratch.of_wide, own.panels() * BLOCK);
+            let of_wide = room(&mut scratch.of_wide, own.panels() * BLOCK);
             depthwise(of_planes, &taps, &block.depthwise_turned, None, &mut scratch.line, of_wide);
             own.clear_gaps(of_wide);
             multiply_transposed(of_wide, &scratch.own_input, [BLOCK, channels], &mut sums[EXPAND][matrix]);

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::lanes::{LANES, Lanes, zeroed};
+use super::lanes::{LANES, Lanes, room};
 use super::norm_pointwise::{image, total};
 use super::operator::{Map, Operator};
 use super::panels::{add_row_sums, group_size, pack, tile_pixels, tiles, unpack_row};
@@ -54,7 +54,7 @@ impl Operator<6> for Join {
                 pack(image(x, tile.image), size, tile.start, tile.pixels(), input);
                 places(input, a.values(), weights);
                 weigh(input, weights, image(gate, tile.image), weighed);
-                let output = zeroed(output, input.len() / c * rows);
+                let output = room(output, input.len() / c * rows);
                 multiply(&matrix, weighed, Start::Bias(bias.values()), output, Strides::panels(rows));
                 for (row, plane) in tile.planes.iter_mut().enumerate() {
                     for (plane, lanes) in plane.chunks_mut(LANES).zip(output.iter().skip(row).step_by(rows)) {
@@ -86,7 +86,7 @@ impl Operator<6> for Join {
                 let [of_a, of_gate, of_weight, of_bias] = &mut sums;
                 multiply_transposed(&of_output, &weighed, [rows, c], of_weight);
                 add_row_sums(&of_output, of_bias);
-                let of_weighed = zeroed(&mut product, input.len());
+                let of_weighed = room(&mut product, input.len());
                 multiply(&transposed, &of_output, Start::Zero, of_weighed, Strides::panels(c));
                 let of_gate = &mut of_gate[tile.image * c..(tile.image + 1) * c];
                 let panels = of_weighed.chunks_exact_mut(c).zip(input.chunks_exact(c)).zip(&weights);

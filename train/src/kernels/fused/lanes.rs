@@ -25,7 +25,20 @@ pub(super) fn flat_mut(lanes: &mut [Lanes]) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(lanes.as_mut_ptr().cast(), lanes.len() * LANES) }
 }
 
-/// `count` lanes, all zero, in a buffer that keeps its memory.
+/// `a *= b`
+pub(super) fn multiply_by(a: &mut [Lanes], b: &[Lanes]) {
+    for (a, b) in flat_mut(a).iter_mut().zip(flat(b)) {
+        *a *= b;
+    }
+}
+
+/// `count` lanes of a buffer that keeps its memory, with whatever they held.
+pub(super) fn room(buffer: &mut Vec<Lanes>, count: usize) -> &mut [Lanes] {
+    buffer.resize(count, Lanes::ZERO);
+    buffer
+}
+
+/// `count` lanes of a buffer that keeps its memory, all zero.
 pub(super) fn zeroed(buffer: &mut Vec<Lanes>, count: usize) -> &mut [Lanes] {
     buffer.clear();
     buffer.resize(count, Lanes::ZERO);

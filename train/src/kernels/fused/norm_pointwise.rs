@@ -52,7 +52,7 @@ pub(super) fn linear(x: &Map, weight: &[f32], bias: &[f32]) -> Map {
         || (Vec::new(), Vec::new()),
         |(panels, products), mut tile| {
             pack(image(x, tile.image), size, tile.start, tile.pixels(), panels);
-            let products = super::lanes::zeroed(products, panels.len() / channels * rows);
+            let products = super::lanes::room(products, panels.len() / channels * rows);
             multiply(&matrix, panels, Start::Bias(bias), products, Strides::panels(rows));
             for (row, plane) in tile.planes.iter_mut().enumerate() {
                 unpack_row(products, rows, row, plane);
@@ -78,7 +78,7 @@ pub(super) fn linear_gradients(x: &Map, weight: &[f32], gradient: &Map) -> [Vec<
             pack(image(gradient, tile.image), size, tile.start, tile.pixels(), &mut gradients);
             multiply_transposed(&gradients, &inputs, [rows, channels], &mut sums[0]);
             add_row_sums(&gradients, &mut sums[1]);
-            let products = super::lanes::zeroed(&mut products, inputs.len());
+            let products = super::lanes::room(&mut products, inputs.len());
             multiply(&transposed, &gradients, Start::Zero, products, Strides::panels(channels));
             for (row, plane) in tile.planes.iter_mut().enumerate() {
                 unpack_row(products, channels, row, plane);

@@ -54,6 +54,22 @@ pub(in super::super) fn gelu_gradient(x: &[f32], gradient: &mut [f32]) {
     gelu_gradient_with(x, gradient, |a, b, sum| a * b + sum);
 }
 
+/// `x Phi(x)` of each value in `y`, and in its own place the slope `Phi(x) + x phi(x)`.
+pub(in super::super) fn gelu_and_slope(x: &mut [f32], y: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        // SAFETY: the processor has both features.
+        return unsafe { gelu_and_slope_avx2(x, y) };
+    }
+    gelu_and_slope_with(x, y, |a, b, sum| a * b + sum);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn gelu_and_slope_avx2(x: &mut [f32], y: &mut [f32]) {
+    gelu_and_slope_with(x, y, f32::mul_add);
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn gelu_avx2(x: &[f32], y: &mut [f32]) {
@@ -80,6 +96,15 @@ fn gelu_gradient_with(x: &[f32], gradient: &mut [f32], multiply_add: impl Fn(f32
     for (x, gradient) in x.iter().zip(gradient) {
         let (distribution, density) = normal(*x, multiply_add);
         *gradient *= multiply_add(*x, density, distribution);
+    }
+}
+
+/// Inlined into a function per instruction set, so that the loop becomes its vectors.
+#[inline(always)]
+fn gelu_and_slope_with(x: &mut [f32], y: &mut [f32], multiply_add: impl Fn(f32, f32, f32) -> f32 + Copy) {
+    for (x, y) in x.iter_mut().zip(y) {
+        let (distribution, density) = normal(*x, multiply_add);
+        (*y, *x) = (*x * distribution, multiply_add(*x, density, distribution));
     }
 }
 
@@ -132,6 +157,17 @@ mod tests {
         assert!(y[1].abs() < 1e-30 && y[2] == 0.0, "{y:?}");
         assert_eq!(y[3..6], x[3..6]);
         assert!(y[6].is_nan(), "a value that is not a number must not be hidden: {y:?}");
+    }
+
+    #[test]
+    fn value_and_slope_at_once_are_those_of_their_own() {
+        let x: Vec<f32> = (-900..=900).map(|step| step as f32 / 100.0).collect();
+        let (mut value, mut slope) = (vec![0.0; x.len()], vec![1.0; x.len()]);
+        gelu(&x, &mut value);
+        gelu_gradient(&x, &mut slope);
+        let (mut together_slope, mut together) = (x.clone(), vec![0.0; x.len()]);
+        gelu_and_slope(&mut together_slope, &mut together);
+        assert_eq!((together, together_slope), (value, slope));
     }
 
     #[test]
