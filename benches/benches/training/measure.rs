@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use seg_benches::median;
-use seg_train::loss::loss;
+use seg_train::learner::Learner;
 use seg_train::optimizer::Optimizer;
 use seg_train::weights::Weights;
 use serde::{Deserialize, Serialize};
@@ -78,17 +77,12 @@ impl Measurement {
         let weights = Weights::read(&self.weights)?;
         match self.task {
             Task::Train => {
-                let device = device.autodiff();
-                let mut net = weights.to_network(&device)?;
-                let mut optimizer = Optimizer::new(WEIGHT_DECAY);
-                // As the trainer does.
+                let net = weights.to_network(&device.clone().autodiff())?;
+                let mut learner = Learner::new(net, &[device], Optimizer::new(WEIGHT_DECAY), None, None);
                 self.time(|| {
-                    let (images, labels) = batch.clone().to_device(&device);
-                    let total = loss(net.forward(images), labels).total;
-                    let mut gradients = total.backward();
-                    let gradients = GradientsParams::from_module(&mut gradients, &net);
-                    net = optimizer.step(LEARNING_RATE, net.clone(), gradients);
-                    Some(f64::from(total.into_scalar::<f32>()))
+                    let [loss, ..] = learner.learn(batch.clone(), 1.0);
+                    learner.step(LEARNING_RATE);
+                    Some(loss)
                 })
             }
             Task::Forward => {
