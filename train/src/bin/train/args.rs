@@ -107,7 +107,7 @@ pub(crate) struct SettingArgs {
     /// The seed of the split, the weights, the order and the augmentations [default: 0]
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
-    /// auto, cpu, cuda[:INDEX], wgpu[:INDEX], or several that share each batch, as cuda:0,cuda:1 [default: auto]
+    /// auto, cpu, cuda, cuda:INDEX, wgpu, wgpu:INDEX, or several that share each batch, as cuda:0,cuda:1 [default: auto]
     #[arg(long, value_parser = devices)]
     pub(crate) device: Option<String>,
     /// The channels of the first stage; the published network has 32
@@ -234,7 +234,7 @@ pub(crate) struct EvaluateArgs {
     /// Write the predicted masks here, class indices as PNG
     #[arg(long, value_name = "DIR")]
     pub(crate) save_masks: Option<PathBuf>,
-    /// auto, cpu, cuda[:INDEX] or wgpu[:INDEX]
+    /// auto, cpu, cuda, cuda:INDEX, wgpu or wgpu:INDEX
     #[arg(long, default_value = "auto")]
     pub(crate) device: DeviceChoice,
 }
