@@ -21,7 +21,7 @@ use super::operator::{Map, Operator};
 use super::panels::{Tile, add_row_sums, group_size, pack_row, panel_count, tiles, unpack_row};
 use super::product::{Matrix, Start, Strides, multiply, multiply_transposed};
 
-/// The channels of the middle that pass at a time; the middle's width is a multiple of it.
+/// How many channels of the middle pass at a time.
 const BLOCK: usize = 16;
 /// How many pixels a strip has, about: it stays in the second-level cache, and its edges cost little.
 const STRIP: usize = 4096;
@@ -47,8 +47,10 @@ struct Middle<'a> {
     blocks: Vec<Block<'a>>,
 }
 
-/// The weights of sixteen channels of the middle, and their transposes for the gradient.
+/// The weights of up to sixteen channels of the middle, and their transposes for the gradient.
 struct Block<'a> {
+    /// Which channels.
+    rows: Range<usize>,
     expand: Matrix,
     expand_turned: Matrix,
     expand_bias: &'a [f32],
@@ -137,11 +139,11 @@ impl Strip {
         }
     }
 
-    /// Makes zero what lies between the rows and behind them, in panels of a block.
-    fn clear_gaps(&self, panels: &mut [Lanes]) {
+    /// Makes zero what lies between the rows and behind them, in panels of `rows` rows.
+    fn clear_gaps(&self, panels: &mut [Lanes], rows: usize) {
         let gaps = self.places().map(|(place, _)| place + self.width);
         for place in (0..self.lead).chain(gaps).chain(self.len()..self.panels() * LANES) {
-            for lanes in &mut panels[place / LANES * BLOCK..][..BLOCK] {
+            for lanes in &mut panels[place / LANES * rows..][..rows] {
                 lanes.0[place % LANES] = 0.0;
             }
         }
@@ -162,12 +164,13 @@ fn depthwise(
     line: &mut Vec<f32>,
     y: &mut [Lanes],
 ) {
-    let run = y.len() / BLOCK * LANES;
+    let rows = weight.len() / TAPS;
+    let run = y.len() / rows * LANES;
     line.resize(run + 2 * LANES, 0.0);
-    for (channel, plane) in planes.chunks_exact(planes.len() / BLOCK).enumerate() {
+    for (channel, plane) in planes.chunks_exact(planes.len() / rows).enumerate() {
         let bias = bias.map_or(0.0, |bias| bias[channel]);
         convolve(flat(plane), taps, &weight[channel * TAPS..(channel + 1) * TAPS], bias, false, run, line);
-        pack_row(&line[..run], BLOCK, channel, y);
+        pack_row(&line[..run], rows, channel, y);
     }
 }
 
@@ -211,18 +214,20 @@ impl<'a> Middle<'a> {
         let [_, channels, height, width] = inputs[0].shape();
         let wide = expand_bias.len();
         let [depthwise, depthwise_bias, project] = [6, 7, 8].map(|index| inputs[index].values());
-        let block = |first: usize| Block {
-            expand: Matrix::new([BLOCK, channels], |row, column| expand[(first + row) * channels + column]),
-            expand_turned: Matrix::new([channels, BLOCK], |row, column| expand[(first + column) * channels + row]),
-            expand_bias: &expand_bias[first..first + BLOCK],
-            depthwise: &depthwise[first * TAPS..(first + BLOCK) * TAPS],
-            depthwise_turned: depthwise[first * TAPS..(first + BLOCK) * TAPS]
-                .chunks_exact(TAPS)
-                .flat_map(|kernel| kernel.iter().rev().copied())
-                .collect(),
-            depthwise_bias: &depthwise_bias[first..first + BLOCK],
-            project: Matrix::new([channels, BLOCK], |row, column| project[row * wide + first + column]),
-            project_turned: Matrix::new([BLOCK, channels], |row, column| project[column * wide + first + row]),
+        let block = |first: usize| {
+            let rows = first..(first + BLOCK).min(wide);
+            let (count, kernels) = (rows.len(), &depthwise[rows.start * TAPS..rows.end * TAPS]);
+            Block {
+                expand: Matrix::new([count, channels], |row, column| expand[(first + row) * channels + column]),
+                expand_turned: Matrix::new([channels, count], |row, column| expand[(first + column) * channels + row]),
+                expand_bias: &expand_bias[rows.clone()],
+                depthwise: kernels,
+                depthwise_turned: kernels.chunks_exact(TAPS).flat_map(|kernel| kernel.iter().rev().copied()).collect(),
+                depthwise_bias: &depthwise_bias[rows.clone()],
+                project: Matrix::new([channels, count], |row, column| project[row * wide + first + column]),
+                project_turned: Matrix::new([count, channels], |row, column| project[column * wide + first + row]),
+                rows,
+            }
         };
         Self { size: [height, width], channels, wide, blocks: (0..wide).step_by(BLOCK).map(block).collect() }
     }
@@ -230,14 +235,14 @@ impl<'a> Middle<'a> {
     /// The expansion, the depthwise convolution and the GELU of a block over a strip: `scratch.wide`, and `scratch.activated` with
     /// the GELU's slope in `scratch.middle`.
     fn open(&self, block: &Block<'_>, from: &Strip, to: &Strip, scratch: &mut Scratch) {
-        let wide = room(&mut scratch.wide, from.panels_read() * BLOCK);
+        let wide = room(&mut scratch.wide, from.panels_read() * block.rows.len());
         let strides = Strides::planes(from.panels_read());
         multiply(&block.expand, &scratch.input, Start::Bias(block.expand_bias), wide, strides);
         from.clear(wide);
-        let middle = room(&mut scratch.middle, to.panels() * BLOCK);
+        let middle = room(&mut scratch.middle, to.panels() * block.rows.len());
         let bias = Some(block.depthwise_bias);
         depthwise(wide, &taps(to.stride()), block.depthwise, bias, &mut scratch.line, middle);
-        gelu_and_slope(flat_mut(middle), flat_mut(room(&mut scratch.activated, to.panels() * BLOCK)));
+        gelu_and_slope(flat_mut(middle), flat_mut(room(&mut scratch.activated, to.panels() * block.rows.len())));
     }
 
     /// `W2 gelu(dw3x3(W1 x + b1))` of a strip, in `scratch.narrow`.
@@ -266,23 +271,23 @@ impl<'a> Middle<'a> {
         outer.without_halo().pack(of_output, size, &mut scratch.line, &mut scratch.of_own_output);
         add_row_sums(&scratch.of_own_output, &mut sums[PROJECT_BIAS]);
         zeroed(&mut scratch.narrow, own.panels() * channels);
-        for (index, block) in self.blocks.iter().enumerate() {
-            let rows = index * BLOCK..(index + 1) * BLOCK;
+        for block in &self.blocks {
+            let (rows, count) = (block.rows.clone(), block.rows.len());
             let matrix = rows.start * channels..rows.end * channels;
             self.open(block, &outmost, &outer, scratch);
             multiply_transposed(
                 &scratch.activated,
                 &scratch.of_own_output,
-                [BLOCK, channels],
+                [count, channels],
                 &mut sums[PROJECT][matrix.clone()],
             );
 
-            let of_middle = room(&mut scratch.of_middle, outer.panels() * BLOCK);
-            multiply(&block.project_turned, &scratch.of_output, Start::Zero, of_middle, Strides::panels(BLOCK));
+            let of_middle = room(&mut scratch.of_middle, outer.panels() * count);
+            multiply(&block.project_turned, &scratch.of_output, Start::Zero, of_middle, Strides::panels(count));
             multiply_by(of_middle, &scratch.middle);
-            let of_planes = room(&mut scratch.of_middle_planes, outer.panels_read() * BLOCK);
+            let of_planes = room(&mut scratch.of_middle_planes, outer.panels_read() * count);
             for (channel, plane) in of_planes.chunks_exact_mut(outer.panels_read()).enumerate() {
-                unpack_row(of_middle, BLOCK, channel, &mut flat_mut(plane)[..outer.panels() * LANES]);
+                unpack_row(of_middle, count, channel, &mut flat_mut(plane)[..outer.panels() * LANES]);
             }
             outer.clear(of_planes);
             let planes =
@@ -298,10 +303,10 @@ impl<'a> Middle<'a> {
                 sums[DEPTHWISE_BIAS][channel] += sum(gradient);
             }
 
-            let of_wide = room(&mut scratch.of_wide, own.panels() * BLOCK);
+            let of_wide = room(&mut scratch.of_wide, own.panels() * count);
             depthwise(of_planes, &taps, &block.depthwise_turned, None, &mut scratch.line, of_wide);
-            own.clear_gaps(of_wide);
-            multiply_transposed(of_wide, &scratch.own_input, [BLOCK, channels], &mut sums[EXPAND][matrix]);
+            own.clear_gaps(of_wide, count);
+            multiply_transposed(of_wide, &scratch.own_input, [count, channels], &mut sums[EXPAND][matrix]);
             add_row_sums(of_wide, &mut sums[EXPAND_BIAS][rows]);
             let strides = Strides::panels(channels);
             multiply(&block.expand_turned, of_wide, Start::Output, &mut scratch.narrow, strides);

@@ -112,7 +112,7 @@ fn gelu(x: Tensor<4>) -> Tensor<4> {
 }
 
 /// Batches of maps: odd and even, wide and narrow, of one row, of one pixel row less than a strip and more.
-const MAPS: [[usize; 4]; 5] = [[2, 4, 9, 13], [1, 8, 7, 21], [3, 12, 4, 3], [1, 4, 67, 71], [2, 4, 3, 16]];
+const MAPS: [[usize; 4]; 5] = [[2, 4, 9, 13], [1, 6, 7, 21], [3, 12, 4, 3], [1, 4, 67, 71], [2, 2, 3, 16]];
 
 #[test]
 fn pointwise_operators_are_their_formulas() {
