@@ -1,6 +1,7 @@
 //! Operators that treat each element alone.
 
 use ndarray::{ArrayD, IxDyn, Zip};
+use rayon::prelude::*;
 
 use super::OpError;
 
@@ -14,23 +15,17 @@ pub(super) fn gelu(x: f64) -> f64 {
     0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
 }
 
-/// `2/sqrt(pi) * exp(-x^2) * sum over k of 2^k x^(2k+1) / (1*3*...*(2k+1))` (DLMF 7.6.2), to within a few roundings:
-/// no term is negative, so nothing cancels.
+/// The error function, to within a rounding.
 pub(super) fn erf(x: f64) -> f64 {
-    /// From here on the error function is 1 in 64-bit floats.
-    const SATURATED: f64 = 6.0;
-    if x.abs() >= SATURATED {
-        return x.signum();
-    }
-    let mut term = x.abs();
-    let mut sum = 0.0;
-    let mut odd = 1.0;
-    while sum + term > sum {
-        sum += term;
-        odd += 2.0;
-        term *= 2.0 * x * x / odd;
-    }
-    (std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum).copysign(x)
+    libm::erf(x)
+}
+
+/// The function of each element.
+pub(super) fn map(x: &ArrayD<f64>, function: impl Fn(f64) -> f64 + Sync) -> ArrayD<f64> {
+    let mut y = x.as_standard_layout().into_owned();
+    let elements = y.as_slice_mut().expect("the array was just laid out so");
+    elements.par_iter_mut().for_each(|x| *x = function(*x));
+    y
 }
 
 /// Combines two arrays element by element; they are aligned at the last axis, and an axis of size 1 is repeated.

@@ -1,4 +1,4 @@
-//! Runs a graph in 64-bit floats with the plainest possible loops: slow, and the yardstick for everything that is fast.
+//! Runs a graph in 64-bit floats, as plainly as a large image allows: the yardstick for everything that is fast.
 //!
 //! Operators are written from their definitions in the ONNX specification and share nothing with inference or any
 //! runtime; what they compute is compared with the shape that the graph records.
@@ -92,16 +92,39 @@ pub enum OpError {
 }
 
 /// The values of the `wanted` nodes (outputs or any others, by name) when the graph is given `inputs`.
+///
+/// # Errors
+/// When the graph is broken, a node is unknown, or the inputs do not fit.
 pub fn evaluate(
     graph: &Graph,
     inputs: &[(&str, ArrayD<f64>)],
     wanted: &[&str],
 ) -> Result<BTreeMap<String, Array>, EvaluateError> {
-    graph.check().map_err(|cause| EvaluateError::Check { graph: graph.name.clone(), cause })?;
-    let index = graph.index();
-    if let Some(&unknown) = wanted.iter().find(|name| index.producer(name).is_none()) {
+    if let Some(&unknown) = wanted.iter().find(|name| graph.nodes.iter().all(|node| node.name != **name)) {
         return Err(EvaluateError::Unknown(unknown.to_owned()));
     }
+    let mut values = BTreeMap::new();
+    evaluate_each(graph, inputs, |name, value| {
+        if wanted.contains(&name) {
+            values.insert(name.to_owned(), value.clone());
+        }
+    })?;
+    Ok(values)
+}
+
+/// Shows the value of each node as soon as it is computed, in the order of the nodes, when the graph is given `inputs`.
+///
+/// A value is forgotten after its last reader, so that a large image needs no more memory than its widest place.
+///
+/// # Errors
+/// When the graph is broken or the inputs do not fit.
+pub fn evaluate_each(
+    graph: &Graph,
+    inputs: &[(&str, ArrayD<f64>)],
+    mut see: impl FnMut(&str, &Array),
+) -> Result<(), EvaluateError> {
+    graph.check().map_err(|cause| EvaluateError::Check { graph: graph.name.clone(), cause })?;
+    let index = graph.index();
     let mut values: BTreeMap<String, Array> =
         graph.initializers.iter().map(|(name, tensor)| (name.clone(), Array::from(tensor))).collect();
     let bindings = bind_inputs(graph, inputs, &mut values)?;
@@ -113,15 +136,15 @@ pub fn evaluate(
             cause,
         })?;
         agrees(&node.name, value.shape(), &node.output.shape, &bindings)?;
+        see(&node.name, &value);
         values.insert(node.name.clone(), value);
         for name in &node.inputs {
-            if index.readers(name).last() == Some(&position) && !wanted.contains(&name.as_str()) {
+            if index.readers(name).last() == Some(&position) {
                 values.remove(name);
             }
         }
     }
-    values.retain(|name, _| wanted.contains(&name.as_str()));
-    Ok(values)
+    Ok(())
 }
 
 /// Adds the inputs to the values and returns what they say about the symbols.
@@ -171,9 +194,9 @@ fn compute(op: &Op, operands: &[&Array]) -> Result<Array, OpError> {
             }
             Ok(F64(y))
         }
-        (Op::Gelu, [F64(x)]) => Ok(F64(x.mapv(elementwise::gelu))),
-        (Op::Erf, [F64(x)]) => Ok(F64(x.mapv(elementwise::erf))),
-        (Op::Sigmoid, [F64(x)]) => Ok(F64(x.mapv(elementwise::sigmoid))),
+        (Op::Gelu, [F64(x)]) => Ok(F64(elementwise::map(x, elementwise::gelu))),
+        (Op::Erf, [F64(x)]) => Ok(F64(elementwise::map(x, elementwise::erf))),
+        (Op::Sigmoid, [F64(x)]) => Ok(F64(elementwise::map(x, elementwise::sigmoid))),
         (Op::Relu, [F64(x)]) => Ok(F64(x.mapv(|x| x.max(0.0)))),
         (Op::Add, [F64(a), F64(b)]) => Ok(F64(elementwise::combine(a, b, |a, b| a + b)?)),
         (Op::Sub, [F64(a), F64(b)]) => Ok(F64(elementwise::combine(a, b, |a, b| a - b)?)),
