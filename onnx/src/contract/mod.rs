@@ -8,15 +8,18 @@ mod class;
 mod evaluation;
 mod input;
 mod output;
+mod pixels;
 mod postprocess;
 mod preprocess;
 mod provenance;
+mod resample;
 
 pub use class::{Class, default_color};
 pub use evaluation::{ConfusionMatrix, Evaluation, EvaluationError, Scores};
 pub use input::{ColorOrder, Input, SizePolicy};
 pub use output::{Output, OutputKind};
-pub use postprocess::PostprocessError;
+pub use pixels::{Pixels, Rgb16Image, Samples};
+pub use postprocess::{PostprocessError, most_probable, softmax};
 pub use preprocess::{Geometry, Placement, PreprocessError, Preprocessed};
 pub use provenance::Provenance;
 

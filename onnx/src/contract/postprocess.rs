@@ -1,10 +1,10 @@
 //! From the network's output to a mask at the image's own size, for training and deployment alike.
 
-use image::{GrayImage, ImageBuffer, Luma, imageops};
-use ndarray::{Array3, ArrayView3, Axis};
+use image::GrayImage;
+use ndarray::{Array2, Array3, ArrayView3, Axis, Zip, s};
 use thiserror::Error;
 
-use super::{Contract, Geometry, Placement};
+use super::{Contract, Geometry, Placement, resample::stretch};
 
 /// Why an output cannot be turned into a mask.
 #[derive(Debug, Error)]
@@ -28,58 +28,94 @@ impl Contract {
     /// # Errors
     /// When the output's shape is not what the contract and `geometry` imply.
     pub fn postprocess(&self, logits: ArrayView3<'_, f32>, geometry: &Geometry) -> Result<GrayImage, PostprocessError> {
+        Ok(match geometry.placement {
+            Placement::Extended => most_probable(self.cut(logits, geometry)?),
+            Placement::Stretched => most_probable(self.probabilities(logits, geometry)?.view()),
+        })
+    }
+
+    /// The probability of each class at each pixel of the image, `[classes, height, width]`.
+    ///
+    /// # Errors
+    /// When the output's shape is not what the contract and `geometry` imply.
+    pub fn probabilities(
+        &self,
+        logits: ArrayView3<'_, f32>,
+        geometry: &Geometry,
+    ) -> Result<Array3<f32>, PostprocessError> {
+        let probabilities = softmax(self.cut(logits, geometry)?);
+        Ok(match geometry.placement {
+            Placement::Extended => probabilities,
+            Placement::Stretched => stretched(&probabilities, geometry.image),
+        })
+    }
+
+    /// The part of the output that shows the image.
+    fn cut<'a>(
+        &self,
+        logits: ArrayView3<'a, f32>,
+        geometry: &Geometry,
+    ) -> Result<ArrayView3<'a, f32>, PostprocessError> {
         let expected = [self.classes.len(), geometry.network[0], geometry.network[1]];
         let found: [usize; 3] = logits.dim().into();
         if found != expected {
             return Err(PostprocessError::Shape { found, expected });
         }
         Ok(match geometry.placement {
-            Placement::Extended => largest(logits, geometry.image),
-            Placement::Stretched => largest(stretch(&softmax(logits), geometry.image).view(), geometry.image),
+            Placement::Extended => logits.slice_move(s![.., ..geometry.image[0], ..geometry.image[1]]),
+            Placement::Stretched => logits,
         })
     }
 }
 
-/// Per pixel of the top left `[height, width]` the index of the largest score, the lowest on a tie.
-fn largest(scores: ArrayView3<'_, f32>, [height, width]: [usize; 2]) -> GrayImage {
-    GrayImage::from_fn(width as u32, height as u32, |x, y| {
-        let pixel = scores.slice(ndarray::s![.., y as usize, x as usize]);
-        let mut best = 0;
-        for (class, score) in pixel.iter().enumerate() {
-            if *score > pixel[best] {
-                best = class;
+/// Per pixel of `[classes, height, width]` the index of the class with the largest score, the lowest on a tie.
+pub fn most_probable(scores: ArrayView3<'_, f32>) -> GrayImage {
+    let (_, height, width) = scores.dim();
+    let mut labels = GrayImage::new(width as u32, height as u32);
+    let mut best = vec![0.0; width];
+    for (y, labels) in labels.chunks_exact_mut(width.max(1)).enumerate() {
+        let mut classes = scores.outer_iter().enumerate();
+        if let Some((_, first)) = classes.next() {
+            best.iter_mut().zip(first.row(y)).for_each(|(best, score)| *best = *score);
+        }
+        for (class, plane) in classes {
+            for ((best, label), score) in best.iter_mut().zip(labels.iter_mut()).zip(plane.row(y)) {
+                if *score > *best {
+                    (*best, *label) = (*score, class as u8);
+                }
             }
         }
-        Luma([best as u8])
-    })
+    }
+    labels
 }
 
 /// The softmax over the first axis, shifted by the maximum so that it cannot overflow.
-fn softmax(logits: ArrayView3<'_, f32>) -> Array3<f32> {
-    let mut probabilities = logits.to_owned();
-    for mut pixel in probabilities.lanes_mut(Axis(0)) {
-        let max = pixel.fold(f32::NEG_INFINITY, |max, logit| max.max(*logit));
-        pixel.mapv_inplace(|logit| (logit - max).exp());
-        let sum = pixel.sum();
-        pixel.mapv_inplace(|exponential| exponential / sum);
+pub fn softmax(logits: ArrayView3<'_, f32>) -> Array3<f32> {
+    let mut probabilities = logits.as_standard_layout().into_owned();
+    let max = probabilities.fold_axis(Axis(0), f32::NEG_INFINITY, |max, logit| max.max(*logit));
+    let mut sum = Array2::<f32>::zeros(max.dim());
+    for mut plane in probabilities.outer_iter_mut() {
+        Zip::from(&mut plane).and(&max).and(&mut sum).for_each(|logit, max, sum| {
+            *logit = (*logit - max).exp();
+            *sum += *logit;
+        });
+    }
+    for mut plane in probabilities.outer_iter_mut() {
+        plane /= &sum;
     }
     probabilities
 }
 
 /// Each plane brought to `[height, width]` with a triangle filter (bilinear where it grows).
-fn stretch(planes: &Array3<f32>, [height, width]: [usize; 2]) -> Array3<f32> {
+fn stretched(planes: &Array3<f32>, [height, width]: [usize; 2]) -> Array3<f32> {
     let (classes, from_height, from_width) = planes.dim();
-    let mut stretched = Array3::zeros((classes, height, width));
-    for (plane, mut target) in planes.outer_iter().zip(stretched.outer_iter_mut()) {
-        let plane = ImageBuffer::<Luma<f32>, _>::from_fn(from_width as u32, from_height as u32, |x, y| {
-            Luma([plane[[y as usize, x as usize]]])
-        });
-        let plane = imageops::resize(&plane, width as u32, height as u32, imageops::FilterType::Triangle);
-        for ((y, x), value) in target.indexed_iter_mut() {
-            *value = plane.get_pixel(x as u32, y as u32)[0];
-        }
+    let mut values = Vec::with_capacity(classes * height * width);
+    for plane in planes.outer_iter() {
+        let plane = plane.as_standard_layout();
+        let pixels = plane.as_slice().expect("the layout is standard").as_chunks::<1>().0;
+        values.extend(stretch(pixels, [from_height, from_width], [height, width]).as_flattened());
     }
-    stretched
+    Array3::from_shape_vec((classes, height, width), values).expect("each plane has this size")
 }
 
 #[cfg(test)]
@@ -127,5 +163,19 @@ mod tests {
         let geometry = contract.input.geometry([32, 32]);
         let message = contract.postprocess(Array3::zeros((3, 32, 32)).view(), &geometry).unwrap_err().to_string();
         assert!(message.contains("[3, 32, 32]") && message.contains("[2, 32, 32]"), "{message}");
+    }
+
+    #[test]
+    fn probabilities_are_those_of_the_softmax_and_sum_to_one() {
+        let mut contract = contract();
+        contract.input.side_min = 2;
+        // The second column is what was added to a narrow image.
+        let logits = array![[[0.0, 9.0], [1000.0, 9.0]], [[0.0, 0.0], [0.0, 9.0]]];
+        let found = contract.probabilities(logits.view(), &contract.input.geometry([2, 1])).unwrap();
+        assert_eq!(found, array![[[0.5], [1.0]], [[0.5], [0.0]]]);
+        contract.input.size = SizePolicy::Resize { height: 2, width: 2 };
+        let found = contract.probabilities(logits.view(), &contract.input.geometry([5, 7])).unwrap();
+        assert_eq!(found.dim(), (2, 5, 7));
+        assert!(found.sum_axis(Axis(0)).iter().all(|sum| (sum - 1.0).abs() < 1e-6));
     }
 }

@@ -1,10 +1,9 @@
 //! From an image to the network's input, for training and deployment alike.
 
-use image::{Rgb32FImage, imageops};
-use ndarray::{Array3, Axis};
+use ndarray::Array3;
 use thiserror::Error;
 
-use super::{Contract, Input, SizePolicy};
+use super::{Contract, Input, Pixels, Samples, SizePolicy, pixels::Share, resample::stretch};
 
 /// An image as the network takes it, with what is needed to bring its answer back.
 #[derive(Clone, Debug)]
@@ -42,29 +41,34 @@ pub enum PreprocessError {
     #[error("the image has no pixels: it is {width}x{height}")]
     Empty {
         /// Width in pixels.
-        width: u32,
+        width: usize,
         /// Height in pixels.
-        height: u32,
+        height: usize,
     },
 }
 
 impl Contract {
-    /// The network's input for an image whose values are in [0, 1], whatever its size.
+    /// The network's input for an image, whatever its size.
     ///
     /// # Errors
     /// When the image has no pixels.
-    pub fn preprocess(&self, image: &Rgb32FImage) -> Result<Preprocessed, PreprocessError> {
-        let (width, height) = image.dimensions();
+    pub fn preprocess<'a>(&self, image: impl Into<Pixels<'a>>) -> Result<Preprocessed, PreprocessError> {
+        let image = image.into();
+        let [height, width] = image.size();
         if width == 0 || height == 0 {
             return Err(PreprocessError::Empty { width, height });
         }
-        let geometry = self.input.geometry([height as usize, width as usize]);
+        let geometry = self.input.geometry(image.size());
         let tensor = match geometry.placement {
             Placement::Extended => self.input.normalize(image, geometry.network),
             Placement::Stretched => {
-                let [height, width] = geometry.network.map(|side| side as u32);
-                let stretched = imageops::resize(image, width, height, imageops::FilterType::Triangle);
-                self.input.normalize(&stretched, geometry.network)
+                let stretched = match image.samples() {
+                    Samples::Bits8(pixels) => stretch(pixels, image.size(), geometry.network),
+                    Samples::Bits16(pixels) => stretch(pixels, image.size(), geometry.network),
+                    Samples::Float(pixels) => stretch(pixels, image.size(), geometry.network),
+                };
+                let stretched = Pixels { size: geometry.network, samples: Samples::Float(&stretched) };
+                self.input.normalize(stretched, geometry.network)
             }
         };
         Ok(Preprocessed { tensor, geometry })
@@ -85,29 +89,77 @@ impl Input {
     }
 
     /// `(x - mean) / std` per channel as `[channels, height, width]`; beyond the image its border is repeated.
-    pub fn normalize(&self, image: &Rgb32FImage, [height, width]: [usize; 2]) -> Array3<f32> {
+    pub fn normalize<'a>(&self, image: impl Into<Pixels<'a>>, size: [usize; 2]) -> Array3<f32> {
+        let image = image.into();
+        let [rows, columns] = [0, 1].map(|axis| {
+            let last = image.size()[axis] - 1;
+            (0..size[axis]).map(|place| place.min(last)).collect::<Vec<_>>()
+        });
+        self.gather(image, &rows, &columns)
+    }
+
+    /// The window of `size` whose corner lies at `[row, column]`; beyond the image it is mirrored at its last pixels.
+    pub fn normalize_window<'a>(
+        &self,
+        image: impl Into<Pixels<'a>>,
+        corner: [isize; 2],
+        size: [usize; 2],
+    ) -> Array3<f32> {
+        let image = image.into();
+        let [rows, columns] = [0, 1].map(|axis| {
+            let place = |step: usize| mirrored(corner[axis] + step as isize, image.size()[axis]);
+            (0..size[axis]).map(place).collect::<Vec<_>>()
+        });
+        self.gather(image, &rows, &columns)
+    }
+
+    /// `(x - mean) / std` per channel of the given rows and columns of an image.
+    fn gather(&self, image: Pixels<'_>, rows: &[usize], columns: &[usize]) -> Array3<f32> {
+        match image.samples() {
+            Samples::Bits8(pixels) => self.gather_from(pixels, image.size()[1], rows, columns),
+            Samples::Bits16(pixels) => self.gather_from(pixels, image.size()[1], rows, columns),
+            Samples::Float(pixels) => self.gather_from(pixels, image.size()[1], rows, columns),
+        }
+    }
+
+    fn gather_from<T: Share>(&self, pixels: &[[T; 3]], width: usize, rows: &[usize], columns: &[usize]) -> Array3<f32> {
         let channels = self.color.channels();
-        let (right, bottom) = (image.width() - 1, image.height() - 1);
-        let mut tensor = Array3::zeros((channels, height, width));
-        for y in 0..height {
-            let mut row = tensor.index_axis_mut(Axis(1), y);
-            for x in 0..width {
-                let pixel = image.get_pixel((x as u32).min(right), (y as u32).min(bottom));
-                let values = self.color.arrange(pixel.0);
-                for channel in 0..channels {
-                    row[[channel, x]] = (values[channel] - self.mean[channel]) / self.std[channel];
+        let plane = rows.len() * columns.len();
+        let mut values = vec![0.0; channels * plane];
+        let (first, last) =
+            columns.iter().fold((usize::MAX, 0), |(first, last), place| (first.min(*place), last.max(*place)));
+        // Of each row what is read, in the network's channels.
+        let mut line = vec![[0.0; 3]; (last + 1).saturating_sub(first)];
+        for (index, row) in rows.iter().enumerate() {
+            let read = &pixels[row * width + first..][..line.len()];
+            for (arranged, pixel) in line.iter_mut().zip(read) {
+                *arranged = self.color.arrange(pixel.map(Share::share));
+            }
+            for channel in 0..channels {
+                let (mean, std) = (self.mean[channel], self.std[channel]);
+                let target = &mut values[channel * plane + index * columns.len()..][..columns.len()];
+                for (value, place) in target.iter_mut().zip(columns) {
+                    *value = (line[place - first][channel] - mean) / std;
                 }
             }
         }
-        tensor
+        Array3::from_shape_vec((channels, rows.len(), columns.len()), values).expect("the planes have these sizes")
     }
+}
+
+/// The place in `0..len` that lies at `place` where a line of `len` pixels is mirrored at its first and last one.
+fn mirrored(place: isize, len: usize) -> usize {
+    let period = 2 * (len as isize - 1).max(1);
+    let place = place.rem_euclid(period);
+    place.min(period - place).min(len as isize - 1) as usize
 }
 
 #[cfg(test)]
 mod tests {
-    use image::Rgb;
+    use image::{Rgb, Rgb32FImage, RgbImage};
+    use ndarray::Axis;
 
-    use super::super::{ColorOrder, tests::contract};
+    use super::super::{ColorOrder, Rgb16Image, tests::contract};
     use super::*;
 
     fn ramp(width: u32, height: u32) -> Rgb32FImage {
@@ -160,5 +212,43 @@ mod tests {
     #[test]
     fn an_image_without_pixels_is_an_error() {
         assert!(contract().preprocess(&Rgb32FImage::new(0, 0)).unwrap_err().to_string().contains("0x0"));
+    }
+
+    #[test]
+    fn stored_bits_reach_the_network_as_their_exact_share() {
+        let mut contract = contract();
+        contract.input.side_min = 1;
+        let bytes = RgbImage::from_fn(256, 1, |x, _| Rgb([x as u8; 3]));
+        let words = Rgb16Image::from_fn(256, 256, |x, y| Rgb([(256 * y + x) as u16; 3]));
+        let red = |image: Pixels<'_>| contract.preprocess(image).unwrap().tensor.index_axis(Axis(0), 0).to_owned();
+        assert!(red((&bytes).into()).iter().enumerate().all(|(i, v)| *v == (i as f32 / 255.0 - 0.5) / 0.5), "8 bits");
+        let words = red((&words).into());
+        assert!(words.iter().enumerate().all(|(i, v)| *v == (i as f32 / 65535.0 - 0.5) / 0.5), "16 bits");
+        let mut levels: Vec<_> = words.iter().map(|value| value.to_bits()).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        assert_eq!(levels.len(), 65536, "levels that a network can tell apart");
+    }
+
+    #[test]
+    fn a_window_beyond_the_image_is_mirrored() {
+        let mut contract = contract();
+        contract.input.mean = vec![0.0; 3];
+        contract.input.std = vec![1.0; 3];
+        let rows: [(&str, u32, isize, &[f32]); 4] = [
+            ("inside", 5, 1, &[1.0, 2.0, 3.0]),
+            ("to the left", 5, -2, &[2.0, 1.0, 0.0]),
+            ("to the right", 5, 3, &[3.0, 4.0, 3.0]),
+            ("wider than twice the image", 2, -3, &[1.0, 0.0, 1.0]),
+        ];
+        for (name, width, left, expected) in rows {
+            let image = Rgb32FImage::from_fn(width, 1, |x, _| Rgb([x as f32; 3]));
+            let window = contract.input.normalize_window(&image, [0, left], [2, 3]);
+            for row in 0..2 {
+                assert_eq!(window.slice(ndarray::s![1, row, ..]).to_vec(), expected, "{name}");
+            }
+        }
+        let dot = Rgb32FImage::from_pixel(1, 1, Rgb([0.5; 3]));
+        assert!(contract.input.normalize_window(&dot, [-3, -3], [7, 7]).iter().all(|value| *value == 0.5));
     }
 }

@@ -1,0 +1,78 @@
+//! The pixels of an image, in the bits in which they were stored.
+
+use image::{ImageBuffer, Rgb, Rgb32FImage, RgbImage};
+
+/// An image of red, green and blue with 16 bits each.
+pub type Rgb16Image = ImageBuffer<Rgb<u16>, Vec<u16>>;
+
+/// Red, green and blue of an image, row by row from the top.
+///
+/// Every function that takes an image takes whatever becomes this: images of 8 and of 16 bits as they are in a file, and
+/// of floating-point values in [0, 1]. None of them is rounded on the way to the network.
+#[derive(Clone, Copy, Debug)]
+pub struct Pixels<'a> {
+    /// Height and width.
+    pub(super) size: [usize; 2],
+    pub(super) samples: Samples<'a>,
+}
+
+/// The values of [`Pixels`].
+#[derive(Clone, Copy, Debug)]
+pub enum Samples<'a> {
+    /// 255 stands for 1.
+    Bits8(&'a [[u8; 3]]),
+    /// 65535 stands for 1.
+    Bits16(&'a [[u16; 3]]),
+    /// As they are.
+    Float(&'a [[f32; 3]]),
+}
+
+impl<'a> Pixels<'a> {
+    /// Height and width in pixels.
+    pub fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    /// The values.
+    pub fn samples(&self) -> Samples<'a> {
+        self.samples
+    }
+}
+
+/// The size and the pixels of an image.
+macro_rules! from_image {
+    ($image:ty, $samples:ident) => {
+        impl<'a> From<&'a $image> for Pixels<'a> {
+            fn from(image: &'a $image) -> Self {
+                let size = [image.height() as usize, image.width() as usize];
+                Self { size, samples: Samples::$samples(image.as_raw().as_chunks().0) }
+            }
+        }
+    };
+}
+from_image!(RgbImage, Bits8);
+from_image!(Rgb16Image, Bits16);
+from_image!(Rgb32FImage, Float);
+
+/// A value as its share of the largest one.
+pub(super) trait Share: Copy {
+    fn share(self) -> f32;
+}
+
+impl Share for u8 {
+    fn share(self) -> f32 {
+        f32::from(self) / 255.0
+    }
+}
+
+impl Share for u16 {
+    fn share(self) -> f32 {
+        f32::from(self) / 65535.0
+    }
+}
+
+impl Share for f32 {
+    fn share(self) -> f32 {
+        self
+    }
+}
