@@ -3,7 +3,7 @@
 //! - [`read_image`] turns an image file into numbers, [`read_mask`] a mask file into labels;
 //! - [`Dataset::open`] finds the images of a data set and their masks;
 //! - [`check`] reads all of it and reports what is there and what is wrong;
-//! - [`overlay`] draws a mask onto its image, [`write_png`] and [`write_mask_png`] save the two;
+//! - [`overlay`] draws a mask onto its image, [`sheet`] lays many side by side, [`write_png`] and [`write_mask_png`] save them;
 //! - [`write_atomic`] is how every file is written.
 
 mod atomic;
@@ -14,6 +14,7 @@ mod encode;
 mod jpeg;
 mod mask;
 mod overlay;
+mod sheet;
 
 pub use atomic::{WriteError, is_unfinished, remove_unfinished, write_atomic, write_bytes};
 pub use check::{
@@ -24,3 +25,4 @@ pub use decode::{PIXELS_MAX, ReadError, has_image_extension, read_image};
 pub use encode::{EncodeError, jpeg_bytes, png_bytes, write_mask_png, write_png};
 pub use mask::{MaskCoding, MaskError, read_mask};
 pub use overlay::{OverlayError, overlay};
+pub use sheet::{Pair, sheet};

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use image::imageops::{self, FilterType};
 use image::{GrayImage, Rgb, Rgb32FImage, RgbImage};
-use seg_data::{OverlayError, SampleError, overlay};
-use seg_onnx::contract::IGNORE_LABEL;
+use seg_data::{OverlayError, Pair, SampleError};
 use thiserror::Error;
 
 use crate::loader::{Batch, Loader};
@@ -14,14 +12,6 @@ use crate::loader::{Batch, Loader};
 const VIEWS: usize = 12;
 /// How many lie side by side, each beside the same with its labels.
 const COLUMNS: usize = 3;
-/// The longer side of a view on the sheet, in pixels.
-const SIDE_MAX: u32 = 256;
-/// Between views.
-const GAP: u32 = 10;
-/// Behind them.
-const PAPER: Rgb<u8> = Rgb([24, 24, 27]);
-/// Mixed half into what does not count.
-const VEIL: u8 = 128;
 
 /// Why the views cannot be drawn.
 #[derive(Debug, Error)]
@@ -36,30 +26,23 @@ pub enum PreviewError {
 
 /// The first views that the loader makes, as the network sees them, each beside the same with its labels drawn.
 ///
-/// `palette` holds the classes' colours. What does not count is veiled.
+/// `palette` holds the classes' colours. What does not count is striped.
 ///
 /// # Errors
 /// When an image cannot be loaded or has a label without a colour.
 pub fn sheet(loader: &Arc<Loader>, palette: &[[u8; 3]]) -> Result<RgbImage, PreviewError> {
-    let mut tiles = Vec::new();
+    let mut pairs = Vec::new();
     // A small set gives too few in one epoch.
     for batch in (0..VIEWS).flat_map(|epoch| loader.epoch(epoch, 0)) {
         for (image, labels) in views(loader, &batch?) {
-            tiles.push(tile(&image, &labels, palette)?);
+            pairs.push(Pair::new(&image, &labels, palette)?);
         }
-        if tiles.len() >= VIEWS {
+        if pairs.len() >= VIEWS {
             break;
         }
     }
-    tiles.truncate(VIEWS);
-    let (width, height) = tiles.first().map_or((0, 0), RgbImage::dimensions);
-    let (columns, rows) = (COLUMNS.min(tiles.len()) as u32, tiles.len().div_ceil(COLUMNS) as u32);
-    let mut sheet = RgbImage::from_pixel(columns * (width + GAP) + GAP, rows * (height + GAP) + GAP, PAPER);
-    for (index, tile) in tiles.iter().enumerate() {
-        let [column, row] = [index % COLUMNS, index / COLUMNS].map(|place| place as u32);
-        imageops::replace(&mut sheet, tile, (GAP + column * (width + GAP)).into(), (GAP + row * (height + GAP)).into());
-    }
-    Ok(sheet)
+    pairs.truncate(VIEWS);
+    Ok(seg_data::sheet(&pairs, COLUMNS))
 }
 
 /// The images of a batch in [0, 1], with their labels.
@@ -83,31 +66,13 @@ fn views(loader: &Loader, batch: &Batch) -> Vec<(Rgb32FImage, GrayImage)> {
     (0..count).map(view).collect()
 }
 
-/// A view beside the same with its labels drawn.
-fn tile(image: &Rgb32FImage, labels: &GrayImage, palette: &[[u8; 3]]) -> Result<RgbImage, OverlayError> {
-    let plain = overlay(image, &GrayImage::new(image.width(), image.height()), palette)?;
-    let mut drawn = overlay(image, labels, palette)?;
-    for (pixel, label) in drawn.pixels_mut().zip(labels.iter()) {
-        if *label == IGNORE_LABEL {
-            pixel.0 = pixel.0.map(|value| value / 2 + VEIL / 2);
-        }
-    }
-    let scale = (f64::from(SIDE_MAX) / f64::from(image.width().max(image.height()))).min(1.0);
-    let [width, height] = [image.width(), image.height()].map(|side| ((f64::from(side) * scale) as u32).max(1));
-    let mut tile = RgbImage::new(2 * width, height);
-    for (place, half) in [plain, drawn].into_iter().enumerate() {
-        let half = imageops::resize(&half, width, height, FilterType::Triangle);
-        imageops::replace(&mut tile, &half, (place as u32 * width).into(), 0);
-    }
-    Ok(tile)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use image::Luma;
     use seg_data::{Dataset, write_mask_png, write_png};
+    use seg_onnx::contract::IGNORE_LABEL;
 
     use super::*;
     use crate::augment::Augmentation;
@@ -133,18 +98,18 @@ mod tests {
         };
         let samples = Dataset::open(folder.path()).unwrap().train;
         let loader = Loader::new(Source::of(&config, samples)).unwrap();
-        let sheet = sheet(&loader, &[[0; 3], [0, 255, 0]]).unwrap();
-        assert_eq!(sheet.dimensions(), (3 * (64 + GAP) + GAP, 4 * (16 + GAP) + GAP));
-        // The middle row of the view in the middle.
-        let (left, y) = (GAP + 64 + GAP, GAP + 16 + GAP + 8);
-        for (name, x, expected) in [
-            ("the image", 15, [200, 100, 52]),
-            ("beyond it, the mean", 25, [128, 64, 191]),
-            ("its target, tinted", 32 + 2, [150, 139, 39]),
-            ("its background", 32 + 15, [200, 100, 52]),
-            ("what does not count, veiled", 32 + 25, [128, 96, 159]),
+        let batch = loader.epoch(0, 0).next().unwrap().unwrap();
+        let (image, labels) = views(&loader, &batch).remove(0);
+        for (name, x, color, label) in [
+            ("the target", 2, [200, 100, 52], 1),
+            ("the background", 15, [200, 100, 52], 0),
+            ("beyond the image, the mean", 25, [128, 64, 191], IGNORE_LABEL),
         ] {
-            assert_eq!(sheet.get_pixel(left + x, y).0, expected, "{name}");
+            let found = image.get_pixel(x, 8).0.map(|value| (value * 255.0).round() as u8);
+            assert_eq!((found, labels.get_pixel(x, 8)[0]), (color, label), "{name}");
         }
+        let sheet = sheet(&loader, &[[0; 3], [0, 255, 0]]).unwrap();
+        let [across, down] = [COLUMNS, VIEWS / COLUMNS].map(|views| views as u32);
+        assert!(sheet.width() > across * 2 * 32 && sheet.height() > down * 16, "{:?}", sheet.dimensions());
     }
 }

@@ -11,6 +11,7 @@ use super::findings::{Exhibit, Findings};
 use super::picture::{FOUND, MISSED, MIXED_UP, TOO_MUCH, address};
 use super::table::{self, score};
 use crate::duration::duration;
+use crate::ending::Ending;
 use crate::record::EpochRecord;
 use crate::run::{Run, Session};
 
@@ -278,9 +279,12 @@ impl Report<'_> {
                 }
                 p { "Export them to ONNX, and segment images without Burn:" }
                 pre { "export --checkpoint " (run) " --out " (model) "\nseg-runtime infer --model " (model) " --out predictions IMAGES" }
-                @if self.log.len() < self.run.config.epochs {
-                    p { "Train the remaining " (count(self.run.config.epochs - self.log.len(), "epoch")) ":" }
-                    pre { "train --resume " (run) }
+                @match Ending::of(&self.run.config, self.log) {
+                    Some(ending) => { p { "There is nothing left to train: " (ending) "." } }
+                    None => {
+                        p { "Train the remaining " (count(self.run.config.epochs - self.log.len(), "epoch")) ":" }
+                        pre { "train --resume " (run) }
+                    }
                 }
             }
         }
@@ -400,6 +404,16 @@ mod tests {
             assert!(page.contains(part), "{name}: no {part:?}");
         }
         assert!(!page.contains("Not reproduced"));
+    }
+
+    #[test]
+    fn a_run_that_has_ended_is_not_to_be_resumed() {
+        let (mut run, log) = (run(), [record(1), record(2)]);
+        let findings = findings(&run);
+        run.config.training.minutes = Some(0.0);
+        let page = Report { run: &run, log: &log, sessions: &[], findings: &findings }.html();
+        assert!(page.contains("There is nothing left to train: its 0 minutes are over."), "{page}");
+        assert!(!page.contains("train --resume"));
     }
 
     #[test]

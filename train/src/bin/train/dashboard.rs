@@ -1,4 +1,4 @@
-//! The dashboard: a thread of its own draws the run on the terminal and listens for Ctrl-C.
+//! The dashboard: a thread of its own draws the run on the terminal and listens for Ctrl-C and for the request to end.
 
 use std::io::{self, stdout};
 use std::panic;
@@ -18,14 +18,16 @@ use ratatui::{DefaultTerminal, Terminal};
 use seg_train::dashboard::draw;
 use seg_train::progress::Progress;
 use seg_train::trainer::Event;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::say;
 use crate::view::View;
 
 /// How long a frame stands; a key or a new size ends it.
 const FRAME: Duration = Duration::from_millis(250);
-/// The exit status of a program that Ctrl-C ends.
-const INTERRUPTED: i32 = 130;
+/// Added to a signal's number for the exit status of a program that it ends.
+const SIGNALLED: i32 = 128;
 
 /// Shows a run as a dashboard.
 pub(crate) struct Dashboard {
@@ -54,6 +56,8 @@ impl Dashboard {
     /// # Errors
     /// When the terminal does not allow it.
     pub(crate) fn open(progress: Progress, run: &Path) -> io::Result<Self> {
+        let terminate = Arc::new(AtomicBool::new(false));
+        flag::register(SIGTERM, Arc::clone(&terminate))?;
         enable_raw_mode()?;
         let terminal =
             execute!(stdout(), EnterAlternateScreen).and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
@@ -65,11 +69,11 @@ impl Dashboard {
         let painter = thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
-                if paint(&shared, terminal) == Stop::Interrupted {
+                if let Stop::Signal(signal) = paint(&shared, &terminate, terminal) {
                     restore();
                     say(&resume);
-                    // Nothing is lost: a resumed run goes on after its last whole epoch, bit for bit.
-                    process::exit(INTERRUPTED);
+                    // Nothing is lost: a resumed run goes on where it was last saved, bit for bit.
+                    process::exit(SIGNALLED + signal);
                 }
             }
         });
@@ -109,21 +113,23 @@ impl Drop for Dashboard {
 }
 
 /// Why painting stops.
-#[derive(PartialEq, Eq)]
 enum Stop {
     Done,
-    Interrupted,
+    Signal(i32),
 }
 
-/// Draws until training is done, the terminal is gone, or Ctrl-C is pressed.
-fn paint(shared: &Shared, mut terminal: DefaultTerminal) -> Stop {
+/// Draws until training is done, the terminal is gone, Ctrl-C is pressed, or the program is asked to end.
+fn paint(shared: &Shared, terminate: &AtomicBool, mut terminal: DefaultTerminal) -> Stop {
     while !shared.done.load(Ordering::SeqCst) {
+        if terminate.load(Ordering::SeqCst) {
+            return Stop::Signal(SIGTERM);
+        }
         let drawn = terminal.draw(|frame| draw(&shared.progress(), shared.began.elapsed(), frame));
         if drawn.is_err() {
             break;
         }
         match event::poll(FRAME).and_then(|ready| if ready { event::read().map(Some) } else { Ok(None) }) {
-            Ok(Some(Input::Key(key))) if is_interrupt(key) => return Stop::Interrupted,
+            Ok(Some(Input::Key(key))) if is_interrupt(key) => return Stop::Signal(SIGINT),
             Ok(Some(Input::Resize(..)) | None) => {}
             // Other keys must not make it draw faster.
             Ok(Some(_)) => thread::sleep(FRAME / 4),
