@@ -4,35 +4,47 @@ use std::fmt;
 
 use crate::graph::Op;
 
-/// A version of ONNX's default operator set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Opset {
-    /// For runtimes that are behind: it has no `Gelu`.
-    V17,
-    /// The first version with `Gelu`.
-    #[default]
-    V20,
-}
+/// A version of ONNX's default operator set, from [`OLDEST`](Self::OLDEST) to [`NEWEST`](Self::NEWEST).
+///
+/// The operators as they are written here mean the same in all of them: what later versions added are attributes and
+/// operands that are left out, and types that are not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Opset(u8);
 
 /// A version of the operator set that is not supported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("opset {0} is not supported: expected 17 or 20")]
+#[error("opset {0} is not supported: expected {oldest} to {newest}", oldest = Opset::OLDEST, newest = Opset::NEWEST)]
 pub struct UnsupportedOpset(pub i64);
 
 impl Opset {
+    /// For runtimes that are behind: it has no `Gelu`.
+    pub const V17: Self = Self(17);
+    /// The first version with `Gelu`.
+    pub const V20: Self = Self(20);
+    /// The oldest version.
+    pub const OLDEST: Self = Self::V17;
+    /// The newest version that the oldest supported ONNX Runtime, 1.24, loads.
+    pub const NEWEST: Self = Self(25);
+
+    /// All versions, the oldest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (Self::OLDEST.0..=Self::NEWEST.0).map(Self)
+    }
+
     /// The number that stands in the file.
     pub fn version(self) -> i64 {
-        match self {
-            Self::V17 => 17,
-            Self::V20 => 20,
-        }
+        self.0.into()
     }
 
     /// The version of the file format that was current with this operator set.
     pub fn ir_version(self) -> i64 {
-        match self {
-            Self::V17 => 8,
-            Self::V20 => 9,
+        match self.0 {
+            ..=18 => 8,
+            19 | 20 => 9,
+            21 | 22 => 10,
+            23 => 11,
+            24 => 12,
+            25.. => 13,
         }
     }
 
@@ -45,11 +57,17 @@ impl Opset {
     }
 }
 
+impl Default for Opset {
+    fn default() -> Self {
+        Self::V20
+    }
+}
+
 impl TryFrom<i64> for Opset {
     type Error = UnsupportedOpset;
 
     fn try_from(version: i64) -> Result<Self, UnsupportedOpset> {
-        [Self::V17, Self::V20].into_iter().find(|opset| opset.version() == version).ok_or(UnsupportedOpset(version))
+        Self::all().find(|opset| opset.version() == version).ok_or(UnsupportedOpset(version))
     }
 }
 

@@ -1,11 +1,12 @@
 //! A computed value.
 
+use half::f16;
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::OpError;
-use crate::graph::{Data, Tensor};
+use crate::graph::{Data, DataType, Tensor};
 
-/// A computed value; floats of every width are computed in 64 bits.
+/// A computed value; floats of every width are computed in 64 bits, integers and truth values too.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Array {
     /// Floats.
@@ -20,6 +21,22 @@ impl Array {
         match self {
             Self::F64(values) => values.shape(),
             Self::I64(values) => values.shape(),
+        }
+    }
+
+    /// The values as elements of a type: what cannot be held is rounded, halves to even for 16-bit floats and towards
+    /// zero for integers, or cut off at the end of the range.
+    pub(super) fn cast(self, to: DataType) -> Self {
+        let floats = match self {
+            Self::F64(values) => values,
+            Self::I64(values) if !to.is_float() => return Self::I64(values.mapv(|value| narrowed(value, to))),
+            Self::I64(values) => values.mapv(|value| value as f64),
+        };
+        match to {
+            DataType::F32 => Self::F64(floats),
+            DataType::F16 => Self::F64(floats.mapv(|value| f16::from_f64(value).to_f64())),
+            DataType::Bool => Self::I64(floats.mapv(|value| i64::from(value != 0.0))),
+            _ => Self::I64(floats.mapv(|value| narrowed(value as i64, to))),
         }
     }
 
@@ -39,8 +56,23 @@ impl From<&Tensor> for Array {
         }
         match tensor.data() {
             Data::F32(values) => Self::F64(array(tensor.shape(), values.iter().copied().map(f64::from).collect())),
+            Data::F16(values) => Self::F64(array(tensor.shape(), values.iter().copied().map(f64::from).collect())),
+            Data::U8(values) => Self::I64(array(tensor.shape(), values.iter().copied().map(i64::from).collect())),
+            Data::I8(values) => Self::I64(array(tensor.shape(), values.iter().copied().map(i64::from).collect())),
+            Data::I32(values) => Self::I64(array(tensor.shape(), values.iter().copied().map(i64::from).collect())),
             Data::I64(values) => Self::I64(array(tensor.shape(), values.clone())),
         }
+    }
+}
+
+/// The nearest value that an integer type, or a truth value, can hold.
+pub(super) fn narrowed(value: i64, to: DataType) -> i64 {
+    match to {
+        DataType::U8 => value.clamp(0, u8::MAX.into()),
+        DataType::I8 => value.clamp(i8::MIN.into(), i8::MAX.into()),
+        DataType::I32 => value.clamp(i32::MIN.into(), i32::MAX.into()),
+        DataType::Bool => i64::from(value != 0),
+        DataType::I64 | DataType::F32 | DataType::F16 => value,
     }
 }
 

@@ -29,11 +29,11 @@ pub(super) fn map(x: &ArrayD<f64>, function: impl Fn(f64) -> f64 + Sync) -> Arra
 }
 
 /// Combines two arrays element by element; they are aligned at the last axis, and an axis of size 1 is repeated.
-pub(super) fn combine<T: Copy>(
+pub(super) fn combine<T: Copy, U>(
     a: &ArrayD<T>,
     b: &ArrayD<T>,
-    operator: impl Fn(T, T) -> T,
-) -> Result<ArrayD<T>, OpError> {
+    operator: impl Fn(T, T) -> U,
+) -> Result<ArrayD<U>, OpError> {
     let rank = a.ndim().max(b.ndim());
     let size = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |axis| shape[axis]);
     let shape: Vec<_> = (0..rank)

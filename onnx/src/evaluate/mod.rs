@@ -4,9 +4,11 @@
 //! runtime; what they compute is compared with the shape that the graph records.
 
 mod array;
+mod axis;
 mod conv;
 mod elementwise;
 mod pad;
+mod quantize;
 mod resize;
 
 use std::collections::BTreeMap;
@@ -15,7 +17,7 @@ use ndarray::{ArrayD, Axis, IxDyn};
 
 pub use array::Array;
 
-use crate::graph::{CheckError, Dim, DimError, Graph, Op, ResizeBy};
+use crate::graph::{CheckError, DataType, Dim, DimError, Graph, Op, ResizeBy};
 
 /// Why a graph cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
@@ -130,11 +132,14 @@ pub fn evaluate_each(
     let bindings = bind_inputs(graph, inputs, &mut values)?;
     for (position, node) in graph.nodes.iter().enumerate() {
         let operands: Vec<_> = node.inputs.iter().filter_map(|name| values.get(name)).collect();
-        let value = compute(&node.op, &operands).map_err(|cause| EvaluateError::Op {
+        let data_type = node.output.data_type;
+        let value = compute(&node.op, &operands, data_type).map_err(|cause| EvaluateError::Op {
             node: node.name.clone(),
             op: node.op.name(),
             cause,
         })?;
+        // So that the error of half precision shows on any machine.
+        let value = if data_type == DataType::F16 { value.cast(data_type) } else { value };
         agrees(&node.name, value.shape(), &node.output.shape, &bindings)?;
         see(&node.name, &value);
         values.insert(node.name.clone(), value);
@@ -163,7 +168,7 @@ fn bind_inputs<'g>(
             }
         }
         agrees(&input.name, value.shape(), &input.tensor_type.shape, &bindings)?;
-        values.insert(input.name.clone(), Array::F64(value.clone()));
+        values.insert(input.name.clone(), Array::F64(value.clone()).cast(input.tensor_type.data_type));
     }
     Ok(bindings)
 }
@@ -181,7 +186,8 @@ fn agrees(name: &str, found: &[usize], recorded: &[Dim], bindings: &[(&str, i64)
     }
 }
 
-fn compute(op: &Op, operands: &[&Array]) -> Result<Array, OpError> {
+/// What the operator gives; `data_type` is the type that the graph records for it.
+fn compute(op: &Op, operands: &[&Array], data_type: DataType) -> Result<Array, OpError> {
     use Array::{F64, I64};
     match (op, operands) {
         (Op::Conv(conv), [F64(x), F64(weight)]) => Ok(F64(conv::convolve(conv, x, weight, None)?)),
@@ -225,6 +231,21 @@ fn compute(op: &Op, operands: &[&Array]) -> Result<Array, OpError> {
             let sizes: Vec<i64> = x.shape().iter().map(|&size| size as i64).take(*end).skip(*start).collect();
             Ok(I64(ArrayD::from_shape_fn(IxDyn(&[sizes.len()]), |index| sizes[index[0]])))
         }
+        (Op::Cast { to }, [x]) => Ok((*x).clone().cast(*to)),
+        (Op::Transpose { perm }, [F64(x)]) => Ok(F64(x.clone().permuted_axes(IxDyn(perm)))),
+        (Op::Transpose { perm }, [I64(x)]) => Ok(I64(x.clone().permuted_axes(IxDyn(perm)))),
+        (Op::Squeeze, [F64(x), I64(axes)]) => Ok(F64(axis::squeeze(x, axes))),
+        (Op::Squeeze, [I64(x), I64(axes)]) => Ok(I64(axis::squeeze(x, axes))),
+        (Op::Softmax { axis }, [F64(x)]) => Ok(F64(axis::softmax(*axis, x))),
+        (Op::ArgMax { axis }, [F64(x)]) => Ok(I64(axis::arg_max(*axis, x))),
+        (Op::Greater, [F64(a), F64(b)]) => Ok(I64(elementwise::combine(a, b, |a, b| a > b)?.mapv(i64::from))),
+        (Op::Greater, [I64(a), I64(b)]) => Ok(I64(elementwise::combine(a, b, |a, b| a > b)?.mapv(i64::from))),
+        (Op::QuantizeLinear { axis }, [F64(x), F64(scale), I64(zero)]) => {
+            Ok(I64(quantize::quantize(*axis, x, scale, zero, data_type)?))
+        }
+        (Op::DequantizeLinear { axis }, [I64(x), F64(scale), I64(zero)]) => {
+            Ok(F64(quantize::dequantize(*axis, x, scale, zero)?))
+        }
         (Op::Identity, [x]) => Ok((*x).clone()),
         _ => Err(OpError::Operands("of a number and type that the operator is evaluated for")),
     }
@@ -234,7 +255,8 @@ fn compute(op: &Op, operands: &[&Array]) -> Result<Array, OpError> {
 mod tests {
     use super::*;
     use crate::graph::{
-        BatchNorm, Conv, Coordinates, GraphBuilder, PadMode, ResizeMode, Scope, Tensor, Value, example, example::Random,
+        BatchNorm, Conv, Coordinates, Data, GraphBuilder, PadMode, ResizeMode, Scope, Tensor, Value, example,
+        example::Random,
     };
 
     /// What `node` makes of the image `[1, channels, height, width]`.
@@ -333,6 +355,92 @@ mod tests {
             root.sub("centred", x, mean).unwrap()
         });
         assert_eq!(y.unwrap(), array([1, 2, 1, 2], &[-1.0, 1.0, -10.0, 10.0]));
+    }
+
+    /// What `op` makes of the image and of constants.
+    fn apply(op: Op, image: ArrayD<f64>, constants: Vec<Tensor>) -> Array {
+        let shape: Vec<_> = image.shape().iter().map(|&size| Dim::try_from(size).unwrap()).collect();
+        let mut builder = GraphBuilder::new("operator");
+        let x = builder.input("x", shape).unwrap();
+        let mut operands = vec![x];
+        for (number, constant) in constants.into_iter().enumerate() {
+            operands.push(builder.root().constant(&format!("c{number}"), constant).unwrap());
+        }
+        let y = builder.root().node("y", op, &operands).unwrap();
+        let graph = builder.finish(&[("y", y)]).unwrap();
+        evaluate(&graph, &[("x", image)], &["y"]).unwrap().remove("y").unwrap()
+    }
+
+    fn integers<const N: usize>(shape: [usize; N], values: &[i64]) -> Array {
+        Array::I64(ArrayD::from_shape_vec(IxDyn(&shape), values.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn classes_are_found_and_shared_out_by_definition() {
+        let scores = || array([1, 3, 1, 4], &[1.0, 2.0, -1.0, 3.0, 1.0, 5.0, -2.0, 3.0, 0.0, 5.0, -1.0, 4.0]);
+        assert_eq!(
+            apply(Op::ArgMax { axis: 1 }, scores(), vec![]),
+            integers([1, 1, 4], &[0, 1, 0, 2]),
+            "lowest on a tie"
+        );
+        let zero = vec![Tensor::scalar(1.0)];
+        let greater = integers([1, 1, 1, 2], &[0, 1]);
+        assert_eq!(apply(Op::Greater, array([1, 1, 1, 2], &[1.0, 1.5]), zero), greater, "strictly");
+        let shares = apply(Op::Softmax { axis: 1 }, array([1, 2, 1, 2], &[800.0, 0.0, 800.0, 3f64.ln()]), vec![]);
+        let expected = array([1, 2, 1, 2], &[0.5, 0.25, 0.5, 0.75]);
+        assert!((shares.as_f64().unwrap() - &expected).iter().all(|difference| difference.abs() < 1e-15), "{shares:?}");
+    }
+
+    #[test]
+    fn axes_move_and_go_by_definition() {
+        let image = || array([1, 2, 1, 2], &[1.0, 2.0, 3.0, 4.0]);
+        let swapped = apply(Op::Transpose { perm: vec![0, 2, 3, 1] }, image(), vec![]);
+        assert_eq!(swapped, Array::F64(array([1, 1, 2, 2], &[1.0, 3.0, 2.0, 4.0])));
+        let squeezed = apply(Op::Squeeze, image(), vec![Tensor::vector(vec![0, 2])]);
+        assert_eq!(
+            squeezed,
+            Array::F64(array([1, 2, 1, 2], &[1.0, 2.0, 3.0, 4.0]).into_shape_with_order(IxDyn(&[2, 2])).unwrap())
+        );
+    }
+
+    #[test]
+    fn casts_and_quantisation_round_and_saturate_by_definition() {
+        let image = || array([1, 2, 1, 3], &[-1.7, 0.5, 1.5, 2.6, 300.0, 70000.0]);
+        assert_eq!(
+            apply(Op::Cast { to: DataType::U8 }, image(), vec![]),
+            integers([1, 2, 1, 3], &[0, 0, 1, 2, 255, 255])
+        );
+        assert_eq!(apply(Op::Cast { to: DataType::Bool }, image(), vec![]), integers([1, 2, 1, 3], &[1; 6]));
+        let halves = apply(Op::Cast { to: DataType::F16 }, array([1, 1, 1, 3], &[0.1, 65519.0, 65520.0]), vec![]);
+        assert_eq!(halves, Array::F64(array([1, 1, 1, 3], &[0.0999755859375, 65504.0, f64::INFINITY])));
+        let quantize = Op::QuantizeLinear { axis: 1 };
+        let all = vec![Tensor::scalar(1.0), Tensor::new([], Data::U8(vec![2])).unwrap()];
+        assert_eq!(
+            apply(quantize.clone(), image(), all),
+            integers([1, 2, 1, 3], &[0, 2, 4, 5, 255, 255]),
+            "ties to even"
+        );
+        let each = vec![Tensor::vector(vec![0.5, 100.0]), Tensor::vector(Data::I8(vec![-1, 0]))];
+        assert_eq!(
+            apply(quantize, image(), each),
+            integers([1, 2, 1, 3], &[-4, 0, 2, 0, 3, 127]),
+            "channel by channel"
+        );
+    }
+
+    #[test]
+    fn what_is_dequantised_is_what_was_quantised() {
+        let mut builder = GraphBuilder::new("both");
+        let x = builder.input("x", [Dim::from(1), 2.into(), 1.into(), 2.into()]).unwrap();
+        let mut root = builder.root();
+        let scale = root.constant("scale", Tensor::vector(vec![0.5, 0.25])).unwrap();
+        let zero = root.constant("zero", Tensor::vector(Data::U8(vec![10, 128]))).unwrap();
+        let x = root.node("q", Op::QuantizeLinear { axis: 1 }, &[x, scale, zero]).unwrap();
+        let x = root.node("dq", Op::DequantizeLinear { axis: 1 }, &[x, scale, zero]).unwrap();
+        let graph = builder.finish(&[("y", x)]).unwrap();
+        let image = array([1, 2, 1, 2], &[-6.0, 1.2, -6.0, 1.2]);
+        let found = evaluate(&graph, &[("x", image)], &["y"]).unwrap().remove("y").unwrap();
+        assert_eq!(found, Array::F64(array([1, 2, 1, 2], &[-5.0, 1.0, -6.0, 1.25])));
     }
 
     #[test]

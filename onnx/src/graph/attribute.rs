@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::DataType;
 use super::op::{Conv, Coordinates, Op, PadMode, ResizeBy, ResizeMode};
 
 /// The value of one attribute.
@@ -43,6 +44,7 @@ pub enum AttributeError {
 }
 
 const NEAREST_MODE: &str = "floor";
+const NO: Attribute = Attribute::Int(0);
 
 impl Op {
     /// All attributes under their ONNX names, defaults included, in a fixed order.
@@ -67,6 +69,14 @@ impl Op {
                 attributes
             }
             Self::Shape { start, end } => vec![("start", int(*start)), ("end", int(*end))],
+            Self::Cast { to } => vec![("to", Attribute::Int(to.onnx_number().into()))],
+            Self::Transpose { perm } => vec![("perm", ints(perm))],
+            Self::Softmax { axis } | Self::QuantizeLinear { axis } | Self::DequantizeLinear { axis } => {
+                vec![("axis", int(*axis))]
+            }
+            Self::ArgMax { axis } => {
+                vec![("axis", int(*axis)), ("keepdims", NO), ("select_last_index", NO)]
+            }
             Self::Gelu
             | Self::Erf
             | Self::Sigmoid
@@ -75,7 +85,9 @@ impl Op {
             | Self::Sub
             | Self::Mul
             | Self::Div
+            | Self::Greater
             | Self::GlobalAveragePool
+            | Self::Squeeze
             | Self::Identity => Vec::new(),
         }
     }
@@ -118,6 +130,18 @@ impl Op {
                 Self::Resize { mode, coordinates, by }
             }
             "Shape" => Self::Shape { start: given.size("start")?, end: given.size("end")? },
+            "Cast" => Self::Cast { to: given.data_type("to")? },
+            "Transpose" => Self::Transpose { perm: given.list("perm")? },
+            "Squeeze" => Self::Squeeze,
+            "Softmax" => Self::Softmax { axis: given.size("axis")? },
+            "ArgMax" => {
+                given.no("keepdims")?;
+                given.no("select_last_index")?;
+                Self::ArgMax { axis: given.size("axis")? }
+            }
+            "Greater" => Self::Greater,
+            "QuantizeLinear" => Self::QuantizeLinear { axis: given.size("axis")? },
+            "DequantizeLinear" => Self::DequantizeLinear { axis: given.size("axis")? },
             "Identity" => Self::Identity,
             _ => return Err(AttributeError::UnknownOperator(name.to_owned())),
         };
@@ -155,16 +179,42 @@ impl Given {
     }
 
     fn sizes<const N: usize>(&mut self, attribute: &'static str) -> Result<[usize; N], AttributeError> {
+        let sizes = self.list(attribute)?;
+        sizes.try_into().map_err(|sizes: Vec<_>| AttributeError::Value {
+            attribute,
+            expected: format!("{N} integers from 0"),
+            found: ints(&sizes),
+        })
+    }
+
+    fn list(&mut self, attribute: &'static str) -> Result<Vec<usize>, AttributeError> {
         let found = self.take(attribute)?;
-        let sizes: Option<Vec<usize>> = match &found {
+        let sizes = match &found {
             Attribute::Ints(values) => values.iter().map(|&value| usize::try_from(value).ok()).collect(),
             _ => None,
         };
-        sizes.and_then(|sizes| sizes.try_into().ok()).ok_or_else(|| AttributeError::Value {
+        sizes.ok_or_else(|| AttributeError::Value { attribute, expected: "integers from 0".to_owned(), found })
+    }
+
+    fn data_type(&mut self, attribute: &'static str) -> Result<DataType, AttributeError> {
+        let found = self.take(attribute)?;
+        let number = match found {
+            Attribute::Int(number) => i32::try_from(number).ok(),
+            _ => None,
+        };
+        number.and_then(DataType::from_onnx_number).ok_or_else(|| AttributeError::Value {
             attribute,
-            expected: format!("{N} integers from 0"),
+            expected: "the number of a supported element type".to_owned(),
             found,
         })
+    }
+
+    /// A switch that must be off.
+    fn no(&mut self, attribute: &'static str) -> Result<(), AttributeError> {
+        match self.take(attribute)? {
+            NO => Ok(()),
+            found => Err(AttributeError::Value { attribute, expected: "0".to_owned(), found }),
+        }
     }
 
     fn float(&mut self, attribute: &'static str) -> Result<f32, AttributeError> {
@@ -246,6 +296,14 @@ mod tests {
             Op::Resize { mode: ResizeMode::Linear, coordinates: Coordinates::HalfPixel, by },
             Op::Resize { mode: ResizeMode::Nearest, coordinates: Coordinates::Asymmetric, by },
             Op::Shape { start: 2, end: 4 },
+            Op::Cast { to: DataType::U8 },
+            Op::Transpose { perm: vec![0, 3, 1, 2] },
+            Op::Squeeze,
+            Op::Softmax { axis: 1 },
+            Op::ArgMax { axis: 1 },
+            Op::Greater,
+            Op::QuantizeLinear { axis: 1 },
+            Op::DequantizeLinear { axis: 0 },
             Op::Identity,
         ] {
             assert_eq!(round_trip(&op, by).as_ref(), Ok(&op));
@@ -269,6 +327,18 @@ mod tests {
                 "Conv",
                 vec![("strides", Attribute::Ints(vec![1]))],
                 "attribute `strides` is [1]: expected 2 integers from 0",
+            ),
+            (
+                "unknown type",
+                "Cast",
+                vec![("to", Attribute::Int(16))],
+                "attribute `to` is 16: expected the number of a supported element type",
+            ),
+            (
+                "another rule for ties",
+                "ArgMax",
+                vec![("axis", Attribute::Int(1)), ("keepdims", NO), ("select_last_index", Attribute::Int(1))],
+                "attribute `select_last_index` is 1: expected 0",
             ),
             (
                 "unknown word",

@@ -101,7 +101,17 @@ impl GraphBuilder {
 
     /// Adds an f32 input of the given shape.
     pub fn input(&mut self, name: &str, shape: impl Into<Vec<Dim>>) -> Result<Value, BuildError> {
-        let tensor_type = TensorType::new(DataType::F32, shape);
+        self.input_of(DataType::F32, name, shape)
+    }
+
+    /// Adds an input of the given element type and shape.
+    pub fn input_of(
+        &mut self,
+        data_type: DataType,
+        name: &str,
+        shape: impl Into<Vec<Dim>>,
+    ) -> Result<Value, BuildError> {
+        let tensor_type = TensorType::new(data_type, shape);
         let value = self.add_value(name, Fact::of_type(tensor_type.clone()))?;
         self.graph.inputs.push(Input { name: name.to_owned(), tensor_type });
         Ok(value)

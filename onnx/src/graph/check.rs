@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::infer::{Fact, InferError, infer};
-use super::{DimError, Graph, TensorType};
+use super::{DimError, Graph, Node, TensorType};
 
 /// The first invariant that a graph breaks.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,37 @@ impl Graph {
     /// - outputs exist and are values of nodes,
     /// - every initializer is read.
     pub fn check(&self) -> Result<(), CheckError> {
+        for (node, inferred) in self.nodes.iter().zip(self.facts()?) {
+            if inferred.tensor_type != node.output {
+                return Err(CheckError::Output {
+                    node: node.name.clone(),
+                    recorded: node.output.clone(),
+                    inferred: inferred.tensor_type,
+                });
+            }
+        }
+        self.check_outputs()?;
+        let read: BTreeSet<_> = self.nodes.iter().flat_map(|node| &node.inputs).collect();
+        match self.initializers.keys().find(|name| !read.contains(name)) {
+            Some(unread) => Err(CheckError::Unread(unread.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Records for every node the type and shape that follow from its operands, after a change to what comes before.
+    ///
+    /// # Errors
+    /// When names are missing or given twice, or operands do not exist or fit.
+    pub fn infer_outputs(&mut self) -> Result<(), CheckError> {
+        let facts = self.facts()?;
+        for (node, fact) in self.nodes.iter_mut().zip(facts) {
+            node.output = fact.tensor_type;
+        }
+        Ok(())
+    }
+
+    /// What is known of each node's output, in the order of the nodes.
+    pub(crate) fn facts(&self) -> Result<Vec<Fact>, CheckError> {
         let mut facts = self.given_facts()?;
         for node in &self.nodes {
             let find = |operand: &String| {
@@ -80,21 +111,10 @@ impl Graph {
             };
             let operands = node.inputs.iter().map(find).collect::<Result<Vec<_>, _>>()?;
             let inferred = infer(&node.name, &node.op, &operands)?;
-            if inferred.tensor_type != node.output {
-                return Err(CheckError::Output {
-                    node: node.name.clone(),
-                    recorded: node.output.clone(),
-                    inferred: inferred.tensor_type,
-                });
-            }
             insert(&mut facts, "a node", &node.name, inferred)?;
         }
-        self.check_outputs()?;
-        let read: BTreeSet<_> = self.nodes.iter().flat_map(|node| &node.inputs).collect();
-        match self.initializers.keys().find(|name| !read.contains(name)) {
-            Some(unread) => Err(CheckError::Unread(unread.clone())),
-            None => Ok(()),
-        }
+        let mut computed = |node: &Node| facts.remove(node.name.as_str()).expect("each node has just been inferred");
+        Ok(self.nodes.iter().map(&mut computed).collect())
     }
 
     fn given_facts(&self) -> Result<BTreeMap<&str, Fact>, CheckError> {
@@ -149,6 +169,16 @@ mod tests {
     #[test]
     fn what_the_builder_makes_is_whole() {
         example::encoder_decoder().check().unwrap();
+    }
+
+    #[test]
+    fn a_change_before_a_node_reaches_its_recorded_output() {
+        let mut graph = example::encoder_decoder();
+        graph.inputs[0].tensor_type.shape[0] = Dim::from(2);
+        assert!(graph.check().is_err());
+        graph.infer_outputs().unwrap();
+        graph.check().unwrap();
+        assert_eq!(graph.tensor_type("logits").unwrap().to_string(), "f32[2, 2, height, width]");
     }
 
     #[test]

@@ -42,6 +42,10 @@ impl fmt::Display for Tensor {
         match self.data() {
             data if data.len() > ELEMENTS_PRINTED_MAX => Ok(()),
             Data::F32(values) => write!(f, " = {values:?}"),
+            Data::F16(values) => write!(f, " = {values:?}"),
+            Data::U8(values) => write!(f, " = {values:?}"),
+            Data::I8(values) => write!(f, " = {values:?}"),
+            Data::I32(values) => write!(f, " = {values:?}"),
             Data::I64(values) => write!(f, " = {values:?}"),
         }
     }

@@ -1,5 +1,7 @@
 //! The type and shape of an operator's output, from what is known of its operands.
 
+mod axes;
+mod quantize;
 mod spatial;
 
 use super::op::Op;
@@ -82,6 +84,7 @@ impl Fact {
             _ if tensor.shape().len() != 1 || tensor.data().len() > CONTENT_LEN_MAX => Content::Unknown,
             Data::F32(values) => Content::Floats(values.clone()),
             Data::I64(values) => Content::Integers(values.iter().copied().map(Dim::from).collect()),
+            Data::F16(_) | Data::U8(_) | Data::I8(_) | Data::I32(_) => Content::Unknown,
         };
         Ok(Self { tensor_type: tensor.tensor_type()?, content })
     }
@@ -120,14 +123,15 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
         Op::BatchNormalization { .. } => {
             let [x, statistics @ ..] = exactly::<5>(operands)?;
             let [_, channels, _, _] = image(x)?;
+            let statistic = TensorType::new(x.tensor_type.data_type, [channels.clone()]);
             for fact in statistics {
-                require("a statistic", &TensorType::new(DataType::F32, [channels.clone()]), &fact.tensor_type)?;
+                require("a statistic", &statistic, &fact.tensor_type)?;
             }
             Ok(Fact::of_type(x.tensor_type.clone()))
         }
         Op::Gelu | Op::Erf | Op::Sigmoid | Op::Relu => {
             let [x] = exactly(operands)?;
-            require("the element type", &DataType::F32, &x.tensor_type.data_type)?;
+            float(x)?;
             Ok(Fact::of_type(x.tensor_type.clone()))
         }
         Op::Add | Op::Sub | Op::Mul | Op::Div => {
@@ -139,7 +143,7 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             let [x] = exactly(operands)?;
             let [batch, channels, _, _] = image(x)?;
             let shape = [batch.clone(), channels.clone(), Dim::from(1), Dim::from(1)];
-            Ok(Fact::of_type(TensorType::new(DataType::F32, shape)))
+            Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
         }
         Op::Pad { mode } => {
             let [x, pads] = exactly(operands)?;
@@ -156,6 +160,41 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             })?;
             Ok(Fact::of_integers(sizes.to_vec())?)
         }
+        Op::Cast { to } => {
+            let [x] = exactly(operands)?;
+            Ok(Fact::of_type(TensorType::new(*to, x.shape())))
+        }
+        Op::Transpose { perm } => {
+            let [x] = exactly(operands)?;
+            axes::transpose(perm, x)
+        }
+        Op::Squeeze => {
+            let [x, dropped] = exactly(operands)?;
+            axes::squeeze(x, dropped)
+        }
+        Op::Softmax { axis } => {
+            let [x] = exactly(operands)?;
+            float(x)?;
+            axes::softmax(*axis, x)
+        }
+        Op::ArgMax { axis } => {
+            let [x] = exactly(operands)?;
+            float(x)?;
+            axes::arg_max(*axis, x)
+        }
+        Op::Greater => {
+            let [left, right] = exactly(operands)?;
+            let compared = arithmetic(op, left, right)?;
+            Ok(Fact::of_type(TensorType::new(DataType::Bool, compared.tensor_type.shape)))
+        }
+        Op::QuantizeLinear { axis } => {
+            let [x, scale, zero] = exactly(operands)?;
+            quantize::quantize(*axis, x, scale, zero)
+        }
+        Op::DequantizeLinear { axis } => {
+            let [x, scale, zero] = exactly(operands)?;
+            quantize::dequantize(*axis, x, scale, zero)
+        }
         Op::Identity => {
             let [x] = exactly(operands)?;
             Ok((*x).clone())
@@ -164,6 +203,10 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
 }
 
 fn arithmetic(op: &Op, left: &Fact, right: &Fact) -> Result<Fact, Mismatch> {
+    let data_type = left.tensor_type.data_type;
+    if !data_type.is_float() && data_type != DataType::I64 {
+        return Err(property("the element type", "f32, f16 or i64", data_type));
+    }
     require("the element type", &left.tensor_type.data_type, &right.tensor_type.data_type)?;
     let shape = broadcast(&left.tensor_type, &right.tensor_type)?;
     let content = match (&left.content, &right.content) {
@@ -227,12 +270,17 @@ fn exactly<'f, 'o, const N: usize>(operands: &'o [&'f Fact]) -> Result<&'o [&'f 
     operands.try_into().map_err(|_| property("the number of operands", N, operands.len()))
 }
 
-/// The axes of an f32 tensor of rank 4.
+/// The axes of a tensor of floats of rank 4.
 fn image(x: &Fact) -> Result<&[Dim; 4], Mismatch> {
     match <&[Dim; 4]>::try_from(x.shape()) {
-        Ok(shape) if x.tensor_type.data_type == DataType::F32 => Ok(shape),
-        _ => Err(property("the operand", "of type f32 and rank 4", &x.tensor_type)),
+        Ok(shape) if x.tensor_type.data_type.is_float() => Ok(shape),
+        _ => Err(property("the operand", "of floats and rank 4", &x.tensor_type)),
     }
+}
+
+fn float(x: &Fact) -> Result<(), Mismatch> {
+    let data_type = x.tensor_type.data_type;
+    if data_type.is_float() { Ok(()) } else { Err(property("the element type", "f32 or f16", data_type)) }
 }
 
 fn signed(size: usize) -> Result<i64, DimError> {
@@ -252,7 +300,22 @@ pub(super) mod tests {
     use super::*;
 
     pub(super) fn of_type<const N: usize>(shape: [&str; N]) -> Fact {
-        Fact::of_type(TensorType::new(DataType::F32, shape.map(|size| size.parse().unwrap())))
+        typed(DataType::F32, shape)
+    }
+
+    pub(super) fn typed<const N: usize>(data_type: DataType, shape: [&str; N]) -> Fact {
+        Fact::of_type(TensorType::new(data_type, shape.map(|size| size.parse().unwrap())))
+    }
+
+    /// Asserts for each row what the operator gives for the operands: the type, or what does not fit.
+    pub(super) fn assert_rows(rows: &[(&str, Op, Vec<Fact>, &str)]) {
+        for (name, op, operands, expected) in rows {
+            let found = match infer("node", op, &operands.iter().collect::<Vec<_>>()) {
+                Ok(fact) => fact.tensor_type.to_string(),
+                Err(error) => error.cause.to_string(),
+            };
+            assert_eq!(found, *expected, "{name}");
+        }
     }
 
     pub(super) fn integers<const N: usize>(values: [&str; N]) -> Fact {
@@ -286,6 +349,29 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn halves_stay_halves_and_do_not_mix() {
+        use DataType::{Bool, F16, F32};
+        let image = |data_type| typed(data_type, ["1", "4", "height", "width"]);
+        let weight = |data_type| typed(data_type, ["6", "4", "1", "1"]);
+        let conv = || Op::Conv(Default::default());
+        assert_rows(&[
+            ("activation", Op::Gelu, vec![image(F16)], "f16[1, 4, height, width]"),
+            ("convolution", conv(), vec![image(F16), weight(F16)], "f16[1, 6, height, width]"),
+            ("pooling", Op::GlobalAveragePool, vec![image(F16)], "f16[1, 4, 1, 1]"),
+            ("cast", Op::Cast { to: F16 }, vec![image(F32)], "f16[1, 4, height, width]"),
+            ("comparison", Op::Greater, vec![image(F16), typed(F16, [])], "bool[1, 4, height, width]"),
+            ("mixed sum", Op::Add, vec![image(F16), image(F32)], "the element type must be f16, found f32"),
+            (
+                "mixed convolution",
+                conv(),
+                vec![image(F16), weight(F32)],
+                "the type of the weight must be f16, found f32",
+            ),
+            ("truth values", Op::Add, vec![image(Bool); 2], "the element type must be f32, f16 or i64, found bool"),
+        ]);
+    }
+
+    #[test]
     fn shape_vectors_are_followed_through_arithmetic() {
         let skip = of_type(["batch", "4", "height", "width"]);
         let deep = of_type(["batch", "4", "2*floor(height/2)", "2*floor(width/2)"]);
@@ -311,7 +397,7 @@ pub(super) mod tests {
         let (vector, size) = (of_type(["4"]), integers(["1", "2"]));
         for (name, op, operands, message) in [
             ("number", Op::Relu, vec![&image, &image], "the number of operands must be 1, found 2"),
-            ("integers", Op::Gelu, vec![&size], "the element type must be f32, found i64"),
+            ("integers", Op::Gelu, vec![&size], "the element type must be f32 or f16, found i64"),
             ("mixed types", Op::Add, vec![&vector, &size], "the element type must be f32, found i64"),
             (
                 "statistics of another width",

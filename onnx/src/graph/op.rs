@@ -1,5 +1,7 @@
 //! The operators, with typed attributes. Each has one output.
 
+use super::DataType;
+
 /// What a node computes. Operands are listed as `(name)`, optional ones as `[name]`.
 ///
 /// Semantics are those of the ONNX operator of the same name; images are `[n, c, h, w]`.
@@ -55,6 +57,40 @@ pub enum Op {
         start: usize,
         /// One past the last axis.
         end: usize,
+    },
+    /// The elements of `(x)` as another type. Floats become integers towards zero, false and true 0 and 1.
+    Cast {
+        /// The type of the result.
+        to: DataType,
+    },
+    /// `(x)` with its axes in another order.
+    Transpose {
+        /// For each axis of the result the axis of `x` that it was.
+        perm: Vec<usize>,
+    },
+    /// `(x, axes)`, where `axes` lists the axes of size 1 that are left out.
+    Squeeze,
+    /// `exp(x) / sum of exp(x)` of `(x)` along an axis.
+    Softmax {
+        /// The axis that sums to 1.
+        axis: usize,
+    },
+    /// The `i64` position of the largest element of `(x)` along an axis, which is left out; the lowest one on a tie.
+    ArgMax {
+        /// The axis that is searched.
+        axis: usize,
+    },
+    /// Whether `a > b`, of `(a, b)`, with broadcasting.
+    Greater,
+    /// `clamp(round(x / scale) + zero)` of `(x, scale, zero)`, halves rounded to even; the type is that of `zero`.
+    QuantizeLinear {
+        /// The axis along which scale and zero point differ, where they are vectors.
+        axis: usize,
+    },
+    /// `(x - zero) * scale` of `(x, scale, zero)`.
+    DequantizeLinear {
+        /// The axis along which scale and zero point differ, where they are vectors.
+        axis: usize,
     },
     /// `(x)` unchanged.
     Identity,
@@ -138,6 +174,14 @@ impl Op {
             Self::Pad { .. } => "Pad",
             Self::Resize { .. } => "Resize",
             Self::Shape { .. } => "Shape",
+            Self::Cast { .. } => "Cast",
+            Self::Transpose { .. } => "Transpose",
+            Self::Squeeze => "Squeeze",
+            Self::Softmax { .. } => "Softmax",
+            Self::ArgMax { .. } => "ArgMax",
+            Self::Greater => "Greater",
+            Self::QuantizeLinear { .. } => "QuantizeLinear",
+            Self::DequantizeLinear { .. } => "DequantizeLinear",
             Self::Identity => "Identity",
         }
     }

@@ -1,5 +1,7 @@
 //! A constant: shape and elements.
 
+use half::f16;
+
 use super::{DataType, Dim, DimError, TensorType};
 
 /// A constant tensor, dense and row-major (the last axis varies fastest).
@@ -9,11 +11,19 @@ pub struct Tensor {
     data: Data,
 }
 
-/// The elements of a [`Tensor`], one variant for each [`DataType`].
+/// The elements of a [`Tensor`], one variant for each [`DataType`] that constants have.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
     /// 32-bit floats.
     F32(Vec<f32>),
+    /// 16-bit floats.
+    F16(Vec<f16>),
+    /// 8-bit unsigned integers.
+    U8(Vec<u8>),
+    /// 8-bit signed integers.
+    I8(Vec<i8>),
+    /// 32-bit signed integers.
+    I32(Vec<i32>),
     /// 64-bit signed integers.
     I64(Vec<i64>),
 }
@@ -40,7 +50,7 @@ impl Tensor {
         }
     }
 
-    /// A tensor without axes.
+    /// A float without axes.
     pub fn scalar(value: f32) -> Self {
         Self { shape: Vec::new(), data: Data::F32(vec![value]) }
     }
@@ -65,7 +75,7 @@ impl Tensor {
     pub fn as_f32(&self) -> Option<&[f32]> {
         match &self.data {
             Data::F32(values) => Some(values),
-            Data::I64(_) => None,
+            _ => None,
         }
     }
 
@@ -73,6 +83,10 @@ impl Tensor {
     pub fn data_type(&self) -> DataType {
         match self.data {
             Data::F32(_) => DataType::F32,
+            Data::F16(_) => DataType::F16,
+            Data::U8(_) => DataType::U8,
+            Data::I8(_) => DataType::I8,
+            Data::I32(_) => DataType::I32,
             Data::I64(_) => DataType::I64,
         }
     }
@@ -94,6 +108,10 @@ impl Data {
     pub fn len(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
+            Self::F16(values) => values.len(),
+            Self::U8(values) => values.len(),
+            Self::I8(values) => values.len(),
+            Self::I32(values) => values.len(),
             Self::I64(values) => values.len(),
         }
     }
@@ -104,9 +122,17 @@ impl Data {
     }
 }
 
+// Integers of other types are named by their variant, so that a list of plain numbers is one of `i64` everywhere.
+
 impl From<Vec<f32>> for Data {
     fn from(values: Vec<f32>) -> Self {
         Self::F32(values)
+    }
+}
+
+impl From<Vec<f16>> for Data {
+    fn from(values: Vec<f16>) -> Self {
+        Self::F16(values)
     }
 }
 

@@ -9,17 +9,54 @@ use super::Dim;
 pub enum DataType {
     /// 32-bit float.
     F32,
+    /// 16-bit float of IEEE 754: five bits of exponent, so nothing beyond 65504.
+    F16,
+    /// 8-bit unsigned integer: raw pixels, masks, quantised values.
+    U8,
+    /// 8-bit signed integer: quantised weights.
+    I8,
+    /// 32-bit signed integer: quantised biases.
+    I32,
     /// 64-bit signed integer: shapes, paddings, sizes.
     I64,
+    /// True or false; computed only, there are no such constants.
+    Bool,
 }
 
 impl DataType {
+    const ALL: [Self; 7] = [Self::F32, Self::F16, Self::U8, Self::I8, Self::I32, Self::I64, Self::Bool];
+
     /// Bytes of one element.
     pub fn size_bytes(self) -> usize {
         match self {
-            Self::F32 => 4,
+            Self::U8 | Self::I8 | Self::Bool => 1,
+            Self::F16 => 2,
+            Self::F32 | Self::I32 => 4,
             Self::I64 => 8,
         }
+    }
+
+    /// Whether elements are floats, of whatever width.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F32 | Self::F16)
+    }
+
+    /// The number of the type in ONNX files (`TensorProto.DataType`).
+    pub fn onnx_number(self) -> i32 {
+        match self {
+            Self::F32 => 1,
+            Self::U8 => 2,
+            Self::I8 => 3,
+            Self::I32 => 6,
+            Self::I64 => 7,
+            Self::Bool => 9,
+            Self::F16 => 10,
+        }
+    }
+
+    /// The type of a number in ONNX files, if it is one of these.
+    pub fn from_onnx_number(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|data_type| data_type.onnx_number() == number)
     }
 }
 
@@ -27,7 +64,12 @@ impl fmt::Display for DataType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::U8 => "u8",
+            Self::I8 => "i8",
+            Self::I32 => "i32",
             Self::I64 => "i64",
+            Self::Bool => "bool",
         })
     }
 }

@@ -120,7 +120,7 @@ pub(super) enum AttributeType {
 pub(super) struct TensorProto {
     #[prost(int64, repeated, packed = "false", tag = "1")]
     pub(super) dims: Vec<i64>,
-    #[prost(enumeration = "ElementType", optional, tag = "2")]
+    #[prost(int32, optional, tag = "2")]
     pub(super) data_type: Option<i32>,
     #[prost(string, optional, tag = "8")]
     pub(super) name: Option<String>,
@@ -130,18 +130,6 @@ pub(super) struct TensorProto {
     pub(super) external_data: Vec<Vec<u8>>,
     #[prost(int32, optional, tag = "14")]
     pub(super) data_location: Option<i32>,
-}
-
-/// The types of elements that are written, by their numbers in ONNX.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
-#[repr(i32)]
-pub(super) enum ElementType {
-    /// No type is given.
-    Undefined = 0,
-    /// 32-bit float.
-    Float = 1,
-    /// 64-bit signed integer.
-    Int64 = 7,
 }
 
 /// The name and type of a value.
@@ -163,7 +151,7 @@ pub(super) struct TypeProto {
 /// The type of a tensor.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TensorTypeProto {
-    #[prost(enumeration = "ElementType", optional, tag = "1")]
+    #[prost(int32, optional, tag = "1")]
     pub(super) elem_type: Option<i32>,
     #[prost(message, optional, tag = "2")]
     pub(super) shape: Option<TensorShapeProto>,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use half::f16;
 use prost::Message;
 
 use super::messages::*;
@@ -234,7 +235,12 @@ fn read_tensor(tensor: TensorProto) -> Result<(String, Tensor), ReadError> {
     }
     let data: Data = match data_type {
         DataType::F32 => elements(&raw, f32::from_le_bytes).into(),
+        DataType::F16 => elements(&raw, f16::from_le_bytes).into(),
+        DataType::U8 => Data::U8(raw),
+        DataType::I8 => Data::I8(elements(&raw, i8::from_le_bytes)),
+        DataType::I32 => Data::I32(elements(&raw, i32::from_le_bytes)),
         DataType::I64 => elements(&raw, i64::from_le_bytes).into(),
+        DataType::Bool => return Err(unsupported(owner(), "truth values")),
     };
     match Tensor::new(shape, data) {
         Ok(tensor) => Ok((name, tensor)),
@@ -264,11 +270,7 @@ fn read_value_info(value: ValueInfoProto) -> Result<(String, TensorType), ReadEr
 }
 
 fn read_data_type(owner: &str, number: i32) -> Result<DataType, ReadError> {
-    match ElementType::try_from(number) {
-        Ok(ElementType::Float) => Ok(DataType::F32),
-        Ok(ElementType::Int64) => Ok(DataType::I64),
-        Ok(ElementType::Undefined) | Err(_) => Err(unsupported(owner, format!("the element type {number}"))),
-    }
+    DataType::from_onnx_number(number).ok_or_else(|| unsupported(owner, format!("the element type {number}")))
 }
 
 fn present<T>(owner: &str, part: &'static str, value: Option<T>) -> Result<T, ReadError> {
@@ -290,7 +292,7 @@ fn unsupported(owner: impl Into<String>, part: impl Into<String>) -> ReadError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::example;
+    use crate::graph::{GraphBuilder, example};
     use crate::proto::write;
 
     fn metadata() -> [(String, String); 1] {
@@ -306,6 +308,32 @@ mod tests {
         let file = read(&bytes()).unwrap();
         let written = File { graph: example::encoder_decoder(), opset: Opset::V20, metadata: metadata().to_vec() };
         assert_eq!(file, written);
+    }
+
+    #[test]
+    fn constants_of_every_type_are_read_as_they_were_written() {
+        let mut builder = GraphBuilder::new("constants");
+        let image = builder.input("image", [Dim::batch(), Dim::height()]).unwrap();
+        let mut root = builder.root();
+        let mut outputs = vec![root.node("i", Op::Identity, &[image]).unwrap()];
+        for (number, constant) in [
+            Tensor::vector(vec![0.1_f32, -1.0]),
+            Tensor::vector(vec![f16::from_f32(0.1), f16::MAX]),
+            Tensor::vector(Data::U8(vec![0, 255])),
+            Tensor::vector(Data::I8(vec![-128, 127])),
+            Tensor::vector(Data::I32(vec![i32::MIN, 7])),
+            Tensor::vector(vec![i64::MAX, -1]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let constant = root.constant(&format!("c{number}"), constant).unwrap();
+            outputs.push(root.node(&format!("n{number}"), Op::Identity, &[constant]).unwrap());
+        }
+        let names: Vec<_> = (0..outputs.len()).map(|number| format!("y{number}")).collect();
+        let outputs: Vec<_> = names.iter().map(String::as_str).zip(outputs).collect();
+        let graph = builder.finish(&outputs).unwrap();
+        assert_eq!(read(&write(&graph, Opset::V20, &[]).unwrap()).unwrap().graph, graph);
     }
 
     #[test]
@@ -338,10 +366,10 @@ mod tests {
         fn find<'m>(model: &'m mut ModelProto, node: &str) -> &'m mut NodeProto {
             graph(model).node.iter_mut().find(|found| found.name() == node).unwrap()
         }
-        let rows: [(Damage, &str); 22] = [
+        let rows: [(Damage, &str); 23] = [
             (|m| m.graph = None, "the model has no graph"),
             (|m| m.opset_import.clear(), "the model has no opset"),
-            (|m| m.opset_import[0].version = Some(9), "opset 9 is not supported: expected 17 or 20"),
+            (|m| m.opset_import[0].version = Some(9), "opset 9 is not supported: expected 17 to 25"),
             (
                 |m| m.opset_import[0].version = Some(17),
                 "node `in_conv.gelu` has operator Gelu in opset 17, which is not supported",
@@ -355,7 +383,8 @@ mod tests {
             (|m| graph(m).initializer[0].dims = vec![-6], "has the shape [-6]"),
             (|m| graph(m).initializer[0].raw_data.as_mut().unwrap().truncate(7), "has 7 bytes of f32"),
             (|m| graph(m).initializer[0].raw_data = None, "has no raw data"),
-            (|m| graph(m).initializer[0].data_type = Some(10), "has the element type 10"),
+            (|m| graph(m).initializer[0].data_type = Some(11), "has the element type 11"),
+            (|m| graph(m).initializer[0].data_type = Some(9), "has truth values"),
             (|m| graph(m).value_info.truncate(3), "has no type and shape"),
             (|m| graph(m).input[0].r#type = None, "value `input` has no tensor type"),
             (|m| find(m, "down.gelu").op_type = Some("Swish".into()), "operator `Swish` is not supported"),

@@ -4,7 +4,7 @@ use prost::Message;
 
 use super::messages::*;
 use crate::Opset;
-use crate::graph::{Attribute, CheckError, Data, DataType, Dim, Graph, Node, Op, ResizeBy, Tensor, TensorType};
+use crate::graph::{Attribute, CheckError, Data, Dim, Graph, Node, Op, ResizeBy, Tensor, TensorType};
 
 /// Why a graph cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -118,12 +118,16 @@ fn attribute_proto(name: &str, value: Attribute) -> AttributeProto {
 fn tensor_proto(name: &str, tensor: &Tensor) -> TensorProto {
     let raw_data = match tensor.data() {
         Data::F32(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        Data::F16(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        Data::U8(values) => values.clone(),
+        Data::I8(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        Data::I32(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         Data::I64(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
     };
     TensorProto {
         // Lossless: a checked graph has sizes within 63 bits.
         dims: tensor.shape().iter().map(|&size| size as i64).collect(),
-        data_type: Some(element_type(tensor.data_type()).into()),
+        data_type: Some(tensor.data_type().onnx_number()),
         name: Some(name.to_owned()),
         raw_data: Some(raw_data),
         external_data: Vec::new(),
@@ -133,20 +137,11 @@ fn tensor_proto(name: &str, tensor: &Tensor) -> TensorProto {
 
 fn value_info(name: &str, tensor_type: &TensorType) -> ValueInfoProto {
     let dim = tensor_type.shape.iter().map(|size| DimensionProto { value: Some(dimension_value(size)) }).collect();
-    let tensor_type = TensorTypeProto {
-        elem_type: Some(element_type(tensor_type.data_type).into()),
-        shape: Some(TensorShapeProto { dim }),
-    };
+    let tensor_type =
+        TensorTypeProto { elem_type: Some(tensor_type.data_type.onnx_number()), shape: Some(TensorShapeProto { dim }) };
     ValueInfoProto { name: Some(name.to_owned()), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
 }
 
 fn dimension_value(size: &Dim) -> DimensionValue {
     size.as_constant().map_or_else(|| DimensionValue::Param(size.to_string()), DimensionValue::Value)
-}
-
-fn element_type(data_type: DataType) -> ElementType {
-    match data_type {
-        DataType::F32 => ElementType::Float,
-        DataType::I64 => ElementType::Int64,
-    }
 }

@@ -1,11 +1,13 @@
 //! Operators that change the size of an image.
 
-use super::{Content, Fact, Mismatch, image, property, require, signed};
-use crate::graph::{Conv, DataType, Dim, PadMode, ResizeBy, TensorType};
+use super::{Content, Fact, Mismatch, float, image, property, require, signed};
+use crate::graph::{Conv, Dim, PadMode, ResizeBy, TensorType};
 
 pub(super) fn conv(conv: &Conv, x: &Fact, weight: &Fact, bias: Option<&Fact>) -> Result<Fact, Mismatch> {
     let [batch, channels, height, width] = image(x)?;
     let [out_channels, in_channels, kernel_height, kernel_width] = image(weight)?;
+    let data_type = x.tensor_type.data_type;
+    require("the type of the weight", &data_type, &weight.tensor_type.data_type)?;
     let group = Dim::try_from(conv.group)?;
     let fits_group = match (out_channels.as_constant(), group.as_constant()) {
         (Some(out_channels), Some(group)) => group > 0 && out_channels % group == 0,
@@ -16,12 +18,12 @@ pub(super) fn conv(conv: &Conv, x: &Fact, weight: &Fact, bias: Option<&Fact>) ->
     }
     require("the number of input channels", &in_channels.scale(signed(conv.group)?)?, channels)?;
     if let Some(bias) = bias {
-        require("the bias", &TensorType::new(DataType::F32, [out_channels.clone()]), &bias.tensor_type)?;
+        require("the bias", &TensorType::new(data_type, [out_channels.clone()]), &bias.tensor_type)?;
     }
     let [top, left, bottom, right] = conv.pads;
     let height = convolved(height, kernel_height, conv.strides[0], conv.dilations[0], [top, bottom])?;
     let width = convolved(width, kernel_width, conv.strides[1], conv.dilations[1], [left, right])?;
-    Ok(Fact::of_type(TensorType::new(DataType::F32, [batch.clone(), out_channels.clone(), height, width])))
+    Ok(Fact::of_type(TensorType::new(data_type, [batch.clone(), out_channels.clone(), height, width])))
 }
 
 /// `floor((size + pads - dilation * (kernel - 1) - 1) / stride) + 1`.
@@ -65,7 +67,7 @@ pub(super) fn pad(mode: PadMode, x: &Fact, pads: &Fact) -> Result<Fact, Mismatch
 }
 
 pub(super) fn resize(by: ResizeBy, x: &Fact, size: &Fact) -> Result<Fact, Mismatch> {
-    require("the element type", &DataType::F32, &x.tensor_type.data_type)?;
+    float(x)?;
     let rank = x.tensor_type.rank();
     let shape = match (by, &size.content) {
         (ResizeBy::Sizes, _) => size.integers("the sizes", rank)?.to_vec(),
@@ -76,7 +78,7 @@ pub(super) fn resize(by: ResizeBy, x: &Fact, size: &Fact) -> Result<Fact, Mismat
             return Err(property("the scales", format!("{rank} known floats"), &size.tensor_type));
         }
     };
-    Ok(Fact::of_type(TensorType::new(DataType::F32, shape)))
+    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
 }
 
 /// `floor(size * scale)` where the scale or its inverse is an integer.
@@ -95,19 +97,9 @@ fn scaled(size: &Dim, scale: f32) -> Result<Dim, Mismatch> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{floats, integers, of_type};
+    use super::super::tests::{assert_rows, floats, integers, of_type};
     use super::*;
-    use crate::graph::{Coordinates, Op, ResizeMode, infer};
-
-    fn assert_rows(rows: &[(&str, Op, Vec<Fact>, &str)]) {
-        for (name, op, operands, expected) in rows {
-            let found = match infer("node", op, &operands.iter().collect::<Vec<_>>()) {
-                Ok(fact) => fact.tensor_type.to_string(),
-                Err(error) => error.cause.to_string(),
-            };
-            assert_eq!(found, *expected, "{name}");
-        }
-    }
+    use crate::graph::{Coordinates, Op, ResizeMode};
 
     #[test]
     fn a_convolution_has_an_exact_size_or_is_refused() {
@@ -170,7 +162,7 @@ mod tests {
                 "rank",
                 conv(default()),
                 vec![of_type(["4", "height"]), of_type(["6", "4", "1", "1"])],
-                "the operand must be of type f32 and rank 4, found f32[4, height]",
+                "the operand must be of floats and rank 4, found f32[4, height]",
             ),
             (
                 "unlimited dilation",

@@ -1,0 +1,35 @@
+//! Operators along an axis.
+
+use ndarray::{ArrayD, Axis};
+
+/// `exp(x) / sum of exp(x)` along an axis, shifted by the largest so that nothing overflows.
+pub(super) fn softmax(axis: usize, x: &ArrayD<f64>) -> ArrayD<f64> {
+    let mut shares = x.clone();
+    for mut lane in shares.lanes_mut(Axis(axis)) {
+        let max = lane.fold(f64::NEG_INFINITY, |max, value| max.max(*value));
+        lane.mapv_inplace(|value| (value - max).exp());
+        let sum = lane.sum();
+        lane.mapv_inplace(|value| value / sum);
+    }
+    shares
+}
+
+/// The position of the first largest element along an axis, which goes.
+pub(super) fn arg_max(axis: usize, x: &ArrayD<f64>) -> ArrayD<i64> {
+    x.map_axis(Axis(axis), |lane| {
+        let mut best = 0;
+        for (position, value) in lane.iter().enumerate() {
+            if *value > lane[best] {
+                best = position;
+            }
+        }
+        best as i64
+    })
+}
+
+/// `x` without the given axes, which have size 1.
+pub(super) fn squeeze<T: Clone>(x: &ArrayD<T>, axes: &ArrayD<i64>) -> ArrayD<T> {
+    let mut axes: Vec<_> = axes.iter().map(|&axis| axis as usize).collect();
+    axes.sort_unstable();
+    axes.into_iter().rev().fold(x.clone(), |x, axis| x.index_axis_move(Axis(axis), 0))
+}

@@ -1,0 +1,82 @@
+//! Operators that reorder, drop or search axes.
+
+use super::{Fact, Mismatch, property, require};
+use crate::graph::{DataType, Dim, TensorType};
+
+pub(super) fn transpose(perm: &[usize], x: &Fact) -> Result<Fact, Mismatch> {
+    let mut sorted = perm.to_vec();
+    sorted.sort_unstable();
+    if !sorted.into_iter().eq(0..x.tensor_type.rank()) {
+        return Err(property("the order", format!("each of {} axes once", x.tensor_type.rank()), format!("{perm:?}")));
+    }
+    let shape: Vec<_> = perm.iter().map(|&axis| x.shape()[axis].clone()).collect();
+    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
+}
+
+pub(super) fn squeeze(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
+    let axis = |dim: &Dim| dim.as_constant().and_then(|axis| usize::try_from(axis).ok());
+    let count = axes.shape().first().and_then(axis).unwrap_or(0);
+    let mut shape: Vec<_> = x.shape().iter().map(Some).collect();
+    for dim in axes.integers("the axes", count)? {
+        let size = axis(dim).and_then(|axis| shape.get_mut(axis)).and_then(Option::take);
+        match size {
+            Some(size) => require("the size of a dropped axis", &Dim::from(1), size)?,
+            None => return Err(property("a dropped axis", format!("one of {}", x.tensor_type.rank()), dim)),
+        }
+    }
+    let shape: Vec<_> = shape.into_iter().flatten().cloned().collect();
+    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
+}
+
+pub(super) fn softmax(axis: usize, x: &Fact) -> Result<Fact, Mismatch> {
+    within("the axis", axis, x)?;
+    Ok(Fact::of_type(x.tensor_type.clone()))
+}
+
+pub(super) fn arg_max(axis: usize, x: &Fact) -> Result<Fact, Mismatch> {
+    within("the axis", axis, x)?;
+    let mut shape = x.shape().to_vec();
+    shape.remove(axis);
+    Ok(Fact::of_type(TensorType::new(DataType::I64, shape)))
+}
+
+pub(super) fn within(what: &'static str, axis: usize, x: &Fact) -> Result<(), Mismatch> {
+    let rank = x.tensor_type.rank();
+    if axis < rank { Ok(()) } else { Err(property(what, format!("less than {rank}"), axis)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_rows, integers, of_type};
+    use crate::graph::Op;
+
+    #[test]
+    fn axes_are_reordered_dropped_and_searched_or_refused() {
+        let x = || vec![of_type(["batch", "1", "height", "width"])];
+        let squeeze = |axes| vec![of_type(["batch", "1", "height", "width"]), axes];
+        assert_rows(&[
+            ("to the back", Op::Transpose { perm: vec![0, 2, 3, 1] }, x(), "f32[batch, height, width, 1]"),
+            (
+                "an axis twice",
+                Op::Transpose { perm: vec![0, 1, 1, 2] },
+                x(),
+                "the order must be each of 4 axes once, found [0, 1, 1, 2]",
+            ),
+            ("too few", Op::Transpose { perm: vec![0, 1] }, x(), "the order must be each of 4 axes once, found [0, 1]"),
+            ("dropped", Op::Squeeze, squeeze(integers(["1"])), "f32[batch, height, width]"),
+            (
+                "not of size 1",
+                Op::Squeeze,
+                squeeze(integers(["2"])),
+                "the size of a dropped axis must be 1, found height",
+            ),
+            ("dropped twice", Op::Squeeze, squeeze(integers(["1", "1"])), "a dropped axis must be one of 4, found 1"),
+            ("negative", Op::Squeeze, squeeze(integers(["-3"])), "a dropped axis must be one of 4, found -3"),
+            ("unknown axes", Op::Squeeze, squeeze(of_type(["1"])), "the axes must be 1 known integers, found f32[1]"),
+            ("the largest", Op::ArgMax { axis: 1 }, x(), "i64[batch, height, width]"),
+            ("beyond", Op::ArgMax { axis: 4 }, x(), "the axis must be less than 4, found 4"),
+            ("a share", Op::Softmax { axis: 3 }, x(), "f32[batch, 1, height, width]"),
+            ("a share beyond", Op::Softmax { axis: 4 }, x(), "the axis must be less than 4, found 4"),
+        ]);
+    }
+}
