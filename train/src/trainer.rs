@@ -142,7 +142,9 @@ impl Run {
         let loader = Loader::new(Source::of(&self.config, training))?;
         let mut training = Training::begin(self, &devices, loader, validation)?;
         if Ending::of(&self.config, &training.log).is_none() {
-            Session::now(self, &device.to_string(), training.log.len())?.append(&self.folder)?;
+            let session = Session::now(self, &device.to_string(), training.log.len())?;
+            session.append(&self.folder)?;
+            training.contract.provenance.data_sha256 = session.data_sha256;
         }
         observe(Event::Start {
             device,
@@ -330,8 +332,10 @@ impl<'a> Training<'a> {
         provenance.weights_sha256 = state.weights.sha256();
         provenance.epoch = Some(self.log.len());
         // Between two epochs the weights are those that the last record scores.
-        let scored = self.log.last().filter(|_| self.tally == Tally::default()).and_then(EpochRecord::dice);
-        provenance.score = scored.map_or_else(String::new, |dice| format!("validation dice_per_image {dice:.4}"));
+        let scored = self.log.last().filter(|_| self.tally == Tally::default());
+        let dice = scored.and_then(EpochRecord::dice);
+        provenance.score = dice.map_or_else(String::new, |dice| format!("validation dice_per_image {dice:.4}"));
+        provenance.validation = scored.and_then(|record| record.validation.clone()).map(|validation| validation.scores);
         Ok(state)
     }
 }

@@ -1,6 +1,9 @@
 //! Where the weights came from.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Scores;
 
 /// Where the weights came from, as far as the exporter was told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +23,15 @@ pub struct Provenance {
     pub epoch: Option<usize>,
     /// The score by which the epoch was chosen, as `validation dice_per_image 0.81`.
     pub score: String,
+    /// SHA-256 of that data set's samples, their names and parts; empty where it is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub data_sha256: String,
+    /// The metrics of these weights on the validation part, images that were not learned from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Scores>,
+    /// What configured the training, as the trainer's own `config.json` has it but for the paths of this or that machine.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub training: Map<String, Value>,
     /// Whatever was assumed because nobody said it, a sentence each.
     pub assumptions: Vec<String>,
 }

@@ -8,11 +8,12 @@ pub use layers::{Layers, LayersError, Settings, read_settings};
 pub use preset::Preset;
 pub use training::TrainingConfig;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use seg_data::Dataset;
 use seg_onnx::contract::{Class, ColorOrder, Contract, SizePolicy};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::augment::{Augmentation, AugmentationError};
@@ -150,6 +151,23 @@ impl Config {
         contract(network, ColorOrder::Rgb, *size, mean.to_vec(), std.to_vec(), classes)
     }
 
+    /// The settings that made the weights what they are: all but where things lay on the machine that trained.
+    pub fn record(&self) -> Map<String, Value> {
+        let mut settings = match serde_json::to_value(self).expect("settings have only string keys") {
+            Value::Object(settings) => settings,
+            other => unreachable!("settings are an object and not {other}"),
+        };
+        for place in ["data", "device", "cache_mb"] {
+            settings.remove(place);
+        }
+        for file in ["init", "split"] {
+            if let Some(Value::String(path)) = settings.get_mut(file) {
+                *path = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+            }
+        }
+        settings
+    }
+
     /// Checks what a file or a person wrote.
     ///
     /// # Errors
@@ -213,6 +231,17 @@ fn augmentation(size: SizePolicy, statistics: &Statistics) -> Augmentation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_record_of_a_configuration_names_no_place_of_the_machine() {
+        let unknown = AmsUnetConfig::new();
+        let mut config = Config::recipe("/home/me/DRIVE".into(), unknown, Augmentation::recipe(480, [480, 480]));
+        config.init = Some("/home/me/weights/first.pth".into());
+        let record = config.record();
+        assert_eq!(record["init"], "first.pth");
+        assert_eq!(record["learning_rate"], LEARNING_RATE);
+        assert!(!serde_json::to_string(&record).unwrap().contains("/home"), "{record:?}");
+    }
 
     #[test]
     fn the_crop_fits_the_images() {

@@ -130,6 +130,7 @@ impl Run {
         let mut contract = self.config.contract(self.dataset.classes.clone());
         contract.provenance.tool = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into();
         contract.provenance.data = format!("{}, {} training images", self.dataset.name, self.split.train.len());
+        contract.provenance.training = self.config.record();
         contract
     }
 }
