@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
+use seg_onnx::contract::{Contract, InputForm, OutputKind};
+use seg_onnx::forms::{self, FormError};
 use seg_onnx::graph::{DimError, Graph};
 use seg_onnx::passes::{self, PassError, PassReport};
 use seg_onnx::{Model, ModelError, Opset};
@@ -20,6 +22,10 @@ pub struct Options {
     pub opset: Opset,
     /// What the checkpoint may not say.
     pub stated: Stated,
+    /// The form in which the model takes images.
+    pub input: InputForm,
+    /// What the model gives.
+    pub output: OutputKind,
 }
 
 /// An exported checkpoint.
@@ -74,6 +80,9 @@ pub enum ExportError {
     /// The network is no graph.
     #[error(transparent)]
     Lower(#[from] LowerError),
+    /// The graph cannot have the form.
+    #[error(transparent)]
+    Form(#[from] FormError),
     /// A pass went wrong.
     #[error(transparent)]
     Pass(#[from] PassError),
@@ -94,13 +103,26 @@ pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, Expo
         .weights
         .to_network(&Device::flex())
         .map_err(|source| ExportError::Weights { path: checkpoint.path.clone(), source })?;
-    let (contract, assumptions) = settle(checkpoint, &net.config(), &options.stated)?;
-    let mut graph = to_graph(&net, &contract.input.name, &contract.output.name)?;
+    let (mut contract, assumptions) = settle(checkpoint, &net.config(), &options.stated)?;
+    let logits = contract.output.name.clone();
+    give_form(&mut contract, options);
+    contract.validate().map_err(ModelError::from)?;
+    let mut graph = to_graph(&net, &contract.input.name, &logits)?;
     let lowered = Extent::of(&graph)?;
+    forms::apply(&mut graph, &logits, &contract)?;
     let passes = passes::run(&mut graph, options.opset)?;
     let report = Report { lowered, passes, exported: Extent::of(&graph)? };
     let model = Model { graph, opset: options.opset, contract };
     Ok(Export { bytes: model.to_bytes()?, model, assumptions, report })
+}
+
+/// Makes the contract that of a model of the form that the options ask for. An output is called what it is.
+fn give_form(contract: &mut Contract, options: &Options) {
+    contract.input.form = options.input;
+    contract.output.kind = options.output;
+    if options.output != OutputKind::Logits {
+        contract.output.name = options.output.to_string();
+    }
 }
 
 impl Extent {
@@ -123,7 +145,7 @@ impl Extent {
 mod tests {
     use std::collections::BTreeSet;
 
-    use seg_onnx::contract::{Class, ColorOrder, Contract};
+    use seg_onnx::contract::{Class, ColorOrder, Contract, Element};
     use seg_onnx::graph::{Node, Op};
     use seg_train::model::AmsUnetConfig;
     use seg_train::weights::Weights;
@@ -151,6 +173,23 @@ mod tests {
     }
 
     #[test]
+    fn a_model_has_the_form_that_is_asked_for() {
+        let input = InputForm { element: Element::U8, batch: Some(2), size: Some([48, 64]) };
+        for (output, name, expected) in [
+            (OutputKind::Logits, "logits", "f32[2, 2, 48, 64]"),
+            (OutputKind::Probabilities, "probabilities", "f32[2, 2, 48, 64]"),
+            (OutputKind::Mask, "mask", "u8[2, 48, 64]"),
+        ] {
+            let export = export(&checkpoint(), &Options { input, output, ..Options::default() }).unwrap();
+            let Model { graph, contract, .. } = Model::from_bytes(&export.bytes).unwrap();
+            assert_eq!((contract.input.form, contract.output.kind), (input, output));
+            assert_eq!(graph.inputs[0].tensor_type.to_string(), "u8[2, 48, 64, 3]", "{name}");
+            assert_eq!(graph.tensor_type(name).unwrap().to_string(), expected, "{name}");
+            assert!(graph.nodes.iter().all(|node| !matches!(node.op, Op::Shape { .. })), "{name}: sizes are known");
+        }
+    }
+
+    #[test]
     fn normalisations_remain_only_before_the_upsampling() {
         let checkpoint = checkpoint();
         let net = checkpoint.weights.to_network(&Device::flex()).unwrap();
@@ -170,14 +209,17 @@ mod tests {
     fn a_contract_of_another_network_is_refused() {
         type Change = fn(&mut Contract);
         let rows: [(Change, &str); 2] = [
-            (|c| c.classes.push(Class::new("vein", 2)), "expected the channels of the output 3, found 2"),
+            (
+                |c| c.classes.push(Class::new("vein", 2)),
+                "expected the output's type f32[batch, 3, height, width], found f32[batch, 2, height, width]",
+            ),
             (
                 |c| {
                     c.input.color = ColorOrder::Gray;
                     c.input.mean.truncate(1);
                     c.input.std.truncate(1);
                 },
-                "expected the channels of the input 1, found 3",
+                "expected the input's type f32[batch, 1, height, width], found f32[batch, 3, height, width]",
             ),
         ];
         let mut checkpoint = checkpoint();

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use burn::tensor::Device;
 use safetensors::tensor::{Dtype, TensorView};
+use seg_onnx::contract::{Element, InputForm, OutputKind};
 use seg_onnx::{Model, Opset};
 use seg_train::checkpoint::Checkpoint;
 use seg_train::model::AmsUnetConfig;
@@ -54,7 +55,7 @@ fn a_model_is_written_and_the_assumptions_are_told() {
 #[test]
 fn every_flag_is_honoured() {
     let folder = folder();
-    let flags = "--checkpoint net.safetensors --out other.onnx --opset 17 --dump --reference reference.safetensors \
+    let flags = "--checkpoint net.safetensors --out other.onnx --opset 17 --dump --reference reference.safetensors --card card.md --triton models \
                  --mean 0.5,-0.25,0 --std 0.5,0.25,1 --classes background,vessel";
     let (stdout, stderr) = succeed(folder.path(), flags);
     let Model { graph, opset, contract } = read(&folder.path().join("other.onnx"));
@@ -65,6 +66,25 @@ fn every_flag_is_honoured() {
     assert_eq!(contract.classes[1].name, "vessel");
     assert!(!stderr.contains("--mean") && !stderr.contains("--classes"), "{stderr}");
     assert!(folder.path().join("reference.safetensors").exists());
+    let model = fs::read(folder.path().join("other.onnx")).unwrap();
+    assert_eq!(fs::read(folder.path().join("models/amsunet/1/model.onnx")).unwrap(), model);
+    assert!(folder.path().join("models/amsunet/config.pbtxt").exists());
+    let card = fs::read_to_string(folder.path().join("card.md")).unwrap();
+    assert!(card.starts_with("# amsunet: vessel\n") && card.contains("`other.onnx`, ONNX opset 17"), "{card}");
+}
+
+#[test]
+fn the_model_has_the_form_that_the_flags_say() {
+    let folder = folder();
+    let flags = "--checkpoint net.safetensors --input u8 --output mask --size 32x48 --batch 4 --opset 25";
+    let (_, stderr) = succeed(folder.path(), flags);
+    let Model { opset, contract, .. } = read(&folder.path().join("amsunet.onnx"));
+    assert_eq!(opset, Opset::NEWEST);
+    assert_eq!(contract.input.form, InputForm { element: Element::U8, batch: Some(4), size: Some([32, 48]) });
+    assert_eq!(contract.output.kind, OutputKind::Mask);
+    for line in ["input       input: u8[4, 32, 48, 3]", "output      mask: u8[4, 32, 48]"] {
+        assert!(stderr.lines().any(|found| found == line), "{line}: {stderr}");
+    }
 }
 
 #[test]
@@ -111,10 +131,15 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         (&format!("{named} --std 1,1,0"), 1, "`input.std` is [1.0, 1.0, 0.0]"),
         (&format!("{named} --classes background,vessel,optic_disc"), 1, "the network has 2 classes"),
         (&format!("{named} --out missing/amsunet.onnx"), 1, "check that the folder exists"),
-        (&format!("{named} --opset 18"), 2, "opset 18 is not supported: expected 17 or 20"),
+        (&format!("{named} --opset 26"), 2, "opset 26 is not supported: expected 17 to 25"),
+        (&format!("{named} --size 8x64"), 1, "`input.form.size` is 8x64"),
+        (&format!("{named} --size 512"), 2, "expected `dynamic` or HEIGHTxWIDTH"),
+        (&format!("{named} --batch 0"), 2, "expected `dynamic` or a number from 1"),
+        (&format!("{named} --output labels"), 2, "[possible values: logits, probabilities, mask]"),
         (&format!("{named} --mean red"), 2, "invalid float literal"),
         (&format!("{named} --out net.safetensors"), 1, "it is the checkpoint"),
         (&format!("{named} --reference amsunet.onnx"), 1, "cannot write both model and reference"),
+        (&format!("{named} --card amsunet.onnx"), 1, "cannot write both model and card"),
         (&format!("{named} --runs empty"), 2, "cannot be used with"),
         ("--onnx amsunet.onnx", 2, "unexpected argument"),
     ] {

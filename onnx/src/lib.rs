@@ -2,6 +2,7 @@
 
 pub mod contract;
 pub mod evaluate;
+pub mod forms;
 pub mod graph;
 mod model;
 mod opset;

@@ -1,8 +1,8 @@
 //! A model file: a graph together with the contract that says what it expects and means.
 
 use crate::Opset;
-use crate::contract::{Contract, ContractError};
-use crate::graph::{Dim, Graph};
+use crate::contract::{Contract, ContractError, Element, OutputKind};
+use crate::graph::{DataType, Dim, Graph, TensorType};
 use crate::proto::{self, ReadError, WriteError};
 
 /// The key in an ONNX file's `metadata_props` under which the contract stands, as JSON.
@@ -82,15 +82,35 @@ impl Model {
         ] {
             keeps(what, format!("`{name}`"), format!("`{names}`"))?;
         }
-        for (what, name, channels) in [
-            ("channels of the input", &contract.input.name, contract.input.color.channels()),
-            ("channels of the output", &contract.output.name, contract.classes.len()),
-        ] {
-            let found = graph.tensor_type(name).and_then(|tensor_type| tensor_type.shape.get(1));
-            keeps(what, channels.to_string(), found.map_or_else(|| "none".to_owned(), Dim::to_string))?;
+        let [input, output] = edges(contract);
+        for (what, name, expected) in
+            [("input's type", &contract.input.name, input), ("output's type", &contract.output.name, output)]
+        {
+            let found = graph.tensor_type(name).map_or_else(|| "none".to_owned(), TensorType::to_string);
+            keeps(what, expected.to_string(), found)?;
         }
         Ok(())
     }
+}
+
+/// The types of the input and of the output that a contract describes.
+fn edges(contract: &Contract) -> [TensorType; 2] {
+    let size = |size: usize| i64::try_from(size).map_or(Dim::from(i64::MAX), Dim::from);
+    let form = &contract.input.form;
+    let batch = form.batch.map_or_else(Dim::batch, size);
+    let [height, width] = form.size.map_or_else(|| [Dim::height(), Dim::width()], |sides| sides.map(size));
+    let (channels, classes) = (size(contract.input.color.channels()), size(contract.classes.len()));
+    let input = match form.element {
+        Element::Float => TensorType::new(DataType::F32, [batch.clone(), channels, height.clone(), width.clone()]),
+        Element::U8 => TensorType::new(DataType::U8, [batch.clone(), height.clone(), width.clone(), channels]),
+    };
+    let output = match contract.output.kind {
+        OutputKind::Logits | OutputKind::Probabilities => {
+            TensorType::new(DataType::F32, [batch, classes, height, width])
+        }
+        OutputKind::Mask => TensorType::new(DataType::U8, [batch, height, width]),
+    };
+    [input, output]
 }
 
 fn keeps(what: &'static str, expected: String, found: String) -> Result<(), ModelError> {
@@ -117,7 +137,7 @@ mod tests {
     #[test]
     fn a_graph_that_breaks_the_contract_is_neither_written_nor_read() {
         type Break = fn(&mut Contract);
-        let rows: [(&str, Break, &str); 4] = [
+        let rows: [(&str, Break, &str); 6] = [
             ("input", |c| c.input.name = "image".into(), "expected the input `image`, found `input`"),
             ("output", |c| c.output.name = "mask".into(), "expected the output `mask`, found `logits`"),
             (
@@ -127,12 +147,22 @@ mod tests {
                     c.input.mean.truncate(1);
                     c.input.std.truncate(1);
                 },
-                "expected the channels of the input 1, found 3",
+                "expected the input's type f32[batch, 1, height, width], found f32[batch, 3, height, width]",
             ),
             (
                 "classes",
                 |c| c.classes.push(contract::Class::new("cell", 2)),
-                "expected the channels of the output 3, found 2",
+                "expected the output's type f32[batch, 3, height, width], found f32[batch, 2, height, width]",
+            ),
+            (
+                "elements",
+                |c| c.input.form.element = Element::U8,
+                "expected the input's type u8[batch, height, width, 3], found f32[batch, 3, height, width]",
+            ),
+            (
+                "answer",
+                |c| c.output.kind = OutputKind::Mask,
+                "expected the output's type u8[batch, height, width], found f32[batch, 2, height, width]",
             ),
         ];
         for (name, damage, message) in rows {

@@ -26,4 +26,4 @@ pub use placement::PlacementError;
 pub use predict::{ClassArea, PredictError, Prediction, predict};
 pub use provider::Provider;
 pub use segmenter::{SegmentError, Segmentation, Segmenter, Timings};
-pub use session::{OpenError, Options, RunError, Session, read_model};
+pub use session::{Answer, OpenError, Options, RunError, Session, read_model};

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::{
     provider::Provider,
-    session::{OpenError, Options, RunError, Session},
+    session::{Answer, OpenError, Options, RunError, Session},
 };
 
 /// A model that segments images.
@@ -110,16 +110,21 @@ impl Segmenter {
         let preprocess = start.elapsed();
 
         let start = Instant::now();
-        let logits = self.session.run(input.tensor.view().insert_axis(Axis(0)))?;
+        let answer = self.session.answer(input.tensor.view().insert_axis(Axis(0)))?;
         let infer = start.elapsed();
 
         let start = Instant::now();
-        // A mask of them would look like background.
-        let count = logits.iter().filter(|logit| !logit.is_finite()).count();
-        if count > 0 {
-            return Err(SegmentError::NotFinite { count });
-        }
-        let mask = self.contract().postprocess(logits.index_axis(Axis(0), 0), &input.geometry)?;
+        let mask = match &answer {
+            Answer::Scores(scores) => {
+                // A mask of them would look like background.
+                let count = scores.iter().filter(|score| !score.is_finite()).count();
+                if count > 0 {
+                    return Err(SegmentError::NotFinite { count });
+                }
+                self.contract().postprocess(scores.index_axis(Axis(0), 0), &input.geometry)?
+            }
+            Answer::Masks(masks) => self.contract().postprocess_mask(masks.index_axis(Axis(0), 0), &input.geometry)?,
+        };
         let postprocess = start.elapsed();
 
         let timings = Timings { preprocess, infer, postprocess };

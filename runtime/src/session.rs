@@ -6,15 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ndarray::{Array4, ArrayView4, Ix4};
+use ndarray::{Array, Array3, Array4, ArrayView4, Axis, Dimension, RemoveAxis, concatenate};
 use ort::{
     environment::Environment,
-    session::builder::{AutoDevicePolicy, SessionBuilder},
-    value::TensorRef,
+    session::{
+        SessionInputValue,
+        builder::{AutoDevicePolicy, SessionBuilder},
+    },
+    value::{PrimitiveTensorElementType, TensorRef},
 };
 use seg_onnx::{
     Model, ModelError,
-    contract::{Contract, SizePolicy},
+    contract::{Contract, Element, OutputKind, SizePolicy},
 };
 use thiserror::Error;
 
@@ -40,6 +43,15 @@ pub struct Session {
     session: ort::session::Session,
     model: Model,
     provider: Provider,
+}
+
+/// What a model gives for a batch of images, as its contract says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Logits or probabilities, `[n, classes, h, w]`.
+    Scores(Array4<f32>),
+    /// The class of each pixel, `[n, h, w]`.
+    Masks(Array3<u8>),
 }
 
 /// Why a model file cannot be opened.
@@ -102,8 +114,11 @@ pub enum RunError {
         /// Why.
         source: ort::Error,
     },
+    /// The model gives masks where scores are needed.
+    #[error("the model gives masks and no scores of the classes; export it with `--output logits` or `probabilities`")]
+    NoScores,
     /// The output is no batch of images.
-    #[error("the model's output has shape {found:?}, expected [{batch}, classes, height, width]")]
+    #[error("the model's output has shape {found:?}, expected a batch of {batch}")]
     Shape {
         /// The shape that came.
         found: Vec<usize>,
@@ -163,20 +178,77 @@ impl Session {
         self.provider
     }
 
-    /// The model's output for a batch: `[n, channels, h, w]` to `[n, classes, h, w]`.
+    /// What the model gives for a batch of normalised images, `[n, channels, h, w]`.
+    ///
+    /// In whatever form the graph takes images, here they are normalised floats, of any number.
     ///
     /// # Errors
     /// When the model does not take the input's shape, or the provider fails.
+    pub fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<Answer, RunError> {
+        match self.contract().output.kind {
+            OutputKind::Logits | OutputKind::Probabilities => self.run_as(input).map(Answer::Scores),
+            OutputKind::Mask => self.run_as(input).map(Answer::Masks),
+        }
+    }
+
+    /// The scores of a batch of normalised images, `[n, channels, h, w]` to `[n, classes, h, w]`.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer), and when the model gives masks.
     pub fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>, RunError> {
+        match self.answer(input)? {
+            Answer::Scores(scores) => Ok(scores),
+            Answer::Masks(_) => Err(RunError::NoScores),
+        }
+    }
+
+    /// The output for a batch of any size: one that the graph takes whole, or several where it takes a number only.
+    fn run_as<T: PrimitiveTensorElementType + Clone, D: RemoveAxis>(
+        &mut self,
+        input: ArrayView4<'_, f32>,
+    ) -> Result<Array<T, D>, RunError> {
+        let n = input.len_of(Axis(0));
+        let Some(batch) = self.contract().input.form.batch.filter(|batch| *batch != n && n > 0) else {
+            return self.run_whole(input);
+        };
+        let mut parts: Vec<Array<T, D>> = Vec::new();
+        for images in input.axis_chunks_iter(Axis(0), batch) {
+            let missing = batch - images.len_of(Axis(0));
+            // What is added is computed like the rest and cut off.
+            let last = images.index_axis(Axis(0), images.len_of(Axis(0)) - 1).insert_axis(Axis(0));
+            let filled = concatenate(Axis(0), &[vec![images], vec![last; missing]].concat());
+            let filled = filled.expect("the images are parts of one tensor");
+            let mut output = self.run_whole(filled.view())?;
+            output.slice_axis_inplace(Axis(0), (..batch - missing).into());
+            parts.push(output);
+        }
+        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+        Ok(concatenate(Axis(0), &views).expect("the graph gives images of one size for images of one size"))
+    }
+
+    /// The output for a batch that the graph takes.
+    fn run_whole<T: PrimitiveTensorElementType + Clone, D: Dimension>(
+        &mut self,
+        input: ArrayView4<'_, f32>,
+    ) -> Result<Array<T, D>, RunError> {
         let shape: [usize; 4] = input.dim().into();
         let failed = |source| RunError::Run { shape, source };
-        let input = input.as_standard_layout();
-        let tensor = TensorRef::from_array_view(input.view()).map_err(failed)?;
         let Contract { input: expected, output, .. } = &self.model.contract;
+        let (floats, bytes);
+        let tensor: SessionInputValue<'_> = match expected.form.element {
+            Element::Float => {
+                floats = input.as_standard_layout();
+                TensorRef::from_array_view(floats.view()).map_err(failed)?.into()
+            }
+            Element::U8 => {
+                bytes = expected.to_bytes(input);
+                TensorRef::from_array_view(bytes.view()).map_err(failed)?.into()
+            }
+        };
         let outputs = self.session.run(ort::inputs![expected.name.as_str() => tensor]).map_err(failed)?;
-        let found = outputs[output.name.as_str()].try_extract_array::<f32>().map_err(failed)?;
-        match found.view().into_dimensionality::<Ix4>() {
-            Ok(images) if images.dim().0 == shape[0] => Ok(images.to_owned()),
+        let found = outputs[output.name.as_str()].try_extract_array::<T>().map_err(failed)?;
+        match found.view().into_dimensionality::<D>() {
+            Ok(images) if images.len_of(Axis(0)) == shape[0] => Ok(images.to_owned()),
             _ => Err(RunError::Shape { found: found.shape().to_vec(), batch: shape[0] }),
         }
     }
@@ -189,9 +261,13 @@ fn configure(environment: &Environment, contract: &Contract, options: &Options) 
         .with_auto_device(AutoDevicePolicy::PreferCPU)?
         .with_config_entry(RECORD_PLACEMENT, "1")?
         // A memory plan is kept for each size of input, so it pays where there is one size.
-        .with_memory_pattern(matches!(contract.input.size, SizePolicy::Resize { .. }))?;
+        .with_memory_pattern(has_one_size(contract))?;
     if let Some(threads) = options.threads {
         builder = builder.with_intra_threads(threads.get())?;
     }
     Ok(builder)
+}
+
+fn has_one_size(contract: &Contract) -> bool {
+    matches!(contract.input.size, SizePolicy::Resize { .. }) || contract.input.form.size.is_some()
 }

@@ -7,11 +7,11 @@ mod threshold;
 use std::{num::NonZeroUsize, sync::OnceLock};
 
 use image::{GrayImage, Luma, Rgb, Rgb32FImage};
-use ndarray::Array4;
+use ndarray::{Array4, Axis};
 use ort::environment::Environment;
-use seg_onnx::contract::SizePolicy;
+use seg_onnx::contract::{Element, InputForm, OutputKind, SizePolicy};
 use seg_runtime::{
-    Options, Segmenter, Session,
+    Answer, Options, Segmenter, Session,
     library::{Build, Search},
 };
 
@@ -65,6 +65,62 @@ fn one_session_takes_any_number_and_size_of_images() {
             if class == 0 { -red } else { red }
         });
         assert_eq!(output, expected, "{shape:?}");
+    }
+}
+
+#[test]
+fn a_model_of_any_form_gives_the_same_masks() {
+    let folder = tempfile::tempdir().unwrap();
+    let size = Some([20, 33]);
+    for (name, input, output) in [
+        ("bytes", InputForm { element: Element::U8, ..InputForm::default() }, OutputKind::Logits),
+        ("probabilities", InputForm::default(), OutputKind::Probabilities),
+        ("masks", InputForm::default(), OutputKind::Mask),
+        ("one size", InputForm { size, ..InputForm::default() }, OutputKind::Logits),
+        ("four at once", InputForm { batch: Some(4), ..InputForm::default() }, OutputKind::Mask),
+        ("all", InputForm { element: Element::U8, batch: Some(2), size }, OutputKind::Mask),
+    ] {
+        let model = threshold::write_as(folder.path(), input, output);
+        let mut segmenter = Segmenter::open(environment(), &model, &Options::default()).unwrap();
+        assert_eq!(segmenter.segment(&half_red(33, 20)).unwrap().mask, left_half(33, 20), "{name}");
+        let other = segmenter.segment(&half_red(34, 20)).map(|segmentation| segmentation.mask);
+        match input.size {
+            None => assert_eq!(other.unwrap(), left_half(34, 20), "{name}"),
+            Some(_) => {
+                let message = other.unwrap_err().to_string();
+                assert!(
+                    message.contains("images of 20x33 (height x width) only, this one is 20x34"),
+                    "{name}: {message}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_graph_of_one_batch_takes_any_number_of_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = InputForm { batch: Some(2), ..InputForm::default() };
+    let images = |n| Array4::from_shape_fn((n, 3, 8, 9), |(n, _, y, x)| if (n + y + x) % 3 == 0 { 0.5 } else { -0.5 });
+    for output in [OutputKind::Logits, OutputKind::Mask] {
+        let model = threshold::write_as(folder.path(), input, output);
+        let mut session = Session::open(environment(), &model, &Options::default()).unwrap();
+        for n in [1, 2, 3, 5] {
+            let images = images(n);
+            match session.answer(images.view()).unwrap() {
+                Answer::Scores(scores) => {
+                    assert_eq!(output, OutputKind::Logits);
+                    assert_eq!(scores.index_axis(Axis(1), 1), images.index_axis(Axis(1), 0), "{n} images");
+                }
+                Answer::Masks(masks) => {
+                    assert_eq!(output, OutputKind::Mask);
+                    let expected = images.index_axis(Axis(1), 0).mapv(|red| u8::from(red > 0.0));
+                    assert_eq!(masks, expected, "{n} images");
+                    let message = session.run(images.view()).unwrap_err().to_string();
+                    assert!(message.contains("gives masks and no scores"), "{message}");
+                }
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The contract of an AMSUnet, as far as the network itself decides it.
 
 use seg_onnx::contract::{
-    CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, Output, OutputKind, Provenance, SizePolicy,
+    CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, SizePolicy,
 };
 
 use crate::model::{AmsUnetConfig, SIDE_MIN};
@@ -20,7 +20,7 @@ pub fn contract(
 ) -> Contract {
     Contract {
         format: CONTRACT_FORMAT,
-        input: Input { name: "input".into(), color, mean, std, size, side_min: SIDE_MIN },
+        input: Input { name: "input".into(), color, mean, std, size, side_min: SIDE_MIN, form: InputForm::default() },
         output: Output { name: "logits".into(), kind: OutputKind::Logits },
         classes,
         provenance: Provenance {

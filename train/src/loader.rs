@@ -285,7 +285,7 @@ mod tests {
 
     use image::{GrayImage, Luma, Rgb, RgbImage};
     use seg_data::{Dataset, write_mask_png, write_png};
-    use seg_onnx::contract::{ColorOrder, SizePolicy};
+    use seg_onnx::contract::{ColorOrder, InputForm, SizePolicy};
 
     use super::*;
 
@@ -309,6 +309,7 @@ mod tests {
                 std: vec![1.0; 3],
                 size: SizePolicy::Native,
                 side_min: 16,
+                form: InputForm::default(),
             },
             augmentation: Augmentation::recipe(20, [16, 16]),
             batch_size: 2,

@@ -1,8 +1,11 @@
 //! What the image must look like when it reaches the network.
 
+use std::fmt;
+
+use ndarray::{Array4, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-/// The network's input, `[n, channels, height, width]` in float32.
+/// The network's input: `[n, channels, height, width]` in float32, unless [`form`](Self::form) says otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
@@ -18,6 +21,69 @@ pub struct Input {
     pub size: SizePolicy,
     /// The shortest side that the network takes, in pixels.
     pub side_min: usize,
+    /// What the graph takes, where that is not any number of normalised images of any size.
+    #[serde(default, skip_serializing_if = "InputForm::is_default")]
+    pub form: InputForm,
+}
+
+/// The form in which a graph takes images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InputForm {
+    /// What the elements are.
+    pub element: Element,
+    /// The only number of images that it takes at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// The only height and width that it takes, in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<[usize; 2]>,
+}
+
+/// What the elements of a graph's input are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Element {
+    /// Normalised floats, `[n, channels, height, width]` in float32.
+    #[default]
+    Float,
+    /// Bytes as they are read, 0 to 255, `[n, height, width, channels]` with the channels in the contract's order. The
+    /// graph normalises them itself.
+    U8,
+}
+
+impl InputForm {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Float => "float",
+            Self::U8 => "u8",
+        })
+    }
+}
+
+impl Input {
+    /// The bytes of normalised images, `[n, channels, height, width]` to `[n, height, width, channels]`.
+    ///
+    /// They are those that the images were made of, where that were bytes; what lay between two bytes is rounded.
+    pub fn to_bytes(&self, images: ArrayView4<'_, f32>) -> Array4<u8> {
+        let (n, channels, height, width) = images.dim();
+        let mut bytes = Array4::zeros((n, height, width, channels));
+        for (images, mut bytes) in images.outer_iter().zip(bytes.outer_iter_mut()) {
+            for (channel, plane) in images.outer_iter().enumerate() {
+                let (mean, std) = (255.0 * self.mean[channel], 255.0 * self.std[channel]);
+                let mut bytes = bytes.index_axis_mut(ndarray::Axis(2), channel);
+                // A conversion to a byte ends at 0 and at 255.
+                bytes.zip_mut_with(&plane, |byte, value| *byte = (value * std + mean).round() as u8);
+            }
+        }
+        bytes
+    }
 }
 
 /// The channels of the input and their order.
@@ -64,4 +130,25 @@ pub enum SizePolicy {
         /// Width in pixels.
         width: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Rgb, RgbImage};
+    use ndarray::Axis;
+
+    use super::super::tests::contract;
+
+    #[test]
+    fn bytes_come_back_from_their_normalised_values() {
+        let image = RgbImage::from_fn(256, 16, |x, y| Rgb([x as u8, 255 - x as u8, (16 * y) as u8]));
+        for (mean, std) in [([0.5, 0.25, 0.125], [0.5, 0.25, 0.25]), ([0.709, 0.381, 0.224], [0.127, 0.079, 0.043])] {
+            let mut contract = contract();
+            (contract.input.mean, contract.input.std) = (mean.to_vec(), std.to_vec());
+            let tensor = contract.preprocess(&image).unwrap().tensor;
+            let bytes = contract.input.to_bytes(tensor.view().insert_axis(Axis(0)));
+            assert_eq!(bytes.dim(), (1, 16, 256, 3));
+            assert_eq!(bytes.into_raw_vec_and_offset().0, image.as_raw().as_slice());
+        }
+    }
 }

@@ -16,7 +16,7 @@ mod resample;
 
 pub use class::{Class, default_color};
 pub use evaluation::{ConfusionMatrix, Evaluation, EvaluationError, Scores};
-pub use input::{ColorOrder, Input, SizePolicy};
+pub use input::{ColorOrder, Element, Input, InputForm, SizePolicy};
 pub use output::{Output, OutputKind};
 pub use pixels::{Pixels, Rgb16Image, Samples};
 pub use postprocess::{PostprocessError, most_probable, softmax};
@@ -123,6 +123,22 @@ impl Contract {
         {
             return refuse("input.size", format!("{height}x{width}"), "sides of at least `input.side_min`");
         }
+        let form = &self.input.form;
+        if form.batch == Some(0) {
+            return refuse("input.form.batch", "0".into(), "at least 1 image");
+        }
+        if let Some([height, width]) = form.size {
+            let found = format!("{height}x{width}");
+            match self.input.size {
+                _ if height.min(width) < self.input.side_min => {
+                    return refuse("input.form.size", found, "sides of at least `input.side_min`");
+                }
+                SizePolicy::Resize { height: own, width: wide } if [own, wide] != [height, width] => {
+                    return refuse("input.form.size", found, "the size that `input.size` stretches images to");
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 }
@@ -142,6 +158,7 @@ pub(crate) mod tests {
                 std: vec![0.5, 0.25, 0.25],
                 size: SizePolicy::Native,
                 side_min: 16,
+                form: InputForm::default(),
             },
             output: Output { name: "logits".into(), kind: OutputKind::Logits },
             classes: vec![Class::new("background", 0), Class::new("nucleus", 1)],
@@ -156,9 +173,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_usual_form_is_not_written_and_an_unusual_one_is_read_back() {
+        let mut contract = contract();
+        assert!(!contract.to_json().contains("form\": {"), "{}", contract.to_json());
+        contract.input.form = InputForm { element: Element::U8, batch: Some(4), size: Some([32, 48]) };
+        contract.output.kind = OutputKind::Mask;
+        assert_eq!(Contract::from_json(&contract.to_json()).unwrap(), contract);
+    }
+
+    #[test]
     fn unusable_contracts_name_the_field() {
         type Break = fn(&mut Contract);
-        let rows: [(&str, Break); 7] = [
+        let rows: [(&str, Break); 10] = [
             ("format 2", |c| c.format = 2),
             ("`classes`", |c| c.classes.truncate(1)),
             ("`input.mean`", |c| c.input.mean = vec![0.0]),
@@ -166,6 +192,12 @@ pub(crate) mod tests {
             ("`input.std`", |c| c.input.std[2] = 0.0),
             ("`input.side_min`", |c| c.input.side_min = 0),
             ("`input.size`", |c| c.input.size = SizePolicy::Resize { height: 8, width: 64 }),
+            ("`input.form.batch`", |c| c.input.form.batch = Some(0)),
+            ("`input.form.size` is 15x64", |c| c.input.form.size = Some([15, 64])),
+            ("`input.form.size` is 32x64", |c| {
+                c.input.size = SizePolicy::Resize { height: 64, width: 32 };
+                c.input.form.size = Some([32, 64]);
+            }),
         ];
         for (named, damage) in rows {
             let mut damaged = contract();

@@ -1,8 +1,10 @@
 //! What the network's output is.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-/// The network's output, `[n, classes, height, width]` at the size of its input.
+/// The network's output, at the size of its input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
@@ -13,9 +15,24 @@ pub struct Output {
 }
 
 /// What the numbers of an output are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputKind {
-    /// One unbounded score per class; the softmax over classes gives probabilities.
+    /// One unbounded score per class, `[n, classes, height, width]`; the softmax over classes gives probabilities.
+    #[default]
     Logits,
+    /// The probability of each class, `[n, classes, height, width]`; they sum to 1 at each pixel.
+    Probabilities,
+    /// The index of each pixel's class, `[n, height, width]` in u8.
+    Mask,
+}
+
+impl fmt::Display for OutputKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Logits => "logits",
+            Self::Probabilities => "probabilities",
+            Self::Mask => "mask",
+        })
+    }
 }

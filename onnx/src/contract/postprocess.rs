@@ -1,10 +1,10 @@
 //! From the network's output to a mask at the image's own size, for training and deployment alike.
 
-use image::GrayImage;
-use ndarray::{Array2, Array3, ArrayView3, Axis, Zip, s};
+use image::{GrayImage, Luma};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis, Zip, s};
 use thiserror::Error;
 
-use super::{Contract, Geometry, Placement, resample::stretch};
+use super::{Contract, Geometry, OutputKind, Placement, resample::stretch};
 
 /// Why an output cannot be turned into a mask.
 #[derive(Debug, Error)]
@@ -17,21 +17,67 @@ pub enum PostprocessError {
         /// The shape that the contract's classes and the input's size imply.
         expected: [usize; 3],
     },
+    /// A mask that the model computed has another shape than the input implies.
+    #[error("the model's mask has shape {found:?}, expected {expected:?} (height, width)")]
+    MaskShape {
+        /// The shape that came.
+        found: [usize; 2],
+        /// The shape that the input's size implies.
+        expected: [usize; 2],
+    },
+    /// A mask that the model computed holds what is no class.
+    #[error("the model's mask holds the class {found}, but the model has {classes} classes")]
+    Class {
+        /// The index that came.
+        found: u8,
+        /// The number of classes.
+        classes: usize,
+    },
 }
 
 impl Contract {
-    /// The mask of an image: per pixel the index of the class with the largest logit, the lowest index on a tie.
+    /// The mask of an image: per pixel the index of the class with the largest score, the lowest index on a tie.
     ///
-    /// `logits` is `[classes, height, width]` at the network's size. Where the image was stretched, the probabilities
+    /// `scores` are the output of a model that gives logits or probabilities, `[classes, height, width]` at the network's
+    /// size. Where the image was stretched, the probabilities
     /// are stretched back bilinearly before the largest is taken, so that borders stay smooth.
     ///
     /// # Errors
     /// When the output's shape is not what the contract and `geometry` imply.
-    pub fn postprocess(&self, logits: ArrayView3<'_, f32>, geometry: &Geometry) -> Result<GrayImage, PostprocessError> {
+    pub fn postprocess(&self, scores: ArrayView3<'_, f32>, geometry: &Geometry) -> Result<GrayImage, PostprocessError> {
         Ok(match geometry.placement {
-            Placement::Extended => most_probable(self.cut(logits, geometry)?),
-            Placement::Stretched => most_probable(self.probabilities(logits, geometry)?.view()),
+            Placement::Extended => most_probable(self.cut(scores, geometry)?),
+            Placement::Stretched => most_probable(self.probabilities(scores, geometry)?.view()),
         })
+    }
+
+    /// The mask of an image from the output of a model that gives masks, `[height, width]` at the network's size.
+    ///
+    /// Where the image was stretched, each pixel takes the class of the nearest one: there are no probabilities between
+    /// which to find a smooth border.
+    ///
+    /// # Errors
+    /// When the shape is not what `geometry` implies, or a class is none of the contract's.
+    pub fn postprocess_mask(
+        &self,
+        mask: ArrayView2<'_, u8>,
+        geometry: &Geometry,
+    ) -> Result<GrayImage, PostprocessError> {
+        let found: [usize; 2] = mask.dim().into();
+        if found != geometry.network {
+            return Err(PostprocessError::MaskShape { found, expected: geometry.network });
+        }
+        let classes = self.classes.len();
+        if let Some(&found) = mask.iter().find(|class| usize::from(**class) >= classes) {
+            return Err(PostprocessError::Class { found, classes });
+        }
+        let nearest = |place: u32, axis: usize| match geometry.placement {
+            Placement::Extended => place as usize,
+            // The centre of the pixel, at the network's size.
+            Placement::Stretched => (2 * place as usize + 1) * geometry.network[axis] / (2 * geometry.image[axis]),
+        };
+        let [height, width] = geometry.image.map(|side| side as u32);
+        Ok(GrayImage::from_fn(width, height, |x, y| Luma([mask[[nearest(y, 0), nearest(x, 1)]]])))
     }
 
     /// The probability of each class at each pixel of the image, `[classes, height, width]`.
@@ -40,10 +86,14 @@ impl Contract {
     /// When the output's shape is not what the contract and `geometry` imply.
     pub fn probabilities(
         &self,
-        logits: ArrayView3<'_, f32>,
+        scores: ArrayView3<'_, f32>,
         geometry: &Geometry,
     ) -> Result<Array3<f32>, PostprocessError> {
-        let probabilities = softmax(self.cut(logits, geometry)?);
+        let scores = self.cut(scores, geometry)?;
+        let probabilities = match self.output.kind {
+            OutputKind::Probabilities => scores.to_owned(),
+            OutputKind::Logits | OutputKind::Mask => softmax(scores),
+        };
         Ok(match geometry.placement {
             Placement::Extended => probabilities,
             Placement::Stretched => stretched(&probabilities, geometry.image),
@@ -132,6 +182,39 @@ mod tests {
         let geometry = contract.input.geometry([1, 3]);
         let logits = array![[[1.0, 2.0, -1.0]], [[1.0, 3.0, -2.0]]];
         assert_eq!(contract.postprocess(logits.view(), &geometry).unwrap().into_raw(), [0, 1, 0]);
+    }
+
+    #[test]
+    fn probabilities_are_taken_as_they_are() {
+        let mut contract = contract();
+        contract.input.side_min = 1;
+        contract.output.kind = OutputKind::Probabilities;
+        let shares = array![[[0.25, 0.5, 0.75]], [[0.75, 0.5, 0.25]]];
+        let geometry = contract.input.geometry([1, 3]);
+        assert_eq!(contract.probabilities(shares.view(), &geometry).unwrap(), shares);
+        assert_eq!(contract.postprocess(shares.view(), &geometry).unwrap().into_raw(), [1, 0, 0]);
+    }
+
+    #[test]
+    fn a_models_own_mask_is_cut_or_stretched_to_the_image() {
+        let mut contract = contract();
+        contract.input.side_min = 2;
+        let mask = array![[0_u8, 1], [1, 0]];
+        for (name, size, image, expected) in [
+            ("as it is", SizePolicy::Native, [2, 2], vec![0, 1, 1, 0]),
+            ("cut", SizePolicy::Native, [1, 2], vec![0, 1]),
+            ("grown", SizePolicy::Resize { height: 2, width: 2 }, [2, 4], vec![0, 0, 1, 1, 1, 1, 0, 0]),
+            ("shrunk", SizePolicy::Resize { height: 2, width: 2 }, [1, 1], vec![0]),
+        ] {
+            contract.input.size = size;
+            let found = contract.postprocess_mask(mask.view(), &contract.input.geometry(image)).unwrap();
+            assert_eq!((found.height() as usize, found.width() as usize), (image[0], image[1]), "{name}");
+            assert_eq!(found.into_raw(), expected, "{name}");
+        }
+        let geometry = contract.input.geometry([2, 2]);
+        let message = |mask: Array2<u8>| contract.postprocess_mask(mask.view(), &geometry).unwrap_err().to_string();
+        assert_eq!(message(array![[0, 1]]), "the model's mask has shape [1, 2], expected [2, 2] (height, width)");
+        assert_eq!(message(array![[0, 1], [2, 0]]), "the model's mask holds the class 2, but the model has 2 classes");
     }
 
     #[test]

@@ -45,13 +45,24 @@ pub enum PreprocessError {
         /// Height in pixels.
         height: usize,
     },
+    /// The graph takes one size, and this is another.
+    #[error(
+        "the model takes images of {}x{} (height x width) only, this one is {}x{}; cut it into tiles of that size, or \
+         export the model with `--size dynamic`", expected[0], expected[1], found[0], found[1]
+    )]
+    Size {
+        /// Height and width that the graph takes.
+        expected: [usize; 2],
+        /// Height and width that the image would be run at.
+        found: [usize; 2],
+    },
 }
 
 impl Contract {
     /// The network's input for an image, whatever its size.
     ///
     /// # Errors
-    /// When the image has no pixels.
+    /// When the image has no pixels, or the graph takes another size only.
     pub fn preprocess<'a>(&self, image: impl Into<Pixels<'a>>) -> Result<Preprocessed, PreprocessError> {
         let image = image.into();
         let [height, width] = image.size();
@@ -59,6 +70,9 @@ impl Contract {
             return Err(PreprocessError::Empty { width, height });
         }
         let geometry = self.input.geometry(image.size());
+        if let Some(expected) = self.input.form.size.filter(|size| *size != geometry.network) {
+            return Err(PreprocessError::Size { expected, found: geometry.network });
+        }
         let tensor = match geometry.placement {
             Placement::Extended => self.input.normalize(image, geometry.network),
             Placement::Stretched => {
@@ -207,6 +221,28 @@ mod tests {
         assert!(done.tensor.index_axis(Axis(0), 2).iter().all(|value| (value - (0.5 - 0.125) / 0.25).abs() < 1e-6));
         let mean = done.tensor.index_axis(Axis(0), 0).mean().unwrap();
         assert!((mean - ((31.5 / 64.0) - 0.5) / 0.5).abs() < 1e-3, "{mean}");
+    }
+
+    #[test]
+    fn another_size_than_the_only_one_is_an_error() {
+        let mut contract = contract();
+        contract.input.form.size = Some([16, 24]);
+        for (name, width, height, accepted) in [
+            ("the size", 24, 16, true),
+            ("extended to the size", 24, 3, true),
+            ("larger", 24, 17, false),
+            ("turned", 16, 24, false),
+        ] {
+            let found = contract.preprocess(&ramp(width, height));
+            assert_eq!(found.is_ok(), accepted, "{name}");
+        }
+        let message = contract.preprocess(&ramp(30, 20)).unwrap_err().to_string();
+        assert!(
+            message.starts_with("the model takes images of 16x24 (height x width) only, this one is 20x30"),
+            "{message}"
+        );
+        contract.input.size = SizePolicy::Resize { height: 16, width: 24 };
+        assert!(contract.preprocess(&ramp(30, 20)).is_ok(), "stretched to the size");
     }
 
     #[test]

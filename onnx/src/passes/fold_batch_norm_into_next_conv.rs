@@ -2,14 +2,16 @@
 //!
 //! With the normalisation as `s*x + t` per channel, `W*(s*x + t) + b` is again a convolution: `W' = W*s` per input
 //! channel and `b' = b + sum of W*t` over all weights of an output channel. This needs every tap to see `t`, so it holds
-//! for any kernel size, stride, dilation and grouping, but not where taps reach into zero padding.
+//! for any kernel size, stride, dilation and grouping, but not where taps reach into zero padding. A `Pad` in between that
+//! mirrors or repeats pixels is no obstacle: it does to `s*x + t` what it does to `x`. It then pads other values, so it gets
+//! another name.
 //!
 //! Refuses when the convolution is padded, when the normalisation's output, the weight or the bias has another reader,
 //! or when a parameter is not constant.
 
 use super::affine::Affine;
 use super::conv_parameters::ConvParameters;
-use crate::graph::{Graph, Index};
+use crate::graph::{Graph, Index, Op, PadMode};
 
 pub(super) fn run(graph: &mut Graph) -> usize {
     super::rewrite_everywhere(graph, Fold::at, Fold::apply)
@@ -17,6 +19,7 @@ pub(super) fn run(graph: &mut Graph) -> usize {
 
 struct Fold {
     norm: usize,
+    pad: Option<usize>,
     conv: usize,
     parameters: ConvParameters,
 }
@@ -24,9 +27,11 @@ struct Fold {
 impl Fold {
     fn at(graph: &Graph, index: &Index<'_>, norm: usize) -> Option<Self> {
         let affine = Affine::of_batch_norm(graph, &graph.nodes[norm])?;
-        let conv = index.sole_reader(&graph.nodes[norm].name)?;
+        let pad = index.sole_reader(&graph.nodes[norm].name).filter(|&reader| repeats_pixels(graph, norm, reader));
+        let image = &graph.nodes[pad.unwrap_or(norm)].name;
+        let conv = index.sole_reader(image)?;
         let (mut parameters, attributes) = ConvParameters::of(graph, index, conv)?;
-        let reads_it_as_image = graph.nodes[conv].inputs.first() == Some(&graph.nodes[norm].name);
+        let reads_it_as_image = graph.nodes[conv].inputs.first() == Some(image);
         if attributes.pads != [0; 4] || !reads_it_as_image {
             return None;
         }
@@ -46,15 +51,29 @@ impl Fold {
             bias_gains.push(gain);
         }
         parameters.bias.iter_mut().zip(bias_gains).for_each(|(bias, gain)| *bias += gain);
-        Some(Self { norm, conv, parameters })
+        Some(Self { norm, pad, conv, parameters })
     }
 
     fn apply(self, graph: &mut Graph) {
         self.parameters.store(graph);
-        let x = graph.nodes[self.norm].inputs[0].clone();
+        let mut x = graph.nodes[self.norm].inputs[0].clone();
+        if let Some(pad) = self.pad {
+            let name = graph.unused_name(&format!("{}.raw", graph.nodes[pad].name));
+            graph.nodes[pad].inputs[0] = x;
+            graph.nodes[pad].name.clone_from(&name);
+            x = name;
+        }
         graph.nodes[self.conv].inputs[0] = x;
         graph.nodes.remove(self.norm);
     }
+}
+
+/// Whether a reader of a normalisation pads its image, along height and width only, with pixels of the image itself.
+fn repeats_pixels(graph: &Graph, norm: usize, reader: usize) -> bool {
+    let (norm, pad) = (&graph.nodes[norm], &graph.nodes[reader]);
+    matches!(pad.op, Op::Pad { mode: PadMode::Reflect | PadMode::Edge })
+        && pad.inputs.first() == Some(&norm.name)
+        && pad.output.shape.get(..2) == norm.output.shape.get(..2)
 }
 
 #[cfg(test)]
@@ -113,6 +132,33 @@ mod tests {
                 "output y",
             ]
         );
+    }
+
+    /// A normalised image, padded, and a convolution.
+    fn padded_network(pads: [u32; 4], mode: PadMode) -> Graph {
+        let mut random = Random(4);
+        let mut builder = GraphBuilder::new("network");
+        let image = builder.input("image", [Dim::batch(), 4.into(), Dim::height(), Dim::width()]).unwrap();
+        let mut root = builder.root();
+        let x = root.batch_norm("norm", image, random.batch_norm(4)).unwrap();
+        let x = root.pad("pad", x, pads, mode).unwrap();
+        let x = root.conv("conv", x, random.tensor([6, 4, 3, 3]), None, Conv::default()).unwrap();
+        let y = root.relu("relu", x).unwrap();
+        builder.finish(&[("y", y)]).unwrap()
+    }
+
+    #[test]
+    fn fires_through_padding_by_the_images_own_pixels_only() {
+        for (name, mode, fired) in
+            [("mirrored", PadMode::Reflect, 1), ("repeated", PadMode::Edge, 1), ("zeros", PadMode::Constant, 0)]
+        {
+            let before = padded_network([1, 0, 2, 1], mode);
+            let mut after = before.clone();
+            assert_eq!(run(&mut after), fired, "{name}");
+            after.check().unwrap();
+            assert_agree(&before, &after);
+            assert_eq!(after.nodes[0].name == "pad.raw", fired == 1, "{name}: other values have another name");
+        }
     }
 
     #[test]

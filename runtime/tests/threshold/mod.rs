@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 use seg_onnx::{
     Model, Opset,
-    contract::{CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, Output, OutputKind, Provenance, SizePolicy},
+    contract::{
+        CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, SizePolicy,
+    },
+    forms,
     graph::{Conv, Dim, GraphBuilder, Tensor},
+    passes,
 };
 
 /// The model, with normalised inputs, two convolutions and padding to a size that is only known when it runs.
@@ -26,6 +30,7 @@ pub(crate) fn model(size: SizePolicy) -> Model {
         std: vec![0.5; 3],
         size,
         side_min: 8,
+        form: InputForm::default(),
     };
     let contract = Contract {
         format: CONTRACT_FORMAT,
@@ -35,6 +40,22 @@ pub(crate) fn model(size: SizePolicy) -> Model {
         provenance: Provenance { network: "threshold".into(), ..Provenance::default() },
     };
     Model { graph, opset: Opset::V20, contract }
+}
+
+/// Writes the model in another form to a folder.
+#[allow(dead_code, reason = "not every test program asks for another form")]
+pub(crate) fn write_as(folder: &Path, input: InputForm, output: OutputKind) -> PathBuf {
+    let mut model = model(SizePolicy::Native);
+    model.contract.input.form = input;
+    model.contract.output = Output { name: "answer".into(), kind: output };
+    if output == OutputKind::Logits {
+        model.contract.output.name = "logits".into();
+    }
+    forms::apply(&mut model.graph, "logits", &model.contract).unwrap();
+    passes::run(&mut model.graph, model.opset).unwrap();
+    let path = folder.join("other.onnx");
+    std::fs::write(&path, model.to_bytes().unwrap()).unwrap();
+    path
 }
 
 /// Writes the model to a folder.

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use seg_export::Options;
 use seg_export::contract::Stated;
 use seg_onnx::Opset;
+use seg_onnx::contract::{Element, InputForm, OutputKind};
 use seg_train::run::RUNS;
 
 /// Write the network of a checkpoint as an ONNX model.
@@ -23,35 +24,104 @@ pub(crate) struct Args {
     /// The folder whose newest run is exported
     #[arg(long, value_name = "DIR", default_value = RUNS, conflicts_with = "checkpoint")]
     pub(crate) runs: PathBuf,
-    /// ONNX's operator set: 20, or 17 for runtimes that lack `Gelu`
-    #[arg(long, value_name = "VERSION", default_value_t, value_parser = opset)]
-    pub(crate) opset: Opset,
     /// Print the graph as text, too
     #[arg(long)]
     pub(crate) dump: bool,
     /// Also write inputs with the logits that Burn computes of them, as .safetensors
     #[arg(long, value_name = "FILE")]
     pub(crate) reference: Option<PathBuf>,
-    /// What is subtracted from each channel of an image in [0, 1], where the checkpoint does not say it
-    #[arg(long, value_name = "R,G,B", value_delimiter = ',', allow_negative_numbers = true)]
+    /// Also write the model into a model repository of Triton Inference Server, as DIR/NAME
+    #[arg(long, value_name = "DIR")]
+    pub(crate) triton: Option<PathBuf>,
+    /// Also write a model card, as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) card: Option<PathBuf>,
+    /// What is subtracted from each channel of an image in [0, 1]
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',', allow_negative_numbers = true, help_heading = UNSAID)]
     mean: Option<Vec<f32>>,
-    /// What each channel is then divided by, where the checkpoint does not say it
-    #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
+    /// What each channel is then divided by
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',', help_heading = UNSAID)]
     std: Option<Vec<f32>>,
-    /// The names of the classes, the background first, where the checkpoint does not say them
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    /// The names of the classes, the background first
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = UNSAID)]
     classes: Option<Vec<String>>,
+    /// What it takes: normalised floats [n, 3, h, w], or bytes [n, h, w, 3] as they are read
+    #[arg(long, value_enum, default_value_t, help_heading = FORM)]
+    input: InputArg,
+    /// What it gives: scores or probabilities [n, classes, h, w], or the class of each pixel as bytes [n, h, w]
+    #[arg(long, value_enum, default_value_t, help_heading = FORM)]
+    output: OutputArg,
+    /// The size of the images: any, or one only
+    #[arg(long, value_name = "dynamic|HEIGHTxWIDTH", default_value = DYNAMIC, value_parser = size, help_heading = FORM)]
+    size: Size,
+    /// How many images it takes at once: any number, or one number only
+    #[arg(long, value_name = "dynamic|NUMBER", default_value = DYNAMIC, value_parser = batch, help_heading = FORM)]
+    batch: Batch,
+    /// ONNX's operator set, 17 to 25; below 20 there is no `Gelu`, so it is written out
+    #[arg(long, value_name = "VERSION", default_value_t, value_parser = opset, help_heading = FORM)]
+    pub(crate) opset: Opset,
+}
+
+const UNSAID: &str = "Where the checkpoint does not say it";
+const FORM: &str = "The model's form";
+const DYNAMIC: &str = "dynamic";
+
+/// None where it is dynamic.
+type Size = Option<[usize; 2]>;
+/// None where it is dynamic.
+type Batch = Option<usize>;
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum InputArg {
+    #[default]
+    Float,
+    U8,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum OutputArg {
+    #[default]
+    Logits,
+    Probabilities,
+    Mask,
 }
 
 impl Args {
     /// What of the flags concerns the export itself.
     pub(crate) fn options(&self) -> Options {
         let stated = Stated { mean: self.mean.clone(), std: self.std.clone(), classes: self.classes.clone() };
-        Options { opset: self.opset, stated }
+        let element = match self.input {
+            InputArg::Float => Element::Float,
+            InputArg::U8 => Element::U8,
+        };
+        let output = match self.output {
+            OutputArg::Logits => OutputKind::Logits,
+            OutputArg::Probabilities => OutputKind::Probabilities,
+            OutputArg::Mask => OutputKind::Mask,
+        };
+        let input = InputForm { element, batch: self.batch, size: self.size };
+        Options { opset: self.opset, stated, input, output }
+    }
+}
+
+fn size(text: &str) -> Result<Size, &'static str> {
+    let sides = || text.split_once('x').and_then(|(height, width)| Some([height.parse().ok()?, width.parse().ok()?]));
+    match sides() {
+        _ if text == DYNAMIC => Ok(None),
+        Some(sides @ [(1..), (1..)]) => Ok(Some(sides)),
+        _ => Err("expected `dynamic` or HEIGHTxWIDTH, as in 512x384"),
+    }
+}
+
+fn batch(text: &str) -> Result<Batch, &'static str> {
+    match text.parse() {
+        _ if text == DYNAMIC => Ok(None),
+        Ok(number @ 1..) => Ok(Some(number)),
+        _ => Err("expected `dynamic` or a number from 1"),
     }
 }
 
 fn opset(text: &str) -> Result<Opset, String> {
-    let version: i64 = text.parse().map_err(|_| "expected 17 or 20".to_owned())?;
+    let version: i64 = text.parse().map_err(|_| "expected a number from 17 to 25".to_owned())?;
     Opset::try_from(version).map_err(|error| error.to_string())
 }

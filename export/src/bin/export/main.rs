@@ -7,13 +7,14 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use burn::tensor::Device;
 use clap::Parser;
 use seg_data::write_bytes;
+use seg_export::card::card;
 use seg_export::contract::Assumption;
 use seg_export::reference::reference;
-use seg_export::{Export, Extent, export};
+use seg_export::{Export, Extent, export, triton};
 use seg_train::checkpoint::Checkpoint;
 use seg_train::run;
 
@@ -39,6 +40,20 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     write_bytes(&args.out, &export.bytes)?;
     note(&summary(&export, &args.out));
+    if let Some(folder) = &args.triton {
+        for (path, content) in triton::repository(&export.model, export.bytes.clone()) {
+            let path = folder.join(path);
+            let parent = path.parent().unwrap_or(folder);
+            fs::create_dir_all(parent).with_context(|| format!("cannot create the folder `{}`", parent.display()))?;
+            write_bytes(&path, &content)?;
+        }
+        note(&format!("triton      {}", folder.join(triton::model_name(&export.model.contract)).display()));
+    }
+    if let Some(path) = &args.card {
+        let file = args.out.file_name().unwrap_or_default().to_string_lossy();
+        write_bytes(path, card(&export.model, &file).as_bytes())?;
+        note(&format!("card        {}", path.display()));
+    }
     if let Some(path) = &args.reference {
         let net = checkpoint.weights.to_network(&Device::flex())?;
         write_bytes(path, &reference(&net))?;
@@ -63,11 +78,15 @@ fn check_outputs(args: &Args, checkpoint: &Checkpoint) -> anyhow::Result<()> {
         (Ok(path), Ok(checkpoint)) => path == checkpoint,
         _ => false,
     };
-    for path in [Some(&args.out), args.reference.as_ref()].into_iter().flatten() {
-        ensure!(!is_checkpoint(path), "cannot write `{}`: it is the checkpoint; choose another name", path.display());
+    let outputs = [("model", Some(&args.out)), ("reference", args.reference.as_ref()), ("card", args.card.as_ref())];
+    let outputs: Vec<_> = outputs.into_iter().filter_map(|(what, path)| Some((what, path?))).collect();
+    for (index, (what, path)) in outputs.iter().enumerate() {
+        let shown = path.display();
+        ensure!(!is_checkpoint(path), "cannot write `{shown}`: it is the checkpoint; choose another name");
+        if let Some((other, _)) = outputs[..index].iter().find(|(_, other)| other == path) {
+            bail!("cannot write both {other} and {what} to `{shown}`");
+        }
     }
-    let out = args.out.display();
-    ensure!(args.reference.as_ref() != Some(&args.out), "cannot write both model and reference to `{out}`");
     Ok(())
 }
 
@@ -89,6 +108,13 @@ fn summary(Export { model, bytes, report, .. }: &Export, out: &Path) -> String {
     ];
     lines.extend(passes);
     lines.push(format!("exported    {}", extent(&report.exported)));
+    for input in &model.graph.inputs {
+        lines.push(format!("input       {}: {}", input.name, input.tensor_type));
+    }
+    for output in model.graph.outputs.iter().filter_map(|name| model.graph.nodes.iter().find(|node| node.name == *name))
+    {
+        lines.push(format!("output      {}: {}", output.name, output.output));
+    }
     lines.push(format!("model       {}, opset {}, {} bytes", out.display(), model.opset, bytes.len()));
     lines.join("\n")
 }

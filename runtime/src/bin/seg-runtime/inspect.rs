@@ -30,9 +30,10 @@ pub(crate) fn inspect(args: &Inspect) -> anyhow::Result<()> {
 
 /// The size that the model runs at, where it has one.
 fn own_size(contract: &Contract) -> Size {
-    match contract.input.size {
-        SizePolicy::Native => DEFAULT_SIZE,
-        SizePolicy::Resize { height, width } => Size { height: height as u32, width: width as u32 },
+    let size = |height, width| Size { height: height as u32, width: width as u32 };
+    match (contract.input.form.size, contract.input.size) {
+        (Some([height, width]), _) | (None, SizePolicy::Resize { height, width }) => size(height, width),
+        (None, SizePolicy::Native) => DEFAULT_SIZE,
     }
 }
 

@@ -1,0 +1,264 @@
+//! The model card: what a model is, what it was made of and what is not known of it, for people to read.
+//!
+//! Every fact comes from the model's own file; what the file does not say, the card says to be unknown.
+
+use std::fmt::Write;
+
+use seg_onnx::Model;
+use seg_onnx::contract::{ColorOrder, Contract, Element, OutputKind, Provenance, Scores, SizePolicy};
+use seg_onnx::graph::Graph;
+
+const UNKNOWN: &str = "unknown";
+
+/// The card of a model as Markdown; `file` is the name of the model's file.
+pub fn card(model: &Model, file: &str) -> String {
+    let mut text = String::new();
+    write(&mut text, model, file).expect("a String takes any text");
+    text
+}
+
+fn write(text: &mut String, Model { graph, opset, contract }: &Model, file: &str) -> std::fmt::Result {
+    let provenance = &contract.provenance;
+    writeln!(text, "# {}: {}\n", known(&provenance.network), targets(contract))?;
+    writeln!(text, "A segmentation model: it tells {} apart, pixel by pixel.\n", names(contract))?;
+
+    writeln!(text, "## Intended use\n")?;
+    writeln!(text, "- Images of the kind that it was trained on: {}.", known(&provenance.data))?;
+    writeln!(
+        text,
+        "- Research. It is not a medical device, and no score here says that it is fit for clinical use.\n"
+    )?;
+
+    writeln!(text, "## Limits\n")?;
+    writeln!(
+        text,
+        "- Other images (another device, another site, another preparation) were not measured; measure before use."
+    )?;
+    writeln!(
+        text,
+        "- Images have at least {0}x{0} pixels; smaller ones are extended by their border.",
+        contract.input.side_min
+    )?;
+    if let Some([height, width]) = contract.input.form.size {
+        writeln!(text, "- This file takes images of {height}x{width} (height x width) only.")?;
+    }
+    if contract.output.kind == OutputKind::Mask {
+        writeln!(
+            text,
+            "- This file gives classes without probabilities: where the network fails, it shows background."
+        )?;
+    }
+    writeln!(text, "- It knows no \"none of these\": every pixel is given one of the classes.")?;
+    for assumption in &provenance.assumptions {
+        writeln!(text, "- Assumed, because nobody said it: {assumption}.")?;
+    }
+
+    writeln!(text, "\n## Data\n")?;
+    table(
+        text,
+        ["what", "value"],
+        &[
+            ["trained on".into(), known(&provenance.data).into()],
+            ["SHA-256 of the samples".into(), code(&provenance.data_sha256)],
+            [
+                "images that chose the epoch".into(),
+                provenance.validation.as_ref().map_or(UNKNOWN.into(), |scores| scores.images.to_string()),
+            ],
+        ],
+    )?;
+
+    writeln!(text, "\n## Metrics\n")?;
+    match &provenance.validation {
+        Some(scores) => metrics(text, scores)?,
+        None if provenance.score.is_empty() => writeln!(text, "They are unknown: the weights came without any.")?,
+        None => writeln!(text, "{}; no more is known.", provenance.score)?,
+    }
+
+    writeln!(text, "\n## The model\n")?;
+    table(text, ["what", "value"], &facts(graph, *opset, contract, file))?;
+
+    writeln!(text, "\n## How to run it\n")?;
+    writeln!(
+        text,
+        "```sh\nseg-runtime infer --model {file} --out predictions images/\nseg-runtime inspect {file}\n```\n"
+    )?;
+    writeln!(text, "In another program: {}\n", recipe(contract))?;
+
+    writeln!(text, "## Training\n")?;
+    training(text, provenance)
+}
+
+fn metrics(text: &mut String, scores: &Scores) -> std::fmt::Result {
+    writeln!(
+        text,
+        "On {} validation images, which were not learned from but chose the epoch, so a test on others may be lower.\n",
+        scores.images
+    )?;
+    let mut rows = vec![
+        [
+            "Dice per image, mean over images of the mean over the classes without the background".into(),
+            score(scores.dice_per_image),
+        ],
+        ["mean IoU, pooled over all images, background included".into(), score(scores.mean_iou_pooled)],
+        ["accuracy, pooled: the share of pixels whose class was found".into(), score(scores.accuracy_pooled)],
+    ];
+    for (class, dice) in &scores.dice_pooled {
+        rows.push([format!("Dice of {class}, pooled: `2 tp / (2 tp + fp + fn)`"), score(*dice)]);
+    }
+    for (class, iou) in &scores.iou_pooled {
+        rows.push([format!("IoU of {class}, pooled: `tp / (tp + fp + fn)`"), score(*iou)]);
+    }
+    table(text, ["metric", "value"], &rows)?;
+    writeln!(text, "\nPixels that the data set marks as not counting are in none of them.")
+}
+
+fn facts(graph: &Graph, opset: seg_onnx::Opset, contract: &Contract, file: &str) -> Vec<[String; 2]> {
+    let provenance = &contract.provenance;
+    let mut rows = vec![
+        ["file".into(), format!("`{file}`, ONNX opset {opset}, {} operators", graph.nodes.len())],
+        ["network".into(), [known(&provenance.network), &provenance.configuration].join(" ").trim().to_owned()],
+        ["SHA-256 of the weights".into(), code(&provenance.weights_sha256)],
+        ["epoch".into(), provenance.epoch.map_or(UNKNOWN.into(), |epoch| epoch.to_string())],
+        ["written by".into(), known(&provenance.tool).into()],
+    ];
+    rows.extend(
+        graph.inputs.iter().map(|input| ["input".into(), format!("`{}`: `{}`", input.name, input.tensor_type)]),
+    );
+    let outputs = graph.outputs.iter().filter_map(|output| Some((output, graph.tensor_type(output)?)));
+    rows.extend(outputs.map(|(name, tensor_type)| ["output".into(), format!("`{name}`: `{tensor_type}`")]));
+    rows
+}
+
+/// How to make the input and what to make of the output, in a sentence or two.
+fn recipe(Contract { input, output, .. }: &Contract) -> String {
+    let order = match input.color {
+        ColorOrder::Rgb => "red, green, blue",
+        ColorOrder::Bgr => "blue, green, red",
+        ColorOrder::Gray => "one luma channel (ITU-R BT.709)",
+    };
+    let pixels = match input.form.element {
+        Element::U8 => format!("bytes 0 to 255, channels last, in the order {order}; the graph normalises them itself"),
+        Element::Float => format!(
+            "float32, channels first, in the order {order}, each `(x/255 - mean)/std` with the mean {:?} and the standard \
+             deviation {:?}",
+            input.mean, input.std
+        ),
+    };
+    let size = match input.size {
+        SizePolicy::Native => "at the image's own size".to_owned(),
+        SizePolicy::Resize { height, width } => format!("stretched to {height}x{width} (height x width)"),
+    };
+    let answer = match output.kind {
+        OutputKind::Logits => "a score for each class; the largest one is the pixel's class, the lowest index on a tie",
+        OutputKind::Probabilities => "the probability of each class; the largest one is the pixel's class",
+        OutputKind::Mask => "the index of each pixel's class",
+    };
+    format!("the input `{}` is {pixels}, {size}. The output `{}` is {answer}.", input.name, output.name)
+}
+
+fn training(text: &mut String, provenance: &Provenance) -> std::fmt::Result {
+    if provenance.training.is_empty() {
+        return writeln!(text, "How the weights were trained is unknown.");
+    }
+    let settings = serde_json::to_string_pretty(&provenance.training).map_err(|_| std::fmt::Error)?;
+    writeln!(text, "```json\n{settings}\n```")
+}
+
+fn table(text: &mut String, head: [&str; 2], rows: &[[String; 2]]) -> std::fmt::Result {
+    writeln!(text, "| {} | {} |\n|---|---|", head[0], head[1])?;
+    rows.iter().try_for_each(|[what, value]| writeln!(text, "| {} | {} |", cell(what), cell(value)))
+}
+
+/// Text that ends no cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+fn known(fact: &str) -> &str {
+    if fact.is_empty() { UNKNOWN } else { fact }
+}
+
+fn code(fact: &str) -> String {
+    if fact.is_empty() { UNKNOWN.into() } else { format!("`{fact}`") }
+}
+
+fn score(value: f64) -> String {
+    format!("{value:.4}")
+}
+
+fn names(contract: &Contract) -> String {
+    let names: Vec<_> = contract.classes.iter().map(|class| class.name.as_str()).collect();
+    names.join(", ")
+}
+
+fn targets(contract: &Contract) -> String {
+    let names: Vec<_> = contract.classes.iter().skip(1).map(|class| class.name.as_str()).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use burn::tensor::Device;
+    use seg_train::checkpoint::Checkpoint;
+    use seg_train::model::AmsUnetConfig;
+    use seg_train::weights::Weights;
+
+    use super::*;
+    use crate::{Options, export};
+
+    fn model(options: &Options) -> Model {
+        let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
+        export(&Checkpoint { path: "net.safetensors".into(), weights, contract: None }, options).unwrap().model
+    }
+
+    #[test]
+    fn what_is_not_known_is_said_to_be_unknown() {
+        let text = card(&model(&Options::default()), "net.onnx");
+        for line in [
+            "| trained on | unknown |",
+            "| SHA-256 of the samples | unknown |",
+            "They are unknown: the weights came without any.",
+            "- Assumed, because nobody said it: the mean of the images is assumed to be 0.",
+            "How the weights were trained is unknown.",
+            "seg-runtime infer --model net.onnx --out predictions images/",
+        ] {
+            assert!(text.lines().any(|found| found == line), "`{line}` in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_told() {
+        let mut model = model(&Options { output: OutputKind::Mask, ..Options::default() });
+        let by_class = BTreeMap::from([("background".to_owned(), 0.97), ("target".to_owned(), 0.8125)]);
+        let scores = Scores {
+            images: 4,
+            dice_per_image: 0.8,
+            dice_pooled: by_class.clone(),
+            iou_pooled: by_class,
+            mean_iou_pooled: 0.85,
+            accuracy_pooled: 0.95,
+        };
+        let provenance = &mut model.contract.provenance;
+        provenance.data = "DRIVE | v1, 16 training images".into();
+        provenance.data_sha256 = "8b68".into();
+        provenance.validation = Some(scores);
+        provenance.training.insert("epochs".into(), 300.into());
+        let text = card(&model, "net.onnx");
+        for part in [
+            "# amsunet: target\n",
+            "| trained on | DRIVE \\| v1, 16 training images |",
+            "| SHA-256 of the samples | `8b68` |",
+            "| Dice of target, pooled: `2 tp / (2 tp + fp + fn)` | 0.8125 |",
+            "On 4 validation images",
+            "\"epochs\": 300",
+            "- This file gives classes without probabilities",
+            "The output `mask` is the index of each pixel's class.",
+            "| output | `mask`: `u8[batch, height, width]` |",
+        ] {
+            assert!(text.contains(part), "`{part}` in:\n{text}");
+        }
+        assert!(!text.contains(UNKNOWN) || text.contains("| epoch | unknown |"), "{text}");
+    }
+}
