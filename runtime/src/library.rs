@@ -3,21 +3,26 @@
 //! Searched in this order: the path that the caller names, `ORT_DYLIB_PATH`, the cache. What the cache lacks is
 //! fetched into it, at a pinned version and hash.
 
+mod elf;
 mod fetch;
 
 pub use fetch::FetchError;
 
+pub(crate) use elf::foreign_machine;
+
 use std::{
     env,
     error::Error,
+    ffi::CStr,
     fmt,
     path::{Path, PathBuf},
 };
 
-use ort::{environment::Environment, logging::LogLevel};
+use libloading::Symbol;
+use ort::{environment::Environment, logging::LogLevel, sys::OrtApiBase};
 use thiserror::Error;
 
-use crate::provider::Provider;
+use crate::{log, provider::Provider};
 
 /// The oldest ONNX Runtime that is accepted is 1.`MINOR_VERSION_MIN`.
 pub const MINOR_VERSION_MIN: u32 = ort::MINOR_VERSION;
@@ -38,6 +43,27 @@ pub enum Build {
     Cpu,
     /// The CUDA and TensorRT providers as well.
     Gpu,
+    /// The OpenVINO provider as well.
+    OpenVino,
+}
+
+impl Build {
+    /// Every build.
+    pub const ALL: [Self; 3] = [Self::Cpu, Self::Gpu, Self::OpenVino];
+
+    /// The Python package that it comes in, with its version.
+    pub fn package(self) -> String {
+        fetch::package(self)
+    }
+
+    /// The command that fetches it.
+    pub fn setup(self) -> &'static str {
+        match self {
+            Self::Cpu => "seg-runtime setup",
+            Self::Gpu => "seg-runtime setup --gpu",
+            Self::OpenVino => "seg-runtime setup --openvino",
+        }
+    }
 }
 
 impl From<Provider> for Build {
@@ -46,6 +72,7 @@ impl From<Provider> for Build {
         match provider {
             Provider::Cpu => Self::Cpu,
             Provider::Cuda | Provider::TensorRt => Self::Gpu,
+            Provider::OpenVino => Self::OpenVino,
         }
     }
 }
@@ -59,6 +86,17 @@ pub enum Origin {
     Variable,
     /// The cache.
     Cache,
+}
+
+impl Origin {
+    /// What to do where the library cannot be used.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Caller => "name another file by `--ort-lib`, or none so that the right one is fetched",
+            Self::Variable => "let ORT_DYLIB_PATH name another file, or unset it so that the right one is fetched",
+            Self::Cache => "remove its folder from the cache and fetch it again with `seg-runtime setup`",
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -93,40 +131,58 @@ pub struct Library {
     pub path: PathBuf,
     /// Who named it.
     pub origin: Origin,
+    /// Its version, as in `1.31.1`.
+    pub version: String,
 }
 
 /// Why there is no usable library.
 #[derive(Debug, Error)]
 pub enum LibraryError {
     /// The system's loader refuses the file.
-    #[error("cannot load the ONNX Runtime library `{path}` named by {origin}")]
+    #[error("cannot load the ONNX Runtime library `{path}` named by {origin}: {reason}; {}", origin.remedy())]
     Unloadable {
         /// The file.
         path: PathBuf,
         /// Who named it.
         origin: Origin,
         /// What the loader said.
-        source: Box<dyn Error + Send + Sync>,
+        reason: String,
+    },
+    /// The file is built for another processor.
+    #[error(
+        "cannot load the ONNX Runtime library `{path}` named by {origin}: it is built for {found}, this program for \
+         {}; {}", env::consts::ARCH, origin.remedy()
+    )]
+    Machine {
+        /// The file.
+        path: PathBuf,
+        /// Who named it.
+        origin: Origin,
+        /// The processor that it is built for.
+        found: String,
     },
     /// The file is a library, but not ONNX Runtime 1.x.
-    #[error("the library `{path}` named by {origin} is not ONNX Runtime 1.{MINOR_VERSION_MIN} or newer")]
+    #[error("the library `{path}` named by {origin} is not ONNX Runtime: {reason}; {}", origin.remedy())]
     Foreign {
         /// The file.
         path: PathBuf,
         /// Who named it.
         origin: Origin,
+        /// What shows it.
+        reason: String,
     },
     /// The library is too old.
     #[error(
-        "the library `{path}` named by {origin} is ONNX Runtime 1.{found}, expected 1.{MINOR_VERSION_MIN} or newer"
+        "the library `{path}` named by {origin} is ONNX Runtime {found}, expected 1.{MINOR_VERSION_MIN} or newer; {}",
+        origin.remedy()
     )]
     Old {
         /// The file.
         path: PathBuf,
         /// Who named it.
         origin: Origin,
-        /// Its minor version.
-        found: u32,
+        /// Its version.
+        found: String,
     },
     /// The library cannot be fetched.
     #[error(transparent)]
@@ -203,14 +259,23 @@ impl Library {
             Ok(absolute) if absolute.exists() => absolute,
             _ => path.to_path_buf(),
         };
-        match ort::util::probe(&path) {
-            Some(minor) if minor >= MINOR_VERSION_MIN => Ok(Self { path, origin }),
-            Some(found) => Err(LibraryError::Old { path, origin, found }),
-            // The probe does not say why, the loader does.
-            None => Err(match ort::util::preload_dylib(&path) {
-                Ok(()) => LibraryError::Foreign { path, origin },
-                Err(source) => LibraryError::Unloadable { path, origin, source: source.into() },
-            }),
+        if let Some(found) = foreign_machine(&path) {
+            return Err(LibraryError::Machine { path, origin, found });
+        }
+        // SAFETY: what a library does when it is loaded cannot be known before; it is loaded because the user says so.
+        let library = match unsafe { libloading::Library::new(&path) } {
+            Ok(library) => library,
+            Err(error) => return Err(LibraryError::Unloadable { path, origin, reason: loader_message(&error) }),
+        };
+        let version = match version(&library) {
+            Ok(version) => version,
+            Err(reason) => return Err(LibraryError::Foreign { path, origin, reason }),
+        };
+        let numbers: Vec<Option<u32>> = version.split('.').map(|number| number.parse().ok()).collect();
+        match numbers[..] {
+            [Some(1), Some(minor), ..] if minor >= MINOR_VERSION_MIN => Ok(Self { path, origin, version }),
+            [Some(_), Some(_), ..] => Err(LibraryError::Old { path, origin, found: version }),
+            _ => Err(LibraryError::Foreign { path, origin, reason: format!("it calls its version `{version}`") }),
         }
     }
 
@@ -225,19 +290,35 @@ impl Library {
         let builder = ort::init_from(&self.path).map_err(|source| LibraryError::Unloadable {
             path: self.path.clone(),
             origin: self.origin,
-            source: Box::new(source),
+            reason: loader_message(&source),
         })?;
-        let environment = builder
-            .with_name("seg-runtime")
-            .with_telemetry(false)
-            .build()
-            .map_err(|source| LibraryError::Start { path: self.path.clone(), source })?;
         // Every failure comes back as an error; ONNX Runtime prints it as well only where the user asks it to talk.
-        if env::var_os("ORT_LOG").is_none() {
-            environment.set_log_level(LogLevel::Fatal);
+        let is_quiet = env::var_os("ORT_LOG").is_none();
+        let builder = builder.with_name("seg-runtime").with_telemetry(false);
+        let builder = if is_quiet { builder.with_logger(log::keeper()) } else { builder };
+        let environment = builder.build().map_err(|source| LibraryError::Start { path: self.path.clone(), source })?;
+        if is_quiet {
+            environment.set_log_level(LogLevel::Error);
         }
         Ok(environment)
     }
+}
+
+/// The version that a library says it has.
+fn version(library: &libloading::Library) -> Result<String, String> {
+    let missing = |_| "it does not export `OrtGetApiBase`".to_owned();
+    // SAFETY: the function of that name has this signature in every ONNX Runtime since 1.0, and the text is static.
+    unsafe {
+        let base: Symbol<'_, unsafe extern "C" fn() -> *const OrtApiBase> =
+            library.get(b"OrtGetApiBase\0").map_err(missing)?;
+        let base = base().as_ref().ok_or("its `OrtGetApiBase` returns nothing")?;
+        Ok(CStr::from_ptr((base.GetVersionString)()).to_string_lossy().into_owned())
+    }
+}
+
+/// What the system's loader says; the error itself says only that it failed.
+pub(crate) fn loader_message(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), loader_message)
 }
 
 #[cfg(test)]
@@ -264,7 +345,7 @@ mod tests {
             (
                 "another library",
                 Search { variable: path("libc.so.6"), ..search() },
-                "is not ONNX Runtime 1.24 or newer",
+                "is not ONNX Runtime: it does not export `OrtGetApiBase`",
             ),
             ("no library", Search { explicit: Some(text.path().into()), ..search() }, "cannot load"),
         ] {

@@ -5,13 +5,14 @@
 //! error here.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     ffi::{CStr, c_char},
     ptr, slice,
 };
 
 use ort::{AsPointer, session::Session, sys::OrtStatusPtr};
-use seg_onnx::graph::{DataType, Graph};
+use seg_onnx::graph::{DataType, Graph, Node};
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::provider::Provider;
@@ -29,7 +30,10 @@ pub enum PlacementError {
         source: ort::Error,
     },
     /// Another provider took nodes.
-    #[error("{misplaced} of {nodes} nodes went to {found}, the first is {operator} `{name}`; choose `--ep cpu`")]
+    #[error(
+        "{misplaced} of {nodes} nodes went to {found}, the first is {operator} `{name}`; choose `--ep cpu` or \
+         allow it by `--allow-fallback`"
+    )]
     Misplaced {
         /// The number of nodes that another provider took.
         misplaced: usize,
@@ -44,38 +48,83 @@ pub enum PlacementError {
     },
 }
 
-/// Makes sure that the provider asked for computes all of a session that was opened with [`RECORD_PLACEMENT`].
-///
-/// # Errors
-/// When another provider took a node, other than shape arithmetic of `graph` on the CPU.
-pub(crate) fn check(session: &Session, asked: Provider, graph: &Graph) -> Result<(), PlacementError> {
-    let placed = placement(session).map_err(|source| PlacementError::Unknown { source })?;
-    let misplaced = misplaced(&placed, asked, graph);
-    match misplaced.first() {
-        None => Ok(()),
-        Some(first) => Err(PlacementError::Misplaced {
-            misplaced: misplaced.len(),
-            nodes: placed.len(),
-            found: first.provider.clone(),
-            operator: first.operator.clone(),
-            name: first.name.clone(),
-        }),
+/// Which provider computes which node of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// The nodes, in ONNX Runtime's order.
+    pub nodes: Vec<PlacedNode>,
+}
+
+impl Placement {
+    /// The number of nodes that each provider computes, by ONNX Runtime's name for it.
+    pub fn counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for node in &self.nodes {
+            *counts.entry(node.provider.clone()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The nodes that another provider computes than the one asked for.
+    ///
+    /// On the CPU, the shape arithmetic of `graph` is accepted.
+    pub fn misplaced(&self, asked: Provider, graph: &Graph) -> Vec<&PlacedNode> {
+        let shapes: HashSet<_> =
+            graph.nodes.iter().filter(is_shape_arithmetic).map(|node| node.name.as_str()).collect();
+        let accepted = |node: &PlacedNode| {
+            node.provider == asked.ort_name()
+                || node.provider == Provider::Cpu.ort_name() && shapes.contains(node.name.as_str())
+        };
+        self.nodes.iter().filter(|node| !accepted(node)).collect()
+    }
+
+    /// Makes sure that the provider asked for computes everything.
+    ///
+    /// # Errors
+    /// When another provider took a node, other than shape arithmetic of `graph` on the CPU.
+    pub(crate) fn check(&self, asked: Provider, graph: &Graph) -> Result<(), PlacementError> {
+        let misplaced = self.misplaced(asked, graph);
+        match misplaced.first() {
+            None => Ok(()),
+            Some(first) => Err(PlacementError::Misplaced {
+                misplaced: misplaced.len(),
+                nodes: self.nodes.len(),
+                found: first.provider.clone(),
+                operator: first.operator.clone(),
+                name: first.name.clone(),
+            }),
+        }
     }
 }
 
+/// Whether a node computes a few integers: a size, the sizes of a tensor, how much is padded.
+///
+/// A mask of integers has more axes.
+fn is_shape_arithmetic(node: &&Node) -> bool {
+    node.output.data_type == DataType::I64 && node.output.rank() <= 1
+}
+
 /// A node of ONNX Runtime's optimised graph and the provider that computes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct PlacedNode {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlacedNode {
     /// The node's name: of the model, or of ONNX Runtime's making where it fused or added nodes.
-    name: String,
+    pub name: String,
     /// Its operator.
-    operator: String,
+    pub operator: String,
     /// ONNX Runtime's name for the provider.
-    provider: String,
+    pub provider: String,
 }
 
 /// The placement of each node of a session that was opened with [`RECORD_PLACEMENT`].
-fn placement(session: &Session) -> ort::Result<Vec<PlacedNode>> {
+///
+/// # Errors
+/// When ONNX Runtime does not tell.
+pub(crate) fn placement(session: &Session) -> Result<Placement, PlacementError> {
+    let nodes = placed_nodes(session).map_err(|source| PlacementError::Unknown { source })?;
+    Ok(Placement { nodes })
+}
+
+fn placed_nodes(session: &Session) -> ort::Result<Vec<PlacedNode>> {
     let api = ort::api();
     let mut placed = Vec::new();
     // SAFETY, here and below: all that the getters hand out belongs to the session, which is borrowed until the end of
@@ -122,19 +171,6 @@ unsafe fn text(get: impl FnOnce(*mut *const c_char) -> OrtStatusPtr) -> ort::Res
     Ok(unsafe { CStr::from_ptr(out) }.to_string_lossy().into_owned())
 }
 
-/// The nodes that another provider than the one asked for computes.
-///
-/// On the CPU, nodes of the model whose result is integers are accepted: the shape arithmetic of `graph`.
-fn misplaced<'a>(placed: &'a [PlacedNode], asked: Provider, graph: &Graph) -> Vec<&'a PlacedNode> {
-    let shapes = graph.nodes.iter().filter(|node| node.output.data_type == DataType::I64);
-    let shapes: HashSet<_> = shapes.map(|node| node.name.as_str()).collect();
-    let accepted = |node: &PlacedNode| {
-        node.provider == asked.ort_name()
-            || node.provider == Provider::Cpu.ort_name() && shapes.contains(node.name.as_str())
-    };
-    placed.iter().filter(|node| !accepted(node)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use seg_onnx::{
@@ -167,11 +203,13 @@ mod tests {
         for (name, operator) in [("small", "Conv"), ("padded.pads", "Concat"), ("padded", "Pad")] {
             let node =
                 PlacedNode { name: name.into(), operator: operator.into(), provider: "CPUExecutionProvider".into() };
-            assert!(placed.contains(&node), "{name}: {placed:?}");
+            assert!(placed.nodes.contains(&node), "{name}: {placed:?}");
         }
-        assert!(check(&session, Provider::Cpu, &graph()).is_ok());
-        let message = check(&session, Provider::Cuda, &graph()).unwrap_err().to_string();
-        let expected = "2 of 6 nodes went to CPUExecutionProvider, the first is Conv `small`; choose `--ep cpu`";
+        assert_eq!(placed.counts(), [("CPUExecutionProvider".to_owned(), 6)].into());
+        assert!(placed.check(Provider::Cpu, &graph()).is_ok());
+        let message = placed.check(Provider::Cuda, &graph()).unwrap_err().to_string();
+        let expected = "2 of 6 nodes went to CPUExecutionProvider, the first is Conv `small`; choose `--ep cpu` or \
+                        allow it by `--allow-fallback`";
         assert_eq!(message, expected);
     }
 
@@ -185,10 +223,11 @@ mod tests {
             ("an image on the CPU", "small", cpu, Provider::Cuda, false),
             ("an unknown node on the CPU", "fused_0", cpu, Provider::TensorRt, false),
             ("another GPU provider", "small", cuda, Provider::TensorRt, false),
+            ("an image on the CPU instead of OpenVINO", "small", cpu, Provider::OpenVino, false),
             ("shape arithmetic on another GPU provider", "padded.pads", cuda, Provider::TensorRt, false),
         ] {
-            let placed = [PlacedNode { name: node.into(), operator: "Conv".into(), provider: provider.into() }];
-            assert_eq!(misplaced(&placed, asked, &graph()).is_empty(), accepted, "{name}");
+            let nodes = vec![PlacedNode { name: node.into(), operator: "Conv".into(), provider: provider.into() }];
+            assert_eq!(Placement { nodes }.misplaced(asked, &graph()).is_empty(), accepted, "{name}");
         }
     }
 }

@@ -12,8 +12,8 @@ use seg_onnx::contract::{Contract, Geometry, PostprocessError, PreprocessError};
 use thiserror::Error;
 
 use crate::{
-    provider::Provider,
-    session::{Answer, OpenError, Options, RunError, Session},
+    provider::{Options, Provider},
+    session::{Answer, OpenError, RunError, Session},
 };
 
 /// A model that segments images.
@@ -79,6 +79,13 @@ pub enum SegmentError {
     /// The network's output cannot be brought to a mask.
     #[error(transparent)]
     Postprocess(#[from] PostprocessError),
+}
+
+/// The network alone.
+impl AsRef<Session> for Segmenter {
+    fn as_ref(&self) -> &Session {
+        &self.session
+    }
 }
 
 impl Segmenter {

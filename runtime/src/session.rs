@@ -1,8 +1,8 @@
 //! A model file, opened for running.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
@@ -19,30 +19,34 @@ use seg_onnx::{
     Model, ModelError,
     contract::{Contract, Element, OutputKind, SizePolicy},
 };
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    placement::{self, PlacementError, RECORD_PLACEMENT},
-    provider::{Provider, ProviderError},
+    placement::{self, PlacedNode, Placement, PlacementError, RECORD_PLACEMENT},
+    provider::{self, EngineCacheError, OptionError, Options, Provider, ProviderError, Shapes, engine_key},
 };
-
-/// How a model is run.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// What computes it.
-    pub provider: Provider,
-    /// The number of CPU threads that one operator may use; one per core unless it is given.
-    pub threads: Option<NonZeroUsize>,
-    /// The folder in which TensorRT keeps its engines; without it, it builds one in each session.
-    pub engines: Option<PathBuf>,
-}
 
 /// A model that is ready to run on one provider.
 #[derive(Debug)]
 pub struct Session {
     session: ort::session::Session,
     model: Model,
-    provider: Provider,
+    shapes: Option<Shapes>,
+    placement: Placement,
+    runs_on: RunsOn,
+}
+
+/// What computes a session, for a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunsOn {
+    /// The provider.
+    pub provider: Provider,
+    /// Why not one that was asked for, where a fallback was allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instead: Vec<String>,
+    /// The number of nodes that each provider computes, by ONNX Runtime's name for it.
+    pub nodes: BTreeMap<String, usize>,
 }
 
 /// What a model gives for a batch of images, as its contract says.
@@ -73,6 +77,9 @@ pub enum OpenError {
         /// Why.
         source: Box<ModelError>,
     },
+    /// The provider does not have an option.
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// The provider cannot be used.
     #[error("cannot load `{path}` with {provider}")]
     Provider {
@@ -117,6 +124,16 @@ pub enum RunError {
     /// The model gives masks where scores are needed.
     #[error("the model gives masks and no scores of the classes; export it with `--output logits` or `probabilities`")]
     NoScores,
+    /// The engine was built for other inputs.
+    #[error(
+        "an input of shape {shape:?} lies outside {shapes}, for which the engine is built; choose other `--shapes`"
+    )]
+    Outside {
+        /// The shape of the input.
+        shape: [usize; 4],
+        /// The shapes that the engine takes.
+        shapes: Box<Shapes>,
+    },
     /// The output is no batch of images.
     #[error("the model's output has shape {found:?}, expected a batch of {batch}")]
     Shape {
@@ -125,6 +142,12 @@ pub enum RunError {
         /// The size of the batch that went in.
         batch: usize,
     },
+}
+
+impl AsRef<Self> for Session {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 /// Reads a model file and its contract, without ONNX Runtime.
@@ -150,22 +173,30 @@ impl Session {
     /// When the file is not a model of this toolchain, or the provider that `options` ask for cannot run all of it.
     pub fn open(environment: &Environment, path: &Path, options: &Options) -> Result<Self, OpenError> {
         let (bytes, model) = read(path)?;
-        let provider = options.provider;
-        let refused = |source| OpenError::Session { path: path.into(), source };
-        let builder = configure(environment, &model.contract, options).map_err(refused)?;
-        let unusable = |source| OpenError::Provider { path: path.into(), provider, source };
-        let mut builder = provider.register(builder, &bytes, options.engines.as_deref()).map_err(unusable)?;
-        // CUDA and TensorRT meet the driver only now.
-        let session = builder.commit_from_memory(&bytes).map_err(|error| match provider.diagnose(error) {
-            ProviderError::Other { source } => refused(source),
-            source => unusable(source),
-        })?;
-        placement::check(&session, provider, &model.graph).map_err(|source| OpenError::Placement {
-            path: path.into(),
-            provider,
-            source,
-        })?;
-        Ok(Self { session, model, provider })
+        Self::start(environment, path, &bytes, model, options)
+    }
+
+    /// Opens a model whose file has the given bytes; `path` is what it is called in errors.
+    pub(crate) fn start(
+        environment: &Environment,
+        path: &Path,
+        bytes: &[u8],
+        model: Model,
+        options: &Options,
+    ) -> Result<Self, OpenError> {
+        options.check()?;
+        let file = File { environment, path, bytes, model: &model };
+        let (mut session, mut instead) = (file.connect(options), Vec::new());
+        let mut next = options.fall_back().filter(|_| options.allow_fallback);
+        while let (Err(OpenError::Provider { provider, source, .. }), Some(options)) = (&session, &next) {
+            instead.push(format!("{provider}: {source}"));
+            session = file.connect(options);
+            next = options.fall_back();
+        }
+        let (session, placement, options) = session?;
+        let shapes = (options.provider == Provider::TensorRt).then(|| options.shapes(&model.contract.input));
+        let runs_on = RunsOn { provider: options.provider, instead, nodes: placement.counts() };
+        Ok(Self { session, model, shapes, placement, runs_on })
     }
 
     /// What the model expects and means.
@@ -175,7 +206,24 @@ impl Session {
 
     /// What computes the model.
     pub fn provider(&self) -> Provider {
-        self.provider
+        self.runs_on.provider
+    }
+
+    /// What computes the model, and why not another provider.
+    pub fn runs_on(&self) -> &RunsOn {
+        &self.runs_on
+    }
+
+    /// Which provider computes which node.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// The nodes that another provider computes than [`Self::provider`], other than shape arithmetic on the CPU.
+    ///
+    /// There are none unless a fallback was allowed.
+    pub fn misplaced(&self) -> Vec<&PlacedNode> {
+        self.placement.misplaced(self.provider(), &self.model.graph)
     }
 
     /// What the model gives for a batch of normalised images, `[n, channels, h, w]`.
@@ -232,6 +280,9 @@ impl Session {
         input: ArrayView4<'_, f32>,
     ) -> Result<Array<T, D>, RunError> {
         let shape: [usize; 4] = input.dim().into();
+        if let Some(shapes) = self.shapes.filter(|shapes| !shapes.contain(shape)) {
+            return Err(RunError::Outside { shape, shapes: shapes.into() });
+        }
         let failed = |source| RunError::Run { shape, source };
         let Contract { input: expected, output, .. } = &self.model.contract;
         let (floats, bytes);
@@ -251,6 +302,78 @@ impl Session {
             Ok(images) if images.len_of(Axis(0)) == shape[0] => Ok(images.to_owned()),
             _ => Err(RunError::Shape { found: found.shape().to_vec(), batch: shape[0] }),
         }
+    }
+}
+
+/// A model's file on its way to a session.
+struct File<'a> {
+    environment: &'a Environment,
+    path: &'a Path,
+    bytes: &'a [u8],
+    model: &'a Model,
+}
+
+/// A session of ONNX Runtime's, where its nodes are, and the options that it has.
+type Connected = (ort::session::Session, Placement, Options);
+
+impl File<'_> {
+    /// A session on the provider that the options ask for, with the engine from the cache where it has one.
+    fn connect(&self, options: &Options) -> Result<Connected, OpenError> {
+        let Some(engines) = options.engines.as_ref().filter(|_| options.provider == Provider::TensorRt) else {
+            return self.open(options, None);
+        };
+        // The key asks libraries of NVIDIA's. What ONNX Runtime lacks comes first: without that they are of no use.
+        self.register(options, None)?;
+        let input = &self.model.contract.input;
+        let key = engine_key(self.bytes, input, options).map_err(|source| self.unusable(options, source))?;
+        let opened = engines.open(&key, |folder| self.open(options, Some(folder)).map_err(Refusal::Open));
+        opened.map_err(|refusal| match refusal {
+            Refusal::Open(error) => error,
+            Refusal::Cache(error) => self.unusable(options, error.into()),
+        })
+    }
+
+    fn open(&self, options: &Options, engines: Option<&Path>) -> Result<Connected, OpenError> {
+        let Self { path, model, .. } = *self;
+        let provider = options.provider;
+        let mut builder = self.register(options, engines)?;
+        // CUDA and TensorRT meet the driver only now.
+        let session = builder.commit_from_memory(self.bytes).map_err(|error| match provider.diagnose(error) {
+            ProviderError::Other { source } => self.refused(source),
+            source => self.unusable(options, source),
+        })?;
+        let misplaced = |source| OpenError::Placement { path: path.into(), provider, source };
+        let placement = placement::placement(&session).map_err(misplaced)?;
+        if !options.allow_fallback {
+            placement.check(provider, &model.graph).map_err(misplaced)?;
+        }
+        Ok((session, placement, options.clone()))
+    }
+
+    fn register(&self, options: &Options, engines: Option<&Path>) -> Result<SessionBuilder, OpenError> {
+        let contract = &self.model.contract;
+        let builder = configure(self.environment, contract, options).map_err(|source| self.refused(source))?;
+        provider::register(builder, &contract.input, options, engines).map_err(|source| self.unusable(options, source))
+    }
+
+    fn refused(&self, source: ort::Error) -> OpenError {
+        OpenError::Session { path: self.path.into(), source }
+    }
+
+    fn unusable(&self, options: &Options, source: ProviderError) -> OpenError {
+        OpenError::Provider { path: self.path.into(), provider: options.provider, source }
+    }
+}
+
+/// Why there is no session with an engine from the cache.
+enum Refusal {
+    Open(OpenError),
+    Cache(EngineCacheError),
+}
+
+impl From<EngineCacheError> for Refusal {
+    fn from(error: EngineCacheError) -> Self {
+        Self::Cache(error)
     }
 }
 

@@ -14,21 +14,32 @@ use thiserror::Error;
 
 use super::{Build, CACHE_VARIABLE, LIBRARY_VARIABLE, MINOR_VERSION_MIN, OFFLINE_VARIABLE};
 
-/// The version of the wheels.
-const VERSION: &str = "1.31.1";
-
-/// One wheel of [`VERSION`], for CPython 3.11 on x86-64 Linux; only the library in it is used.
+/// A wheel for CPython 3.11 on x86-64 Linux; only the libraries in it are used.
 struct Wheel {
     package: &'static str,
+    version: &'static str,
     sha256: &'static str,
 }
 
-const CPU: Wheel =
-    Wheel { package: "onnxruntime", sha256: "5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f" };
+const CPU: Wheel = Wheel {
+    package: "onnxruntime",
+    version: "1.31.1",
+    sha256: "5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f",
+};
 
 /// For CUDA 13, cuDNN 9 and TensorRT 10.
-const GPU: Wheel =
-    Wheel { package: "onnxruntime-gpu", sha256: "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6" };
+const GPU: Wheel = Wheel {
+    package: "onnxruntime-gpu",
+    version: "1.31.1",
+    sha256: "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6",
+};
+
+/// With OpenVINO 2025.4 inside; the newest build that there is.
+const OPENVINO: Wheel = Wheel {
+    package: "onnxruntime-openvino",
+    version: "1.24.1",
+    sha256: "3007c803634cc69c6d52af1dea7ce729d9bb62b9a11070fd2f959119199007a8",
+};
 
 /// The ways to start pip, the first that works is used.
 const PIP: [&[&str]; 2] = [&["python3", "-m", "pip"], &["pip3"]];
@@ -54,12 +65,14 @@ pub enum FetchError {
     NoCache,
     /// Fetching is forbidden.
     #[error(
-        "there is no ONNX Runtime library at `{path}` and {OFFLINE_VARIABLE} forbids to fetch it; name a library by \
-         `--ort-lib` or {LIBRARY_VARIABLE}"
+        "there is no ONNX Runtime library at `{path}` and `--offline` or {OFFLINE_VARIABLE} forbids to fetch it; run \
+         `{setup}` where there is a network, or name a library by `--ort-lib` or {LIBRARY_VARIABLE}"
     )]
     Offline {
         /// Where it was expected.
         path: PathBuf,
+        /// The command that fetches it.
+        setup: &'static str,
     },
     /// The cache cannot be written.
     #[error("cannot write `{path}` in the cache of ONNX Runtime libraries")]
@@ -71,12 +84,14 @@ pub enum FetchError {
     },
     /// No pip could fetch the wheel.
     #[error(
-        "cannot fetch {package} {VERSION} with pip ({attempts}); install ONNX Runtime 1.{MINOR_VERSION_MIN} or newer \
+        "cannot fetch {package} {version} with pip ({attempts}); install ONNX Runtime 1.{MINOR_VERSION_MIN} or newer \
          and name its library by `--ort-lib` or {LIBRARY_VARIABLE}"
     )]
     Pip {
         /// The package.
         package: &'static str,
+        /// Its version.
+        version: &'static str,
         /// What each pip said.
         attempts: String,
     },
@@ -87,18 +102,25 @@ impl Wheel {
         match build {
             Build::Cpu => CPU,
             Build::Gpu => GPU,
+            Build::OpenVino => OPENVINO,
         }
     }
 
     /// The folder that the wheel is unpacked to.
     fn folder(&self, cache: &Path) -> PathBuf {
-        cache.join(format!("{}-{VERSION}", self.package))
+        cache.join(format!("{}-{}", self.package, self.version))
     }
 
     /// The library in that folder.
     fn library(&self, cache: &Path) -> PathBuf {
-        self.folder(cache).join("onnxruntime/capi").join(format!("libonnxruntime.so.{VERSION}"))
+        self.folder(cache).join("onnxruntime/capi").join(format!("libonnxruntime.so.{}", self.version))
     }
+}
+
+/// The package that a build comes in, with its version.
+pub(super) fn package(build: Build) -> String {
+    let Wheel { package, version, .. } = Wheel::of(build);
+    format!("{package} {version}")
 }
 
 /// Where a fetched library lies in the cache.
@@ -114,7 +136,7 @@ pub(super) fn fetch(cache: Option<&Path>, offline: bool, build: Build) -> Result
     let cache = cache.ok_or(FetchError::NoCache)?;
     let path = library_path(cache, build);
     if offline {
-        return Err(FetchError::Offline { path });
+        return Err(FetchError::Offline { path, setup: build.setup() });
     }
     fetch_wheel(&Wheel::of(build), cache)?;
     Ok(path)
@@ -155,7 +177,7 @@ fn install(wheel: &Wheel, partial: &Path) -> Result<(), FetchError> {
     let site = partial.join("site");
     fs::create_dir(partial)
         .and_then(|()| {
-            fs::write(&requirement, format!("{}=={VERSION} --hash=sha256:{}\n", wheel.package, wheel.sha256))
+            fs::write(&requirement, format!("{}=={} --hash=sha256:{}\n", wheel.package, wheel.version, wheel.sha256))
         })
         .map_err(|source| FetchError::Cache { path: requirement.clone(), source })?;
     let mut attempts = Vec::new();
@@ -174,7 +196,7 @@ fn install(wheel: &Wheel, partial: &Path) -> Result<(), FetchError> {
         };
         attempts.push(format!("`{}`: {reason}", pip.join(" ")));
     }
-    Err(FetchError::Pip { package: wheel.package, attempts: attempts.join("; ") })
+    Err(FetchError::Pip { package: wheel.package, version: wheel.version, attempts: attempts.join("; ") })
 }
 
 /// The line of pip's output that says what went wrong: the last one marked as an error, else the last one.

@@ -1,11 +1,15 @@
 //! Reads from ONNX Runtime's message why a provider cannot be used, and says what to do about it.
 
-use std::{io, path::PathBuf};
+use std::path::Path;
 
 use thiserror::Error;
 
-use super::Provider;
-use crate::library::LIBRARY_VARIABLE;
+use super::{EngineCacheError, Provider, tensorrt::TF32_VARIABLE};
+use crate::{
+    library::{LIBRARY_VARIABLE, foreign_machine},
+    log,
+    nvidia::NvidiaError,
+};
 
 /// Why a provider cannot be used.
 #[derive(Debug, Error)]
@@ -35,18 +39,30 @@ pub enum ProviderError {
     },
     /// There is no GPU that the driver and CUDA agree on.
     #[error("no usable GPU: {reason}; install an NVIDIA driver for CUDA 13 or choose `--ep cpu`")]
-    Device {
+    Gpu {
         /// What CUDA says.
         reason: String,
     },
-    /// TensorRT's engines cannot be kept.
-    #[error("cannot create the folder `{path}` for TensorRT's engines")]
-    EngineFolder {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
+    /// The driver does not show the GPU that is asked for.
+    #[error("no GPU {id}: the driver shows {gpus}, counted from 0; choose another `--device-id`")]
+    NoSuchGpu {
+        /// The GPU asked for.
+        id: u32,
+        /// The number of GPUs.
+        gpus: usize,
     },
+    /// OpenVINO does not have the device that is asked for.
+    #[error("{reason}; install the device's driver or choose `--openvino-device CPU`")]
+    OpenVinoDevice {
+        /// What OpenVINO says.
+        reason: String,
+    },
+    /// TensorRT would compute in TensorFloat-32.
+    #[error("TensorRT would compute in TensorFloat-32; set {TF32_VARIABLE}=0 or choose `--precision tf32`")]
+    Tf32,
+    /// TensorRT's engines cannot be kept.
+    #[error(transparent)]
+    EngineCache(#[from] EngineCacheError),
     /// Anything else.
     #[error("ONNX Runtime refuses the provider")]
     Other {
@@ -56,19 +72,35 @@ pub enum ProviderError {
 }
 
 /// What brings a library, by the beginning of its name.
-const REMEDIES: [(&str, &str); 6] = [
+const REMEDIES: [(&str, &str); 7] = [
     ("libcuda.", "install the NVIDIA driver"),
     ("libcudnn", "install cuDNN 9 (`pip install nvidia-cudnn-cu13`)"),
     ("libcu", "install CUDA 13 (`pip install nvidia-cublas nvidia-cuda-runtime nvidia-curand nvidia-cufft`)"),
     ("libnvinfer", "install TensorRT 10"),
     ("libnvonnxparser", "install TensorRT 10"),
+    ("libonnxruntime", "remove its folder, fetch it again with `seg-runtime setup`,"),
     ("", "install it"),
 ];
+
+impl ProviderError {
+    /// A library that cannot be loaded, with what brings it.
+    fn library(library: &str, reason: &str) -> Self {
+        let remedy = REMEDIES.iter().find(|(start, _)| library.starts_with(start)).map_or("", |(_, remedy)| remedy);
+        let alternative = if remedy.contains("TensorRT") { Provider::Cuda } else { Provider::Cpu };
+        Self::Library { library: library.into(), reason: reason.into(), remedy, alternative }
+    }
+}
+
+impl From<NvidiaError> for ProviderError {
+    fn from(error: NvidiaError) -> Self {
+        Self::library(error.library, &error.reason)
+    }
+}
 
 impl Provider {
     /// The reason in ONNX Runtime's message, with its remedy.
     pub(crate) fn diagnose(self, error: ort::Error) -> ProviderError {
-        match self.read(error.message()) {
+        match self.read(error.message()).or_else(|| self.read(&log::take())) {
             Some(reason) => reason,
             None => ProviderError::Other { source: error },
         }
@@ -77,34 +109,38 @@ impl Provider {
     /// The reason in a message, where it is one of those that are known.
     fn read(self, message: &str) -> Option<ProviderError> {
         let not_built = |library| ProviderError::NotBuilt { provider: self, library };
-        if message.contains("is not enabled in this build") {
+        if ["is not enabled in this build", "is not supported in this build"].iter().any(|part| message.contains(part))
+        {
             return self.library().map(not_built);
         }
         // `... Failed to load library <provider> with error: <library>: <reason>`
         if let Some((library, reason)) =
             message.split_once("with error: ").and_then(|(_, cause)| cause.split_once(": "))
         {
+            let foreign = foreign_machine(Path::new(library));
             let library = library.rsplit('/').next().unwrap_or(library);
             let reason = reason.trim();
+            if let Some(machine) = foreign {
+                let reason = format!("built for {machine}, this program for {}", std::env::consts::ARCH);
+                return Some(ProviderError::library(library, &reason));
+            }
             let absent = reason.starts_with("cannot open shared object file");
             if let Some(own) = self.library().filter(|own| absent && *own == library) {
                 return Some(not_built(own));
             }
-            let remedy = REMEDIES.iter().find(|(start, _)| library.starts_with(start)).map_or("", |(_, remedy)| remedy);
-            let alternative = if remedy.contains("TensorRT") { Self::Cuda } else { Self::Cpu };
             let reason = if absent { "not found" } else { reason };
-            return Some(ProviderError::Library {
-                library: library.into(),
-                reason: reason.into(),
-                remedy,
-                alternative,
-            });
+            return Some(ProviderError::library(library, reason));
+        }
+        // `... [OpenVINO] Device <name> is not available`
+        if let Some((_, reason)) = message.split_once("[OpenVINO] ").filter(|(_, reason)| reason.starts_with("Device"))
+        {
+            return Some(ProviderError::OpenVinoDevice { reason: reason.trim().into() });
         }
         // `CUDA failure <number>: <reason> ; GPU=...`
         let reason = message.split_once("CUDA failure ")?.1.split(" ;").next()?.trim();
         let reason = reason.split_once(": ").map_or(reason, |(_, reason)| reason);
         let no_device = ["driver version", "no CUDA-capable device"].iter().any(|part| reason.contains(part));
-        no_device.then(|| ProviderError::Device { reason: reason.into() })
+        no_device.then(|| ProviderError::Gpu { reason: reason.into() })
     }
 }
 
@@ -182,6 +218,12 @@ mod tests {
                     .into(),
                 "no usable GPU: CUDA driver version is insufficient for CUDA runtime version; install an NVIDIA \
                  driver for CUDA 13 or choose `--ep cpu`",
+            ),
+            (
+                "no device of OpenVINO's",
+                Provider::OpenVino,
+                "/o/provider_factory.cc:141 ParseDeviceType [ERROR] [OpenVINO] Device GPU is not available\n".into(),
+                "Device GPU is not available; install the device's driver or choose `--openvino-device CPU`",
             ),
             ("a failure of the computation", Provider::Cuda, "CUDA failure 2: out of memory ; GPU=0".into(), "unknown"),
         ];

@@ -3,10 +3,19 @@
 mod cpu;
 mod cuda;
 mod diagnosis;
-mod nvidia;
+mod engines;
+mod openvino;
+mod options;
+mod shapes;
 mod tensorrt;
 
 pub use diagnosis::ProviderError;
+pub use engines::{EngineCache, EngineCacheError, EngineKey};
+pub use options::{OptionError, Options, Precision};
+pub use shapes::Shapes;
+pub use tensorrt::TF32_VARIABLE;
+
+pub(crate) use tensorrt::engine_key;
 
 use std::{fmt, path::Path};
 
@@ -14,10 +23,13 @@ use ort::{
     ep::{self, ExecutionProvider as _, ExecutionProviderDispatch},
     session::builder::SessionBuilder,
 };
+use seg_onnx::contract::Input;
 use serde::{Deserialize, Serialize};
 
+use crate::nvidia;
+
 /// What computes a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
     /// The processor.
@@ -27,6 +39,8 @@ pub enum Provider {
     Cuda,
     /// An NVIDIA GPU, by TensorRT 10.
     TensorRt,
+    /// The processor, or an Intel GPU or NPU, by OpenVINO.
+    OpenVino,
 }
 
 impl fmt::Display for Provider {
@@ -35,17 +49,31 @@ impl fmt::Display for Provider {
             Self::Cpu => "the CPU",
             Self::Cuda => "CUDA",
             Self::TensorRt => "TensorRT",
+            Self::OpenVino => "OpenVINO",
         })
     }
 }
 
 impl Provider {
+    /// Every provider, the fastest first.
+    pub const ALL: [Self; 4] = [Self::TensorRt, Self::Cuda, Self::OpenVino, Self::Cpu];
+
     /// The value of `--ep` that chooses it.
     pub fn flag(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
             Self::Cuda => "cuda",
             Self::TensorRt => "tensorrt",
+            Self::OpenVino => "openvino",
+        }
+    }
+
+    /// What is tried where this provider cannot be had and a fallback is allowed.
+    pub fn fallback(self) -> Option<Self> {
+        match self {
+            Self::TensorRt => Some(Self::Cuda),
+            Self::Cuda | Self::OpenVino => Some(Self::Cpu),
+            Self::Cpu => None,
         }
     }
 
@@ -55,6 +83,7 @@ impl Provider {
             Self::Cpu => ep::CPU::NAME,
             Self::Cuda => ep::CUDA::NAME,
             Self::TensorRt => ep::TensorRT::NAME,
+            Self::OpenVino => ep::OpenVINO::NAME,
         }
     }
 
@@ -64,31 +93,40 @@ impl Provider {
             Self::Cpu => None,
             Self::Cuda => Some("libonnxruntime_providers_cuda.so"),
             Self::TensorRt => Some("libonnxruntime_providers_tensorrt.so"),
+            Self::OpenVino => Some("libonnxruntime_providers_openvino.so"),
         }
     }
+}
 
-    /// Makes a session use this provider for a model, whose bytes are given.
-    ///
-    /// `engines` is the folder in which TensorRT keeps what it builds; without it, it builds anew in each session.
-    pub(crate) fn register(
-        self,
-        builder: SessionBuilder,
-        model: &[u8],
-        engines: Option<&Path>,
-    ) -> Result<SessionBuilder, ProviderError> {
-        let dispatch: ExecutionProviderDispatch = match self {
-            Self::Cpu => cpu::provider().into(),
-            Self::Cuda => {
-                nvidia::preload();
-                cuda::provider().into()
+/// Makes a session use the provider that `options` ask for, on a graph with the given input.
+///
+/// `engines` is the folder in which TensorRT keeps and finds the engine of this model.
+pub(crate) fn register(
+    builder: SessionBuilder,
+    input: &Input,
+    options: &Options,
+    engines: Option<&Path>,
+) -> Result<SessionBuilder, ProviderError> {
+    let provider = options.provider;
+    let mut providers: Vec<ExecutionProviderDispatch> = Vec::new();
+    match provider {
+        Provider::Cpu => providers.push(cpu::provider().into()),
+        Provider::Cuda => {
+            nvidia::preload();
+            providers.push(cuda::provider(options).into());
+        }
+        Provider::TensorRt => {
+            nvidia::preload();
+            tensorrt::check_precision(options)?;
+            providers.push(tensorrt::provider(input, options, engines).into());
+            if options.allow_fallback {
+                // What TensorRT leaves is better done beside it than on the CPU.
+                providers.push(cuda::provider(options).into());
             }
-            Self::TensorRt => {
-                nvidia::preload();
-                tensorrt::provider(model, engines)?.into()
-            }
-        };
-        // Otherwise a provider that cannot be had is dropped without a word, and the CPU computes.
-        let strict = [dispatch.error_on_failure()];
-        builder.with_execution_providers(strict).map_err(|error| self.diagnose(error.into()))
+        }
+        Provider::OpenVino => providers.push(openvino::provider(options).into()),
     }
+    // Otherwise a provider that cannot be had is dropped without a word, and the CPU computes.
+    let strict = providers.into_iter().map(ExecutionProviderDispatch::error_on_failure);
+    builder.with_execution_providers(strict.collect::<Vec<_>>()).map_err(|error| provider.diagnose(error.into()))
 }

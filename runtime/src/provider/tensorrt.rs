@@ -1,53 +1,146 @@
 //! The TensorRT provider.
 //!
-//! TensorRT builds an engine when it first sees a model, which takes minutes, and builds it anew for an image whose
-//! size is outside the range seen so far. Engines are kept in a folder.
+//! TensorRT builds an engine before it first runs a model, which takes minutes. It is told all sizes of input
+//! beforehand, so that one engine does for all images and can be kept.
 //!
-//! No precision is asked for here: it belongs in the model's graph.
+//! TensorFloat-32 is TensorRT's default and no option of the provider: only an environment variable turns it off.
 
-use std::path::Path;
+use std::{env, path::Path};
 
 use ort::ep::TensorRT;
-use sha2::{Digest, Sha256};
+use seg_onnx::contract::Input;
 
-use super::ProviderError;
+use super::{EngineKey, Options, Precision, ProviderError};
+use crate::nvidia::{self, Driver};
 
-/// The provider as it is used here, for a model whose bytes are given.
-pub(super) fn provider(model: &[u8], engines: Option<&Path>) -> Result<TensorRT, ProviderError> {
-    let Some(engines) = engines else { return Ok(TensorRT::default()) };
-    std::fs::create_dir_all(engines)
-        .map_err(|source| ProviderError::EngineFolder { path: engines.to_path_buf(), source })?;
-    let folder = engines.display();
-    Ok(TensorRT::default()
+/// Set to 0, it keeps NVIDIA's libraries from computing in TensorFloat-32.
+pub const TF32_VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
+
+/// The provider as it is used here, with the folder in which it keeps and finds its engine.
+pub(super) fn provider(input: &Input, options: &Options, engines: Option<&Path>) -> TensorRT {
+    let [min, best, max] = options.shapes(input).profile(input);
+    let mut provider = TensorRT::default()
+        .with_device_id(options.device_id.unwrap_or(0).cast_signed())
+        .with_fp16(options.precision == Precision::Fp16)
+        .with_profile_min_shapes(min)
+        .with_profile_opt_shapes(best)
+        .with_profile_max_shapes(max);
+    if let Some(level) = options.builder_level {
+        provider = provider.with_builder_optimization_level(level);
+    }
+    if let Some(bytes) = options.memory_limit_bytes {
+        provider = provider.with_max_workspace_size(bytes);
+    }
+    let Some(folder) = engines.map(Path::display) else { return provider };
+    provider
         .with_engine_cache(true)
         .with_engine_cache_path(&folder)
-        // By itself, the name of an engine tells networks apart but not their weights.
-        .with_engine_cache_prefix(format!("{:x}", Sha256::digest(model)))
         .with_timing_cache(true)
-        .with_timing_cache_path(&folder))
+        .with_timing_cache_path(&folder)
+}
+
+/// Makes sure that NVIDIA's libraries compute as precisely as is asked for.
+pub(super) fn check_precision(options: &Options) -> Result<(), ProviderError> {
+    let exact = env::var_os(TF32_VARIABLE).is_some_and(|value| value == "0");
+    if options.precision == Precision::Fp32 && !exact { Err(ProviderError::Tf32) } else { Ok(()) }
+}
+
+/// Under what the engine of a model, whose bytes are given, is kept.
+///
+/// # Errors
+/// When there is no driver, no such GPU or no TensorRT.
+pub(crate) fn engine_key<'a>(
+    model: &'a [u8],
+    input: &Input,
+    options: &Options,
+) -> Result<EngineKey<'a>, ProviderError> {
+    let gpus = Driver::query()?.gpus;
+    let id = options.device_id.unwrap_or(0);
+    let gpu = gpus.get(id as usize).ok_or(ProviderError::NoSuchGpu { id, gpus: gpus.len() })?;
+    let tensorrt = nvidia::tensorrt_version()?;
+    Ok(EngineKey {
+        model,
+        tensorrt: tensorrt.to_string(),
+        runtime: ort::info().into(),
+        architecture: gpu.architecture.clone(),
+        options: describe(input, options),
+    })
+}
+
+/// The options that change an engine.
+fn describe(input: &Input, options: &Options) -> String {
+    let Options { precision, builder_level, memory_limit_bytes, allow_fallback, .. } = options;
+    let shapes = options.shapes(input);
+    format!("{precision} {shapes} {builder_level:?} {memory_limit_bytes:?} {allow_fallback}")
 }
 
 #[cfg(test)]
 mod tests {
+    use seg_onnx::contract::{ColorOrder, InputForm, SizePolicy};
+
     use super::*;
 
-    #[test]
-    fn models_share_no_engine() {
-        let folder = tempfile::tempdir().unwrap();
-        let engines = folder.path().join("engines");
-        let of = |model: &[u8]| format!("{:?}", provider(model, Some(&engines)).unwrap());
-        assert_ne!(of(b"one"), of(b"other"));
-        assert_eq!(of(b"one"), of(b"one"));
-        for key in ["trt_engine_cache_enable", "trt_engine_cache_path", "trt_engine_cache_prefix", "trt_timing_cache"] {
-            assert!(of(b"one").contains(key), "{key}: {}", of(b"one"));
+    fn input() -> Input {
+        let size = SizePolicy::Resize { height: 64, width: 96 };
+        Input {
+            name: "x".into(),
+            color: ColorOrder::Rgb,
+            mean: vec![0.5; 3],
+            std: vec![0.5; 3],
+            size,
+            side_min: 16,
+            form: InputForm::default(),
         }
-        assert!(engines.is_dir());
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let message = provider(b"", Some(&file.path().join("engines"))).unwrap_err().to_string();
-        assert!(message.contains("engines"), "{message}");
+    fn options_reach_onnx_runtime_under_its_names() {
+        let set = Options {
+            device_id: Some(1),
+            precision: Precision::Fp16,
+            builder_level: Some(5),
+            memory_limit_bytes: Some(1 << 30),
+            shapes: Some("1x16x16,2x32x32,4x64x64".parse().unwrap()),
+            ..Options::default()
+        };
+        for (options, key, value) in [
+            (Options::default(), "device_id", "0"),
+            (Options::default(), "trt_fp16_enable", "false"),
+            (Options::default(), "trt_profile_min_shapes", "x:1x3x64x96"),
+            (Options::default(), "trt_profile_max_shapes", "x:8x3x64x96"),
+            (Options::default(), "trt_engine_cache_enable", "true"),
+            (Options::default(), "trt_engine_cache_path", "/engines"),
+            (Options::default(), "trt_timing_cache_enable", "true"),
+            (Options::default(), "trt_timing_cache_path", "/engines"),
+            (set.clone(), "device_id", "1"),
+            (set.clone(), "trt_fp16_enable", "true"),
+            (set.clone(), "trt_builder_optimization_level", "5"),
+            (set.clone(), "trt_max_workspace_size", "1073741824"),
+            (set, "trt_profile_opt_shapes", "x:2x3x32x32"),
+        ] {
+            let text = format!("{:?}", provider(&input(), &options, Some(Path::new("/engines"))));
+            assert!(text.contains(&format!("{key:?}: {value:?}")), "{key}: {text}");
+        }
+        let text = format!("{:?}", provider(&input(), &Options::default(), None));
+        assert!(!text.contains("cache"), "{text}");
+    }
+
+    #[test]
+    fn options_that_change_an_engine_change_its_key() {
+        let default = Options::default();
+        let mut keys: Vec<_> = [
+            default.clone(),
+            Options { precision: Precision::Fp16, ..default.clone() },
+            Options { precision: Precision::Tf32, ..default.clone() },
+            Options { builder_level: Some(3), ..default.clone() },
+            Options { memory_limit_bytes: Some(1), ..default.clone() },
+            Options { allow_fallback: true, ..default.clone() },
+            Options { shapes: Some("1x1x1,1x1x1,1x1x1".parse().unwrap()), ..default },
+        ]
+        .map(|options| describe(&input(), &options))
+        .into();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 7);
     }
 }

@@ -1,10 +1,18 @@
 //! The flags of `seg-runtime`.
 
-use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
+mod engine;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use engine::{Engine, Ep, Library, Precision, Tuning};
+
+use std::{
+    fmt,
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use clap::{Args, Parser, Subcommand};
 use seg_data::Part;
-use seg_runtime::Provider;
 
 /// Runs exported segmentation models.
 ///
@@ -22,6 +30,14 @@ pub(crate) enum Command {
     Eval(Eval),
     Inspect(Inspect),
     Compare(Compare),
+    Bench(Bench),
+    Doctor(Doctor),
+    Setup(Setup),
+    Warm(Warm),
+    #[command(hide = true)]
+    Probe(Probe),
+    #[command(hide = true)]
+    Measure(Measure),
 }
 
 /// Segment images: a mask, an overlay and a line of JSON for each.
@@ -76,6 +92,11 @@ pub(crate) struct Inspect {
     /// Print each node of the graph as well
     #[arg(long)]
     pub(crate) graph: bool,
+    /// Open the model with a provider and print which one computes what
+    #[arg(long)]
+    pub(crate) placement: bool,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
 }
 
 /// Run a model on a stored tensor and compare its output with another one.
@@ -100,35 +121,122 @@ pub(crate) struct Compare {
     pub(crate) max_abs: Option<f64>,
 }
 
-/// What computes, and how.
+/// Measure how fast a model is: latency, throughput and peak memory, each case in a process of its own.
+///
+/// Lists make a table: every provider with every precision, batch and size.
 #[derive(Debug, Args)]
-pub(crate) struct Engine {
-    /// The execution provider; one that cannot be used is an error
-    #[arg(long, value_enum, default_value_t = Ep::Cpu)]
-    pub(crate) ep: Ep,
-    /// CPU threads; one per core unless given
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) threads: Option<NonZeroUsize>,
-    /// The ONNX Runtime library; ORT_DYLIB_PATH, the cache or a fetched one unless given
+pub(crate) struct Bench {
+    /// The model file
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    /// Another model file, run in turn with the first one
     #[arg(long, value_name = "FILE")]
-    pub(crate) ort_lib: Option<PathBuf>,
+    pub(crate) against: Option<PathBuf>,
+    /// Execution providers, as in cpu,openvino
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "cpu")]
+    pub(crate) ep: Vec<Ep>,
+    /// How float32 values are computed, as in fp32,tf32
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "fp32")]
+    pub(crate) precision: Vec<Precision>,
+    /// Images per run, as in 1,8,32
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1")]
+    pub(crate) batch: Vec<NonZeroUsize>,
+    /// Image sizes, as in 256x256,512x512; the model's own size, else 256x256, unless given
+    #[arg(long, value_name = "HEIGHTxWIDTH", value_delimiter = ',')]
+    pub(crate) size: Vec<Size>,
+    #[command(flatten)]
+    pub(crate) runs: Runs,
+    /// Images, folders of images, or glob patterns to take from file to mask file, stage by stage
+    #[arg(long, value_name = "INPUT", conflicts_with = "against")]
+    pub(crate) images: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Ep {
-    Cpu,
-    Cuda,
-    Tensorrt,
+/// How often a model is run.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Runs {
+    /// Runs before those that count
+    #[arg(long, value_name = "NUMBER", default_value = "3")]
+    pub(crate) warm_up: NonZeroUsize,
+    /// Runs that count
+    #[arg(long, value_name = "NUMBER", default_value = "30")]
+    pub(crate) runs: NonZeroUsize,
 }
 
-impl From<Ep> for Provider {
-    fn from(ep: Ep) -> Self {
-        match ep {
-            Ep::Cpu => Self::Cpu,
-            Ep::Cuda => Self::Cuda,
-            Ep::Tensorrt => Self::TensorRt,
-        }
-    }
+/// Find out what works here, and what to install for the rest.
+///
+/// Each provider runs a small graph in a process of its own, so that one that crashes or hangs is a finding. Nothing is
+/// fetched. Exit status: 1 when a provider that `--ep` names does not work, or none does.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Providers that must work, as in cpu,cuda
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) ep: Vec<Ep>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Seconds after which a provider counts as hanging
+    #[arg(long, value_name = "SECONDS", default_value = "120")]
+    pub(crate) timeout: NonZeroU64,
+    #[command(flatten)]
+    pub(crate) library: Library,
+}
+
+/// Fetch the ONNX Runtime library ahead of time.
+#[derive(Debug, Args)]
+pub(crate) struct Setup {
+    /// The build with CUDA and TensorRT as well
+    #[arg(long)]
+    pub(crate) gpu: bool,
+    /// The build with OpenVINO as well
+    #[arg(long)]
+    pub(crate) openvino: bool,
+    /// Fetch nothing: fail unless all is there
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// Do ahead of time all that a first run would wait for: fetch the library, build TensorRT's engine, run once.
+#[derive(Debug, Args)]
+pub(crate) struct Warm {
+    /// The model file
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
+}
+
+/// Try one thing and print what was found as a line of JSON: what `doctor` and `--ep auto` start.
+#[derive(Debug, Args)]
+pub(crate) struct Probe {
+    /// Ask NVIDIA's libraries instead of a provider
+    #[arg(long)]
+    pub(crate) nvidia: bool,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
+}
+
+/// Measure one case and print it as a line of JSON: what `bench` starts.
+#[derive(Debug, Args)]
+pub(crate) struct Measure {
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) batch: NonZeroUsize,
+    #[arg(long, value_name = "HEIGHTxWIDTH")]
+    pub(crate) size: Size,
+    #[command(flatten)]
+    pub(crate) runs: Runs,
+    #[arg(long, value_name = "FILE")]
+    pub(crate) images: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
 }
 
 /// A size of images, in pixels.
@@ -136,6 +244,12 @@ impl From<Ep> for Provider {
 pub(crate) struct Size {
     pub(crate) height: u32,
     pub(crate) width: u32,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.height, self.width)
+    }
 }
 
 impl FromStr for Size {

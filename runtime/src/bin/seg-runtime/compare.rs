@@ -17,7 +17,7 @@ pub(crate) fn compare(args: &Compare) -> anyhow::Result<()> {
     })?;
 
     let (environment, options) = engine::start(&args.engine)?;
-    let mut session = Session::open(&environment, &args.model, &options)?;
+    let mut session = engine::open(&options, || Session::open(&environment, &args.model, &options))?;
     let found = session.run(input.view())?;
     let comparison = compare_tensors(found.view().into_dyn(), expected.view())?;
     print(&format!("{comparison}\n"))?;

@@ -1,25 +1,180 @@
 //! Starts ONNX Runtime as the flags say.
 
-use ort::environment::Environment;
-use seg_runtime::{Options, Provider, library::Search};
+use std::{
+    collections::BTreeMap,
+    env,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
 
-use crate::{args::Engine, note};
+use anyhow::bail;
+use ort::environment::Environment;
+use seg_runtime::{
+    OpenError, Options, Provider, RunsOn, Session,
+    library::{Build, Library, Search},
+    provider::{EngineCache, Precision, TF32_VARIABLE},
+};
+
+use crate::{args, args::Engine, chain, child, note};
+
+/// How long a provider may take to run a small graph; TensorRT builds an engine for it.
+const PROBE_LIMIT: Duration = Duration::from_secs(120);
+
+/// How often to say that TensorRT is still building.
+const REPORT_PERIOD: Duration = Duration::from_secs(10);
 
 /// ONNX Runtime, fetched where it must be, and how models are to be run in it.
 ///
 /// The environment must outlive what is opened in it.
 pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
-    let provider = Provider::from(engine.ep);
-    let search = Search::from_env(engine.ort_lib.clone(), provider.into());
-    let library = match search.find()? {
-        Some(library) => library,
-        None => {
-            if !search.offline {
-                note("fetching the ONNX Runtime library; this happens once");
-            }
-            search.fetch()?
+    let provider = match engine.ep.provider() {
+        Some(provider) => provider,
+        None => choose(engine)?,
+    };
+    let mut options = options(engine, provider);
+    options.check()?;
+    let library = match locate(&engine.tuning.library, provider.into()) {
+        Err(error) if options.allow_fallback && provider != Provider::Cpu => {
+            note(&format!("instead of {provider} the CPU computes: {}", chain(error.as_ref())));
+            options = Options { threads: options.threads, ..Options::default() };
+            locate(&engine.tuning.library, Build::Cpu)?
+        }
+        located => located?,
+    };
+    if options.provider == Provider::TensorRt && options.precision == Precision::Fp32 {
+        // SAFETY: the process has no other thread that reads variables; those of ONNX Runtime start when it is loaded.
+        unsafe { env::set_var(TF32_VARIABLE, "0") };
+    }
+    Ok((library.load()?, options))
+}
+
+/// Opens a model, and says on standard error that it takes long where it does, and what another provider computes.
+pub(crate) fn open<T: AsRef<Session>>(
+    options: &Options,
+    open: impl FnOnce() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let begun = Instant::now();
+    let (done, waiting) = mpsc::channel::<()>();
+    let is_slow = options.provider == Provider::TensorRt;
+    let watch = move || {
+        while waiting.recv_timeout(REPORT_PERIOD) == Err(RecvTimeoutError::Timeout) {
+            note(&format!("TensorRT builds its engine, {} s so far; the next run finds it", begun.elapsed().as_secs()));
         }
     };
-    let engines = search.cache.map(|cache| cache.join("tensorrt"));
-    Ok((library.load()?, Options { provider, threads: engine.threads, engines }))
+    let watcher = is_slow.then(|| thread::spawn(watch));
+    let opened = open();
+    drop(done);
+    if let Some(watcher) = watcher {
+        // It prints and cannot fail; if it did, the model would be open all the same.
+        let _ = watcher.join();
+    }
+    if let Ok(opened) = &opened {
+        report_fallback(opened.as_ref());
+    }
+    opened
+}
+
+/// Says why another provider computes than the one asked for, and which nodes.
+fn report_fallback(session: &Session) {
+    for reason in &session.runs_on().instead {
+        note(&format!("cannot use {reason}"));
+    }
+    let mut operators = BTreeMap::<_, usize>::new();
+    for node in session.misplaced() {
+        *operators.entry((&node.provider, &node.operator)).or_default() += 1;
+    }
+    for ((provider, operator), count) in operators {
+        note(&format!("{provider} computes {count} {operator} instead of {}", session.provider()));
+    }
+}
+
+/// The fastest provider that is installed and works, said on standard error with what speaks against the others.
+fn choose(engine: &Engine) -> anyhow::Result<Provider> {
+    let mut reasons = Vec::<String>::new();
+    for provider in Provider::ALL {
+        match works(engine, provider) {
+            Ok(()) => {
+                for reason in &reasons {
+                    note(reason);
+                }
+                note(&format!("`--ep auto` takes {provider}"));
+                return Ok(provider);
+            }
+            Err(error) => reasons.push(format!("not {provider}: {}", chain(error.as_ref()))),
+        }
+    }
+    bail!("no provider works: {}", reasons.join("; "))
+}
+
+/// Whether a provider is installed, has the options, and runs a small graph.
+fn works(engine: &Engine, provider: Provider) -> anyhow::Result<()> {
+    let engine = Engine { ep: provider.into(), ..engine.clone() };
+    options(&engine, provider).check()?;
+    // The CPU comes last and needs no proof; what is missing is fetched.
+    if provider != Provider::Cpu {
+        installed(&engine.tuning.library, provider.into())?;
+        probe(&engine, PROBE_LIMIT)?;
+    }
+    Ok(())
+}
+
+/// Runs a small graph in a process of its own; returns what computed it.
+pub(crate) fn probe(engine: &Engine, limit: Duration) -> anyhow::Result<RunsOn> {
+    let mut args = vec!["probe".into()];
+    args.extend(engine.to_args());
+    child::ask(&args, Some(limit))
+}
+
+/// How models are to be run on a provider.
+fn options(engine: &Engine, provider: Provider) -> Options {
+    let args::Tuning {
+        allow_fallback,
+        threads,
+        device_id,
+        memory_limit,
+        openvino_device,
+        shapes,
+        builder_level,
+        library,
+    } = engine.tuning.clone();
+    let engines = search(&library, Build::Gpu).cache.map(|cache| EngineCache::new(cache.join("tensorrt")));
+    Options {
+        provider,
+        allow_fallback,
+        threads,
+        device_id,
+        precision: engine.precision.into(),
+        memory_limit_bytes: memory_limit.map(|mib| mib.get() << 20),
+        openvino_device,
+        builder_level,
+        shapes,
+        engines,
+    }
+}
+
+/// Where a build of ONNX Runtime is looked for.
+pub(crate) fn search(library: &args::Library, build: Build) -> Search {
+    let search = Search::from_env(library.ort_lib.clone(), build);
+    Search { offline: search.offline || library.offline, ..search }
+}
+
+/// The library, which is not fetched.
+pub(crate) fn installed(library: &args::Library, build: Build) -> anyhow::Result<Library> {
+    match search(library, build).find()? {
+        Some(library) => Ok(library),
+        None => bail!("{} is not installed; `{}` fetches it", build.package(), build.setup()),
+    }
+}
+
+/// The library, fetched where it must be.
+fn locate(library: &args::Library, build: Build) -> anyhow::Result<Library> {
+    let search = search(library, build);
+    if let Some(library) = search.find()? {
+        return Ok(library);
+    }
+    if !search.offline {
+        note(&format!("fetching {}; this happens once", build.package()));
+    }
+    Ok(search.fetch()?)
 }

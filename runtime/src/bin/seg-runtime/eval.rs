@@ -58,7 +58,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     }
     let masks = args.save_masks.as_ref().map(|folder| mask_paths(folder, &samples)).transpose()?;
     let (environment, options) = engine::start(&args.engine)?;
-    let mut segmenter = Segmenter::open(&environment, &args.model, &options)?;
+    let mut segmenter = engine::open(&options, || Segmenter::open(&environment, &args.model, &options))?;
 
     let mut evaluation = Evaluation::new(classes.len());
     let (images, skipped) = measure(&mut segmenter, &mut evaluation, &samples, masks.as_deref())?;

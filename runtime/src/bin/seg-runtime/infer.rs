@@ -27,7 +27,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     // Before a library is fetched for it.
     read_model(&args.model)?;
     let (environment, options) = engine::start(&args.engine)?;
-    let mut segmenter = Segmenter::open(&environment, &args.model, &options)?;
+    let mut segmenter = engine::open(&options, || Segmenter::open(&environment, &args.model, &options))?;
     for folder in ["masks", "overlays"].map(|folder| args.out.join(folder)) {
         fs::create_dir_all(&folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     }

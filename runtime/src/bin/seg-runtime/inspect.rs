@@ -2,17 +2,17 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use seg_onnx::{
     Model,
     contract::{Contract, SizePolicy},
     graph::Dim,
 };
-use seg_runtime::read_model;
+use seg_runtime::{Session, read_model};
 
 use crate::{
-    args::{Inspect, Size},
-    print,
+    args::{Engine, Inspect, Size},
+    engine, print,
 };
 
 /// The size to count at where neither the user nor the model names one.
@@ -25,11 +25,33 @@ pub(crate) fn inspect(args: &Inspect) -> anyhow::Result<()> {
     if args.graph {
         write!(text, "\n{}", model.graph)?;
     }
+    if args.placement {
+        write!(text, "\n{}", placement(args)?)?;
+    } else {
+        ensure!(args.engine == Engine::default(), "`--ep` and what goes with it need `--placement`");
+    }
     print(&text)
 }
 
+/// Which provider computes how many nodes of which operator.
+fn placement(args: &Inspect) -> anyhow::Result<String> {
+    let (environment, options) = engine::start(&args.engine)?;
+    let session = engine::open(&options, || Session::open(&environment, &args.model, &options))?;
+    let mut operators = BTreeMap::<_, BTreeMap<_, usize>>::new();
+    for node in &session.placement().nodes {
+        *operators.entry(&node.provider).or_default().entry(&node.operator).or_default() += 1;
+    }
+    let mut text = String::from("placement\n");
+    for (provider, operators) in operators {
+        let nodes: usize = operators.values().sum();
+        let operators: Vec<_> = operators.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        writeln!(text, "{provider}  {nodes}: {}", operators.join(", "))?;
+    }
+    Ok(text)
+}
+
 /// The size that the model runs at, where it has one.
-fn own_size(contract: &Contract) -> Size {
+pub(crate) fn own_size(contract: &Contract) -> Size {
     let size = |height, width| Size { height: height as u32, width: width as u32 };
     match (contract.input.form.size, contract.input.size) {
         (Some([height, width]), _) | (None, SizePolicy::Resize { height, width }) => size(height, width),

@@ -1,12 +1,17 @@
 //! Runs exported segmentation models from the command line.
 
 mod args;
+mod bench;
+mod child;
 mod compare;
+mod doctor;
 mod engine;
 mod eval;
 mod infer;
 mod inspect;
 mod progress;
+mod setup;
+mod warm;
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -24,6 +29,12 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::eval(args),
         Command::Inspect(args) => inspect::inspect(args),
         Command::Compare(args) => compare::compare(args),
+        Command::Bench(args) => bench::bench(args),
+        Command::Doctor(args) => doctor::doctor(args),
+        Command::Setup(args) => setup::setup(args),
+        Command::Warm(args) => warm::warm(args),
+        Command::Probe(args) => doctor::probe(args),
+        Command::Measure(args) => bench::measure(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,185 @@
+//! The flags that say what computes, and how.
+
+use std::{ffi::OsString, fmt::Display, num::NonZeroUsize, path::PathBuf};
+
+use clap::{Args, ValueEnum, builder::PossibleValue};
+use seg_runtime::{
+    Provider,
+    provider::{self, Shapes},
+};
+
+/// What computes, and how.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(next_help_heading = "What computes")]
+pub(crate) struct Engine {
+    /// The execution provider; one that cannot be used, or not for all of the model, is an error. `auto` takes the
+    /// fastest of those that are installed and work
+    #[arg(long, value_enum, default_value_t = Ep::Cpu)]
+    pub(crate) ep: Ep,
+    /// How float32 values are computed: tf32 with CUDA and TensorRT, fp16 with TensorRT and OpenVINO's GPU
+    #[arg(long, value_enum, default_value_t = Precision::Fp32)]
+    pub(crate) precision: Precision,
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
+}
+
+/// How a provider computes.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(next_help_heading = "What computes")]
+pub(crate) struct Tuning {
+    /// Let another provider compute what this one cannot, and say so
+    #[arg(long)]
+    pub(crate) allow_fallback: bool,
+    /// CPU threads; one per core unless given
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// The GPU for CUDA and TensorRT, counted from 0
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) device_id: Option<u32>,
+    /// The most memory for CUDA's arena or TensorRT's workspace, in MiB
+    #[arg(long, value_name = "MIB")]
+    pub(crate) memory_limit: Option<NonZeroUsize>,
+    /// OpenVINO's device, as in CPU, GPU, GPU.1 or NPU; its CPU unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) openvino_device: Option<String>,
+    /// The batches that TensorRT's engine takes, BATCHxHEIGHTxWIDTH: the smallest, the most frequent and the largest, as
+    /// in 1x64x64,1x512x512,4x1024x1024; what the model's contract lets expect unless given
+    #[arg(long, value_name = "MIN,BEST,MAX")]
+    pub(crate) shapes: Option<Shapes>,
+    /// How long TensorRT looks for fast kernels, 0 to 5; 3 unless given
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=5))]
+    pub(crate) builder_level: Option<u8>,
+    #[command(flatten)]
+    pub(crate) library: Library,
+}
+
+/// Where the ONNX Runtime library comes from.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(next_help_heading = "What computes")]
+pub(crate) struct Library {
+    /// The ONNX Runtime library; ORT_DYLIB_PATH, the cache or a fetched one unless given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ort_lib: Option<PathBuf>,
+    /// Never fetch anything, as SEG_RUNTIME_OFFLINE=1
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+impl Engine {
+    /// The flags that say the same, for a process of its own.
+    pub(crate) fn to_args(&self) -> Vec<OsString> {
+        let Self { ep, precision, tuning } = self;
+        let Tuning {
+            allow_fallback,
+            threads,
+            device_id,
+            memory_limit,
+            openvino_device,
+            shapes,
+            builder_level,
+            library,
+        } = tuning;
+        let name = |value: Option<PossibleValue>| value.map(|value| value.get_name().to_owned());
+        let text = |value: Option<&dyn Display>| value.map(|value| value.to_string());
+        let values: [(&str, Option<String>); 8] = [
+            ("--ep", name(ep.to_possible_value())),
+            ("--precision", name(precision.to_possible_value())),
+            ("--threads", text(threads.as_ref().map(|value| value as _))),
+            ("--device-id", text(device_id.as_ref().map(|value| value as _))),
+            ("--memory-limit", text(memory_limit.as_ref().map(|value| value as _))),
+            ("--openvino-device", openvino_device.clone()),
+            ("--shapes", text(shapes.as_ref().map(|value| value as _))),
+            ("--builder-level", text(builder_level.as_ref().map(|value| value as _))),
+        ];
+        let mut args = Vec::new();
+        for (flag, value) in values {
+            args.extend(value.map(|value| OsString::from(format!("{flag}={value}"))));
+        }
+        if let Some(path) = &library.ort_lib {
+            args.extend(["--ort-lib".into(), path.clone().into_os_string()]);
+        }
+        args.extend(allow_fallback.then(|| "--allow-fallback".into()));
+        args.extend(library.offline.then(|| "--offline".into()));
+        args
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ep {
+    Auto,
+    #[default]
+    Cpu,
+    Cuda,
+    Tensorrt,
+    Openvino,
+}
+
+impl Ep {
+    /// The provider, where one is named.
+    pub(crate) fn provider(self) -> Option<Provider> {
+        match self {
+            Self::Auto => None,
+            Self::Cpu => Some(Provider::Cpu),
+            Self::Cuda => Some(Provider::Cuda),
+            Self::Tensorrt => Some(Provider::TensorRt),
+            Self::Openvino => Some(Provider::OpenVino),
+        }
+    }
+}
+
+impl From<Provider> for Ep {
+    fn from(provider: Provider) -> Self {
+        match provider {
+            Provider::Cpu => Self::Cpu,
+            Provider::Cuda => Self::Cuda,
+            Provider::TensorRt => Self::Tensorrt,
+            Provider::OpenVino => Self::Openvino,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    #[default]
+    Fp32,
+    Tf32,
+    Fp16,
+}
+
+impl From<Precision> for provider::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Fp32 => Self::Fp32,
+            Precision::Tf32 => Self::Tf32,
+            Precision::Fp16 => Self::Fp16,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[command(flatten)]
+        engine: Engine,
+    }
+
+    #[test]
+    fn another_process_is_given_the_same_flags() {
+        for flags in [
+            "",
+            "--ep cuda --precision tf32 --device-id 1 --memory-limit 512 --allow-fallback",
+            "--ep tensorrt --precision fp16 --shapes 1x16x16,1x32x32,2x64x64 --builder-level 5 --offline",
+            "--ep openvino --openvino-device GPU.1 --threads 3 --ort-lib a.so",
+        ] {
+            let parse =
+                |args: &[OsString]| Flags::try_parse_from([OsString::from("x")].iter().chain(args)).unwrap().engine;
+            let engine = parse(&flags.split_whitespace().map(OsString::from).collect::<Vec<_>>());
+            assert_eq!(parse(&engine.to_args()), engine, "{flags}");
+        }
+    }
+}

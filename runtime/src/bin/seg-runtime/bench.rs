@@ -1,0 +1,178 @@
+//! `seg-runtime bench`: how fast a model is, a table of cases, each measured in a process of its own.
+
+use std::{ffi::OsString, fmt::Write, path::Path};
+
+use anyhow::{Context, ensure};
+use seg_runtime::{
+    Provider, Segmenter, Session,
+    bench::{self, Distribution, Paired, Stages, example_input, measure_paired, measure_stages, peak_memory_bytes},
+    inputs::image_files,
+    read_model,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    args::{Bench, Engine, Measure, Size},
+    chain, child, engine,
+    inspect::own_size,
+    note, print,
+};
+
+/// One case and what was measured, or why nothing was.
+#[derive(Serialize)]
+struct Row {
+    ep: String,
+    precision: String,
+    batch: usize,
+    height: u32,
+    width: u32,
+    #[serde(flatten)]
+    measured: Option<Measured>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// What one process measured.
+#[derive(Serialize, Deserialize)]
+struct Measured {
+    provider: Provider,
+    /// The time of one run.
+    latency_ms: Distribution,
+    images_per_second: f64,
+    /// With another model, the peak of both together.
+    peak_memory_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<Paired>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stages: Option<Stages>,
+}
+
+pub(crate) fn bench(args: &Bench) -> anyhow::Result<()> {
+    let contract = read_model(&args.model)?.contract;
+    if let Some(against) = &args.against {
+        read_model(against)?;
+    }
+    let images = if args.images.is_empty() { Vec::new() } else { image_files(&args.images)? };
+    let sizes = if args.size.is_empty() { vec![own_size(&contract)] } else { args.size.clone() };
+    let mut rows = Vec::new();
+    for ep in &args.ep {
+        for precision in &args.precision {
+            for batch in args.batch.iter().map(|batch| batch.get()) {
+                for size in &sizes {
+                    let engine = Engine { ep: *ep, precision: *precision, tuning: args.tuning.clone() };
+                    // Only the first of them needs the images: stages are for one image at its own size.
+                    let images = if rows.is_empty() || batch == 1 { images.as_slice() } else { &[] };
+                    let mut row = Row::new(&engine, batch, *size);
+                    let case = row.name();
+                    note(&format!("measuring {case}"));
+                    match child::ask(&arguments(args, &engine, batch, *size, images), None) {
+                        Ok(measured) => row.measured = Some(measured),
+                        Err(error) => row.error = Some(chain(error.as_ref())),
+                    }
+                    rows.push(row);
+                }
+            }
+        }
+    }
+    print(&if args.json { serde_json::to_string_pretty(&rows)? + "\n" } else { table(&rows)? })?;
+    let failed = rows.iter().filter(|row| row.error.is_some()).count();
+    ensure!(failed == 0, "{failed} of {} cases could not be measured", rows.len());
+    Ok(())
+}
+
+/// Measures one case.
+pub(crate) fn measure(args: &Measure) -> anyhow::Result<()> {
+    let (environment, options) = engine::start(&args.engine)?;
+    let open = |path: &Path| engine::open(&options, || Session::open(&environment, path, &options));
+    let mut session = open(&args.model)?;
+    let channels = session.contract().input.color.channels();
+    let Size { height, width } = args.size;
+    let input = example_input([args.batch.get(), channels, height as usize, width as usize]);
+    let runs = bench::Runs { warm_up: args.runs.warm_up.get(), counted: args.runs.runs.get() };
+    let (latency_ms, against) = match &args.against {
+        None => (bench::measure(&mut session, &input, runs)?, None),
+        Some(path) => {
+            let mut other = open(path)?;
+            let paired = measure_paired([&mut session, &mut other], &input, runs)?;
+            (paired.first_ms, Some(paired))
+        }
+    };
+    let provider = session.provider();
+    // Before the images: their stages come with a session of their own.
+    let peak_memory_bytes = peak_memory_bytes();
+    drop(session);
+    let stages = if args.images.is_empty() {
+        None
+    } else {
+        let folder = tempfile::tempdir().context("cannot create a folder for the masks")?;
+        let mut segmenter = engine::open(&options, || Segmenter::open(&environment, &args.model, &options))?;
+        Some(measure_stages(&mut segmenter, &args.images, folder.path())?)
+    };
+    let images_per_second = args.batch.get() as f64 * 1e3 / latency_ms.p50;
+    let measured = Measured { provider, latency_ms, images_per_second, peak_memory_bytes, against, stages };
+    print(&(serde_json::to_string(&measured)? + "\n"))
+}
+
+/// The flags of the process that measures a case.
+fn arguments(args: &Bench, engine: &Engine, batch: usize, size: Size, images: &[std::path::PathBuf]) -> Vec<OsString> {
+    let mut flags: Vec<OsString> = vec!["measure".into(), args.model.clone().into()];
+    for (flag, value) in [
+        ("--batch", batch.to_string()),
+        ("--size", size.to_string()),
+        ("--warm-up", args.runs.warm_up.to_string()),
+        ("--runs", args.runs.runs.to_string()),
+    ] {
+        flags.extend([flag.into(), value.into()]);
+    }
+    let files = args.against.iter().map(|path| ("--against", path)).chain(images.iter().map(|path| ("--images", path)));
+    for (flag, path) in files {
+        flags.extend([flag.into(), path.clone().into_os_string()]);
+    }
+    flags.extend(engine.to_args());
+    flags
+}
+
+impl Row {
+    fn new(engine: &Engine, batch: usize, size: Size) -> Self {
+        let name = |value: Option<clap::builder::PossibleValue>| {
+            value.map_or_else(String::new, |value| value.get_name().into())
+        };
+        let ep = name(clap::ValueEnum::to_possible_value(&engine.ep));
+        let precision = name(clap::ValueEnum::to_possible_value(&engine.precision));
+        Self { ep, precision, batch, height: size.height, width: size.width, measured: None, error: None }
+    }
+
+    fn name(&self) -> String {
+        let Self { ep, precision, batch, height, width, .. } = self;
+        format!("{ep:8}  {precision:9}  {batch:5}  {:>9}", format!("{height}x{width}"))
+    }
+}
+
+fn table(rows: &[Row]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    writeln!(text, "provider  precision  batch       size    p50 ms    p95 ms    p99 ms  images/s  peak MiB")?;
+    for row in rows {
+        let name = row.name();
+        let Some(measured) = &row.measured else {
+            writeln!(text, "{name}  {}", row.error.as_deref().unwrap_or_default())?;
+            continue;
+        };
+        let Distribution { p50, p95, p99, .. } = measured.latency_ms;
+        let peak = measured.peak_memory_bytes.map_or("unknown".into(), |bytes| (bytes >> 20).to_string());
+        writeln!(text, "{name}  {p50:8.2}  {p95:8.2}  {p99:8.2}  {:8.2}  {peak:>8}", measured.images_per_second)?;
+        if let Some(Paired { second_ms: Distribution { p50, p95, p99, .. }, ratio_quartiles, .. }) = measured.against {
+            let [low, middle, high] = ratio_quartiles;
+            writeln!(text, "{:>36}  {p50:8.2}  {p95:8.2}  {p99:8.2}", "against")?;
+            writeln!(text, "{:>36}  {middle:8.3}  (half of the pairs: {low:.3} to {high:.3})", "ratio")?;
+        }
+        if let Some(Stages { decode_ms, preprocess_ms, infer_ms, postprocess_ms, encode_ms }) = measured.stages {
+            writeln!(
+                text,
+                "{:>36}  decode {decode_ms:.2}, preprocess {preprocess_ms:.2}, infer {infer_ms:.2}, \
+                 postprocess {postprocess_ms:.2}, encode {encode_ms:.2} ms",
+                "stages"
+            )?;
+        }
+    }
+    Ok(text)
+}

@@ -1,0 +1,353 @@
+//! Libraries that are absent, old, foreign, for another processor, without a driver, crashing or hanging: how
+//! `seg-runtime` ends, what it says and what it advises.
+//!
+//! The libraries are stubs that the C compiler makes here.
+
+#![allow(clippy::unwrap_used)]
+
+mod threshold;
+
+use std::{
+    fs,
+    mem::offset_of,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+use ort::sys::OrtApi;
+use seg_onnx::contract::SizePolicy;
+use seg_runtime::library::{Build, LIBRARY_VARIABLE, Library, Search};
+use serde_json::Value;
+
+/// What the user reads; the rows of its table are the rows of this test.
+const MANUAL: &str = include_str!("../../docs/providers.md");
+
+/// The files in which ONNX Runtime keeps its providers.
+const CUDA: &str = "libonnxruntime_providers_cuda.so";
+const TENSORRT: &str = "libonnxruntime_providers_tensorrt.so";
+
+/// A folder with a model, an image, and stubs.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        threshold::write(folder.path(), SizePolicy::Native);
+        image::RgbImage::new(9, 9).save(folder.path().join("a.png")).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Compiles a library; `needs` are libraries that it is linked with and that are then removed.
+    fn library(&self, name: &str, source: &str, needs: &[&str]) -> PathBuf {
+        let compile = |name: &str, source: &str, links: &[PathBuf]| {
+            let (code, path) = (self.path(&format!("{name}.c")), self.path(name));
+            fs::write(&code, source).unwrap();
+            let mut command = Command::new("cc");
+            // The linker heeds what comes before the libraries.
+            command.arg(format!("-Wl,-soname,{name},-z,now,--no-as-needed,--unresolved-symbols=ignore-all"));
+            command.args(["-shared", "-fPIC", "-o"]).args([&path, &code]).args(links);
+            let output = command.output().expect("a C compiler is on the path");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            path
+        };
+        let links: Vec<_> = needs.iter().map(|name| compile(name, "", &[])).collect();
+        let path = compile(name, source, &links);
+        for link in links {
+            fs::remove_file(link).unwrap();
+        }
+        path
+    }
+
+    /// A library for another processor: its header is all that is read of it.
+    fn foreign_library(&self, name: &str) -> PathBuf {
+        let path = self.library(name, "", &[]);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[18..20].copy_from_slice(&183_u16.to_le_bytes());
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// A real ONNX Runtime, which looks for its providers in this folder and finds none.
+    fn onnx_runtime(&self) -> PathBuf {
+        static LIBRARY: OnceLock<Library> = OnceLock::new();
+        let library = LIBRARY.get_or_init(|| Search::from_env(None, Build::OpenVino).locate().unwrap());
+        let path = self.path("libonnxruntime.so");
+        // A copy: a link would be followed to where it points.
+        fs::copy(&library.path, &path).unwrap();
+        let shared = "libonnxruntime_providers_shared.so";
+        symlink(library.path.with_file_name(shared), self.path(shared)).unwrap();
+        path
+    }
+
+    /// As much of ONNX Runtime's GPU build as it takes to load a provider, or to say why not in its words.
+    ///
+    /// That build itself is too large to be fetched for a test.
+    fn gpu_build(&self) -> PathBuf {
+        macro_rules! slots {
+            ($($function:ident)*) => {
+                [$(format!(
+                    "#define {} {}\n",
+                    stringify!($function),
+                    offset_of!(OrtApi, $function) / size_of::<usize>()
+                )),*]
+            };
+        }
+        let slots = slots!(
+            GetErrorCode GetErrorMessage CreateEnvWithCustomLogger CreateSessionOptions
+            CreateCUDAProviderOptions SessionOptionsAppendExecutionProvider_CUDA_V2
+            CreateTensorRTProviderOptions SessionOptionsAppendExecutionProvider_TensorRT_V2
+        );
+        let version = "#define VERSION \"1.31.1\"\n";
+        self.library("libonnxruntime.so", &format!("{version}{}{GPU_BUILD}", slots.concat()), &[])
+    }
+
+    fn command(&self, args: &str, library: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seg-runtime"));
+        command.args(args.split_whitespace()).current_dir(self.0.path()).env(LIBRARY_VARIABLE, library);
+        command
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An ONNX Runtime that has a version and nothing else.
+const OLD_BUILD: &str = "
+struct Base { const void *(*api)(unsigned); const char *(*version)(void); };
+static const void *api(unsigned number) { return 0; }
+static const char *version(void) { return \"1.20.1\"; }
+static const struct Base base = { api, version };
+const struct Base *OrtGetApiBase(void) { return &base; }";
+
+/// Every function of the API does nothing and succeeds, but for those that a session needs until it has its provider.
+const GPU_BUILD: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+static char message[4096];
+static int something;
+static void *nothing(void) { return 0; }
+static int fail(void) { return 1; }
+static const char *read_message(const char *status) { return status; }
+static void *create(void **out) { *out = &something; return 0; }
+static void *create_environment(void *a, void *b, int c, void *d, void **out) { return create(out); }
+static void *load(const char *name) {
+    Dl_info own;
+    char path[2048];
+    dladdr(&something, &own);
+    snprintf(path, sizeof path, "%.*s/%s", (int)(strrchr(own.dli_fname, '/') - own.dli_fname), own.dli_fname, name);
+    if (dlopen(path, RTLD_NOW | RTLD_GLOBAL)) return 0;
+    snprintf(message, sizeof message, "provider_bridge_ort.cc:2043 onnxruntime::ProviderLibrary::Get() "
+        "[ONNXRuntimeError] : 1 : FAIL : Failed to load library %s with error: %s", path, dlerror());
+    return message;
+}
+static void *cuda(void) { return load("libonnxruntime_providers_cuda.so"); }
+static void *tensorrt(void) { return load("libonnxruntime_providers_tensorrt.so"); }
+static void *table[1024];
+static const void *api(unsigned number) {
+    for (int slot = 0; slot < 1024; slot++) table[slot] = nothing;
+    table[GetErrorCode] = fail;
+    table[GetErrorMessage] = read_message;
+    table[CreateEnvWithCustomLogger] = create_environment;
+    table[CreateSessionOptions] = create;
+    table[CreateCUDAProviderOptions] = create;
+    table[CreateTensorRTProviderOptions] = create;
+    table[SessionOptionsAppendExecutionProvider_CUDA_V2] = cuda;
+    table[SessionOptionsAppendExecutionProvider_TensorRT_V2] = tensorrt;
+    return table;
+}
+static const char *version(void) { return VERSION; }
+static const struct { const void *(*api)(unsigned); const char *(*version)(void); } base = { api, version };
+const void *OrtGetApiBase(void) { return &base; }"#;
+
+#[test]
+fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
+    type Prepare = fn(&Place) -> PathBuf;
+    let rows: [(&str, &str, Prepare, &str); 13] = [
+        (
+            "no file",
+            "cpu",
+            |place| place.path("absent.so"),
+            "absent.so: cannot open shared object file: No such file or directory",
+        ),
+        ("not a library", "cpu", |place| place.path("a.png"), "invalid ELF header"),
+        (
+            "another library",
+            "cpu",
+            |place| place.library("libother.so", "", &[]),
+            "is not ONNX Runtime: it does not export `OrtGetApiBase`",
+        ),
+        (
+            "ONNX Runtime for another processor",
+            "cpu",
+            |place| place.foreign_library("libonnxruntime.so"),
+            "it is built for aarch64, this program for x86_64",
+        ),
+        (
+            "an old ONNX Runtime",
+            "cpu",
+            |place| place.library("libonnxruntime.so", OLD_BUILD, &[]),
+            "is ONNX Runtime 1.20.1, expected 1.24 or newer",
+        ),
+        (
+            "ONNX Runtime without the provider",
+            "cuda",
+            Place::gpu_build,
+            "libonnxruntime_providers_cuda.so: not part of the ONNX Runtime library in use",
+        ),
+        (
+            "the provider for another processor",
+            "cuda",
+            |place| {
+                place.foreign_library(CUDA);
+                place.gpu_build()
+            },
+            "libonnxruntime_providers_cuda.so: built for aarch64, this program for x86_64",
+        ),
+        (
+            "no CUDA",
+            "cuda",
+            |place| {
+                place.library(CUDA, "", &["libcublasLt.so.13"]);
+                place.gpu_build()
+            },
+            "libcublasLt.so.13: not found; install CUDA 13",
+        ),
+        (
+            "no driver",
+            "cuda",
+            |place| {
+                place.library(CUDA, "", &["libcuda.so.1"]);
+                place.gpu_build()
+            },
+            "libcuda.so.1: not found; install the NVIDIA driver or choose `--ep cpu`",
+        ),
+        (
+            "no cuDNN",
+            "cuda",
+            |place| {
+                place.library(CUDA, "", &["libcudnn.so.9"]);
+                place.gpu_build()
+            },
+            "libcudnn.so.9: not found; install cuDNN 9",
+        ),
+        (
+            "CUDA of another version",
+            "cuda",
+            |place| {
+                place.library(CUDA, "int old(void); int f(void) { return old(); }", &[]);
+                place.gpu_build()
+            },
+            "libonnxruntime_providers_cuda.so: undefined symbol: old",
+        ),
+        (
+            "no TensorRT",
+            "tensorrt",
+            |place| {
+                place.library(TENSORRT, "", &["libnvinfer.so.10"]);
+                place.gpu_build()
+            },
+            "libnvinfer.so.10: not found; install TensorRT 10 or choose `--ep cuda`",
+        ),
+        (
+            "no OpenVINO",
+            "openvino",
+            Place::onnx_runtime,
+            "libonnxruntime_providers_openvino.so: not part of the ONNX Runtime library in use",
+        ),
+    ];
+    for (name, ep, prepare, part) in rows {
+        let place = Place::new();
+        let library = prepare(&place);
+        let args = format!("infer --model threshold.onnx --out out --ep {ep} a.png");
+        let Output { status, stdout, stderr } = place.command(&args, &library).output().unwrap();
+        let said = text(&stderr);
+        assert_eq!(status.code(), Some(1), "{name}: {said}");
+        assert!(said.starts_with("error: ") && said.lines().count() == 1, "{name}: {said}");
+        assert!(said.contains(part), "{name}: {said}");
+        assert!(stdout.is_empty() && !place.path("out").exists(), "{name}");
+        assert!(MANUAL.contains(&format!("| {name} |")), "the manual has no row for {name}");
+        assert!(MANUAL.contains(part), "the manual does not show `{part}`");
+    }
+}
+
+/// The answer of `doctor --json` on a provider.
+fn examine(place: &Place, library: &Path, provider: &str) -> Value {
+    let output = place.command("doctor --json --timeout 5", library).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tried = report["providers"].as_array().unwrap();
+    tried.iter().find(|tried| tried["provider"] == provider).unwrap().clone()
+}
+
+#[test]
+fn a_provider_that_crashes_or_hangs_is_a_finding() {
+    for (name, source, expected) in [
+        ("a crash", "__attribute__((constructor)) void f(void) { __builtin_trap(); }", "it crashes with signal: 4"),
+        (
+            "a hang",
+            "unsigned sleep(unsigned); __attribute__((constructor)) void f(void) { sleep(60); }",
+            "it hangs: no answer after 5 s",
+        ),
+    ] {
+        let place = Place::new();
+        place.library("libonnxruntime_providers_openvino.so", source, &[]);
+        let library = place.onnx_runtime();
+        let openvino = examine(&place, &library, "openvino");
+        assert_eq!(openvino["works"], false, "{name}");
+        assert!(openvino["error"].as_str().unwrap().contains(expected), "{name}: {openvino}");
+        assert_eq!(examine(&place, &library, "cpu")["works"], true, "{name}");
+    }
+}
+
+#[test]
+fn doctor_names_what_is_missing_and_fails_where_it_is_needed() {
+    let place = Place::new();
+    let library = place.onnx_runtime();
+    for (args, code, parts) in [
+        (
+            "doctor",
+            0,
+            &["--ep cpu       works", "--ep auto      takes the CPU", "libonnxruntime_providers_cuda.so: not"],
+        ),
+        ("doctor --ep cpu", 0, &["system", "library    ONNX Runtime 1.24.1", "driver"]),
+        ("doctor --ep cuda,cpu", 1, &["--ep cuda      does not work", "--ep tensorrt  does not work", "--ep openvino"]),
+    ] {
+        let output = place.command(args, &library).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args}: {output:?}");
+        for part in parts {
+            assert!(text(&output.stdout).contains(part), "{args}: {part}: {}", text(&output.stdout));
+        }
+    }
+}
+
+#[test]
+fn a_fallback_happens_only_where_it_is_allowed_and_is_said() {
+    let place = Place::new();
+    let library = place.onnx_runtime();
+    for (name, flags, code, said) in [
+        ("not allowed", "--ep cuda", 1, "error: cannot load `threshold.onnx` with CUDA"),
+        ("allowed", "--ep cuda --allow-fallback", 0, "cannot use CUDA: libonnxruntime_providers_cuda.so: not part of"),
+        ("twice", "--ep tensorrt --allow-fallback", 0, "cannot use TensorRT: libonnxruntime_providers_tensorrt.so"),
+        ("the best that works", "--ep auto", 0, "`--ep auto` takes the CPU"),
+        ("an option that nobody has", "--ep auto --openvino-device GPU", 1, "the CPU has no `--openvino-device`"),
+        ("no option for it", "--ep cpu --device-id 1", 1, "error: the CPU has no `--device-id`"),
+    ] {
+        let args = format!("infer --model threshold.onnx --out out a.png {flags}");
+        let output = place.command(&args, &library).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{name}: {output:?}");
+        assert!(text(&output.stderr).contains(said), "{name}: {}", text(&output.stderr));
+        if code == 0 {
+            let report = fs::read_to_string(place.path("out/predictions.jsonl")).unwrap();
+            assert!(report.contains("\"provider\":\"cpu\""), "{name}: {report}");
+            fs::remove_dir_all(place.path("out")).unwrap();
+        }
+    }
+}
