@@ -48,9 +48,6 @@ pub enum Build {
 }
 
 impl Build {
-    /// Every build.
-    pub const ALL: [Self; 3] = [Self::Cpu, Self::Gpu, Self::OpenVino];
-
     /// The Python package that it comes in, with its version.
     pub fn package(self) -> String {
         fetch::package(self)
@@ -363,7 +360,7 @@ mod tests {
             (
                 "offline",
                 Search { cache: Some(cache.path().into()), ..search() },
-                "SEG_RUNTIME_OFFLINE forbids to fetch it",
+                "onnxruntime 1.31.1 is not in the cache",
             ),
             (
                 "a file for a folder",

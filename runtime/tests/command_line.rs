@@ -176,6 +176,14 @@ fn what_cannot_be_done_ends_with_1_and_what_was_not_said_rightly_with_2() {
         ("no data set", "eval --model threshold.onnx --data absent", 1, "absent"),
         ("no input", "infer --model threshold.onnx --out out", 2, "<INPUT>"),
         ("unknown provider", "infer --model threshold.onnx --ep gpu --out out a.png", 2, "cpu, cuda, tensorrt"),
+        ("unordered shapes", "infer --model threshold.onnx --shapes 2x1x1,1x1x1,1x1x1 --out out a.png", 2, "--shapes"),
+        ("no such level", "infer --model threshold.onnx --builder-level 6 --out out a.png", 2, "--builder-level"),
+        (
+            "no CPU",
+            "infer --model threshold.onnx --precision fp16 --out out a.png",
+            1,
+            "the CPU has no `--precision fp16`",
+        ),
         ("no threads", "infer --model threshold.onnx --threads 0 --out out a.png", 2, "--threads"),
         ("no such size", "inspect --size 0x5 threshold.onnx", 2, "HEIGHTxWIDTH"),
         (
@@ -217,7 +225,7 @@ fn a_library_that_cannot_be_fetched_is_an_error_with_a_remedy() {
     let place = Workplace::new();
     place.image("a.png", 9, 9);
     for (name, variable, value, part) in [
-        ("offline", "SEG_RUNTIME_OFFLINE", "1", "SEG_RUNTIME_OFFLINE forbids to fetch it"),
+        ("offline", "SEG_RUNTIME_OFFLINE", "1", "nothing may be fetched now"),
         ("no pip", "PATH", "", "cannot fetch onnxruntime 1.31.1 with pip"),
     ] {
         let mut command = place.command(["infer", "--model", "threshold.onnx", "--out", "out", "a.png"]);
@@ -226,6 +234,37 @@ fn a_library_that_cannot_be_fetched_is_an_error_with_a_remedy() {
         assert_eq!(ended.code, Some(1), "{name}: {ended:?}");
         assert!(ended.stderr.contains(part) && ended.stderr.contains("`--ort-lib`"), "{name}: {ended:?}");
     }
+}
+
+#[test]
+fn setup_keeps_to_what_is_there_when_it_may_not_fetch() {
+    let place = Workplace::new();
+    let mut command = place.command(["setup", "--offline"]);
+    let ended = Ended::of(command.env("SEG_RUNTIME_CACHE", place.path("cache")).output().unwrap());
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("run `seg-runtime setup` where there is a network"), "{ended:?}");
+    assert!(!place.path("cache").exists());
+
+    let library = Search::from_env(None, Build::Cpu).locate().unwrap().path;
+    let ended = place.run("setup --offline");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains(library.file_name().unwrap().to_str().unwrap()), "{ended:?}");
+}
+
+#[test]
+fn warm_leaves_nothing_to_wait_for_and_inspect_says_who_computes_what() {
+    let place = Workplace::new();
+    let ended = place.run("warm threshold.onnx");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.starts_with("`threshold.onnx` is ready to run with the CPU after "), "{ended:?}");
+
+    let ended = place.run("inspect threshold.onnx --placement");
+    let placement = ended.stdout.split_once("placement\n").unwrap().1;
+    assert!(placement.starts_with("CPUExecutionProvider  ") && placement.contains("Conv 2"), "{placement}");
+
+    let ended = place.run("inspect threshold.onnx --ep cuda");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("`--ep` and what goes with it need `--placement`"), "{ended:?}");
 }
 
 #[test]

@@ -65,10 +65,12 @@ pub enum FetchError {
     NoCache,
     /// Fetching is forbidden.
     #[error(
-        "there is no ONNX Runtime library at `{path}` and `--offline` or {OFFLINE_VARIABLE} forbids to fetch it; run \
-         `{setup}` where there is a network, or name a library by `--ort-lib` or {LIBRARY_VARIABLE}"
+        "{package} is not in the cache, there is no `{path}`, and nothing may be fetched now (`--offline`, \
+         {OFFLINE_VARIABLE}); run `{setup}` where there is a network, or name a library by `--ort-lib` or {LIBRARY_VARIABLE}"
     )]
     Offline {
+        /// The package, with its version.
+        package: String,
         /// Where it was expected.
         path: PathBuf,
         /// The command that fetches it.
@@ -136,7 +138,7 @@ pub(super) fn fetch(cache: Option<&Path>, offline: bool, build: Build) -> Result
     let cache = cache.ok_or(FetchError::NoCache)?;
     let path = library_path(cache, build);
     if offline {
-        return Err(FetchError::Offline { path, setup: build.setup() });
+        return Err(FetchError::Offline { package: package(build), path, setup: build.setup() });
     }
     fetch_wheel(&Wheel::of(build), cache)?;
     Ok(path)

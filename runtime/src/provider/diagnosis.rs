@@ -220,6 +220,13 @@ mod tests {
                  driver for CUDA 13 or choose `--ep cpu`",
             ),
             (
+                "another build",
+                Provider::OpenVino,
+                "OpenVINOExecutionProvider execution provider is not supported in this build.".into(),
+                "libonnxruntime_providers_openvino.so: not part of the ONNX Runtime library in use; name none by \
+                 `--ort-lib` or ORT_DYLIB_PATH, so that a build with OpenVINO is fetched, or choose `--ep cpu`",
+            ),
+            (
                 "no device of OpenVINO's",
                 Provider::OpenVino,
                 "/o/provider_factory.cc:141 ParseDeviceType [ERROR] [OpenVINO] Device GPU is not available\n".into(),

@@ -216,6 +216,9 @@ pub(crate) struct Probe {
     /// Ask NVIDIA's libraries instead of a provider
     #[arg(long)]
     pub(crate) nvidia: bool,
+    /// Find and check the ONNX Runtime library, and stop there
+    #[arg(long)]
+    pub(crate) locate: bool,
     #[command(flatten)]
     pub(crate) engine: Engine,
 }

@@ -5,7 +5,7 @@ use std::{fmt::Write, path::PathBuf, thread, time::Duration, time::Instant};
 use anyhow::ensure;
 use seg_runtime::{
     Provider, RunsOn,
-    library::{Build, CACHE_VARIABLE, MINOR_VERSION_MIN},
+    library::{self, Build, CACHE_VARIABLE, MINOR_VERSION_MIN},
     nvidia::{self, Driver, Gpu},
     probe as run_probe,
     provider::{EngineCache, ProviderError},
@@ -13,9 +13,12 @@ use seg_runtime::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    args::{self, Engine, Ep, Precision, Tuning},
+    args::{self, Engine, Precision, Tuning},
     chain, child, engine, print,
 };
+
+/// A provider of each build of ONNX Runtime.
+const LIBRARIES: [Provider; 3] = [Provider::Cpu, Provider::Cuda, Provider::OpenVino];
 
 /// All that was found.
 #[derive(Serialize)]
@@ -51,10 +54,17 @@ struct Cache {
 #[derive(Serialize)]
 struct Library {
     package: String,
-    path: Option<PathBuf>,
-    version: Option<String>,
+    #[serde(flatten)]
+    found: Option<Found>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// A library that can be loaded.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    path: PathBuf,
+    version: String,
 }
 
 /// What NVIDIA's libraries say; without them, why they do not.
@@ -96,6 +106,10 @@ pub(crate) fn doctor(args: &args::Doctor) -> anyhow::Result<()> {
 pub(crate) fn probe(args: &args::Probe) -> anyhow::Result<()> {
     let answer = if args.nvidia {
         serde_json::to_string(&ask_nvidia())?
+    } else if args.locate {
+        let build = args.engine.ep.provider().unwrap_or_default().into();
+        let library::Library { path, version, .. } = engine::locate(&args.engine.tuning.library, build)?;
+        serde_json::to_string(&Found { path, version })?
     } else {
         let (environment, options) = engine::start(&args.engine)?;
         serde_json::to_string(&run_probe(&environment, &options)?)?
@@ -116,14 +130,15 @@ fn ask_nvidia() -> Nvidia {
     found
 }
 
+/// Asks everything at once: what hangs is waited for once.
 fn examine(args: &args::Doctor, limit: Duration) -> Report {
-    let asked = child::ask(&["probe".into(), "--nvidia".into()], Some(limit));
-    let nvidia = asked.unwrap_or_else(|error| {
-        let error = Some(chain(error.as_ref()));
-        Nvidia { driver_error: error.clone(), tensorrt_error: error, ..Nvidia::default() }
+    let library = &args.library;
+    let (nvidia, libraries, providers) = thread::scope(|scope| {
+        let nvidia = scope.spawn(|| examine_nvidia(limit));
+        let libraries = LIBRARIES.map(|provider| scope.spawn(move || find_library(library, provider, limit)));
+        let providers = Provider::ALL.map(|provider| scope.spawn(move || try_provider(library, provider, limit)));
+        (join(nvidia), libraries.map(join), providers.map(join))
     });
-    let providers: Vec<_> =
-        Provider::ALL.iter().map(|provider| try_provider(&args.library, *provider, limit)).collect();
     Report {
         system: System {
             os: std::env::consts::OS,
@@ -131,12 +146,23 @@ fn examine(args: &args::Doctor, limit: Duration) -> Report {
             cpus: thread::available_parallelism().map_or(1, usize::from),
             seg_runtime: env!("CARGO_PKG_VERSION"),
         },
-        cache: examine_cache(&args.library),
-        libraries: Build::ALL.map(|build| find_library(&args.library, build)).into(),
+        cache: examine_cache(library),
+        libraries: libraries.into(),
         nvidia,
         auto: providers.iter().find(|tried| tried.works).map(|tried| tried.provider),
-        providers,
+        providers: providers.into(),
     }
+}
+
+fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().expect("what asks another process does not panic")
+}
+
+fn examine_nvidia(limit: Duration) -> Nvidia {
+    child::ask(&["probe".into(), "--nvidia".into()], Some(limit)).unwrap_or_else(|error| {
+        let error = Some(chain(error.as_ref()));
+        Nvidia { driver_error: error.clone(), tensorrt_error: error, ..Nvidia::default() }
+    })
 }
 
 fn examine_cache(library: &args::Library) -> Cache {
@@ -149,22 +175,25 @@ fn examine_cache(library: &args::Library) -> Cache {
     Cache { folder, engines: counts.0, engine_bytes: counts.1, error }
 }
 
-fn find_library(library: &args::Library, build: Build) -> Library {
-    let found = engine::installed(library, build);
-    let (path, version, error) = match found {
-        Ok(library) => (Some(library.path), Some(library.version), None),
-        Err(error) => (None, None, Some(chain(error.as_ref()))),
+fn find_library(library: &args::Library, provider: Provider, limit: Duration) -> Library {
+    let mut args = vec!["probe".into(), "--locate".into()];
+    args.extend(offline(library, provider).to_args());
+    let (found, error) = match child::ask(&args, Some(limit)) {
+        Ok(found) => (Some(found), None),
+        Err(error) => (None, Some(chain(error.as_ref()))),
     };
-    Library { package: build.package(), path, version, error }
+    Library { package: Build::from(provider).package(), found, error }
+}
+
+/// The flags that choose a provider and fetch nothing.
+fn offline(library: &args::Library, provider: Provider) -> Engine {
+    let library = args::Library { offline: true, ..library.clone() };
+    Engine { ep: provider.into(), precision: Precision::Fp32, tuning: Tuning { library, ..Tuning::default() } }
 }
 
 fn try_provider(library: &args::Library, provider: Provider, limit: Duration) -> Tried {
     let begun = Instant::now();
-    let library = args::Library { offline: true, ..library.clone() };
-    let tried = engine::installed(&library, provider.into()).and_then(|_| {
-        let tuning = Tuning { library, ..Tuning::default() };
-        engine::probe(&Engine { ep: Ep::from(provider), precision: Precision::Fp32, tuning }, limit)
-    });
+    let tried = engine::probe(&offline(library, provider), limit);
     let seconds = begun.elapsed().as_secs_f64();
     match tried {
         Ok(runs_on) => Tried { provider, works: true, seconds, runs_on: Some(runs_on), error: None },
@@ -189,9 +218,11 @@ fn describe(report: &Report) -> anyhow::Result<String> {
         None => writeln!(text, "engines    {} of TensorRT, {} MiB", cache.engines, cache.engine_bytes >> 20)?,
     }
     for library in libraries {
-        match (&library.path, &library.version, &library.error) {
-            (Some(path), Some(version), _) => writeln!(text, "library    ONNX Runtime {version}: {}", path.display())?,
-            (.., error) => writeln!(text, "library    {}", error.as_deref().unwrap_or(&library.package))?,
+        match (&library.found, &library.error) {
+            (Some(Found { path, version }), _) => {
+                writeln!(text, "library    ONNX Runtime {version}: {}", path.display())?
+            }
+            (None, error) => writeln!(text, "library    {}", error.as_deref().unwrap_or(&library.package))?,
         }
     }
     match (&nvidia.cuda, &nvidia.driver_error) {

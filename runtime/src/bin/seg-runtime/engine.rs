@@ -113,14 +113,15 @@ fn works(engine: &Engine, provider: Provider) -> anyhow::Result<()> {
     options(&engine, provider).check()?;
     // The CPU comes last and needs no proof; what is missing is fetched.
     if provider != Provider::Cpu {
-        installed(&engine.tuning.library, provider.into())?;
         probe(&engine, PROBE_LIMIT)?;
     }
     Ok(())
 }
 
-/// Runs a small graph in a process of its own; returns what computed it.
+/// Runs a small graph in a process of its own, which fetches nothing; returns what computed it.
 pub(crate) fn probe(engine: &Engine, limit: Duration) -> anyhow::Result<RunsOn> {
+    let mut engine = engine.clone();
+    engine.tuning.library.offline = true;
     let mut args = vec!["probe".into()];
     args.extend(engine.to_args());
     child::ask(&args, Some(limit))
@@ -159,16 +160,8 @@ pub(crate) fn search(library: &args::Library, build: Build) -> Search {
     Search { offline: search.offline || library.offline, ..search }
 }
 
-/// The library, which is not fetched.
-pub(crate) fn installed(library: &args::Library, build: Build) -> anyhow::Result<Library> {
-    match search(library, build).find()? {
-        Some(library) => Ok(library),
-        None => bail!("{} is not installed; `{}` fetches it", build.package(), build.setup()),
-    }
-}
-
 /// The library, fetched where it must be.
-fn locate(library: &args::Library, build: Build) -> anyhow::Result<Library> {
+pub(crate) fn locate(library: &args::Library, build: Build) -> anyhow::Result<Library> {
     let search = search(library, build);
     if let Some(library) = search.find()? {
         return Ok(library);
