@@ -109,7 +109,8 @@ impl Place {
 
     fn command(&self, args: &str, library: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seg-runtime"));
-        command.args(args.split_whitespace()).current_dir(self.0.path()).env(LIBRARY_VARIABLE, library);
+        command.args(args.split_whitespace()).current_dir(self.0.path());
+        command.env(LIBRARY_VARIABLE, library).env("LD_LIBRARY_PATH", self.0.path());
         command
     }
 }
@@ -171,7 +172,7 @@ const void *OrtGetApiBase(void) { return &base; }"#;
 #[test]
 fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
     type Prepare = fn(&Place) -> PathBuf;
-    let rows: [(&str, &str, Prepare, &str); 13] = [
+    let rows: [(&str, &str, Prepare, &str); 15] = [
         (
             "no file",
             "cpu",
@@ -258,6 +259,26 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
             "libnvinfer.so.10: not found; install TensorRT 10 or choose `--ep cuda`",
         ),
         (
+            "a driver without a GPU",
+            "tensorrt",
+            |place| {
+                place.library(TENSORRT, "", &[]);
+                place.library("libcuda.so.1", &DRIVER.replace("ERROR", "100"), &[]);
+                place.gpu_build()
+            },
+            "libcuda.so.1: no CUDA-capable device is detected; install the NVIDIA driver",
+        ),
+        (
+            "no such GPU",
+            "tensorrt --device-id 3",
+            |place| {
+                place.library(TENSORRT, "", &[]);
+                place.library("libcuda.so.1", &DRIVER.replace("ERROR", "0"), &[]);
+                place.gpu_build()
+            },
+            "no GPU 3: the driver shows 1, counted from 0; choose another `--device-id`",
+        ),
+        (
             "no OpenVINO",
             "openvino",
             Place::onnx_runtime,
@@ -307,6 +328,45 @@ fn what_crashes_or_hangs_is_a_finding_and_not_the_end() {
     let library = place.library("libonnxruntime.so", CRASH, &[]);
     for tried in examine(&place, &library) {
         assert!(tried["error"].as_str().unwrap().contains("it crashes with signal: 4"), "ONNX Runtime: {tried}");
+    }
+}
+
+/// A driver with one GPU, or with an error.
+const DRIVER: &str = r#"
+#include <string.h>
+int cuInit(unsigned flags) { return ERROR; }
+int cuGetErrorString(int error, const char **text) { *text = "no CUDA-capable device is detected"; return 0; }
+int cuDriverGetVersion(int *version) { *version = 13020; return 0; }
+int cuDeviceGetCount(int *count) { *count = 1; return 0; }
+int cuDeviceGet(int *device, int id) { *device = 7; return id != 0; }
+int cuDeviceGetName(char *name, int len, int device) { strncpy(name, "Stub GPU", len); return device != 7; }
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+    *value = attribute == 75 ? 12 : attribute == 76 ? 1 : -1;
+    return device != 7;
+}
+int cuDeviceTotalMem_v2(unsigned long *bytes, int device) { *bytes = 80ul << 30; return device != 7; }"#;
+
+#[test]
+fn doctor_tells_what_the_driver_and_tensorrt_say() {
+    let place = Place::new();
+    let library = place.onnx_runtime();
+    let tensorrt = "int getInferLibVersion(void) { return 101302; }";
+    for (name, error, tensorrt, parts) in [
+        (
+            "all there",
+            "0",
+            tensorrt,
+            &["driver     NVIDIA's, up to CUDA 13.2", "GPU 0      Stub GPU (sm_121, 80 GiB)", "TensorRT   10.13.2"][..],
+        ),
+        ("no GPU", "100", tensorrt, &["driver     libcuda.so.1: no CUDA-capable device is detected; install the"]),
+        ("another library", "0", "", &["TensorRT   libnvinfer.so.10: ", "getInferLibVersion; install TensorRT 10"]),
+    ] {
+        place.library("libcuda.so.1", &DRIVER.replace("ERROR", error), &[]);
+        place.library("libnvinfer.so.10", tensorrt, &[]);
+        let output = place.command("doctor", &library).output().unwrap();
+        for part in parts {
+            assert!(text(&output.stdout).contains(part), "{name}: {part}: {}", text(&output.stdout));
+        }
     }
 }
 
