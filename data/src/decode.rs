@@ -4,13 +4,16 @@ use std::fs;
 use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
+use image::metadata::Orientation;
 use image::{
-    ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, Pixel, Rgb,
-    Rgb32FImage,
+    ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader as FormatReader, Limits, Rgb32FImage,
 };
 use thiserror::Error;
 
 use crate::jpeg;
+use crate::picture::Picture;
+use crate::reader::ImageReader;
+use crate::tiff_rows::TiffRows;
 
 /// The formats that are read.
 const FORMATS: [ImageFormat; 6] =
@@ -79,15 +82,24 @@ pub enum ReadError {
         /// Height in pixels.
         height: u32,
     },
-    /// Floating-point values have no known range.
-    #[error("cannot read `{path}`: its values are floating-point, expected 8 or 16 bits; save it with 16 bits")]
+    /// A mask cannot be floating-point.
+    #[error("cannot read `{path}`: its values are floating-point, expected 8 or 16 bits; save it with 8 bits")]
     Float {
         /// The file.
         path: PathBuf,
     },
+    /// Nobody says what floating-point values beyond [0, 1] mean.
+    #[error("cannot read `{path}`: it holds the floating-point value {value}, expected 0 to 1; scale its values")]
+    Range {
+        /// The file.
+        path: PathBuf,
+        /// The first value that lies outside.
+        value: f32,
+    },
 }
 
-/// Reads an image as red, green and blue in [0, 1]: `v / 255` of 8-bit values, `v / 65535` of 16-bit ones.
+/// Reads an image as red, green and blue in [0, 1]: `v / 255` of 8-bit values, `v / 65535` of 16-bit ones, floating-point
+/// values (TIFF) as they are.
 ///
 /// The format is told from the content, not from the name. The orientation that a camera noted (EXIF) is applied. Grey
 /// becomes three equal values. Transparency is dropped, so that a pixel keeps the colour stored under it. Colour
@@ -95,9 +107,9 @@ pub enum ReadError {
 ///
 /// # Errors
 /// When the file cannot be read, is no image in a known format, is damaged, cut off, empty or larger than
-/// [`PIXELS_MAX`], or holds floating-point values.
+/// [`PIXELS_MAX`], or holds floating-point values beyond [0, 1].
 pub fn read_image(path: &Path) -> Result<Rgb32FImage, ReadError> {
-    Ok(values(&decode(path)?))
+    Ok(Picture::from(decode_bytes(path, &read_file(path)?)?).to_float())
 }
 
 /// Whether a file's name has the extension of a format that [`read_image`] reads.
@@ -105,34 +117,65 @@ pub fn has_image_extension(path: &Path) -> bool {
     path.extension().and_then(ImageFormat::from_extension).is_some_and(|format| FORMATS.contains(&format))
 }
 
-/// Reads an image in the channels and bits it was stored with, upright.
-pub(crate) fn decode(path: &Path) -> Result<DynamicImage, ReadError> {
-    decode_bytes(path, &read_file(path)?)
-}
-
 /// Whether an image has 16 bits per channel, and not 8.
 pub(crate) fn has_16_bits(image: &DynamicImage) -> bool {
     image.color().bytes_per_pixel() / image.color().channel_count() > 1
 }
 
-/// The colours of an image in [0, 1].
-///
-/// `DynamicImage::into_rgb32f` is not used: it multiplies grey values by a rounded reciprocal, so that the same picture
-/// stored in grey and in colour would differ.
-fn values(image: &DynamicImage) -> Rgb32FImage {
-    fn share<T: Copy + Into<f32>>(from: &ImageBuffer<Rgb<T>, Vec<T>>, largest: T) -> Rgb32FImage
-    where
-        Rgb<T>: Pixel<Subpixel = T>,
-    {
-        Rgb32FImage::from_fn(from.width(), from.height(), |x, y| {
-            Rgb(from.get_pixel(x, y).0.map(|value| value.into() / largest.into()))
-        })
-    }
-    if has_16_bits(image) { share(&image.to_rgb16(), u16::MAX) } else { share(&image.to_rgb8(), u8::MAX) }
+/// What a file says of its image before it is decoded; width and height are those of the upright image.
+pub(crate) struct Header {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// As EXIF counts it, 1 to 8.
+    pub(crate) orientation: u8,
 }
 
-/// Decodes the content of the file `path`.
+/// Reads the header of the content of the file `path`.
+pub(crate) fn header(path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
+    if let Some(rows) = float_rows(path, bytes) {
+        let info = rows.info();
+        return Ok(Header { width: info.width, height: info.height, orientation: info.orientation });
+    }
+    let (mut decoder, format) = decoder(path, bytes)?;
+    let refuse = |source| ReadError::Decode { path: path.into(), format, source };
+    let (width, height) = decoder.dimensions();
+    let orientation = decoder.orientation().map_err(refuse)?.to_exif();
+    let is_turned = orientation >= 5;
+    let (width, height) = if is_turned { (height, width) } else { (width, height) };
+    Ok(Header { width, height, orientation })
+}
+
+/// Decodes the content of the file `path` in the channels and bits it was stored with, upright.
 pub(crate) fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+    if let Some(mut rows) = float_rows(path, bytes) {
+        let height = rows.info().height;
+        let orientation = Orientation::from_exif(rows.info().orientation).unwrap_or(Orientation::NoTransforms);
+        let mut image = DynamicImage::from(rows.rows(0..height)?.to_float());
+        image.apply_orientation(orientation);
+        return Ok(image);
+    }
+    let (mut decoder, format) = decoder(path, bytes)?;
+    let refuse = |source| ReadError::Decode { path: path.into(), format, source };
+    let orientation = decoder.orientation().map_err(refuse)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(refuse)?;
+    if matches!(image.color(), ColorType::Rgb32F | ColorType::Rgba32F) {
+        checked_range(path, Picture::Float(image.to_rgb32f()))?;
+    }
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+/// Decodes the content of the file `path` as [`decode_bytes`] does, but refuses floating-point values.
+pub(crate) fn decode_integers(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+    let image = decode_bytes(path, bytes)?;
+    match image.color() {
+        ColorType::Rgb32F | ColorType::Rgba32F => Err(ReadError::Float { path: path.into() }),
+        _ => Ok(image),
+    }
+}
+
+/// The decoder of a file's content, which has been found whole as far as that can be told, and of a size that is read.
+fn decoder<'a>(path: &Path, bytes: &'a [u8]) -> Result<(impl ImageDecoder + 'a, ImageFormat), ReadError> {
     let format = match image::guess_format(bytes) {
         Ok(format) if FORMATS.contains(&format) => format,
         _ => return Err(ReadError::Format { path: path.into(), found: describe(bytes) }),
@@ -140,25 +183,39 @@ pub(crate) fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<DynamicImage, Re
     if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
         return Err(ReadError::CutOff { path: path.into(), format });
     }
-    let refuse = |source| ReadError::Decode { path: path.into(), format, source };
-
     let mut limits = Limits::no_limits();
     // 8 bytes per pixel at most (four channels of 16 bits), and as much again for the decoder's own work.
     limits.max_alloc = Some(PIXELS_MAX * 16);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut reader = FormatReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(refuse)?;
+    let decoder = reader.into_decoder().map_err(|source| ReadError::Decode { path: path.into(), format, source })?;
     let (width, height) = decoder.dimensions();
-    if !(1..=PIXELS_MAX).contains(&(u64::from(width) * u64::from(height))) {
-        return Err(ReadError::Size { path: path.into(), width, height });
+    check_size(path, width, height)?;
+    Ok((decoder, format))
+}
+
+/// The rows of a TIFF file with floating-point values, most kinds of which the image crate does not read.
+fn float_rows<'a>(path: &Path, bytes: &'a [u8]) -> Option<TiffRows<Cursor<&'a [u8]>>> {
+    let is_tiff = image::guess_format(bytes).is_ok_and(|format| format == ImageFormat::Tiff);
+    let rows = if is_tiff { TiffRows::open(path, Cursor::new(bytes)) } else { None };
+    rows.filter(|rows| rows.is_float && check_size(path, rows.info().width, rows.info().height).is_ok())
+}
+
+fn check_size(path: &Path, width: u32, height: u32) -> Result<(), ReadError> {
+    match u64::from(width) * u64::from(height) {
+        1..=PIXELS_MAX => Ok(()),
+        _ => Err(ReadError::Size { path: path.into(), width, height }),
     }
-    if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
-        return Err(ReadError::Float { path: path.into() });
+}
+
+/// The picture, unless it holds values that have no meaning.
+pub(crate) fn checked_range(path: &Path, picture: Picture) -> Result<Picture, ReadError> {
+    if let Picture::Float(image) = &picture
+        && let Some(value) = image.iter().find(|value| !(0.0..=1.0).contains(*value))
+    {
+        return Err(ReadError::Range { path: path.into(), value: *value });
     }
-    let orientation = decoder.orientation().map_err(refuse)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(refuse)?;
-    image.apply_orientation(orientation);
-    Ok(image)
+    Ok(picture)
 }
 
 /// The content of a regular file; a folder or a device is refused before it is read.
@@ -185,7 +242,7 @@ fn describe(bytes: &[u8]) -> String {
 mod tests {
     use std::error::Error;
 
-    use image::{GrayAlphaImage, GrayImage, Luma, RgbImage, RgbaImage};
+    use image::{GrayAlphaImage, GrayImage, ImageBuffer, Luma, RgbImage, RgbaImage};
     use tempfile::TempDir;
 
     use super::*;
@@ -205,7 +262,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Rgb32FImage, ReadError> {
-        Ok(values(&decode_bytes(Path::new("image"), bytes)?))
+        Ok(Picture::from(decode_bytes(Path::new("image"), bytes)?).to_float())
     }
 
     /// A picture in which any two pixels differ.
@@ -237,7 +294,7 @@ mod tests {
             (true, false) => [0, 0, 255].into(),
             (false, false) => [255, 255, 255].into(),
         });
-        let expected = values(&picture.clone().into());
+        let expected = Picture::Bits8(picture.clone()).to_float();
         for format in FORMATS {
             let tolerance = if format == ImageFormat::Jpeg { 0.02 } else { 0.0 };
             let (_folder, path) = file("misnamed.txt", &encoded(picture.clone(), format));
@@ -263,8 +320,12 @@ mod tests {
         let jpeg = encoded(upright, ImageFormat::Jpeg);
         for (name, orientation, size, dark) in [
             ("as stored", 1, (32, 16), (4, 8)),
+            ("mirrored", 2, (32, 16), (28, 8)),
             ("half a turn", 3, (32, 16), (28, 8)),
+            ("upside down", 4, (32, 16), (4, 8)),
+            ("mirrored along the diagonal", 5, (16, 32), (8, 4)),
             ("a quarter to the right", 6, (16, 32), (8, 4)),
+            ("mirrored along the other diagonal", 7, (16, 32), (8, 28)),
             ("a quarter to the left", 8, (16, 32), (8, 28)),
         ] {
             let mut bytes = jpeg[..2].to_vec();
@@ -275,6 +336,8 @@ mod tests {
             assert_eq!(image.dimensions(), size, "{name}");
             assert!(image.get_pixel(dark.0, dark.1)[0] < 0.1, "{name}");
             assert!(image.get_pixel(size.0 - 1 - dark.0, size.1 - 1 - dark.1)[0] > 0.9, "{name}");
+            let header = header(Path::new("image"), &bytes).unwrap();
+            assert_eq!(((header.width, header.height), header.orientation), (size, orientation), "{name}");
         }
     }
 
@@ -372,9 +435,16 @@ mod tests {
     }
 
     #[test]
-    fn floating_point_images_are_refused() {
-        let image = Rgb32FImage::new(1, 1);
-        assert!(matches!(read(&encoded(image, ImageFormat::Tiff)), Err(ReadError::Float { .. })));
+    fn floating_point_values_are_taken_as_they_are_and_only_in_their_range() {
+        let image = |value| Rgb32FImage::from_pixel(2, 1, [0.0, value, 1.0].into());
+        let tiff = |value| encoded(image(value), ImageFormat::Tiff);
+        for value in [0.0, 0.1, 1.0, f32::MIN_POSITIVE] {
+            assert_eq!(read(&tiff(value)).unwrap(), image(value), "{value}");
+        }
+        for value in [-0.001, 1.001, f32::NAN, f32::INFINITY] {
+            assert!(matches!(read(&tiff(value)), Err(ReadError::Range { .. })), "{value}");
+        }
+        assert!(matches!(decode_integers(Path::new("mask"), &tiff(0.5)), Err(ReadError::Float { .. })));
     }
 
     #[test]

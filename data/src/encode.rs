@@ -1,6 +1,8 @@
 //! Masks and pictures to PNG files.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use image::codecs::jpeg::JpegEncoder;
@@ -28,6 +30,76 @@ pub enum EncodeError {
     Write(#[from] WriteError),
 }
 
+/// What the samples of a PNG file are.
+#[derive(Clone, Copy, Debug)]
+pub enum PngKind<'a> {
+    /// Indices into a palette of red, green and blue.
+    Indexed(&'a [[u8; 3]]),
+    /// Red, green and blue.
+    Rgb,
+    /// Grey.
+    Gray,
+    /// Grey with 16 bits, the high byte first.
+    Gray16,
+}
+
+/// From how many bytes on an image is encoded in bands.
+const BAND_BYTES: usize = 1 << 24;
+
+/// Encodes an image of the given width and height as PNG, asking for bands of its rows from top to bottom.
+///
+/// Compression is light: what compresses better takes longer than a small network does.
+///
+/// # Errors
+/// When the image is empty, a band cannot be had or is of another size, or writing fails.
+pub fn encode_png<'a>(
+    out: impl Write,
+    kind: PngKind<'_>,
+    (width, height): (u32, u32),
+    rows: &mut dyn FnMut(Range<u32>) -> io::Result<Cow<'a, [u8]>>,
+) -> io::Result<()> {
+    let mut encoder = Encoder::new(out, width, height);
+    encoder.set_compression(Compression::Fast);
+    encoder.set_depth(BitDepth::Eight);
+    let bytes_per_pixel = match kind {
+        PngKind::Indexed(palette) => {
+            encoder.set_color(ColorType::Indexed);
+            encoder.set_palette(palette.as_flattened());
+            1
+        }
+        PngKind::Rgb => {
+            encoder.set_color(ColorType::Rgb);
+            3
+        }
+        PngKind::Gray => {
+            encoder.set_color(ColorType::Grayscale);
+            1
+        }
+        PngKind::Gray16 => {
+            encoder.set_color(ColorType::Grayscale);
+            encoder.set_depth(BitDepth::Sixteen);
+            2
+        }
+    };
+    let mut writer = encoder.write_header()?;
+    let band = (BAND_BYTES / (width as usize * bytes_per_pixel)).clamp(1, u32::MAX as usize) as u32;
+    if band >= height {
+        writer.write_image_data(&rows(0..height)?)?;
+    } else {
+        let mut stream = writer.stream_writer_with_size(1 << 16)?;
+        for first in (0..height).step_by(band as usize) {
+            stream.write_all(&rows(first..first.saturating_add(band).min(height))?)?;
+        }
+        stream.finish()?;
+    }
+    Ok(writer.finish()?)
+}
+
+/// The bytes of some rows of samples.
+fn part(samples: &[u8], row_bytes: usize, rows: Range<u32>) -> Cow<'_, [u8]> {
+    Cow::Borrowed(&samples[rows.start as usize * row_bytes..rows.end as usize * row_bytes])
+}
+
 /// Writes labels as a PNG file whose pixel values are the labels and whose palette shows each in its class's colour.
 ///
 /// `palette` holds red, green and blue by class index, for at most 256 classes.
@@ -38,11 +110,10 @@ pub fn write_mask_png(path: &Path, labels: &GrayImage, palette: &[[u8; 3]]) -> R
     if let Some(label) = labels.iter().find(|label| usize::from(**label) >= palette.len()) {
         return Err(EncodeError::Label { path: path.into(), label: *label, colors: palette.len() });
     }
+    let row_bytes = labels.width() as usize;
     Ok(write_atomic(path, |file| {
-        let mut encoder = Encoder::new(file, labels.width(), labels.height());
-        encoder.set_color(ColorType::Indexed);
-        encoder.set_palette(palette.as_flattened());
-        encode(encoder, labels.as_raw())
+        let mut rows = |rows| Ok(part(labels.as_raw(), row_bytes, rows));
+        encode_png(file, PngKind::Indexed(palette), labels.dimensions(), &mut rows)
     })?)
 }
 
@@ -51,11 +122,7 @@ pub fn write_mask_png(path: &Path, labels: &GrayImage, palette: &[[u8; 3]]) -> R
 /// # Errors
 /// When the file cannot be written.
 pub fn write_png(path: &Path, image: &RgbImage) -> Result<(), WriteError> {
-    write_atomic(path, |file| {
-        let mut encoder = Encoder::new(file, image.width(), image.height());
-        encoder.set_color(ColorType::Rgb);
-        encode(encoder, image.as_raw())
-    })
+    write_atomic(path, |file| encode_picture(file, image))
 }
 
 /// A picture as the bytes of a PNG file.
@@ -64,10 +131,13 @@ pub fn write_png(path: &Path, image: &RgbImage) -> Result<(), WriteError> {
 /// When the picture is empty.
 pub fn png_bytes(image: &RgbImage) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut encoder = Encoder::new(&mut bytes, image.width(), image.height());
-    encoder.set_color(ColorType::Rgb);
-    encode(encoder, image.as_raw())?;
+    encode_picture(&mut bytes, image)?;
     Ok(bytes)
+}
+
+fn encode_picture(out: impl Write, image: &RgbImage) -> io::Result<()> {
+    let row_bytes = 3 * image.width() as usize;
+    encode_png(out, PngKind::Rgb, image.dimensions(), &mut |rows| Ok(part(image.as_raw(), row_bytes, rows)))
 }
 
 /// A picture as the bytes of a JPEG file, its colours at full resolution; `quality` is 1 to 100.
@@ -78,15 +148,6 @@ pub fn jpeg_bytes(image: &RgbImage, quality: u8) -> ImageResult<Vec<u8>> {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(image)?;
     Ok(bytes)
-}
-
-/// Encodes rows of 8-bit samples.
-fn encode<W: Write>(mut encoder: Encoder<'_, W>, samples: &[u8]) -> io::Result<()> {
-    encoder.set_depth(BitDepth::Eight);
-    encoder.set_compression(Compression::Balanced);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(samples)?;
-    Ok(writer.finish()?)
 }
 
 #[cfg(test)]
@@ -131,6 +192,31 @@ mod tests {
         write_png(&path, &picture).unwrap();
         assert_eq!(image::open(&path).unwrap().into_rgb8(), picture);
         assert_eq!(image::load_from_memory(&png_bytes(&picture).unwrap()).unwrap().into_rgb8(), picture);
+    }
+
+    #[test]
+    fn an_image_in_bands_comes_back_as_it_was() {
+        // More than a band of each kind.
+        let (width, height) = (5000, 4000);
+        let value = |x: u32, y: u32| (x / 7 + y * 3) as u8;
+        let mut bytes = Vec::new();
+        let mut bands = 0;
+        let mut rows = |rows: Range<u32>| {
+            bands += 1;
+            Ok(Cow::Owned(rows.flat_map(|y| (0..width).map(move |x| value(x, y))).collect()))
+        };
+        encode_png(&mut bytes, PngKind::Gray, (width, height), &mut rows).unwrap();
+        assert_eq!(bands, 2);
+        let read = image::load_from_memory(&bytes).unwrap().into_luma8();
+        assert!(read == GrayImage::from_fn(width, height, |x, y| [value(x, y)].into()));
+    }
+
+    #[test]
+    fn sixteen_bits_come_back_as_they_were() {
+        let mut bytes = Vec::new();
+        let mut rows = |_: Range<u32>| Ok((0..=u16::MAX).flat_map(u16::to_be_bytes).collect());
+        encode_png(&mut bytes, PngKind::Gray16, (256, 256), &mut rows).unwrap();
+        assert!(image::load_from_memory(&bytes).unwrap().into_luma16().into_raw().into_iter().eq(0..=u16::MAX));
     }
 
     #[test]

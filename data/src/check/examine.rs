@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::alike::Look;
 use crate::dataset::{Part, Sample};
-use crate::decode::{ReadError, decode_bytes, has_16_bits, read_file};
+use crate::decode::{ReadError, decode_bytes, read_file};
 use crate::mask::read_mask;
 
 /// A SHA-256.
@@ -91,7 +91,7 @@ fn picture(path: &Path) -> Result<Picture, ReadError> {
 
 /// The channels and bits of an image, in words.
 fn kind(image: &DynamicImage) -> String {
-    let bits = if has_16_bits(image) { 16 } else { 8 };
+    let bits = 8 * image.color().bytes_per_pixel() / image.color().channel_count();
     let channels = if image.color().has_color() { "colour" } else { "grey" };
     let alpha = if image.color().has_alpha() { " with transparency" } else { "" };
     format!("{bits}-bit {channels}{alpha}")

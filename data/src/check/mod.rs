@@ -121,7 +121,7 @@ mod tests {
         assert_eq!((parts[0].classes[1].share, parts[0].classes[1].masks), (10.0 / 128.0, 4));
         assert_eq!(shown.join(""), "123456");
         let sheet = contact_sheet(&found.shown, &found.dataset.classes).unwrap();
-        assert!(sheet.width() > 4 * 2 * 200 && sheet.height() > 2 * 200, "{:?}", sheet.dimensions());
+        assert!(sheet.width() > 4 * 2 * 32 && sheet.height() > 2 * 32, "{:?}", sheet.dimensions());
         assert!(found.report.to_string().contains("nothing stops training"));
     }
 

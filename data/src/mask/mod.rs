@@ -13,7 +13,7 @@ use image::{GrayImage, ImageFormat};
 use seg_onnx::contract::IGNORE_LABEL;
 use thiserror::Error;
 
-use crate::decode::{ReadError, decode_bytes, read_file};
+use crate::decode::{ReadError, decode_integers, read_file};
 use binary::THRESHOLD;
 
 /// How a mask file says which class a pixel has.
@@ -146,14 +146,14 @@ const EXAMPLE_COLOR: &str = r#"{"masks": "color", "classes": [{"name": "backgrou
 pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskError> {
     let bytes = read_file(path)?;
     match coding {
-        MaskCoding::Binary => binary::labels(path, &decode_bytes(path, &bytes)?),
+        MaskCoding::Binary => binary::labels(path, &decode_integers(path, &bytes)?),
         MaskCoding::Index { classes } => {
             refuse_lossy(path, &bytes)?;
-            exact::from_indices(path, &decode_bytes(path, &palette::with_indices(bytes))?, *classes)
+            exact::from_indices(path, &decode_integers(path, &palette::with_indices(bytes))?, *classes)
         }
         MaskCoding::Color(labels) => {
             refuse_lossy(path, &bytes)?;
-            exact::from_colors(path, &decode_bytes(path, &bytes)?, labels)
+            exact::from_colors(path, &decode_integers(path, &bytes)?, labels)
         }
     }
 }

@@ -20,7 +20,7 @@ pub use input::{ColorOrder, Element, Input, InputForm, SizePolicy};
 pub use output::{Output, OutputKind};
 pub use pixels::{Pixels, Rgb16Image, Samples};
 pub use postprocess::{PostprocessError, most_probable, softmax};
-pub use preprocess::{Geometry, Placement, PreprocessError, Preprocessed};
+pub use preprocess::{Geometry, Placement, PreprocessError, Preprocessed, Window};
 pub use provenance::Provenance;
 
 use serde::{Deserialize, Serialize};

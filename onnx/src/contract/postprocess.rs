@@ -4,7 +4,7 @@ use image::{GrayImage, Luma};
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis, Zip, s};
 use thiserror::Error;
 
-use super::{Contract, Geometry, OutputKind, Placement, resample::stretch};
+use super::{Contract, Geometry, OutputKind, Placement};
 
 /// Why an output cannot be turned into a mask.
 #[derive(Debug, Error)]
@@ -96,7 +96,7 @@ impl Contract {
         };
         Ok(match geometry.placement {
             Placement::Extended => probabilities,
-            Placement::Stretched => stretched(&probabilities, geometry.image),
+            Placement::Stretched => geometry.restore(probabilities.view()),
         })
     }
 
@@ -154,18 +154,6 @@ pub fn softmax(logits: ArrayView3<'_, f32>) -> Array3<f32> {
         plane /= &sum;
     }
     probabilities
-}
-
-/// Each plane brought to `[height, width]` with a triangle filter (bilinear where it grows).
-fn stretched(planes: &Array3<f32>, [height, width]: [usize; 2]) -> Array3<f32> {
-    let (classes, from_height, from_width) = planes.dim();
-    let mut values = Vec::with_capacity(classes * height * width);
-    for plane in planes.outer_iter() {
-        let plane = plane.as_standard_layout();
-        let pixels = plane.as_slice().expect("the layout is standard").as_chunks::<1>().0;
-        values.extend(stretch(pixels, [from_height, from_width], [height, width]).as_flattened());
-    }
-    Array3::from_shape_vec((classes, height, width), values).expect("each plane has this size")
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! From an image to the network's input, for training and deployment alike.
 
-use ndarray::Array3;
+use std::ops::Range;
+
+use ndarray::{Array3, ArrayView3, s};
 use thiserror::Error;
 
 use super::{Contract, Input, Pixels, Samples, SizePolicy, pixels::Share, resample::stretch};
@@ -112,19 +114,15 @@ impl Input {
         self.gather(image, &rows, &columns)
     }
 
-    /// The window of `size` whose corner lies at `[row, column]`; beyond the image it is mirrored at its last pixels.
-    pub fn normalize_window<'a>(
-        &self,
-        image: impl Into<Pixels<'a>>,
-        corner: [isize; 2],
-        size: [usize; 2],
-    ) -> Array3<f32> {
-        let image = image.into();
-        let [rows, columns] = [0, 1].map(|axis| {
-            let place = |step: usize| mirrored(corner[axis] + step as isize, image.size()[axis]);
-            (0..size[axis]).map(place).collect::<Vec<_>>()
-        });
-        self.gather(image, &rows, &columns)
+    /// A window of an image that is given in a band of rows; beyond the image it is mirrored at its last pixels.
+    ///
+    /// # Panics
+    /// When the band lacks a row that the window reads; [`Window::rows`] are enough.
+    pub fn normalize_window<'a>(&self, band: impl Into<Pixels<'a>>, window: &Window) -> Array3<f32> {
+        let band = band.into();
+        let rows = window.mirrored(0).map(|row| row - window.band_top).collect::<Vec<_>>();
+        let columns = window.mirrored(1).collect::<Vec<_>>();
+        self.gather(band, &rows, &columns)
     }
 
     /// `(x - mean) / std` per channel of the given rows and columns of an image.
@@ -161,11 +159,55 @@ impl Input {
     }
 }
 
-/// The place in `0..len` that lies at `place` where a line of `len` pixels is mirrored at its first and last one.
-fn mirrored(place: isize, len: usize) -> usize {
-    let period = 2 * (len as isize - 1).max(1);
-    let place = place.rem_euclid(period);
-    place.min(period - place).min(len as isize - 1) as usize
+/// A part of an image that the network is run on, which may reach beyond the image.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Height and width of the image.
+    pub image: [usize; 2],
+    /// The first row and the first column of the window in the image.
+    pub corner: [usize; 2],
+    /// Height and width of the window.
+    pub size: [usize; 2],
+    /// The row of the image that is the first one of the band.
+    pub band_top: usize,
+}
+
+impl Window {
+    /// The rows of the image that the window reads, all in one range.
+    pub fn rows(&self) -> Range<usize> {
+        let (first, last) =
+            self.mirrored(0).fold((usize::MAX, 0), |(first, last), row| (first.min(row), last.max(row)));
+        first..last + 1
+    }
+
+    /// The places in the image of the window's rows or columns.
+    fn mirrored(&self, axis: usize) -> impl Iterator<Item = usize> {
+        let (corner, last) = (self.corner[axis], self.image[axis] - 1);
+        let period = 2 * last.max(1);
+        (corner..corner + self.size[axis]).map(move |place| {
+            let place = place % period;
+            place.min(period - place).min(last)
+        })
+    }
+}
+
+impl Geometry {
+    /// Planes at the network's size, `[n, height, width]`, at the image's size.
+    pub fn restore(&self, planes: ArrayView3<'_, f32>) -> Array3<f32> {
+        let [height, width] = self.image;
+        match self.placement {
+            Placement::Extended => planes.slice(s![.., ..height, ..width]).to_owned(),
+            Placement::Stretched => {
+                let mut values = Vec::with_capacity(planes.dim().0 * height * width);
+                for plane in planes.outer_iter() {
+                    let plane = plane.as_standard_layout();
+                    let pixels = plane.as_slice().expect("the layout is standard").as_chunks::<1>().0;
+                    values.extend(stretch(pixels, self.network, self.image).as_flattened());
+                }
+                Array3::from_shape_vec((planes.dim().0, height, width), values).expect("each plane has this size")
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -271,20 +313,25 @@ mod tests {
         let mut contract = contract();
         contract.input.mean = vec![0.0; 3];
         contract.input.std = vec![1.0; 3];
-        let rows: [(&str, u32, isize, &[f32]); 4] = [
+        let rows: [(&str, usize, usize, &[f32]); 4] = [
             ("inside", 5, 1, &[1.0, 2.0, 3.0]),
-            ("to the left", 5, -2, &[2.0, 1.0, 0.0]),
             ("to the right", 5, 3, &[3.0, 4.0, 3.0]),
-            ("wider than twice the image", 2, -3, &[1.0, 0.0, 1.0]),
+            ("wider than twice the image", 2, 1, &[1.0, 0.0, 1.0]),
+            ("one pixel", 1, 0, &[0.0, 0.0, 0.0]),
         ];
-        for (name, width, left, expected) in rows {
-            let image = Rgb32FImage::from_fn(width, 1, |x, _| Rgb([x as f32; 3]));
-            let window = contract.input.normalize_window(&image, [0, left], [2, 3]);
-            for row in 0..2 {
-                assert_eq!(window.slice(ndarray::s![1, row, ..]).to_vec(), expected, "{name}");
+        for (name, side, start, expected) in rows {
+            let image = Rgb32FImage::from_fn(side as u32, side as u32, |x, y| Rgb([x as f32, y as f32, 0.0]));
+            let mut window = Window { image: [side, side], corner: [start, start], size: [3, 3], band_top: 0 };
+            let whole = contract.input.normalize_window(&image, &window);
+            for line in 0..3 {
+                assert_eq!(whole.slice(s![0, line, ..]).to_vec(), expected, "{name}: columns");
+                assert_eq!(whole.slice(s![1, .., line]).to_vec(), expected, "{name}: rows");
             }
+            let rows = window.rows();
+            let (top, height) = (rows.start as u32, rows.len() as u32);
+            let band = image::imageops::crop_imm(&image, 0, top, side as u32, height).to_image();
+            window.band_top = rows.start;
+            assert_eq!(contract.input.normalize_window(&band, &window), whole, "{name}: from a band");
         }
-        let dot = Rgb32FImage::from_pixel(1, 1, Rgb([0.5; 3]));
-        assert!(contract.input.normalize_window(&dot, [-3, -3], [7, 7]).iter().all(|value| *value == 0.5));
     }
 }
