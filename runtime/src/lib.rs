@@ -2,9 +2,10 @@
 //!
 //! - [`library`] finds or fetches the ONNX Runtime library, [`provider`] is what computes in it, [`nvidia`] what that
 //!   may need;
-//! - [`Segmenter`] turns an image into a mask, and is all that a program needs;
+//! - [`Segmenter`] turns an image into a mask, and is all that a program needs; [`Settings`] say how;
 //! - [`Session`] runs the bare network on tensors;
-//! - [`predict`] turns an image file into a mask file, an overlay and a line of a report, [`outputs`] says where;
+//! - [`pipeline`] turns image files into result files, in stages that overlap; [`writers`] are what can be saved;
+//! - [`Manifest`] records what is done, so that a run can go on, and [`merge()`] joins the records of its parts;
 //! - [`probe()`] tries a provider on a graph whose output is known, [`bench`] says how fast a model is;
 //! - [`compare`](mod@compare) measures how far one tensor is from another.
 //!
@@ -17,20 +18,43 @@ pub mod provider;
 mod log;
 mod placement;
 mod probe;
-mod segmenter;
 mod session;
 
+mod answer;
+mod cleanup;
+mod components;
+mod flips;
+mod segmenter;
+mod settings;
+mod tiles;
+
 pub mod inputs;
+mod outline;
 pub mod outputs;
-mod predict;
+mod rle;
+pub mod writers;
+
+mod budget;
+mod job;
+mod manifest;
+mod merge;
+pub mod pipeline;
+mod prediction;
 
 pub mod bench;
 pub mod compare;
 pub mod tensors;
 
+pub use cleanup::Cleanup;
+pub use flips::Views;
+pub use job::{JOB, Job, JobError, JobPart, ModelFile};
+pub use manifest::{Line, Manifest, ManifestError, PREDICTIONS, remove_leftovers};
+pub use merge::{MergeError, merge};
 pub use placement::{PlacedNode, Placement, PlacementError};
-pub use predict::{ClassArea, PredictError, Prediction, predict};
+pub use prediction::{ClassArea, Prediction, SavedFile};
 pub use probe::{ProbeError, probe};
 pub use provider::{Options, Provider};
-pub use segmenter::{SegmentError, Segmentation, Segmenter, Timings};
+pub use segmenter::{EnsembleError, MAPS_BYTES_MAX, SegmentError, Segmentation, Segmenter, Timings};
 pub use session::{Answer, OpenError, RunError, RunsOn, Session, read_model};
+pub use settings::{Settings, SettingsError, Tiles, Uncertainty, WHOLE_PIXELS_MAX};
+pub use tiles::Tiling;

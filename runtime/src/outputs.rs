@@ -1,4 +1,4 @@
-//! Where the results of a run go: `masks/`, `overlays/` and `predictions.jsonl` in one folder.
+//! The names of results, and that none replaces an input.
 
 use std::{
     collections::HashSet,
@@ -6,18 +6,6 @@ use std::{
 };
 
 use thiserror::Error;
-
-/// The file with one line of JSON per image.
-pub const PREDICTIONS: &str = "predictions.jsonl";
-
-/// The files that are written for one image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutputPaths {
-    /// The mask: a PNG file whose pixel values are the classes.
-    pub mask: PathBuf,
-    /// The image with the mask drawn onto it: a PNG file.
-    pub overlay: PathBuf,
-}
 
 /// An image that its own result would replace.
 #[derive(Debug, Error)]
@@ -27,25 +15,6 @@ pub struct OverwriteError {
     pub input: PathBuf,
     /// The folder of the results.
     pub folder: PathBuf,
-}
-
-/// The files that are written to `folder` for each input, in their order.
-///
-/// An image's files are named as [`unique_stems`] says.
-///
-/// # Errors
-/// When a file to be written is one of the inputs.
-pub fn output_paths(folder: &Path, inputs: &[PathBuf]) -> Result<Vec<OutputPaths>, OverwriteError> {
-    let (masks, overlays) = (folder.join("masks"), folder.join("overlays"));
-    let paths: Vec<_> = unique_stems(inputs)
-        .into_iter()
-        .map(|stem| OutputPaths {
-            mask: masks.join(format!("{stem}.png")),
-            overlay: overlays.join(format!("{stem}.png")),
-        })
-        .collect();
-    keep_inputs(folder, paths.iter().flat_map(|paths| [&paths.mask, &paths.overlay]), inputs)?;
-    Ok(paths)
 }
 
 /// Makes sure that no file to be written to `folder` is one of the inputs.
@@ -92,9 +61,7 @@ mod tests {
         ];
         for (name, inputs, stems) in rows {
             let inputs: Vec<_> = inputs.iter().map(PathBuf::from).collect();
-            let found = output_paths(Path::new("out"), &inputs).unwrap();
-            let masks: Vec<_> = stems.iter().map(|stem| Path::new("out/masks").join(format!("{stem}.png"))).collect();
-            assert_eq!(found.iter().map(|paths| paths.mask.clone()).collect::<Vec<_>>(), masks, "{name}");
+            assert_eq!(unique_stems(&inputs), stems, "{name}");
         }
     }
 
@@ -107,7 +74,8 @@ mod tests {
         std::fs::write(&input, "").unwrap();
         let roundabout = folder.path().join("masks/../masks/a.png");
         for (name, inputs) in [("itself", vec![input]), ("by another path", vec![roundabout])] {
-            let message = output_paths(folder.path(), &inputs).unwrap_err().to_string();
+            let written = [folder.path().join("masks/a.png")];
+            let message = keep_inputs(folder.path(), &written, &inputs).unwrap_err().to_string();
             assert!(message.contains("would be overwritten"), "{name}: {message}");
         }
     }

@@ -5,38 +5,48 @@ use std::{
     time::{Duration, Instant},
 };
 
-use image::{GrayImage, Rgb32FImage};
-use ndarray::Axis;
+use image::GrayImage;
+use ndarray::{Array2, Array3, ArrayView3, Axis, s};
 use ort::environment::Environment;
-use seg_onnx::contract::{Contract, Geometry, PostprocessError, PreprocessError};
+use seg_data::{ImageInfo, ImageReader, Picture, ReadError};
+use seg_onnx::contract::{Contract, Pixels, PostprocessError, PreprocessError, Window};
 use thiserror::Error;
 
 use crate::{
+    answer::{Known, Recipe, Reply},
+    flips::Average,
     provider::{Options, Provider},
     session::{Answer, OpenError, RunError, Session},
+    settings::{Settings, SettingsError, Uncertainty},
+    tiles::{Blend, Tiling},
 };
 
-/// A model that segments images.
+/// A model, or several as one, that segments images.
 ///
-/// ```no_run
+/// ```
 /// use std::path::Path;
 ///
-/// use seg_runtime::{Options, Segmenter, library::{Build, Search}};
+/// use image::{Rgb, RgbImage};
+/// use seg_runtime::{Options, Segmenter, Settings, Views, library::{Build, Search}};
 ///
 /// let environment = Search::from_env(None, Build::Cpu).locate()?.load()?;
-/// let mut segmenter = Segmenter::open(&environment, Path::new("amsunet.onnx"), &Options::default())?;
+/// // A model that finds what is red.
+/// let mut segmenter = Segmenter::open(&environment, Path::new("tests/threshold.onnx"), &Options::default())?;
 ///
-/// let image = seg_data::read_image(Path::new("slide.tif"))?;
-/// let segmentation = segmenter.segment(&image)?;
+/// let image = RgbImage::from_fn(40, 30, |x, _| if x < 10 { Rgb([200, 0, 0]) } else { Rgb([0, 0, 200]) });
+/// let labels = segmenter.segment(&image)?.mask.into_raw();
+/// assert_eq!(labels.iter().filter(|label| **label == 1).count(), 10 * 30);
 ///
-/// let labels = segmentation.mask.into_raw();
-/// let found = labels.iter().filter(|label| **label == 1).count();
-/// println!("{}: {found} of {} pixels", segmenter.contract().classes[1].name, labels.len());
+/// // The same with probabilities, averaged over mirrored views.
+/// let mut segmenter = segmenter.with(Settings { views: Views::Flips, probabilities: true, ..Settings::default() })?;
+/// let probabilities = segmenter.segment(&image)?.probabilities.expect("they were asked for");
+/// assert!(probabilities[[1, 0, 0]] > 0.5 && probabilities[[1, 0, 39]] < 0.5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Segmenter {
-    session: Session,
+    members: Vec<Session>,
+    recipe: Recipe,
 }
 
 /// The answer for one image.
@@ -44,14 +54,20 @@ pub struct Segmenter {
 pub struct Segmentation {
     /// The index of each pixel's class, at the image's own size.
     pub mask: GrayImage,
-    /// At which size the network ran.
-    pub geometry: Geometry,
+    /// The probability of each class, `[classes, height, width]`, where [`Settings::probabilities`] asks for it.
+    pub probabilities: Option<Array3<f32>>,
+    /// The doubt at each pixel, `[height, width]`, where [`Settings::uncertainty`] asks for it.
+    pub uncertainty: Option<Array2<f32>>,
+    /// Height and width at which the network ran, in pixels.
+    pub network: [usize; 2],
+    /// Into how many tiles the image was cut; `None` where it was run whole.
+    pub tiles: Option<usize>,
     /// How long it took.
     pub timings: Timings,
 }
 
 /// How long the stages of one image took.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Timings {
     /// From the image to the network's input.
     pub preprocess: Duration,
@@ -61,12 +77,36 @@ pub struct Timings {
     pub postprocess: Duration,
 }
 
+/// Why several models are not one.
+#[derive(Debug, Error)]
+pub enum EnsembleError {
+    /// A model cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// There is none.
+    #[error("an ensemble needs at least one model")]
+    Empty,
+    /// Two models expect or mean different things.
+    #[error("`{first}` and `{other}` cannot be averaged: their contracts differ in {what}")]
+    Disagreement {
+        /// The first model.
+        first: String,
+        /// The one that differs from it.
+        other: String,
+        /// In what they differ.
+        what: &'static str,
+    },
+}
+
 /// Why an image cannot be segmented.
 #[derive(Debug, Error)]
 pub enum SegmentError {
     /// The image cannot be brought to the network's input.
     #[error(transparent)]
     Preprocess(#[from] PreprocessError),
+    /// Some rows of the image cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The network fails.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -79,12 +119,28 @@ pub enum SegmentError {
     /// The network's output cannot be brought to a mask.
     #[error(transparent)]
     Postprocess(#[from] PostprocessError),
+    /// The maps would take too much memory.
+    #[error(
+        "the maps of an image of {width}x{height} would take {bytes} bytes, expected at most {MAPS_BYTES_MAX}; save masks \
+         without probabilities and uncertainty, or a part of the image"
+    )]
+    Maps {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// What the maps would take.
+        bytes: usize,
+    },
 }
 
-/// The network alone.
+/// The most memory that probabilities and uncertainty of one image may take, in bytes.
+pub const MAPS_BYTES_MAX: usize = 4 << 30;
+
+/// The network alone, the first one of an ensemble.
 impl AsRef<Session> for Segmenter {
     fn as_ref(&self) -> &Session {
-        &self.session
+        &self.members[0]
     }
 }
 
@@ -94,47 +150,256 @@ impl Segmenter {
     /// # Errors
     /// As [`Session::open`].
     pub fn open(environment: &Environment, path: &Path, options: &Options) -> Result<Self, OpenError> {
-        Ok(Self { session: Session::open(environment, path, options)? })
+        let session = Session::open(environment, path, options)?;
+        let recipe = Recipe { contract: session.contract().clone(), settings: Settings::default() };
+        Ok(Self { members: vec![session], recipe })
+    }
+
+    /// Opens several model files, whose probabilities are averaged.
+    ///
+    /// # Errors
+    /// When one cannot be opened, or they do not expect the same images and mean the same classes.
+    pub fn open_ensemble(
+        environment: &Environment,
+        paths: &[impl AsRef<Path>],
+        options: &Options,
+    ) -> Result<Self, EnsembleError> {
+        let Some((first, others)) = paths.split_first() else { return Err(EnsembleError::Empty) };
+        let mut ensemble = Self::open(environment, first.as_ref(), options)?;
+        for path in others {
+            let member = Session::open(environment, path.as_ref(), options)?;
+            if let Some(what) = difference(ensemble.contract(), member.contract()) {
+                let [first, other] = [first.as_ref(), path.as_ref()].map(|path| path.display().to_string());
+                return Err(EnsembleError::Disagreement { first, other, what });
+            }
+            ensemble.members.push(member);
+        }
+        Ok(ensemble)
+    }
+
+    /// The same model with other settings.
+    ///
+    /// # Errors
+    /// When the model cannot do what they ask for.
+    pub fn with(mut self, settings: Settings) -> Result<Self, SettingsError> {
+        settings.check(&self.recipe.contract, self.members.len())?;
+        self.recipe.settings = settings;
+        Ok(self)
     }
 
     /// What the model expects and means.
     pub fn contract(&self) -> &Contract {
-        self.session.contract()
+        &self.recipe.contract
+    }
+
+    /// How its answers become masks.
+    pub fn settings(&self) -> &Settings {
+        &self.recipe.settings
     }
 
     /// What computes it.
     pub fn provider(&self) -> Provider {
-        self.session.provider()
+        self.members[0].provider()
     }
 
-    /// Segments one image, whose values are in [0, 1].
+    pub(crate) fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Segments one image.
     ///
     /// # Errors
     /// When the image has no pixels, or the model or its provider fails.
-    pub fn segment(&mut self, image: &Rgb32FImage) -> Result<Segmentation, SegmentError> {
+    pub fn segment<'a>(&mut self, image: impl Into<Pixels<'a>>) -> Result<Segmentation, SegmentError> {
+        let image = image.into();
+        if let Some(tiling) = self.recipe.settings.tiling(&self.recipe.contract, image.size()) {
+            return self.segment_tiles(&mut InMemory::new(image)?, tiling);
+        }
         let start = Instant::now();
-        let input = self.contract().preprocess(image)?;
+        let input = self.recipe.prepare(image)?;
         let preprocess = start.elapsed();
 
         let start = Instant::now();
-        let answer = self.session.answer(input.tensor.view().insert_axis(Axis(0)))?;
+        let answer = self.answer(&[input.tensor.view()])?.remove(0);
         let infer = start.elapsed();
 
         let start = Instant::now();
-        let mask = match &answer {
-            Answer::Scores(scores) => {
-                // A mask of them would look like background.
-                let count = scores.iter().filter(|score| !score.is_finite()).count();
-                if count > 0 {
-                    return Err(SegmentError::NotFinite { count });
-                }
-                self.contract().postprocess(scores.index_axis(Axis(0), 0), &input.geometry)?
-            }
-            Answer::Masks(masks) => self.contract().postprocess_mask(masks.index_axis(Axis(0), 0), &input.geometry)?,
-        };
-        let postprocess = start.elapsed();
+        let mut known = self.recipe.interpret(answer, &input.geometry)?;
+        self.recipe.clean(&mut known.mask);
+        let timings = Timings { preprocess, infer, postprocess: start.elapsed() };
+        Ok(Segmentation::whole(known, input.geometry.network, timings))
+    }
 
-        let timings = Timings { preprocess, infer, postprocess };
-        Ok(Segmentation { mask, geometry: input.geometry, timings })
+    /// Segments an image that is read band by band, in tiles.
+    ///
+    /// In memory are a row of tiles, the mask, and the maps that are asked for.
+    ///
+    /// # Errors
+    /// When the image cannot be read, its maps would take too much memory, or the model or its provider fails.
+    pub(crate) fn segment_tiles(
+        &mut self,
+        image: &mut dyn ImageReader,
+        tiling: Tiling,
+    ) -> Result<Segmentation, SegmentError> {
+        let [height, width] = [image.info().height, image.info().width].map(|side| side as usize);
+        let classes = self.recipe.contract.classes.len();
+        let Settings { probabilities, uncertainty, batch, .. } = self.recipe.settings.clone();
+        let planes = classes * usize::from(probabilities) + usize::from(uncertainty.is_some());
+        let bytes = height.saturating_mul(width).saturating_mul(planes * size_of::<f32>());
+        if bytes > MAPS_BYTES_MAX {
+            return Err(SegmentError::Maps { width, height, bytes });
+        }
+        let mut mask = Vec::with_capacity(height * width);
+        let mut probabilities = probabilities.then(|| Array3::zeros((classes, height, width)));
+        let mut doubt = uncertainty.map(|_| Array2::zeros((height, width)));
+
+        let mut timings = Timings::default();
+        let with_variance = usize::from(uncertainty == Some(Uncertainty::Variance));
+        let mut blend = Blend::new(tiling, classes + with_variance, width);
+        let (rows, columns) = (tiling.starts(0, height), tiling.starts(1, width));
+        for (index, top) in rows.iter().enumerate() {
+            let start = Instant::now();
+            let mut window = Window { image: [height, width], corner: [*top, 0], size: tiling.size, band_top: 0 };
+            let read = window.rows();
+            window.band_top = read.start;
+            let band = image.rows(read.start as u32..read.end as u32)?;
+            timings.preprocess += start.elapsed();
+            for lefts in columns.chunks(batch.map_or(1, usize::from)) {
+                let start = Instant::now();
+                let input = &self.recipe.contract.input;
+                let tile =
+                    |left: &usize| input.normalize_window(band.pixels(), &Window { corner: [*top, *left], ..window });
+                let tiles: Vec<_> = lefts.iter().map(tile).collect();
+                timings.preprocess += start.elapsed();
+
+                let start = Instant::now();
+                let answers = self.answer(&tiles.iter().map(|tile| tile.view()).collect::<Vec<_>>())?;
+                timings.infer += start.elapsed();
+
+                let start = Instant::now();
+                for (left, answer) in lefts.iter().zip(answers) {
+                    match answer {
+                        Reply::Scores(scores) => blend.add(*left, self.recipe.probabilities(scores.view()).view()),
+                        Reply::Probabilities(planes) => blend.add(*left, planes.view()),
+                        Reply::Mask(_) => return Err(RunError::NoScores.into()),
+                    }
+                }
+                timings.postprocess += start.elapsed();
+            }
+            let start = Instant::now();
+            let end = rows.get(index + 1).copied().unwrap_or(height);
+            let known = self.recipe.decide(blend.take(end - top));
+            mask.extend(known.mask.into_raw());
+            if let (Some(all), Some(some)) = (&mut probabilities, known.probabilities) {
+                all.slice_mut(s![.., *top..end, ..]).assign(&some);
+            }
+            if let (Some(all), Some(some)) = (&mut doubt, known.uncertainty) {
+                all.slice_mut(s![*top..end, ..]).assign(&some);
+            }
+            timings.postprocess += start.elapsed();
+        }
+        let start = Instant::now();
+        let mut mask = GrayImage::from_raw(width as u32, height as u32, mask).expect("the bands cover the image");
+        self.recipe.clean(&mut mask);
+        timings.postprocess += start.elapsed();
+        Ok(Segmentation {
+            mask,
+            probabilities,
+            uncertainty: doubt,
+            network: tiling.size,
+            tiles: Some(rows.len() * columns.len()),
+            timings,
+        })
+    }
+
+    /// What the networks say of inputs of one size, averaged over views and models.
+    pub(crate) fn answer(&mut self, inputs: &[ArrayView3<'_, f32>]) -> Result<Vec<Reply>, SegmentError> {
+        let views = self.recipe.settings.views.all();
+        if self.members.len() * views.len() == 1 {
+            return Ok(match answer(&mut self.members[0], inputs)? {
+                Answer::Scores(scores) => scores.outer_iter().map(|scores| Reply::Scores(scores.to_owned())).collect(),
+                Answer::Masks(masks) => masks.outer_iter().map(|mask| Reply::Mask(mask.to_owned())).collect(),
+            });
+        }
+        let with_variance = self.recipe.settings.uncertainty == Some(Uncertainty::Variance);
+        let mut averages: Vec<_> = inputs.iter().map(|_| Average::new(with_variance)).collect();
+        for flip in views {
+            let flipped: Vec<_> = inputs.iter().map(|input| flip.apply(*input)).collect();
+            for member in &mut self.members {
+                let Answer::Scores(scores) = answer(member, &flipped)? else { return Err(RunError::NoScores.into()) };
+                for (average, scores) in averages.iter_mut().zip(scores.outer_iter()) {
+                    average.add(flip.apply(self.recipe.probabilities(scores).view()));
+                }
+            }
+        }
+        Ok(averages.into_iter().map(|average| Reply::Probabilities(average.finish())).collect())
+    }
+}
+
+impl Segmentation {
+    pub(crate) fn whole(known: Known, network: [usize; 2], timings: Timings) -> Self {
+        let Known { mask, probabilities, uncertainty } = known;
+        Self { mask, probabilities, uncertainty, network, tiles: None, timings }
+    }
+}
+
+/// A network's output for inputs of one size.
+fn answer(session: &mut Session, inputs: &[ArrayView3<'_, f32>]) -> Result<Answer, SegmentError> {
+    let answer = match inputs {
+        [input] => session.answer(input.insert_axis(Axis(0)))?,
+        _ => session.answer(ndarray::stack(Axis(0), inputs).expect("the inputs have one size").view())?,
+    };
+    if let Answer::Scores(scores) = &answer {
+        // A mask of them would look like background.
+        let count = scores.iter().filter(|score| !score.is_finite()).count();
+        if count > 0 {
+            return Err(SegmentError::NotFinite { count });
+        }
+    }
+    Ok(answer)
+}
+
+/// In what two contracts differ that are to be one model.
+fn difference(first: &Contract, other: &Contract) -> Option<&'static str> {
+    let names = |contract: &Contract| contract.classes.iter().map(|class| class.name.clone()).collect::<Vec<_>>();
+    if names(first) != names(other) {
+        Some("their classes")
+    } else if first.input.size != other.input.size {
+        Some("the size at which images are run")
+    } else if (&first.input.mean, &first.input.std, first.input.color)
+        != (&other.input.mean, &other.input.std, other.input.color)
+    {
+        Some("the colours that their networks take (order, mean or deviation)")
+    } else if first.output.kind != other.output.kind {
+        Some("what their outputs are")
+    } else {
+        None
+    }
+}
+
+/// Pixels in memory, as a file that is read in bands.
+struct InMemory<'a> {
+    info: ImageInfo,
+    pixels: Pixels<'a>,
+}
+
+impl<'a> InMemory<'a> {
+    fn new(pixels: Pixels<'a>) -> Result<Self, SegmentError> {
+        let [height, width] = pixels.size();
+        if height == 0 || width == 0 {
+            return Err(PreprocessError::Empty { width, height }.into());
+        }
+        let info = ImageInfo { width: width as u32, height: height as u32, orientation: 1, in_bands: true };
+        Ok(Self { info, pixels })
+    }
+}
+
+impl ImageReader for InMemory<'_> {
+    fn info(&self) -> &ImageInfo {
+        &self.info
+    }
+
+    fn rows(&mut self, rows: std::ops::Range<u32>) -> Result<Picture, ReadError> {
+        Ok(Picture::copy_rows(self.pixels, rows))
     }
 }

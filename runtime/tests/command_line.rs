@@ -5,6 +5,7 @@
 mod threshold;
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
@@ -96,7 +97,9 @@ fn infer_writes_a_mask_an_overlay_and_a_line_for_each_image() {
     let names = ["a", "b", "c", "d", "e", "a-2"];
     assert_eq!(lines.len(), names.len());
     for (line, name) in lines.iter().zip(names) {
-        assert_eq!(line["mask"], format!("out/masks/{name}.png"));
+        assert_eq!((&line["name"], &line["orientation"]), (&name.into(), &1.into()));
+        assert_eq!(line["files"][0]["path"], format!("masks/{name}.png"));
+        assert_eq!(line["files"][1]["path"], format!("overlays/{name}.png"));
         assert_eq!(line["provider"], "cpu");
         for stage in ["decode_ms", "preprocess_ms", "infer_ms", "postprocess_ms", "encode_ms"] {
             assert!(line[stage].as_f64().unwrap() >= 0.0, "{name}: {stage}");
@@ -142,13 +145,11 @@ fn infer_stops_where_results_cannot_be_written() {
     fs::create_dir_all(place.path("out/overlays/b.png")).unwrap();
     let ended = place.run("infer --model threshold.onnx --out out a.png b.png");
     assert_eq!(ended.code, Some(1));
-    assert!(
-        ended.stderr.contains("error: stopped after 1 of 2 images: cannot write `out/overlays/b.png`"),
-        "{ended:?}"
-    );
+    assert!(ended.stderr.contains("error: stopped after 1 of 2 images; `--continue` goes on from there"), "{ended:?}");
+    assert!(ended.stderr.contains("cannot write `out/overlays/b.png`"), "{ended:?}");
     let lines = place.json_lines("out/predictions.jsonl");
     assert_eq!(lines.len(), 1, "the report of what was done is lost: {lines:?}");
-    assert_eq!(lines[0]["mask"], "out/masks/a.png");
+    assert_eq!(lines[0]["files"][0]["path"], "masks/a.png");
 }
 
 #[test]
@@ -348,4 +349,117 @@ fn eval_scores_what_can_be_measured() {
     assert!(ended.stderr.contains("the input `data/masks/a.png` would be overwritten by a result"), "{ended:?}");
     let ended = place.run("eval --model threshold.onnx --data data --split test");
     assert!(ended.stderr.contains("the data set `data` has no images in its part `test`"), "{ended:?}");
+}
+
+/// The content of all files below a folder by their paths, without what tells times.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.strip_prefix(folder).unwrap().to_path_buf();
+        if path.is_dir() {
+            found.extend(contents(&path).into_iter().map(|(inner, bytes)| (name.join(inner), bytes)));
+        } else if path.extension().is_some_and(|extension| extension != "jsonl" && extension != "lock") {
+            found.insert(name, fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn everything_that_can_be_saved_is_saved_and_read_back() {
+    let place = Workplace::new();
+    place.image("a.png", 40, 30);
+    let all = "mask,binary,overlay,contours,probabilities,probabilities-npy,uncertainty,rle,polygons";
+    let ended = place.run(&format!("infer --model threshold.onnx --out out --save {all} a.png"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let line = &place.json_lines("out/predictions.jsonl")[0];
+    let files: Vec<_> = line["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    let expected = [
+        "masks/a.png",
+        "binary/1-nucleus/a.png",
+        "overlays/a.png",
+        "contours/a.png",
+        "probabilities/1-nucleus/a.png",
+        "probabilities/a.npy",
+        "uncertainty/a.png",
+        "rle/a.json",
+        "polygons/a.geojson",
+    ];
+    assert_eq!(files, expected);
+    let binary = image::open(place.path("out/binary/1-nucleus/a.png")).unwrap().into_luma8();
+    assert!(binary.enumerate_pixels().all(|(x, _, pixel)| pixel[0] == if x < 20 { 255 } else { 0 }));
+    let probability = image::open(place.path("out/probabilities/1-nucleus/a.png")).unwrap().into_luma16();
+    assert!(probability.enumerate_pixels().all(|(x, _, pixel)| (pixel[0] > 32767) == (x < 20)));
+    let npy = fs::read(place.path("out/probabilities/a.npy")).unwrap();
+    assert!(npy.starts_with(b"\x93NUMPY\x01\x00") && npy.len() == 128 + 2 * 30 * 40 * 4, "{}", npy.len());
+    assert!(String::from_utf8_lossy(&npy[..128]).contains("'shape': (2, 30, 40)"));
+    let json = |name| -> Value { serde_json::from_slice(&fs::read(place.path(name)).unwrap()).unwrap() };
+    assert_eq!(json("out/rle/a.json")["annotations"][0]["bbox"], serde_json::json!([0, 0, 20, 30]));
+    let polygons = json("out/polygons/a.geojson");
+    let ring = serde_json::json!([[[0, 0], [20, 0], [20, 30], [0, 30], [0, 0]]]);
+    assert_eq!(polygons["features"][0]["geometry"]["coordinates"], ring);
+}
+
+#[test]
+fn a_killed_run_goes_on_and_ends_with_the_same_files() {
+    let place = Workplace::new();
+    for index in 0..12 {
+        place.image(&format!("in/{index:02}.png"), 60 + index, 50);
+    }
+    assert_eq!(place.run("infer --model threshold.onnx --out whole in").code, Some(0));
+    let expected = contents(&place.path("whole"));
+    let arguments = "infer --model threshold.onnx --out out --continue in";
+    // Each run is killed after another number of lines.
+    for lines in [0, 1, 3, 6] {
+        let mut child =
+            place.command(arguments.split_whitespace()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let record = place.path("out/predictions.jsonl");
+        while child.try_wait().unwrap().is_none()
+            && fs::read_to_string(&record).unwrap_or_default().lines().count() <= lines
+        {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    // A result that somebody damaged, and one that somebody removed.
+    let [damaged, removed] = ["out/masks/00.png", "out/overlays/01.png"].map(|name| place.path(name));
+    fs::write(damaged, "damaged").unwrap();
+    let _ = fs::remove_file(removed);
+    let ended = place.run(arguments);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(contents(&place.path("out")), expected);
+    assert_eq!(place.json_lines("out/predictions.jsonl").len(), 12);
+    let ended = place.run(arguments);
+    assert!(ended.stderr.contains("12 of 12 images are complete"), "{ended:?}");
+
+    let ended = place.run("infer --model threshold.onnx --out out --threshold 0.7 --continue in");
+    assert!(ended.stderr.contains("another job, which differs in how masks are made"), "{ended:?}");
+}
+
+#[test]
+fn parts_run_at_the_same_time_and_merge_into_the_whole() {
+    let place = Workplace::new();
+    for index in 0..7 {
+        place.image(&format!("in/{index}.png"), 20 + index, 30);
+    }
+    assert_eq!(place.run("infer --model threshold.onnx --out whole in").code, Some(0));
+    let part = |index: usize| {
+        let part = format!("infer --model threshold.onnx --out out --num-parts 3 --part {index} in");
+        place.command(part.split_whitespace()).stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let mut first = [part(1), part(3)];
+    assert!(first.iter_mut().all(|child| child.wait().unwrap().success()));
+    let ended = place.run("merge out");
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("part 2 of 3 has 0 of 2 images"), "{ended:?}");
+    assert!(part(2).wait().unwrap().success());
+    let ended = place.run("merge out");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let names = |name| place.json_lines(name).iter().map(|line| line["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(names("out/predictions.jsonl"), names("whole/predictions.jsonl"));
+    assert_eq!(contents(&place.path("out")), contents(&place.path("whole")));
+    let ended = place.run("infer --model threshold.onnx --out out --num-parts 3 --part 4 in");
+    assert!(ended.stderr.contains("there is no part 4 of 3"), "{ended:?}");
 }

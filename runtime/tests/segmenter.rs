@@ -4,14 +4,14 @@
 
 mod threshold;
 
-use std::{num::NonZeroUsize, sync::OnceLock};
+use std::{num::NonZeroUsize, path::Path, sync::OnceLock};
 
 use image::{GrayImage, Luma, Rgb, Rgb32FImage};
 use ndarray::{Array4, Axis};
 use ort::environment::Environment;
-use seg_onnx::contract::{Element, InputForm, OutputKind, SizePolicy};
+use seg_onnx::contract::{Element, InputForm, OutputKind, Rgb16Image, SizePolicy};
 use seg_runtime::{
-    Answer, Options, Segmenter, Session,
+    Answer, Cleanup, EnsembleError, Options, Segmenter, Session, Settings, Tiles, Tiling, Uncertainty, Views,
     library::{Build, Search},
 };
 
@@ -45,7 +45,7 @@ fn a_mask_has_the_images_own_size_and_the_models_classes() {
         let model = threshold::write(folder.path(), policy);
         let mut segmenter = Segmenter::open(environment(), &model, &Options::default()).unwrap();
         let segmentation = segmenter.segment(&half_red(width, height)).unwrap();
-        assert_eq!(segmentation.geometry.network, network, "{name}");
+        assert_eq!(segmentation.network, network, "{name}");
         assert_eq!(segmentation.mask, left_half(width, height), "{name}");
     }
 }
@@ -84,9 +84,10 @@ fn a_model_of_any_form_gives_the_same_masks() {
         let mut segmenter = Segmenter::open(environment(), &model, &Options::default()).unwrap();
         assert_eq!(segmenter.segment(&half_red(33, 20)).unwrap().mask, left_half(33, 20), "{name}");
         let other = segmenter.segment(&half_red(34, 20)).map(|segmentation| segmentation.mask);
-        match input.size {
-            None => assert_eq!(other.unwrap(), left_half(34, 20), "{name}"),
-            Some(_) => {
+        match (input.size, output) {
+            // What gives probabilities is run in tiles of the only size.
+            (None, _) | (_, OutputKind::Logits) => assert_eq!(other.unwrap(), left_half(34, 20), "{name}"),
+            _ => {
                 let message = other.unwrap_err().to_string();
                 assert!(
                     message.contains("images of 20x33 (height x width) only, this one is 20x34"),
@@ -139,4 +140,189 @@ fn what_the_model_cannot_take_is_an_error() {
     let mut session = Session::open(environment(), &model, &Options::default()).unwrap();
     let message = session.run(Array4::zeros((1, 5, 8, 8)).view()).unwrap_err().to_string();
     assert!(message.contains("[1, 5, 8, 8]"), "{message}");
+}
+
+/// A segmenter of the threshold model.
+fn segmenter(folder: &Path, policy: SizePolicy, settings: Settings) -> Segmenter {
+    let model = threshold::write(folder, policy);
+    Segmenter::open(environment(), &model, &Options::default()).unwrap().with(settings).unwrap()
+}
+
+#[test]
+fn the_examples_model_is_the_one_that_the_tests_write() {
+    let bytes = threshold::model(SizePolicy::Native).to_bytes().unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/threshold.onnx");
+    if std::env::var_os("SEG_WRITE_EXAMPLE").is_some() {
+        std::fs::write(path, &bytes).unwrap();
+    }
+    assert!(std::fs::read(path).unwrap() == bytes, "write `{path}` again: run this test with SEG_WRITE_EXAMPLE=1");
+}
+
+#[test]
+fn sixteen_bits_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut segmenter = segmenter(folder.path(), SizePolicy::Native, Settings::default());
+    // All 65,536 levels; the model finds those above one half.
+    let ramp = Rgb16Image::from_fn(256, 256, |x, y| Rgb([(256 * y + x) as u16, 0, 0]));
+    let mask = segmenter.segment(&ramp).unwrap().mask;
+    for (x, y, label) in mask.enumerate_pixels() {
+        assert_eq!(label[0] == 1, 256 * y + x > 32767, "level {}", 256 * y + x);
+    }
+}
+
+#[test]
+fn tiles_of_any_image_answer_as_the_whole_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |tiles| Settings { tiles, probabilities: true, ..Settings::default() };
+    let mut whole = segmenter(folder.path(), SizePolicy::Native, with(Tiles::Off));
+    for (name, side, overlap, width, height, tiles) in [
+        ("smaller than a tile", 32, 0.25, 9, 7, 1),
+        ("one row of tiles", 32, 0.25, 200, 20, 8),
+        ("many", 16, 0.5, 100, 61, 84),
+        ("side by side", 20, 0.0, 60, 41, 9),
+    ] {
+        let tiling = Tiles::Of(Tiling { size: [side; 2], overlap });
+        let image = Rgb32FImage::from_fn(width, height, |x, y| Rgb([((x * 7 + y * 13) % 31) as f32 / 31.0, 0.0, 0.0]));
+        let expected = whole.segment(&image).unwrap();
+        let expected_probabilities = expected.probabilities.unwrap();
+        for batch in [1, 3] {
+            let settings = Settings { batch: NonZeroUsize::new(batch), ..with(tiling) };
+            let found = segmenter(folder.path(), SizePolicy::Native, settings).segment(&image).unwrap();
+            assert_eq!((found.tiles, found.network), (Some(tiles), [side; 2]), "{name}");
+            assert_eq!(found.mask, expected.mask, "{name}, batch {batch}");
+            let worst = (found.probabilities.unwrap() - &expected_probabilities)
+                .iter()
+                .fold(0.0_f32, |worst, error| worst.max(error.abs()));
+            assert!(worst < 1e-6, "{name}, batch {batch}: {worst}");
+        }
+    }
+}
+
+#[test]
+fn views_and_members_are_averaged_and_their_variance_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = threshold::write(folder.path(), SizePolicy::Native);
+    let image = half_red(20, 12);
+    let settings = |views, uncertainty| Settings { views, probabilities: true, uncertainty, ..Settings::default() };
+    let single = segmenter(folder.path(), SizePolicy::Native, settings(Views::None, None)).segment(&image).unwrap();
+    let models = [model.clone(), model.clone()];
+    for (name, views, models) in [
+        ("flips", Views::Flips, &models[..1]),
+        ("members", Views::None, &models[..]),
+        ("both", Views::Flips, &models[..]),
+    ] {
+        let ensemble = Segmenter::open_ensemble(environment(), models, &Options::default()).unwrap();
+        let settings = settings(views, Some(Uncertainty::Variance));
+        let found = ensemble.with(settings).unwrap().segment(&image).unwrap();
+        // The model looks at each pixel alone, so all views and equal members agree.
+        assert_eq!((&found.mask, &found.probabilities), (&single.mask, &single.probabilities), "{name}");
+        assert!(found.uncertainty.unwrap().iter().all(|variance| *variance == 0.0), "{name}");
+    }
+    let alone = Segmenter::open(environment(), &model, &Options::default()).unwrap();
+    let message = alone.with(settings(Views::None, Some(Uncertainty::Variance))).unwrap_err().to_string();
+    assert!(message.contains("`--tta flips`"), "{message}");
+
+    let mut entropy = segmenter(folder.path(), SizePolicy::Native, settings(Views::None, Some(Uncertainty::Entropy)));
+    let sure = entropy.segment(&Rgb32FImage::from_pixel(9, 9, Rgb([1.0, 0.0, 0.0]))).unwrap().uncertainty.unwrap();
+    let unsure = entropy.segment(&Rgb32FImage::from_pixel(9, 9, Rgb([0.5, 0.0, 0.0]))).unwrap().uncertainty.unwrap();
+    assert!(sure.iter().all(|value| *value < 0.6) && unsure.iter().all(|value| (value - 1.0).abs() < 1e-6));
+}
+
+#[test]
+fn thresholds_and_cleaning_change_the_mask_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut image = half_red(20, 12);
+    image.put_pixel(15, 5, Rgb([0.9, 0.0, 0.0]));
+    image.put_pixel(5, 5, Rgb([0.1, 0.0, 0.0]));
+    let cleanup = |cleanup| Settings { cleanup: [("nucleus".into(), cleanup)].into(), ..Settings::default() };
+    let threshold = |threshold| Settings { threshold: Some(threshold), ..Settings::default() };
+    for (name, settings, expected) in [
+        ("as it is", Settings::default(), 120),
+        ("the largest area", cleanup(Cleanup { largest_component: true, ..Cleanup::default() }), 119),
+        ("no specks", cleanup(Cleanup { min_area: 2, ..Cleanup::default() }), 119),
+        ("no holes", cleanup(Cleanup { fill_holes: true, ..Cleanup::default() }), 121),
+        ("all", threshold(0.0), 240),
+        ("none", threshold(1.0), 0),
+    ] {
+        let found = segmenter(folder.path(), SizePolicy::Native, settings).segment(&image).unwrap();
+        assert_eq!(found.mask.iter().map(|label| u64::from(*label)).sum::<u64>(), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_a_model_cannot_do_is_refused_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let stretched = SizePolicy::Resize { height: 16, width: 64 };
+    let tiles =
+        |side, overlap| Settings { tiles: Tiles::Of(Tiling { size: [side; 2], overlap }), ..Settings::default() };
+    let cleanup = Settings { cleanup: [("cell".into(), Cleanup::default())].into(), ..Settings::default() };
+    for (name, policy, settings, part) in [
+        ("tiles of a stretched image", stretched, tiles(64, 0.25), "stretched to 16x64"),
+        ("too small a tile", SizePolicy::Native, tiles(4, 0.25), "sides of at least 8"),
+        ("too large an overlap", SizePolicy::Native, tiles(64, 0.9), "an overlap of 0 to 0.75"),
+        ("a threshold beyond 1", SizePolicy::Native, Settings { threshold: Some(1.5), ..Settings::default() }, "1.5"),
+        ("no such class", SizePolicy::Native, cleanup, "it has `nucleus`"),
+    ] {
+        let model = threshold::write(folder.path(), policy);
+        let segmenter = Segmenter::open(environment(), &model, &Options::default()).unwrap();
+        let message = segmenter.with(settings).unwrap_err().to_string();
+        assert!(message.contains(part), "{name}: {message}");
+    }
+}
+
+#[test]
+fn a_model_that_gives_masks_says_what_it_cannot_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = threshold::write_as(folder.path(), InputForm::default(), OutputKind::Mask);
+    let plain = Settings::default;
+    for (settings, part) in [
+        (Settings { probabilities: true, ..plain() }, "a map of them"),
+        (Settings { views: Views::Flips, ..plain() }, "averaging views"),
+        (Settings { threshold: Some(0.5), ..plain() }, "a threshold"),
+        (Settings { tiles: Tiles::Of(Tiling::default()), ..plain() }, "blending tiles"),
+    ] {
+        let segmenter = Segmenter::open(environment(), &model, &Options::default()).unwrap();
+        let message = segmenter.with(settings).unwrap_err().to_string();
+        assert!(message.contains(part) && message.contains("--output probabilities"), "{part}: {message}");
+    }
+}
+
+#[test]
+fn models_that_differ_are_no_ensemble() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = threshold::write(folder.path(), SizePolicy::Native);
+    let mut other = threshold::model(SizePolicy::Native);
+    other.contract.input.mean = vec![0.25; 3];
+    let path = folder.path().join("other.onnx");
+    std::fs::write(&path, other.to_bytes().unwrap()).unwrap();
+    let error = Segmenter::open_ensemble(environment(), &[first, path], &Options::default()).unwrap_err();
+    assert!(error.to_string().contains("differ in the colours"), "{error}");
+    let none: [&Path; 0] = [];
+    let error = Segmenter::open_ensemble(environment(), &none, &Options::default()).unwrap_err();
+    assert!(matches!(error, EnsembleError::Empty));
+}
+
+#[test]
+fn images_of_any_size_keep_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let tiling = Tiles::Of(Tiling { size: [64; 2], overlap: 0.25 });
+    let mut segmenters = [
+        (SizePolicy::Native, Tiles::Off),
+        (SizePolicy::Native, tiling),
+        (SizePolicy::Resize { height: 16, width: 64 }, Tiles::Auto),
+    ]
+    .map(|(policy, tiles)| segmenter(folder.path(), policy, Settings { tiles, ..Settings::default() }));
+    let mut state = 11_u32;
+    let mut side = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        1 + (state >> 16) % 300
+    };
+    let sizes = (0..12).map(|_| (side(), side())).chain([(1, 1), (1, 4096), (4096, 1), (4096, 70)]);
+    for (width, height) in sizes {
+        let image = half_red(width, height);
+        for segmenter in &mut segmenters {
+            let mask = segmenter.segment(&image).unwrap().mask;
+            assert_eq!(mask.dimensions(), (width, height), "{:?}", segmenter.settings().tiles);
+        }
+    }
 }

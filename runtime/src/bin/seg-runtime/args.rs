@@ -1,7 +1,9 @@
 //! The flags of `seg-runtime`.
 
+mod answers;
 mod engine;
 
+pub(crate) use answers::{Answers, Saves};
 pub(crate) use engine::{Engine, Ep, Library, Precision, Tuning};
 
 use std::{
@@ -27,6 +29,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Infer(Infer),
+    Merge(Merge),
     Eval(Eval),
     Inspect(Inspect),
     Compare(Compare),
@@ -40,22 +43,44 @@ pub(crate) enum Command {
     Measure(Measure),
 }
 
-/// Segment images: a mask, an overlay and a line of JSON for each.
+/// Segment images: a mask, an overlay and a line of JSON for each, and whatever else is asked for.
 ///
-/// Writes `masks/`, `overlays/` and `predictions.jsonl`. Images that cannot be segmented are named, and the others done.
+/// Writes a folder for each kind of file, `predictions.jsonl` and `job.json`. Images that cannot be segmented are named,
+/// and the others done.
 #[derive(Debug, Args)]
 pub(crate) struct Infer {
-    /// The model file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) model: PathBuf,
+    /// The model file; the probabilities of several are averaged
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) model: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: Engine,
     /// The folder for the results
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) answers: Answers,
+    #[command(flatten)]
+    pub(crate) saves: Saves,
+    /// Keep what is complete and verified by its hashes, and do the rest
+    #[arg(long = "continue")]
+    pub(crate) go_on: bool,
+    /// Divide the images into so many parts, each for a process or machine of its own; `merge` joins them
+    #[arg(long, value_name = "NUMBER", requires = "part")]
+    pub(crate) num_parts: Option<NonZeroUsize>,
+    /// Do this part, counted from 1
+    #[arg(long, value_name = "INDEX", requires = "num_parts")]
+    pub(crate) part: Option<NonZeroUsize>,
     /// Images, folders of images, or glob patterns: PNG, JPEG, TIFF, GIF, BMP, WebP
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<PathBuf>,
+}
+
+/// Join the records of all parts of a job, after checking that every image is there and its files are whole.
+#[derive(Debug, Args)]
+pub(crate) struct Merge {
+    /// The folder that `infer --num-parts` wrote to
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
 }
 
 /// Measure a model on a data set.

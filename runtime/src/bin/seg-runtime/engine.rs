@@ -11,7 +11,7 @@ use std::{
 use anyhow::bail;
 use ort::environment::Environment;
 use seg_runtime::{
-    OpenError, Options, Provider, RunsOn, Session,
+    Options, Provider, RunsOn, Session,
     library::{Build, Library, Search},
     provider::{EngineCache, Precision, TF32_VARIABLE},
 };
@@ -50,10 +50,7 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
 }
 
 /// Opens a model, and says on standard error that it takes long where it does, and what another provider computes.
-pub(crate) fn open<T: AsRef<Session>>(
-    options: &Options,
-    open: impl FnOnce() -> Result<T, OpenError>,
-) -> Result<T, OpenError> {
+pub(crate) fn open<T: AsRef<Session>, E>(options: &Options, open: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     let begun = Instant::now();
     let (done, waiting) = mpsc::channel::<()>();
     let is_slow = options.provider == Provider::TensorRt;

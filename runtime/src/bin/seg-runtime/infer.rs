@@ -1,79 +1,144 @@
-//! `seg-runtime infer`: images to masks, overlays and a report.
+//! `seg-runtime infer`: images to masks, whatever else is asked for, and a record of what is done.
 
-use std::{fs, path::Path};
+use std::{fs, ops::ControlFlow, path::PathBuf, thread};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use ort::environment::Environment;
 use seg_runtime::{
-    Prediction, Segmenter,
+    Job, JobPart, Line, Manifest, ModelFile, Options, Segmenter, Settings,
     inputs::image_files,
-    outputs::{PREDICTIONS, output_paths},
-    predict, read_model,
+    outputs::{keep_inputs, unique_stems},
+    pipeline::{self, Lanes, Task, create_folders},
+    read_model, remove_leftovers,
+    writers::ResultWriter,
 };
-use serde::Serialize;
 
 use crate::{args::Infer, chain, engine, note, progress::Progress};
 
-/// A line of the report.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Line {
-    Segmented(Prediction),
-    Skipped { input: String, error: String },
+pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
+    let part = part(args)?;
+    let inputs = image_files(&args.inputs)?;
+    let names = unique_stems(&inputs);
+    // Before a library is fetched for it.
+    let classes = read_model(&args.model[0])?.contract.classes;
+    let targets: Vec<_> = classes.iter().skip(1).map(|class| class.name.clone()).collect();
+    let settings = args.saves.complete(args.answers.settings(&targets));
+    let save = args.saves.list();
+    let writers: Vec<_> = save.iter().flat_map(|save| save.writers(&classes)).collect();
+    let paths = |name| writers.iter().map(move |writer| args.out.join(writer.place().path(name)));
+    let written: Vec<_> = names.iter().flat_map(|name| paths(name.as_str())).collect();
+    keep_inputs(&args.out, &written, &inputs)?;
+    let model =
+        |path: &PathBuf| ModelFile::read(path).with_context(|| format!("cannot read the model `{}`", path.display()));
+    let models = args.model.iter().map(model).collect::<anyhow::Result<_>>()?;
+    let job = Job::new(models, settings.clone(), save, &names);
+
+    let (environment, options) = engine::start(&args.engine)?;
+    let mine = part.map_or(names.len(), |part| part.count(names.len()));
+    // Before anything is written, so that what cannot be done leaves nothing behind.
+    let mut segmenters = open(args, &environment, &options, &settings, mine)?;
+
+    let mut manifest = Manifest::begin(&args.out, &job, part, args.go_on)?;
+    let folders = create_folders(&args.out, &writers)?;
+    if part.is_none() {
+        // Of a part, another one may be writing there.
+        remove_leftovers(folders)?;
+    }
+    let is_mine = |index| part.is_none_or(|part| part.has(index));
+    let is_open = |name: &str, input: &PathBuf| !manifest.has(name, fs::metadata(input).map_or(0, |found| found.len()));
+    let all = names.iter().zip(&inputs).enumerate().filter(|(index, _)| is_mine(*index));
+    let open = all.filter(|(_, (name, input))| is_open(name, input));
+    let tasks: Vec<_> = open.map(|(_, (name, input))| Task { input: input.clone(), name: name.clone() }).collect();
+    if args.go_on {
+        note(&format!("{} of {mine} images are complete", mine - tasks.len()));
+    }
+    segment(args, &tasks, &mut segmenters, &writers, &mut manifest)?;
+
+    let lines = manifest.end(&names)?;
+    let skipped = lines.iter().filter(|line| matches!(line, Line::Skipped { .. })).count();
+    if skipped > 0 {
+        bail!("{skipped} of {mine} images were skipped");
+    }
+    note(&format!("{} of {mine} images segmented into `{}`", lines.len(), args.out.display()));
+    Ok(())
 }
 
-pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
-    let inputs = image_files(&args.inputs)?;
-    let outputs = output_paths(&args.out, &inputs)?;
-    // Before a library is fetched for it.
-    read_model(&args.model)?;
-    let (environment, options) = engine::start(&args.engine)?;
-    let mut segmenter = engine::open(&options, || Segmenter::open(&environment, &args.model, &options))?;
-    for folder in ["masks", "overlays"].map(|folder| args.out.join(folder)) {
-        fs::create_dir_all(&folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
-    }
+/// The part of the job that the flags name.
+fn part(args: &Infer) -> anyhow::Result<Option<JobPart>> {
+    let Some((part, parts)) = args.part.zip(args.num_parts) else { return Ok(None) };
+    ensure!(part <= parts, "there is no part {part} of {parts}; parts are counted from 1");
+    Ok(Some(JobPart { part: part.get(), parts: parts.get() }))
+}
 
-    let progress = Progress::new(inputs.len());
-    let mut lines = Vec::new();
+/// Opens the models for each lane, all at once.
+fn open(
+    args: &Infer,
+    environment: &Environment,
+    options: &Options,
+    settings: &Settings,
+    images: usize,
+) -> anyhow::Result<Vec<Segmenter>> {
+    let lanes = Lanes::new(options.provider, images, options.threads);
+    let options = Options { threads: Some(lanes.threads), ..options.clone() };
+    let open = || -> anyhow::Result<Segmenter> {
+        let segmenter = match args.model.as_slice() {
+            [model] => Segmenter::open(environment, model, &options)?,
+            models => Segmenter::open_ensemble(environment, models, &options)?,
+        };
+        Ok(segmenter.with(settings.clone())?)
+    };
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..lanes.count).map(|_| scope.spawn(open)).collect();
+        let mut segmenters = vec![engine::open(&options, open)?];
+        for other in others {
+            segmenters.push(other.join().expect("opening a model does not panic")?);
+        }
+        Ok(segmenters)
+    })
+}
+
+/// Segments the images, and records each as it is complete.
+fn segment(
+    args: &Infer,
+    tasks: &[Task],
+    segmenters: &mut [Segmenter],
+    writers: &[Box<dyn ResultWriter>],
+    manifest: &mut Manifest,
+) -> anyhow::Result<()> {
+    let progress = Progress::new(tasks.len());
     let mut failed = None;
-    for (input, outputs) in inputs.iter().zip(&outputs) {
-        match predict(&mut segmenter, input, outputs) {
+    let mut done = 0;
+    pipeline::run(segmenters, tasks, &args.out, writers, |index, result| {
+        let Task { name, input } = &tasks[index];
+        let line = match result {
             Ok(prediction) => {
-                progress.done(format!("{} -> {}", prediction.input, prediction.mask));
-                lines.push(Line::Segmented(prediction));
+                let first = prediction.files.first().map_or(name.as_str(), |file| file.path.as_str());
+                progress.done(format!("{} -> {}", prediction.input, args.out.join(first).display()));
+                Line::Segmented(Box::new(prediction))
             }
             Err(error) if error.is_about_the_image() => {
                 let error = chain(&error);
                 progress.skipped(&error);
-                lines.push(Line::Skipped { input: input.to_string_lossy().into_owned(), error });
+                Line::Skipped { name: name.clone(), input: input.to_string_lossy().into_owned(), error }
             }
             Err(error) => {
-                failed = Some(error);
-                break;
+                failed.get_or_insert(anyhow::Error::new(error));
+                return ControlFlow::Break(());
+            }
+        };
+        match manifest.add(line) {
+            Ok(()) => done += 1,
+            Err(error) => {
+                failed.get_or_insert(error.into());
+                return ControlFlow::Break(());
             }
         }
-    }
+        ControlFlow::Continue(())
+    });
     progress.finish();
-    // Also of a job that stopped: the report of what is done must not be lost with what is not.
-    let reported = write_lines(&args.out.join(PREDICTIONS), &lines);
-    if let Some(error) = failed {
-        // Where the report cannot be written either, this error came first and has the cause.
-        let done = lines.len();
-        return Err(error).context(format!("stopped after {done} of {} images", inputs.len()));
+    match failed {
+        Some(error) => Err(error)
+            .context(format!("stopped after {done} of {} images; `--continue` goes on from there", tasks.len())),
+        None => Ok(()),
     }
-    reported?;
-    let skipped = lines.iter().filter(|line| matches!(line, Line::Skipped { .. })).count();
-    if skipped > 0 {
-        bail!("{skipped} of {} images were skipped", inputs.len());
-    }
-    note(&format!("{0} of {0} images segmented into `{1}`", inputs.len(), args.out.display()));
-    Ok(())
-}
-
-fn write_lines(path: &Path, lines: &[Line]) -> anyhow::Result<()> {
-    let mut text = String::new();
-    for line in lines {
-        text += &serde_json::to_string(line)?;
-        text.push('\n');
-    }
-    Ok(seg_data::write_bytes(path, text.as_bytes())?)
 }

@@ -9,6 +9,7 @@ mod engine;
 mod eval;
 mod infer;
 mod inspect;
+mod merge;
 mod progress;
 mod setup;
 mod warm;
@@ -26,6 +27,7 @@ use args::{Arguments, Command};
 fn main() -> ExitCode {
     let done = match &Arguments::parse().command {
         Command::Infer(args) => infer::infer(args),
+        Command::Merge(args) => merge::merge(args),
         Command::Eval(args) => eval::eval(args),
         Command::Inspect(args) => inspect::inspect(args),
         Command::Compare(args) => compare::compare(args),

@@ -1,0 +1,185 @@
+//! The flags that say how a model's answers become masks, and what is saved of them.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, str::FromStr};
+
+use clap::{Args, ValueEnum};
+use seg_runtime::{Cleanup, Settings, Tiles, Tiling, Uncertainty, Views, writers::Save};
+
+/// How a model's answers become masks.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Masks")]
+pub(crate) struct Answers {
+    /// Side of the tiles that every image is cut into; `auto` cuts what is too large to be run whole, `off` nothing
+    #[arg(long, value_name = "PIXELS|auto|off", default_value = "auto")]
+    tile: Tile,
+    /// The share of a tile that it has in common with the next one, 0 to 0.75
+    #[arg(long, value_name = "SHARE", default_value_t = Tiling::default().overlap)]
+    overlap: f64,
+    /// Average the probabilities over mirrored views of the image
+    #[arg(long, value_enum, value_name = "VIEWS", default_value_t = Tta::None)]
+    tta: Tta,
+    /// Of two classes, the probability from which on a pixel is of the second one; the more probable class unless given
+    #[arg(long, value_name = "PROBABILITY")]
+    threshold: Option<f32>,
+    /// Fill holes in the areas of these classes, or of `all`
+    #[arg(long, value_name = "CLASS", value_delimiter = ',')]
+    fill_holes: Vec<String>,
+    /// Remove areas of a class, or of `all`, that have fewer pixels
+    #[arg(long, value_name = "CLASS=PIXELS", value_delimiter = ',')]
+    min_area: Vec<ClassArea>,
+    /// Keep only the largest area of these classes, or of `all`
+    #[arg(long, value_name = "CLASS", value_delimiter = ',')]
+    largest_component: Vec<String>,
+    /// How many images or tiles of one size the network runs at once
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    batch: NonZeroUsize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Tile {
+    Auto,
+    Off,
+    Side(NonZeroUsize),
+}
+
+impl FromStr for Tile {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            _ => text.parse().map(Self::Side).map_err(|_| "expected a number of pixels, auto or off"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Tta {
+    None,
+    Flips,
+}
+
+#[derive(Clone, Debug)]
+struct ClassArea {
+    class: String,
+    pixels: u64,
+}
+
+impl FromStr for ClassArea {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.rsplit_once('=').and_then(|(class, pixels)| Some((class.to_owned(), pixels.parse().ok()?)));
+        parts.map(|(class, pixels)| Self { class, pixels }).ok_or("expected CLASS=PIXELS, as in vessel=50")
+    }
+}
+
+impl Answers {
+    /// The settings for a model whose classes but the background have these names.
+    pub(crate) fn settings(&self, classes: &[String]) -> Settings {
+        let mut cleanup: BTreeMap<String, Cleanup> = BTreeMap::new();
+        let mut change = |name: &String, change: &dyn Fn(&mut Cleanup)| {
+            let names = if name == "all" { classes } else { std::slice::from_ref(name) };
+            names.iter().for_each(|name| change(cleanup.entry(name.clone()).or_default()));
+        };
+        self.fill_holes.iter().for_each(|name| change(name, &|cleanup| cleanup.fill_holes = true));
+        self.min_area.iter().for_each(|area| change(&area.class, &|cleanup| cleanup.min_area = area.pixels));
+        self.largest_component.iter().for_each(|name| change(name, &|cleanup| cleanup.largest_component = true));
+        Settings {
+            tiles: match self.tile {
+                Tile::Auto => Tiles::Auto,
+                Tile::Off => Tiles::Off,
+                Tile::Side(side) => Tiles::Of(Tiling { size: [side.get(); 2], overlap: self.overlap }),
+            },
+            views: match self.tta {
+                Tta::None => Views::None,
+                Tta::Flips => Views::Flips,
+            },
+            threshold: self.threshold,
+            cleanup,
+            batch: Some(self.batch),
+            ..Settings::default()
+        }
+    }
+}
+
+/// What is saved of each image.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Results")]
+pub(crate) struct Saves {
+    /// What to save of each image, separated by commas
+    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "mask,overlay")]
+    save: Vec<SaveFlag>,
+    /// What the uncertainty map shows
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = UncertaintyFlag::Entropy)]
+    uncertainty: UncertaintyFlag,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SaveFlag {
+    /// PNG whose pixel values are class indices, with the classes' colours as its palette
+    Mask,
+    /// A black and white PNG for each class but the background
+    Binary,
+    /// PNG of the image with tinted and outlined classes
+    Overlay,
+    /// PNG of the image with outlined classes
+    Contours,
+    /// A 16-bit PNG for each class but the background; 65535 is 1
+    Probabilities,
+    /// NumPy file of float32, [classes, height, width]
+    ProbabilitiesNpy,
+    /// A 16-bit PNG of how unsure the model is; 65535 is 1
+    Uncertainty,
+    /// COCO's run lengths as JSON
+    Rle,
+    /// GeoJSON with a polygon for each area
+    Polygons,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum UncertaintyFlag {
+    /// Of the probabilities, divided by its largest value
+    Entropy,
+    /// Of the probabilities over mirrored views and models
+    Variance,
+}
+
+impl Saves {
+    /// What is saved, each once.
+    pub(crate) fn list(&self) -> Vec<Save> {
+        let save = |flag| match flag {
+            SaveFlag::Mask => Save::Mask,
+            SaveFlag::Binary => Save::Binary,
+            SaveFlag::Overlay => Save::Overlay,
+            SaveFlag::Contours => Save::Contours,
+            SaveFlag::Probabilities => Save::Probabilities,
+            SaveFlag::ProbabilitiesNpy => Save::ProbabilitiesNpy,
+            SaveFlag::Uncertainty => Save::Uncertainty,
+            SaveFlag::Rle => Save::Rle,
+            SaveFlag::Polygons => Save::Polygons,
+        };
+        let mut list: Vec<Save> = Vec::new();
+        for save in self.save.iter().copied().map(save) {
+            if !list.contains(&save) {
+                list.push(save);
+            }
+        }
+        list
+    }
+
+    /// The settings with what the files need.
+    pub(crate) fn complete(&self, settings: Settings) -> Settings {
+        let list = self.list();
+        let kind = match self.uncertainty {
+            UncertaintyFlag::Entropy => Uncertainty::Entropy,
+            UncertaintyFlag::Variance => Uncertainty::Variance,
+        };
+        Settings {
+            probabilities: list.iter().any(|save| save.needs_probabilities()),
+            uncertainty: list.contains(&Save::Uncertainty).then_some(kind),
+            ..settings
+        }
+    }
+}

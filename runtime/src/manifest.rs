@@ -1,0 +1,324 @@
+//! The record of what is done, a line of JSON per image, from which an interrupted run goes on.
+//!
+//! A line is written when all files of its image are whole under their names, so an image is complete if and only if it
+//! has a line and its files have the hashes that the line names. While a run lasts, lines stand in the order in which images
+//! became complete; a run that ends puts them into the order of the inputs.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, Write},
+    path::{Path, PathBuf},
+};
+
+use seg_data::{WriteError, remove_unfinished, write_bytes};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::{
+    job::{JOB, Job, JobError, JobPart, hex},
+    prediction::Prediction,
+};
+
+/// The file with one line of JSON per image.
+pub const PREDICTIONS: &str = "predictions.jsonl";
+
+/// Which process writes to a folder is settled by a lock on this file.
+const LOCK: &str = ".lock";
+
+/// A line of the record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Line {
+    /// The image is complete.
+    Segmented(Box<Prediction>),
+    /// The image cannot be segmented.
+    Skipped {
+        /// The name that its files would have.
+        name: String,
+        /// The image.
+        input: String,
+        /// Why.
+        error: String,
+    },
+}
+
+impl Line {
+    /// The name of the image's files.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Segmented(prediction) => &prediction.name,
+            Self::Skipped { name, .. } => name,
+        }
+    }
+}
+
+/// Why a folder's record cannot be kept.
+#[derive(Debug, Error)]
+pub enum ManifestError {
+    /// Another process writes there.
+    #[error("another process is writing to `{folder}`; wait for it, or choose another folder")]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder is that of another job.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// The folder cannot be had.
+    #[error("cannot create the folder `{path}`")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or the folder cannot be read or written.
+    #[error("cannot keep the record in `{path}`")]
+    File {
+        /// What cannot be read or written.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A line is none.
+    #[error("cannot read line {line} of `{path}` as a prediction; it belongs to another version or is damaged")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line, counted from 1.
+        line: usize,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+/// The record of a run, or of a part of it, while it is written.
+#[derive(Debug)]
+pub struct Manifest {
+    path: PathBuf,
+    file: File,
+    lines: Vec<Line>,
+    /// Held until the run ends, in whatever way.
+    _locks: Vec<File>,
+}
+
+impl Manifest {
+    /// Begins the record of a job, or of a part of it, in a folder, which is created.
+    ///
+    /// `keep` says that lines of images which are complete are kept; otherwise the record begins anew. Parts of one job may
+    /// be written at the same time, and nothing else.
+    ///
+    /// # Errors
+    /// When another process writes to the folder, it holds results of another job that are to be kept, or it cannot be read
+    /// or written.
+    pub fn begin(folder: &Path, job: &Job, part: Option<JobPart>, keep: bool) -> Result<Self, ManifestError> {
+        fs::create_dir_all(folder).map_err(|source| ManifestError::Folder { path: folder.into(), source })?;
+        let locks = lock(folder, part)?;
+        if keep || part.is_some() {
+            job.check(folder)?;
+        }
+        let text = serde_json::to_string_pretty(job).expect("a job has no map with keys that are no strings");
+        write_bytes(&folder.join(JOB), (text + "\n").as_bytes())?;
+
+        let path = folder.join(part.map_or_else(|| PREDICTIONS.into(), |part| part.file_name()));
+        let kept = if keep && path.exists() { read_lines(&path)? } else { Vec::new() };
+        let is_complete = |line: &Line| match line {
+            Line::Segmented(prediction) => is_whole(folder, prediction),
+            // It may have been fetched again.
+            Line::Skipped { .. } => false,
+        };
+        let lines: Vec<_> = kept.into_iter().filter(is_complete).collect();
+        write_bytes(&path, text_of(&lines).as_bytes())?;
+        let opened = OpenOptions::new().append(true).open(&path);
+        let file = opened.map_err(|source| ManifestError::File { path: path.clone(), source })?;
+        Ok(Self { path, file, lines, _locks: locks })
+    }
+
+    /// The lines so far.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// Whether an image is complete, whose file had this size.
+    pub fn has(&self, name: &str, input_bytes: u64) -> bool {
+        let is_it = |line: &Line| match line {
+            Line::Segmented(prediction) => prediction.name == name && prediction.input_bytes == input_bytes,
+            Line::Skipped { .. } => false,
+        };
+        self.lines.iter().any(is_it)
+    }
+
+    /// Adds a line, which is on the disk when this returns.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add(&mut self, line: Line) -> Result<(), ManifestError> {
+        let failed = |source| ManifestError::File { path: self.path.clone(), source };
+        self.file.write_all(text_of(std::slice::from_ref(&line)).as_bytes()).map_err(failed)?;
+        self.file.sync_data().map_err(failed)?;
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// Puts the lines into the order of `names`, one for each, and gives them back; the run is at its end.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn end(self, names: &[String]) -> Result<Vec<Line>, ManifestError> {
+        let mut by_name: HashMap<_, _> = self.lines.into_iter().map(|line| (line.name().to_owned(), line)).collect();
+        let lines: Vec<_> = names.iter().filter_map(|name| by_name.remove(name)).collect();
+        write_bytes(&self.path, text_of(&lines).as_bytes())?;
+        Ok(lines)
+    }
+}
+
+/// Removes what killed processes left unfinished in the folders of results, where no other process writes.
+///
+/// # Errors
+/// When a folder cannot be read or a file not be removed.
+pub fn remove_leftovers(folders: impl IntoIterator<Item = PathBuf>) -> Result<(), ManifestError> {
+    for path in folders {
+        remove_unfinished(&path).map_err(|source| ManifestError::File { path, source })?;
+    }
+    Ok(())
+}
+
+/// The locks that a run needs: a whole one has the folder for itself, parts share it, each with its own lock.
+fn lock(folder: &Path, part: Option<JobPart>) -> Result<Vec<File>, ManifestError> {
+    let take = |name: &str, is_shared| {
+        let path = folder.join(name);
+        let failed = |source| ManifestError::File { path: path.clone(), source };
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let locked = if is_shared { file.try_lock_shared() } else { file.try_lock() };
+        match locked {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(ManifestError::Locked { folder: folder.into() }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    };
+    let mut locks = vec![take(LOCK, part.is_some())?];
+    if let Some(part) = part {
+        locks.push(take(&format!("{LOCK}-{}-of-{}", part.part, part.parts), false)?);
+    }
+    Ok(locks)
+}
+
+/// The lines of a record. A last line that was not written to its end is left out.
+///
+/// # Errors
+/// When the file cannot be read or another line is none.
+pub(crate) fn read_lines(path: &Path) -> Result<Vec<Line>, ManifestError> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|mut file| file.rewind().and_then(|()| file.read_to_string(&mut text)));
+    read.map_err(|source| ManifestError::File { path: path.into(), source })?;
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let parse = |(index, line)| {
+        serde_json::from_str(line).map_err(|source| ManifestError::Line { path: path.into(), line: index + 1, source })
+    };
+    whole.lines().enumerate().map(parse).collect()
+}
+
+pub(crate) fn text_of(lines: &[Line]) -> String {
+    let text = |line| serde_json::to_string(line).expect("a line has no map with keys that are no strings") + "\n";
+    lines.iter().map(text).collect()
+}
+
+/// Whether all files of an image are there with the content that was written.
+pub(crate) fn is_whole(folder: &Path, prediction: &Prediction) -> bool {
+    prediction.files.iter().all(|file| {
+        let found = File::open(folder.join(&file.path)).and_then(|mut file| {
+            let mut hash = Sha256::new();
+            io::copy(&mut file, &mut hash)?;
+            Ok(hex(&hash.finalize()))
+        });
+        found.is_ok_and(|found| found == file.sha256)
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{prediction::SavedFile, provider::Provider, settings::Settings, writers::Save};
+
+    pub(crate) fn job(names: &[&str]) -> Job {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        Job::new(Vec::new(), Settings::default(), vec![Save::Mask], &names)
+    }
+
+    /// A complete image whose only file holds `content`.
+    pub(crate) fn complete(folder: &Path, name: &str, content: &str) -> Line {
+        let path = format!("masks/{name}.png");
+        fs::create_dir_all(folder.join("masks")).unwrap();
+        fs::write(folder.join(&path), content).unwrap();
+        Line::Segmented(Box::new(Prediction {
+            name: name.into(),
+            input: format!("{name}.tif"),
+            input_bytes: 10,
+            width: 1,
+            height: 1,
+            orientation: 1,
+            network: [1, 1],
+            tiles: None,
+            area: Vec::new(),
+            files: vec![SavedFile { kind: Save::Mask, path, sha256: hex(&Sha256::digest(content)) }],
+            provider: Provider::Cpu,
+            decode_ms: 0.0,
+            preprocess_ms: 0.5,
+            infer_ms: 0.1,
+            postprocess_ms: 0.0,
+            encode_ms: 0.0,
+        }))
+    }
+
+    #[test]
+    fn what_is_complete_and_verified_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let job = job(&["a", "b", "c", "d"]);
+        let mut manifest = Manifest::begin(folder, &job, None, false).unwrap();
+        for name in ["b", "a", "c"] {
+            manifest.add(complete(folder, name, name)).unwrap();
+        }
+        let skipped = Line::Skipped { name: "d".into(), input: "d.tif".into(), error: "cut off".into() };
+        manifest.add(skipped).unwrap();
+        drop(manifest);
+        fs::write(folder.join("masks/c.png"), "damaged").unwrap();
+        // A process that is killed while it writes a line.
+        let mut file = OpenOptions::new().append(true).open(folder.join(PREDICTIONS)).unwrap();
+        file.write_all(b"{\"name\":\"e\",\"inp").unwrap();
+
+        let manifest = Manifest::begin(folder, &job, None, true).unwrap();
+        for (name, bytes, expected) in
+            [("a", 10, true), ("a", 11, false), ("b", 10, true), ("c", 10, false), ("d", 10, false)]
+        {
+            assert_eq!(manifest.has(name, bytes), expected, "{name} of {bytes} bytes");
+        }
+        let ended = manifest.end(&["a", "b", "c", "d"].map(str::to_owned)).unwrap();
+        assert_eq!(ended.iter().map(Line::name).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(read_lines(&folder.join(PREDICTIONS)).unwrap(), ended);
+        assert_eq!(Manifest::begin(folder, &job, None, false).unwrap().lines(), [], "a run begins anew");
+    }
+
+    #[test]
+    fn two_processes_write_to_one_folder_only_as_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(&["a", "b"]);
+        let part = |part| Some(JobPart { part, parts: 2 });
+        let begin = |part| Manifest::begin(folder.path(), &job, part, false);
+        let first = begin(part(1)).unwrap();
+        let second = begin(part(2)).unwrap();
+        for (name, other) in [("the same part", part(1)), ("the whole", None)] {
+            assert!(matches!(begin(other), Err(ManifestError::Locked { .. })), "{name}");
+        }
+        drop((first, second));
+        let whole = begin(None).unwrap();
+        assert!(matches!(begin(part(1)), Err(ManifestError::Locked { .. })));
+        drop(whole);
+        begin(part(1)).unwrap();
+    }
+}

@@ -1,0 +1,141 @@
+//! Joins the records of a job's parts.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use seg_data::write_bytes;
+use thiserror::Error;
+
+use crate::{
+    job::{Job, JobError, JobPart},
+    manifest::{Line, ManifestError, PREDICTIONS, is_whole, read_lines, text_of},
+};
+
+/// Why the parts are not a whole.
+#[derive(Debug, Error)]
+pub enum MergeError {
+    /// The folder cannot be read.
+    #[error("cannot read the folder `{folder}`")]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no job.
+    #[error("`{folder}` holds no `job.json`; it must be a folder that `infer --num-parts` wrote to")]
+    NoJob {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The job cannot be read.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// A record cannot be read or written.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// There are no records of parts, or they are of different divisions.
+    #[error("`{folder}` holds records of {found}, expected those of all parts of one division")]
+    Parts {
+        /// The folder.
+        folder: PathBuf,
+        /// The divisions found.
+        found: String,
+    },
+    /// Something is missing.
+    #[error("the parts are not complete: {missing}")]
+    Incomplete {
+        /// What is missing, and the remedy.
+        missing: String,
+    },
+}
+
+/// Joins the records of all parts in a folder into one, after checking that each image is there and its files are whole.
+///
+/// Images that could not be segmented have their lines too.
+///
+/// # Errors
+/// When a part, an image or a file is missing or damaged, or a file cannot be read or written.
+pub fn merge(folder: &Path) -> Result<Vec<Line>, MergeError> {
+    let job = Job::read(folder)?.ok_or_else(|| MergeError::NoJob { folder: folder.into() })?;
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(|source| MergeError::Folder { folder: folder.into(), source })?;
+    let parts: Vec<JobPart> = entries.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let divisions: HashSet<_> = parts.iter().map(|part| part.parts).collect();
+    let [parts] = divisions.iter().copied().collect::<Vec<_>>()[..] else {
+        let found = match divisions.len() {
+            0 => "no part".into(),
+            count => format!("{count} divisions"),
+        };
+        return Err(MergeError::Parts { folder: folder.into(), found });
+    };
+
+    let mut lines = Vec::new();
+    let mut missing = Vec::new();
+    for part in 1..=parts {
+        let part = JobPart { part, parts };
+        let path = folder.join(part.file_name());
+        let found = if path.exists() { read_lines(&path)? } else { Vec::new() };
+        let is_there = |line: &Line| match line {
+            Line::Segmented(prediction) => is_whole(folder, prediction),
+            Line::Skipped { .. } => true,
+        };
+        let whole: Vec<_> = found.into_iter().filter(is_there).collect();
+        let (count, expected) = (whole.iter().map(Line::name).collect::<HashSet<_>>().len(), part.count(job.images));
+        if count != expected {
+            missing.push(format!("part {} of {parts} has {count} of {expected} images", part.part));
+        }
+        lines.extend(whole);
+    }
+    let names: HashSet<_> = lines.iter().map(Line::name).collect();
+    if missing.is_empty() && names.len() != job.images {
+        missing.push(format!("the parts have {} of {} images, some of them twice", names.len(), job.images));
+    }
+    if !missing.is_empty() {
+        let missing = format!("{}; run `infer --continue` for them", missing.join(", "));
+        return Err(MergeError::Incomplete { missing });
+    }
+    lines.sort_by(|a, b| a.name().cmp(b.name()));
+    write_bytes(&folder.join(PREDICTIONS), text_of(&lines).as_bytes()).map_err(ManifestError::from)?;
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{
+        Manifest,
+        tests::{complete, job},
+    };
+
+    #[test]
+    fn parts_become_one_record_when_all_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        assert!(matches!(merge(folder), Err(MergeError::NoJob { .. })));
+        let job = job(&["a", "b", "c"]);
+        let record = |part, names: &[&str]| {
+            let mut manifest = Manifest::begin(folder, &job, Some(JobPart { part, parts: 2 }), false).unwrap();
+            names.iter().for_each(|name| manifest.add(complete(folder, name, name)).unwrap());
+        };
+        let refused = |part: &str| {
+            let message = merge(folder).unwrap_err().to_string();
+            assert!(message.contains(part), "{part}: {message}");
+        };
+        record(1, &["a", "c"]);
+        refused("part 2 of 2 has 0 of 1 images");
+        record(2, &["b"]);
+        let lines = merge(folder).unwrap();
+        assert_eq!(lines.iter().map(Line::name).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(read_lines(&folder.join(PREDICTIONS)).unwrap(), lines);
+        fs::write(folder.join("masks/c.png"), "damaged").unwrap();
+        refused("part 1 of 2 has 1 of 2 images");
+        record(1, &["a", "b"]);
+        refused("some of them twice");
+        fs::write(folder.join("predictions-1-of-3.jsonl"), "").unwrap();
+        refused("2 divisions");
+    }
+}

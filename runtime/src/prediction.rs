@@ -1,0 +1,103 @@
+//! What is reported of one image.
+
+use image::GrayImage;
+use seg_onnx::contract::Class;
+use serde::{Deserialize, Serialize};
+
+use crate::{provider::Provider, writers::Save};
+
+/// What is reported of one image: a line of `predictions.jsonl`.
+///
+/// Paths that are no Unicode are given with a replacement character in place of what is not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// The name of its files.
+    pub name: String,
+    /// The image.
+    pub input: String,
+    /// The size of the image's file, in bytes.
+    pub input_bytes: u64,
+    /// Width of image and mask, upright, in pixels.
+    pub width: u32,
+    /// Height of image and mask, upright, in pixels.
+    pub height: u32,
+    /// How the camera was held, as EXIF counts it, 1 to 8. All results are upright, as if it were 1.
+    pub orientation: u8,
+    /// Height and width at which the network ran, in pixels.
+    pub network: [usize; 2],
+    /// Into how many tiles the image was cut; none where it was run whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<usize>,
+    /// What each class covers, by class index.
+    pub area: Vec<ClassArea>,
+    /// The files written.
+    pub files: Vec<SavedFile>,
+    /// What computed it.
+    pub provider: Provider,
+    /// Reading and decoding the file, in milliseconds.
+    pub decode_ms: f64,
+    /// From the image to the network's input, in milliseconds.
+    pub preprocess_ms: f64,
+    /// The network, in milliseconds; of a batch, its share.
+    pub infer_ms: f64,
+    /// From the network's output to the mask, in milliseconds.
+    pub postprocess_ms: f64,
+    /// Writing all files, in milliseconds.
+    pub encode_ms: f64,
+}
+
+/// A file that was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedFile {
+    /// What it is.
+    pub kind: Save,
+    /// Its path in the folder of the results, with `/` between names.
+    pub path: String,
+    /// The SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+}
+
+/// What a class covers in a mask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassArea {
+    /// The name of the class.
+    pub class: String,
+    /// Its pixels.
+    pub pixels: u64,
+    /// Its share of the pixels, 0 to 1.
+    pub share: f64,
+}
+
+impl Prediction {
+    /// The path of the first file of a kind, in the folder of the results.
+    pub fn file(&self, kind: Save) -> Option<&str> {
+        self.files.iter().find(|file| file.kind == kind).map(|file| file.path.as_str())
+    }
+}
+
+/// What each class covers.
+pub(crate) fn areas(mask: &GrayImage, classes: &[Class]) -> Vec<ClassArea> {
+    let mut pixels = [0_u64; 256];
+    for label in mask.iter() {
+        pixels[usize::from(*label)] += 1;
+    }
+    let all = mask.len() as f64;
+    let area =
+        |(class, pixels): (&Class, u64)| ClassArea { class: class.name.clone(), pixels, share: pixels as f64 / all };
+    classes.iter().zip(pixels).map(area).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn areas_are_counted_by_class_and_absent_classes_cover_nothing() {
+        let mask = GrayImage::from_raw(4, 1, vec![0, 2, 2, 0]).unwrap();
+        let classes = ["background", "cell", "nucleus"].map(|name| Class::new(name, 0));
+        let found: Vec<_> =
+            areas(&mask, &classes).into_iter().map(|area| (area.class, area.pixels, area.share)).collect();
+        let expected = [("background", 2, 0.5), ("cell", 0, 0.0), ("nucleus", 2, 0.5)];
+        assert_eq!(found, expected.map(|(name, pixels, share)| (name.to_owned(), pixels, share)));
+    }
+}

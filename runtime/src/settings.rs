@@ -1,0 +1,172 @@
+//! How a model's answers become a mask.
+
+use std::{collections::BTreeMap, num::NonZeroUsize};
+
+use seg_onnx::contract::{Contract, OutputKind, SizePolicy};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{cleanup::Cleanup, flips::Views, tiles::Tiling};
+
+/// How a model's answers become a mask. The default does what training's evaluation does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Which images are cut into tiles.
+    pub tiles: Tiles,
+    /// Over which views of an image the probabilities are averaged.
+    pub views: Views,
+    /// Of two classes, the probability from which on a pixel is of the second one; the more probable class unless given.
+    pub threshold: Option<f32>,
+    /// What is done to the areas of a class, by its name.
+    pub cleanup: BTreeMap<String, Cleanup>,
+    /// Whether the probabilities are wanted, not the mask alone.
+    pub probabilities: bool,
+    /// Whether a map of the doubt is wanted.
+    pub uncertainty: Option<Uncertainty>,
+    /// How many images or tiles of one size are run at once; this changes no result.
+    #[serde(skip)]
+    pub batch: Option<NonZeroUsize>,
+}
+
+/// Which images are cut into tiles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tiles {
+    /// Those with more than [`WHOLE_PIXELS_MAX`] pixels, and those that are not of the only size that the graph takes; none
+    /// where the model stretches images or gives masks.
+    #[default]
+    Auto,
+    /// None.
+    Off,
+    /// All, so that the network sees a single size.
+    Of(Tiling),
+}
+
+/// The largest image that is run at its own size unless asked for, in pixels: a network's memory grows with them.
+pub const WHOLE_PIXELS_MAX: usize = 1536 * 1536;
+
+/// What says how sure an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Uncertainty {
+    /// The entropy of the probabilities, `-sum p ln p / ln classes`: 0 where one class has all, 1 where all are equal.
+    Entropy,
+    /// The variance of a probability over views and models, its mean over the classes: 0 to 0.25.
+    Variance,
+}
+
+/// Why a model cannot do what is asked for.
+#[derive(Debug, Error)]
+pub enum SettingsError {
+    /// The tiles are of no use.
+    #[error("tiles of {}x{} pixels with an overlap of {overlap} cannot be used: {expected}", size[0], size[1])]
+    Tiling {
+        /// The height and width asked for.
+        size: [usize; 2],
+        /// The overlap asked for.
+        overlap: f64,
+        /// What is possible.
+        expected: String,
+    },
+    /// The model's images are stretched.
+    #[error(
+        "the model takes each image stretched to {height}x{width}, so that tiles would show it another scale than it was \
+         trained on; leave out `--tile`"
+    )]
+    Stretched {
+        /// Height in pixels.
+        height: usize,
+        /// Width in pixels.
+        width: usize,
+    },
+    /// The model gives masks.
+    #[error("the model gives masks and no probabilities, which {what} needs; export it with `--output probabilities`")]
+    NoProbabilities {
+        /// What needs them.
+        what: &'static str,
+    },
+    /// A threshold needs two classes.
+    #[error(
+        "a threshold needs a model with two classes and lies between 0 and 1; found {threshold} for {classes} classes"
+    )]
+    Threshold {
+        /// The threshold.
+        threshold: f32,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// There is no such class.
+    #[error("the model has no class `{name}` that could be cleaned; it has {classes}")]
+    Class {
+        /// The name asked for.
+        name: String,
+        /// The names of the classes but the background.
+        classes: String,
+    },
+    /// A variance needs several answers.
+    #[error("the variance of a single answer is zero everywhere; choose `--tta flips`, several models, or the entropy")]
+    Variance,
+}
+
+impl Settings {
+    /// Checks the settings against a model, of which there are `members`.
+    ///
+    /// # Errors
+    /// When the model cannot do what is asked for.
+    pub(crate) fn check(&self, contract: &Contract, members: usize) -> Result<(), SettingsError> {
+        if let Tiles::Of(Tiling { size, overlap }) = self.tiles {
+            if let SizePolicy::Resize { height, width } = contract.input.size {
+                return Err(SettingsError::Stretched { height, width });
+            }
+            let refuse = |expected| Err(SettingsError::Tiling { size, overlap, expected });
+            let (side_min, overlap_max) = (contract.input.side_min, Tiling::OVERLAP_MAX);
+            if let Some([height, width]) = contract.input.form.size.filter(|only| *only != size) {
+                return refuse(format!("the model takes {height}x{width} only, as it does without `--tile`"));
+            }
+            if size.iter().any(|side| *side < side_min) || !(0.0..=overlap_max).contains(&overlap) {
+                return refuse(format!("expected sides of at least {side_min} and an overlap of 0 to {overlap_max}"));
+            }
+        }
+        if contract.output.kind == OutputKind::Mask {
+            let rows = [
+                (matches!(self.tiles, Tiles::Of(_)), "blending tiles"),
+                (members > 1, "an ensemble"),
+                (self.views != Views::None, "averaging views"),
+                (self.threshold.is_some(), "a threshold"),
+                (self.probabilities, "a map of them"),
+                (self.uncertainty.is_some(), "a map of the uncertainty"),
+            ];
+            if let Some((_, what)) = rows.into_iter().find(|(is_asked, _)| *is_asked) {
+                return Err(SettingsError::NoProbabilities { what });
+            }
+        }
+        let classes = contract.classes.len();
+        if let Some(threshold) = self.threshold
+            && (classes != 2 || !(0.0..=1.0).contains(&threshold))
+        {
+            return Err(SettingsError::Threshold { threshold, classes });
+        }
+        let targets = &contract.classes[1..];
+        if let Some(name) = self.cleanup.keys().find(|name| !targets.iter().any(|class| class.name == **name)) {
+            let classes: Vec<_> = targets.iter().map(|class| format!("`{}`", class.name)).collect();
+            return Err(SettingsError::Class { name: name.clone(), classes: classes.join(", ") });
+        }
+        if self.uncertainty == Some(Uncertainty::Variance) && members * self.views.all().len() == 1 {
+            return Err(SettingsError::Variance);
+        }
+        Ok(())
+    }
+
+    /// How an image of the given height and width is cut, if it is.
+    pub(crate) fn tiling(&self, contract: &Contract, image: [usize; 2]) -> Option<Tiling> {
+        let Contract { input, output, .. } = contract;
+        match (self.tiles, input.size) {
+            (Tiles::Of(tiling), _) => Some(tiling),
+            (Tiles::Auto, SizePolicy::Native) if output.kind != OutputKind::Mask => match input.form.size {
+                Some(size) => (input.geometry(image).network != size).then_some(Tiling { size, ..Tiling::default() }),
+                None => (image[0] * image[1] > WHOLE_PIXELS_MAX).then(Tiling::default),
+            },
+            _ => None,
+        }
+    }
+}
