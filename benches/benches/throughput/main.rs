@@ -1,0 +1,59 @@
+//! A folder of images through the whole pipeline, against the bare network and against the same job in Python.
+//!
+//! `cargo bench -p seg-benches --bench throughput -- --model amsunet.onnx --images DIR --python VENV/bin/python`
+//!
+//! Each measurement is a process of its own, and the sides take turns. Time counts from when models are loaded until the last file
+//! is written. The bare network gets the same images as tensors that lie ready in memory, and all threads for each.
+#![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
+
+mod compare;
+mod measure;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use measure::Measurement;
+
+/// A folder of images through the whole pipeline, against the bare network and against the same job in Python.
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Cli {
+    /// The model file
+    #[arg(long, required = true)]
+    model: Option<PathBuf>,
+    /// A folder of images
+    #[arg(long, required = true)]
+    images: Option<PathBuf>,
+    /// A Python that has `benches/python/requirements.txt`; without it, there is no third side
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// Threads of each side [default: the machine's]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Rounds, all sides in turn
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Given by cargo
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures one side once, in this process, and prints a line of JSON
+    Measure(Measurement),
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    if let Some(Command::Measure(measurement)) = cli.command {
+        println!("{}", serde_json::to_string(&measurement.run()?)?);
+        return Ok(());
+    }
+    let (Some(model), Some(images)) = (cli.model, cli.images) else { unreachable!("clap requires both") };
+    compare::run(&model, &images, cli.python.as_deref(), cli.threads, cli.rounds)
+}

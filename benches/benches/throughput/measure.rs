@@ -1,0 +1,131 @@
+//! One measurement of one side, in a process of its own.
+
+use std::{fs, num::NonZeroUsize, ops::ControlFlow, path::PathBuf, time::Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use ndarray::Axis;
+use seg_runtime::{
+    Options, Provider, Segmenter, Session,
+    inputs::image_files,
+    library::{Build, Search},
+    outputs::unique_stems,
+    pipeline::{self, Lanes, Task, create_folders},
+    writers::Save,
+};
+use serde::{Deserialize, Serialize};
+
+/// The unit of the times in `/proc/self/stat`.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What one process measures; `python/infer.py` has the same flags but the side.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Measurement {
+    #[arg(long)]
+    pub(crate) side: Side,
+    #[arg(long)]
+    pub(crate) model: PathBuf,
+    /// A folder of images
+    #[arg(long)]
+    pub(crate) images: PathBuf,
+    /// A folder for the results
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    #[arg(long)]
+    pub(crate) threads: NonZeroUsize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Side {
+    /// The network alone, on tensors that lie ready
+    Bare,
+    /// Files to files
+    Pipeline,
+}
+
+/// What a process found; all sides print it as one line of JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub(crate) images: usize,
+    pub(crate) seconds: f64,
+    /// Processor time of all threads, in user and system mode.
+    pub(crate) cpu_seconds: f64,
+    /// The most resident memory at any time, in bytes.
+    pub(crate) rss_peak: u64,
+    pub(crate) version: String,
+}
+
+impl Measurement {
+    /// Measures in this process.
+    pub(crate) fn run(&self) -> Result<Measured> {
+        let environment = Search::from_env(None, Build::Cpu).locate()?.load()?;
+        let inputs = image_files(std::slice::from_ref(&self.images))?;
+        let (seconds, cpu_seconds) = match self.side {
+            Side::Bare => {
+                let options = Options { threads: Some(self.threads), ..Options::default() };
+                let mut session = Session::open(&environment, &self.model, &options)?;
+                let tensors = inputs.iter().map(|input| {
+                    let image = seg_data::read_image(input)?;
+                    Ok(session.contract().preprocess(&image)?.tensor.insert_axis(Axis(0)))
+                });
+                let tensors = tensors.collect::<Result<Vec<_>>>()?;
+                session.answer(tensors[0].view())?;
+                timed(|| tensors.iter().try_for_each(|tensor| session.answer(tensor.view()).map(drop)))?
+            }
+            Side::Pipeline => {
+                let lanes = Lanes::new(Provider::Cpu, inputs.len(), Some(self.threads));
+                let options = Options { threads: Some(lanes.threads), ..Options::default() };
+                let open = |_| Segmenter::open(&environment, &self.model, &options);
+                let mut segmenters = (0..lanes.count).map(open).collect::<Result<Vec<_>, _>>()?;
+                for segmenter in &mut segmenters {
+                    segmenter.segment(&seg_data::read_image(&inputs[0])?)?;
+                }
+                let classes = segmenters[0].contract().classes.clone();
+                let writers: Vec<_> =
+                    [Save::Mask, Save::Overlay].into_iter().flat_map(|save| save.writers(&classes)).collect();
+                create_folders(&self.out, &writers)?;
+                let names = unique_stems(&inputs);
+                let tasks = inputs.iter().cloned().zip(names).map(|(input, name)| Task { input, name });
+                let tasks: Vec<_> = tasks.collect();
+                let mut failed = None;
+                let times = timed(|| {
+                    pipeline::run(&mut segmenters, &tasks, &self.out, &writers, |_, result| match result {
+                        Ok(_) => ControlFlow::Continue(()),
+                        Err(error) => {
+                            failed = Some(error);
+                            ControlFlow::Break(())
+                        }
+                    });
+                    Ok::<_, anyhow::Error>(())
+                })?;
+                ensure!(failed.is_none(), "an image failed: {failed:?}");
+                times
+            }
+        };
+        let version = format!("seg-runtime {}", env!("CARGO_PKG_VERSION"));
+        Ok(Measured { images: inputs.len(), seconds, cpu_seconds, rss_peak: rss_peak()?, version })
+    }
+}
+
+/// The wall and the processor time of a job.
+fn timed<E: Into<anyhow::Error>>(job: impl FnOnce() -> Result<(), E>) -> Result<(f64, f64)> {
+    let (begun, cpu_begun) = (Instant::now(), cpu_seconds()?);
+    job().map_err(Into::into)?;
+    Ok((begun.elapsed().as_secs_f64(), cpu_seconds()? - cpu_begun))
+}
+
+fn rss_peak() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status").context("cannot read this process's memory")?;
+    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = value.and_then(|value| value.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kibibytes.context("`/proc/self/status` has no VmHWM in kB")? * 1024)
+}
+
+/// What all threads of this process took so far, in user and system mode.
+fn cpu_seconds() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").context("cannot read this process's times")?;
+    // The two times are the 14th and 15th field; the second is the program's name in parentheses, which may hold spaces.
+    let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
+    let ticks = fields.into_iter().flatten().map(str::parse::<u64>).sum::<Result<u64, _>>();
+    Ok(ticks.context("`/proc/self/stat` has no times")? as f64 / TICKS_PER_SECOND)
+}
