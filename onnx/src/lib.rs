@@ -7,6 +7,7 @@ pub mod graph;
 mod model;
 mod opset;
 pub mod passes;
+pub mod precision;
 pub mod proto;
 
 pub use model::{CONTRACT_KEY, Model, ModelError};

@@ -1,0 +1,265 @@
+//! A graph in half precision: 16-bit floats for weights and values, 32-bit ones where those would overflow.
+//!
+//! What a graph takes and gives stays float32, with casts at its edges. A node stays in 32 bits where its own value or one
+//! of its constants comes near the largest half, where it reads such a value, and where it sums a whole image: the sum
+//! overflows long before the mean does, and not every kernel adds in more bits. `Softmax` stays too, being cheap and the
+//! last.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use half::f16;
+
+use crate::graph::{CheckError, Data, DataType, Graph, Node, Op, Tensor, TensorType};
+
+/// The largest finite 16-bit float.
+pub const HALF_MAX: f64 = 65504.0;
+
+/// A value must stay below the largest half by this factor, because other images than those measured have larger ones.
+const HEADROOM: f64 = 8.0;
+
+/// The largest absolute value that each node of a graph was seen to compute, by name.
+pub type Magnitudes = BTreeMap<String, f64>;
+
+/// What became of a graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Halved {
+    /// The graph.
+    pub graph: Graph,
+    /// The nodes that stayed in 32 bits although they compute floats, with the reason of each.
+    pub kept: BTreeMap<String, Kept>,
+}
+
+/// Why a node stays in 32 bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kept {
+    /// Its values, or those that it reads, come too near to the largest half; the largest of them is this.
+    Large(f64),
+    /// It adds up a whole image.
+    Sum,
+    /// It gives what a caller gets.
+    Edge,
+}
+
+/// Why a graph cannot be had in half precision.
+#[derive(Debug, thiserror::Error)]
+pub enum HalfError {
+    /// Nobody has seen how large a value is.
+    #[error("cannot make the graph one of half precision: it is not known how large the values of `{0}` are")]
+    Unmeasured(String),
+    /// A value is not a number, so its size says nothing.
+    #[error("cannot make the graph one of half precision: `{0}` computed values that are infinite or no numbers")]
+    NotFinite(String),
+    /// A node of few bits.
+    #[error("cannot make the graph one of half precision: `{0}` computes in 8 bits")]
+    Quantized(String),
+    /// The graph breaks an invariant.
+    #[error("cannot make the graph one of half precision")]
+    Check(#[from] CheckError),
+}
+
+/// The graph in half precision, for images on which its values are as large as `magnitudes` say.
+///
+/// # Errors
+/// When a magnitude is missing or not finite, or the graph is quantised.
+pub fn halve(graph: &Graph, magnitudes: &Magnitudes) -> Result<Halved, HalfError> {
+    graph.check()?;
+    let kept = keep(graph, magnitudes)?;
+    let is_single = |node: &Node| !node.output.data_type.is_float() || kept.contains_key(&node.name);
+    let mut halved = Halving {
+        graph: Graph { nodes: Vec::new(), initializers: BTreeMap::new(), ..graph.clone() },
+        casts: BTreeSet::new(),
+        before: graph,
+    };
+    let singles: BTreeSet<_> =
+        graph.nodes.iter().filter(|node| is_single(node)).map(|node| node.name.as_str()).collect();
+    for node in &graph.nodes {
+        halved.add(node, &singles);
+    }
+    let mut graph = halved.graph;
+    graph.infer_outputs()?;
+    graph.check()?;
+    Ok(Halved { graph, kept })
+}
+
+/// The nodes that compute floats and stay in 32 bits.
+fn keep(graph: &Graph, magnitudes: &Magnitudes) -> Result<BTreeMap<String, Kept>, HalfError> {
+    let mut kept = BTreeMap::new();
+    let is_large = |magnitude: f64| magnitude * HEADROOM > HALF_MAX;
+    let index = graph.index();
+    for node in graph.nodes.iter().filter(|node| node.output.data_type.is_float()) {
+        let &measured = magnitudes.get(&node.name).ok_or_else(|| HalfError::Unmeasured(node.name.clone()))?;
+        if !measured.is_finite() {
+            return Err(HalfError::NotFinite(node.name.clone()));
+        }
+        if matches!(node.op, Op::DequantizeLinear { .. }) {
+            return Err(HalfError::Quantized(node.name.clone()));
+        }
+        let constants = node.inputs.iter().filter_map(|name| graph.initializers.get(name)).filter_map(Tensor::as_f32);
+        // Constants are as large as they are: no image makes them larger.
+        let constant = constants.flatten().fold(0.0, |largest: f64, value| largest.max(f64::from(value.abs())));
+        if constant > HALF_MAX {
+            kept.insert(node.name.clone(), Kept::Large(constant));
+        }
+        if is_large(measured) {
+            let readers = index.readers(&node.name).iter().map(|&reader| &graph.nodes[reader]);
+            for reader in readers.filter(|reader| reader.output.data_type.is_float()).chain([node]) {
+                kept.insert(reader.name.clone(), Kept::Large(measured));
+            }
+        }
+        let other = match node.op {
+            Op::GlobalAveragePool => Some(Kept::Sum),
+            Op::Softmax { .. } => Some(Kept::Edge),
+            _ => graph.outputs.contains(&node.name).then_some(Kept::Edge),
+        };
+        if let Some(reason) = other {
+            kept.entry(node.name.clone()).or_insert(reason);
+        }
+    }
+    Ok(kept)
+}
+
+/// A graph on its way to half precision.
+struct Halving<'g> {
+    before: &'g Graph,
+    graph: Graph,
+    casts: BTreeSet<String>,
+}
+
+impl Halving<'_> {
+    /// Adds a node with its operands in its own precision; those that do not look at values take what comes.
+    fn add(&mut self, node: &Node, singles: &BTreeSet<&str>) {
+        let mut node = node.clone();
+        let takes_any = matches!(node.op, Op::Shape { .. } | Op::Cast { .. });
+        let is_half = !singles.contains(node.name.as_str());
+        for (position, operand) in node.inputs.iter_mut().enumerate() {
+            if let Some(tensor) = self.before.initializers.get(operand) {
+                // Scales of a `Resize` are 32-bit floats by definition.
+                let is_scale = matches!(node.op, Op::Resize { .. }) && position > 0;
+                let halved = if is_half && !is_scale { in_half(tensor) } else { None };
+                if let Some(halved) = halved {
+                    *operand = format!("{operand}.half");
+                    self.graph.initializers.insert(operand.clone(), halved);
+                } else {
+                    self.graph.initializers.insert(operand.clone(), tensor.clone());
+                }
+            } else if self.before.tensor_type(operand).is_some_and(|known| known.data_type.is_float()) && !takes_any {
+                let is_input = self.before.inputs.iter().any(|input| input.name == *operand);
+                let operand_is_half = !is_input && !singles.contains(operand.as_str());
+                match (operand_is_half, is_half) {
+                    (false, true) => *operand = self.cast(operand, "half", DataType::F16),
+                    (true, false) => *operand = self.cast(operand, "single", DataType::F32),
+                    _ => {}
+                }
+            }
+        }
+        if let (Op::Cast { to: to @ DataType::F32 }, true) = (&mut node.op, is_half) {
+            *to = DataType::F16;
+        }
+        self.graph.nodes.push(node);
+    }
+
+    /// The value in another precision, which all readers share.
+    fn cast(&mut self, value: &str, suffix: &str, to: DataType) -> String {
+        let name = format!("{value}.{suffix}");
+        if self.casts.insert(name.clone()) {
+            // The type is inferred when all nodes are there.
+            let output = TensorType::new(to, []);
+            self.graph.nodes.push(Node { name: name.clone(), op: Op::Cast { to }, inputs: vec![value.into()], output });
+        }
+        name
+    }
+}
+
+/// Floats of 32 bits rounded to 16; nothing of other tensors.
+fn in_half(tensor: &Tensor) -> Option<Tensor> {
+    let values: Vec<_> = tensor.as_f32()?.iter().map(|&value| f16::from_f32(value)).collect();
+    Some(Tensor::new(tensor.shape(), Data::F16(values)).expect("the shape is kept"))
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{ArrayD, IxDyn};
+
+    use super::*;
+    use crate::Opset;
+    use crate::evaluate::{Array, evaluate, evaluate_each};
+    use crate::graph::example::{self, Random};
+    use crate::passes;
+
+    fn image(gain: f64) -> ArrayD<f64> {
+        let mut random = Random(3);
+        ArrayD::from_shape_fn(IxDyn(&[1, 3, 11, 14]), |_| gain * f64::from(random.number()))
+    }
+
+    fn magnitudes(graph: &Graph, gain: f64) -> Magnitudes {
+        let mut magnitudes = Magnitudes::new();
+        evaluate_each(graph, &[("input", image(gain))], |name, value| {
+            if let Array::F64(values) = value {
+                magnitudes.insert(name.into(), values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs())));
+            }
+        })
+        .unwrap();
+        magnitudes
+    }
+
+    fn logits(graph: &Graph, gain: f64) -> ArrayD<f64> {
+        match evaluate(graph, &[("input", image(gain))], &["logits"]).unwrap().remove("logits") {
+            Some(Array::F64(logits)) => logits,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Largest difference, relative to the largest value expected.
+    fn error(found: &ArrayD<f64>, expected: &ArrayD<f64>) -> f64 {
+        let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        (found - expected).iter().fold(0.0, |worst: f64, value| worst.max(value.abs())) / largest
+    }
+
+    #[test]
+    fn a_network_in_half_precision_rounds_and_no_more() {
+        let mut before = example::encoder_decoder();
+        passes::run(&mut before, Opset::V20).unwrap();
+        let Halved { graph, kept } = halve(&before, &magnitudes(&before, 1.0)).unwrap();
+        assert_eq!((&graph.inputs, &graph.outputs), (&before.inputs, &before.outputs));
+        assert_eq!(graph.tensor_type("logits").unwrap().data_type, DataType::F32);
+        let reasons: Vec<_> = kept.iter().map(|(name, reason)| (name.as_str(), *reason)).collect();
+        assert_eq!(reasons, [("gate.average", Kept::Sum), ("logits", Kept::Edge)]);
+        let halves = graph.nodes.iter().filter(|node| node.output.data_type == DataType::F16).count();
+        assert!(halves > 10, "{graph}");
+        let error = error(&logits(&graph, 1.0), &logits(&before, 1.0));
+        assert!(error < 5e-3, "{error:e}");
+        assert!(error > 1e-6, "{error:e}: nothing was rounded");
+        assert_eq!(halve(&before, &magnitudes(&before, 1.0)).unwrap().graph, graph, "the same each time");
+    }
+
+    #[test]
+    fn what_would_overflow_stays_in_32_bits() {
+        let mut before = example::encoder_decoder();
+        passes::run(&mut before, Opset::V20).unwrap();
+        // Half precision ends at 65504, and the image alone has values of 3e4.
+        let gain = 3e4;
+        let measured = magnitudes(&before, gain);
+        let Halved { graph, kept } = halve(&before, &measured).unwrap();
+        let error = error(&logits(&graph, gain), &logits(&before, gain));
+        assert!(error < 5e-3, "{error:e}: {kept:?}");
+        for (name, magnitude) in measured.iter().filter(|(_, magnitude)| **magnitude * HEADROOM > HALF_MAX) {
+            assert!(matches!(kept[name], Kept::Large(found) if found * HEADROOM > HALF_MAX), "{name}: {magnitude}");
+        }
+        let mut careless = measured.clone();
+        careless.values_mut().for_each(|magnitude| *magnitude = 1.0);
+        let overflowed = logits(&halve(&before, &careless).unwrap().graph, gain);
+        assert!(overflowed.iter().any(|value| !value.is_finite()), "the measurement makes no difference");
+    }
+
+    #[test]
+    fn what_nobody_measured_is_refused() {
+        let graph = example::encoder_decoder();
+        let mut measured = magnitudes(&graph, 1.0);
+        measured.insert("gate.sum".into(), f64::NAN);
+        let message = halve(&graph, &measured).unwrap_err().to_string();
+        assert!(message.ends_with("`gate.sum` computed values that are infinite or no numbers"), "{message}");
+        measured.remove("gate.sum");
+        let message = halve(&graph, &measured).unwrap_err().to_string();
+        assert!(message.ends_with("how large the values of `gate.sum` are"), "{message}");
+    }
+}

@@ -1,0 +1,13 @@
+//! Graphs that compute in fewer bits: [`halve`] in 16-bit floats, [`quantize`] in 8-bit integers.
+//!
+//! Unlike a pass, these change what is computed by more than rounding in the last bits, so they ask what the values of a
+//! graph look like ([`Magnitudes`], [`Ranges`]): whoever calls them has run it on images. Inputs and outputs keep their
+//! types.
+
+mod half;
+mod histogram;
+mod quantize;
+
+pub use half::{HALF_MAX, HalfError, Halved, Kept, Magnitudes, halve};
+pub use histogram::{CalibrationMethod, range};
+pub use quantize::{Activations, QuantizeError, Quantized, Range, Ranges, quantizable, quantize, values_around};
