@@ -117,6 +117,10 @@ fn facts(graph: &Graph, opset: seg_onnx::Opset, contract: &Contract, file: &str)
     let mut rows = vec![
         ["file".into(), format!("`{file}`, ONNX opset {opset}, {} operators", graph.nodes.len())],
         ["network".into(), [known(&provenance.network), &provenance.configuration].join(" ").trim().to_owned()],
+        [
+            "precision".into(),
+            if provenance.precision.is_empty() { "float32".into() } else { provenance.precision.clone() },
+        ],
         ["SHA-256 of the weights".into(), code(&provenance.weights_sha256)],
         ["epoch".into(), provenance.epoch.map_or(UNKNOWN.into(), |epoch| epoch.to_string())],
         ["written by".into(), known(&provenance.tool).into()],

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use burn::tensor::Device;
 use safetensors::tensor::{Dtype, TensorView};
 use seg_onnx::contract::{Element, InputForm, OutputKind};
+use seg_onnx::graph::DataType;
 use seg_onnx::{Model, Opset};
 use seg_train::checkpoint::Checkpoint;
 use seg_train::model::AmsUnetConfig;
@@ -88,6 +89,25 @@ fn the_model_has_the_form_that_the_flags_say() {
 }
 
 #[test]
+fn few_bits_are_chosen_on_images_and_told() {
+    let folder = folder();
+    let images = concat!(env!("CARGO_MANIFEST_DIR"), "/../sample/nuclei/test/images");
+    let named = "--checkpoint net.safetensors --size dynamic";
+    let (_, stderr) = succeed(folder.path(), &format!("{named} --precision fp16"));
+    assert!(stderr.contains("warning: the precision is chosen on made-up images"), "{stderr}");
+    assert!(stderr.contains("float32     up1.rsc.average: it adds up a whole image"), "{stderr}");
+    assert!(stderr.lines().any(|line| line.starts_with("agreement ")), "{stderr}");
+    let half = read(&folder.path().join("amsunet.onnx"));
+    assert!(half.graph.nodes.iter().any(|node| node.output.data_type == DataType::F16));
+
+    let flags = format!("{named} --precision int8 --calibrate {images} --calibration-method entropy --out int8.onnx");
+    let (_, stderr) = succeed(folder.path(), &flags);
+    assert!(stderr.contains("Dice loss   ") && stderr.contains("int8        "), "{stderr}");
+    let precision = read(&folder.path().join("int8.onnx")).contract.provenance.precision;
+    assert!(precision.starts_with("int8 in "), "{precision}");
+}
+
+#[test]
 fn the_newest_run_is_exported_with_its_contract() {
     let folder = folder();
     succeed(folder.path(), "--checkpoint net.safetensors --out first.onnx --classes background,polyp");
@@ -136,6 +156,10 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         (&format!("{named} --size 512"), 2, "expected `dynamic` or HEIGHTxWIDTH"),
         (&format!("{named} --batch 0"), 2, "expected `dynamic` or a number from 1"),
         (&format!("{named} --output labels"), 2, "[possible values: logits, probabilities, mask]"),
+        (&format!("{named} --precision int8"), 2, "--calibrate <INPUT>"),
+        (&format!("{named} --calibrate net.safetensors"), 1, "there is nothing to calibrate"),
+        (&format!("{named} --precision fp16 --calibrate empty"), 1, "the folder `empty` holds no image"),
+        (&format!("{named} --max-dice-loss 2"), 2, "expected a number from 0 to 1"),
         (&format!("{named} --mean red"), 2, "invalid float literal"),
         (&format!("{named} --out net.safetensors"), 1, "it is the checkpoint"),
         (&format!("{named} --reference amsunet.onnx"), 1, "cannot write both model and reference"),

@@ -32,6 +32,9 @@ pub struct Provenance {
     /// What configured the training, as the trainer's own `config.json` has it but for the paths of this or that machine.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub training: Map<String, Value>,
+    /// In which precision the model computes, where that is not float32 throughout.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub precision: String,
     /// Whatever was assumed because nobody said it, a sentence each.
     pub assumptions: Vec<String>,
 }

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use clap::{Parser, ValueEnum};
 use seg_export::Options;
 use seg_export::contract::Stated;
+use seg_export::precision::Quantization;
 use seg_onnx::Opset;
 use seg_onnx::contract::{Element, InputForm, OutputKind};
+use seg_onnx::precision::{Activations, CalibrationMethod};
 use seg_train::run::RUNS;
 
 /// Write the network of a checkpoint as an ONNX model.
@@ -60,8 +63,60 @@ pub(crate) struct Args {
     /// ONNX's operator set, 17 to 25; below 20 there is no `Gelu`, so it is written out
     #[arg(long, value_name = "VERSION", default_value_t, value_parser = opset, help_heading = FORM)]
     pub(crate) opset: Opset,
+    /// The precision in which it computes
+    #[arg(long, value_enum, default_value_t, help_heading = PRECISION)]
+    precision: PrecisionArg,
+    /// Images on which few bits are chosen: files, folders or glob patterns; fp16 does with made-up ones
+    #[arg(long, value_name = "INPUT", num_args = 1.., required_if_eq("precision", "int8"), help_heading = PRECISION)]
+    pub(crate) calibrate: Vec<PathBuf>,
+    /// How int8 chooses the ranges of values
+    #[arg(long, value_enum, default_value_t, help_heading = PRECISION)]
+    calibration_method: MethodArg,
+    /// What the values of int8 become: u8 for CPUs, i8 for TensorRT
+    #[arg(long, value_enum, default_value_t, help_heading = PRECISION)]
+    activations: ActivationsArg,
+    /// How much Dice int8 may lose against the float model's masks of the images; convolutions that lose more stay float
+    #[arg(long, value_name = "LOSS", default_value_t = 0.01, value_parser = share, help_heading = PRECISION)]
+    max_dice_loss: f64,
+    /// The ONNX Runtime library that fp16 and int8 measure with; ORT_DYLIB_PATH, the cache or a fetched one unless given
+    #[arg(long, value_name = "FILE", help_heading = PRECISION)]
+    pub(crate) ort_lib: Option<PathBuf>,
 }
 
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum PrecisionArg {
+    /// 32-bit floats
+    #[default]
+    Fp32,
+    /// 16-bit floats where they suffice
+    Fp16,
+    /// 8-bit integers in convolutions
+    Int8,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum MethodArg {
+    MinMax,
+    #[default]
+    Percentile,
+    Entropy,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum ActivationsArg {
+    #[default]
+    U8,
+    I8,
+}
+
+/// The precision in which the model is to compute.
+pub(crate) enum Precision {
+    Single,
+    Half,
+    Int8(Quantization),
+}
+
+const PRECISION: &str = "The model's precision";
 const UNSAID: &str = "Where the checkpoint does not say it";
 const FORM: &str = "The model's form";
 const DYNAMIC: &str = "dynamic";
@@ -87,6 +142,32 @@ enum OutputArg {
 }
 
 impl Args {
+    /// The precision that is asked for.
+    ///
+    /// # Errors
+    /// When flags say how to choose it, but there is nothing to choose.
+    pub(crate) fn precision(&self) -> anyhow::Result<Precision> {
+        let method = match self.calibration_method {
+            MethodArg::MinMax => CalibrationMethod::MinMax,
+            MethodArg::Percentile => CalibrationMethod::Percentile,
+            MethodArg::Entropy => CalibrationMethod::Entropy,
+        };
+        let activations = match self.activations {
+            ActivationsArg::U8 => Activations::U8,
+            ActivationsArg::I8 => Activations::I8,
+        };
+        Ok(match self.precision {
+            PrecisionArg::Fp32 => {
+                ensure!(self.calibrate.is_empty(), "there is nothing to calibrate; add `--precision fp16` or `int8`");
+                Precision::Single
+            }
+            PrecisionArg::Fp16 => Precision::Half,
+            PrecisionArg::Int8 => {
+                Precision::Int8(Quantization { method, activations, dice_loss_max: self.max_dice_loss })
+            }
+        })
+    }
+
     /// What of the flags concerns the export itself.
     pub(crate) fn options(&self) -> Options {
         let stated = Stated { mean: self.mean.clone(), std: self.std.clone(), classes: self.classes.clone() };
@@ -110,6 +191,13 @@ fn size(text: &str) -> Result<Size, &'static str> {
         _ if text == DYNAMIC => Ok(None),
         Some(sides @ [(1..), (1..)]) => Ok(Some(sides)),
         _ => Err("expected `dynamic` or HEIGHTxWIDTH, as in 512x384"),
+    }
+}
+
+fn share(text: &str) -> Result<f64, &'static str> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1"),
     }
 }
 

@@ -11,14 +11,19 @@ use anyhow::{Context, bail, ensure};
 use burn::tensor::Device;
 use clap::Parser;
 use seg_data::write_bytes;
+use seg_export::calibration::Calibration;
 use seg_export::card::card;
 use seg_export::contract::Assumption;
+use seg_export::precision::{HalfReport, QuantizationReport, halve, quantize};
 use seg_export::reference::reference;
 use seg_export::{Export, Extent, export, triton};
+use seg_onnx::precision::Kept;
+use seg_runtime::inputs::image_files;
+use seg_runtime::library::{Build, Search};
 use seg_train::checkpoint::Checkpoint;
 use seg_train::run;
 
-use args::Args;
+use args::{Args, Precision};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -34,10 +39,12 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::read(&source(args)?)?;
     check_outputs(args, &checkpoint)?;
-    let export = export(&checkpoint, &args.options())?;
+    let precision = args.precision()?;
+    let mut export = export(&checkpoint, &args.options())?;
     for assumption in &export.assumptions {
         note(&format!("warning: {assumption}; {}", remedy(assumption)));
     }
+    lessen(args, &precision, &mut export)?;
     write_bytes(&args.out, &export.bytes)?;
     note(&summary(&export, &args.out));
     if let Some(folder) = &args.triton {
@@ -60,6 +67,53 @@ fn run(args: &Args) -> anyhow::Result<()> {
         note(&format!("reference   {}", path.display()));
     }
     if args.dump { print(&export.model.graph.to_string()) } else { Ok(()) }
+}
+
+/// Brings the model to the precision that was asked for, and tells what that does to it.
+fn lessen(args: &Args, precision: &Precision, export: &mut Export) -> anyhow::Result<()> {
+    if matches!(precision, Precision::Single) {
+        return Ok(());
+    }
+    let environment = Search::from_env(args.ort_lib.clone(), Build::Cpu).locate()?.load()?;
+    let contract = &export.model.contract;
+    let calibration = if args.calibrate.is_empty() {
+        note("warning: the precision is chosen on made-up images; name real ones with `--calibrate DIR`");
+        Calibration::of_noise(&environment, contract)
+    } else {
+        Calibration::of_files(&environment, contract, &image_files(&args.calibrate)?)?
+    };
+    note(&format!("calibrated  on {} images", calibration.images().len()));
+    match precision {
+        Precision::Single => {}
+        Precision::Half => tell_half(&halve(export, &calibration)?),
+        Precision::Int8(quantization) => tell_int8(&quantize(export, &calibration, quantization)?),
+    }
+    Ok(())
+}
+
+fn tell_half(HalfReport { kept, largest, simulated }: &HalfReport) {
+    for (name, magnitude) in largest {
+        note(&format!("magnitude   {magnitude:.4} at the most in {name}"));
+    }
+    for (name, reason) in kept {
+        let reason = match reason {
+            Kept::Large(magnitude) => format!("values up to {magnitude:.1}"),
+            Kept::Sum => "it adds up a whole image".into(),
+            Kept::Edge => "it is what a caller gets".into(),
+        };
+        note(&format!("float32     {name}: {reason}"));
+    }
+    let [height, width] = simulated.size;
+    note(&format!("agreement   {:.3} % of the pixels, simulated on {height}x{width}", 100.0 * simulated.agreement));
+}
+
+fn tell_int8(QuantizationReport { quantized, kept, dice_loss, agreement }: &QuantizationReport) {
+    for (name, changed) in kept {
+        note(&format!("float32     {name}: alone it changes {:.3} % of the pixels", 100.0 * changed));
+    }
+    note(&format!("int8        {} convolutions, {} that could be stay float", quantized.len(), kept.len()));
+    note(&format!("Dice loss   {dice_loss:.5} against the float model's masks of the images"));
+    note(&format!("agreement   {:.3} % of the pixels", 100.0 * agreement));
 }
 
 /// The checkpoint that was asked for, or the newest run; says which.

@@ -1,0 +1,274 @@
+//! What a model computes on images, value by value, in ONNX Runtime: what fewer bits are chosen by.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use image::GrayImage;
+use ndarray::{Array4, ArrayD, ArrayView3, Axis, Ix3, Ix4};
+use ort::environment::Environment;
+use ort::session::{Session, SessionInputValue};
+use ort::value::TensorRef;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use seg_onnx::Model;
+use seg_onnx::contract::{Contract, Element, OutputKind, PreprocessError, SizePolicy, most_probable};
+use seg_onnx::graph::{DataType, Dim, DimError, Graph};
+use seg_onnx::precision::Range;
+use seg_onnx::proto::{self, WriteError};
+use thiserror::Error;
+
+/// Images as a network takes them, `[1, channels, h, w]` each, and the ONNX Runtime that runs it on them.
+#[derive(Debug)]
+pub struct Calibration<'e> {
+    environment: &'e Environment,
+    images: Vec<Array4<f32>>,
+}
+
+/// What a value was seen to be.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The smallest and the largest.
+    pub range: Range,
+    /// Some of the values, evenly spread.
+    pub sample: Vec<f32>,
+}
+
+impl Seen {
+    /// The largest absolute value; not finite where a value was not.
+    pub fn magnitude(&self) -> f64 {
+        f64::from(self.range.max.abs().max(self.range.min.abs()))
+    }
+}
+
+/// Why a model cannot be measured.
+#[derive(Debug, Error)]
+pub enum CalibrationError {
+    /// There are no images.
+    #[error("cannot calibrate: there are no images")]
+    NoImages,
+    /// An image cannot be read.
+    #[error("cannot calibrate")]
+    Read(#[from] seg_data::ReadError),
+    /// An image is none that the model takes.
+    #[error("cannot calibrate with `{}`", path.display())]
+    Preprocess {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        source: PreprocessError,
+    },
+    /// A size cannot be computed.
+    #[error("cannot calibrate: the size of a value is not known")]
+    Size(#[from] DimError),
+    /// The graph cannot be shown.
+    #[error("cannot calibrate")]
+    Write(#[from] WriteError),
+    /// ONNX Runtime does not take the model.
+    #[error("cannot calibrate: ONNX Runtime cannot run the model")]
+    Run(#[from] ort::Error),
+    /// The output is no batch of images.
+    #[error("cannot calibrate: the model's output has the shape {found:?}")]
+    Output {
+        /// Its shape.
+        found: Vec<usize>,
+    },
+}
+
+/// The most images that are looked at; of more, so many evenly chosen ones.
+const IMAGES_MAX: usize = 16;
+/// The longest side of what is looked at of an image, its middle, where the model takes any size.
+const SIDE_MAX: usize = 320;
+/// The most values of one image that are kept of each place in the network.
+const SAMPLE_MAX: usize = 16_384;
+/// The most bytes of values that are looked at in one run; of more, the network runs several times.
+const BYTES_MAX: usize = 512 << 20;
+/// The side of made-up images, where the model takes any.
+const NOISE_SIDE: usize = 128;
+/// How many made-up images there are.
+const NOISE_IMAGES: u64 = 4;
+
+impl<'e> Calibration<'e> {
+    /// Images from files.
+    ///
+    /// # Errors
+    /// When there are none, or one cannot be read or given to the model.
+    pub fn of_files(
+        environment: &'e Environment,
+        contract: &Contract,
+        files: &[PathBuf],
+    ) -> Result<Self, CalibrationError> {
+        let count = files.len().min(IMAGES_MAX);
+        let chosen = (0..count).map(|index| &files[index * files.len() / count]);
+        let images = chosen.map(|path| read(contract, path)).collect::<Result<Vec<_>, _>>()?;
+        if images.is_empty() { Err(CalibrationError::NoImages) } else { Ok(Self { environment, images }) }
+    }
+
+    /// Made-up images, the same each time: noise from -2 to 2, about the range of normalised images.
+    pub fn of_noise(environment: &'e Environment, contract: &Contract) -> Self {
+        let [height, width] = match (contract.input.form.size, contract.input.size) {
+            (Some(size), _) => size,
+            (None, SizePolicy::Resize { height, width }) => [height, width],
+            (None, SizePolicy::Native) => [NOISE_SIDE.max(contract.input.side_min); 2],
+        };
+        let shape = (1, contract.input.color.channels(), height, width);
+        let image = |seed| {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            Array4::from_shape_simple_fn(shape, || random.random_range(-2.0..2.0))
+        };
+        Self { environment, images: (0..NOISE_IMAGES).map(image).collect() }
+    }
+
+    /// The images.
+    pub fn images(&self) -> &[Array4<f32>] {
+        &self.images
+    }
+
+    /// What the float32 values of the given names, inputs among them, are on all images.
+    ///
+    /// # Errors
+    /// When ONNX Runtime cannot run the model.
+    pub fn watch(&self, model: &Model, names: &BTreeSet<&str>) -> Result<BTreeMap<String, Seen>, CalibrationError> {
+        let mut seen = BTreeMap::new();
+        for group in self.groups(&model.graph, names)? {
+            let outputs = group.iter().map(|name| (*name).to_owned()).collect();
+            let graph = Graph { outputs, ..model.graph.clone() };
+            let mut runner = Runner::open(self.environment, model, &graph)?;
+            for image in &self.images {
+                for (name, values) in runner.floats(image)? {
+                    note(&mut seen, &name, &values);
+                }
+            }
+        }
+        if names.contains(model.contract.input.name.as_str()) {
+            let name = &model.contract.input.name;
+            self.images.iter().for_each(|image| note(&mut seen, name, &image.clone().into_dyn()));
+        }
+        Ok(seen)
+    }
+
+    /// The names of the nodes among those given, in groups that fit memory at the size of the largest image.
+    fn groups<'n>(&self, graph: &Graph, names: &BTreeSet<&'n str>) -> Result<Vec<Vec<&'n str>>, CalibrationError> {
+        let sides = |axis| self.images.iter().map(|image| image.len_of(Axis(axis))).max().unwrap_or_default() as i64;
+        let symbols = [(Dim::batch(), 1), (Dim::height(), sides(2)), (Dim::width(), sides(3))];
+        let symbols = symbols.map(|(dim, size)| (dim.to_string(), size));
+        let bindings = symbols.each_ref().map(|(symbol, size)| (symbol.as_str(), *size));
+        let mut groups: Vec<Vec<&str>> = Vec::new();
+        let mut bytes = usize::MAX;
+        for name in names.iter().copied() {
+            let Some(node) = graph.nodes.iter().find(|node| node.name == name) else { continue };
+            let sizes = node.output.shape.iter().map(|dim| dim.evaluate(&bindings)).collect::<Result<Vec<_>, _>>()?;
+            let own = sizes.iter().map(|&size| size as usize).product::<usize>() * DataType::F32.size_bytes();
+            if bytes.saturating_add(own) > BYTES_MAX {
+                groups.push(Vec::new());
+                bytes = 0;
+            }
+            bytes += own;
+            groups.last_mut().expect("the first value begins a group").push(name);
+        }
+        Ok(groups)
+    }
+
+    /// The mask that the model gives of each image, at the network's size.
+    ///
+    /// # Errors
+    /// When ONNX Runtime cannot run the model.
+    pub fn masks(&self, model: &Model) -> Result<Vec<GrayImage>, CalibrationError> {
+        let mut runner = Runner::open(self.environment, model, &model.graph)?;
+        self.images.iter().map(|image| runner.mask(image)).collect()
+    }
+}
+
+fn read(contract: &Contract, path: &Path) -> Result<Array4<f32>, CalibrationError> {
+    let image = seg_data::read_image(path)?;
+    let done =
+        contract.preprocess(&image).map_err(|source| CalibrationError::Preprocess { path: path.into(), source })?;
+    let mut tensor = done.tensor;
+    if contract.input.form.size.is_none() && contract.input.size == SizePolicy::Native {
+        for axis in [1, 2].map(Axis) {
+            let left_out = tensor.len_of(axis).saturating_sub(SIDE_MAX);
+            let middle = left_out / 2..tensor.len_of(axis) - left_out.div_ceil(2);
+            tensor.slice_axis_inplace(axis, middle.into());
+        }
+    }
+    Ok(tensor.insert_axis(Axis(0)))
+}
+
+fn note(seen: &mut BTreeMap<String, Seen>, name: &str, values: &ArrayD<f32>) {
+    let nothing = Range { min: f32::INFINITY, max: f32::NEG_INFINITY };
+    let seen = seen.entry(name.to_owned()).or_insert(Seen { range: nothing, sample: Vec::new() });
+    for &value in values {
+        if value.is_nan() {
+            seen.range = Range { min: value, max: value };
+            return;
+        }
+        seen.range.min = seen.range.min.min(value);
+        seen.range.max = seen.range.max.max(value);
+    }
+    // A stride that shares no factor with the sizes of images sees all channels and places.
+    let stride = values.len() / SAMPLE_MAX + 1;
+    seen.sample.extend(values.iter().step_by(stride | 1));
+}
+
+/// A graph in ONNX Runtime's CPU provider.
+struct Runner<'m> {
+    session: Session,
+    contract: &'m Contract,
+}
+
+impl<'m> Runner<'m> {
+    fn open(environment: &Environment, model: &'m Model, graph: &Graph) -> Result<Self, CalibrationError> {
+        let bytes = proto::write(graph, model.opset, &[])?;
+        let session = Session::builder(environment)?.commit_from_memory(&bytes)?;
+        Ok(Self { session, contract: &model.contract })
+    }
+
+    /// Runs an image; a graph of one batch size gets it so many times, and only the first answer counts.
+    fn run<T>(
+        &mut self,
+        image: &Array4<f32>,
+        take: impl FnOnce(&ort::session::SessionOutputs<'_>) -> Result<T, CalibrationError>,
+    ) -> Result<T, CalibrationError> {
+        let input = &self.contract.input;
+        let copies = vec![image.view(); input.form.batch.unwrap_or(1)];
+        let images = ndarray::concatenate(Axis(0), &copies).expect("copies have one size");
+        let bytes;
+        let tensor: SessionInputValue<'_> = match input.form.element {
+            Element::Float => TensorRef::from_array_view(images.view())?.into(),
+            Element::U8 => {
+                bytes = input.to_bytes(images.view());
+                TensorRef::from_array_view(bytes.view())?.into()
+            }
+        };
+        take(&self.session.run(ort::inputs![input.name.as_str() => tensor])?)
+    }
+
+    /// All outputs that are float32.
+    fn floats(&mut self, image: &Array4<f32>) -> Result<Vec<(String, ArrayD<f32>)>, CalibrationError> {
+        self.run(image, |outputs| {
+            let array = |(name, value): (&str, ort::value::ValueRef<'_>)| {
+                Ok((name.to_owned(), value.try_extract_array::<f32>()?.to_owned()))
+            };
+            outputs.iter().map(array).collect()
+        })
+    }
+
+    fn mask(&mut self, image: &Array4<f32>) -> Result<GrayImage, CalibrationError> {
+        let Contract { output, .. } = self.contract;
+        self.run(image, |outputs| {
+            let value = &outputs[output.name.as_str()];
+            if output.kind == OutputKind::Mask {
+                let masks = value.try_extract_array::<u8>()?;
+                let shape = || CalibrationError::Output { found: masks.shape().to_vec() };
+                let masks = masks.view().into_dimensionality::<Ix3>().map_err(|_| shape())?;
+                let (_, height, width) = masks.dim();
+                let mask = masks.index_axis(Axis(0), 0).iter().copied().collect();
+                return GrayImage::from_raw(width as u32, height as u32, mask).ok_or_else(shape);
+            }
+            let scores = value.try_extract_array::<f32>()?;
+            let found = scores.shape().to_vec();
+            let scores = scores.view().into_dimensionality::<Ix4>().map_err(|_| CalibrationError::Output { found })?;
+            let first: ArrayView3<'_, f32> = scores.index_axis(Axis(0), 0);
+            Ok(most_probable(first))
+        })
+    }
+}

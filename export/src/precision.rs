@@ -1,0 +1,354 @@
+//! An exported model in fewer bits, as its own values on images allow.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use image::GrayImage;
+use ndarray::{ArrayD, Axis};
+use seg_onnx::contract::{ConfusionMatrix, Element, EvaluationError};
+use seg_onnx::evaluate::{Array, EvaluateError, evaluate};
+use seg_onnx::graph::{DimError, Graph};
+use seg_onnx::precision::{
+    self, Activations, CalibrationMethod, HalfError, Halved, Kept, Magnitudes, QuantizeError, Ranges, quantizable,
+    values_around,
+};
+use seg_onnx::{Model, ModelError};
+use thiserror::Error;
+
+use crate::calibration::{Calibration, CalibrationError};
+use crate::export::{Export, Extent};
+
+/// How a model is quantised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantization {
+    /// How the ranges of values are chosen.
+    pub method: CalibrationMethod,
+    /// What the values become.
+    pub activations: Activations,
+    /// The largest loss of Dice against the float model's masks on the calibration images.
+    pub dice_loss_max: f64,
+}
+
+/// What half precision does to a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HalfReport {
+    /// The nodes that stay in float32, with the reason of each.
+    pub kept: BTreeMap<String, Kept>,
+    /// The largest magnitudes, the largest first.
+    pub largest: Vec<(String, f64)>,
+    /// What the rounding does to a calibration image.
+    pub simulated: Simulated,
+}
+
+/// What the evaluator, which rounds every 16-bit value, finds on one image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Simulated {
+    /// Height and width of the image, or of its corner that was evaluated.
+    pub size: [usize; 2],
+    /// The share of pixels whose class stays the same.
+    pub agreement: f64,
+}
+
+/// What quantisation does to a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizationReport {
+    /// The convolutions that are computed in 8 bits.
+    pub quantized: Vec<String>,
+    /// Those that could be and stay in float32, with the share of pixels whose class each alone would change.
+    pub kept: Vec<(String, f64)>,
+    /// One minus the Dice of the model's masks against the float model's, on the calibration images.
+    pub dice_loss: f64,
+    /// The share of the calibration images' pixels whose class stays the same.
+    pub agreement: f64,
+}
+
+/// Why a model cannot be had in fewer bits.
+#[derive(Debug, Error)]
+pub enum PrecisionError {
+    /// It cannot be measured.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
+    /// It cannot be halved.
+    #[error(transparent)]
+    Half(#[from] HalfError),
+    /// It cannot be quantised.
+    #[error(transparent)]
+    Quantize(#[from] QuantizeError),
+    /// Its rounding cannot be simulated.
+    #[error("cannot simulate half precision")]
+    Evaluate(#[from] EvaluateError),
+    /// Masks cannot be compared.
+    #[error("cannot compare the quantised model's masks with the float model's")]
+    Masks(#[from] EvaluationError),
+    /// The graph cannot be measured.
+    #[error("cannot count the operations of the graph")]
+    Extent(#[from] DimError),
+    /// The result is no model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// How many magnitudes a report names.
+const LARGEST: usize = 5;
+/// The longest side of an image whose rounding is simulated: the evaluator is clear rather than fast.
+const SIMULATED_SIDE_MAX: usize = 96;
+
+/// Brings a model to half precision: 16-bit floats wherever its values on the images leave room.
+///
+/// # Errors
+/// When the model cannot be run on the images, or computes what is not finite.
+pub fn halve(export: &mut Export, calibration: &Calibration<'_>) -> Result<HalfReport, PrecisionError> {
+    let before = export.model.graph.clone();
+    let floats = before.nodes.iter().filter(|node| node.output.data_type.is_float());
+    let names = floats.map(|node| node.name.as_str()).collect();
+    let seen = calibration.watch(&export.model, &names)?;
+    let magnitudes: Magnitudes = seen.iter().map(|(name, seen)| (name.clone(), seen.magnitude())).collect();
+    let Halved { graph, kept } = precision::halve(&before, &magnitudes)?;
+    let simulated = simulate(&export.model, &graph, calibration)?;
+    let images = calibration.images().len();
+    let note = format!("float16 but for {} nodes in float32, chosen on {images} images", kept.len());
+    replace(export, graph, note)?;
+    let mut largest: Vec<_> = magnitudes.into_iter().collect();
+    largest.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    largest.truncate(LARGEST);
+    Ok(HalfReport { kept, largest, simulated })
+}
+
+/// Gives the export another graph, and says so in its contract.
+fn replace(export: &mut Export, graph: Graph, precision: String) -> Result<(), PrecisionError> {
+    export.report.exported = Extent::of(&graph)?;
+    export.model.graph = graph;
+    export.model.contract.provenance.precision = precision;
+    export.bytes = export.model.to_bytes()?;
+    Ok(())
+}
+
+/// The first image through both graphs, in 64 bits but for what is rounded to 16.
+fn simulate(model: &Model, halved: &Graph, calibration: &Calibration<'_>) -> Result<Simulated, PrecisionError> {
+    let input = &model.contract.input;
+    let image = &calibration.images()[0];
+    let sides = |axis| image.len_of(Axis(axis));
+    let size = input.form.size.unwrap_or_else(|| [sides(2), sides(3)].map(|side| side.min(SIMULATED_SIDE_MAX)));
+    let corner = image.slice(ndarray::s![.., .., ..size[0], ..size[1]]);
+    let copies = vec![corner; input.form.batch.unwrap_or(1)];
+    let images = ndarray::concatenate(Axis(0), &copies).expect("copies have one size");
+    let images = match input.form.element {
+        Element::Float => images.mapv(f64::from).into_dyn(),
+        Element::U8 => input.to_bytes(images.view()).mapv(f64::from).into_dyn(),
+    };
+    let [before, after] = [&model.graph, halved].map(|graph| classes(model, graph, &images));
+    let (before, after) = (before?, after?);
+    let same = before.iter().zip(&after).filter(|(before, after)| before == after).count();
+    Ok(Simulated { size, agreement: same as f64 / before.len().max(1) as f64 })
+}
+
+/// The class of each pixel, by the evaluator.
+fn classes(model: &Model, graph: &Graph, images: &ArrayD<f64>) -> Result<Vec<i64>, EvaluateError> {
+    let output = model.contract.output.name.as_str();
+    let value = evaluate(graph, &[(&model.contract.input.name, images.clone())], &[output])?.remove(output);
+    Ok(match value {
+        Some(Array::I64(classes)) => classes.into_iter().collect(),
+        Some(Array::F64(scores)) => scores
+            .map_axis(Axis(1), |pixel| {
+                (1..pixel.len()).fold(0, |best, class| if pixel[class] > pixel[best] { class } else { best }) as i64
+            })
+            .into_iter()
+            .collect(),
+        None => Vec::new(),
+    })
+}
+
+/// Brings a model's long convolutions to 8 bits, as many of them as the bound on the Dice allows.
+///
+/// The loss is measured on the calibration images against the masks of the float model, so it needs no labels. Where all
+/// convolutions together lose too much, those whose quantisation alone changes the most pixels stay in float32, as few as
+/// possible.
+///
+/// # Errors
+/// When the model cannot be run on the images.
+pub fn quantize(
+    export: &mut Export,
+    calibration: &Calibration<'_>,
+    quantization: &Quantization,
+) -> Result<QuantizationReport, PrecisionError> {
+    let before = export.model.clone();
+    let candidates = quantizable(&before.graph);
+    let all = candidates.iter().copied().collect();
+    let mut seen = calibration.watch(&before, &values_around(&before.graph, &all))?;
+    let ranges: Ranges = seen
+        .iter_mut()
+        .map(|(name, seen)| (name.clone(), precision::range(quantization.method, &mut seen.sample, seen.range)))
+        .collect();
+    let truth = calibration.masks(&before)?;
+    let trial = |nodes: &BTreeSet<&str>| -> Result<(Graph, Agreement), PrecisionError> {
+        let graph = precision::quantize(&before.graph, nodes, &ranges, quantization.activations)?.graph;
+        let model = Model { graph, ..before.clone() };
+        let agreement = Agreement::of(before.contract.classes.len(), &calibration.masks(&model)?, &truth)?;
+        Ok((model.graph, agreement))
+    };
+    let mut chosen = trial(&all)?;
+    let mut kept = Vec::new();
+    if chosen.1.dice_loss > quantization.dice_loss_max {
+        let changed = |name: &str| Ok::<_, PrecisionError>(1.0 - trial(&BTreeSet::from([name]))?.1.agreement);
+        let mut worst =
+            candidates.iter().map(|&name| Ok((name, changed(name)?))).collect::<Result<Vec<_>, PrecisionError>>()?;
+        worst.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        // As few as possible by halving: more of them in floats lose less, all of them nothing.
+        let (mut too_few, mut enough) = (0, worst.len());
+        chosen = trial(&BTreeSet::new())?;
+        while enough - too_few > 1 {
+            let middle = usize::midpoint(too_few, enough);
+            let attempt = trial(&worst[middle..].iter().map(|(name, _)| *name).collect())?;
+            if attempt.1.dice_loss > quantization.dice_loss_max {
+                too_few = middle;
+            } else {
+                (enough, chosen) = (middle, attempt);
+            }
+        }
+        kept = worst[..enough].iter().map(|(name, changed)| ((*name).to_owned(), *changed)).collect();
+    }
+    let (graph, Agreement { dice_loss, agreement }) = chosen;
+    let is_kept = |name: &&&str| kept.iter().any(|(kept, _): &(String, f64)| kept == **name);
+    let quantized: Vec<_> = candidates.iter().filter(|name| !is_kept(name)).map(|name| (*name).to_owned()).collect();
+    let images = calibration.images().len();
+    let note = format!("int8 in {} convolutions, float32 elsewhere, calibrated on {images} images", quantized.len());
+    replace(export, graph, note)?;
+    Ok(QuantizationReport { quantized, kept, dice_loss, agreement })
+}
+
+/// How far masks are from others.
+struct Agreement {
+    dice_loss: f64,
+    agreement: f64,
+}
+
+impl Agreement {
+    fn of(classes: usize, masks: &[GrayImage], truth: &[GrayImage]) -> Result<Self, EvaluationError> {
+        let mut pooled = ConfusionMatrix::new(classes);
+        let mut dice = 0.0;
+        for (mask, truth) in masks.iter().zip(truth) {
+            let mut matrix = ConfusionMatrix::new(classes);
+            matrix.add(mask, truth)?;
+            dice += matrix.target_dice();
+            pooled.merge(&matrix);
+        }
+        Ok(Self { dice_loss: 1.0 - dice / masks.len().max(1) as f64, agreement: pooled.accuracy() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use burn::tensor::Device;
+    use ort::environment::Environment;
+    use seg_onnx::contract::{InputForm, OutputKind};
+    use seg_onnx::graph::{DataType, Op};
+    use seg_runtime::library::{Build, Search};
+    use seg_train::checkpoint::Checkpoint;
+    use seg_train::model::AmsUnetConfig;
+    use seg_train::weights::Weights;
+
+    use super::*;
+    use crate::parity::randomised;
+    use crate::{Options, export};
+
+    /// ONNX Runtime, which a process can start once; with the CPU alone a static does no harm.
+    fn environment() -> &'static Environment {
+        static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+        ENVIRONMENT.get_or_init(|| Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap())
+    }
+
+    fn exported(base_width: usize, input: InputForm, output: OutputKind) -> Export {
+        let net = randomised(AmsUnetConfig::new().with_base_width(base_width).init(&Device::flex()));
+        let checkpoint = Checkpoint { path: "net.safetensors".into(), weights: Weights::of(&net), contract: None };
+        export(&checkpoint, &Options { input, output, ..Options::default() }).unwrap()
+    }
+
+    fn form(element: Element) -> InputForm {
+        InputForm { element, batch: Some(2), size: Some([48, 33]) }
+    }
+
+    #[test]
+    fn half_precision_keeps_the_masks_and_the_edges_in_every_form() {
+        for (input, output) in [
+            (InputForm::default(), OutputKind::Logits),
+            (form(Element::Float), OutputKind::Probabilities),
+            (form(Element::U8), OutputKind::Mask),
+        ] {
+            let mut halved = exported(4, input, output);
+            let (bytes, edges) = (halved.bytes.len(), halved.model.graph.inputs.clone());
+            let calibration = Calibration::of_noise(environment(), &halved.model.contract);
+            let report = halve(&mut halved, &calibration).unwrap();
+            assert!(report.simulated.agreement > 0.97, "{output}: {:?}", report.simulated);
+            assert!(
+                report.kept.values().filter(|kept| **kept == Kept::Sum).count() == 4,
+                "{output}: {:?}",
+                report.kept
+            );
+            assert_eq!(report.largest.len(), LARGEST);
+            assert_eq!(halved.model.graph.inputs, edges, "{output}");
+            assert!(halved.bytes.len() < bytes, "{output}");
+            assert_eq!(Model::from_bytes(&halved.bytes).unwrap(), halved.model, "{output}");
+            assert!(halved.model.contract.provenance.precision.starts_with("float16 but for"));
+            // ONNX Runtime takes the file, and what it computes of it is close too.
+            let before = exported(4, input, output);
+            let [before, after] = [&before.model, &halved.model].map(|model| calibration.masks(model).unwrap());
+            let Agreement { agreement, .. } = Agreement::of(2, &after, &before).unwrap();
+            assert!(agreement > 0.97, "{output}: {agreement}");
+        }
+    }
+
+    #[test]
+    fn quantisation_stays_within_the_bound_on_the_dice() {
+        let bound = |dice_loss_max| Quantization {
+            method: CalibrationMethod::MinMax,
+            activations: Activations::U8,
+            dice_loss_max,
+        };
+        let before = exported(8, InputForm { size: Some([48, 48]), ..InputForm::default() }, OutputKind::Logits);
+        let calibration = Calibration::of_noise(environment(), &before.model.contract);
+        let convs = |export: &Export| {
+            export.model.graph.nodes.iter().filter(|node| matches!(node.op, Op::DequantizeLinear { .. })).count()
+        };
+        let quantized = |quantization| {
+            let mut export = before.clone();
+            let report = quantize(&mut export, &calibration, &quantization).unwrap();
+            assert_eq!(Model::from_bytes(&export.bytes).unwrap(), export.model);
+            assert!(report.dice_loss <= quantization.dice_loss_max, "{report:?}");
+            (export, report)
+        };
+        let (loose, report) = quantized(bound(1.0));
+        assert_eq!(report.kept, []);
+        // A random network on noise decides little clearly, so many pixels are near a tie.
+        assert!(report.agreement > 0.5 && report.dice_loss > 0.0, "{report:?}");
+        assert!(
+            loose.bytes.len() < before.bytes.len() * 2 / 3,
+            "{} of {} bytes",
+            loose.bytes.len(),
+            before.bytes.len()
+        );
+
+        let strict = report.dice_loss / 3.0;
+        let (middle, report) = quantized(bound(strict));
+        assert!(!report.kept.is_empty() && convs(&middle) < convs(&loose), "{report:?}");
+        assert!(report.kept.is_sorted_by(|(_, a), (_, b)| a >= b), "{report:?}");
+
+        let (none, report) = quantized(bound(0.0));
+        assert!(report.dice_loss == 0.0 && report.agreement == 1.0, "{report:?}");
+        assert!(convs(&none) < convs(&middle));
+        assert_eq!(quantized(bound(1.0)).0.bytes, loose.bytes, "the same each time");
+    }
+
+    #[test]
+    fn images_must_be_there_and_of_a_size_that_the_model_takes() {
+        let model = exported(4, form(Element::Float), OutputKind::Logits).model;
+        let message = Calibration::of_files(environment(), &model.contract, &[]).unwrap_err().to_string();
+        assert_eq!(message, "cannot calibrate: there are no images");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        seg_data::write_png(&path, &image::RgbImage::new(20, 20)).unwrap();
+        let error = Calibration::of_files(environment(), &model.contract, &[path]).unwrap_err();
+        assert!(matches!(error, CalibrationError::Preprocess { .. }), "{error}");
+        assert_eq!(model.graph.inputs[0].tensor_type.data_type, DataType::F32);
+    }
+}
