@@ -10,3 +10,4 @@ mod pipeline;
 mod readers;
 mod reference;
 mod refusals;
+mod variants;
