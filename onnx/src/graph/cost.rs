@@ -63,9 +63,18 @@ impl Graph {
         Ok(Cost { nodes, total })
     }
 
+    /// A constant, also where it is held in 8 bits.
+    fn constant(&self, name: &str) -> Option<&Tensor> {
+        self.initializers.get(name).or_else(|| {
+            let held = self.nodes.iter().find(|node| node.name == name)?;
+            let is_held = matches!(held.op, Op::DequantizeLinear { .. });
+            self.initializers.get(held.inputs.first().filter(|_| is_held)?)
+        })
+    }
+
     /// Each output element of a convolution takes one multiply-add for each weight of its output channel.
     fn multiply_adds(&self, node: &Node, bindings: &[(&str, i64)]) -> Result<u64, DimError> {
-        let weight = node.inputs.get(1).and_then(|weight| self.initializers.get(weight)).map(Tensor::shape);
+        let weight = node.inputs.get(1).and_then(|weight| self.constant(weight)).map(Tensor::shape);
         let (Op::Conv(_), Some([_, weights_per_output @ ..])) = (&node.op, weight) else {
             return Ok(0);
         };
@@ -84,6 +93,8 @@ impl Graph {
 fn is_learned(op: &Op, operand: usize) -> bool {
     match op {
         Op::Conv(_) | Op::BatchNormalization { .. } => matches!(operand, 1 | 2),
+        // Of a weight; other values that are held in 8 bits are not constant.
+        Op::DequantizeLinear { .. } => operand == 0,
         _ => false,
     }
 }
@@ -92,7 +103,7 @@ fn is_learned(op: &Op, operand: usize) -> bool {
 mod tests {
     use super::*;
     use crate::graph::example::{self, Random};
-    use crate::graph::{Conv, Dim, GraphBuilder, PadMode};
+    use crate::graph::{Conv, Data, Dim, GraphBuilder, PadMode};
 
     #[test]
     fn each_kind_of_number_is_counted_where_it_belongs() {
@@ -135,6 +146,21 @@ mod tests {
         let total =
             builder.finish(&[("y", x)]).unwrap().cost(&[("batch", 1), ("height", 3), ("width", 5)]).unwrap().total;
         assert_eq!((total.parameters, total.constant_bytes, total.multiply_adds), (1, 4, 30));
+    }
+
+    #[test]
+    fn a_weight_in_8_bits_counts_as_much_and_takes_less_room() {
+        let mut builder = GraphBuilder::new("few bits");
+        let image = builder.input("image", [Dim::batch(), 2.into(), Dim::height(), Dim::width()]).unwrap();
+        let mut root = builder.root();
+        let weight = root.constant("held", Tensor::new([3, 2, 1, 1], Data::I8(vec![7; 6])).unwrap()).unwrap();
+        let scale = root.constant("scale", Tensor::scalar(0.5)).unwrap();
+        let zero = root.constant("zero", Tensor::new([], Data::I8(vec![0])).unwrap()).unwrap();
+        let weight = root.node("weight", Op::DequantizeLinear { axis: 0 }, &[weight, scale, zero]).unwrap();
+        let x = root.node("conv", Op::Conv(Conv::default()), &[image, weight]).unwrap();
+        let total =
+            builder.finish(&[("y", x)]).unwrap().cost(&[("batch", 1), ("height", 3), ("width", 5)]).unwrap().total;
+        assert_eq!((total.parameters, total.constant_bytes, total.multiply_adds), (6, 6 + 4 + 1, 6 * 15));
     }
 
     #[test]
