@@ -156,7 +156,7 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         (&format!("{named} --size 512"), 2, "expected `dynamic` or HEIGHTxWIDTH"),
         (&format!("{named} --batch 0"), 2, "expected `dynamic` or a number from 1"),
         (&format!("{named} --output labels"), 2, "[possible values: logits, probabilities, mask]"),
-        (&format!("{named} --precision int8"), 2, "--calibrate <INPUT>"),
+        (&format!("{named} --precision int8"), 2, "required arguments were not provided"),
         (&format!("{named} --calibrate net.safetensors"), 1, "there is nothing to calibrate"),
         (&format!("{named} --precision fp16 --calibrate empty"), 1, "the folder `empty` holds no image"),
         (&format!("{named} --max-dice-loss 2"), 2, "expected a number from 0 to 1"),

@@ -1,8 +1,8 @@
 //! What an exported graph takes and gives: changes at its edges, as its contract says.
 //!
 //! A network is lowered in one form: normalised floats of any number and size in, logits out. Unlike a pass, a form
-//! changes what a caller sees, so each has its word in the [`Contract`](crate::contract::Contract), and the passes that
-//! run afterwards fold what a form adds into the network.
+//! changes what a caller sees, so each has its word in the [`Contract`], and the passes that run afterwards
+//! fold what a form adds into the network.
 
 mod bytes;
 mod classes;
