@@ -124,6 +124,23 @@ mod tests {
     }
 
     #[test]
+    fn a_large_tiff_file_is_read_in_bands() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.tif");
+        let side = 4096;
+        let value = |x: u32, y: u32| (x / 16 + y) as u8;
+        let values: Vec<_> = (0..side).flat_map(|y| (0..side).map(move |x| value(x, y))).collect();
+        let mut encoder = tiff::encoder::TiffEncoder::new(File::create(&path).unwrap()).unwrap();
+        encoder.write_image::<tiff::encoder::colortype::Gray8>(side, side, &values).unwrap();
+        let mut reader = open_image(&path).unwrap();
+        assert!(reader.info().in_bands);
+        for rows in [0..3, 1000..1002, side - 1..side] {
+            let Picture::Bits8(read) = reader.rows(rows.clone()).unwrap() else { panic!("{rows:?}") };
+            assert!(read.enumerate_pixels().all(|(x, y, pixel)| pixel.0 == [value(x, rows.start + y); 3]), "{rows:?}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_an_error_when_it_is_opened() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("text.tif"), "II*\0 no image").unwrap();
