@@ -402,6 +402,36 @@ fn everything_that_can_be_saved_is_saved_and_read_back() {
 }
 
 #[test]
+fn results_are_upright_whatever_the_camera_noted() {
+    let place = Workplace::new();
+    place.image("flat.jpg", 64, 32);
+    let jpeg = fs::read(place.path("flat.jpg")).unwrap();
+    for orientation in 1..=8_u8 {
+        let mut bytes = jpeg[..2].to_vec();
+        bytes.extend(b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0");
+        bytes.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend(&jpeg[2..]);
+        fs::create_dir_all(place.path("in")).unwrap();
+        fs::write(place.path(format!("in/{orientation}.jpg")), bytes).unwrap();
+    }
+    let ended = place.run("infer --model threshold.onnx --out out in");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    // Where the red half lies once the image is upright: its first column and row.
+    let red = [(0, 0), (32, 0), (32, 0), (0, 0), (0, 0), (0, 0), (0, 32), (0, 32)];
+    for (index, line) in place.json_lines("out/predictions.jsonl").iter().enumerate() {
+        assert_eq!(line["orientation"], index + 1);
+        let mask = image::open(place.path(format!("out/masks/{}.png", index + 1))).unwrap().into_rgb8();
+        let size = if index < 4 { (64, 32) } else { (32, 64) };
+        assert_eq!((mask.dimensions(), &line["width"]), (size, &size.0.into()), "orientation {}", index + 1);
+        let (left, top) = red[index];
+        for (x, y, pixel) in mask.enumerate_pixels() {
+            let is_red = (left..left + 32).contains(&x) && (top..top + 32).contains(&y);
+            assert_eq!(pixel.0 != [0; 3], is_red, "orientation {}: {x}, {y}", index + 1);
+        }
+    }
+}
+
+#[test]
 fn a_killed_run_goes_on_and_ends_with_the_same_files() {
     let place = Workplace::new();
     for index in 0..12 {

@@ -45,7 +45,11 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
         remove_leftovers(folders)?;
     }
     let is_mine = |index| part.is_none_or(|part| part.has(index));
-    let is_open = |name: &str, input: &PathBuf| !manifest.has(name, fs::metadata(input).map_or(0, |found| found.len()));
+    let complete = manifest.complete();
+    // An image that has changed since is done again.
+    let is_open = |name: &str, input: &PathBuf| {
+        complete.get(name).is_none_or(|bytes| fs::metadata(input).is_ok_and(|found| found.len() != *bytes))
+    };
     let all = names.iter().zip(&inputs).enumerate().filter(|(index, _)| is_mine(*index));
     let open = all.filter(|(_, (name, input))| is_open(name, input));
     let tasks: Vec<_> = open.map(|(_, (name, input))| Task { input: input.clone(), name: name.clone() }).collect();
