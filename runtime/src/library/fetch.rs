@@ -10,6 +10,7 @@ use std::{
     process::Command,
 };
 
+use tempfile::Builder;
 use thiserror::Error;
 
 use super::{Build, CACHE_VARIABLE, LIBRARY_VARIABLE, MINOR_VERSION_MIN, OFFLINE_VARIABLE};
@@ -158,29 +159,30 @@ fn fetch_wheel(wheel: &Wheel, cache: &Path) -> Result<(), FetchError> {
     if wheel.library(cache).exists() {
         return Ok(());
     }
-    // Under the lock the names are ours alone: what is there was left by a process that was killed, or is damaged.
+    // What is there was left by a process that was killed, or is damaged.
     let folder = wheel.folder(cache);
-    let partial = cache.join(format!("{}.partial", wheel.package));
-    let remove = |folder: &Path| match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(refused(folder)(error)),
-        _ => Ok(()),
-    };
-    remove(&folder)?;
-    remove(&partial)?;
-    let unpacked =
-        install(wheel, &partial).and_then(|()| fs::rename(partial.join("site"), &folder).map_err(refused(&folder)));
-    remove(&partial)?;
-    unpacked
+    let prefix = format!("{}.partial", wheel.package);
+    for entry in cache.read_dir().map_err(refused(cache))? {
+        let path = entry.map_err(refused(cache))?.path();
+        let is_partial = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix));
+        if path == folder {
+            fs::remove_dir_all(&path).map_err(refused(&path))?;
+        } else if is_partial {
+            // Where the pip of a process that was killed is still writing, this fails, and whoever comes next removes it.
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+    // A name of our own, for the same reason.
+    let partial = Builder::new().prefix(&prefix).tempdir_in(cache).map_err(refused(cache))?;
+    install(wheel, partial.path())?;
+    fs::rename(partial.path().join("site"), &folder).map_err(refused(&folder))
 }
 
 /// Unpacks a wheel to the folder `site` in `partial`.
 fn install(wheel: &Wheel, partial: &Path) -> Result<(), FetchError> {
     let requirement = partial.join("requirements.txt");
     let site = partial.join("site");
-    fs::create_dir(partial)
-        .and_then(|()| {
-            fs::write(&requirement, format!("{}=={} --hash=sha256:{}\n", wheel.package, wheel.version, wheel.sha256))
-        })
+    fs::write(&requirement, format!("{}=={} --hash=sha256:{}\n", wheel.package, wheel.version, wheel.sha256))
         .map_err(|source| FetchError::Cache { path: requirement.clone(), source })?;
     let mut attempts = Vec::new();
     for pip in PIP {
@@ -230,6 +232,7 @@ mod tests {
     #[test]
     fn a_wheel_with_another_hash_is_refused_and_leaves_nothing() {
         let cache = tempfile::tempdir().unwrap();
+        fs::create_dir_all(cache.path().join("onnxruntime.partial-of-a-killed-process/site")).unwrap();
         let wheel = Wheel { sha256: GPU.sha256, ..CPU };
         let message = fetch_wheel(&wheel, cache.path()).unwrap_err().to_string();
         assert!(message.contains("DO NOT MATCH THE HASHES"), "{message}");
