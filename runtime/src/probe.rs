@@ -63,7 +63,7 @@ pub fn probe(environment: &Environment, options: &Options) -> Result<RunsOn, Pro
     let expected = evaluate(&model.graph, &[("image", input.mapv(f64::from).into_dyn())], &["scores"])
         .expect("the test graph takes an image of this size");
     let bytes = model.to_bytes().expect("the test graph keeps its contract");
-    let options = Options { shapes: options.shapes.map(|_| Shapes::fixed(SIDE, SIDE)), ..options.clone() };
+    let options = Options { shapes: options.shapes.map(|_| Shapes::fixed(SIDE, SIDE, 1)), ..options.clone() };
     let mut session = Session::start(environment, Path::new("the test graph"), &bytes, model, &options)?;
     let found = session.run(input.view())?.into_dyn();
     let max = if options.precision == Precision::Fp32 { ERROR_MAX } else { ERROR_MAX_10_BITS };

@@ -126,7 +126,8 @@ pub enum RunError {
     NoScores,
     /// The engine was built for other inputs.
     #[error(
-        "an input of shape {shape:?} lies outside {shapes}, for which the engine is built; choose other `--shapes`"
+        "an input of shape {shape:?} lies outside {shapes}, for which the engine is built; choose other `--shapes`, or \
+         `--tile`"
     )]
     Outside {
         /// The shape of the input.

@@ -26,16 +26,18 @@ const SIDE_BEST: usize = 512;
 const SIDE_MAX: usize = 1024;
 
 impl Shapes {
-    /// Batches of images of one height and width.
-    pub fn fixed(height: usize, width: usize) -> Self {
+    /// Batches of images or tiles of one height and width, full ones most of the time.
+    pub fn fixed(height: usize, width: usize, batch_max: usize) -> Self {
         let batch = |size| [size, height, width];
-        Self { min: batch(1), best: batch(1), max: batch(BATCH_SIZE_MAX) }
+        Self { min: batch(1), best: batch(batch_max), max: batch(batch_max) }
     }
 
     /// What a model's contract lets expect.
     pub fn of(input: &Input) -> Self {
         let shapes = match (input.form.size, input.size) {
-            (Some([height, width]), _) | (None, SizePolicy::Resize { height, width }) => Self::fixed(height, width),
+            (Some([height, width]), _) | (None, SizePolicy::Resize { height, width }) => {
+                Self { best: [1, height, width], ..Self::fixed(height, width, BATCH_SIZE_MAX) }
+            }
             (None, SizePolicy::Native) => {
                 let square = |batch, side: usize| [batch, side.max(input.side_min), side.max(input.side_min)];
                 Self { min: square(1, 0), best: square(1, SIDE_BEST), max: square(BATCH_SIZE_MAX, SIDE_MAX) }

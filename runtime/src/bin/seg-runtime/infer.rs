@@ -5,10 +5,11 @@ use std::{fs, ops::ControlFlow, path::PathBuf, thread};
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
 use seg_runtime::{
-    Job, JobPart, Line, Manifest, ModelFile, Options, Segmenter, Settings,
+    Job, JobPart, Line, Manifest, ModelFile, Options, Provider, Segmenter, Settings, Tiles, Tiling,
     inputs::image_files,
     outputs::{keep_inputs, unique_stems},
     pipeline::{self, Lanes, Task, create_folders},
+    provider::Shapes,
     read_model, remove_leftovers,
     writers::ResultWriter,
 };
@@ -34,6 +35,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let job = Job::new(models, settings.clone(), save, &names);
 
     let (environment, options) = engine::start(&args.engine)?;
+    let options = for_tiles(options, &settings);
     let mine = part.map_or(names.len(), |part| part.count(names.len()));
     // Before anything is written, so that what cannot be done leaves nothing behind.
     let mut segmenters = open(args, &environment, &options, &settings, mine)?;
@@ -72,6 +74,19 @@ fn part(args: &Infer) -> anyhow::Result<Option<JobPart>> {
     let Some((part, parts)) = args.part.zip(args.num_parts) else { return Ok(None) };
     ensure!(part <= parts, "there is no part {part} of {parts}; parts are counted from 1");
     Ok(Some(JobPart { part: part.get(), parts: parts.get() }))
+}
+
+/// Where all tiles have one size, TensorRT's engine is built for that.
+fn for_tiles(options: Options, settings: &Settings) -> Options {
+    match settings.tiles {
+        Tiles::Of(Tiling { size: [height, width], .. })
+            if options.provider == Provider::TensorRt && options.shapes.is_none() =>
+        {
+            let batch = settings.batch.map_or(1, usize::from);
+            Options { shapes: Some(Shapes::fixed(height, width, batch)), ..options }
+        }
+        _ => options,
+    }
 }
 
 /// Opens the models for each lane, all at once.
