@@ -4,7 +4,7 @@
 //!   of what may differ by how much, [`ties`] counts the pixels that such differences decide;
 //! - [`fixtures`] makes random networks and images, [`blocks`] the blocks of the network alone, [`discs`] a small run;
 //! - [`reference`](mod@reference) opens what PyTorch computed;
-//! - [`runtime`] runs graphs and models in ONNX Runtime, [`python`] the official `onnx` package.
+//! - [`runtime`] runs graphs and models in ONNX Runtime, [`python`] the packages of others.
 //!
 //! Whatever is missing here is a failed claim, so these functions panic and say what is missing.
 

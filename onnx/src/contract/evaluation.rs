@@ -110,6 +110,14 @@ impl ConfusionMatrix {
         (hit + missed > 0).then(|| ratio(hit, hit + missed))
     }
 
+    /// `tn / (tn + fp)`, the share of the other classes' true pixels that were not taken for this one; `None` where there
+    /// is none.
+    pub fn specificity(&self, class: usize) -> Option<f64> {
+        let (hit, extra, missed) = self.outcomes(class);
+        let others = self.counts.iter().flatten().sum::<u64>() - hit - missed;
+        (others > 0).then(|| ratio(others - extra, others))
+    }
+
     /// The mean of [`iou`](Self::iou) over all classes, the background among them.
     pub fn mean_iou(&self) -> f64 {
         (0..self.counts.len()).map(|class| self.iou(class)).sum::<f64>() / self.counts.len() as f64
@@ -235,7 +243,9 @@ mod tests {
         assert_eq!(scores.accuracy_pooled, 6.0 / 8.0);
         let [first, second] = evaluation.per_image() else { panic!("two images") };
         assert_eq!((first.precision(1), first.recall(1)), (Some(2.0 / 3.0), Some(2.0 / 3.0)));
+        assert_eq!((first.specificity(1), second.specificity(1)), (Some(2.0 / 3.0), Some(1.0)));
         assert_eq!((second.precision(1), second.recall(1), second.recall(0)), (None, None, Some(1.0)));
+        assert_eq!(second.specificity(0), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod contract;
 mod faults;
 mod invariants;
+mod metrics;
 mod parity;
 mod pipeline;
 mod readers;

@@ -1,0 +1,80 @@
+//! The exact Euclidean distance transform of A. Meijster, J. B. T. M. Roerdink and W. H. Hesselink, *A general algorithm
+//! for computing distance transforms in linear time*, 2000.
+//!
+//! All numbers are integers, so that no distance is rounded before its root is taken.
+
+use rayon::prelude::*;
+
+/// The squared distance of every pixel, row by row, to the nearest of `points`, in square pixels.
+///
+/// Without a point the distances mean nothing.
+pub(crate) fn squared_distances(width: usize, height: usize, points: &[(usize, usize)]) -> Vec<u64> {
+    // More than any distance along a column.
+    let far = (width + height) as i64;
+    let mut along_columns = vec![far; width * height];
+    for (x, y) in points {
+        along_columns[y * width + x] = 0;
+    }
+    for index in width..along_columns.len() {
+        along_columns[index] = along_columns[index].min(along_columns[index - width] + 1);
+    }
+    for index in (width..along_columns.len()).rev() {
+        along_columns[index - width] = along_columns[index - width].min(along_columns[index] + 1);
+    }
+    let rows = along_columns.par_chunks(width.max(1));
+    rows.flat_map_iter(|columns| lower_envelope(columns).into_iter()).collect()
+}
+
+/// For each `x` the smallest `(x - i)^2 + columns[i]^2` over all `i`.
+fn lower_envelope(columns: &[i64]) -> Vec<u64> {
+    let at = |x: i64, column: i64| (x - column).pow(2) + columns[column as usize].pow(2);
+    // Parabolas of the envelope from left to right, each with the first pixel at which it is the lowest.
+    let mut envelope: Vec<(i64, i64)> = Vec::new();
+    for column in 0..columns.len() as i64 {
+        while envelope.last().is_some_and(|(lowest, start)| at(*start, *lowest) > at(*start, column)) {
+            envelope.pop();
+        }
+        let start = envelope.last().map_or(0, |(lowest, _)| {
+            // Up to here the parabola before is not above this one.
+            let difference = at(0, column) - at(0, *lowest);
+            1 + difference.div_euclid(2 * (column - lowest))
+        });
+        if start < columns.len() as i64 {
+            envelope.push((column, start));
+        }
+    }
+    let mut envelope = envelope.into_iter().peekable();
+    let mut distances = Vec::with_capacity(columns.len());
+    while let Some((column, start)) = envelope.next() {
+        let end = envelope.peek().map_or(columns.len() as i64, |(_, start)| *start);
+        distances.extend((start..end).map(|x| at(x, column) as u64));
+    }
+    distances
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn every_distance_is_that_to_the_nearest_point() {
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        for (width, height) in [(1, 1), (1, 9), (13, 1), (17, 11), (8, 40)] {
+            for count in [1, 2, 5, 30] {
+                let mut point = || (random.random_range(0..width), random.random_range(0..height));
+                let points: Vec<_> = (0..count).map(|_| point()).collect();
+                let found = squared_distances(width, height, &points);
+                let nearest = |pixel: usize| {
+                    let (x, y) = (pixel % width, pixel / width);
+                    let squared = |point: &(usize, usize)| point.0.abs_diff(x).pow(2) + point.1.abs_diff(y).pow(2);
+                    points.iter().map(squared).min().unwrap() as u64
+                };
+                let expected: Vec<_> = (0..width * height).map(nearest).collect();
+                assert_eq!(found, expected, "{width}x{height}, {points:?}");
+            }
+        }
+    }
+}

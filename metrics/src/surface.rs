@@ -1,0 +1,122 @@
+//! Distances between the surfaces of two regions, and the metrics that come from them.
+
+use crate::distance::squared_distances;
+use crate::quantile::quantile;
+use crate::region::Region;
+
+/// How far the surface pixels of each of two regions are from the other's surface, in pixels.
+///
+/// A region's surface is [`Region::surface`]; distances are Euclidean, straight across whatever lies between.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SurfaceDistances {
+    /// From each surface pixel of the prediction to the truth's surface, in ascending order.
+    to_truth: Vec<f64>,
+    /// From each surface pixel of the truth to the prediction's surface, in ascending order.
+    to_prediction: Vec<f64>,
+}
+
+impl SurfaceDistances {
+    /// The distances between two regions of one image; `None` where one of them is empty.
+    pub fn between(prediction: &Region, truth: &Region) -> Option<Self> {
+        let (prediction, truth) = rayon::join(|| prediction.surface(), || truth.surface());
+        let all = || prediction.iter().chain(&truth);
+        // The rest of the image is further from either than they are from each other.
+        let (left, right) = (all().map(|(x, _)| *x).min()?, all().map(|(x, _)| *x).max()?);
+        let (top, bottom) = (all().map(|(_, y)| *y).min()?, all().map(|(_, y)| *y).max()?);
+        if prediction.is_empty() || truth.is_empty() {
+            return None;
+        }
+        let moved = |surface: &[(usize, usize)]| surface.iter().map(|(x, y)| (x - left, y - top)).collect::<Vec<_>>();
+        let (prediction, truth) = (moved(&prediction), moved(&truth));
+        let (width, height) = (right - left + 1, bottom - top + 1);
+        let distances = |from: &[(usize, usize)], to: &[(usize, usize)]| {
+            let squared = squared_distances(width, height, to);
+            let mut distances: Vec<f64> = from.iter().map(|(x, y)| (squared[y * width + x] as f64).sqrt()).collect();
+            distances.sort_by(f64::total_cmp);
+            distances
+        };
+        let (to_truth, to_prediction) =
+            rayon::join(|| distances(&prediction, &truth), || distances(&truth, &prediction));
+        Some(Self { to_truth, to_prediction })
+    }
+
+    /// The Hausdorff distance: the largest of all distances.
+    pub fn hausdorff(&self) -> f64 {
+        self.hausdorff_quantile(1.0)
+    }
+
+    /// The larger of the two directed quantiles `q` (0 to 1) of the distances; 0.95 gives what is known as HD95.
+    pub fn hausdorff_quantile(&self, q: f64) -> f64 {
+        let of = |distances| quantile(distances, q).expect("neither surface is empty");
+        f64::max(of(&self.to_truth), of(&self.to_prediction))
+    }
+
+    /// The average symmetric surface distance: the mean of the distances of both surfaces' pixels.
+    pub fn average(&self) -> f64 {
+        let sum: f64 = self.to_truth.iter().chain(&self.to_prediction).sum();
+        sum / (self.to_truth.len() + self.to_prediction.len()) as f64
+    }
+
+    /// The normalised surface Dice: the share of both surfaces' pixels that are within `tolerance` pixels of the other.
+    ///
+    /// S. Nikolov et al., *Deep learning to achieve clinically applicable segmentation of head and neck anatomy*, 2018, with
+    /// pixels counted instead of their surface area.
+    pub fn surface_dice(&self, tolerance: f64) -> f64 {
+        let within = within(&self.to_truth, tolerance) + within(&self.to_prediction, tolerance);
+        within as f64 / (self.to_truth.len() + self.to_prediction.len()) as f64
+    }
+
+    /// The boundary F1: the harmonic mean of the shares of either surface's pixels within `tolerance` pixels of the other.
+    ///
+    /// G. Csurka et al., *What is a good evaluation measure for semantic segmentation?*, 2013.
+    pub fn boundary_f1(&self, tolerance: f64) -> f64 {
+        let share = |distances: &[f64]| within(distances, tolerance) as f64 / distances.len() as f64;
+        harmonic_mean(share(&self.to_truth), share(&self.to_prediction))
+    }
+}
+
+/// How many of the ascending distances are at most `tolerance`.
+fn within(distances: &[f64], tolerance: f64) -> usize {
+    distances.partition_point(|distance| *distance <= tolerance)
+}
+
+/// `2ab / (a + b)`, and 0 where both are 0.
+pub(crate) fn harmonic_mean(a: f64, b: f64) -> f64 {
+    if a + b > 0.0 { 2.0 * a * b / (a + b) } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::region::tests::drawn;
+
+    #[test]
+    fn metrics_follow_their_definitions() {
+        // The prediction's three pixels are 0, 3 and 4 from the truth's two, these 0 and 3 from the prediction's.
+        let (prediction, truth) = (drawn(&["#......##"]), drawn(&["#...#...."]));
+        let distances = SurfaceDistances::between(&prediction, &truth).unwrap();
+        assert_eq!(distances.to_truth, [0.0, 3.0, 4.0]);
+        assert_eq!(distances.to_prediction, [0.0, 3.0]);
+        assert_eq!(distances.hausdorff(), 4.0);
+        assert_eq!(distances.hausdorff_quantile(0.5), 3.0);
+        assert_eq!(distances.average(), 2.0);
+        for (tolerance, dice, f1) in [(0.0, 0.4, 0.4), (2.9, 0.4, 0.4), (3.0, 0.8, 0.8), (4.0, 1.0, 1.0)] {
+            assert_eq!(distances.surface_dice(tolerance), dice, "{tolerance}");
+            assert!((distances.boundary_f1(tolerance) - f1).abs() < 1e-15, "{tolerance}");
+        }
+    }
+
+    #[test]
+    fn an_empty_region_has_no_distance() {
+        let (empty, full) = (drawn(&["...."]), drawn(&["####"]));
+        for (prediction, truth) in [(&empty, &full), (&full, &empty), (&empty, &empty)] {
+            assert_eq!(SurfaceDistances::between(prediction, truth), None);
+        }
+    }
+
+    #[test]
+    fn nothing_found_within_the_tolerance_is_zero() {
+        let distances = SurfaceDistances::between(&drawn(&["#...."]), &drawn(&["....#"])).unwrap();
+        assert_eq!((distances.surface_dice(1.0), distances.boundary_f1(1.0)), (0.0, 0.0));
+    }
+}
