@@ -8,8 +8,8 @@ use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::symbols::{self, Marker};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{self, Block, Chart, GraphType, LineGauge, Paragraph};
+use seg_report::Axis;
 
-use crate::axis::Axis;
 use crate::duration::duration;
 use crate::progress::Progress;
 use crate::record::EpochRecord;

@@ -33,7 +33,6 @@ pub mod evaluate;
 pub mod summary;
 pub mod trainer;
 
-pub mod axis;
 pub mod duration;
 
 pub mod dashboard;

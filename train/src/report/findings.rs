@@ -1,12 +1,11 @@
 //! What the best weights do on the validation part, image by image.
 
 use burn::tensor::Device;
-use image::{GrayImage, RgbImage};
-use seg_data::{OverlayError, Sample, SampleError, overlay};
+use seg_data::{OverlayError, Sample, SampleError};
 use seg_onnx::contract::{ConfusionMatrix, Contract, Scores};
+use seg_report::{Exhibit, Rated};
 use thiserror::Error;
 
-use super::picture::{error_map, shrink};
 use crate::checkpoint::{Checkpoint, ReadCheckpointError};
 use crate::evaluate::{EvaluateError, Evaluator};
 use crate::run::Run;
@@ -31,30 +30,6 @@ pub struct Findings {
     pub worst: Vec<Exhibit>,
     /// The best images, the best first.
     pub best: Vec<Exhibit>,
-}
-
-/// An image with its score.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rated {
-    /// The sample.
-    pub name: String,
-    /// The mean Dice over the classes without the background.
-    pub dice: f64,
-}
-
-/// An image to look at.
-#[derive(Clone, Debug)]
-pub struct Exhibit {
-    /// The sample with its score.
-    pub rated: Rated,
-    /// The image.
-    pub image: RgbImage,
-    /// The image with its true mask.
-    pub truth: RgbImage,
-    /// The image with the predicted mask.
-    pub prediction: RgbImage,
-    /// Where the two differ.
-    pub errors: RgbImage,
 }
 
 /// Why a run cannot be reported on.
@@ -107,7 +82,7 @@ impl Findings {
             dice: matrix.target_dice(),
         };
         let images: Vec<Rated> = samples.iter().zip(evaluation.per_image()).map(rate).collect();
-        let exhibit = |index: &usize| exhibit(&evaluator, &samples[*index], images[*index].clone());
+        let exhibit = |index: &usize| exhibit(&evaluator, &samples[*index], images[*index].dice);
         let (worst, best) = picks(&images);
         let worst = worst.iter().map(exhibit).collect::<Result<_, _>>()?;
         let best = best.iter().map(exhibit).collect::<Result<_, _>>()?;
@@ -127,21 +102,12 @@ fn picks(images: &[Rated]) -> (Vec<usize>, Vec<usize>) {
 }
 
 /// Segments an image again and draws it: keeping all masks of a pass would need the memory of them all.
-fn exhibit(evaluator: &Evaluator<'_>, sample: &Sample, rated: Rated) -> Result<Exhibit, ReportError> {
+fn exhibit(evaluator: &Evaluator<'_>, sample: &Sample, dice: f64) -> Result<Exhibit, ReportError> {
     let (image, truth) = sample.load()?;
     let prediction = evaluator.segment(&sample.name, &image)?;
-    let palette: Vec<[u8; 3]> = evaluator.contract.classes.iter().map(|class| class.color).collect();
-    let draw = |mask: &GrayImage| {
-        let drawn = overlay(&image, mask, &palette);
-        drawn.map(|drawn| shrink(&drawn)).map_err(|source| ReportError::Overlay { name: sample.name.clone(), source })
-    };
-    Ok(Exhibit {
-        rated,
-        image: draw(&GrayImage::new(image.width(), image.height()))?,
-        truth: draw(&truth)?,
-        prediction: draw(&prediction)?,
-        errors: shrink(&error_map(&image, &truth, &prediction)),
-    })
+    let words = (sample.name.clone(), format!("Dice {dice:.4}"));
+    Exhibit::draw(words, &image, &truth, &prediction, &evaluator.contract.classes)
+        .map_err(|source| ReportError::Overlay { name: sample.name.clone(), source })
 }
 
 #[cfg(test)]

@@ -2,20 +2,17 @@
 
 use std::path::Path;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use seg_data::{WriteError, write_bytes};
+use seg_report::table::{self, score};
+use seg_report::{Chart, Curve, Figure, Mark, count, distribution, figures, legend, page};
 
-use super::chart::{Chart, Curve};
-use super::distribution::distribution;
-use super::findings::{Exhibit, Findings};
-use super::picture::{FOUND, MISSED, MIXED_UP, TOO_MUCH, address};
-use super::table::{self, score};
+use super::findings::Findings;
 use crate::duration::duration;
 use crate::ending::Ending;
 use crate::record::EpochRecord;
 use crate::run::{Run, Session};
 
-const STYLE: &str = include_str!("style.css");
 /// By how much the best epoch's score may differ when it is computed again, as on another device.
 const SAME_SCORE: f64 = 1e-3;
 
@@ -43,30 +40,15 @@ impl Report<'_> {
     /// The report as one HTML page that needs no other file.
     pub fn html(&self) -> String {
         let title = format!("{} · {}", self.run.dataset.name, name_of(&self.run.folder));
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    title { (title) }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    (self.verdict())
-                    (self.curves())
-                    (self.classes())
-                    (self.images())
-                    (self.facts())
-                    (self.going_on())
-                    footer {
-                        "For research: no score here says that a model is fit for clinical use."
-                    }
-                }
-            }
+        let body = html! {
+            (self.verdict())
+            (self.curves())
+            (self.classes())
+            (self.images())
+            (self.facts())
+            (self.going_on())
         };
-        page.into_string()
+        page(&title, &body)
     }
 
     /// The best epoch's record.
@@ -90,11 +72,11 @@ impl Report<'_> {
                     }
                 }
             }
-            dl.verdict {
-                (figure("Dice per image", scores.dice_per_image, "2 TP / (2 TP + FP + FN) of each image, over the classes without the background; the mean over images. It chose the epoch."))
-                (figure("Mean IoU", scores.mean_iou_pooled, "TP / (TP + FP + FN) of each class from the pixels of all images together; the mean over all classes, background included."))
-                (figure("Accuracy", scores.accuracy_pooled, "The share of the pixels of all images whose class was found."))
-            }
+            (figures(&[
+                figure("Dice per image", scores.dice_per_image, "2 TP / (2 TP + FP + FN) of each image, over the classes without the background; the mean over images. It chose the epoch."),
+                figure("Mean IoU", scores.mean_iou_pooled, "TP / (TP + FP + FN) of each class from the pixels of all images together; the mean over all classes, background included."),
+                figure("Accuracy", scores.accuracy_pooled, "The share of the pixels of all images whose class was found."),
+            ]))
             p.note {
                 "Whole images, as a deployment sees them; ignored pixels are in no number. An epoch that was chosen on these images looks a little "
                 "better on them than on new ones: judge the model by images that are held out."
@@ -109,11 +91,11 @@ impl Report<'_> {
     }
 
     fn curves(&self) -> Markup {
-        let epochs = self.log.len();
-        let best = self.best().map(|record| record.epoch);
+        let span = [0.0, self.log.len().max(1) as f64];
+        let mark = self.best().map(|record| Mark { at: record.epoch as f64, text: format!("best: {}", record.epoch) });
         let curve = |name, value: fn(&EpochRecord) -> Option<f64>| Curve {
             name,
-            points: self.log.iter().filter_map(|record| Some((record.epoch, value(record)?))).collect(),
+            points: self.log.iter().filter_map(|record| Some((record.epoch as f64, value(record)?))).collect(),
         };
         let loss = vec![
             curve("total", |record| Some(record.loss)),
@@ -144,7 +126,7 @@ impl Report<'_> {
                 div.charts {
                     @for (title, curves) in charts {
                         @if curves.iter().any(|curve| !curve.points.is_empty()) {
-                            (Chart { title, curves, epochs, best }.render())
+                            (Chart { title, across: "epoch", curves, span, heights: &[], mark: mark.clone() }.render())
                         }
                     }
                 }
@@ -168,24 +150,16 @@ impl Report<'_> {
 
     fn images(&self) -> Markup {
         let Findings { images, worst, best, contract, .. } = self.findings;
-        let outcomes = [FOUND, TOO_MUCH, MISSED, MIXED_UP];
-        // Two classes have nothing to be mixed up with.
-        let outcomes = if contract.classes.len() > 2 { &outcomes[..] } else { &outcomes[..3] };
         html! {
             section {
                 h2 { "Images" }
                 h3 { "Dice of each validation image" }
                 figure.wide { (distribution(images)) }
-                div.legend {
-                    strong { "Masks" }
-                    @for class in contract.classes.iter().skip(1) { span { (table::color(class.color)) (class.name) } }
-                    strong { "Errors" }
-                    @for outcome in outcomes { span { (table::color(outcome.color)) (outcome.name) } }
-                }
+                (legend(&contract.classes))
                 @for (title, exhibits) in [("The worst", worst), ("The best", best)] {
                     @if !exhibits.is_empty() {
                         h3 { (title) }
-                        @for exhibit in exhibits { (show(exhibit)) }
+                        @for exhibit in exhibits { (exhibit.render()) }
                     }
                 }
             }
@@ -291,37 +265,8 @@ impl Report<'_> {
     }
 }
 
-fn figure(name: &str, value: f64, meaning: &str) -> Markup {
-    html! {
-        div {
-            dt { (name) }
-            dd.figure { (score(value)) }
-            dd.meaning { (meaning) }
-        }
-    }
-}
-
-/// An image in four pictures.
-fn show(exhibit: &Exhibit) -> Markup {
-    let Exhibit { rated, image, truth, prediction, errors } = exhibit;
-    html! {
-        figure.exhibit {
-            figcaption { strong { (rated.name) } span { "Dice " (score(rated.dice)) } }
-            div.panels {
-                @for (name, picture) in [("image", image), ("truth", truth), ("prediction", prediction), ("errors", errors)] {
-                    div {
-                        img src=(address(picture)) width=(picture.width()) height=(picture.height()) alt={ (rated.name) ", " (name) };
-                        (name)
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A number of things, in words.
-fn count(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+fn figure<'a>(name: &'a str, value: f64, meaning: &str) -> Figure<'a> {
+    Figure { name, value: score(value), meaning: meaning.into() }
 }
 
 fn name_of(path: &Path) -> String {
@@ -337,16 +282,16 @@ fn quoted(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use image::RgbImage;
+    use image::{GrayImage, Rgb32FImage};
     use seg_data::{Dataset, Layout};
     use seg_onnx::contract::{Class, ConfusionMatrix};
+    use seg_report::{Exhibit, Rated};
 
     use super::*;
     use crate::augment::Augmentation;
     use crate::config::Config;
     use crate::model::AmsUnetConfig;
     use crate::record::tests::record;
-    use crate::report::Rated;
     use crate::split::Split;
 
     const NASTY: &str = "<script>alert('&\"')</script>";
@@ -372,15 +317,10 @@ mod tests {
         let confusion: ConfusionMatrix = serde_json::from_str(r#"{"counts":[[5,1],[2,4]]}"#).unwrap();
         let mut contract = run.contract();
         contract.provenance.epoch = Some(2);
-        let picture = RgbImage::new(4, 4);
+        let (image, mask) = (Rgb32FImage::new(4, 4), GrayImage::new(4, 4));
+        let words = (NASTY.into(), "Dice 0.5".into());
+        let exhibit = Exhibit::draw(words, &image, &mask, &mask, &contract.classes).unwrap();
         let rated = Rated { name: NASTY.into(), dice: 0.5 };
-        let exhibit = Exhibit {
-            rated: rated.clone(),
-            image: picture.clone(),
-            truth: picture.clone(),
-            prediction: picture.clone(),
-            errors: picture,
-        };
         let scores = record(2).validation.unwrap().scores;
         Findings { contract, scores, confusion, images: vec![rated], worst: Vec::new(), best: vec![exhibit] }
     }

@@ -2,8 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::chart::place;
-use super::findings::Rated;
+use crate::chart::place;
 
 /// Width and height of the drawing, in its own units.
 const SIZE: (f64, f64) = (1000.0, 216.0);
@@ -16,8 +15,17 @@ const STRIP: (f64, f64) = (142.0, 180.0);
 /// The bars per 0.1 of Dice.
 const BARS_PER_TENTH: usize = 4;
 
+/// An image with its score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rated {
+    /// The image's name.
+    pub name: String,
+    /// The mean Dice over the classes without the background.
+    pub dice: f64,
+}
+
 /// The distribution of the images' Dice, with its mean and its median.
-pub(super) fn distribution(images: &[Rated]) -> Markup {
+pub fn distribution(images: &[Rated]) -> Markup {
     let mut sorted: Vec<f64> = images.iter().map(|image| image.dice).collect();
     sorted.sort_by(f64::total_cmp);
     let first_tenth = sorted.first().map_or(0, |dice| ((dice * 10.0) as usize).min(9));

@@ -5,7 +5,7 @@ use seg_onnx::contract::{Class, ConfusionMatrix};
 use serde_json::Value;
 
 /// A row per class: how well it was found, over all pixels.
-pub(super) fn classes(classes: &[Class], confusion: &ConfusionMatrix) -> Markup {
+pub fn classes(classes: &[Class], confusion: &ConfusionMatrix) -> Markup {
     let pixels: u64 = confusion.counts().iter().flatten().sum();
     let optional = |value: Option<f64>| value.map_or_else(|| "–".into(), score);
     html! {
@@ -33,7 +33,7 @@ pub(super) fn classes(classes: &[Class], confusion: &ConfusionMatrix) -> Markup 
 }
 
 /// The confusion matrix: each row's shares, and the pixels below them.
-pub(super) fn confusion(classes: &[Class], confusion: &ConfusionMatrix) -> Markup {
+pub fn confusion(classes: &[Class], confusion: &ConfusionMatrix) -> Markup {
     html! {
         div.wide {
             table.confusion {
@@ -58,14 +58,14 @@ pub(super) fn confusion(classes: &[Class], confusion: &ConfusionMatrix) -> Marku
 }
 
 /// Names and values, a row each.
-pub(super) fn facts(rows: &[(&str, Markup)]) -> Markup {
+pub fn facts(rows: &[(&str, Markup)]) -> Markup {
     html! {
         dl.facts { @for (name, value) in rows { div { dt { (name) } dd { (value) } } } }
     }
 }
 
 /// A value's fields, each by its path and on a row of its own.
-pub(super) fn settings(value: &Value) -> Markup {
+pub fn settings(value: &Value) -> Markup {
     let mut rows = Vec::new();
     flatten(String::new(), value, &mut rows);
     html! {
@@ -101,12 +101,12 @@ fn leaf(value: &Value) -> String {
 }
 
 /// A small square of a colour.
-pub(super) fn color([red, green, blue]: [u8; 3]) -> Markup {
+pub fn color([red, green, blue]: [u8; 3]) -> Markup {
     html! { span.color style={ "background:#" (format!("{red:02x}{green:02x}{blue:02x}")) } {} }
 }
 
 /// A score in four digits.
-pub(super) fn score(value: f64) -> String {
+pub fn score(value: f64) -> String {
     format!("{value:.4}")
 }
 
@@ -116,7 +116,7 @@ fn percent(part: u64, whole: u64) -> String {
 }
 
 /// A number with its thousands apart.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -13,22 +13,22 @@ const SIDE_MAX: u32 = 512;
 const JPEG_QUALITY: u8 = 88;
 
 /// A way in which a pixel can be right or wrong, with its colour in the error map.
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// Its name in the legend.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Its colour: light grey, orange, sky blue and purple of Okabe and Ito, which the colour-blind tell apart.
-    pub(super) color: [u8; 3],
+    pub(crate) color: [u8; 3],
 }
 
-pub(super) const FOUND: Outcome = Outcome { name: "found", color: [232, 232, 232] };
-pub(super) const TOO_MUCH: Outcome = Outcome { name: "too much (false positive)", color: [230, 159, 0] };
-pub(super) const MISSED: Outcome = Outcome { name: "missed (false negative)", color: [86, 180, 233] };
-pub(super) const MIXED_UP: Outcome = Outcome { name: "taken for another class", color: [204, 121, 167] };
+pub(crate) const FOUND: Outcome = Outcome { name: "found", color: [232, 232, 232] };
+pub(crate) const TOO_MUCH: Outcome = Outcome { name: "too much (false positive)", color: [230, 159, 0] };
+pub(crate) const MISSED: Outcome = Outcome { name: "missed (false negative)", color: [86, 180, 233] };
+pub(crate) const MIXED_UP: Outcome = Outcome { name: "taken for another class", color: [204, 121, 167] };
 
 /// Where prediction and truth agree and differ, on the darkened image; pixels that do not count are darker still.
 ///
 /// All three are of one size.
-pub(super) fn error_map(image: &Rgb32FImage, truth: &GrayImage, prediction: &GrayImage) -> RgbImage {
+pub(crate) fn error_map(image: &Rgb32FImage, truth: &GrayImage, prediction: &GrayImage) -> RgbImage {
     RgbImage::from_fn(image.width(), image.height(), |x, y| {
         let [red, green, blue] = image.get_pixel(x, y).0;
         let luminance = 255.0 * (0.2126 * red + 0.7152 * green + 0.0722 * blue);
@@ -45,7 +45,7 @@ pub(super) fn error_map(image: &Rgb32FImage, truth: &GrayImage, prediction: &Gra
 }
 
 /// The picture at a size for a report; small ones stay as they are.
-pub(super) fn shrink(picture: &RgbImage) -> RgbImage {
+pub(crate) fn shrink(picture: &RgbImage) -> RgbImage {
     let (width, height) = picture.dimensions();
     if width.max(height) <= SIDE_MAX {
         return picture.clone();
@@ -56,7 +56,7 @@ pub(super) fn shrink(picture: &RgbImage) -> RgbImage {
 }
 
 /// A picture that has been shrunk, as the address of an image element.
-pub(super) fn address(picture: &RgbImage) -> String {
+pub(crate) fn address(picture: &RgbImage) -> String {
     let bytes = jpeg_bytes(picture, JPEG_QUALITY).expect("a picture of a report is small and not empty");
     format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(bytes))
 }
