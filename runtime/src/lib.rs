@@ -7,6 +7,7 @@
 //! - [`pipeline`] turns image files into result files, in stages that overlap; [`writers`] are what can be saved;
 //! - [`Manifest`] records what is done, so that a run can go on, and [`merge()`] joins the records of its parts;
 //! - [`probe()`] tries a provider on a graph whose output is known, [`bench`](mod@bench) says how fast a model is;
+//! - [`evaluation`] measures a model on a data set;
 //! - [`compare`](mod@compare) measures how far one tensor is from another.
 //!
 //! What a model expects and means is read from its file: there is no mean, no size and no class name in this crate.
@@ -43,6 +44,7 @@ mod prediction;
 
 pub mod bench;
 pub mod compare;
+pub mod evaluation;
 pub mod tensors;
 
 pub use cleanup::Cleanup;

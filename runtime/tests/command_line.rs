@@ -186,6 +186,8 @@ fn what_cannot_be_done_ends_with_1_and_what_was_not_said_rightly_with_2() {
             "the CPU has no `--precision fp16`",
         ),
         ("no threads", "infer --model threshold.onnx --threads 0 --out out a.png", 2, "--threads"),
+        ("no such share", "eval --model threshold.onnx --data d --confidence 95", 2, "between 0 and 1"),
+        ("no such distance", "eval --model threshold.onnx --data d --tolerance-px=-1", 2, "not negative"),
         ("no such size", "inspect --size 0x5 threshold.onnx", 2, "HEIGHTxWIDTH"),
         (
             "no such bound",
@@ -327,25 +329,49 @@ fn eval_scores_what_can_be_measured() {
         place.image(&format!("data/images/{name}.png"), 10, 12);
         place.mask(&format!("data/masks/{name}.png"), 10, 12);
     }
-    let ended = place.run("eval --model threshold.onnx --data data --split all --out scores.json --save-masks masks");
+    let eval = "eval --model threshold.onnx --data data --split all";
+    let scores = || serde_json::from_slice::<Value>(&fs::read(place.path("scores/scores.json")).unwrap()).unwrap();
+    let ended = place.run(&format!("{eval} --out scores --save-masks masks --tolerance-px 1 --bootstrap 50 --seed 7"));
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(ended.stdout.contains("Dice per image   1.0000  (mean of 2 images"), "{ended:?}");
-    let report: Value = serde_json::from_slice(&fs::read(place.path("scores.json")).unwrap()).unwrap();
-    assert_eq!(report["scores"]["iou_pooled"]["nucleus"], 1.0);
-    assert_eq!(report["images"][1]["name"], "b");
+    for line in
+        ["Dice            1.0000  1.0000 to 1.0000     1.0000", "HD [px]           0.00  0.00 to 0.00", "2 measured"]
+    {
+        assert!(ended.stdout.contains(line), "{line:?}: {ended:?}");
+    }
+    let report = scores();
+    for (path, expected) in [
+        ("/scores/per_image/overall/centerline_dice/value", Value::from(1.0)),
+        ("/scores/pooled/classes/nucleus/iou/value", 1.0.into()),
+        ("/method/tolerance_px", 1.0.into()),
+        ("/method/bootstrap/seed", 7.into()),
+        ("/thresholds/roc_auc", 1.0.into()),
+        ("/data/part", "all".into()),
+        ("/images/1/name", "b".into()),
+    ] {
+        assert_eq!(report.pointer(path), Some(&expected), "{path}");
+    }
+    for path in ["/data/sha256", "/models/0/sha256"] {
+        assert_eq!(report.pointer(path).unwrap().as_str().unwrap().len(), 64, "{path}");
+    }
+    assert_eq!(fs::read_to_string(place.path("scores/images.csv")).unwrap().lines().count(), 3);
+    assert!(fs::read_to_string(place.path("scores/report.html")).unwrap().contains("alt=\"a, errors\""));
     assert!(place.path("masks/a.png").exists() && place.path("masks/b.png").exists());
 
     place.mask("data/masks/b.png", 5, 12);
-    let ended = place.run("eval --model threshold.onnx --data data --split all --out scores.json");
+    let ended = place.run(&format!("{eval} --out scores"));
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("the mask `data/masks/b.png` is 5x12, but its image"), "{ended:?}");
     assert!(ended.stderr.ends_with("error: 1 of 2 images were skipped and are not in the scores\n"), "{ended:?}");
-    let report: Value = serde_json::from_slice(&fs::read(place.path("scores.json")).unwrap()).unwrap();
-    assert_eq!((&report["scores"]["images"], &report["skipped"][0]["name"]), (&1.into(), &"b".into()));
+    let report = scores();
+    assert_eq!(report["images"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&report["skipped"][0]["name"], &report["scores"]["per_image"]["overall"]["dice"]["interval"]),
+        (&"b".into(), &Value::Null)
+    );
 
-    let ended = place.run("eval --model threshold.onnx --data data --split all --out absent/scores.json");
-    assert!(ended.stderr.contains("there is no folder `absent` for the scores"), "{ended:?}");
-    let ended = place.run("eval --model threshold.onnx --data data --split all --save-masks data/masks");
+    let ended = place.run(&format!("{eval} --out data/masks/a.png"));
+    assert!(ended.stderr.contains("cannot create the folder `data/masks/a.png`"), "{ended:?}");
+    let ended = place.run(&format!("{eval} --save-masks data/masks"));
     assert!(ended.stderr.contains("the input `data/masks/a.png` would be overwritten by a result"), "{ended:?}");
     let ended = place.run("eval --model threshold.onnx --data data --split test");
     assert!(ended.stderr.contains("the data set `data` has no images in its part `test`"), "{ended:?}");

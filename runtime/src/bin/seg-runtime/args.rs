@@ -84,11 +84,14 @@ pub(crate) struct Merge {
 }
 
 /// Measure a model on a data set.
+///
+/// Prints the scores, and with --out writes everything: `scores.json`, `images.csv` with a row per image, and `report.html` with
+/// curves and the worst images as pictures. Pixels that the masks ignore or that lie outside fields of view count nowhere.
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
-    /// The model file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) model: PathBuf,
+    /// The model file; the probabilities of several are averaged
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) model: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: Engine,
     /// The folder of the data set
@@ -97,12 +100,37 @@ pub(crate) struct Eval {
     /// The part of the data set, train, test or all; what is held out, or all where nothing is, unless given
     #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
-    /// A file for the scores as JSON
-    #[arg(long, value_name = "FILE")]
+    /// A folder for the scores as JSON, CSV and HTML
+    #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// A folder for the masks
     #[arg(long, value_name = "DIR")]
     pub(crate) save_masks: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) measuring: Measuring,
+    #[command(flatten)]
+    pub(crate) answers: Answers,
+}
+
+/// How masks are measured.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Measuring")]
+pub(crate) struct Measuring {
+    /// How far apart surfaces may be that count as one, in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 2.0, value_parser = distance)]
+    pub(crate) tolerance_px: f64,
+    /// How often the images are drawn anew for confidence intervals; 0 for none
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    pub(crate) bootstrap: usize,
+    /// The share of the draws that a confidence interval holds
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = inner_share)]
+    pub(crate) confidence: f64,
+    /// The seed of the draws
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many of the worst images the report shows
+    #[arg(long, value_name = "NUMBER", default_value_t = 6)]
+    pub(crate) worst: usize,
 }
 
 /// Print what a model file holds: inputs, outputs, cost, operators and contract.
@@ -296,5 +324,19 @@ fn bound(text: &str) -> Result<f64, &'static str> {
     match text.parse() {
         Ok(bound) if bound >= 0.0 => Ok(bound),
         _ => Err("expected a number that is not negative"),
+    }
+}
+
+fn distance(text: &str) -> Result<f64, &'static str> {
+    match text.parse() {
+        Ok(distance) if (0.0..f64::INFINITY).contains(&distance) => Ok(distance),
+        _ => Err("expected a number of pixels that is not negative"),
+    }
+}
+
+fn inner_share(text: &str) -> Result<f64, &'static str> {
+    match text.parse() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("expected a number between 0 and 1, as 0.95"),
     }
 }

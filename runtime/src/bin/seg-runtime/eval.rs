@@ -1,4 +1,4 @@
-//! `seg-runtime eval`: a model's scores on a data set.
+//! `seg-runtime eval`: how good a model is on a data set.
 
 use std::{
     fmt::Write,
@@ -8,71 +8,98 @@ use std::{
 
 use anyhow::{Context, ensure};
 use image::GrayImage;
+use ort::environment::Environment;
 use seg_data::{Dataset, Sample, write_bytes, write_mask_png};
-use seg_onnx::contract::{Class, Evaluation, Scores};
-use seg_runtime::{Provider, Segmenter, outputs::keep_inputs, read_model};
-use serde::Serialize;
+use seg_metrics::{Bootstrap, Estimate, Metric};
+use seg_onnx::contract::{Class, OutputKind};
+use seg_runtime::{
+    ModelFile, Options, Segmentation, Segmenter, Settings,
+    evaluation::{About, Data, Evaluator, Method, Report, Skipped},
+    outputs::keep_inputs,
+    read_model,
+};
 
-use crate::{args::Eval, chain, engine, print, progress::Progress};
+use crate::{
+    args::{Eval, Measuring},
+    chain, engine, note, print,
+    progress::Progress,
+};
 
-/// What is written as JSON.
-#[derive(Serialize)]
-struct Report {
-    model: String,
-    data: String,
-    split: String,
-    provider: Provider,
-    scores: Scores,
-    images: Vec<Measured>,
-    skipped: Vec<Skipped>,
-}
-
-/// An image that was measured.
-#[derive(Serialize)]
-struct Measured {
-    name: String,
-    /// The mean Dice over the classes without the background.
-    dice: f64,
-}
-
-/// An image that could not be measured.
-#[derive(Serialize)]
-struct Skipped {
-    name: String,
-    error: String,
+impl From<&Measuring> for Method {
+    fn from(flags: &Measuring) -> Self {
+        let Measuring { tolerance_px, bootstrap: replicates, confidence, seed, worst } = *flags;
+        Self { tolerance_px, bootstrap: Bootstrap { replicates, confidence, seed }, worst }
+    }
 }
 
 pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
-    let classes = read_model(&args.model)?.contract.classes;
+    let contract = read_model(&args.model[0])?.contract;
+    let classes = &contract.classes;
+    let targets: Vec<_> = classes.iter().skip(1).map(|class| class.name.clone()).collect();
+    let probabilities = contract.output.kind != OutputKind::Mask;
+    let settings = Settings { probabilities, ..args.answers.settings(&targets) };
     let dataset = Dataset::open(&args.data)?;
     ensure!(
         classes.len() == dataset.classes.len(),
         "the model tells {} apart, the data set {}",
-        names(&classes),
+        names(classes),
         names(&dataset.classes)
     );
-    let (split, samples) = dataset.part(args.split)?;
-    if let Some(folder) = args.out.as_ref().and_then(|out| out.parent()).filter(|folder| *folder != Path::new("")) {
+    let (part, samples) = dataset.part(args.split)?;
+    if let Some(folder) = &args.out {
         // Not only after the last image.
-        ensure!(folder.is_dir(), "there is no folder `{}` for the scores", folder.display());
+        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     }
     let masks = args.save_masks.as_ref().map(|folder| mask_paths(folder, &samples)).transpose()?;
     let (environment, options) = engine::start(&args.engine)?;
-    let mut segmenter = engine::open(&options, || Segmenter::open(&environment, &args.model, &options))?;
+    let mut segmenter = engine::open(&options, || open(&environment, &args.model, &options, &settings))?;
 
-    let mut evaluation = Evaluation::new(classes.len());
-    let (images, skipped) = measure(&mut segmenter, &mut evaluation, &samples, masks.as_deref())?;
-    ensure!(!images.is_empty(), "none of the {} images could be measured", samples.len());
+    let mut evaluator = Evaluator::new(classes, Method::from(&args.measuring));
+    let skipped = measure(&mut segmenter, &mut evaluator, &samples, masks.as_deref())?;
+    ensure!(evaluator.images() > 0, "none of the {} images could be measured", samples.len());
     let skipped_count = skipped.len();
-    let scores = evaluation.scores(&classes);
-    print(&table(&scores, &classes)?)?;
-    if let Some(out) = &args.out {
-        let model = args.model.to_string_lossy().into_owned();
-        let (data, split) = (dataset.name.clone(), split.to_string());
-        let report = Report { model, data, split, provider: segmenter.provider(), scores, images, skipped };
-        write_bytes(out, (serde_json::to_string_pretty(&report)? + "\n").as_bytes())?;
+    let model =
+        |path: &PathBuf| ModelFile::read(path).with_context(|| format!("cannot read the model `{}`", path.display()));
+    let about = About {
+        tool: format!("seg-runtime {}", env!("CARGO_PKG_VERSION")),
+        models: args.model.iter().map(model).collect::<anyhow::Result<_>>()?,
+        contract: contract.clone(),
+        settings,
+        runs_on: segmenter.as_ref().runs_on().clone(),
+        data: Data {
+            name: dataset.name.clone(),
+            folder: args.data.to_string_lossy().into_owned(),
+            part: part.to_string(),
+            sha256: dataset.fingerprint()?,
+        },
+    };
+    let report = evaluator.report(about, skipped);
+    print(&table(&report)?)?;
+    if let Some(folder) = &args.out {
+        write(&report, folder)?;
     }
     ensure!(skipped_count == 0, "{skipped_count} of {} images were skipped and are not in the scores", samples.len());
+    Ok(())
+}
+
+fn open(
+    environment: &Environment,
+    models: &[PathBuf],
+    options: &Options,
+    settings: &Settings,
+) -> anyhow::Result<Segmenter> {
+    let segmenter = match models {
+        [model] => Segmenter::open(environment, model, options)?,
+        models => Segmenter::open_ensemble(environment, models, options)?,
+    };
+    Ok(segmenter.with(settings.clone())?)
+}
+
+fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
+    for (name, text) in [("scores.json", report.json()), ("images.csv", report.csv()), ("report.html", report.html())] {
+        write_bytes(&folder.join(name), text.as_bytes())?;
+    }
+    note(&format!("the report is `{}`", folder.join("report.html").display()));
     Ok(())
 }
 
@@ -84,25 +111,24 @@ fn mask_paths(folder: &Path, samples: &[Sample]) -> anyhow::Result<Vec<PathBuf>>
     Ok(paths)
 }
 
-/// Adds each sample to the evaluation and saves its mask where that is wanted; fails only where it cannot be saved.
+/// Measures each sample and saves its mask where that is wanted; fails only where it cannot be saved.
 fn measure(
     segmenter: &mut Segmenter,
-    evaluation: &mut Evaluation,
+    evaluator: &mut Evaluator,
     samples: &[Sample],
     masks: Option<&[PathBuf]>,
-) -> anyhow::Result<(Vec<Measured>, Vec<Skipped>)> {
+) -> anyhow::Result<Vec<Skipped>> {
     let palette: Vec<_> = segmenter.contract().classes.iter().map(|class| class.color).collect();
     let progress = Progress::new(samples.len());
-    let (mut measured, mut skipped) = (Vec::new(), Vec::new());
+    let mut skipped = Vec::new();
     for (index, sample) in samples.iter().enumerate() {
         let name = sample.name.clone();
-        match measure_one(segmenter, evaluation, sample) {
+        match measure_one(segmenter, evaluator, sample) {
             Ok((mask, dice)) => {
                 if let Some(masks) = masks {
                     write_mask_png(&masks[index], &mask, &palette)?;
                 }
                 progress.done(format!("{name} Dice {dice:.4}"));
-                measured.push(Measured { name, dice });
             }
             Err(error) => {
                 let error = chain(error.as_ref());
@@ -112,19 +138,21 @@ fn measure(
         }
     }
     progress.finish();
-    Ok((measured, skipped))
+    Ok(skipped)
 }
 
-/// Adds one sample to the evaluation and returns its mask and its Dice.
+/// Measures one sample and returns its mask and its Dice.
 fn measure_one(
     segmenter: &mut Segmenter,
-    evaluation: &mut Evaluation,
+    evaluator: &mut Evaluator,
     sample: &Sample,
 ) -> anyhow::Result<(GrayImage, f64)> {
     let (image, truth) = sample.load()?;
     let named = || format!("cannot measure `{}`", sample.image.display());
-    let mask = segmenter.segment(&image).with_context(named)?.mask;
-    let dice = evaluation.add(&mask, &truth).with_context(named)?.target_dice();
+    let Segmentation { mask, probabilities, .. } = segmenter.segment(&image).with_context(named)?;
+    let probabilities = probabilities.as_ref().map(|probabilities| probabilities.view());
+    let scores = evaluator.add(&sample.name, &image, &truth, &mask, probabilities).with_context(named)?;
+    let dice = scores.confusion.target_dice();
     Ok((mask, dice))
 }
 
@@ -133,20 +161,55 @@ fn names(classes: &[Class]) -> String {
     names.join(", ")
 }
 
-fn table(scores: &Scores, classes: &[Class]) -> anyhow::Result<String> {
-    let width = classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0).max("class".len());
+/// The scores as text: a row per metric, then what the probabilities and the objects come to.
+fn table(report: &Report) -> anyhow::Result<String> {
+    let digits = |metric: &Metric| if metric.is_distance() { 2 } else { 4 };
+    let cells = |metric: &Metric, estimate: Option<&Estimate>| {
+        let digits = digits(metric);
+        let value = estimate.and_then(|estimate| estimate.value);
+        let interval = estimate.and_then(|estimate| estimate.interval);
+        let range = |[low, high]: [f64; 2]| format!("{low:.digits$} to {high:.digits$}");
+        let value = value.map_or_else(String::new, |value| format!("{value:.digits$}"));
+        format!("{value:>9}  {:16}", interval.map_or_else(String::new, range))
+    };
+    let confidence = format!("{:.0} % interval", 100.0 * report.method.bootstrap.confidence);
     let mut text = String::new();
-    writeln!(text, "{:width$}  pooled Dice  pooled IoU", "class")?;
-    for Class { name, .. } in classes {
-        writeln!(text, "{name:width$}  {:11.4}  {:10.4}", scores.dice_pooled[name], scores.iou_pooled[name])?;
+    let line = |title: &str, cells: &str| format!("{}\n", format!("{title:13}{cells}").trim_end());
+    text += &line("", &format!("{:>9}  {confidence:16}  {:>9}  {confidence:16}", "per image", "pooled"));
+    for (metric, estimate) in &report.scores.per_image.overall {
+        let pooled = report.scores.pooled.overall.get(metric);
+        text += &line(metric.title(), &format!("{}  {}", cells(metric, Some(estimate)), cells(metric, pooled)));
+    }
+    if report.about.contract.classes.len() > 2 {
+        let width = report.scores.pooled.classes.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+        writeln!(text, "\n{:width$}  pooled Dice  pooled IoU", "class", width = width.max("class".len()))?;
+        for class in &report.about.contract.classes {
+            let value = |metric: Metric| report.scores.pooled.classes[&class.name][&metric].value.unwrap_or(f64::NAN);
+            let (dice, iou) = (value(Metric::Dice), value(Metric::Iou));
+            writeln!(text, "{:width$}  {dice:11.4}  {iou:10.4}", class.name, width = width.max("class".len()))?;
+        }
     }
     writeln!(text)?;
-    writeln!(
-        text,
-        "Dice per image   {:.4}  (mean of {} images, without the background)",
-        scores.dice_per_image, scores.images
-    )?;
-    writeln!(text, "mean pooled IoU  {:.4}", scores.mean_iou_pooled)?;
-    writeln!(text, "pooled accuracy  {:.4}", scores.accuracy_pooled)?;
+    if let Some(calibration) = &report.calibration {
+        let (brier, likelihood) = (calibration.brier, calibration.negative_log_likelihood);
+        let error = calibration.top.expected_error;
+        writeln!(text, "calibration  error (ECE) {error:.4}, Brier {brier:.4}, -log likelihood {likelihood:.4}")?;
+    }
+    if let Some(sweep) = &report.thresholds {
+        let area = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.4}"));
+        let (best, dice) = (sweep.best.threshold, sweep.best.dice);
+        let (roc, precision) = (area(sweep.roc_auc), area(sweep.average_precision));
+        writeln!(
+            text,
+            "thresholds   best {best} (pooled Dice {dice:.4}), ROC AUC {roc}, average precision {precision}"
+        )?;
+    }
+    for (class, objects) in &report.failures.objects {
+        let (truth, missed, invented) = (objects.truth, objects.missed, objects.invented);
+        writeln!(text, "objects      {class}: {missed} of {truth} missed, {invented} invented")?;
+    }
+    let images = report.images.len();
+    let empty = report.failures.empty_predictions.len();
+    writeln!(text, "images       {images} measured, {empty} empty predictions, {} skipped", report.skipped.len())?;
     Ok(text)
 }

@@ -1,0 +1,412 @@
+//! The report as a page for people.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use seg_metrics::{Estimate, Metric, OperatingPoint, Reliability, SweepSummary};
+use seg_report::table::{self, score};
+use seg_report::{Chart, Curve, Figure, Mark, Rated, count, distribution, figures, legend, page};
+
+use super::report::{Curves, Report};
+
+/// Curves are thinned to about so many points.
+const POINTS_MAX: usize = 300;
+/// So many entries of a list of failures are shown; the JSON has them all.
+const ENTRIES_MAX: usize = 20;
+
+impl Report {
+    /// The report as one HTML page that needs no other file.
+    pub fn html(&self) -> String {
+        let body = html! {
+            (self.verdict())
+            (self.metrics())
+            (self.probabilities())
+            (self.failures())
+            (self.exhibits())
+            (self.facts())
+        };
+        page(&format!("{} · evaluation", self.about.data.name), &body)
+    }
+
+    fn verdict(&self) -> Markup {
+        let about = &self.about;
+        let overall = &self.scores.per_image.overall;
+        let figure = |name, metric: Metric| Figure {
+            name,
+            value: overall
+                .get(&metric)
+                .and_then(|estimate| estimate.value)
+                .map_or_else(dash, |value| figure(metric, value)),
+            meaning: format!(
+                "{}the mean over images of {}.",
+                overall.get(&metric).map_or_else(String::new, |estimate| self.confidence(metric, estimate)),
+                metric.definition(self.method.tolerance_px)
+            ),
+        };
+        html! {
+            header {
+                p { "Evaluation · " (about.tool) }
+                h1 { (about.data.name) ", " (about.contract.provenance.network) }
+                p.lead {
+                    (count(self.images.len(), "image")) " of the part “" (about.data.part) "”, whole, computed by ONNX Runtime with "
+                    (about.runs_on.provider) "."
+                }
+            }
+            (figures(&[
+                figure("Dice per image", Metric::Dice),
+                figure("Surface Dice", Metric::SurfaceDice),
+                figure("HD95 in pixels", Metric::Hausdorff95),
+            ]))
+            @if !self.skipped.is_empty() {
+                p.note {
+                    strong { (count(self.skipped.len(), "image")) " could not be measured" } " and count nowhere: "
+                    @for (number, skipped) in self.skipped.iter().enumerate() {
+                        @if number > 0 { "; " } (skipped.name) " (" (skipped.error) ")"
+                    }
+                    "."
+                }
+            }
+        }
+    }
+
+    /// The interval in words, as the beginning of a sentence.
+    fn confidence(&self, metric: Metric, estimate: &Estimate) -> String {
+        estimate.interval.map_or_else(String::new, |interval| {
+            format!("{:.0} %: {}; ", 100.0 * self.method.bootstrap.confidence, range(metric, interval))
+        })
+    }
+
+    fn metrics(&self) -> Markup {
+        let classes = &self.about.contract.classes;
+        let (per_image, pooled) = (&self.scores.per_image, &self.scores.pooled);
+        let none = BTreeMap::new();
+        html! {
+            section {
+                h2 { "Scores" }
+                p.note {
+                    "Per image: the mean of the images' own values. Pooled: from the pixels of all images together. Ranges hold "
+                    (format!("{:.0}", 100.0 * self.method.bootstrap.confidence)) " % of " (self.method.bootstrap.replicates)
+                    " draws of as many images with replacement. Ignored: " (self.definitions["ignored"]) "."
+                }
+                @if classes.len() > 2 { h3 { "Mean over the classes without the background" } }
+                (self.table(&per_image.overall, &pooled.overall))
+                @if classes.len() > 2 {
+                    @for class in classes.iter().skip(1) {
+                        h3 { (table::color(class.color)) (class.name) }
+                        (self.table(per_image.classes.get(&class.name).unwrap_or(&none), &pooled.classes[&class.name]))
+                    }
+                }
+                p.note { (self.definitions["surfaces"]) }
+                div.tables {
+                    div { h3 { "Classes, pooled" } (table::classes(classes, &self.scores.confusion)) }
+                    div { h3 { "Confusion matrix, rows in percent and in pixels" } (table::confusion(classes, &self.scores.confusion)) }
+                }
+            }
+        }
+    }
+
+    fn table(&self, per_image: &BTreeMap<Metric, Estimate>, pooled: &BTreeMap<Metric, Estimate>) -> Markup {
+        html! {
+            div.wide {
+                table {
+                    thead { tr { th { "Metric" } th.n { "Per image" } th.n { "Range" } th.n { "Images" } th.n { "Pooled" } th.n { "Range" } th.definition { "Definition" } } }
+                    tbody {
+                        @for (metric, estimate) in per_image {
+                            tr {
+                                th scope="row" { (metric.title()) }
+                                td.n { (estimate.value.map_or_else(dash, |value| figure(*metric, value))) }
+                                td.n { (estimate.interval.map_or_else(dash, |interval| range(*metric, interval))) }
+                                td.n { (estimate.images) }
+                                @let pooled = pooled.get(metric);
+                                td.n { (pooled.and_then(|pooled| pooled.value).map_or_else(dash, |value| figure(*metric, value))) }
+                                td.n { (pooled.and_then(|pooled| pooled.interval).map_or_else(dash, |interval| range(*metric, interval))) }
+                                td.definition { (metric.definition(self.method.tolerance_px)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn probabilities(&self) -> Markup {
+        let Some(calibration) = &self.calibration else { return html! {} };
+        let classes = &self.about.contract.classes;
+        // Of two classes, the probabilities of one say all.
+        let shown = || classes.iter().zip(&calibration.classes).skip(1);
+        let numbers = [
+            ("Expected calibration error", html! { (score(calibration.top.expected_error)) }),
+            ("Largest error of a bin", html! { (score(calibration.top.largest_error)) }),
+            ("Brier score", html! { (score(calibration.brier)) }),
+            ("Negative log-likelihood", html! { (score(calibration.negative_log_likelihood)) }),
+        ];
+        html! {
+            section {
+                h2 { "Probabilities" }
+                p.note { "All pixels that count, before any change to the mask. Calibration error: " (self.definitions["expected_error"]) "." }
+                (table::facts(&numbers))
+                div.charts {
+                    (reliability("Reliability of the chosen class", &calibration.top))
+                    @for (class, found) in shown() { (reliability(&format!("Reliability of “{}”", class.name), found)) }
+                    @if let Some(sweep) = &self.thresholds { (thresholds(sweep)) }
+                    @if let Some(curves) = &self.curves { (ranks(curves)) }
+                }
+                @if let Some(sweep) = &self.thresholds { (operating_points(sweep)) }
+                details {
+                    summary { "Reliability tables" }
+                    (reliability_table("The chosen class", &calibration.top))
+                    @for (class, found) in shown() { (reliability_table(&class.name, found)) }
+                }
+            }
+        }
+    }
+
+    fn failures(&self) -> Markup {
+        let failures = &self.failures;
+        let missed: Vec<String> = failures
+            .missed_objects
+            .iter()
+            .map(|at| format!("{}: {} of {} ({})", at.image, at.missed, at.truth, at.class))
+            .collect();
+        let places = |places: &[super::failures::Place]| -> Vec<String> {
+            places.iter().map(|place| format!("{} ({})", place.image, place.class)).collect()
+        };
+        html! {
+            section {
+                h2 { "Failures" }
+                div.wide {
+                    table {
+                        thead { tr { th { "Class" } th.n { "Objects" } th.n { "Missed" } th.n { "Predicted" } th.n { "Invented" } } }
+                        tbody {
+                            @for (class, objects) in &failures.objects {
+                                tr {
+                                    th scope="row" { (class) }
+                                    td.n { (objects.truth) } td.n { (objects.missed) } td.n { (objects.predicted) } td.n { (objects.invented) }
+                                }
+                            }
+                        }
+                    }
+                }
+                p.note { "Objects are " (self.definitions["objects"]) "." }
+                (list("Empty predictions", "The truth has the class, the prediction has nothing of it.", &places(&failures.empty_predictions)))
+                (list("Invented classes", "The prediction has the class, the truth has nothing of it.", &places(&failures.invented_classes)))
+                (list("Images with missed objects", "The most first.", &missed))
+            }
+        }
+    }
+
+    fn exhibits(&self) -> Markup {
+        let rated: Vec<Rated> = self
+            .images
+            .iter()
+            .map(|image| Rated { name: image.name.clone(), dice: image.confusion.target_dice() })
+            .collect();
+        html! {
+            section {
+                h2 { "Images" }
+                h3 { "Dice of each image" }
+                figure.wide { (distribution(&rated)) }
+                @if !self.worst.is_empty() {
+                    (legend(&self.about.contract.classes))
+                    h3 { "The worst" }
+                    @for exhibit in &self.worst { (exhibit.render()) }
+                }
+            }
+        }
+    }
+
+    fn facts(&self) -> Markup {
+        let about = &self.about;
+        let runs_on = &about.runs_on;
+        let nodes: Vec<_> = runs_on.nodes.iter().map(|(provider, nodes)| format!("{nodes} on {provider}")).collect();
+        let mut rows = vec![
+            ("Program", html! { (about.tool) }),
+            ("Provider", html! { (runs_on.provider) @for reason in &runs_on.instead { "; not " (reason) } }),
+            ("Nodes", html! { (nodes.join(", ")) }),
+        ];
+        for model in &about.models {
+            rows.push(("Model", html! { code { (model.file) } }));
+            rows.push(("Model (SHA-256)", html! { code { (model.sha256) } }));
+        }
+        rows.push(("Data", html! { (about.data.name) ", " (about.data.part) }));
+        rows.push(("Folder", html! { code { (about.data.folder) } }));
+        rows.push(("Data (SHA-256)", html! { code { (about.data.sha256) } }));
+        let value = |value: serde_json::Result<serde_json::Value>| value.expect("it has only string keys");
+        html! {
+            section {
+                h2 { "Conditions" }
+                (table::facts(&rows))
+                h3 { "Measuring" }
+                (table::settings(&value(serde_json::to_value(self.method))))
+                h3 { "From answers to masks" }
+                (table::settings(&value(serde_json::to_value(&about.settings))))
+                h3 { "Contract of the model" }
+                // By way of text, in which an f32 has no more digits than it needs.
+                (table::settings(&value(serde_json::from_str(&about.contract.to_json()))))
+            }
+        }
+    }
+}
+
+/// How often what has a probability is so, against what would be perfect.
+fn reliability(title: &str, found: &Reliability) -> Markup {
+    let points = found.bins.iter().map(|bin| (bin.probability, bin.share)).collect();
+    let curves = vec![
+        Curve { name: "share that is so", points },
+        Curve { name: "perfect", points: vec![(0.0, 0.0), (1.0, 1.0)] },
+    ];
+    Chart { title, across: "probability", curves, span: [0.0, 1.0], heights: &[0.0, 1.0], mark: None }.render()
+}
+
+fn reliability_table(title: &str, found: &Reliability) -> Markup {
+    html! {
+        h3 { (title) }
+        table {
+            thead { tr { th { "Probabilities" } th.n { "Pixels" } th.n { "Mean" } th.n { "Share that is so" } } }
+            tbody {
+                @for bin in &found.bins {
+                    tr {
+                        th scope="row" { (format!("{:.2} to {:.2}", bin.from, bin.to)) }
+                        td.n { (table::grouped(bin.pixels)) } td.n { (score(bin.probability)) } td.n { (score(bin.share)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn thresholds(sweep: &SweepSummary) -> Markup {
+    let points = |value: &dyn Fn(&OperatingPoint) -> Option<f64>| {
+        sweep.thresholds.iter().filter_map(|point| Some((point.threshold, value(point)?))).collect()
+    };
+    let curves = vec![
+        Curve { name: "Dice", points: points(&|point| Some(point.dice)) },
+        Curve { name: "sensitivity", points: points(&|point| point.sensitivity) },
+        Curve { name: "precision", points: points(&|point| point.precision) },
+        Curve { name: "specificity", points: points(&|point| point.specificity) },
+    ];
+    let best = sweep.best.threshold;
+    let mark = Some(Mark { at: best, text: format!("best Dice: {best}") });
+    Chart { title: "Thresholds, pooled", across: "threshold", curves, span: [0.0, 1.0], heights: &[0.0, 1.0], mark }
+        .render()
+}
+
+fn ranks(curves: &Curves) -> Markup {
+    let chart = |title, across, name, points: &[(f64, f64)]| {
+        let curves = vec![Curve { name, points: thinned(points) }];
+        Chart { title, across, curves, span: [0.0, 1.0], heights: &[0.0, 1.0], mark: None }.render()
+    };
+    html! {
+        @if !curves.roc.is_empty() {
+            (chart("Receiver operating characteristic", "1 - specificity", "sensitivity", &curves.roc))
+        }
+        @if !curves.precision_recall.is_empty() {
+            (chart("Precision and recall", "recall", "precision", &curves.precision_recall))
+        }
+    }
+}
+
+/// Points that are far enough apart to be seen, the first and the last among them.
+fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let step = 1.0 / POINTS_MAX as f64;
+    let mut kept: Vec<(f64, f64)> = Vec::new();
+    for (index, point) in points.iter().enumerate() {
+        let is_near = |last: &(f64, f64)| (point.0 - last.0).abs() + (point.1 - last.1).abs() < step;
+        if index + 1 == points.len() || !kept.last().is_some_and(is_near) {
+            kept.push(*point);
+        }
+    }
+    kept
+}
+
+fn operating_points(sweep: &SweepSummary) -> Markup {
+    let even = sweep.thresholds.iter().find(|point| point.threshold == 0.5);
+    let optional = |value: Option<f64>| value.map_or_else(dash, score);
+    html! {
+        div.wide {
+            table {
+                thead { tr { th { "Threshold" } th.n { "Dice" } th.n { "Sensitivity" } th.n { "Specificity" } th.n { "Precision" } } }
+                tbody {
+                    @for (name, point) in even.map(|point| ("", point)).into_iter().chain([("best Dice: ", &sweep.best)]) {
+                        tr {
+                            th scope="row" { (name) (point.threshold) }
+                            td.n { (score(point.dice)) } td.n { (optional(point.sensitivity)) }
+                            td.n { (optional(point.specificity)) } td.n { (optional(point.precision)) }
+                        }
+                    }
+                }
+            }
+        }
+        p.note {
+            "Area under the ROC " (optional(sweep.roc_auc)) ", average precision " (optional(sweep.average_precision))
+            ". A threshold that was chosen on these images looks better on them than on new ones: choose it on a validation part."
+        }
+    }
+}
+
+/// A list of failures, where there are any.
+fn list(title: &str, meaning: &str, entries: &[String]) -> Markup {
+    html! {
+        @if !entries.is_empty() {
+            h3 { (title) ": " (entries.len()) }
+            p { (meaning) " " (entries[..entries.len().min(ENTRIES_MAX)].join(", ")) @if entries.len() > ENTRIES_MAX { ", …" } }
+        }
+    }
+}
+
+/// A value in as many digits as it deserves.
+fn figure(metric: Metric, value: f64) -> String {
+    if metric.is_distance() { format!("{value:.2}") } else { score(value) }
+}
+
+fn range(metric: Metric, [low, high]: [f64; 2]) -> String {
+    format!("{} to {}", figure(metric, low), figure(metric, high))
+}
+
+fn dash() -> String {
+    "–".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluator::{Method, tests::report};
+    use super::*;
+
+    #[test]
+    fn the_page_says_what_was_found() {
+        let html = report(&[("good", 4), ("<bad>", 0), ("fair", 3)], Method::default()).html();
+        for (name, part) in [
+            ("the data", "&lt;cells&gt;"),
+            ("what could not be measured", "torn (cut off)"),
+            ("Dice", "0.6190"),
+            ("a definition", "normalised surface Dice, Nikolov et al. 2018"),
+            ("the reliability", "Reliability of “nucleus”"),
+            ("the sweep", ">best Dice: 0.1"),
+            ("the areas", "average precision 0."),
+            ("an empty prediction", "Empty predictions: 1"),
+            ("the worst image", "alt=\"&lt;bad&gt;, errors\""),
+            ("the model", "&lt;model&gt;.onnx"),
+            ("the settings", "<dt>bootstrap.replicates</dt><dd>1000</dd>"),
+            ("the contract", "<dt>input.side_min</dt><dd>8</dd>"),
+        ] {
+            assert!(html.contains(part), "{name}: no {part:?}");
+        }
+        assert!(!html.contains("NaN") && !html.contains("<bad>"));
+    }
+
+    #[test]
+    fn one_image_and_none_make_a_page() {
+        for images in [&[("only", 2)][..], &[]] {
+            let html = report(images, Method::default()).html();
+            assert!(html.contains('–') && !html.contains("NaN") && !html.contains(">inf"), "{}", images.len());
+        }
+    }
+
+    #[test]
+    fn thinned_curves_keep_their_ends() {
+        let points: Vec<_> = (0..=10_000).map(|step| (f64::from(step) / 1e4, 1.0)).collect();
+        let kept = thinned(&points);
+        assert!(kept.len() <= POINTS_MAX + 2, "{}", kept.len());
+        assert_eq!((kept.first(), kept.last()), (points.first(), points.last()));
+    }
+}

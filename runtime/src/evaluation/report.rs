@@ -1,0 +1,243 @@
+//! The report on an evaluation: everything that was found, and under which conditions.
+
+use std::collections::BTreeMap;
+
+use seg_metrics::{
+    CalibrationSummary, ImageScores, Metric, ObjectCounts, RANK_BINS, RELIABILITY_BINS, Summary, SweepSummary,
+    THRESHOLD_STEPS, Values, definition_of_surfaces,
+};
+use seg_onnx::contract::{Class, ConfusionMatrix, Contract};
+use seg_report::Exhibit;
+use serde::Serialize;
+
+use super::evaluator::Method;
+use super::failures::Failures;
+use crate::job::ModelFile;
+use crate::session::RunsOn;
+use crate::settings::Settings;
+
+/// The report on an evaluation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// What was evaluated, on what and by what.
+    #[serde(flatten)]
+    pub about: About,
+    /// How was measured.
+    pub method: Method,
+    /// What each name means, in sentences.
+    pub definitions: BTreeMap<&'static str, String>,
+    /// What the masks come to.
+    pub scores: Summary,
+    /// What the probabilities come to; `None` of a model that gives masks, or where no pixel counts.
+    pub calibration: Option<CalibrationSummary>,
+    /// What other thresholds would give; `None` unless there are probabilities of two classes.
+    pub thresholds: Option<SweepSummary>,
+    /// Where the model failed.
+    pub failures: Failures,
+    /// The scores of each image.
+    pub images: Vec<ImageReport>,
+    /// The images that are in no number.
+    pub skipped: Vec<Skipped>,
+    /// The curves of all thresholds, for the page.
+    #[serde(skip)]
+    pub(super) curves: Option<Curves>,
+    /// The worst images, the worst first, for the page.
+    #[serde(skip)]
+    pub(super) worst: Vec<Exhibit>,
+}
+
+/// What was evaluated, on what and by what.
+#[derive(Clone, Debug, Serialize)]
+pub struct About {
+    /// The program and its version.
+    pub tool: String,
+    /// The model files; the probabilities of several are averaged.
+    pub models: Vec<ModelFile>,
+    /// The first model's contract.
+    pub contract: Contract,
+    /// How its answers became masks.
+    pub settings: Settings,
+    /// What computed it.
+    pub runs_on: RunsOn,
+    /// The data.
+    pub data: Data,
+}
+
+/// The data that a model was evaluated on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Data {
+    /// The name of the data set.
+    pub name: String,
+    /// Its folder.
+    pub folder: String,
+    /// The part of it.
+    pub part: String,
+    /// Its fingerprint, as training records it: [`Dataset::fingerprint`](seg_data::Dataset::fingerprint).
+    pub sha256: String,
+}
+
+/// The scores of one image.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageReport {
+    /// The image.
+    pub name: String,
+    /// The pixels by true and predicted class.
+    pub confusion: ConfusionMatrix,
+    /// Mean IoU and accuracy, and of every other metric the mean over the classes without the background.
+    pub overall: Values,
+    /// The classes without the background, by name.
+    pub classes: BTreeMap<String, ClassReport>,
+}
+
+/// The scores of a class in one image.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassReport {
+    /// Its metrics.
+    #[serde(flatten)]
+    pub values: Values,
+    /// Its objects.
+    pub objects: ObjectCounts,
+}
+
+/// An image that could not be measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// The image.
+    pub name: String,
+    /// Why.
+    pub error: String,
+}
+
+/// Curves over all thresholds.
+#[derive(Clone, Debug)]
+pub(super) struct Curves {
+    pub(super) roc: Vec<(f64, f64)>,
+    pub(super) precision_recall: Vec<(f64, f64)>,
+}
+
+impl Report {
+    /// The report as indented JSON.
+    pub fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a report has only string keys") + "\n"
+    }
+}
+
+impl ImageReport {
+    pub(super) fn new(name: String, scores: ImageScores, classes: &[Class]) -> Self {
+        let ImageScores { confusion, overall, classes: values, objects } = scores;
+        let reports = values.into_iter().zip(objects).map(|(values, objects)| ClassReport { values, objects });
+        let classes = classes.iter().skip(1).map(|class| class.name.clone()).zip(reports).collect();
+        Self { name, confusion, overall, classes }
+    }
+}
+
+/// What each name in a report means.
+pub(super) fn definitions(tolerance_px: f64) -> BTreeMap<&'static str, String> {
+    let mut definitions: BTreeMap<_, _> =
+        Metric::ALL.iter().map(|metric| (metric.name(), metric.definition(tolerance_px))).collect();
+    let others = [
+        ("surfaces", definition_of_surfaces().to_owned()),
+        ("ignored", "pixels labelled 255, such as those outside a field of view, are in no number".into()),
+        ("overall", "the mean over the classes without the background, of each image or of the pooled classes".into()),
+        ("per_image", "the mean of the images' own values, over the images that define one (`images`)".into()),
+        ("pooled", "from the pixels of all images together; distances have no pooled value".into()),
+        ("interval", "percentile bootstrap over images (Efron 1979), as `method.bootstrap` says".into()),
+        ("objects", "pixels that hang together across sides and corners; missed or invented where the other mask has none of them".into()),
+        (
+            "brier",
+            "mean over pixels of the sum over classes of (probability - truth)^2 (Brier 1950); 0 to 2, twice what is usual for two classes".into(),
+        ),
+        ("negative_log_likelihood", "mean over pixels of -ln of the true class's probability, which counts as at least 1.2e-7".into()),
+        (
+            "expected_error",
+            format!(
+                "expected calibration error in {RELIABILITY_BINS} bins of equal width, closed below: the mean over pixels of \
+                 |mean probability - share that is so| of their bin; `top` of the most probable class (Guo et al. 2017), \
+                 `classes` of each class's own probability"
+            ),
+        ),
+        (
+            "thresholds",
+            format!(
+                "from the pixels of all images together, before any change to the mask; the target is what is at least as \
+                 probable; `best` has the largest Dice among multiples of 1/{THRESHOLD_STEPS}, found on these very images"
+            ),
+        ),
+        (
+            "roc_auc",
+            format!("area under the ROC by trapezoids, pixels ranked in {RANK_BINS} bins of 1/64 in the logarithm of the odds"),
+        ),
+        ("average_precision", "sum of (R_n - R_(n-1)) P_n over the same ranks".into()),
+    ];
+    definitions.extend(others);
+    definitions
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use seg_onnx::contract::{
+        CONTRACT_FORMAT, ColorOrder, Input, InputForm, Output, OutputKind, Provenance, SizePolicy,
+    };
+    use serde_json::Value;
+
+    use super::super::evaluator::tests::{classes, report};
+    use super::*;
+    use crate::provider::Provider;
+
+    pub(crate) fn about() -> About {
+        let input = Input {
+            name: "input".into(),
+            color: ColorOrder::Rgb,
+            mean: vec![0.5; 3],
+            std: vec![0.5; 3],
+            size: SizePolicy::Native,
+            side_min: 8,
+            form: InputForm::default(),
+        };
+        About {
+            tool: "seg-runtime 1.2.3".into(),
+            models: vec![ModelFile { file: "<model>.onnx".into(), sha256: "abc".into() }],
+            contract: Contract {
+                format: CONTRACT_FORMAT,
+                input,
+                output: Output { name: "logits".into(), kind: OutputKind::Logits },
+                classes: classes(),
+                provenance: Provenance::default(),
+            },
+            settings: Settings::default(),
+            runs_on: RunsOn { provider: Provider::Cpu, instead: Vec::new(), nodes: [("CPU".into(), 7)].into() },
+            data: Data { name: "<cells>".into(), folder: "data".into(), part: "test".into(), sha256: "def".into() },
+        }
+    }
+
+    #[test]
+    fn the_json_has_every_number_with_its_definition_and_where_it_comes_from() {
+        let report = report(&[("a", 4), ("b", 2)], Method::default());
+        let json: Value = serde_json::from_str(&report.json()).unwrap();
+        for (path, expected) in [
+            ("/tool", Value::from("seg-runtime 1.2.3")),
+            ("/models/0/sha256", "abc".into()),
+            ("/contract/classes/1/name", "nucleus".into()),
+            ("/runs_on/provider", "cpu".into()),
+            ("/data/sha256", "def".into()),
+            ("/method/bootstrap/replicates", 1000.into()),
+            ("/scores/per_image/overall/dice/images", 2.into()),
+            ("/scores/per_image/classes/nucleus/sensitivity/value", 0.75.into()),
+            ("/scores/pooled/classes/nucleus/dice/value", (12.0 / 14.0).into()),
+            ("/scores/confusion/counts/1", vec![2, 6].into()),
+            ("/calibration/pixels", 18.into()),
+            ("/thresholds/thresholds/49/dice", (12.0 / 14.0).into()),
+            ("/failures/worst/0", "b".into()),
+            ("/images/1/overall/hausdorff", 2.0.into()),
+            ("/images/1/classes/nucleus/objects/truth", 1.into()),
+            ("/skipped/0/error", "cut off".into()),
+        ] {
+            assert_eq!(json.pointer(path), Some(&expected), "{path}");
+        }
+        let definitions = json["definitions"].as_object().unwrap();
+        for name in Metric::ALL.map(Metric::name) {
+            assert!(definitions.contains_key(name), "{name}");
+        }
+        assert!(definitions["surface_dice"].as_str().unwrap().contains("within 2 px"));
+    }
+}
