@@ -234,6 +234,13 @@ fn compute(op: &Op, operands: &[&Array], data_type: DataType) -> Result<Array, O
         (Op::Cast { to }, [x]) => Ok((*x).clone().cast(*to)),
         (Op::Transpose { perm }, [F64(x)]) => Ok(F64(x.clone().permuted_axes(IxDyn(perm)))),
         (Op::Transpose { perm }, [I64(x)]) => Ok(I64(x.clone().permuted_axes(IxDyn(perm)))),
+        (Op::Slice, [F64(x), I64(starts), I64(ends), I64(axes)]) => {
+            let mut sliced = x.clone();
+            for ((&axis, &start), &end) in axes.iter().zip(starts).zip(ends) {
+                sliced.slice_axis_inplace(Axis(axis as usize), (start as isize..end as isize).into());
+            }
+            Ok(F64(sliced))
+        }
         (Op::Squeeze, [F64(x), I64(axes)]) => Ok(F64(axis::squeeze(x, axes))),
         (Op::Squeeze, [I64(x), I64(axes)]) => Ok(I64(axis::squeeze(x, axes))),
         (Op::Softmax { axis }, [F64(x)]) => Ok(F64(axis::softmax(*axis, x))),

@@ -88,6 +88,7 @@ impl Op {
             | Self::Greater
             | Self::GlobalAveragePool
             | Self::Squeeze
+            | Self::Slice
             | Self::Identity => Vec::new(),
         }
     }
@@ -133,6 +134,7 @@ impl Op {
             "Cast" => Self::Cast { to: given.data_type("to")? },
             "Transpose" => Self::Transpose { perm: given.list("perm")? },
             "Squeeze" => Self::Squeeze,
+            "Slice" => Self::Slice,
             "Softmax" => Self::Softmax { axis: given.size("axis")? },
             "ArgMax" => {
                 given.no("keepdims")?;
@@ -299,6 +301,7 @@ mod tests {
             Op::Cast { to: DataType::U8 },
             Op::Transpose { perm: vec![0, 3, 1, 2] },
             Op::Squeeze,
+            Op::Slice,
             Op::Softmax { axis: 1 },
             Op::ArgMax { axis: 1 },
             Op::Greater,

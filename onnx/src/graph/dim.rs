@@ -149,6 +149,40 @@ impl Dim {
         }
     }
 
+    /// Whether the value is known to be 0 at least, whatever the sizes are; a symbol is 1 at least.
+    ///
+    /// Known are constants, sums of symbols, and a remainder of one symbol: where the terms cancel but for their rounding,
+    /// the value repeats, and all that it can be is looked at.
+    ///
+    /// ```
+    /// # use seg_onnx::graph::Dim;
+    /// let rounded = Dim::height().floor_div(2)?.scale(2)?;
+    /// assert!(rounded.add(&1.into())?.sub(&Dim::height())?.is_never_negative());
+    /// assert!(!rounded.sub(&Dim::height())?.is_never_negative());
+    /// # Ok::<(), seg_onnx::graph::DimError>(())
+    /// ```
+    pub fn is_never_negative(&self) -> bool {
+        /// A bound on the work: no network divides a side by more.
+        const PERIOD_MAX: i64 = 1 << 12;
+        let mut symbols: Vec<_> = self.terms.keys().map(|atom| atom.symbol.as_str()).collect();
+        symbols.dedup();
+        if self.terms.values().all(|coefficient| *coefficient > 0) {
+            let least: Vec<_> = symbols.iter().map(|symbol| (*symbol, 1)).collect();
+            return self.evaluate(&least).is_ok_and(|least| least >= 0);
+        }
+        let [symbol] = symbols[..] else { return false };
+        let period = self
+            .terms
+            .keys()
+            .try_fold(1i64, |period, atom| period.checked_mul(atom.divisor).filter(|period| *period <= PERIOD_MAX));
+        let Some(period) = period else { return false };
+        let slope: Option<i64> = self.terms.iter().try_fold(0i64, |slope, (atom, coefficient)| {
+            slope.checked_add(coefficient.checked_mul(period / atom.divisor)?)
+        });
+        let is_positive = |value| self.evaluate(&[(symbol, value)]).is_ok_and(|value| value >= 0);
+        slope.is_some_and(|slope| slope >= 0) && (1..=period).all(is_positive)
+    }
+
     /// The value under the given values of symbols.
     ///
     /// ```

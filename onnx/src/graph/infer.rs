@@ -172,6 +172,10 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             let [x, dropped] = exactly(operands)?;
             axes::squeeze(x, dropped)
         }
+        Op::Slice => {
+            let [x, starts, ends, sliced] = exactly(operands)?;
+            axes::slice(x, [starts, ends], sliced)
+        }
         Op::Softmax { axis } => {
             let [x] = exactly(operands)?;
             float(x)?;

@@ -70,6 +70,8 @@ pub enum Op {
     },
     /// `(x, axes)`, where `axes` lists the axes of size 1 that are left out.
     Squeeze,
+    /// `(x, starts, ends, axes)`: from each of the axes the elements `start..end`.
+    Slice,
     /// `exp(x) / sum of exp(x)` of `(x)` along an axis.
     Softmax {
         /// The axis that sums to 1.
@@ -177,6 +179,7 @@ impl Op {
             Self::Cast { .. } => "Cast",
             Self::Transpose { .. } => "Transpose",
             Self::Squeeze => "Squeeze",
+            Self::Slice => "Slice",
             Self::Softmax { .. } => "Softmax",
             Self::ArgMax { .. } => "ArgMax",
             Self::Greater => "Greater",

@@ -28,6 +28,26 @@ pub(super) fn squeeze(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
     Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
 }
 
+/// Each end must lie within its axis for every value of the symbols, because a longer one would be cut off unseen.
+pub(super) fn slice(x: &Fact, [starts, ends]: [&Fact; 2], axes: &Fact) -> Result<Fact, Mismatch> {
+    let count =
+        axes.shape().first().and_then(Dim::as_constant).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+    let mut shape = x.shape().to_vec();
+    let ranges = starts.integers("the starts", count)?.iter().zip(ends.integers("the ends", count)?);
+    for (axis, (start, end)) in axes.integers("the axes", count)?.iter().zip(ranges) {
+        let size = axis.as_constant().and_then(|axis| shape.get_mut(usize::try_from(axis).ok()?));
+        let Some(size) = size else {
+            return Err(property("a sliced axis", format!("one of {}", x.tensor_type.rank()), axis));
+        };
+        let len = end.sub(start)?;
+        if !(start.is_never_negative() && len.is_never_negative() && size.sub(end)?.is_never_negative()) {
+            return Err(property("a slice", format!("within 0..{size}"), format!("{start}..{end}")));
+        }
+        *size = len;
+    }
+    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
+}
+
 pub(super) fn softmax(axis: usize, x: &Fact) -> Result<Fact, Mismatch> {
     within("the axis", axis, x)?;
     Ok(Fact::of_type(x.tensor_type.clone()))
@@ -54,8 +74,26 @@ mod tests {
     fn axes_are_reordered_dropped_and_searched_or_refused() {
         let x = || vec![of_type(["batch", "1", "height", "width"])];
         let squeeze = |axes| vec![of_type(["batch", "1", "height", "width"]), axes];
+        let slice = |start, end| {
+            vec![of_type(["batch", "1", "height", "width"]), integers([start]), integers([end]), integers(["2"])]
+        };
         assert_rows(&[
             ("to the back", Op::Transpose { perm: vec![0, 2, 3, 1] }, x(), "f32[batch, height, width, 1]"),
+            ("sliced", Op::Slice, slice("0", "height - 1"), "f32[batch, 1, height - 1, width]"),
+            ("all of it", Op::Slice, slice("0", "height"), "f32[batch, 1, height, width]"),
+            (
+                "beyond the end",
+                Op::Slice,
+                slice("0", "height + 1"),
+                "a slice must be within 0..height, found 0..height + 1",
+            ),
+            (
+                "before the start",
+                Op::Slice,
+                slice("-1", "height"),
+                "a slice must be within 0..height, found -1..height",
+            ),
+            ("perhaps beyond", Op::Slice, slice("0", "width"), "a slice must be within 0..height, found 0..width"),
             (
                 "an axis twice",
                 Op::Transpose { perm: vec![0, 1, 1, 2] },
