@@ -7,7 +7,7 @@ use seg_onnx::contract::{Contract, InputForm, OutputKind};
 use seg_onnx::forms::{self, FormError};
 use seg_onnx::graph::{DimError, Graph};
 use seg_onnx::passes::{self, PassError, PassReport};
-use seg_onnx::{Model, ModelError, Opset};
+use seg_onnx::{Model, ModelError, Opset, Target};
 use seg_train::checkpoint::Checkpoint;
 use seg_train::weights::FitError;
 use thiserror::Error;
@@ -110,7 +110,7 @@ pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, Expo
     let mut graph = to_graph(&net, &contract.input.name, &logits)?;
     let lowered = Extent::of(&graph)?;
     forms::apply(&mut graph, &logits, &contract)?;
-    let passes = passes::run(&mut graph, options.opset)?;
+    let passes = passes::run(&mut graph, options.opset, Target::Portable)?;
     let report = Report { lowered, passes, exported: Extent::of(&graph)? };
     let model = Model { graph, opset: options.opset, contract };
     Ok(Export { bytes: model.to_bytes()?, model, assumptions, report })

@@ -9,6 +9,8 @@ mod opset;
 pub mod passes;
 pub mod precision;
 pub mod proto;
+mod target;
 
 pub use model::{CONTRACT_KEY, Model, ModelError};
 pub use opset::{Opset, UnsupportedOpset};
+pub use target::{TENSORRT_OPERATORS, Target, UnknownTarget};

@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use seg_onnx::evaluate::evaluate;
 use seg_onnx::graph::{Coordinates, Dim, Graph, GraphBuilder, Op, PadMode, Scope, Value};
-use seg_onnx::{Opset, passes};
+use seg_onnx::{Opset, Target, passes};
 use seg_train::model::*;
 use seg_train::weights::to_array;
 
@@ -22,13 +22,13 @@ use random::noise;
 /// An even size, and odd ones that the encoder halves unevenly.
 const SIZES: [[usize; 2]; 3] = [[16, 32], [17, 31], [45, 22]];
 
-/// The graph as it is lowered, and after the passes of either opset.
+/// The graph as it is lowered, and after the passes of each target.
 fn variants(graph: Graph) -> Vec<(String, Graph)> {
     let mut variants = vec![("lowered".to_owned(), graph.clone())];
-    for opset in [Opset::V17, Opset::V20] {
+    for (opset, target) in [(Opset::V17, Target::Portable), (Opset::V20, Target::Cpu), (Opset::V20, Target::TensorRt)] {
         let mut graph = graph.clone();
-        passes::run(&mut graph, opset).unwrap();
-        variants.push((format!("opset {opset}"), graph));
+        passes::run(&mut graph, opset, target).unwrap();
+        variants.push((format!("opset {opset}, {target}"), graph));
     }
     variants
 }

@@ -51,16 +51,16 @@ pub(super) fn take_bytes(graph: &mut Graph, input: &Input) -> Result<(), FormErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Opset;
     use crate::contract::tests::contract;
     use crate::graph::example;
     use crate::passes;
+    use crate::{Opset, Target};
 
     #[test]
     fn the_first_convolution_takes_the_normalisation_through_the_mirrored_border() {
         let mut graph = example::encoder_decoder();
         take_bytes(&mut graph, &contract().input).unwrap();
-        passes::run(&mut graph, Opset::V20).unwrap();
+        passes::run(&mut graph, Opset::V20, Target::Portable).unwrap();
         let lines: Vec<_> = graph.to_string().lines().take(6).map(str::to_owned).collect();
         assert_eq!(
             lines,

@@ -67,11 +67,11 @@ mod tests {
     use ndarray::{ArrayD, IxDyn};
 
     use super::*;
-    use crate::Opset;
     use crate::contract::tests::contract;
     use crate::evaluate::{Array, evaluate};
     use crate::graph::example::{self, Random};
     use crate::{Model, passes};
+    use crate::{Opset, Target};
 
     /// Every form of a model, with a name.
     fn forms() -> Vec<(String, Contract)> {
@@ -153,7 +153,7 @@ mod tests {
             apply(&mut graph, "logits", &contract).unwrap_or_else(|error| panic!("{name}: {error}"));
             graph.check().unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_form(&name, &graph, &contract);
-            passes::run(&mut graph, Opset::V20).unwrap();
+            passes::run(&mut graph, Opset::V20, Target::Portable).unwrap();
             assert_form(&name, &graph, &contract);
             let model = Model { graph, opset: Opset::V20, contract };
             assert_eq!(Model::from_bytes(&model.to_bytes().unwrap()).unwrap(), model, "{name}");

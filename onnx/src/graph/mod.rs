@@ -6,6 +6,7 @@ mod check;
 mod cost;
 mod dim;
 mod display;
+mod edit;
 #[cfg(test)]
 pub(crate) mod example;
 mod index;

@@ -21,6 +21,15 @@ pub(super) fn assert_agree(before: &Graph, after: &Graph) {
     }
 }
 
+/// Asserts that a pass leaves a graph as it is.
+#[track_caller]
+pub(super) fn assert_refused(name: &str, before: &Graph, run: fn(&mut Graph) -> Vec<String>) {
+    let mut after = before.clone();
+    before.check().unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert_eq!(run(&mut after), Vec::<String>::new(), "{name}");
+    assert_eq!(&after, before, "{name}");
+}
+
 fn first_difference(before: &Graph, after: &Graph, [batch, height, width]: [usize; 3]) -> Option<String> {
     let mut random = Random(11);
     let bindings = [("batch", batch), ("height", height), ("width", width)].map(|(name, size)| (name, size as i64));

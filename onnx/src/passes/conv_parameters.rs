@@ -28,6 +28,16 @@ impl ConvParameters {
         Some((Self { node, shape: tensor.shape().to_vec(), weight: wide(tensor)?, bias }, conv.clone()))
     }
 
+    /// The size of each axis of the weight: `[o, c / group, kh, kw]`.
+    pub(super) fn shape(&self) -> [usize; 4] {
+        self.shape[..].try_into().expect("the weight of a checked convolution has four axes")
+    }
+
+    /// The weights, row-major.
+    pub(super) fn weights(&self) -> &[f64] {
+        &self.weight
+    }
+
     /// For each output channel its weights, with those of one input channel of its group after those of another.
     pub(super) fn filters(&mut self) -> impl Iterator<Item = &mut [f64]> {
         let len = (self.weight.len() / self.bias.len().max(1)).max(1);
@@ -49,9 +59,29 @@ impl ConvParameters {
             graph.nodes[self.node].inputs.push(bias.clone());
             bias
         });
-        let narrow = |values: Vec<f64>| -> Vec<f32> { values.into_iter().map(|value| value as f32).collect() };
         let tensor = Tensor::new(self.shape, narrow(self.weight)).expect("the weight keeps its shape");
         graph.initializers.insert(weight, tensor);
         graph.initializers.insert(bias, Tensor::vector(narrow(self.bias)));
     }
+}
+
+/// Adds a convolution under an unused name like the given one, and returns the name.
+pub(super) fn add_conv(
+    graph: &mut Graph,
+    name: &str,
+    x: &str,
+    (shape, weight): ([usize; 4], Vec<f64>),
+    bias: Option<Vec<f64>>,
+    conv: Conv,
+) -> String {
+    let name = graph.unused_name(name);
+    let tensor = Tensor::new(shape, narrow(weight)).expect("a weight for each element of its shape");
+    let weight = graph.add_constant(&format!("{name}.weight"), tensor);
+    let bias = bias.map(|bias| graph.add_constant(&format!("{name}.bias"), Tensor::vector(narrow(bias))));
+    let operands: Vec<_> = [Some(x), Some(&weight), bias.as_deref()].into_iter().flatten().collect();
+    graph.add_node(&name, Op::Conv(conv), &operands)
+}
+
+fn narrow(values: Vec<f64>) -> Vec<f32> {
+    values.into_iter().map(|value| value as f32).collect()
 }

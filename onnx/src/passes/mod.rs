@@ -6,32 +6,48 @@
 mod affine;
 #[cfg(test)]
 mod agreement;
+mod block_padded_addend;
+mod compose_pointwise_convs;
 mod conv_parameters;
+mod crop_instead_of_pad;
 mod decompose_gelu;
+mod drop_identities;
+mod factor_products;
 mod fold_batch_norm_into_next_conv;
 mod fold_batch_norm_into_previous_conv;
+mod fold_padding_into_conv;
+mod merge_depthwise_sum;
+mod move_conv_below_resize;
+#[cfg(test)]
+mod random_graphs;
+mod selection;
+mod share_equal_initializers;
+mod slice_wide_middle;
+mod split_conv_over_concat;
 
-use crate::Opset;
+pub use selection::{Selection, SelectionError};
+
 use crate::graph::{CheckError, Graph, Index, Op};
+use crate::{Opset, Target};
 
 /// A rewrite of a graph.
 #[derive(Clone, Copy, Debug)]
 pub struct Pass {
     /// The name in reports: the file that holds the pass.
     pub name: &'static str,
-    /// Whether a graph for this opset takes the pass.
-    pub applies: fn(Opset) -> bool,
-    /// Rewrites the graph and returns at how many places.
-    run: fn(&mut Graph) -> usize,
+    /// Whether a graph of this opset for this target takes the pass.
+    pub applies: fn(Opset, Target) -> bool,
+    /// Rewrites the graph and returns the nodes that it did so at.
+    run: fn(&mut Graph) -> Vec<String>,
 }
 
-/// How often a pass fired.
+/// Where a pass fired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassReport {
     /// The pass.
     pub pass: &'static str,
-    /// At how many places it rewrote the graph.
-    pub fired: usize,
+    /// The nodes and constants at which it rewrote the graph.
+    pub places: Vec<String>,
 }
 
 /// A graph broke an invariant.
@@ -53,27 +69,50 @@ pub enum PassError {
 
 /// Every pass, in the order in which they run.
 pub const PASSES: &[Pass] = &[
-    // First, because it fits convolutions of any padding: what it takes need not satisfy the next pass.
+    // First, because it fits convolutions of any padding: what it takes need not satisfy the other one.
     Pass {
         name: "fold_batch_norm_into_previous_conv",
-        applies: |_| true,
+        applies: |_, _| true,
         run: fold_batch_norm_into_previous_conv::run,
     },
-    // For the normalisations that are left, those in front of an unpadded convolution.
-    Pass { name: "fold_batch_norm_into_next_conv", applies: |_| true, run: fold_batch_norm_into_next_conv::run },
-    // Last, because the others may know GELU as one operator.
-    Pass { name: "decompose_gelu", applies: |opset| !opset.has(&Op::Gelu), run: decompose_gelu::run },
+    // A convolution moves below the upsampling of one part only once it is that part's alone.
+    Pass { name: "split_conv_over_concat", applies: |_, _| true, run: split_conv_over_concat::run },
+    // Before the normalisations that are left: in front of the moved convolution there is no padding.
+    Pass { name: "move_conv_below_resize", applies: |_, _| true, run: move_conv_below_resize::run },
+    Pass { name: "fold_batch_norm_into_next_conv", applies: |_, _| true, run: fold_batch_norm_into_next_conv::run },
+    // After the normalisations, which would lie between two convolutions.
+    Pass { name: "compose_pointwise_convs", applies: |_, _| true, run: compose_pointwise_convs::run },
+    Pass { name: "factor_products", applies: |_, _| true, run: factor_products::run },
+    // A node is a launch on a GPU; on a CPU the large kernel takes longer than the small ones and their sum.
+    Pass { name: "merge_depthwise_sum", applies: |_, target| target.is_gpu(), run: merge_depthwise_sum::run },
+    // In a graph of one size, paddings are constant or nothing.
+    Pass { name: "drop_identities", applies: |_, _| true, run: drop_identities::run },
+    Pass { name: "fold_padding_into_conv", applies: |_, _| true, run: fold_padding_into_conv::run },
+    // After the merge: what is left of a decoder's launches is shape arithmetic.
+    Pass { name: "crop_instead_of_pad", applies: |_, target| target.is_gpu(), run: crop_instead_of_pad::run },
+    // For the caches and the blocked layout of ONNX Runtime's CPU provider; elsewhere only more nodes.
+    Pass { name: "slice_wide_middle", applies: |_, target| target == Target::Cpu, run: slice_wide_middle::run },
+    Pass { name: "block_padded_addend", applies: |_, target| target == Target::Cpu, run: block_padded_addend::run },
+    // Late, because the others may know GELU as one operator.
+    Pass { name: "decompose_gelu", applies: |opset, _| !opset.has(&Op::Gelu), run: decompose_gelu::run },
+    // Last, because the others want constants for themselves.
+    Pass { name: "share_equal_initializers", applies: |_, _| true, run: share_equal_initializers::run },
 ];
 
-/// Runs all [`PASSES`] that apply to the opset and reports how often each fired.
+/// The passes that a graph of this opset for this target takes, in order.
+pub fn of(opset: Opset, target: Target) -> impl Iterator<Item = &'static Pass> {
+    PASSES.iter().filter(move |pass| (pass.applies)(opset, target))
+}
+
+/// Runs all [`PASSES`] that apply and reports where each fired.
 ///
 /// # Errors
 /// When the graph breaks an invariant before the first pass or after any.
-pub fn run(graph: &mut Graph, opset: Opset) -> Result<Vec<PassReport>, PassError> {
-    run_selected(graph, PASSES.iter().filter(|pass| (pass.applies)(opset)))
+pub fn run(graph: &mut Graph, opset: Opset, target: Target) -> Result<Vec<PassReport>, PassError> {
+    run_selected(graph, of(opset, target))
 }
 
-/// Runs the given passes and reports how often each fired.
+/// Runs the given passes and reports where each fired.
 ///
 /// # Errors
 /// When the graph breaks an invariant before the first pass or after any.
@@ -84,29 +123,28 @@ pub fn run_selected<'p>(
     graph.check().map_err(PassError::Before)?;
     let mut reports = Vec::new();
     for pass in passes {
-        reports.push(PassReport { pass: pass.name, fired: (pass.run)(graph) });
+        reports.push(PassReport { pass: pass.name, places: (pass.run)(graph) });
         graph.check().map_err(|cause| PassError::After { pass: pass.name, cause })?;
     }
     Ok(reports)
 }
 
-/// Applies a rewrite wherever it fits until it fits nowhere; `find` looks at one node. Constants that are then unread go.
+/// Applies a rewrite wherever it fits until it fits nowhere, and returns where; `find` looks at one node.
 fn rewrite_everywhere<Rewrite>(
     graph: &mut Graph,
     find: fn(&Graph, &Index<'_>, usize) -> Option<Rewrite>,
-    apply: fn(Rewrite, &mut Graph),
-) -> usize {
+    apply: fn(Rewrite, &mut Graph) -> String,
+) -> Vec<String> {
     let first = |graph: &Graph| {
         let index = graph.index();
         (0..graph.nodes.len()).find_map(|node| find(graph, &index, node))
     };
-    let mut fired = 0;
+    let mut places = Vec::new();
     while let Some(rewrite) = first(graph) {
-        apply(rewrite, graph);
-        fired += 1;
+        places.push(apply(rewrite, graph));
+        graph.tidy();
     }
-    graph.drop_unread_initializers();
-    fired
+    places
 }
 
 #[cfg(test)]
@@ -115,15 +153,27 @@ mod tests {
     use super::*;
     use crate::graph::example;
 
+    const OPSETS: [Opset; 2] = [Opset::V17, Opset::V20];
+
     #[test]
-    fn the_passes_of_each_opset_keep_what_a_network_computes() {
-        for (opset, gelus) in [(Opset::V20, None), (Opset::V17, Some(2))] {
+    fn the_passes_of_each_opset_and_target_keep_what_a_network_computes() {
+        for (opset, target) in OPSETS.map(|opset| Target::ALL.map(|target| (opset, target))).concat() {
             let mut graph = example::encoder_decoder();
-            let reports = run(&mut graph, opset).unwrap();
-            let fired: Vec<_> = reports.iter().map(|report| (report.pass, report.fired)).collect();
-            let folds = [("fold_batch_norm_into_previous_conv", 1), ("fold_batch_norm_into_next_conv", 1)];
-            let expected: Vec<_> = folds.into_iter().chain(gelus.map(|gelus| ("decompose_gelu", gelus))).collect();
-            assert_eq!(fired, expected, "opset {opset}");
+            let reports = run(&mut graph, opset, target).unwrap();
+            let fired: Vec<_> = reports.iter().filter(|report| !report.places.is_empty()).collect();
+            let expected = [
+                ("fold_batch_norm_into_previous_conv", Some(vec!["in_conv.norm"])),
+                ("split_conv_over_concat", Some(vec!["logits"])),
+                ("move_conv_below_resize", Some(vec!["logits.part_2"])),
+                ("fold_batch_norm_into_next_conv", Some(vec!["down.norm", "up.norm"])),
+                ("crop_instead_of_pad", target.is_gpu().then(|| vec!["logits.part_2"])),
+                ("block_padded_addend", (target == Target::Cpu).then(|| vec!["logits"])),
+                ("decompose_gelu", (opset == Opset::V17).then(|| vec!["in_conv.gelu", "down.gelu"])),
+            ];
+            let expected: Vec<_> = expected.into_iter().filter_map(|(pass, places)| Some((pass, places?))).collect();
+            let found: Vec<(_, Vec<_>)> =
+                fired.iter().map(|report| (report.pass, report.places.iter().map(String::as_str).collect())).collect();
+            assert_eq!(found, expected, "opset {opset}, {target}");
             assert!(graph.nodes.iter().all(|node| opset.has(&node.op)), "opset {opset}");
             assert_agree(&example::encoder_decoder(), &graph);
         }
@@ -131,28 +181,31 @@ mod tests {
 
     #[test]
     fn a_second_run_finds_nothing_to_do() {
-        let mut graph = example::encoder_decoder();
-        run(&mut graph, Opset::V17).unwrap();
-        let once = graph.clone();
-        assert!(run(&mut graph, Opset::V17).unwrap().iter().all(|report| report.fired == 0));
-        assert_eq!(graph, once);
+        for target in Target::ALL {
+            let mut graph = example::encoder_decoder();
+            run(&mut graph, Opset::V17, target).unwrap();
+            let once = graph.clone();
+            let again = run(&mut graph, Opset::V17, target).unwrap();
+            assert!(again.iter().all(|report| report.places.is_empty()), "{target}: {again:?}");
+            assert_eq!(graph, once, "{target}");
+        }
     }
 
     #[test]
     fn a_broken_graph_is_named_as_such_before_any_pass_sees_it() {
         let mut graph = example::encoder_decoder();
         graph.nodes.swap(0, 1);
-        assert!(matches!(run(&mut graph, Opset::V20), Err(PassError::Before(_))));
+        assert!(matches!(run(&mut graph, Opset::V20, Target::Portable), Err(PassError::Before(_))));
     }
 
     #[test]
     fn a_pass_that_breaks_the_graph_is_named() {
         let clumsy = Pass {
             name: "clumsy",
-            applies: |_| true,
+            applies: |_, _| true,
             run: |graph| {
                 graph.outputs.clear();
-                1
+                Vec::new()
             },
         };
         let error = run_selected(&mut example::encoder_decoder(), [&clumsy]).unwrap_err();

@@ -181,10 +181,10 @@ mod tests {
     use ndarray::{ArrayD, IxDyn};
 
     use super::*;
-    use crate::Opset;
     use crate::evaluate::{Array, evaluate, evaluate_each};
     use crate::graph::example::{self, Random};
     use crate::passes;
+    use crate::{Opset, Target};
 
     fn image(gain: f64) -> ArrayD<f64> {
         let mut random = Random(3);
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_network_in_half_precision_rounds_and_no_more() {
         let mut before = example::encoder_decoder();
-        passes::run(&mut before, Opset::V20).unwrap();
+        passes::run(&mut before, Opset::V20, Target::Portable).unwrap();
         let Halved { graph, kept } = halve(&before, &magnitudes(&before, 1.0)).unwrap();
         assert_eq!((&graph.inputs, &graph.outputs), (&before.inputs, &before.outputs));
         assert_eq!(graph.tensor_type("logits").unwrap().data_type, DataType::F32);
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn what_would_overflow_stays_in_32_bits() {
         let mut before = example::encoder_decoder();
-        passes::run(&mut before, Opset::V20).unwrap();
+        passes::run(&mut before, Opset::V20, Target::Portable).unwrap();
         // Half precision ends at 65504, and the image alone has values of 3e4.
         let gain = 3e4;
         let measured = magnitudes(&before, gain);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use seg_onnx::{
-    Model, Opset,
+    Model, Opset, Target,
     contract::{
         CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, SizePolicy,
     },
@@ -52,7 +52,7 @@ pub(crate) fn write_as(folder: &Path, input: InputForm, output: OutputKind) -> P
         model.contract.output.name = "logits".into();
     }
     forms::apply(&mut model.graph, "logits", &model.contract).unwrap();
-    passes::run(&mut model.graph, model.opset).unwrap();
+    passes::run(&mut model.graph, model.opset, Target::Portable).unwrap();
     let path = folder.join("other.onnx");
     std::fs::write(&path, model.to_bytes().unwrap()).unwrap();
     path

@@ -2,7 +2,7 @@
 
 use seg_export::{Options, export, lower};
 use seg_onnx::graph::{Coordinates, Data, Graph, Op, PadMode, Tensor};
-use seg_onnx::{Model, Opset, passes};
+use seg_onnx::{Model, Opset, Target, passes};
 use seg_tests::fixtures::{NARROW, checkpoint, network, noise};
 use seg_tests::parity::{Exported, stages};
 
@@ -109,7 +109,7 @@ fn a_planted_fault_is_seen_in_its_block() {
     let compare = |name: &str, fault: Fault| {
         let mut graph = lower::to_graph(&net, &contract.input.name, &contract.output.name).unwrap();
         fault(&mut graph);
-        passes::run(&mut graph, Opset::V20).unwrap();
+        passes::run(&mut graph, Opset::V20, Target::Portable).unwrap();
         let model = Model { graph, opset: Opset::V20, contract: contract.clone() };
         Exported::open(&model).check(name, &input, &expected)
     };

@@ -1,7 +1,7 @@
 //! An exported network computes in ONNX Runtime what it computes in Burn, block by block and as a whole.
 
 use seg_export::{Options, export};
-use seg_onnx::{Opset, passes};
+use seg_onnx::{Opset, Target, passes};
 use seg_tests::blocks::Block;
 use seg_tests::fixtures::{NARROW, checkpoint, network, noise};
 use seg_tests::parity::{Exported, check, stages};
@@ -25,7 +25,7 @@ fn each_block_computes_the_same() {
         let tolerance = if block.name == "up" { &ONNX_RUNTIME_CPU_UPSAMPLED } else { &ONNX_RUNTIME_CPU };
         for opset in OPSETS {
             let mut graph = block.graph.clone();
-            passes::run(&mut graph, opset).unwrap();
+            passes::run(&mut graph, opset, Target::Portable).unwrap();
             for &(n, [height, width]) in BATCHES.map(|n| SIZES.map(|size| (n, size))).as_flattened() {
                 let inputs = block.inputs([n, height, width]);
                 let found = &run(&graph, opset, &inputs)["output"];

@@ -1,0 +1,99 @@
+//! Which of the passes that apply are run.
+
+use std::str::FromStr;
+
+use super::{PASSES, Pass, of};
+use crate::{Opset, Target};
+
+/// A choice among the passes that an opset and a target have; all of them by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// Every pass that applies.
+    #[default]
+    All,
+    /// Those with the given names, whatever the target.
+    Only(Vec<&'static str>),
+    /// Every pass that applies, but for those with the given names.
+    Without(Vec<&'static str>),
+}
+
+/// A text is no selection of passes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectionError {
+    /// There is no such pass.
+    #[error("there is no pass `{name}`: expected {expected}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The passes.
+        expected: String,
+    },
+    /// Some passes are to be run and others left out.
+    #[error("passes are named to be run, or with `-` in front of each to be left out, but not both")]
+    Mixed,
+}
+
+impl Selection {
+    /// The passes that are run for this opset and target, in order.
+    pub fn of(&self, opset: Opset, target: Target) -> Vec<&'static Pass> {
+        match self {
+            Self::All => of(opset, target).collect(),
+            Self::Only(names) => PASSES.iter().filter(|pass| names.contains(&pass.name)).collect(),
+            Self::Without(names) => of(opset, target).filter(|pass| !names.contains(&pass.name)).collect(),
+        }
+    }
+}
+
+impl FromStr for Selection {
+    type Err = SelectionError;
+
+    /// Reads `name,name` or `-name,-name`.
+    fn from_str(text: &str) -> Result<Self, SelectionError> {
+        let names: Vec<_> = text.split(',').map(str::trim).collect();
+        let without = names.iter().filter(|name| name.starts_with('-')).count();
+        if without != 0 && without != names.len() {
+            return Err(SelectionError::Mixed);
+        }
+        let known = |name: &&str| {
+            let name = name.trim_start_matches('-');
+            let found = PASSES.iter().find(|pass| pass.name == name);
+            found.map(|pass| pass.name).ok_or_else(|| SelectionError::Unknown {
+                name: name.to_owned(),
+                expected: PASSES.iter().map(|pass| format!("`{}`", pass.name)).collect::<Vec<_>>().join(", "),
+            })
+        };
+        let names = names.iter().map(known).collect::<Result<_, _>>()?;
+        Ok(if without == 0 { Self::Only(names) } else { Self::Without(names) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_are_named_or_left_out() {
+        let names = |text: &str| -> Vec<_> {
+            text.parse::<Selection>().unwrap().of(Opset::V20, Target::Portable).iter().map(|pass| pass.name).collect()
+        };
+        let all: Vec<_> = of(Opset::V20, Target::Portable).map(|pass| pass.name).collect();
+        assert_eq!(names("drop_identities, slice_wide_middle"), ["drop_identities", "slice_wide_middle"]);
+        let rest: Vec<_> = all.iter().copied().filter(|name| !name.starts_with("fold_batch_norm")).collect();
+        assert_eq!(names("-fold_batch_norm_into_previous_conv,-fold_batch_norm_into_next_conv"), rest);
+    }
+
+    #[test]
+    fn what_is_no_selection_is_refused() {
+        for (text, message) in [
+            (
+                "fold",
+                "there is no pass `fold`: expected `fold_batch_norm_into_previous_conv`, `split_conv_over_concat`",
+            ),
+            ("", "there is no pass ``"),
+            ("-drop_identities,factor_products", "passes are named to be run, or with `-`"),
+        ] {
+            let error = text.parse::<Selection>().unwrap_err().to_string();
+            assert!(error.starts_with(message), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What an exported graph is to run on.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The engine that a graph is rewritten for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Target {
+    /// Any of them: only rewrites that no engine is the worse for.
+    #[default]
+    Portable,
+    /// ONNX Runtime's CPU provider.
+    Cpu,
+    /// ONNX Runtime's CUDA provider.
+    Cuda,
+    /// TensorRT, alone or as ONNX Runtime's provider.
+    TensorRt,
+}
+
+/// A text is not the name of a [`Target`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no target: expected {names}", names = Target::names())]
+pub struct UnknownTarget(pub String);
+
+/// The operators of our graphs that the parser of TensorRT 10 takes, each with what its table says of the types and modes
+/// that we use (`docs/operators.md` of onnx-tensorrt).
+pub const TENSORRT_OPERATORS: [(&str, &str); 25] = [
+    ("Add", "f32, f16, i64"),
+    ("ArgMax", "f32, f16"),
+    ("BatchNormalization", "f32, f16"),
+    ("Cast", "f32, f16, i32, i64, u8, bool; u8 only next to an input or an output"),
+    ("Concat", "f32, f16, i64"),
+    ("Conv", "f32, f16"),
+    ("DequantizeLinear", "i8 to f32 or f16"),
+    ("Div", "f32, f16, i64"),
+    ("Erf", "f32, f16"),
+    ("Gelu", "f32, f16"),
+    ("GlobalAveragePool", "f32, f16"),
+    ("Greater", "f32, f16"),
+    ("Identity", "any"),
+    ("Mul", "f32, f16, i64"),
+    ("Pad", "f32, f16; constant, reflect and edge"),
+    ("QuantizeLinear", "f32 or f16 to i8, with a zero point of 0"),
+    ("Relu", "f32, f16"),
+    ("Resize", "f32, f16; linear and nearest, half_pixel, asymmetric and align_corners"),
+    ("Shape", "any"),
+    ("Sigmoid", "f32, f16"),
+    ("Slice", "f32, f16, i64"),
+    ("Softmax", "f32, f16"),
+    ("Squeeze", "any, with constant axes"),
+    ("Sub", "f32, f16, i64"),
+    ("Transpose", "any"),
+];
+
+impl Target {
+    /// Every target.
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Cpu, Self::Cuda, Self::TensorRt];
+
+    /// Whether it is a GPU, where each node is a launch.
+    pub fn is_gpu(self) -> bool {
+        matches!(self, Self::Cuda | Self::TensorRt)
+    }
+
+    fn names() -> String {
+        Self::ALL.map(|target| format!("`{target}`")).join(", ")
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Portable => "portable",
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::TensorRt => "tensorrt",
+        })
+    }
+}
+
+impl FromStr for Target {
+    type Err = UnknownTarget;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTarget> {
+        let found = Self::ALL.into_iter().find(|target| target.to_string() == text);
+        found.ok_or_else(|| UnknownTarget(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_read_by_its_name() {
+        for target in Target::ALL {
+            assert_eq!(target.to_string().parse(), Ok(target));
+        }
+        let error = "gpu".parse::<Target>().unwrap_err();
+        assert_eq!(error.to_string(), "`gpu` is no target: expected `portable`, `cpu`, `cuda`, `tensorrt`");
+    }
+}
