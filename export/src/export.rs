@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use seg_onnx::contract::{Contract, InputForm, OutputKind};
 use seg_onnx::forms::{self, FormError};
 use seg_onnx::graph::{DimError, Graph};
-use seg_onnx::passes::{self, PassError, PassReport};
+use seg_onnx::passes::{PassError, PassReport, Selection, run_selected};
 use seg_onnx::{Model, ModelError, Opset, Target};
 use seg_train::checkpoint::Checkpoint;
 use seg_train::weights::FitError;
@@ -20,6 +20,10 @@ use crate::lower::{LowerError, to_graph};
 pub struct Options {
     /// The operator set of the model.
     pub opset: Opset,
+    /// The engine that the model is rewritten for.
+    pub target: Target,
+    /// Which of the passes for that engine are run.
+    pub passes: Selection,
     /// What the checkpoint may not say.
     pub stated: Stated,
     /// The form in which the model takes images.
@@ -46,8 +50,10 @@ pub struct Export {
 pub struct Report {
     /// The graph as the network's modules give it.
     pub lowered: Extent,
-    /// The passes in the order in which they ran.
-    pub passes: Vec<PassReport>,
+    /// The graph with the input and the output of its form, before the passes.
+    pub formed: Extent,
+    /// The passes in the order in which they ran, each with the graph that it left.
+    pub passes: Vec<(PassReport, Extent)>,
     /// The graph of the model.
     pub exported: Extent,
 }
@@ -61,6 +67,8 @@ pub struct Extent {
     pub parameters: u64,
     /// The multiply-adds of one image of [`Extent::SIDE`] pixels a side.
     pub multiply_adds: u64,
+    /// The bytes of the constants and of all that nodes write, for that image.
+    pub bytes: u64,
 }
 
 /// Why a checkpoint cannot be exported.
@@ -110,8 +118,14 @@ pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, Expo
     let mut graph = to_graph(&net, &contract.input.name, &logits)?;
     let lowered = Extent::of(&graph)?;
     forms::apply(&mut graph, &logits, &contract)?;
-    let passes = passes::run(&mut graph, options.opset, Target::Portable)?;
-    let report = Report { lowered, passes, exported: Extent::of(&graph)? };
+    let formed = Extent::of(&graph)?;
+    let mut passes = Vec::new();
+    for pass in options.passes.of(options.opset, options.target) {
+        let reports = run_selected(&mut graph, [pass])?;
+        let extent = Extent::of(&graph)?;
+        passes.extend(reports.into_iter().map(|report| (report, extent)));
+    }
+    let report = Report { lowered, formed, passes, exported: Extent::of(&graph)? };
     let model = Model { graph, opset: options.opset, contract };
     Ok(Export { bytes: model.to_bytes()?, model, assumptions, report })
 }
@@ -135,16 +149,22 @@ impl Extent {
     /// When a shape depends on more than batch, height and width.
     pub fn of(graph: &Graph) -> Result<Self, DimError> {
         let side = i64::from(Self::SIDE);
-        let cost = graph.cost(&[("batch", 1), ("height", side), ("width", side)])?;
-        let total = cost.total;
-        Ok(Self { nodes: graph.nodes.len(), parameters: total.parameters, multiply_adds: total.multiply_adds })
+        let symbols = [("batch", 1), ("height", side), ("width", side)];
+        let total = graph.cost(&symbols)?.total;
+        let mut bytes = total.constant_bytes;
+        for node in &graph.nodes {
+            let sizes = node.output.shape.iter().map(|size| size.evaluate(&symbols));
+            let elements = sizes.collect::<Result<Vec<_>, _>>()?.into_iter().product::<i64>();
+            bytes += elements.unsigned_abs() * node.output.data_type.size_bytes() as u64;
+        }
+        let nodes = graph.nodes.len();
+        Ok(Self { nodes, parameters: total.parameters, multiply_adds: total.multiply_adds, bytes })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
+    use seg_onnx::TENSORRT_OPERATORS;
     use seg_onnx::contract::{Class, ColorOrder, Contract, Element};
     use seg_onnx::graph::{Node, Op};
     use seg_train::model::AmsUnetConfig;
@@ -190,19 +210,41 @@ mod tests {
     }
 
     #[test]
-    fn normalisations_remain_only_before_the_upsampling() {
+    fn no_target_leaves_normalisations_and_gpus_get_few_nodes() {
+        /// Of a graph for any size of image.
+        const GPU_NODES_MAX: usize = 200;
         let checkpoint = checkpoint();
-        let net = checkpoint.weights.to_network(&Device::flex()).unwrap();
+        for target in Target::ALL {
+            let Export { model, report, .. } = export(&checkpoint, &Options { target, ..Options::default() }).unwrap();
+            assert_eq!(normalisations(&model.graph).count(), 0, "{target}");
+            // The zeros of a merged kernel count as parameters.
+            assert!(target.is_gpu() || report.exported.parameters < report.lowered.parameters, "{target}");
+            assert_eq!(report.passes.last().map(|(_, extent)| *extent), Some(report.exported), "{target}");
+            assert!(!target.is_gpu() || report.exported.nodes <= GPU_NODES_MAX, "{target}: {}", report.exported.nodes);
+        }
+    }
+
+    #[test]
+    fn no_form_for_any_target_has_an_operator_that_tensorrt_lacks() {
+        let input = InputForm { element: Element::U8, ..InputForm::default() };
+        for output in [OutputKind::Logits, OutputKind::Probabilities, OutputKind::Mask] {
+            for (target, opset) in Target::ALL.map(|target| [(target, Opset::V17), (target, Opset::V20)]).concat() {
+                let options = Options { target, opset, input, output, ..Options::default() };
+                for node in export(&checkpoint(), &options).unwrap().model.graph.nodes {
+                    let known = TENSORRT_OPERATORS.iter().any(|(name, _)| *name == node.op.name());
+                    assert!(known, "{target}, {output}: `{}` is {}", node.name, node.op.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn passes_are_left_out_on_demand() {
+        let passes = "-fold_batch_norm_into_previous_conv,-fold_batch_norm_into_next_conv".parse().unwrap();
+        let Export { model, .. } = export(&checkpoint(), &Options { passes, ..Options::default() }).unwrap();
+        let net = checkpoint().weights.to_network(&Device::flex()).unwrap();
         let lowered = to_graph(&net, "input", "logits").unwrap();
-        let Export { model, report, .. } = export(&checkpoint, &Options::default()).unwrap();
-        let remaining: BTreeSet<_> = normalisations(&model.graph).map(|node| node.name.as_str()).collect();
-        let unfoldable = BTreeSet::from(["up1.norm", "up2.norm", "up3.norm", "up4.norm"]);
-        assert!(remaining.is_subset(&unfoldable), "{remaining:?}");
-        // A folded normalisation takes its factor and its shift of each channel with it.
-        let folded = normalisations(&lowered).filter(|node| !remaining.contains(node.name.as_str()));
-        let channels: i64 = folded.filter_map(|node| node.output.shape[1].as_constant()).sum();
-        assert_eq!(report.lowered.parameters, net.num_learnable() as u64);
-        assert_eq!(report.exported.parameters, report.lowered.parameters - 2 * channels as u64);
+        assert_eq!(normalisations(&model.graph).count(), normalisations(&lowered).count());
     }
 
     #[test]

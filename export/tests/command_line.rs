@@ -108,6 +108,26 @@ fn few_bits_are_chosen_on_images_and_told() {
 }
 
 #[test]
+fn an_explanation_says_where_each_rewrite_fired_and_what_it_saved() {
+    let folder = folder();
+    let flags = "--checkpoint net.safetensors --target tensorrt --explain --passes -crop_instead_of_pad";
+    let (stdout, stderr) = succeed(folder.path(), flags);
+    assert_eq!(stdout, "");
+    for line in [
+        "target      tensorrt",
+        "pass        fold_batch_norm_into_previous_conv: 10, saves 10 nodes, 0.0 M multiply-adds",
+        "            at down1.amse.norm2",
+        "pass        compose_pointwise_convs: 9, saves 9 nodes",
+        "pass        merge_depthwise_sum: 9, saves 81 nodes",
+        "            at up4.amse.attention.ams.sum_11",
+        "pass        drop_identities: nowhere",
+    ] {
+        assert!(stderr.lines().any(|found| found.starts_with(line)), "{line}: {stderr}");
+    }
+    assert!(!stderr.contains("crop_instead_of_pad") && !stderr.contains("slice_wide_middle"), "{stderr}");
+}
+
+#[test]
 fn the_newest_run_is_exported_with_its_contract() {
     let folder = folder();
     succeed(folder.path(), "--checkpoint net.safetensors --out first.onnx --classes background,polyp");
@@ -165,6 +185,8 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         (&format!("{named} --reference amsunet.onnx"), 1, "cannot write both model and reference"),
         (&format!("{named} --card amsunet.onnx"), 1, "cannot write both model and card"),
         (&format!("{named} --runs empty"), 2, "cannot be used with"),
+        (&format!("{named} --target gpu"), 2, "`gpu` is no target: expected `portable`, `cpu`"),
+        (&format!("{named} --passes fold"), 2, "there is no pass `fold`: expected `fold_batch_norm"),
         ("--onnx amsunet.onnx", 2, "unexpected argument"),
     ] {
         let output = export(folder.path(), flags);

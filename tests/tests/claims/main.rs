@@ -11,4 +11,5 @@ mod pipeline;
 mod readers;
 mod reference;
 mod refusals;
+mod rewrites;
 mod variants;

@@ -7,9 +7,10 @@ use clap::{Parser, ValueEnum};
 use seg_export::Options;
 use seg_export::contract::Stated;
 use seg_export::precision::Quantization;
-use seg_onnx::Opset;
 use seg_onnx::contract::{Element, InputForm, OutputKind};
+use seg_onnx::passes::Selection;
 use seg_onnx::precision::{Activations, CalibrationMethod};
+use seg_onnx::{Opset, Target};
 use seg_train::run::RUNS;
 
 /// Write the network of a checkpoint as an ONNX model.
@@ -27,6 +28,15 @@ pub(crate) struct Args {
     /// The folder whose newest run is exported
     #[arg(long, value_name = "DIR", default_value = RUNS, conflicts_with = "checkpoint")]
     pub(crate) runs: PathBuf,
+    /// The engine to rewrite the graph for: portable, cpu, cuda or tensorrt
+    #[arg(long, value_name = "ENGINE", default_value_t)]
+    pub(crate) target: Target,
+    /// Run only these rewrites, or with `-` in front of each all but these
+    #[arg(long, value_name = "NAMES", allow_hyphen_values = true)]
+    passes: Option<Selection>,
+    /// Tell which rewrite fired where, and what it saved
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Print the graph as text, too
     #[arg(long)]
     pub(crate) dump: bool,
@@ -181,7 +191,8 @@ impl Args {
             OutputArg::Mask => OutputKind::Mask,
         };
         let input = InputForm { element, batch: self.batch, size: self.size };
-        Options { opset: self.opset, stated, input, output }
+        let passes = self.passes.clone().unwrap_or_default();
+        Options { opset: self.opset, target: self.target, passes, stated, input, output }
     }
 }
 

@@ -17,6 +17,7 @@ use seg_export::contract::Assumption;
 use seg_export::precision::{HalfReport, QuantizationReport, halve, quantize};
 use seg_export::reference::reference;
 use seg_export::{Export, Extent, export, triton};
+use seg_onnx::passes::PassReport;
 use seg_onnx::precision::Kept;
 use seg_runtime::inputs::image_files;
 use seg_runtime::library::{Build, Search};
@@ -46,7 +47,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     lessen(args, &precision, &mut export)?;
     write_bytes(&args.out, &export.bytes)?;
-    note(&summary(&export, &args.out));
+    note(&summary(&export, args));
     if let Some(folder) = &args.triton {
         for (path, content) in triton::repository(&export.model, export.bytes.clone()) {
             let path = folder.join(path);
@@ -153,14 +154,21 @@ fn remedy(assumption: &Assumption) -> &'static str {
     }
 }
 
-fn summary(Export { model, bytes, report, .. }: &Export, out: &Path) -> String {
+fn summary(Export { model, bytes, report, .. }: &Export, args: &Args) -> String {
     let provenance = &model.contract.provenance;
-    let passes = report.passes.iter().map(|pass| format!("pass        {}: {}", pass.pass, pass.fired));
     let mut lines = vec![
         format!("network     {} {}", provenance.network, provenance.configuration),
         format!("lowered     {}", extent(&report.lowered)),
     ];
-    lines.extend(passes);
+    lines.push(format!("target      {}", args.target));
+    let before = [&report.formed].into_iter().chain(report.passes.iter().map(|(_, after)| after));
+    for (before, (pass, after)) in before.zip(&report.passes) {
+        if args.explain {
+            lines.push(explanation(pass, before, after));
+        } else if !pass.places.is_empty() {
+            lines.push(format!("pass        {}: {}", pass.pass, pass.places.len()));
+        }
+    }
     lines.push(format!("exported    {}", extent(&report.exported)));
     for input in &model.graph.inputs {
         lines.push(format!("input       {}: {}", input.name, input.tensor_type));
@@ -169,12 +177,29 @@ fn summary(Export { model, bytes, report, .. }: &Export, out: &Path) -> String {
     {
         lines.push(format!("output      {}: {}", output.name, output.output));
     }
-    lines.push(format!("model       {}, opset {}, {} bytes", out.display(), model.opset, bytes.len()));
+    lines.push(format!("model       {}, opset {}, {} bytes", args.out.display(), model.opset, bytes.len()));
+    lines.join("\n")
+}
+
+/// Where a pass fired and what it saved; what became more has a minus.
+fn explanation(PassReport { pass, places }: &PassReport, before: &Extent, after: &Extent) -> String {
+    if places.is_empty() {
+        return format!("pass        {pass}: nowhere");
+    }
+    let saved = |before: u64, after: u64| (before as f64 - after as f64) / 1e6;
+    let mut lines = vec![format!(
+        "pass        {pass}: {}, saves {} nodes, {:.1} M multiply-adds, {:.1} MB",
+        places.len(),
+        before.nodes as i64 - after.nodes as i64,
+        saved(before.multiply_adds, after.multiply_adds),
+        saved(before.bytes, after.bytes),
+    )];
+    lines.extend(places.iter().map(|place| format!("            at {place}")));
     lines.join("\n")
 }
 
 fn extent(extent: &Extent) -> String {
-    let Extent { nodes, parameters, multiply_adds } = extent;
+    let Extent { nodes, parameters, multiply_adds, bytes: _ } = extent;
     let giga = *multiply_adds as f64 / 1e9;
     let side = Extent::SIDE;
     format!("{nodes} nodes, {parameters} parameters, {giga:.2} G multiply-adds at {side}x{side}")
