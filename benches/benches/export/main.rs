@@ -1,0 +1,142 @@
+//! Our exported graphs against those that PyTorch exports of the same weights, in the same ONNX Runtime.
+//!
+//! `cargo bench -p seg-benches --bench export -- --python VENV/bin/python --peers DIR --checkpoint FILE`
+//!
+//! `DIR` holds what PyTorch's exporters wrote for the checkpoint; the Python has `benches/onnxruntime/requirements.txt`, or
+//! `onnxruntime-openvino` for `--provider openvino`. Each measurement is a process of its own and the models take turns.
+//! Wall time asks for a quiet machine; processor time holds better on a busy one.
+#![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
+
+mod measure;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use seg_benches::{median, median_ratio};
+use seg_export::contract::Stated;
+use seg_export::{Options, export};
+use seg_onnx::Target;
+use seg_onnx::contract::InputForm;
+use seg_train::checkpoint::Checkpoint;
+
+use measure::{Measured, Measurement};
+
+/// The graph that all others are compared with.
+const PEER: &str = "torch_dynamo_opset20";
+/// PyTorch's older exporter fixes the size.
+const PEER_FIXED: (&str, [usize; 2]) = ("torch_script_opset17", [256, 256]);
+/// How far the sums of outputs may part, relative to the sum: they are of the same weights.
+const OUTPUT_TOLERANCE: f64 = 1e-4;
+const MEBIBYTE: f64 = 1024.0 * 1024.0;
+
+/// Our exported graphs against PyTorch's.
+#[derive(Parser)]
+struct Cli {
+    /// A Python that has onnxruntime
+    #[arg(long)]
+    python: PathBuf,
+    /// The folder of PyTorch's graphs
+    #[arg(long)]
+    peers: PathBuf,
+    /// The weights that PyTorch's graphs have
+    #[arg(long)]
+    checkpoint: PathBuf,
+    /// Other models to measure, such as an 8-bit one; their outputs are not compared
+    #[arg(long)]
+    also: Vec<PathBuf>,
+    /// ONNX Runtime's execution provider: cpu or openvino
+    #[arg(long, default_value = "cpu")]
+    provider: String,
+    /// Sizes of the image
+    #[arg(long, value_parser = size, default_values = ["256x256", "512x512", "565x584"])]
+    size: Vec<[usize; 2]>,
+    /// Rounds, in each of which every model has its turn
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// Timed runs of a turn
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Threads of each process
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Given by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn size(text: &str) -> Result<[usize; 2], String> {
+    let sides = text.split_once('x').and_then(|(height, width)| Some([height.parse().ok()?, width.parse().ok()?]));
+    sides.ok_or_else(|| "expected HEIGHTxWIDTH".into())
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    let folder = tempfile::tempdir()?;
+    for &size in &cli.size {
+        compare(&cli, folder.path(), size)?;
+    }
+    println!("burn-onnx is not in the table: it cannot export a network with GELU and any height and width");
+    Ok(())
+}
+
+/// The models of a size: a name, the file, and whether its outputs are those of the peer.
+fn models(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<Vec<(String, PathBuf, bool)>> {
+    let peer = |name: &str| (name.to_owned(), cli.peers.join(format!("{name}.onnx")), true);
+    let mut models = vec![peer(PEER)];
+    if size == PEER_FIXED.1 {
+        models.push(peer(PEER_FIXED.0));
+    }
+    let checkpoint = Checkpoint::read(&cli.checkpoint)?;
+    for (target, fixed) in
+        [(Target::Portable, None), (Target::Cpu, None), (Target::Portable, Some(size)), (Target::Cpu, Some(size))]
+    {
+        let stated = Stated { mean: Some(vec![0.0; 3]), std: Some(vec![1.0; 3]), classes: None };
+        let input = InputForm { size: fixed, batch: fixed.map(|_| 1), ..InputForm::default() };
+        let name = format!("{target}{}", if fixed.is_some() { ", one size" } else { "" });
+        let path = folder.join(format!("{}.onnx", name.replace(", ", "_").replace(' ', "_")));
+        let bytes = export(&checkpoint, &Options { target, stated, input, ..Options::default() })?.bytes;
+        fs::write(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))?;
+        models.push((name, path, true));
+    }
+    models.extend(cli.also.iter().map(|path| (path.display().to_string(), path.clone(), false)));
+    Ok(models)
+}
+
+fn compare(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<()> {
+    let models = models(cli, folder, size)?;
+    let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); models.len()];
+    for _ in 0..cli.rounds {
+        for ((_, model, _), measured) in models.iter().zip(&mut measured) {
+            let (python, provider) = (&cli.python, &cli.provider);
+            let measurement = Measurement { python, model, provider, size, threads: cli.threads, runs: cli.runs };
+            measured.push(measurement.run()?);
+        }
+    }
+    let version = measured.first().and_then(|peer| peer.first()).map_or("", |peer| &peer.version);
+    let [height, width] = size;
+    println!(
+        "{height}x{width}, ONNX Runtime {version}, {}, {} threads, {} rounds",
+        cli.provider, cli.threads, cli.rounds
+    );
+    println!("  {:32} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "ms", "times", "cpu ms", "times", "MiB");
+    for ((name, _, same_weights), ours) in models.iter().zip(&measured) {
+        let of = |quantity: fn(&Measured) -> f64| {
+            let [ours, peer]: [Vec<f64>; 2] = [ours, &measured[0]].map(|side| side.iter().map(quantity).collect());
+            (median(ours.clone()), median_ratio(&peer, &ours))
+        };
+        let (wall, faster) = of(|side| side.seconds_median);
+        let (cpu, cheaper) = of(|side| side.cpu_seconds);
+        let (memory, _) = of(|side| side.rss_growth as f64);
+        let (output, peer) =
+            (of(|side| side.output_sum).0, median(measured[0].iter().map(|side| side.output_sum).collect()));
+        ensure!(
+            !same_weights || (output / peer - 1.0).abs() < OUTPUT_TOLERANCE,
+            "`{name}` computes something else than {PEER}"
+        );
+        let (wall, cpu, memory) = (wall * 1e3, cpu * 1e3, memory / MEBIBYTE);
+        println!("  {name:32} {wall:9.1} {faster:9.2} {cpu:9.1} {cheaper:9.2} {memory:9.0}");
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+"""Runs one model in ONNX Runtime, in this process alone, and prints what it took as a line of JSON."""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+
+import numpy
+import onnxruntime
+
+
+def rss_peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def session(arguments):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = arguments.threads
+    options.log_severity_level = 3
+    # Threads that spin while they wait would count as processor time.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers = ["CPUExecutionProvider"]
+    if arguments.provider == "openvino":
+        if "OpenVINOExecutionProvider" not in onnxruntime.get_available_providers():
+            raise SystemExit("this Python's onnxruntime has no OpenVINO provider: install onnxruntime-openvino")
+        providers.insert(0, ("OpenVINOExecutionProvider", {"device_type": "CPU", "num_of_threads": str(arguments.threads)}))
+    return onnxruntime.InferenceSession(arguments.model, options, providers=providers)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("--provider", choices=["cpu", "openvino"], required=True)
+    parser.add_argument("--size", type=int, nargs=2, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--runs", type=int, required=True)
+    arguments = parser.parse_args()
+
+    rss_before = rss_peak()
+    model = session(arguments)
+    name = model.get_inputs()[0].name
+    image = numpy.random.default_rng(0).standard_normal((1, 3, *arguments.size)).astype(numpy.float32)
+    for _ in range(2):
+        output = model.run(None, {name: image})[0]
+    seconds, cpu = [], time.process_time()
+    for _ in range(arguments.runs):
+        begun = time.perf_counter()
+        model.run(None, {name: image})
+        seconds.append(time.perf_counter() - begun)
+    print(json.dumps({
+        "version": onnxruntime.__version__,
+        "seconds_median": statistics.median(seconds),
+        "cpu_seconds": (time.process_time() - cpu) / arguments.runs,
+        "rss_growth": rss_peak() - rss_before,
+        "output_sum": float(numpy.abs(output).sum()),
+    }))
+
+
+main()
