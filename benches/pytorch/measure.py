@@ -49,7 +49,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True, help="timed steps, after one that is not")
     parser.add_argument("--weights", type=Path, help="a .safetensors file to start from")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:INDEX")
+    parser.add_argument("--save", type=Path, help="a .safetensors file for the weights after the last training step")
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 by autocast where PyTorch does so, TF32 elsewhere")
     parser.add_argument("--profile", action="store_true", help="print the time by operator instead")
     return parser.parse_args()
 
@@ -57,19 +60,25 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     torch.set_num_threads(args.threads)
+    torch.backends.cuda.matmul.allow_tf32 = args.amp
+    torch.backends.cudnn.allow_tf32 = args.amp
     net = AMSUnet()
     if args.weights:
         # The counters of batches are not in the file.
         net.load_state_dict(safetensors.torch.load_file(args.weights), strict=False)
-    images, labels = batch(args.batch, *args.size)
+    net = net.to(args.device)
+    images, labels = (tensor.to(args.device) for tensor in batch(args.batch, *args.size))
     if args.channels_last:
         net = net.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     losses = []
+    kind = torch.device(args.device).type
 
     def train() -> None:
-        total, _, _ = loss(net(images), labels)
+        with torch.autocast(kind, torch.bfloat16, enabled=args.amp):
+            logits = net(images)
+        total, _, _ = loss(logits.float(), labels)
         total.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -77,7 +86,9 @@ def main() -> None:
 
     @torch.inference_mode()
     def forward() -> None:
-        net(images)
+        with torch.autocast(kind, torch.bfloat16, enabled=args.amp):
+            # The copy back waits for the device.
+            net(images).cpu()
 
     net.train(args.task == "train")
     step = train if args.task == "train" else forward
@@ -96,6 +107,8 @@ def main() -> None:
         step()
         seconds.append(time.perf_counter() - begun)
     cpu = (cpu_seconds() - cpu_begun) / args.steps
+    if args.save:
+        safetensors.torch.save_file({name: value.cpu() for name, value in net.state_dict().items()}, args.save)
     print(
         json.dumps(
             {
@@ -105,7 +118,7 @@ def main() -> None:
                 "rss_before": rss_before,
                 "rss_peak": memory("VmHWM"),
                 "losses": losses,
-                "version": f"PyTorch {torch.__version__}",
+                "version": f"PyTorch {torch.__version__}{', channels last' * args.channels_last}{', bf16' * args.amp}",
             }
         )
     )

@@ -1,6 +1,6 @@
-//! A training step of ours against the same step in PyTorch, on the CPU: time, processor time, memory and losses.
+//! A training step of ours against the same step in PyTorch: time, processor time, memory, losses and weights.
 //!
-//! `cargo bench -p seg-benches --bench training -- --python VENV/bin/python`
+//! `cargo bench -p seg-benches --bench training -- --python VENV/bin/python`, on a GPU with `--features seg-train/cuda` and `--device cuda`
 //!
 //! Each measurement is a process of its own, and the two sides take turns. Wall time asks for a quiet machine; on a busy one
 //! processor time holds better, and `OMP_WAIT_POLICY=PASSIVE` keeps PyTorch's threads from spinning while they wait. Both
@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 
 use compare::Comparison;
 use measure::Measurement;
-use side::Side;
+use seg_train::device::DeviceChoice;
 
 /// A training step of ours against the same step in PyTorch.
 #[derive(Parser)]
@@ -33,6 +33,9 @@ struct Cli {
     /// A Python that has `benches/pytorch/requirements.txt`; else the variable SEG_BENCH_PYTHON names it
     #[arg(long)]
     python: Option<PathBuf>,
+    /// What computes on both sides: cpu, cuda or cuda:INDEX
+    #[arg(long, default_value_t = DeviceChoice::Cpu)]
+    device: DeviceChoice,
     /// Threads of each side [default: the machine's]
     #[arg(long)]
     threads: Option<usize>,
@@ -56,5 +59,6 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let threads = cli.threads.or_else(|| thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
-    Comparison { pytorch: Side::pytorch(cli.python.as_deref())?, rounds: cli.rounds, threads }.run()
+    let python = side::python(cli.python.as_deref())?;
+    Comparison { python, device: cli.device, rounds: cli.rounds, threads }.run()
 }

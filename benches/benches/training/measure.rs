@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use clap::{Args, ValueEnum};
 use seg_benches::median;
+use seg_train::device::DeviceChoice;
 use seg_train::learner::Learner;
 use seg_train::optimizer::Optimizer;
 use seg_train::weights::Weights;
@@ -40,6 +41,12 @@ pub(crate) struct Measurement {
     /// A `.safetensors` file to start from
     #[arg(long)]
     pub(crate) weights: PathBuf,
+    /// What computes
+    #[arg(long)]
+    pub(crate) device: DeviceChoice,
+    /// A `.safetensors` file for the weights after the last training step
+    #[arg(long)]
+    pub(crate) save: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,17 +80,21 @@ impl Measurement {
     /// Measures in this process.
     pub(crate) fn run(&self) -> Result<Measured> {
         let batch = batch(self.batch, [self.size[0], self.size[1]]);
-        let device = Device::flex();
+        let (device, _) = self.device.open()?;
         let weights = Weights::read(&self.weights)?;
         match self.task {
             Task::Train => {
                 let net = weights.to_network(&device.clone().autodiff())?;
                 let mut learner = Learner::new(net, &[device], Optimizer::new(WEIGHT_DECAY), None, None);
-                self.time(|| {
+                let measured = self.time(|| {
                     let [loss, ..] = learner.learn(batch.clone(), 1.0);
                     learner.step(LEARNING_RATE);
                     Some(loss)
-                })
+                })?;
+                if let Some(save) = &self.save {
+                    Weights::of(&learner.net()).write(save, None)?;
+                }
+                Ok(measured)
             }
             Task::Forward => {
                 let net = weights.to_network(&device)?;

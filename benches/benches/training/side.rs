@@ -16,24 +16,13 @@ pub(crate) const PYTHON: &str = "SEG_BENCH_PYTHON";
 pub(crate) enum Side {
     /// This program.
     Ours,
-    /// A Python that has PyTorch.
+    /// A Python that has PyTorch, in float32 and eager.
     PyTorch(PathBuf),
+    /// The same in the setting that suits a GPU best: channels last, bfloat16 and TF32.
+    PyTorchAtBest(PathBuf),
 }
 
 impl Side {
-    /// The Python of the flag, or else of the environment.
-    pub(crate) fn pytorch(flag: Option<&Path>) -> Result<Self> {
-        let python = flag.map(PathBuf::from).or_else(|| env::var_os(PYTHON).map(PathBuf::from));
-        let python = python.with_context(|| {
-            let requirements = pytorch_folder().join("requirements.txt");
-            let requirements = requirements.display();
-            format!(
-                "no Python with PyTorch to compare with; make one by `python3 -m venv VENV && VENV/bin/pip install -r {requirements}` and name it by `--python VENV/bin/python` or {PYTHON}"
-            )
-        })?;
-        Ok(Self::PyTorch(python))
-    }
-
     /// Measures in a new process.
     pub(crate) fn measure(&self, measurement: &Measurement, threads: usize) -> Result<Measured> {
         let mut command = match self {
@@ -42,19 +31,25 @@ impl Side {
                 command.arg("measure").env("RAYON_NUM_THREADS", threads.to_string());
                 command
             }
-            Self::PyTorch(python) => {
+            Self::PyTorch(python) | Self::PyTorchAtBest(python) => {
                 let mut command = Command::new(python);
                 command.arg(pytorch_folder().join("measure.py")).args(["--threads", &threads.to_string()]);
                 command
             }
         };
+        if let Self::PyTorchAtBest(_) = self {
+            command.args(["--channels-last", "--amp"]);
+        }
         let task = match measurement.task {
             Task::Train => "train",
             Task::Forward => "forward",
         };
         command.args(["--task", task, "--size"]).args(measurement.size.iter().map(usize::to_string));
         command.args(["--batch", &measurement.batch.to_string(), "--steps", &measurement.steps.to_string()]);
-        command.arg("--weights").arg(&measurement.weights);
+        command.arg("--weights").arg(&measurement.weights).args(["--device", &measurement.device.to_string()]);
+        if let Some(save) = &measurement.save {
+            command.arg("--save").arg(save);
+        }
         let output = command.output().with_context(|| format!("cannot start `{}`", self.program()))?;
         let messages = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "`{}` cannot measure: {}\n{messages}", self.program(), output.status);
@@ -65,9 +60,21 @@ impl Side {
     fn program(&self) -> String {
         match self {
             Self::Ours => "training measure".into(),
-            Self::PyTorch(python) => python.display().to_string(),
+            Self::PyTorch(python) | Self::PyTorchAtBest(python) => python.display().to_string(),
         }
     }
+}
+
+/// The Python of the flag, or else of the environment.
+pub(crate) fn python(flag: Option<&Path>) -> Result<PathBuf> {
+    let python = flag.map(PathBuf::from).or_else(|| env::var_os(PYTHON).map(PathBuf::from));
+    python.with_context(|| {
+        let requirements = pytorch_folder().join("requirements.txt");
+        let requirements = requirements.display();
+        format!(
+            "no Python with PyTorch to compare with; make one by `python3 -m venv VENV && VENV/bin/pip install -r {requirements}` and name it by `--python VENV/bin/python` or {PYTHON}"
+        )
+    })
 }
 
 fn pytorch_folder() -> PathBuf {
