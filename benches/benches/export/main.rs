@@ -100,7 +100,8 @@ fn models(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<Vec<(String, Pat
         fs::write(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))?;
         models.push((name, path, true));
     }
-    models.extend(cli.also.iter().map(|path| (path.display().to_string(), path.clone(), false)));
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    models.extend(cli.also.iter().map(|path| (name(path), path.clone(), false)));
     Ok(models)
 }
 
