@@ -166,7 +166,8 @@ impl Extent {
 mod tests {
     use seg_onnx::TENSORRT_OPERATORS;
     use seg_onnx::contract::{Class, ColorOrder, Contract, Element};
-    use seg_onnx::graph::{Node, Op};
+    use seg_onnx::graph::{DataType, Node, Op};
+    use seg_onnx::precision::{Activations, Range, halve, quantizable, quantize, values_around};
     use seg_train::model::AmsUnetConfig;
     use seg_train::weights::Weights;
 
@@ -224,15 +225,32 @@ mod tests {
         }
     }
 
+    /// The graph as it is, in half precision and in 8 bits, as if its values allowed that everywhere.
+    fn precisions(graph: Graph) -> [(&'static str, Graph); 3] {
+        let magnitudes = graph.nodes.iter().map(|node| (node.name.clone(), 1.0)).collect();
+        let half = halve(&graph, &magnitudes).unwrap().graph;
+        let convs = quantizable(&graph).into_iter().collect();
+        let range = Range { min: -1.0, max: 1.0 };
+        let ranges = values_around(&graph, &convs).into_iter().map(|value| (value.to_owned(), range)).collect();
+        let quantized = quantize(&graph, &convs, &ranges, Activations::I8).unwrap().graph;
+        assert!(quantized.nodes.iter().any(|node| matches!(node.op, Op::QuantizeLinear { .. })));
+        [("fp32", graph), ("fp16", half), ("int8", quantized)]
+    }
+
     #[test]
-    fn no_form_for_any_target_has_an_operator_that_tensorrt_lacks() {
+    fn no_file_for_any_target_has_an_operator_or_bytes_that_tensorrt_does_not_take() {
         let input = InputForm { element: Element::U8, ..InputForm::default() };
         for output in [OutputKind::Logits, OutputKind::Probabilities, OutputKind::Mask] {
             for (target, opset) in Target::ALL.map(|target| [(target, Opset::V17), (target, Opset::V20)]).concat() {
                 let options = Options { target, opset, input, output, ..Options::default() };
-                for node in export(&checkpoint(), &options).unwrap().model.graph.nodes {
-                    let known = TENSORRT_OPERATORS.iter().any(|(name, _)| *name == node.op.name());
-                    assert!(known, "{target}, {output}: `{}` is {}", node.name, node.op.name());
+                for (precision, graph) in precisions(export(&checkpoint(), &options).unwrap().model.graph) {
+                    for node in &graph.nodes {
+                        let place = format!("{target}, {output}, {precision}: `{}`", node.name);
+                        let known = TENSORRT_OPERATORS.iter().any(|(name, _)| *name == node.op.name());
+                        assert!(known, "{place} is {}", node.op.name());
+                        let is_inner = !graph.outputs.contains(&node.name);
+                        assert!(!is_inner || node.output.data_type != DataType::U8, "{place} gives bytes");
+                    }
                 }
             }
         }

@@ -179,6 +179,11 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         (&format!("{named} --precision int8"), 2, "required arguments were not provided"),
         (&format!("{named} --calibrate net.safetensors"), 1, "there is nothing to calibrate"),
         (&format!("{named} --precision fp16 --calibrate empty"), 1, "the folder `empty` holds no image"),
+        (
+            &format!("{named} --target tensorrt --precision int8 --calibrate empty --activations u8"),
+            1,
+            "TensorRT takes no `--activations u8`",
+        ),
         (&format!("{named} --max-dice-loss 2"), 2, "expected a number from 0 to 1"),
         (&format!("{named} --mean red"), 2, "invalid float literal"),
         (&format!("{named} --out net.safetensors"), 1, "it is the checkpoint"),

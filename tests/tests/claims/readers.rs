@@ -8,10 +8,10 @@ use ndarray::ArrayD;
 use rten_tensor::prelude::*;
 use seg_export::calibration::Calibration;
 use seg_export::precision::{self, Quantization};
-use seg_export::{Options, export};
-use seg_onnx::Opset;
+use seg_export::{Export, Options, export};
 use seg_onnx::contract::{Element, InputForm, OutputKind};
 use seg_onnx::precision::{Activations, CalibrationMethod};
+use seg_onnx::{Opset, Target};
 use seg_tests::fixtures::{NARROW, checkpoint, network, noise};
 use seg_tests::parity::{check, stages};
 use seg_tests::python::Python;
@@ -25,11 +25,23 @@ fn model(net: &AmsUnet, opset: Opset) -> Vec<u8> {
     export(&checkpoint(net), &Options { opset, ..Options::default() }).unwrap().bytes
 }
 
-/// A file of every operator set, and one of every form and precision at the oldest, the usual and the newest one.
+/// A file of every operator set, one of every form and precision at the oldest, the usual and the newest one, and of every
+/// target in two forms. What is in few bits has been run by ONNX Runtime.
 fn variants(net: &AmsUnet) -> Vec<(String, Vec<u8>)> {
     let mut variants: Vec<_> = Opset::all().map(|opset| (format!("opset {opset}"), model(net, opset))).collect();
     let fixed = InputForm { element: Element::U8, batch: Some(2), size: Some([48, 33]) };
     let bytes = InputForm { element: Element::U8, ..InputForm::default() };
+    let mut add = |input, output, opset, target| {
+        let options = Options { opset, target, input, output, ..Options::default() };
+        let single = export(&checkpoint(net), &options).unwrap();
+        let name = format!("{input:?} to {output}, opset {opset}, {target}");
+        // Fewer bits change nothing at the edges, so two forms stand for all.
+        if input == fixed || output == OutputKind::Probabilities || target != Target::Portable {
+            let lessened = in_fewer_bits(&single);
+            variants.extend(lessened.map(|(precision, export)| (format!("{name}, {precision}"), export.bytes)));
+        }
+        variants.push((name, single.bytes));
+    };
     for opset in [Opset::OLDEST, Opset::V20, Opset::NEWEST] {
         for (input, output) in [
             (bytes, OutputKind::Logits),
@@ -38,30 +50,31 @@ fn variants(net: &AmsUnet) -> Vec<(String, Vec<u8>)> {
             (fixed, OutputKind::Mask),
             (InputForm { batch: Some(3), ..InputForm::default() }, OutputKind::Logits),
         ] {
-            let single = export(&checkpoint(net), &Options { opset, input, output, ..Options::default() }).unwrap();
-            variants.push((format!("{input:?} to {output}, opset {opset}"), single.bytes.clone()));
-            // Fewer bits change nothing at the edges, so two forms stand for all.
-            if input != fixed && output != OutputKind::Probabilities {
-                continue;
-            }
-            let calibration = Calibration::of_noise(environment(), &single.model.contract);
-            let [mut half, mut unsigned, mut signed] = [(); 3].map(|()| single.clone());
-            precision::halve(&mut half, &calibration).unwrap();
-            for (activations, export) in [(Activations::U8, &mut unsigned), (Activations::I8, &mut signed)] {
-                let method = CalibrationMethod::MinMax;
-                let report = precision::quantize(
-                    export,
-                    &calibration,
-                    &Quantization { method, activations, dice_loss_max: 1.0 },
-                );
-                assert!(!report.unwrap().quantized.is_empty(), "nothing is quantised");
-            }
-            for (precision, export) in [("half", half), ("u8", unsigned), ("i8", signed)] {
-                variants.push((format!("{input:?} to {output}, {precision}, opset {opset}"), export.bytes));
-            }
+            add(input, output, opset, Target::Portable);
         }
     }
+    for target in [Target::Cpu, Target::Cuda, Target::TensorRt] {
+        add(InputForm::default(), OutputKind::Logits, Opset::OLDEST, target);
+        add(fixed, OutputKind::Mask, Opset::V20, target);
+    }
     variants
+}
+
+/// The export in half precision, and in both kinds of 8 bits.
+fn in_fewer_bits(single: &Export) -> [(&'static str, Export); 3] {
+    let calibration = Calibration::of_noise(environment(), &single.model.contract);
+    let [mut half, mut unsigned, mut signed] = [(); 3].map(|()| single.clone());
+    precision::halve(&mut half, &calibration).unwrap();
+    for (activations, export) in [(Activations::U8, &mut unsigned), (Activations::I8, &mut signed)] {
+        let method = CalibrationMethod::MinMax;
+        let report =
+            precision::quantize(export, &calibration, &Quantization { method, activations, dice_loss_max: 1.0 });
+        assert!(!report.unwrap().quantized.is_empty(), "nothing is quantised");
+    }
+    for export in [&half, &unsigned, &signed] {
+        calibration.masks(&export.model).unwrap();
+    }
+    [("half", half), ("u8", unsigned), ("i8", signed)]
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clap::{Parser, ValueEnum};
 use seg_export::Options;
 use seg_export::contract::Stated;
@@ -82,9 +82,9 @@ pub(crate) struct Args {
     /// How int8 chooses the ranges of values
     #[arg(long, value_enum, default_value_t, help_heading = PRECISION)]
     calibration_method: MethodArg,
-    /// What the values of int8 become: u8 for CPUs, i8 for TensorRT
-    #[arg(long, value_enum, default_value_t, help_heading = PRECISION)]
-    activations: ActivationsArg,
+    /// What the values of int8 become: u8 for CPUs, i8 for TensorRT [default: what the target takes]
+    #[arg(long, value_enum, help_heading = PRECISION)]
+    activations: Option<ActivationsArg>,
     /// How much Dice int8 may lose against the float model's masks of the images; convolutions that lose more stay float
     #[arg(long, value_name = "LOSS", default_value_t = 0.01, value_parser = share, help_heading = PRECISION)]
     max_dice_loss: f64,
@@ -112,9 +112,8 @@ enum MethodArg {
     Entropy,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum ActivationsArg {
-    #[default]
     U8,
     I8,
 }
@@ -155,16 +154,19 @@ impl Args {
     /// The precision that is asked for.
     ///
     /// # Errors
-    /// When flags say how to choose it, but there is nothing to choose.
+    /// When flags say how to choose it, but there is nothing to choose, or the target does not take it.
     pub(crate) fn precision(&self) -> anyhow::Result<Precision> {
         let method = match self.calibration_method {
             MethodArg::MinMax => CalibrationMethod::MinMax,
             MethodArg::Percentile => CalibrationMethod::Percentile,
             MethodArg::Entropy => CalibrationMethod::Entropy,
         };
-        let activations = match self.activations {
-            ActivationsArg::U8 => Activations::U8,
-            ActivationsArg::I8 => Activations::I8,
+        let activations = match (self.activations, self.target) {
+            (Some(ActivationsArg::U8), Target::TensorRt) => {
+                bail!("TensorRT takes no `--activations u8`; leave the flag out, or choose another `--target`")
+            }
+            (Some(ActivationsArg::I8), _) | (None, Target::TensorRt) => Activations::I8,
+            (Some(ActivationsArg::U8) | None, _) => Activations::U8,
         };
         Ok(match self.precision {
             PrecisionArg::Fp32 => {
