@@ -11,6 +11,6 @@ pub mod precision;
 pub mod proto;
 mod target;
 
-pub use model::{CONTRACT_KEY, Model, ModelError};
+pub use model::{CERTIFICATE_KEY, CONTRACT_KEY, Model, ModelError};
 pub use opset::{Opset, UnsupportedOpset};
 pub use target::{TENSORRT_OPERATORS, Target, UnknownTarget};

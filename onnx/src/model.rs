@@ -1,5 +1,7 @@
 //! A model file: a graph together with the contract that says what it expects and means.
 
+use sha2::{Digest, Sha256};
+
 use crate::Opset;
 use crate::contract::{Contract, ContractError, Element, OutputKind};
 use crate::graph::{DataType, Dim, Graph, TensorType};
@@ -7,6 +9,9 @@ use crate::proto::{self, ReadError, WriteError};
 
 /// The key in an ONNX file's `metadata_props` under which the contract stands, as JSON.
 pub const CONTRACT_KEY: &str = "seg.contract";
+
+/// The key under which the file names its certificate, by [`Model::id`].
+pub const CERTIFICATE_KEY: &str = "seg.certificate";
 
 /// All that an exported file holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,8 +58,19 @@ impl Model {
     /// When the contract is unusable, the graph breaks an invariant or the contract, or the opset lacks an operator.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
         self.check()?;
-        let metadata = [(CONTRACT_KEY.to_owned(), self.contract.to_json())];
+        let metadata = [(CONTRACT_KEY.to_owned(), self.contract.to_json()), (CERTIFICATE_KEY.to_owned(), self.id()?)];
         Ok(proto::write(&self.graph, self.opset, &metadata)?)
+    }
+
+    /// What a certificate of the model is known by: the SHA-256, in hexadecimal, of the graph's file without metadata, and of the contract.
+    ///
+    /// # Errors
+    /// When the graph breaks an invariant or the opset lacks an operator.
+    pub fn id(&self) -> Result<String, ModelError> {
+        let mut hash = Sha256::new();
+        hash.update(proto::write(&self.graph, self.opset, &[])?);
+        hash.update(self.contract.to_json());
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.
@@ -132,6 +148,21 @@ mod tests {
         let bytes = model().to_bytes().unwrap();
         assert_eq!(Model::from_bytes(&bytes).unwrap(), model());
         assert_eq!(model().to_bytes().unwrap(), bytes, "the same bytes each time");
+    }
+
+    #[test]
+    fn whatever_a_model_is_or_means_is_in_its_id() {
+        let id = |change: fn(&mut Model)| {
+            let mut model = model();
+            change(&mut model);
+            model.id().unwrap()
+        };
+        let own = id(|_| {});
+        assert_eq!(own, model().id().unwrap());
+        assert_ne!(own, id(|model| model.contract.classes.reverse()));
+        assert_ne!(own, id(|model| model.graph.name.push('s')));
+        let metadata = proto::read_metadata(&model().to_bytes().unwrap()).unwrap();
+        assert!(metadata.contains(&(CERTIFICATE_KEY.to_owned(), own)));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct Pass {
     /// Whether a graph of this opset for this target takes the pass.
     pub applies: fn(Opset, Target) -> bool,
     /// Rewrites the graph and returns the nodes that it did so at.
-    run: fn(&mut Graph) -> Vec<String>,
+    pub run: fn(&mut Graph) -> Vec<String>,
 }
 
 /// Where a pass fired.

@@ -12,6 +12,9 @@ use seg_onnx::{
     passes,
 };
 
+/// The hash of no weights at all: the model has learned nothing.
+const NO_WEIGHTS: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /// The model, with normalised inputs, two convolutions and padding to a size that is only known when it runs.
 pub(crate) fn model(size: SizePolicy) -> Model {
     let mut builder = GraphBuilder::new("threshold");
@@ -37,7 +40,11 @@ pub(crate) fn model(size: SizePolicy) -> Model {
         input,
         output: Output { name: "logits".into(), kind: OutputKind::Logits },
         classes: vec![Class::new("background", 0), Class::new("nucleus", 1)],
-        provenance: Provenance { network: "threshold".into(), ..Provenance::default() },
+        provenance: Provenance {
+            network: "threshold".into(),
+            weights_sha256: NO_WEIGHTS.into(),
+            ..Provenance::default()
+        },
     };
     Model { graph, opset: Opset::V20, contract }
 }
