@@ -8,7 +8,8 @@
 //! - [`Manifest`] records what is done, so that a run can go on, and [`merge()`] joins the records of its parts;
 //! - [`probe()`] tries a provider on a graph whose output is known, [`bench`](mod@bench) says how fast a model is;
 //! - [`evaluation`] measures a model on a data set;
-//! - [`compare`](mod@compare) measures how far one tensor is from another.
+//! - [`compare`](mod@compare) measures how far one tensor is from another;
+//! - [`verify`] proves that a model is the trained network, and certifies it.
 //!
 //! What a model expects and means is read from its file: there is no mean, no size and no class name in this crate.
 
@@ -46,6 +47,7 @@ pub mod bench;
 pub mod compare;
 pub mod evaluation;
 pub mod tensors;
+pub mod verify;
 
 pub use cleanup::Cleanup;
 pub use flips::Views;

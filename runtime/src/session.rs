@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ndarray::{Array, Array3, Array4, ArrayView4, Axis, Dimension, RemoveAxis, concatenate};
+use ndarray::{Array, Array3, Array4, ArrayD, ArrayView4, Axis, CowArray, Dimension, Ix4, RemoveAxis, concatenate};
 use ort::{
     environment::Environment,
     session::{
@@ -17,7 +17,7 @@ use ort::{
 };
 use seg_onnx::{
     Model, ModelError,
-    contract::{Contract, Element, OutputKind, SizePolicy},
+    contract::{Contract, Element, Input, OutputKind, SizePolicy},
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -162,9 +162,13 @@ pub fn read_model(path: &Path) -> Result<Model, OpenError> {
 /// The bytes of a model file and the model.
 fn read(path: &Path) -> Result<(Vec<u8>, Model), OpenError> {
     let bytes = fs::read(path).map_err(|source| OpenError::Read { path: path.into(), source })?;
-    let model =
-        Model::from_bytes(&bytes).map_err(|source| OpenError::Model { path: path.into(), source: source.into() })?;
+    let model = parse(path, &bytes)?;
     Ok((bytes, model))
+}
+
+/// The model of a file's bytes.
+pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Model, OpenError> {
+    Model::from_bytes(bytes).map_err(|source| OpenError::Model { path: path.into(), source: source.into() })
 }
 
 impl Session {
@@ -178,7 +182,10 @@ impl Session {
     }
 
     /// Opens a model whose file has the given bytes; `path` is what it is called in errors.
-    pub(crate) fn start(
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn start(
         environment: &Environment,
         path: &Path,
         bytes: &[u8],
@@ -286,23 +293,56 @@ impl Session {
         }
         let failed = |source| RunError::Run { shape, source };
         let Contract { input: expected, output, .. } = &self.model.contract;
-        let (floats, bytes);
-        let tensor: SessionInputValue<'_> = match expected.form.element {
-            Element::Float => {
-                floats = input.as_standard_layout();
-                TensorRef::from_array_view(floats.view()).map_err(failed)?.into()
-            }
-            Element::U8 => {
-                bytes = expected.to_bytes(input);
-                TensorRef::from_array_view(bytes.view()).map_err(failed)?.into()
-            }
-        };
+        let fed = Fed::of(input, expected);
+        let tensor = fed.tensor().map_err(failed)?;
         let outputs = self.session.run(ort::inputs![expected.name.as_str() => tensor]).map_err(failed)?;
         let found = outputs[output.name.as_str()].try_extract_array::<T>().map_err(failed)?;
         match found.view().into_dimensionality::<D>() {
             Ok(images) if images.len_of(Axis(0)) == shape[0] => Ok(images.to_owned()),
             _ => Err(RunError::Shape { found: found.shape().to_vec(), batch: shape[0] }),
         }
+    }
+
+    /// All outputs that are 32-bit floats, by name, for a batch `[n, channels, h, w]`; more than one where the file has more than the
+    /// contract says.
+    ///
+    /// # Errors
+    /// When the model does not take the input's shape, or the provider fails.
+    pub(crate) fn values(&mut self, input: ArrayView4<'_, f32>) -> Result<BTreeMap<String, ArrayD<f32>>, RunError> {
+        let shape: [usize; 4] = input.dim().into();
+        let failed = |source| RunError::Run { shape, source };
+        let expected = &self.model.contract.input;
+        let fed = Fed::of(input, expected);
+        let tensor = fed.tensor().map_err(failed)?;
+        let outputs = self.session.run(ort::inputs![expected.name.as_str() => tensor]).map_err(failed)?;
+        let floats = outputs.iter().filter_map(|(name, value)| {
+            let values = value.try_extract_array::<f32>().ok()?;
+            Some((name.to_owned(), values.to_owned()))
+        });
+        Ok(floats.collect())
+    }
+}
+
+/// Normalised images in the form that a graph takes.
+enum Fed<'a> {
+    Floats(CowArray<'a, f32, Ix4>),
+    Bytes(Array4<u8>),
+}
+
+impl<'a> Fed<'a> {
+    fn of(images: ArrayView4<'a, f32>, expected: &Input) -> Self {
+        match expected.form.element {
+            Element::Float if images.is_standard_layout() => Self::Floats(images.into()),
+            Element::Float => Self::Floats(images.as_standard_layout().into_owned().into()),
+            Element::U8 => Self::Bytes(expected.to_bytes(images)),
+        }
+    }
+
+    fn tensor(&self) -> ort::Result<SessionInputValue<'_>> {
+        Ok(match self {
+            Self::Floats(images) => TensorRef::from_array_view(images.view())?.into(),
+            Self::Bytes(images) => TensorRef::from_array_view(images.view())?.into(),
+        })
     }
 }
 

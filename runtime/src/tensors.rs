@@ -67,6 +67,33 @@ impl TensorFile {
         Ok(Self { path: path.into(), bytes })
     }
 
+    /// The names of all tensors, sorted.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn names(&self) -> Result<Vec<String>, TensorError> {
+        let damaged = |source| TensorError::Format { path: self.path.clone(), source };
+        let tensors = SafeTensors::deserialize(&self.bytes).map_err(damaged)?;
+        let mut names: Vec<_> = tensors.names().into_iter().map(str::to_owned).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What the file notes under a key.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn note(&self, key: &str) -> Result<Option<String>, TensorError> {
+        let damaged = |source| TensorError::Format { path: self.path.clone(), source };
+        let (_, metadata) = SafeTensors::read_metadata(&self.bytes).map_err(damaged)?;
+        Ok(metadata.metadata().as_ref().and_then(|notes| notes.get(key).cloned()))
+    }
+
+    /// The file's content.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The tensor of the given name, which must be of `f32` or `f64`.
     ///
     /// # Errors

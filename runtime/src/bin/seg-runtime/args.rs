@@ -2,9 +2,11 @@
 
 mod answers;
 mod engine;
+mod verify;
 
 pub(crate) use answers::{Answers, Saves};
 pub(crate) use engine::{Engine, Ep, Library, Precision, Tuning};
+pub(crate) use verify::{Certified, Keygen, Verify};
 
 use std::{
     fmt,
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Probe(Probe),
     #[command(hide = true)]
     Measure(Measure),
+    Verify(Verify),
+    Keygen(Keygen),
 }
 
 /// Segment images: a mask, an overlay and a line of JSON for each, and whatever else is asked for.
@@ -54,6 +58,8 @@ pub(crate) struct Infer {
     pub(crate) model: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: Engine,
+    #[command(flatten)]
+    pub(crate) certified: Certified,
     /// The folder for the results
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,

@@ -11,6 +11,7 @@ use seg_runtime::{
     pipeline::{self, Lanes, Task, create_folders},
     provider::Shapes,
     read_model, remove_leftovers,
+    verify::Certificate,
     writers::ResultWriter,
 };
 
@@ -39,6 +40,14 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let mine = part.map_or(names.len(), |part| part.count(names.len()));
     // Before anything is written, so that what cannot be done leaves nothing behind.
     let mut segmenters = open(args, &environment, &options, &settings, mine)?;
+    if args.certified.require_certificate {
+        // A fallback may have chosen another provider.
+        let provider = segmenters.first().map_or(options.provider, Segmenter::provider);
+        let options = Options { provider, ..options.clone() };
+        for model in &args.model {
+            Certificate::require(model, &options, args.certified.public_key.as_deref())?;
+        }
+    }
 
     let mut manifest = Manifest::begin(&args.out, &job, part, args.go_on)?;
     let folders = create_folders(&args.out, &writers)?;

@@ -9,9 +9,11 @@ mod engine;
 mod eval;
 mod infer;
 mod inspect;
+mod keygen;
 mod merge;
 mod progress;
 mod setup;
+mod verify;
 mod warm;
 
 use std::{
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
         Command::Warm(args) => warm::warm(args),
         Command::Probe(args) => doctor::probe(args),
         Command::Measure(args) => bench::measure(args),
+        Command::Verify(args) => verify::verify(args),
+        Command::Keygen(args) => keygen::keygen(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

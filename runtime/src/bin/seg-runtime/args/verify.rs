@@ -1,0 +1,67 @@
+//! The flags that concern proofs and certificates.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Engine;
+
+/// Prove that a model is the trained network, or prove again what a certificate says.
+///
+/// Runs a fixed list of inputs, and the images of `--data`, through the model and compares with the exact answers and with those
+/// of the training framework, which the reference beside the model holds. Leaves a certificate beside the model,
+/// `NAME.PROVIDER.certificate.json`, and a page that shows it.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The model file
+    #[arg(value_name = "MODEL", required_unless_present = "certificate")]
+    pub(crate) model: Option<PathBuf>,
+    /// A run or its weights, which the reference's must equal bit for bit; or another reference than NAME.reference.onnx beside the model
+    #[arg(long, value_name = "RUN|REFERENCE", conflicts_with = "certificate")]
+    pub(crate) against: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
+    /// A data set or a folder of images to be run as well
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Run the long list of inputs, up to 1024x1024
+    #[arg(long, conflicts_with = "certificate")]
+    pub(crate) thorough: bool,
+    /// Report each value inside of the model as well
+    #[arg(long, conflicts_with = "certificate")]
+    pub(crate) layers: bool,
+    /// Where something is wrong, say where it begins and what is to blame
+    #[arg(long)]
+    pub(crate) bisect: bool,
+    /// Another file for the certificate
+    #[arg(long, value_name = "FILE", conflicts_with = "certificate")]
+    pub(crate) out: Option<PathBuf>,
+    /// Sign the certificate with an Ed25519 private key in PEM
+    #[arg(long, value_name = "KEY", conflicts_with = "certificate")]
+    pub(crate) sign: Option<PathBuf>,
+    /// Prove again what this certificate says, and say whether it holds on this machine
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Accept the certificate only if it is signed with this key's private key
+    #[arg(long, value_name = "KEY", requires = "certificate")]
+    pub(crate) public_key: Option<PathBuf>,
+}
+
+/// Make an Ed25519 key to sign certificates with: NAME.pem and NAME.pub.pem.
+#[derive(Debug, Args)]
+pub(crate) struct Keygen {
+    /// The files' name without their extension
+    #[arg(long, value_name = "NAME", default_value = "seg")]
+    pub(crate) out: PathBuf,
+}
+
+/// Which models are run at all.
+#[derive(Debug, Args)]
+pub(crate) struct Certified {
+    /// Refuse a model without a certificate beside it for this file, provider and ONNX Runtime
+    #[arg(long)]
+    pub(crate) require_certificate: bool,
+    /// Accept the certificate only if it is signed with this key's private key
+    #[arg(long, value_name = "KEY", requires = "require_certificate")]
+    pub(crate) public_key: Option<PathBuf>,
+}

@@ -1,0 +1,12 @@
+//! `seg-runtime keygen`: a key to sign certificates with.
+
+use seg_runtime::verify::generate_key;
+
+use crate::{args::Keygen, note};
+
+pub(crate) fn keygen(args: &Keygen) -> anyhow::Result<()> {
+    let [private, public] = generate_key(&args.out)?;
+    note(&format!("private key  {} (for `verify --sign`; keep it)", private.display()));
+    note(&format!("public key   {} (for `--public-key`; give it away)", public.display()));
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! `seg-runtime verify`: whether a model is the trained network, and a certificate that says so.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use seg_data::write_bytes;
+use seg_runtime::{
+    read_model,
+    tensors::TensorFile,
+    verify::{
+        CaseReport, Certificate, FileFacts, Order, Reference, Yardstick, certify, folder_of, page, sign,
+        verify_signature,
+    },
+};
+
+use crate::{args::Verify, engine, note, print};
+
+/// The file in a run's folder that holds the weights.
+const RUN_WEIGHTS: &str = "best.safetensors";
+
+pub(crate) fn verify(args: &Verify) -> anyhow::Result<()> {
+    match (&args.certificate, &args.model) {
+        (Some(certificate), _) => again(args, certificate),
+        (None, Some(model)) => first(args, model),
+        (None, None) => bail!("neither a model nor a certificate is given"),
+    }
+}
+
+/// What is held against what.
+struct Files {
+    model: PathBuf,
+    reference: PathBuf,
+    checkpoint: Option<PathBuf>,
+    data: Option<PathBuf>,
+}
+
+/// Verifies a model and leaves its certificate beside it.
+fn first(args: &Verify, model: &Path) -> anyhow::Result<()> {
+    let (reference, checkpoint) = against(model, args.against.as_deref());
+    let files = Files { model: model.into(), reference, checkpoint, data: args.data.clone() };
+    let certificate = run(args, &files, args.thorough, args.layers)?;
+    let path = args.out.clone().unwrap_or_else(|| Certificate::beside(model, certificate.provider));
+    let json = certificate.to_json();
+    write_bytes(&path, json.as_bytes())?;
+    write_bytes(&path.with_extension("html"), page(&certificate).as_bytes())?;
+    note(&format!("certificate  {}", path.display()));
+    if let Some(key) = &args.sign {
+        note(&format!("signature    {}", sign(&path, json.as_bytes(), key)?.display()));
+    }
+    verdict(&certificate)
+}
+
+/// Proves again what a certificate says.
+fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
+    let (certified, bytes) = Certificate::read(path)?;
+    if let Some(key) = &args.public_key {
+        verify_signature(path, &bytes, key)?;
+        note(&format!("signed by    {}", key.display()));
+    }
+    let folder = folder_of(path);
+    let files = Files {
+        model: certified.model.locate(&folder),
+        reference: certified.reference.locate(&folder),
+        checkpoint: certified.weights.as_ref().map(|weights| weights.locate(&folder)),
+        data: args.data.clone().or_else(|| certified.data.as_ref().map(|data| PathBuf::from(&data.folder))),
+    };
+    let now = run(args, &files, certified.thorough, !certified.layers.is_empty())?;
+    let differences = certified.differences(&now);
+    for difference in &differences {
+        note(&format!("another      {difference}"));
+    }
+    if now.provider != certified.provider {
+        bail!("the certificate `{}` is for `--ep {}`", path.display(), certified.provider.flag());
+    }
+    verdict(&now)?;
+    let same = now.id == certified.id && now.model.sha256 == certified.model.sha256;
+    if !same {
+        bail!("the certificate `{}` is for another model", path.display());
+    }
+    let how = if differences.is_empty() { "to the last figure" } else { "with the differences above" };
+    print(&format!("the certificate holds on this machine, {how}\n"))
+}
+
+/// The reference and the checkpoint that `--against` names: a run's folder or weights, a reference, or nothing.
+fn against(model: &Path, against: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
+    let beside = || Reference::beside(model);
+    match against {
+        None => (beside(), None),
+        Some(run) if run.is_dir() => (beside(), Some(run.join(RUN_WEIGHTS))),
+        Some(weights) if weights.extension().is_some_and(|extension| extension == "safetensors") => {
+            (beside(), Some(weights.into()))
+        }
+        Some(reference) => (reference.into(), None),
+    }
+}
+
+fn run(args: &Verify, files: &Files, thorough: bool, layers: bool) -> anyhow::Result<Certificate> {
+    let Files { model, reference: reference_path, checkpoint, data } = files;
+    // Before a library is fetched for it.
+    read_model(model)?;
+    let bytes = std::fs::read(model).with_context(|| format!("cannot read the model `{}`", model.display()))?;
+    let reference_bytes = std::fs::read(reference_path).with_context(|| {
+        format!("cannot read the reference `{}`; `export` writes it beside the model", reference_path.display())
+    })?;
+    let reference = Reference::from_bytes(reference_path, &reference_bytes)?;
+    let reference_file =
+        FileFacts::of(reference_path, &reference_bytes, &folder_of(model), Some(reference.tool.as_str()));
+    let tensors = checkpoint.as_deref().map(TensorFile::open).transpose()?;
+    let (environment, options) = engine::start(&args.engine)?;
+    let mut yardstick = Yardstick::new(&reference.model.graph);
+    let order = Order {
+        model,
+        bytes: &bytes,
+        reference: &reference,
+        reference_file: &reference_file,
+        checkpoint: checkpoint.as_deref().zip(tensors.as_ref()),
+        data: data.as_deref(),
+        thorough,
+        layers,
+        bisect: args.bisect,
+    };
+    Ok(certify(&environment, order, &options, &mut yardstick, |case| note(&line(case)))?)
+}
+
+/// A case in a line.
+fn line(case: &CaseReport) -> String {
+    let mut line = format!("{:24} {} of {} pixels flipped", case.name, case.mask.flipped, case.mask.pixels);
+    if case.beyond_float32 {
+        line += ", beyond float32";
+    } else if let Some(relative) = case.relative() {
+        line += &format!(", off by {relative:.1e} of the scale");
+    }
+    if let Some(times) = case.times_trained {
+        line += &format!(", {times:.2} times the training framework");
+    }
+    for finding in &case.findings {
+        line += &format!("\n    {finding}");
+    }
+    line
+}
+
+fn verdict(certificate: &Certificate) -> anyhow::Result<()> {
+    for finding in &certificate.proof.findings {
+        note(&format!("    {finding}"));
+    }
+    if let Some(diagnosis) = &certificate.diagnosis {
+        note(&format!("to blame     {diagnosis}"));
+    }
+    if !certificate.layers.is_empty() {
+        note("value                                         operator          of scale  median ULP  largest magnitude");
+        for layer in &certificate.layers {
+            note(&format!(
+                "{:45} {:16} {:9.1e}  {:10.2}  {:17.1e}",
+                layer.value,
+                layer.operator,
+                layer.figures.relative(),
+                layer.figures.median_ulp,
+                layer.magnitude
+            ));
+        }
+    }
+    let count = certificate.proof.findings().count();
+    let Certificate { model, provider, precision, .. } = certificate;
+    if !certificate.holds {
+        bail!("`{}` is not the trained network on {provider} in {precision}: {count} findings", model.path);
+    }
+    print(&format!("`{}` is the trained network on {provider} in {precision}\n", model.path))
+}

@@ -1,0 +1,184 @@
+//! What may differ by how much, fixed before anything is measured: a bound for each provider and precision.
+
+use std::fmt;
+
+use seg_onnx::graph::{DataType, Graph, Op};
+use serde::{Deserialize, Serialize};
+
+use crate::provider::{self, Provider};
+
+/// How an exported model computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// In 32-bit floats throughout.
+    Float32,
+    /// In 32-bit floats, of which products keep 10 bits.
+    TensorFloat32,
+    /// In 16-bit floats, in part at least.
+    Float16,
+    /// In 8-bit integers, in part at least.
+    Int8,
+}
+
+/// What is asked of a model on one provider in one precision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bound {
+    /// What computes.
+    pub provider: Provider,
+    /// In which precision.
+    pub precision: Precision,
+    /// The largest error of a logit, and of any value inside, relative to their scale, see [`Figures`](super::Figures).
+    pub relative: f64,
+    /// How much larger the error may be for each pixel of the longer side.
+    pub per_pixel: f64,
+    /// How many times the error of the trained network in the training framework's float32 the error may be, beside what the side allows. Not asked
+    /// of values so far outside of what images have that they are there to overflow.
+    pub times_trained: Option<f64>,
+    /// The largest share of an image file's pixels that may have another class than in the exact mask, however narrow their margin.
+    pub flipped: f64,
+    /// Why the error need not be larger, and is not asked to be smaller.
+    pub reason: &'static str,
+}
+
+/// The largest error of the training framework itself, relative to their scale.
+pub const TRAINED: f64 = 5e-6;
+
+/// The largest magnitude that a 16-bit float holds.
+pub const HALF_MAX: f64 = 65504.0;
+
+/// ONNX Runtime on the CPU in 32-bit floats.
+pub const CPU_FLOAT32: Bound = Bound {
+    provider: Provider::Cpu,
+    precision: Precision::Float32,
+    relative: 5e-6,
+    per_pixel: 1.2e-8,
+    times_trained: Some(2.0),
+    flipped: 1.0,
+    reason: "float32 rounds by 6e-8, and the values pass some hundred roundings in another order, with weights that are \
+             rounded once more where a normalisation is folded into them; ONNX Runtime's Resize finds its coordinates in \
+             float32, so that it reads beside the pixel by up to 1.2e-7 of the side, and neighbours differ by about a tenth of the scale",
+};
+
+/// The training framework's error counts as at least so many roundings of a value as large as the scale: less is luck, and no measure for others.
+pub const FLOOR_ULP: f64 = 2.0;
+
+/// A GPU, or another library for the CPU, in 32-bit floats.
+const fn float32(provider: Provider) -> Bound {
+    Bound {
+        provider,
+        relative: 2e-5,
+        times_trained: None,
+        reason: "float32 in whatever kernels the provider chooses, Winograd convolutions among them, which round some times more often",
+        ..CPU_FLOAT32
+    }
+}
+
+/// Products of which 10 bits are kept.
+const fn tensor_float32(provider: Provider) -> Bound {
+    Bound {
+        provider,
+        precision: Precision::TensorFloat32,
+        relative: 5e-3,
+        times_trained: None,
+        flipped: 0.005,
+        reason: "each factor is rounded by 5e-4, and the errors of a sum add up as its square root",
+        ..CPU_FLOAT32
+    }
+}
+
+/// 16-bit floats.
+const fn float16(provider: Provider) -> Bound {
+    Bound {
+        provider,
+        precision: Precision::Float16,
+        relative: 2e-2,
+        times_trained: None,
+        flipped: 0.005,
+        reason: "each value is rounded by 5e-4, some hundred times one after another",
+        ..CPU_FLOAT32
+    }
+}
+
+/// 8-bit integers.
+const fn int8(provider: Provider) -> Bound {
+    Bound {
+        provider,
+        precision: Precision::Int8,
+        relative: 1.0,
+        times_trained: None,
+        flipped: 0.005,
+        reason: "a scale of 256 steps fits the images that it was calibrated on and nothing else, so what counts is the masks of real images",
+        ..CPU_FLOAT32
+    }
+}
+
+/// Every bound.
+pub const BOUNDS: &[Bound] = &[
+    CPU_FLOAT32,
+    float16(Provider::Cpu),
+    int8(Provider::Cpu),
+    float32(Provider::Cuda),
+    tensor_float32(Provider::Cuda),
+    float16(Provider::Cuda),
+    int8(Provider::Cuda),
+    float32(Provider::TensorRt),
+    tensor_float32(Provider::TensorRt),
+    float16(Provider::TensorRt),
+    int8(Provider::TensorRt),
+    float32(Provider::OpenVino),
+    float16(Provider::OpenVino),
+    int8(Provider::OpenVino),
+];
+
+impl Bound {
+    /// The bound for a provider and a precision, if one was ever fixed.
+    pub fn find(provider: Provider, precision: Precision) -> Option<&'static Self> {
+        BOUNDS.iter().find(|bound| bound.provider == provider && bound.precision == precision)
+    }
+
+    /// The largest relative error for an input of a longer side, in pixels.
+    pub fn at(&self, side: usize) -> f64 {
+        self.relative + self.per_pixel * side as f64
+    }
+}
+
+impl Precision {
+    /// The precision that a graph is computed in, where float32 values are computed as `float32` says.
+    pub fn of(graph: &Graph, float32: provider::Precision) -> Self {
+        let has = |data_type| graph.nodes.iter().any(|node| node.output.data_type == data_type);
+        match float32 {
+            _ if graph.nodes.iter().any(|node| matches!(node.op, Op::QuantizeLinear { .. })) => Self::Int8,
+            _ if has(DataType::F16) => Self::Float16,
+            provider::Precision::Fp32 => Self::Float32,
+            provider::Precision::Tf32 => Self::TensorFloat32,
+            provider::Precision::Fp16 => Self::Float16,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Float32 => "float32",
+            Self::TensorFloat32 => "TensorFloat-32",
+            Self::Float16 => "float16",
+            Self::Int8 => "int8",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_provider_and_precision_has_one_bound() {
+        for bound in BOUNDS {
+            let same = |other: &&Bound| (other.provider, other.precision) == (bound.provider, bound.precision);
+            assert_eq!(BOUNDS.iter().filter(same).count(), 1, "{bound:?}");
+            assert_eq!(Bound::find(bound.provider, bound.precision), Some(bound));
+            assert!(bound.relative >= TRAINED && !bound.reason.is_empty(), "{bound:?}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! From two files to a certificate.
+
+use std::path::{Path, PathBuf};
+
+use ort::environment::Environment;
+use seg_data::{Dataset, DatasetError, ReadError};
+use seg_onnx::{Model, contract::Element, passes};
+use thiserror::Error;
+
+use super::{
+    Probe,
+    bisect::{BisectError, bisect},
+    bounds::{Bound, Precision},
+    case::{Case, CaseError},
+    certificate::{Certificate, CertificateError, DataFacts, FileFacts, folder_of, identity},
+    layers::{check_layers, check_overflow, layers},
+    proof::{CaseReport, Proof, ProofError, Subject, prove},
+    reference::Reference,
+    yardstick::{Yardstick, shared},
+};
+use crate::{
+    Options, Provider,
+    session::{OpenError, RunError, Session, parse},
+    tensors::{TensorError, TensorFile},
+};
+
+/// What is to be certified, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The model's file, beside which the certificate is to lie.
+    pub model: &'a Path,
+    /// Its bytes; the file itself need not exist yet.
+    pub bytes: &'a [u8],
+    /// What it is held against.
+    pub reference: &'a Reference,
+    /// The reference's file.
+    pub reference_file: &'a FileFacts,
+    /// The checkpoint that the reference's constants must equal, and its file.
+    pub checkpoint: Option<(&'a Path, &'a TensorFile)>,
+    /// A folder of real images to be run as well.
+    pub data: Option<&'a Path>,
+    /// Whether to run the long list of fixed inputs.
+    pub thorough: bool,
+    /// Whether to write down how far each value inside of the model is.
+    pub layers: bool,
+    /// Whether to look for what is to blame, where something speaks against the model.
+    pub bisect: bool,
+}
+
+/// Why there is no certificate, neither for the model nor against it.
+#[derive(Debug, Error)]
+pub enum CertifyError {
+    /// The model cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// No bound was ever fixed.
+    #[error("there is no bound for {precision} on {provider}, so nothing can be proven of `{model}`")]
+    NoBound {
+        /// The model.
+        model: PathBuf,
+        /// Its precision.
+        precision: Precision,
+        /// What was to compute it.
+        provider: Provider,
+    },
+    /// The images cannot be had.
+    #[error(transparent)]
+    Case(#[from] CaseError),
+    /// The images' files cannot be read.
+    #[error(transparent)]
+    Fingerprint(#[from] ReadError),
+    /// There is nothing to compare.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// The checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] TensorError),
+    /// The model that shows its values cannot be run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// What is to blame cannot be looked for.
+    #[error(transparent)]
+    Bisect(#[from] BisectError),
+    /// The certificate cannot be made.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+}
+
+/// All cases of an order: the fixed ones that the model takes, the first of them that for the values inside, and the images.
+///
+/// # Errors
+/// When the folder of images holds none.
+pub fn cases(model: &Model, thorough: bool, data: Option<&Path>) -> Result<Vec<Case>, CaseError> {
+    let form = &model.contract.input.form;
+    let only = [form.batch, form.size.map(|[height, _]| height), form.size.map(|[_, width]| width)];
+    let mut cases = Case::fixed(thorough, only, model.contract.input.side_min);
+    if form.element == Element::U8 {
+        cases.retain(Case::is_of_bytes);
+    }
+    if let Some(folder) = data {
+        cases.extend(Case::images(folder, None)?);
+    }
+    Ok(cases)
+}
+
+/// Compares a model with what it is held against, and writes down what came of it; shows each case as soon as it is known.
+///
+/// # Errors
+/// When the comparison cannot be made. What speaks against the model stands in the certificate.
+pub fn certify(
+    environment: &Environment,
+    order: Order<'_>,
+    options: &Options,
+    yardstick: &mut Yardstick,
+    see: impl FnMut(&CaseReport),
+) -> Result<Certificate, CertifyError> {
+    let Order { model: path, bytes, reference, .. } = order;
+    let model = parse(path, bytes)?;
+    let mut session = Session::start(environment, path, bytes, model.clone(), options)?;
+    let (provider, precision) = (session.provider(), Precision::of(&model.graph, options.precision));
+    let unbounded = || CertifyError::NoBound { model: path.into(), precision, provider };
+    let bound = Bound::find(provider, precision).ok_or_else(unbounded)?;
+    let subject = Subject { reference, model: &model, bound };
+    let cases = cases(&model, order.thorough, order.data)?;
+    let mut proof = prove(subject, yardstick, &mut session, &cases, see)?;
+    let probe = |case: &Case| -> Result<_, CertifyError> {
+        let names = shared(&reference.model.graph, &model.graph);
+        let input = case.load(&model.contract)?.tensor;
+        let mut probe = Probe::open(environment, path, &model, &names, options)?;
+        let values = probe.values(input.view())?;
+        Ok((input, values))
+    };
+    // Inside as well: what a deep value gets wrong may all but vanish on the way to the output.
+    let mut inside = Vec::new();
+    if let Some(case) = cases.first() {
+        let (input, values) = probe(case)?;
+        let trained = reference.trained.get(&case.name);
+        inside = layers(reference, &model, input.view(), &values, trained, yardstick.magnitudes())
+            .map_err(BisectError::from)?;
+        proof.findings.extend(check_layers(&inside, bound, input.shape()[2].max(input.shape()[3])));
+    }
+    proof.findings.extend(check_overflow(&model, yardstick.magnitudes()));
+    let folder = folder_of(path);
+    let mut weights = None;
+    if let Some((path, checkpoint)) = order.checkpoint {
+        proof.findings.extend(reference.check_weights(checkpoint)?);
+        weights = Some(FileFacts::of(path, checkpoint.bytes(), &folder, None));
+    }
+    let data = order.data.map(|folder| data_facts(folder, &cases)).transpose()?;
+    let files = [FileFacts::of(path, bytes, &folder, None), order.reference_file.clone()];
+    let id = identity(path, &model)?;
+    let placement = session.runs_on().nodes.clone();
+    let mut certificate =
+        Certificate::new(id, files, weights, reference, data, order.thorough, bound, placement, proof);
+
+    if order.layers {
+        certificate.layers = inside;
+    }
+    if let (true, Some(case)) = (order.bisect, smallest_failing(&cases, &certificate.proof)) {
+        let (input, values) = probe(case)?;
+        certificate.diagnosis = Some(bisect(subject, passes::PASSES, &certificate.proof, input.view(), &values)?);
+    }
+    Ok(certificate)
+}
+
+/// The smallest case that speaks against a model; the first case where only its file does; none where nothing does.
+pub fn smallest_failing<'c>(cases: &'c [Case], proof: &Proof) -> Option<&'c Case> {
+    let failing = cases.iter().zip(&proof.cases).filter(|(_, report)| !report.findings.is_empty());
+    // Inputs far outside of what images have come last: they may fail for reasons of their own.
+    let smallest = failing.min_by_key(|(case, report)| (!case.is_ordinary(), report.shape.iter().product::<usize>()));
+    let first = cases.first().filter(|_| !proof.findings.is_empty());
+    smallest.map(|(case, _)| case).or(first)
+}
+
+fn data_facts(folder: &Path, cases: &[Case]) -> Result<DataFacts, CertifyError> {
+    let images = cases.iter().filter(|case| case.is_image()).count();
+    let sha256 = match Dataset::open(folder) {
+        Ok(dataset) => Some(dataset.fingerprint()?),
+        Err(DatasetError::Layout { .. }) => None,
+        Err(error) => return Err(CaseError::from(error).into()),
+    };
+    Ok(DataFacts { folder: folder.to_string_lossy().into_owned(), images, sha256 })
+}

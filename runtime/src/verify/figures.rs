@@ -1,0 +1,136 @@
+//! How far values are from the exact ones, in a few numbers.
+
+use ndarray::{ArrayViewD, Zip};
+use serde::{Deserialize, Serialize};
+
+/// How far 32-bit values are from the exact ones. Every figure is finite: values that are not are counted and left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// How many values there are.
+    pub elements: usize,
+    /// How many are infinite or not a number on either side.
+    pub not_finite: usize,
+    /// What errors are measured by. Of an output it is how large the exact values are, the largest minus the smallest, or the largest magnitude
+    /// where that is more; for values inside see [`Inside`](super::Inside).
+    pub scale: f64,
+    /// The largest error, `|found - exact|`.
+    pub max: f64,
+    /// The error that one value in a thousand exceeds.
+    pub p999: f64,
+    /// The root of the mean square error.
+    pub rms: f64,
+    /// The largest error in units in the last place of the exact value, see [`ULP_MIN`].
+    pub max_ulp: f64,
+    /// The median of the same.
+    pub median_ulp: f64,
+}
+
+/// Errors are counted in units in the last place only where the exact value is at least this share of the scale: nearer
+/// to zero a sum of large terms has few good digits, whoever computes it.
+pub const ULP_MIN: f64 = 1e-3;
+
+impl Figures {
+    /// Compares `found` with `exact`, which must have the same shape.
+    pub fn of(found: ArrayViewD<'_, f32>, exact: ArrayViewD<'_, f64>) -> Self {
+        let (elements, scale) = (found.len(), scale(exact.view()));
+        let (mut errors, mut ulps) = (Vec::with_capacity(exact.len()), Vec::new());
+        Zip::from(found).and(exact).for_each(|&found, &exact| {
+            let error = (f64::from(found) - exact).abs();
+            if error.is_finite() {
+                errors.push(error);
+                if exact.abs() >= ULP_MIN * scale && exact != 0.0 {
+                    ulps.push(error / ulp(exact));
+                }
+            }
+        });
+        let not_finite = elements - errors.len();
+        let rms = (errors.iter().map(|error| error * error).sum::<f64>() / errors.len().max(1) as f64).sqrt();
+        let (max, p999) = (quantile(&mut errors, 1.0), quantile(&mut errors, 0.999));
+        let (max_ulp, median_ulp) = (quantile(&mut ulps, 1.0), quantile(&mut ulps, 0.5));
+        Self { elements, not_finite, scale, max, p999, rms, max_ulp, median_ulp }
+    }
+
+    /// The same errors beside another scale.
+    pub fn at_scale(self, scale: f64) -> Self {
+        Self { scale, ..self }
+    }
+
+    /// The largest error relative to the scale, finite too: 0 where all is exact.
+    pub fn relative(&self) -> f64 {
+        if self.max == 0.0 { 0.0 } else { (self.max / self.scale).min(f64::MAX) }
+    }
+
+    /// Whether all values are finite and within a share of the scale.
+    pub fn is_within(&self, relative: f64) -> bool {
+        self.not_finite == 0 && self.max <= relative * self.scale
+    }
+}
+
+/// The largest finite value minus the smallest, or the largest magnitude where that is more. Rounding errors grow with either: an
+/// offset that all values share is rounded too.
+pub(super) fn scale(values: ArrayViewD<'_, f64>) -> f64 {
+    let finite = values.iter().copied().filter(|value| value.is_finite());
+    // From 0, so that the magnitude of the value farthest from it is never less.
+    let (smallest, largest) = finite.fold((0.0_f64, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+    largest - smallest
+}
+
+/// The distance of neighbouring 32-bit floats at a value.
+fn ulp(value: f64) -> f64 {
+    let exponent = value.abs().max(f64::from(f32::MIN_POSITIVE)).log2().floor();
+    (exponent - f64::from(f32::MANTISSA_DIGITS - 1)).exp2()
+}
+
+/// The smallest value that at least `share` of the values do not exceed; 0 where there are none.
+fn quantile(values: &mut [f64], share: f64) -> f64 {
+    let Some(last) = values.len().checked_sub(1) else { return 0.0 };
+    let rank = ((values.len() as f64 * share).ceil() as usize).saturating_sub(1).min(last);
+    *values.select_nth_unstable_by(rank, f64::total_cmp).1
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::ArrayD;
+
+    use super::*;
+
+    fn figures(found: &[f32], exact: &[f64]) -> Figures {
+        let array = |len| vec![len];
+        Figures::of(
+            ArrayD::from_shape_vec(array(found.len()), found.to_vec()).unwrap().view(),
+            ArrayD::from_shape_vec(array(exact.len()), exact.to_vec()).unwrap().view(),
+        )
+    }
+
+    #[test]
+    fn errors_are_measured_against_the_scale_and_the_last_place() {
+        let step = f64::from(f32::EPSILON);
+        let found = figures(&[1.0, -1.0, 0.5, 1.0], &[1.0, -1.0, 0.5 + step, 1.0 - step]);
+        assert_eq!((found.elements, found.not_finite, found.scale, found.max), (4, 0, 2.0, step));
+        // Below 1 the last place is half of epsilon.
+        assert_eq!((found.max_ulp, found.median_ulp), (2.0, 0.0));
+        assert!(found.is_within(step / 2.0) && !found.is_within(step / 2.1));
+        let thousand: Vec<f32> = (0..2000).map(|i| if i < 3 { 1.0 } else { 0.0 }).collect();
+        let found = figures(&thousand, &[0.0; 2000]);
+        assert_eq!(
+            (found.max, found.p999, found.scale),
+            (1.0, 1.0, 0.0),
+            "three of two thousand are more than one in a thousand"
+        );
+        assert!(!found.is_within(1.0), "an error where nothing is expected");
+    }
+
+    #[test]
+    fn what_is_not_finite_is_counted_and_never_within() {
+        for (name, found, exact) in [
+            ("found not a number", f32::NAN, 1.0),
+            ("found infinite", f32::INFINITY, 1.0),
+            ("exact not a number", 1.0, f64::NAN),
+            ("both infinite", f32::INFINITY, f64::INFINITY),
+        ] {
+            let figures = figures(&[0.0, 1.0, found], &[0.0, 1.0, exact]);
+            assert_eq!((figures.not_finite, figures.max, figures.scale), (1, 0.0, 1.0), "{name}");
+            assert!(!figures.is_within(f64::INFINITY), "{name}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Value by value: how far inside of the network an exported model is from the exact numbers.
+
+use std::collections::BTreeMap;
+
+use ndarray::{ArrayD, ArrayView4};
+use seg_onnx::{Model, evaluate::EvaluateError, graph::DataType};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    bounds::{Bound, HALF_MAX},
+    figures::Figures,
+    finding::Finding,
+    reference::{Reference, Trained},
+    yardstick::{Inside, shared},
+};
+
+/// A value that the reference's graph and the exported one both have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Its path in the model.
+    pub value: String,
+    /// The operator that computes it.
+    pub operator: String,
+    /// How far it is from the exact one.
+    pub figures: Figures,
+    /// How many times the training framework's error that is, where that is known.
+    pub times_trained: Option<f64>,
+    /// The largest magnitude over all image files, or over the noise where there are none.
+    pub magnitude: f64,
+    /// Whether 16-bit floats hold it.
+    pub fits_half: bool,
+}
+
+/// The layers of a model: `found` are its values for an input.
+///
+/// # Errors
+/// When the input does not fit the reference.
+pub fn layers(
+    reference: &Reference,
+    model: &Model,
+    input: ArrayView4<'_, f32>,
+    found: &BTreeMap<String, ArrayD<f32>>,
+    trained: Option<&Trained>,
+    magnitudes: &BTreeMap<String, f64>,
+) -> Result<Vec<Layer>, EvaluateError> {
+    let names = shared(&reference.model.graph, &model.graph);
+    let exact = Inside::of(&reference.model.graph, input, &names)?;
+    let layer = |name: &str| {
+        let figures = exact.figures(name, found.get(name)?.view())?;
+        let node = model.graph.nodes.iter().find(|node| node.name == name)?;
+        let theirs = trained.and_then(|trained| trained.values.get(name)).filter(|theirs| theirs.max > 0.0);
+        let magnitude = magnitudes.get(name).copied().unwrap_or_default();
+        Some(Layer {
+            value: name.into(),
+            operator: node.op.name().into(),
+            times_trained: theirs.map(|theirs| figures.max / theirs.max),
+            fits_half: magnitude <= HALF_MAX,
+            figures,
+            magnitude,
+        })
+    };
+    Ok(names.into_iter().filter_map(layer).collect())
+}
+
+/// What of the layers speaks against the model, for an input whose longer side has `side` pixels.
+pub fn check_layers(layers: &[Layer], bound: &Bound, side: usize) -> Vec<Finding> {
+    let far = layers.iter().filter(|layer| !layer.figures.is_within(bound.at(side)));
+    far.map(|layer| Finding::Value {
+        value: layer.value.clone(),
+        found: layer.figures.relative(),
+        not_finite: layer.figures.not_finite,
+        allowed: bound.at(side),
+    })
+    .collect()
+}
+
+/// The values that a model computes in 16-bit floats and that these do not hold, on image files or, without these, on noise.
+pub fn check_overflow(model: &Model, magnitudes: &BTreeMap<String, f64>) -> Vec<Finding> {
+    let halves = model.graph.nodes.iter().filter(|node| node.output.data_type == DataType::F16);
+    let reach = halves.filter_map(|node| Some((node, *magnitudes.get(&node.name)?)));
+    let beyond = reach.filter(|(_, found)| *found > HALF_MAX);
+    beyond.map(|(node, found)| Finding::Overflow { value: node.name.clone(), found, allowed: HALF_MAX }).collect()
+}

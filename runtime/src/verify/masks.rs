@@ -1,0 +1,117 @@
+//! Masks beside the exact one: which pixels have another class, and whether rounding explains it.
+
+use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis};
+use serde::{Deserialize, Serialize};
+
+/// How the mask of an exported model differs from the exact one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MaskReport {
+    /// All pixels of the case.
+    pub pixels: usize,
+    /// Pixels of another class than in the exact mask.
+    pub flipped: usize,
+    /// Flipped pixels whose margin is too wide for rounding: an error.
+    pub unexplained: usize,
+    /// The widest exact margin that a pixel crossed; 0 where none did.
+    pub widest: f64,
+    /// Pixels whose margin is so narrow that rounding could flip them, whether it did or not.
+    pub could_flip: usize,
+    /// Pixels of another class than in the mask of the training framework, where that is known.
+    pub differing_from_trained: Option<usize>,
+}
+
+impl MaskReport {
+    /// Compares a mask `[n, h, w]` with the exact logits `[n, classes, h, w]`. A flip is explained when the exact logits of the two
+    /// classes are at most `margin` apart.
+    pub fn of(found: ArrayView3<'_, u8>, exact: ArrayView4<'_, f64>, margin: f64) -> Self {
+        let mut report = Self {
+            pixels: found.len(),
+            flipped: 0,
+            unexplained: 0,
+            widest: 0.0,
+            could_flip: 0,
+            differing_from_trained: None,
+        };
+        for (logits, &class) in exact.lanes(Axis(1)).into_iter().zip(found) {
+            let best = largest(logits.iter().copied());
+            let behind = |class: usize| logits.get(class).map_or(f64::INFINITY, |logit| logits[best] - logit);
+            let next = (0..logits.len()).filter(|class| *class != best).map(behind).fold(f64::INFINITY, f64::min);
+            // What is not a number is on neither side: it can flip, and nothing explains it.
+            report.could_flip += usize::from(next.is_nan() || next <= margin);
+            if usize::from(class) != best {
+                let crossed = behind(class.into());
+                report.flipped += 1;
+                report.unexplained += usize::from(crossed.is_nan() || crossed > margin);
+                report.widest = report.widest.max(crossed);
+            }
+        }
+        report
+    }
+
+    /// The share of pixels that have the exact mask's class.
+    pub fn identity(&self) -> f64 {
+        1.0 - self.flipped as f64 / self.pixels.max(1) as f64
+    }
+}
+
+/// The softmax over the classes of logits `[n, classes, h, w]`, shifted by the largest so that it cannot overflow.
+pub fn probabilities(logits: ArrayView4<'_, f64>) -> Array4<f64> {
+    let mut probabilities = logits.to_owned();
+    for mut pixel in probabilities.lanes_mut(Axis(1)) {
+        let largest = pixel.fold(f64::NEG_INFINITY, |largest, logit| largest.max(*logit));
+        pixel.mapv_inplace(|logit| (logit - largest).exp());
+        let sum = pixel.sum();
+        pixel.mapv_inplace(|exponential| exponential / sum);
+    }
+    probabilities
+}
+
+/// The class of each pixel, `[n, h, w]`, of logits `[n, classes, h, w]`: the largest, the lowest on a tie.
+pub fn classes<T: Copy + PartialOrd>(logits: ArrayView4<'_, T>) -> Array3<u8> {
+    logits.map_axis(Axis(1), |logits| largest(logits.iter().copied()) as u8)
+}
+
+fn largest<T: Copy + PartialOrd>(logits: impl Iterator<Item = T>) -> usize {
+    let mut best: Option<(usize, T)> = None;
+    for (class, logit) in logits.enumerate() {
+        if best.is_none_or(|(_, largest)| logit > largest) {
+            best = Some((class, logit));
+        }
+    }
+    best.map_or(0, |(class, _)| class)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn narrow_flips_are_explained_and_wide_ones_are_not() {
+        // Four pixels of three classes: margins 0.1, 0.001, 0.001 and 5.
+        let exact =
+            Array4::from_shape_vec((1, 3, 1, 4), vec![1.1, 2.0, 0.0, 5.0, 1.0, 2.001, 0.0, 0.0, 0.0, 0.0, 0.001, 0.0])
+                .unwrap();
+        assert_eq!(classes(exact.view()), array![[[0, 1, 2, 0]]]);
+        for (name, mask, expected) in [
+            ("the same", [0, 1, 2, 0], (0, 0, 0.0)),
+            ("narrow", [0, 0, 2, 0], (1, 0, 0.001)),
+            ("to a class that was far off", [0, 2, 2, 0], (1, 1, 2.001)),
+            ("wide", [1, 1, 2, 0], (1, 1, 0.1)),
+            ("two", [1, 0, 2, 0], (2, 1, 0.1)),
+        ] {
+            let mask = Array3::from_shape_vec((1, 1, 4), mask.to_vec()).unwrap();
+            let report = MaskReport::of(mask.view(), exact.view(), 0.002);
+            assert_eq!((report.pixels, report.could_flip), (4, 2), "{name}");
+            assert_eq!((report.flipped, report.unexplained), (expected.0, expected.1), "{name}");
+            assert!((report.widest - expected.2).abs() < 1e-12, "{name}: {}", report.widest);
+        }
+    }
+
+    #[test]
+    fn ties_go_to_the_lowest_class() {
+        let logits = Array4::from_shape_vec((1, 2, 1, 2), vec![1.0_f32, 0.0, 1.0, -0.0]).unwrap();
+        assert_eq!(classes(logits.view()), array![[[0, 0]]]);
+    }
+}

@@ -1,0 +1,372 @@
+//! The comparison itself: three answers to each input, the exact one, the training framework's and the exported model's.
+
+use image::GrayImage;
+use ndarray::{Array3, Array4, ArrayView4, Axis};
+use seg_onnx::{
+    Model,
+    contract::{Evaluation, EvaluationError, OutputKind, PostprocessError},
+};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{
+    bounds::{Bound, FLOOR_ULP},
+    case::{self, Case, CaseError, Input},
+    figures::Figures,
+    finding::{Finding, contract_differences},
+    masks::{MaskReport, classes, probabilities},
+    reference::{Reference, items},
+    yardstick::{Exact, Yardstick, YardstickError},
+};
+use crate::session::{Answer, RunError, Session};
+
+/// Something that answers as an exported model does.
+pub trait Deployed {
+    /// What it gives for a batch of normalised images `[n, channels, h, w]`.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<Answer, RunError>;
+}
+
+impl Deployed for Session {
+    fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<Answer, RunError> {
+        Self::answer(self, input)
+    }
+}
+
+/// What was found in one case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseReport {
+    /// The case.
+    pub name: String,
+    /// Images, height and width of the model's input.
+    pub shape: [usize; 3],
+    /// The hash of the input.
+    pub input_sha256: String,
+    /// The error of the exported model, where it gives scores.
+    pub exported: Option<Figures>,
+    /// The error of the same scores in the training framework, where it is known.
+    pub trained: Option<Figures>,
+    /// Whether a value inside of the network is so large that no 32-bit float holds it. Then there is nothing to compare, and all that is asked is
+    /// that the model does not hide it.
+    pub beyond_float32: bool,
+    /// The largest error of the one in those of the other.
+    pub times_trained: Option<f64>,
+    /// The largest difference of an image's answer in the batch and alone, relative to the scale; of masks the share of differing pixels.
+    pub batch: Option<f64>,
+    /// The mask.
+    pub mask: MaskReport,
+    /// The scores where the true mask is known.
+    pub dice: Option<Dice>,
+    /// What speaks against the model.
+    pub findings: Vec<Finding>,
+}
+
+/// The mean Dice over the classes without the background, against the true mask.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dice {
+    /// Of the exact mask.
+    pub exact: f64,
+    /// Of the exported model's.
+    pub exported: f64,
+}
+
+/// Why a model cannot be compared. What speaks against a model is no error but a [`Finding`].
+#[derive(Debug, Error)]
+pub enum ProofError {
+    /// A case cannot be had.
+    #[error(transparent)]
+    Case(#[from] CaseError),
+    /// There is no exact answer.
+    #[error("cannot compute the exact answer to case `{case}`")]
+    Yardstick {
+        /// The case.
+        case: String,
+        /// Why.
+        source: Box<YardstickError>,
+    },
+    /// The model cannot be run.
+    #[error("cannot run case `{case}`")]
+    Run {
+        /// The case.
+        case: String,
+        /// Why.
+        source: RunError,
+    },
+    /// Logits cannot be brought to a mask.
+    #[error("cannot make a mask in case `{case}`")]
+    Mask {
+        /// The case.
+        case: String,
+        /// Why.
+        source: PostprocessError,
+    },
+    /// The true mask cannot be compared with.
+    #[error("cannot score case `{case}`")]
+    Score {
+        /// The case.
+        case: String,
+        /// Why.
+        source: EvaluationError,
+    },
+}
+
+/// A model that is to be proven.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// What it is held against.
+    pub reference: &'a Reference,
+    /// What its file holds.
+    pub model: &'a Model,
+    /// What is asked of it.
+    pub bound: &'a Bound,
+}
+
+/// What came of a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// What speaks against the file, whatever it computes.
+    pub findings: Vec<Finding>,
+    /// What was found in each case.
+    pub cases: Vec<CaseReport>,
+}
+
+impl Proof {
+    /// Whether nothing speaks against the model, and there was something that could have.
+    pub fn holds(&self) -> bool {
+        !self.cases.is_empty() && self.findings().next().is_none()
+    }
+
+    /// All that speaks against the model.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().chain(self.cases.iter().flat_map(|case| &case.findings))
+    }
+}
+
+/// Compares a model with what it is held against, case by case; shows what came of each as soon as it is known.
+///
+/// # Errors
+/// When there are no answers to compare.
+pub fn prove(
+    subject: Subject<'_>,
+    yardstick: &mut Yardstick,
+    deployed: &mut dyn Deployed,
+    cases: &[Case],
+    mut see: impl FnMut(&CaseReport),
+) -> Result<Proof, ProofError> {
+    let Subject { reference, model, .. } = subject;
+    let mut findings = reference.check_hash();
+    findings.extend(contract_differences(&model.contract, &reference.model.contract, false));
+    let examine = |case| {
+        let report = examine(subject, yardstick, deployed, case)?;
+        see(&report);
+        Ok(report)
+    };
+    Ok(Proof { findings, cases: cases.iter().map(examine).collect::<Result<_, ProofError>>()? })
+}
+
+/// Compares the answers to one case.
+fn examine(
+    Subject { reference, model, bound }: Subject<'_>,
+    yardstick: &mut Yardstick,
+    deployed: &mut dyn Deployed,
+    case: &Case,
+) -> Result<CaseReport, ProofError> {
+    let input = case.load(&reference.model.contract)?;
+    let Exact { output: exact, reach } = yardstick
+        .answer(case, input.tensor.view())
+        .map_err(|source| ProofError::Yardstick { case: case.name.clone(), source: Box::new(source) })?;
+    // By its own contract, so that what the file says of the input is proven as well.
+    let own = case.load(&model.contract)?;
+    let mut run = |input| deployed.answer(input).map_err(|source| ProofError::Run { case: case.name.clone(), source });
+    let answer = run(own.tensor.view())?;
+    let (n, _, height, width) = input.tensor.dim();
+    let (shape, expected) = match &answer {
+        Answer::Scores(scores) => (scores.shape(), exact.shape()),
+        Answer::Masks(masks) => (masks.shape(), &[n, exact.shape()[2], exact.shape()[3]][..]),
+    };
+    let trained = reference.trained.get(&case.name);
+    let mut report = CaseReport {
+        name: case.name.clone(),
+        shape: [n, height, width],
+        input_sha256: case::sha256(input.tensor.view()),
+        exported: None,
+        trained: None,
+        beyond_float32: *reach > f64::from(f32::MAX),
+        times_trained: None,
+        batch: None,
+        mask: MaskReport::of(classes(exact.view()).view(), exact.view(), 0.0),
+        dice: None,
+        findings: Vec::new(),
+    };
+    if shape != expected {
+        report.findings.push(Finding::Shape { found: shape.to_vec(), expected: expected.to_vec() });
+        return Ok(report);
+    }
+    let allowed = bound.at(height.max(width));
+    let logits = Figures::of(exact.mapv(|logit| logit as f32).view().into_dyn(), exact.view().into_dyn());
+    // Each of two logits may be off.
+    let margin = 2.0 * allowed * logits.scale;
+    let mask = mask_of(&answer);
+    report.mask = MaskReport::of(mask.view(), exact.view(), margin);
+    if let Some(trained) = trained {
+        let theirs = trained.mask(exact);
+        let differing = theirs.iter().zip(&mask).filter(|(theirs, ours)| theirs != ours).count();
+        report.mask.differing_from_trained = Some(differing);
+        if trained.input_sha256 != report.input_sha256 {
+            report.findings.push(Finding::Input);
+        }
+        if !report.beyond_float32 {
+            report.findings.extend(trained.check(exact));
+        }
+    }
+    if let Answer::Scores(scores) = &answer {
+        let (exact_scores, theirs, scale) = match model.contract.output.kind {
+            // A probability moves by at most half as much as the logits do, and by so much where it is undecided, however large they are.
+            OutputKind::Probabilities => (
+                probabilities(exact.view()),
+                trained.map(|trained| &trained.probabilities),
+                logits.scale.max(2.0) / 2.0,
+            ),
+            OutputKind::Logits | OutputKind::Mask => {
+                (exact.clone(), trained.map(|trained| &trained.logits), logits.scale)
+            }
+        };
+        let times_trained = bound.times_trained.filter(|_| !case.overflows());
+        report.compare_scores(scores, &exact_scores, theirs, scale, &Bound { times_trained, ..*bound });
+    }
+    if report.beyond_float32 {
+        report.mask.unexplained = 0;
+    } else if report.mask.unexplained > 0 {
+        let MaskReport { unexplained, widest, .. } = report.mask;
+        report.findings.push(Finding::Mask { unexplained, widest, allowed: margin });
+    }
+    let flipped = 1.0 - report.mask.identity();
+    if case.is_image() && flipped > bound.flipped {
+        report.findings.push(Finding::Flipped { found: flipped, allowed: bound.flipped });
+    }
+    if n > 1 && !report.beyond_float32 {
+        let alone = items(own.tensor.view()).map(&mut run).collect::<Result<Vec<_>, _>>()?;
+        report.compare_batch(&answer, &alone, exact, allowed, margin);
+    }
+    report.dice = dice(reference, case, &input, exact, &answer)?;
+    Ok(report)
+}
+
+impl CaseReport {
+    /// The largest error relative to the scale, where the model gives scores.
+    pub fn relative(&self) -> Option<f64> {
+        self.exported.as_ref().map(Figures::relative)
+    }
+
+    /// Compares scores with the exact ones, and their error, relative to a scale, with the training framework's.
+    fn compare_scores(
+        &mut self,
+        scores: &Array4<f32>,
+        exact: &Array4<f64>,
+        trained: Option<&Figures>,
+        scale: f64,
+        bound: &Bound,
+    ) {
+        let figures = Figures::of(scores.view().into_dyn(), exact.view().into_dyn()).at_scale(scale);
+        let trained = trained.map(|trained| trained.clone().at_scale(scale));
+        let trained = trained.as_ref();
+        let [_, height, width] = self.shape;
+        let allowed = bound.at(height.max(width));
+        if self.beyond_float32 {
+            let hidden = |(found, exact): &(&f32, &f64)| found.is_finite() && exact.abs() > f64::from(f32::MAX);
+            let count = scores.iter().zip(exact).filter(hidden).count();
+            if count > 0 {
+                self.findings.push(Finding::Hidden { count, elements: figures.elements });
+            }
+        } else {
+            if figures.not_finite > 0 {
+                self.findings.push(Finding::NotFinite { count: figures.not_finite, elements: figures.elements });
+            }
+            if figures.max > allowed * figures.scale {
+                self.findings.push(Finding::Error { found: figures.relative(), allowed });
+            }
+            self.times_trained = trained.map(|trained| times(&figures, trained));
+            let by_side = (allowed - bound.relative) * figures.scale;
+            if let (Some(found), Some(trained), Some(times)) = (self.times_trained, trained, bound.times_trained)
+                && figures.max > times * least(trained) + by_side
+            {
+                self.findings.push(Finding::TimesTrained { found, allowed: times });
+            }
+        }
+        self.trained = trained.cloned();
+        self.exported = Some(figures);
+    }
+
+    /// Compares the answers to a batch with those to each of its images alone.
+    fn compare_batch(&mut self, together: &Answer, alone: &[Answer], exact: &Array4<f64>, allowed: f64, margin: f64) {
+        let found = match together {
+            Answer::Scores(together) => {
+                let scale = self.exported.as_ref().map_or(1.0, |figures| figures.scale);
+                let mut worst = 0.0_f64;
+                for (alone, together) in alone.iter().zip(items(together.view())) {
+                    let Answer::Scores(alone) = alone else { continue };
+                    let differences = alone.iter().zip(together).map(|(a, b)| f64::from((a - b).abs()));
+                    // A difference that is not a number is the worst of all.
+                    worst = differences.fold(worst, |worst, one| if one <= worst { worst } else { one });
+                }
+                if worst == 0.0 { 0.0 } else { worst / scale }
+            }
+            Answer::Masks(together) => {
+                let (mut differing, mut unexplained) = (0, 0);
+                for ((alone, together), exact) in alone.iter().zip(together.outer_iter()).zip(items(exact.view())) {
+                    let Answer::Masks(alone) = alone else { continue };
+                    differing += alone.iter().zip(together).filter(|(alone, together)| alone != together).count();
+                    unexplained += MaskReport::of(alone.view(), exact, margin).unexplained;
+                }
+                if unexplained > 0 { f64::INFINITY } else { allowed * differing as f64 / together.len().max(1) as f64 }
+            }
+        };
+        self.batch = Some(found).filter(|found| found.is_finite());
+        if self.batch.is_none_or(|found| found > allowed) {
+            self.findings.push(Finding::Batch { found: self.batch.unwrap_or(f64::MAX), allowed });
+        }
+    }
+}
+
+/// The class of each pixel of an answer.
+fn mask_of(answer: &Answer) -> Array3<u8> {
+    match answer {
+        Answer::Scores(scores) => classes(scores.view()),
+        Answer::Masks(masks) => masks.clone(),
+    }
+}
+
+/// The error in errors of the training framework.
+fn times(exported: &Figures, trained: &Figures) -> f64 {
+    if exported.max == 0.0 { 0.0 } else { exported.max / least(trained) }
+}
+
+/// The training framework's error, which counts as at least [`FLOOR_ULP`] roundings of a value as large as the scale.
+fn least(trained: &Figures) -> f64 {
+    trained.max.max(FLOOR_ULP * f64::from(f32::EPSILON) / 2.0 * trained.scale).max(f64::MIN_POSITIVE)
+}
+
+fn dice(
+    reference: &Reference,
+    case: &Case,
+    input: &Input,
+    exact: &Array4<f64>,
+    answer: &Answer,
+) -> Result<Option<Dice>, ProofError> {
+    let (Some(truth), Some(geometry)) = (&input.truth, &input.geometry) else { return Ok(None) };
+    let contract = &reference.model.contract;
+    let failed = |source| ProofError::Mask { case: case.name.clone(), source };
+    let score = |mask: GrayImage| {
+        let scored = Evaluation::new(contract.classes.len()).add(&mask, truth).map(|scores| scores.target_dice());
+        scored.map_err(|source| ProofError::Score { case: case.name.clone(), source })
+    };
+    let exact = exact.index_axis(Axis(0), 0).mapv(|logit| logit as f32);
+    let exact = contract.postprocess(exact.view(), geometry).map_err(failed)?;
+    let exported = match answer {
+        Answer::Scores(scores) => contract.postprocess(scores.index_axis(Axis(0), 0), geometry),
+        Answer::Masks(masks) => contract.postprocess_mask(masks.index_axis(Axis(0), 0), geometry),
+    };
+    Ok(Some(Dice { exact: score(exact)?, exported: score(exported.map_err(failed)?)? }))
+}

@@ -1,0 +1,308 @@
+//! What a model is held against: the trained network's graph before any rewrite, and what the training framework made of
+//! the fixed inputs. A file of it needs no training framework to be checked again.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use ndarray::{Array3, Array4, ArrayView4, Axis};
+use seg_data::WriteError;
+use seg_onnx::{
+    CONTRACT_KEY, Model, ModelError, Opset,
+    contract::Contract,
+    graph::Tensor,
+    proto::{self, WriteError as GraphError},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::{
+    bounds::TRAINED,
+    case,
+    figures::Figures,
+    finding::{Finding, contract_differences},
+    masks::{classes, probabilities},
+};
+use crate::tensors::{TensorError, TensorFile};
+
+/// The key in an ONNX file's metadata under which a reference keeps all but the graph and the contract, as JSON.
+pub const REFERENCE_KEY: &str = "seg.reference";
+
+/// The version of a reference's own layout; a reader refuses every other one.
+pub const REFERENCE_FORMAT: u32 = 1;
+
+/// The note in a checkpoint that holds its contract.
+const CHECKPOINT_CONTRACT: &str = "contract";
+
+/// What a model is held against.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// The network's graph as it was lowered, before any pass, with the contract of the model.
+    pub model: Model,
+    /// The graph's learned constants by the names that they have in a checkpoint.
+    pub parameters: BTreeMap<String, String>,
+    /// The passes that made the exported graph of this one, in their order.
+    pub passes: Vec<String>,
+    /// What made it, with its version.
+    pub tool: String,
+    /// What the training framework computes, by case.
+    pub trained: BTreeMap<String, Trained>,
+}
+
+/// All of a reference that is neither graph nor contract.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Notes {
+    format: u32,
+    tool: String,
+    passes: Vec<String>,
+    parameters: BTreeMap<String, String>,
+    trained: BTreeMap<String, Trained>,
+}
+
+/// What the training framework's float32 makes of a case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trained {
+    /// The hash of the input.
+    pub input_sha256: String,
+    /// The error of the logits.
+    pub logits: Figures,
+    /// The error of the probabilities, which are the softmax of the logits.
+    pub probabilities: Figures,
+    /// The errors of values inside, by their names, where they were looked at.
+    pub values: BTreeMap<String, Figures>,
+    /// Pixels, counted along batch, rows and columns, that have another class than in the exact mask, and that class.
+    pub flips: Vec<(usize, u8)>,
+}
+
+/// Why a reference cannot be read or written.
+#[derive(Debug, Error)]
+pub enum ReferenceError {
+    /// The file cannot be read.
+    #[error("cannot read the reference `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no model.
+    #[error("cannot use `{path}` as a reference written by `export`")]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<ModelError>,
+    },
+    /// The file is a model, but no reference.
+    #[error(
+        "`{path}` is a model and not a reference: its metadata has no usable `{REFERENCE_KEY}`; `export` writes one beside each model"
+    )]
+    Notes {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the entry, where there is one.
+        source: Option<serde_json::Error>,
+    },
+    /// The file was written by a version with another layout.
+    #[error("the reference `{path}` has format {found}, this version reads {REFERENCE_FORMAT}; export the model again")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// The graph cannot be written.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl Reference {
+    /// Reads a reference.
+    ///
+    /// # Errors
+    /// When the file is none.
+    pub fn read(path: &Path) -> Result<Self, ReferenceError> {
+        let bytes = fs::read(path).map_err(|source| ReferenceError::Read { path: path.into(), source })?;
+        Self::from_bytes(path, &bytes)
+    }
+
+    /// Reads the content of a file, which is named in errors.
+    ///
+    /// # Errors
+    /// When the bytes are no reference.
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ReferenceError> {
+        /// Read first, so that another layout is named as such.
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let unusable = |source| ReferenceError::Model { path: path.into(), source: Box::new(source) };
+        let model = Model::from_bytes(bytes).map_err(unusable)?;
+        let metadata = proto::read_metadata(bytes).map_err(|error| unusable(error.into()))?;
+        let damaged = |source| ReferenceError::Notes { path: path.into(), source };
+        let (_, json) = metadata.iter().find(|(key, _)| key == REFERENCE_KEY).ok_or_else(|| damaged(None))?;
+        let Format { format } = serde_json::from_str(json).map_err(|error| damaged(Some(error)))?;
+        if format != REFERENCE_FORMAT {
+            return Err(ReferenceError::Format { path: path.into(), found: format });
+        }
+        let Notes { tool, passes, parameters, trained, .. } =
+            serde_json::from_str(json).map_err(|error| damaged(Some(error)))?;
+        Ok(Self { model, parameters, passes, tool, trained })
+    }
+
+    /// The content of a file, which is an ONNX model itself.
+    ///
+    /// # Errors
+    /// When the graph breaks an invariant.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ReferenceError> {
+        let Self { model, parameters, passes, tool, trained } = self.clone();
+        let notes = Notes { format: REFERENCE_FORMAT, tool, passes, parameters, trained };
+        let notes = serde_json::to_string(&notes).expect("names are strings and figures are finite");
+        let metadata = [(CONTRACT_KEY.to_owned(), model.contract.to_json()), (REFERENCE_KEY.to_owned(), notes)];
+        Ok(proto::write(&model.graph, Opset::V20, &metadata)?)
+    }
+
+    /// The file beside a model in which its reference is kept: `amsunet.reference.onnx` of `amsunet.onnx`.
+    pub fn beside(model: &Path) -> PathBuf {
+        model.with_extension("reference.onnx")
+    }
+
+    /// The learned constants by the names that they have in a checkpoint; `None` for one that the graph lacks.
+    fn learned(&self) -> impl Iterator<Item = (&str, Option<&Tensor>)> {
+        self.parameters.iter().map(|(name, path)| (name.as_str(), self.model.graph.initializers.get(path)))
+    }
+
+    /// Whether the graph's constants are those whose hash the contract names.
+    pub fn check_hash(&self) -> Vec<Finding> {
+        let mut hash = Sha256::new();
+        for (name, tensor) in self.learned() {
+            let Some((tensor, values)) = tensor.and_then(|tensor| Some((tensor, tensor.as_f32()?))) else {
+                return vec![Finding::Weights {
+                    tensor: name.into(),
+                    problem: "the reference does not hold it".into(),
+                }];
+            };
+            hash.update(name.as_bytes());
+            hash.update([0]);
+            for side in tensor.shape() {
+                hash.update((*side as u64).to_le_bytes());
+            }
+            for value in values {
+                hash.update(value.to_le_bytes());
+            }
+        }
+        let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = &self.model.contract.provenance.weights_sha256;
+        if found == *expected {
+            return Vec::new();
+        }
+        vec![Finding::Hash { found, expected: expected.clone() }]
+    }
+
+    /// Compares the graph's constants bit for bit with a checkpoint's tensors, and the contract with the one that the
+    /// checkpoint carries.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be read.
+    pub fn check_weights(&self, checkpoint: &TensorFile) -> Result<Vec<Finding>, TensorError> {
+        let mut findings = Vec::new();
+        let mut differ = |name: &str, problem: String| {
+            findings.push(Finding::Weights { tensor: name.into(), problem });
+        };
+        let held = checkpoint.names()?;
+        for name in held.iter().filter(|name| !self.parameters.contains_key(*name)) {
+            differ(name, "the checkpoint holds it, the reference does not".into());
+        }
+        for (name, tensor) in self.learned() {
+            let Some((tensor, values)) = tensor.and_then(|tensor| Some((tensor, tensor.as_f32()?))) else {
+                differ(name, "the reference does not hold it".into());
+                continue;
+            };
+            if !held.iter().any(|held| held == name) {
+                differ(name, "the reference holds it, the checkpoint does not".into());
+                continue;
+            }
+            let trained = checkpoint.tensor(name)?;
+            let differing =
+                trained.iter().zip(values).filter(|(trained, value)| trained.to_bits() != f64::from(**value).to_bits());
+            if trained.shape() != tensor.shape() {
+                differ(name, format!("its shape is {:?}, trained was {:?}", tensor.shape(), trained.shape()));
+            } else if let count @ 1.. = differing.count() {
+                differ(name, format!("{count} of {} values are not the trained ones", values.len()));
+            }
+        }
+        if let Some(contract) = checkpoint.note(CHECKPOINT_CONTRACT)?.and_then(|json| Contract::from_json(&json).ok()) {
+            findings.extend(contract_differences(&self.model.contract, &contract, true));
+        }
+        Ok(findings)
+    }
+}
+
+impl Trained {
+    /// What the training framework made of an input, `found`, beside the exact logits.
+    pub fn of(input: ArrayView4<'_, f32>, found: ArrayView4<'_, f32>, exact: ArrayView4<'_, f64>) -> Self {
+        let softmax = probabilities(found.mapv(f64::from).view()).mapv(|share| share as f32);
+        let masks = classes(found).into_iter().zip(classes(exact)).enumerate();
+        Self {
+            input_sha256: case::sha256(input),
+            logits: Figures::of(found.into_dyn(), exact.into_dyn()),
+            probabilities: Figures::of(softmax.view().into_dyn(), probabilities(exact).view().into_dyn()),
+            values: BTreeMap::new(),
+            flips: masks
+                .filter(|(_, (found, exact))| found != exact)
+                .map(|(pixel, (found, _))| (pixel, found))
+                .collect(),
+        }
+    }
+
+    /// The mask `[n, h, w]` of these flips in the exact mask.
+    pub fn mask(&self, exact: &Array4<f64>) -> Array3<u8> {
+        let mut mask = classes(exact.view());
+        let (_, height, width) = mask.dim();
+        for &(pixel, class) in &self.flips {
+            let place = (pixel / (height * width), pixel / width % height, pixel % width);
+            if let Some(label) = mask.get_mut(place) {
+                *label = class;
+            }
+        }
+        mask
+    }
+
+    /// What speaks against the graph being the trained network: errors that the training framework's rounding does not explain.
+    pub fn check(&self, exact: &Array4<f64>) -> Vec<Finding> {
+        let margin = 2.0 * TRAINED * self.logits.scale;
+        let off = |value: &str, figures: &Figures| Finding::Trained {
+            value: value.into(),
+            found: figures.relative(),
+            not_finite: figures.not_finite,
+            allowed: TRAINED,
+        };
+        let mut findings: Vec<_> = self
+            .values
+            .iter()
+            .filter(|(_, figures)| !figures.is_within(TRAINED))
+            .map(|(value, figures)| off(value, figures))
+            .collect();
+        if !self.logits.is_within(TRAINED) {
+            findings.push(off("the output", &self.logits));
+        }
+        let mask = super::masks::MaskReport::of(self.mask(exact).view(), exact.view(), margin);
+        if mask.unexplained > 0 {
+            findings.push(Finding::TrainedMask { unexplained: mask.unexplained, widest: mask.widest, allowed: margin });
+        }
+        findings
+    }
+}
+
+/// A batch's images, one after another.
+pub(super) fn items<T>(batch: ArrayView4<'_, T>) -> impl Iterator<Item = ArrayView4<'_, T>> {
+    (0..batch.len_of(Axis(0))).map(move |item| batch.slice_axis_move(Axis(0), (item..=item).into()))
+}

@@ -1,0 +1,177 @@
+//! The exact answers: the trained network's graph in 64-bit floats, computed once for each input.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD, Ix4};
+use seg_onnx::Model;
+use seg_onnx::contract::Element;
+use seg_onnx::evaluate::{Array, EvaluateError, evaluate, evaluate_each};
+use seg_onnx::graph::{Graph, Op};
+use thiserror::Error;
+
+use super::{
+    case::Case,
+    figures::{Figures, scale},
+};
+
+/// The exact answers of a graph with one input and one output.
+#[derive(Debug)]
+pub struct Yardstick {
+    graph: Graph,
+    answers: BTreeMap<String, Exact>,
+    of_noise: BTreeMap<String, f64>,
+    of_images: BTreeMap<String, f64>,
+}
+
+/// An exact answer.
+#[derive(Clone, Debug)]
+pub struct Exact {
+    /// The output `[n, classes, h, w]`.
+    pub output: Array4<f64>,
+    /// The largest magnitude of any value inside of the graph.
+    pub reach: f64,
+}
+
+/// Why there is no exact answer.
+#[derive(Debug, Error)]
+pub enum YardstickError {
+    /// The graph cannot be evaluated.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// The graph's output is no batch of images.
+    #[error("the reference's output has shape {found:?}, expected [n, classes, height, width]")]
+    Output {
+        /// Its shape.
+        found: Vec<usize>,
+    },
+}
+
+impl Yardstick {
+    /// A yardstick for a graph as it was lowered, before any pass.
+    pub fn new(graph: &Graph) -> Self {
+        Self { graph: graph.clone(), answers: BTreeMap::new(), of_noise: BTreeMap::new(), of_images: BTreeMap::new() }
+    }
+
+    /// The exact answer to a case, of which `input` is the input; it is kept for when it is asked for again, and so is what values inside of the
+    /// graph reach.
+    ///
+    /// # Errors
+    /// When the input does not fit the graph.
+    pub fn answer(&mut self, case: &Case, input: ArrayView4<'_, f32>) -> Result<&Exact, YardstickError> {
+        if !self.answers.contains_key(&case.name) {
+            let output = self.graph.outputs.first().map_or("", String::as_str);
+            let (mut found, mut reach) = (ArrayD::zeros(Vec::new()), 0.0_f64);
+            let mut magnitudes = match case.is_image() {
+                true => Some(&mut self.of_images),
+                false => Some(&mut self.of_noise).filter(|_| case.is_ordinary()),
+            };
+            evaluate_each(&self.graph, &[(input_name(&self.graph), exact(input))], |value, array| {
+                let Array::F64(array) = array else { return };
+                let largest = array.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+                reach = reach.max(largest);
+                if let Some(magnitudes) = &mut magnitudes {
+                    let kept = magnitudes.entry(value.to_owned()).or_default();
+                    *kept = kept.max(largest);
+                }
+                if value == output {
+                    found = array.clone();
+                }
+            })?;
+            let shape = found.shape().to_vec();
+            let output = found.into_dimensionality::<Ix4>().map_err(|_| YardstickError::Output { found: shape })?;
+            self.answers.insert(case.name.clone(), Exact { output, reach });
+        }
+        Ok(&self.answers[&case.name])
+    }
+
+    /// The largest magnitude that each value has reached so far, over all image files, or over the noise where there were none: noise may bring values
+    /// where no image does.
+    pub fn magnitudes(&self) -> &BTreeMap<String, f64> {
+        if self.of_images.is_empty() { &self.of_noise } else { &self.of_images }
+    }
+}
+
+/// Exact values inside of a graph, by their names, and the scale that errors of each are measured by.
+///
+/// A value's scale is that of its numbers, as in [`Figures`](super::Figures), but for two operators whose results may be arbitrarily
+/// small while their errors are not: a sigmoid is computed to so many digits of 1, and a product inherits the errors of its
+/// factors. The scale of the one is at least 1, of the other at least the product of the factors' scales. Else a gate that has
+/// learned to be shut would be called wrong for a share of nearly nothing.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    /// The values that were asked for.
+    pub values: BTreeMap<String, ArrayD<f64>>,
+    /// The scale of every value of floats.
+    pub scales: BTreeMap<String, f64>,
+}
+
+impl Inside {
+    /// Evaluates a graph on an input, and keeps the values of the given names.
+    ///
+    /// # Errors
+    /// When the input does not fit the graph.
+    pub fn of(graph: &Graph, input: ArrayView4<'_, f32>, names: &[&str]) -> Result<Self, EvaluateError> {
+        let nodes: BTreeMap<_, _> = graph.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
+        let mut inside = Self { values: BTreeMap::new(), scales: BTreeMap::new() };
+        evaluate_each(graph, &[(input_name(graph), exact(input))], |name, array| {
+            let (Array::F64(array), Some(node)) = (array, nodes.get(name)) else { return };
+            let factors = || node.inputs.iter().map(|factor| inside.scales.get(factor)).product::<Option<f64>>();
+            let least = match node.op {
+                Op::Sigmoid => 1.0,
+                Op::Mul => factors().unwrap_or_default(),
+                _ => 0.0,
+            };
+            inside.scales.insert(name.to_owned(), scale(array.view()).max(least));
+            if names.contains(&name) {
+                inside.values.insert(name.to_owned(), array.clone());
+            }
+        })?;
+        Ok(inside)
+    }
+
+    /// How far a value is from the exact one; `None` where there is none of its name and shape.
+    pub fn figures(&self, name: &str, found: ArrayViewD<'_, f32>) -> Option<Figures> {
+        let (exact, scale) = (self.values.get(name)?, self.scales.get(name)?);
+        (found.shape() == exact.shape()).then(|| Figures::of(found, exact.view()).at_scale(*scale))
+    }
+}
+
+/// The values of floats, of whatever width, that two graphs share, in the order in which the second computes them.
+pub(super) fn shared<'g>(one: &Graph, other: &'g Graph) -> Vec<&'g str> {
+    let index = one.index();
+    let in_both =
+        other.nodes.iter().filter(|node| node.output.data_type.is_float() && index.producer(&node.name).is_some());
+    in_both.map(|node| node.name.as_str()).collect()
+}
+
+/// What the evaluator computes of an exported model for normalised images, in whatever form it takes them: exactly, but for 16-bit floats,
+/// each of which it rounds.
+pub(super) fn model_values(
+    model: &Model,
+    input: ArrayView4<'_, f32>,
+    names: &[&str],
+) -> Result<BTreeMap<String, ArrayD<f64>>, EvaluateError> {
+    match model.contract.input.form.element {
+        Element::Float => Ok(floats(evaluate(&model.graph, &[(input_name(&model.graph), exact(input))], names)?)),
+        Element::U8 => {
+            let bytes = model.contract.input.to_bytes(input).mapv(f64::from).into_dyn();
+            Ok(floats(evaluate(&model.graph, &[(input_name(&model.graph), bytes)], names)?))
+        }
+    }
+}
+
+fn floats(values: BTreeMap<String, Array>) -> BTreeMap<String, ArrayD<f64>> {
+    let floats = values.into_iter().filter_map(|(name, value)| match value {
+        Array::F64(values) => Some((name, values)),
+        Array::I64(_) => None,
+    });
+    floats.collect()
+}
+
+fn input_name(graph: &Graph) -> &str {
+    graph.inputs.first().map_or("", |input| &input.name)
+}
+
+fn exact(input: ArrayView4<'_, f32>) -> ArrayD<f64> {
+    input.mapv(f64::from).into_dyn()
+}

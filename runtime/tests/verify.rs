@@ -1,0 +1,160 @@
+//! `seg-runtime verify` and what hangs on it: certificates, signatures, and `infer --require-certificate`.
+
+#![allow(clippy::unwrap_used)]
+
+mod threshold;
+
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
+
+use seg_onnx::{Model, contract::SizePolicy, graph::Tensor};
+use seg_runtime::verify::Reference;
+
+/// A folder with the model `threshold.onnx`, its reference and an image.
+struct Workplace(tempfile::TempDir);
+
+impl Workplace {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        let model =
+            Model::from_bytes(&fs::read(threshold::write(place.0.path(), SizePolicy::Native)).unwrap()).unwrap();
+        let reference = Reference {
+            model,
+            parameters: BTreeMap::new(),
+            passes: Vec::new(),
+            tool: "a test".into(),
+            trained: BTreeMap::new(),
+        };
+        fs::write(place.path("threshold.reference.onnx"), reference.to_bytes().unwrap()).unwrap();
+        image::RgbImage::from_fn(20, 20, |x, y| image::Rgb([(7 * x + y) as u8, 90, 90]))
+            .save(place.path("a.png"))
+            .unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, model: &Model) {
+        fs::write(self.path("threshold.onnx"), model.to_bytes().unwrap()).unwrap();
+    }
+
+    /// The exit code and all that is said.
+    fn run(&self, args: &str) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seg-runtime"));
+        let output = command.args(args.split_whitespace()).current_dir(self.0.path()).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    }
+
+    #[track_caller]
+    fn expect(&self, args: &str, code: i32, part: &str) {
+        let (found, text) = self.run(args);
+        assert_eq!(found, Some(code), "{args}: {text}");
+        assert!(text.contains(part), "{args}: {text}");
+    }
+}
+
+fn model() -> Model {
+    threshold::model(SizePolicy::Native)
+}
+
+const INFER: &str = "infer --model threshold.onnx --out out --require-certificate a.png";
+
+#[test]
+fn a_model_that_is_its_reference_is_certified_and_only_then_required_ones_run() {
+    let place = Workplace::new();
+    place.expect(INFER, 1, "`threshold.onnx` has no certificate for `--ep cpu`");
+    place.expect("verify threshold.onnx --layers --data .", 0, "`threshold.onnx` is the trained network on the CPU");
+    let json = fs::read_to_string(place.path("threshold.cpu.certificate.json")).unwrap();
+    let page = fs::read_to_string(place.path("threshold.cpu.certificate.html")).unwrap();
+    for part in ["is the trained network", "noise 8x32x32", "image a.png", "CPUExecutionProvider"] {
+        assert!(page.contains(part), "{part}");
+    }
+    place.expect(INFER, 0, "");
+    place.expect("verify --certificate threshold.cpu.certificate.json", 0, "holds on this machine, to the last figure");
+    place.expect("verify threshold.onnx --layers --data .", 0, "is the trained network");
+    assert_eq!(fs::read_to_string(place.path("threshold.cpu.certificate.json")).unwrap(), json, "the same each time");
+
+    // A certificate is for one file, one provider and one build of ONNX Runtime.
+    for (name, from, to, part) in [
+        ("against", "\"holds\": true", "\"holds\": false", "says that the model does not hold"),
+        (
+            "another provider",
+            "\"provider\": \"cpu\"",
+            "\"provider\": \"cuda\"",
+            "the provider is cpu, certified was cuda",
+        ),
+        ("another runtime", "\"onnx_runtime\": \"", "\"onnx_runtime\": \"an older ", "ONNX Runtime is"),
+        ("another layout", "\"format\": 1", "\"format\": 2", "has format 2"),
+        ("no certificate", "{", "", "is not a certificate"),
+    ] {
+        fs::write(place.path("threshold.cpu.certificate.json"), json.replacen(from, to, 1)).unwrap();
+        place.expect(INFER, 1, part);
+        assert!(json.contains(from), "{name}");
+    }
+    fs::write(place.path("threshold.cpu.certificate.json"), &json).unwrap();
+    let mut other = model();
+    other.contract.classes[1].name = "cell".into();
+    place.write(&other);
+    place.expect(INFER, 1, "is stale: the model's file is");
+}
+
+#[test]
+fn what_is_not_the_reference_is_refused_with_its_place() {
+    type Fault = fn(&mut Model);
+    let rows: [(Fault, &str); 3] = [
+        (exchange_classes, "to blame     the file: node `logits`"),
+        (|m| m.contract.classes.reverse(), "to blame     the contract: `classes`"),
+        (|m| m.contract.input.mean[0] = 0.25, "to blame     the contract: `input.mean`"),
+    ];
+    for (fault, part) in rows {
+        let place = Workplace::new();
+        let mut faulty = model();
+        fault(&mut faulty);
+        place.write(&faulty);
+        place.expect("verify threshold.onnx --bisect", 1, part);
+        place.expect(INFER, 1, "says that the model does not hold");
+    }
+}
+
+fn exchange_classes(model: &mut Model) {
+    let weight = model.graph.nodes.iter().find(|node| node.name == "logits").unwrap().inputs[1].clone();
+    model.graph.initializers.insert(weight, Tensor::new([2, 1, 1, 1], vec![1.0, -1.0]).unwrap());
+}
+
+#[test]
+fn signatures_are_checked_where_a_key_is_given() {
+    let place = Workplace::new();
+    place.expect("keygen --out mine", 0, "mine.pub.pem");
+    place.expect("keygen --out other", 0, "other.pub.pem");
+    place.expect("keygen --out mine", 1, "a key is never replaced");
+    place.expect("verify threshold.onnx", 0, "is the trained network");
+    place.expect(&format!("{INFER} --public-key mine.pub.pem"), 1, "the certificate is not signed");
+    place.expect("verify threshold.onnx --sign mine.pem", 0, "threshold.cpu.certificate.json.sig");
+    place.expect(&format!("{INFER} --public-key mine.pub.pem"), 0, "");
+    place.expect(&format!("{INFER} --public-key other.pub.pem"), 1, "is not that of this certificate by this key");
+    let again = "verify --certificate threshold.cpu.certificate.json --public-key";
+    place.expect(&format!("{again} mine.pub.pem"), 0, "holds on this machine");
+    place.expect(&format!("{again} other.pub.pem"), 1, "is not that of this certificate by this key");
+}
+
+#[test]
+fn what_cannot_be_verified_is_named() {
+    let place = Workplace::new();
+    fs::write(place.path("text.onnx"), "no model").unwrap();
+    fs::create_dir(place.path("run")).unwrap();
+    for (args, code, part) in [
+        ("verify", 2, "<MODEL>"),
+        ("verify threshold.onnx --certificate c.json", 2, "cannot be used with"),
+        ("verify absent.onnx", 1, "cannot read the model `absent.onnx`"),
+        ("verify text.onnx", 1, "cannot use `text.onnx` as a model"),
+        ("verify threshold.onnx --against threshold.onnx", 1, "is a model and not a reference"),
+        ("verify threshold.onnx --against no.onnx", 1, "cannot read the reference `no.onnx`"),
+        ("verify threshold.onnx --against run", 1, "run/best.safetensors"),
+        ("verify threshold.onnx --data run", 1, "holds no image"),
+        ("verify --certificate a.png", 1, "is not a certificate"),
+    ] {
+        place.expect(args, code, part);
+    }
+}
