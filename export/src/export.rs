@@ -37,6 +37,8 @@ pub struct Options {
 pub struct Export {
     /// The model.
     pub model: Model,
+    /// The network as it was lowered, before its form and the passes: normalised floats to logits.
+    pub lowered: Model,
     /// The model as the content of an ONNX file; equal checkpoints and options give equal bytes.
     pub bytes: Vec<u8>,
     /// What had to be assumed, because neither checkpoint nor options say it.
@@ -112,11 +114,13 @@ pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, Expo
         .to_network(&Device::flex())
         .map_err(|source| ExportError::Weights { path: checkpoint.path.clone(), source })?;
     let (mut contract, assumptions) = settle(checkpoint, &net.config(), &options.stated)?;
+    let plain = contract.clone();
     let logits = contract.output.name.clone();
     give_form(&mut contract, options);
     contract.validate().map_err(ModelError::from)?;
     let mut graph = to_graph(&net, &contract.input.name, &logits)?;
-    let lowered = Extent::of(&graph)?;
+    let extent = Extent::of(&graph)?;
+    let lowered = Model { graph: graph.clone(), opset: Opset::default(), contract: plain };
     forms::apply(&mut graph, &logits, &contract)?;
     let formed = Extent::of(&graph)?;
     let mut passes = Vec::new();
@@ -125,9 +129,9 @@ pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, Expo
         let extent = Extent::of(&graph)?;
         passes.extend(reports.into_iter().map(|report| (report, extent)));
     }
-    let report = Report { lowered, formed, passes, exported: Extent::of(&graph)? };
+    let report = Report { lowered: extent, formed, passes, exported: Extent::of(&graph)? };
     let model = Model { graph, opset: options.opset, contract };
-    Ok(Export { bytes: model.to_bytes()?, model, assumptions, report })
+    Ok(Export { bytes: model.to_bytes()?, model, lowered, assumptions, report })
 }
 
 /// Makes the contract that of a model of the form that the options ask for. An output is called what it is.

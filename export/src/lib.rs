@@ -5,6 +5,7 @@
 //! - [`contract`], which settles what the model expects and means;
 //! - [`precision`] brings a model to fewer bits, by what [`calibration`] sees of its values on images;
 //! - [`triton`] lays it out for a Triton Inference Server, [`card`](mod@card) tells people what the model is;
+//! - [`proof`] is what a model is held against to be proven;
 //! - [`reference`](mod@reference) is what the training framework computes, for the exported model to be compared with.
 
 pub mod calibration;
@@ -15,6 +16,7 @@ pub mod lower;
 #[cfg(test)]
 mod parity;
 pub mod precision;
+pub mod proof;
 pub mod reference;
 pub mod triton;
 

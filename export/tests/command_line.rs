@@ -75,6 +75,37 @@ fn every_flag_is_honoured() {
 }
 
 #[test]
+fn a_model_is_proven_unless_that_is_switched_off() {
+    let folder = folder();
+    let made = |name: &str| {
+        ["reference.onnx", "cpu.certificate.json", "cpu.certificate.html"]
+            .map(|end| folder.path().join(format!("{name}.{end}")).exists())
+    };
+    let (_, stderr) = succeed(folder.path(), "--checkpoint net.safetensors --out proven.onnx");
+    assert!(stderr.contains("proven      18 inputs"), "{stderr}");
+    assert_eq!(made("proven"), [true; 3]);
+    let certificate = fs::read_to_string(folder.path().join("proven.cpu.certificate.json")).unwrap();
+    assert!(certificate.contains("\"holds\": true"), "{certificate}");
+    succeed(folder.path(), "--checkpoint net.safetensors --out unproven.onnx --no-verify");
+    assert_eq!(made("unproven"), [false; 3]);
+    // The proof changes nothing of the model.
+    assert_eq!(
+        fs::read(folder.path().join("proven.onnx")).unwrap(),
+        fs::read(folder.path().join("unproven.onnx")).unwrap()
+    );
+
+    let images = folder.path().join("images");
+    fs::create_dir(&images).unwrap();
+    seg_data::write_png(
+        &images.join("a.png"),
+        &image::RgbImage::from_fn(40, 33, |x, y| image::Rgb([(5 * x) as u8, (7 * y) as u8, 90])),
+    )
+    .unwrap();
+    let (_, stderr) = succeed(folder.path(), "--checkpoint net.safetensors --out images.onnx --verify images");
+    assert!(stderr.contains("proven      19 inputs"), "{stderr}");
+}
+
+#[test]
 fn the_model_has_the_form_that_the_flags_say() {
     let folder = folder();
     let flags = "--checkpoint net.safetensors --input u8 --output mask --size 32x48 --batch 4 --opset 25";
@@ -192,6 +223,8 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         (&format!("{named} --runs empty"), 2, "cannot be used with"),
         (&format!("{named} --target gpu"), 2, "`gpu` is no target: expected `portable`, `cpu`"),
         (&format!("{named} --passes fold"), 2, "there is no pass `fold`: expected `fold_batch_norm"),
+        (&format!("{named} --verify empty"), 1, "the folder `empty` holds no image"),
+        (&format!("{named} --verify --no-verify"), 2, "cannot be used with"),
         ("--onnx amsunet.onnx", 2, "unexpected argument"),
     ] {
         let output = export(folder.path(), flags);

@@ -18,6 +18,7 @@ use crate::model::{AmsUnet, AmsUnetConfig};
 
 pub(crate) use file::Borrowed;
 pub use file::ReadWeightsError;
+pub use names::published;
 
 /// The ends of the names of BatchNorm's running statistics, which training tracks and does not learn.
 const STATISTICS: [&str; 2] = ["running_mean", "running_var"];
@@ -182,7 +183,7 @@ impl ModulePath {
 
     pub(crate) fn published(&self) -> String {
         let path = self.0.join(".");
-        names::published(&path).unwrap_or(path)
+        published(&path).unwrap_or(path)
     }
 }
 

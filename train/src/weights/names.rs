@@ -43,7 +43,7 @@ pub(super) const FIRST: &str = "in_conv.0.weight";
 /// The published name of the parameter at a module path of AMSUnet, as `down3.amse.attention.ams.strip_5.vertical.weight`.
 ///
 /// `None` where the path is not one of AMSUnet's.
-pub(super) fn published(path: &str) -> Option<String> {
+pub fn published(path: &str) -> Option<String> {
     let (stage, rest) = path.split_once('.')?;
     STAGE_PARTS.iter().filter(|(kind, ..)| is_stage(stage, kind)).find_map(|(_, ours, theirs)| {
         let rest = below(rest, ours)?;

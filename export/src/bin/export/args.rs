@@ -49,6 +49,8 @@ pub(crate) struct Args {
     /// Also write a model card, as Markdown
     #[arg(long, value_name = "FILE")]
     pub(crate) card: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) proof: Proof,
     /// What is subtracted from each channel of an image in [0, 1]
     #[arg(long, value_name = "R,G,B", value_delimiter = ',', allow_negative_numbers = true, help_heading = UNSAID)]
     mean: Option<Vec<f32>>,
@@ -88,8 +90,8 @@ pub(crate) struct Args {
     /// How much Dice int8 may lose against the float model's masks of the images; convolutions that lose more stay float
     #[arg(long, value_name = "LOSS", default_value_t = 0.01, value_parser = share, help_heading = PRECISION)]
     max_dice_loss: f64,
-    /// The ONNX Runtime library that fp16 and int8 measure with; ORT_DYLIB_PATH, the cache or a fetched one unless given
-    #[arg(long, value_name = "FILE", help_heading = PRECISION)]
+    /// The ONNX Runtime library that proves the model, and that fp16 and int8 measure with; ORT_DYLIB_PATH, the cache or a fetched one unless given
+    #[arg(long, value_name = "FILE")]
     pub(crate) ort_lib: Option<PathBuf>,
 }
 
@@ -148,6 +150,19 @@ enum OutputArg {
     Logits,
     Probabilities,
     Mask,
+}
+
+/// The proof that what is exported is the trained network.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Proof")]
+pub(crate) struct Proof {
+    /// Prove in ONNX Runtime that the model computes what Burn computes, on a fixed list of inputs and, where a folder is given, on its
+    /// images; this is done unless it is switched off
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "no_verify")]
+    pub(crate) verify: Option<Option<PathBuf>>,
+    /// Export the model unproven, without reference and certificate
+    #[arg(long)]
+    pub(crate) no_verify: bool,
 }
 
 impl Args {

@@ -1,6 +1,7 @@
 //! `export`: writes the network of a checkpoint as an ONNX model.
 
 mod args;
+mod verify;
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 use burn::tensor::Device;
 use clap::Parser;
+use ort::environment::Environment;
 use seg_data::write_bytes;
 use seg_export::calibration::Calibration;
 use seg_export::card::card;
@@ -45,8 +47,14 @@ fn run(args: &Args) -> anyhow::Result<()> {
     for assumption in &export.assumptions {
         note(&format!("warning: {assumption}; {}", remedy(assumption)));
     }
-    lessen(args, &precision, &mut export)?;
-    write_bytes(&args.out, &export.bytes)?;
+    let environment = environment(args, &precision)?;
+    if let Some(environment) = &environment {
+        lessen(args, &precision, &mut export, environment)?;
+    }
+    match environment.filter(|_| !args.proof.no_verify) {
+        Some(environment) => verify::export(args, &checkpoint, &export, &environment)?,
+        None => write_bytes(&args.out, &export.bytes)?,
+    }
     note(&summary(&export, args));
     if let Some(folder) = &args.triton {
         for (path, content) in triton::repository(&export.model, export.bytes.clone()) {
@@ -70,18 +78,39 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if args.dump { print(&export.model.graph.to_string()) } else { Ok(()) }
 }
 
+/// ONNX Runtime, where something is to be run; fetched where it must be.
+fn environment(args: &Args, precision: &Precision) -> anyhow::Result<Option<Environment>> {
+    if args.proof.no_verify && matches!(precision, Precision::Single) {
+        return Ok(None);
+    }
+    let search = Search::from_env(args.ort_lib.clone(), Build::Cpu);
+    let locate = || {
+        if let Some(library) = search.find()? {
+            return Ok(library);
+        }
+        if !search.offline {
+            note("fetching the ONNX Runtime library; this happens once");
+        }
+        search.fetch()
+    };
+    let library = locate().context(match precision {
+        Precision::Single => "cannot prove the model without ONNX Runtime; `--no-verify` exports it unproven",
+        Precision::Half | Precision::Int8(_) => "cannot choose fewer bits without ONNX Runtime",
+    })?;
+    Ok(Some(library.load()?))
+}
+
 /// Brings the model to the precision that was asked for, and tells what that does to it.
-fn lessen(args: &Args, precision: &Precision, export: &mut Export) -> anyhow::Result<()> {
+fn lessen(args: &Args, precision: &Precision, export: &mut Export, environment: &Environment) -> anyhow::Result<()> {
     if matches!(precision, Precision::Single) {
         return Ok(());
     }
-    let environment = Search::from_env(args.ort_lib.clone(), Build::Cpu).locate()?.load()?;
     let contract = &export.model.contract;
     let calibration = if args.calibrate.is_empty() {
         note("warning: the precision is chosen on made-up images; name real ones with `--calibrate DIR`");
-        Calibration::of_noise(&environment, contract)
+        Calibration::of_noise(environment, contract)
     } else {
-        Calibration::of_files(&environment, contract, &image_files(&args.calibrate)?)?
+        Calibration::of_files(environment, contract, &image_files(&args.calibrate)?)?
     };
     note(&format!("calibrated  on {} images", calibration.images().len()));
     match precision {

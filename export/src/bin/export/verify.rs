@@ -1,0 +1,81 @@
+//! Exports a model together with the proof that it is the trained network.
+
+use std::path::Path;
+
+use anyhow::bail;
+use burn::tensor::Device;
+use ort::environment::Environment;
+use seg_data::write_bytes;
+use seg_export::{Export, proof};
+use seg_runtime::verify::{
+    CaseReport, Certificate, FileFacts, Order, Reference, Yardstick, bounds::Precision, cases, certify, folder_of, page,
+};
+use seg_train::checkpoint::Checkpoint;
+
+use crate::args::Args;
+use crate::note;
+
+/// Writes the model, its reference and its certificate, or nothing where the model is not the trained network.
+pub(crate) fn export(
+    args: &Args,
+    checkpoint: &Checkpoint,
+    export: &Export,
+    environment: &Environment,
+) -> anyhow::Result<()> {
+    let data: Option<&Path> = args.proof.verify.as_ref().and_then(|folder| folder.as_deref());
+    let net = checkpoint.weights.to_network(&Device::flex())?;
+    let mut reference = proof::reference(export);
+    let mut yardstick = Yardstick::new(&reference.model.graph);
+    let cases = cases(&export.model, false, data)?;
+    reference.trained = proof::trained(&net, &reference, &cases, &mut yardstick)?;
+
+    let reference_path = Reference::beside(&args.out);
+    let reference_bytes = reference.to_bytes()?;
+    let reference_file =
+        FileFacts::of(&reference_path, &reference_bytes, &folder_of(&args.out), Some(reference.tool.as_str()));
+    let order = Order {
+        model: &args.out,
+        bytes: &export.bytes,
+        reference: &reference,
+        reference_file: &reference_file,
+        checkpoint: None,
+        data,
+        thorough: false,
+        layers: false,
+        bisect: true,
+    };
+    let certificate = certify(environment, order, &seg_runtime::Options::default(), &mut yardstick, see)?;
+    if !certificate.holds {
+        for finding in &certificate.proof.findings {
+            note(&format!("file: {finding}"));
+        }
+        let blame = certificate.diagnosis.map_or_else(String::new, |diagnosis| format!("; to blame is {diagnosis}"));
+        let remedy = match (certificate.precision, data) {
+            (Precision::Float16 | Precision::Int8, None) => {
+                "; few bits may fit images and not noise: prove it on images with `--verify DIR`"
+            }
+            _ => "",
+        };
+        bail!("`{}` is not written: it would not be the trained network{blame}{remedy}", args.out.display());
+    }
+    write_bytes(&args.out, &export.bytes)?;
+    write_bytes(&reference_path, &reference_bytes)?;
+    let path = Certificate::beside(&args.out, certificate.provider);
+    write_bytes(&path, certificate.to_json().as_bytes())?;
+    write_bytes(&path.with_extension("html"), page(&certificate).as_bytes())?;
+    let worst = certificate.proof.cases.iter().filter_map(|case| case.times_trained).fold(0.0, f64::max);
+    note(&format!(
+        "proven      {} inputs, at most {worst:.2} times Burn's error: {}",
+        certificate.proof.cases.len(),
+        path.display()
+    ));
+    note(&format!("reference   {}", reference_path.display()));
+    Ok(())
+}
+
+/// Says what speaks against a case; those that hold need no words.
+fn see(case: &CaseReport) {
+    for finding in &case.findings {
+        note(&format!("{}: {finding}", case.name));
+    }
+}
