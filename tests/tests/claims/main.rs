@@ -8,6 +8,7 @@ mod invariants;
 mod metrics;
 mod parity;
 mod pipeline;
+mod proof;
 mod readers;
 mod reference;
 mod refusals;

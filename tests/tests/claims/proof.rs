@@ -1,0 +1,86 @@
+//! What a proof rests on: its yardstick is PyTorch's float64, and every exported form passes it at every size and batch of its list.
+
+use ndarray::Ix4;
+use seg_export::{Options, export, lower, proof};
+use seg_onnx::Opset;
+use seg_onnx::contract::{Element, InputForm, OutputKind};
+use seg_runtime::verify::{CaseReport, FileFacts, Inside, Order, Reference, Yardstick, cases, certify};
+use seg_tests::fixtures::{NARROW, checkpoint, network};
+use seg_tests::reference::Reference as PyTorch;
+use seg_tests::runtime::environment;
+use seg_tests::tolerance::YARDSTICK;
+use seg_train::checkpoint::Checkpoint;
+use std::path::Path;
+
+use burn::tensor::Device;
+
+#[test]
+fn the_yardstick_is_pytorchs_float64() {
+    let pytorch = PyTorch::open();
+    let net = pytorch.weights.to_network(&Device::flex()).unwrap();
+    let graph = lower::to_graph(&net, "input", "logits").unwrap();
+    for case in ["even", "odd"] {
+        let input = pytorch.tensor(&format!("{case}.input")).mapv(|value| value as f32);
+        let input = input.into_dimensionality::<Ix4>().unwrap();
+        let found = &Inside::of(&graph, input.view(), &["logits"]).unwrap().values["logits"];
+        let expected = pytorch.tensor(&format!("{case}.logits_f64"));
+        assert_eq!(found.shape(), expected.shape());
+        let error = (found - expected).iter().fold(0.0, |worst: f64, error| worst.max(error.abs()));
+        assert!(error <= YARDSTICK.max, "{case}: {error:e}, allowed {:e}: {}", YARDSTICK.max, YARDSTICK.reason);
+    }
+}
+
+/// The forms that a file can have, with a name each.
+fn forms() -> Vec<(&'static str, Options)> {
+    let plain = Options::default;
+    let bytes = InputForm { element: Element::U8, ..InputForm::default() };
+    let fixed = InputForm { size: Some([71, 93]), batch: Some(2), ..InputForm::default() };
+    vec![
+        ("portable", plain()),
+        ("opset 17", Options { opset: Opset::V17, ..plain() }),
+        ("bytes", Options { input: bytes, ..plain() }),
+        ("probabilities", Options { output: OutputKind::Probabilities, ..plain() }),
+        ("bytes to mask", Options { input: bytes, output: OutputKind::Mask, ..plain() }),
+        ("two images of one size", Options { input: fixed, ..plain() }),
+    ]
+}
+
+#[test]
+fn every_exported_form_is_proven_at_every_size_and_batch() {
+    let pytorch = PyTorch::open();
+    let random = checkpoint(&network(NARROW, 2));
+    let trained = Checkpoint { path: "net.safetensors".into(), weights: pytorch.weights.clone(), contract: None };
+    for (weights, checkpoint, forms) in [("random", &random, &forms()[..]), ("PyTorch's", &trained, &forms()[..1])] {
+        for (form, options) in forms {
+            let export = export(checkpoint, options).unwrap();
+            let net = checkpoint.weights.to_network(&Device::flex()).unwrap();
+            let mut reference = proof::reference(&export);
+            let mut yardstick = Yardstick::new(&reference.model.graph);
+            let cases = cases(&export.model, false, None).unwrap();
+            reference.trained = proof::trained(&net, &reference, &cases, &mut yardstick).unwrap();
+            // What is read back from its file serves as well.
+            let path = Path::new("model.reference.onnx");
+            let bytes = reference.to_bytes().unwrap();
+            let reference = Reference::from_bytes(path, &bytes).unwrap();
+            let order = Order {
+                model: Path::new("model.onnx"),
+                bytes: &export.bytes,
+                reference: &reference,
+                reference_file: &FileFacts::of(path, &bytes, Path::new("."), None),
+                checkpoint: None,
+                data: None,
+                thorough: false,
+                layers: true,
+                bisect: true,
+            };
+            let run = seg_runtime::Options::default();
+            let certificate = certify(environment(), order, &run, &mut yardstick, |_| {}).unwrap();
+            let failing: Vec<_> = certificate.proof.cases.iter().filter(|case| !case.findings.is_empty()).collect();
+            assert!(certificate.holds, "{weights}, {form}: {:?}, {failing:#?}", certificate.proof.findings);
+            let gives_scores = options.output != OutputKind::Mask;
+            let is_measured = |case: &CaseReport| case.beyond_float32 || case.times_trained.is_some() == gives_scores;
+            assert!(certificate.proof.cases.iter().all(is_measured), "{weights}, {form}");
+            assert!(!certificate.layers.is_empty() && certificate.diagnosis.is_none(), "{weights}, {form}");
+        }
+    }
+}
