@@ -17,7 +17,7 @@ use ort::{
 };
 use seg_onnx::{
     Model, ModelError,
-    contract::{Contract, Element, Input, OutputKind, SizePolicy},
+    contract::{Contract, Element, Input, OutputKind},
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -393,7 +393,7 @@ impl File<'_> {
 
     fn register(&self, options: &Options, engines: Option<&Path>) -> Result<SessionBuilder, OpenError> {
         let contract = &self.model.contract;
-        let builder = configure(self.environment, contract, options).map_err(|source| self.refused(source))?;
+        let builder = configure(self.environment, options).map_err(|source| self.refused(source))?;
         provider::register(builder, &contract.input, options, engines).map_err(|source| self.unusable(options, source))
     }
 
@@ -419,19 +419,15 @@ impl From<EngineCacheError> for Refusal {
 }
 
 /// A session builder with everything but the provider.
-fn configure(environment: &Environment, contract: &Contract, options: &Options) -> ort::Result<SessionBuilder> {
+fn configure(environment: &Environment, options: &Options) -> ort::Result<SessionBuilder> {
     let mut builder = ort::session::Session::builder(environment)?
         // No policy of ONNX Runtime may add a provider that nobody asked for.
         .with_auto_device(AutoDevicePolicy::PreferCPU)?
         .with_config_entry(RECORD_PLACEMENT, "1")?
-        // A memory plan is kept for each size of input, so it pays where there is one size.
-        .with_memory_pattern(has_one_size(contract))?;
+        // A memory plan is a block of its own beside what the first run of each size has taken: twice the memory.
+        .with_memory_pattern(false)?;
     if let Some(threads) = options.threads {
         builder = builder.with_intra_threads(threads.get())?;
     }
     Ok(builder)
-}
-
-fn has_one_size(contract: &Contract) -> bool {
-    matches!(contract.input.size, SizePolicy::Resize { .. }) || contract.input.form.size.is_some()
 }
