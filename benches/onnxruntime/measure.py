@@ -18,6 +18,8 @@ def session(arguments):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = arguments.threads
     options.log_severity_level = 3
+    # A memory plan is a second copy of what the first run has taken; `seg-runtime` has none either.
+    options.enable_mem_pattern = False
     # Threads that spin while they wait would count as processor time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = ["CPUExecutionProvider"]
