@@ -32,8 +32,9 @@ pub struct Bound {
     pub relative: f64,
     /// How much larger the error may be for each pixel of the longer side.
     pub per_pixel: f64,
-    /// How many times the error of the trained network in the training framework's float32 the error may be, beside what the side allows. Not asked
-    /// of values so far outside of what images have that they are there to overflow.
+    /// How many times the error of the trained network in the training framework's float32 the error may be, beside what the side allows. Errors are
+    /// root mean squares here: the largest of some thousand differs by a factor of four between two computations that are equally exact, and as
+    /// often in the favour of either. Not asked of values so far outside of what images have that they are there to overflow.
     pub times_trained: Option<f64>,
     /// The largest share of an image file's pixels that may have another class than in the exact mask, however narrow their margin.
     pub flipped: f64,
@@ -60,8 +61,11 @@ pub const CPU_FLOAT32: Bound = Bound {
              float32, so that it reads beside the pixel by up to 1.2e-7 of the side, and neighbours differ by about a tenth of the scale",
 };
 
-/// The training framework's error counts as at least so many roundings of a value as large as the scale: less is luck, and no measure for others.
-pub const FLOOR_ULP: f64 = 2.0;
+/// The least that the training framework's root mean square error counts as, relative to the scale: one rounding. Less is luck, and no measure for others.
+pub const RMS_LEAST: f64 = 6e-8;
+
+/// How much of what the side allows the largest error it allows the root mean square error: a coordinate is off by that much at few pixels only.
+pub const RMS_OF_SIDE: f64 = 0.1;
 
 /// A GPU, or another library for the CPU, in 32-bit floats.
 const fn float32(provider: Provider) -> Bound {

@@ -83,7 +83,7 @@ pub enum Finding {
         /// The largest error that passes.
         allowed: f64,
     },
-    /// The output is much farther from the exact one than the training framework's.
+    /// The output is, in the root mean square, much farther from the exact one than the training framework's.
     TimesTrained {
         /// How many times its error.
         found: f64,

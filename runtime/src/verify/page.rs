@@ -46,7 +46,7 @@ fn verdict(certificate: &Certificate) -> Markup {
         Figure {
             name: "Times training's",
             value: format!("{:.2}", worst(|case| case.times_trained)),
-            meaning: "the largest error divided by that of the training framework in 32-bit floats.".into(),
+            meaning: "the root mean square error divided by that of the training framework in 32-bit floats, of the worst input.".into(),
         },
     ];
     let is = if certificate.holds { "is the trained network" } else { "is not the trained network" };
@@ -92,7 +92,7 @@ fn bounds(certificate: &Certificate) -> Markup {
                 "Fixed beforehand: no output may be farther from the exact one than " (scientific(certificate.relative))
                 " of their scale, and " (scientific(certificate.per_pixel)) " more for each pixel of the longer side"
                 @if let Some(times) = certificate.times_trained {
-                    ", nor, beside what the side allows, than " (times) " times the training framework's own error"
+                    ", nor, in the root mean square and beside a tenth of what the side allows, than " (times) " times as far as the training framework's"
                 }
                 ": " (certificate.reason) ". The training framework itself may be off by " (scientific(certificate.trained_relative))
                 " of the scale. A pixel may have another class than in the exact mask only where the exact outputs of the two classes are closer than two such errors. "
@@ -110,7 +110,7 @@ fn cases(cases: &[CaseReport]) -> Markup {
             div.wide { table {
                 thead { tr {
                     th { "Input" } th.n { "Largest error" } th.n { "99.9 %" } th.n { "of scale" } th.n { "Largest ULP" } th.n { "Median ULP" }
-                    th.n { "× training's" } th.n { "Not finite" } th.n { "Batch" } th.n { "Flipped" } th.n { "Unexplained" } th.n { "Could flip" }
+                    th.n { "× training's" } th.n { "largest" } th.n { "Not finite" } th.n { "Batch" } th.n { "Flipped" } th.n { "Unexplained" } th.n { "Could flip" }
                     @if scored { th.n { "Dice, exact" } th.n { "Dice" } }
                 } }
                 tbody { @for case in cases {
@@ -127,6 +127,7 @@ fn cases(cases: &[CaseReport]) -> Markup {
                         td.n { (optional(figures.map(|figures| format!("{:.1}", figures.max_ulp)))) }
                         td.n { (optional(figures.map(|figures| format!("{:.2}", figures.median_ulp)))) }
                         td.n { (optional(case.times_trained.map(|times| format!("{times:.2}")))) }
+                        td.n { (optional(case.largest_times_trained.map(|times| format!("{times:.2}")))) }
                         td.n { (optional(figures.map(|figures| figures.not_finite.to_string()))) }
                         td.n { (optional(case.batch.map(scientific))) }
                         td.n { (case.mask.flipped) } td.n { (case.mask.unexplained) } td.n { (case.mask.could_flip) }

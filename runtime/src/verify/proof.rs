@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    bounds::{Bound, FLOOR_ULP},
+    bounds::{Bound, RMS_LEAST, RMS_OF_SIDE},
     case::{self, Case, CaseError, Input},
     figures::Figures,
     finding::{Finding, contract_differences},
@@ -51,8 +51,10 @@ pub struct CaseReport {
     /// Whether a value inside of the network is so large that no 32-bit float holds it. Then there is nothing to compare, and all that is asked is
     /// that the model does not hide it.
     pub beyond_float32: bool,
-    /// The largest error of the one in those of the other.
+    /// The exported model's root mean square error in those of the training framework.
     pub times_trained: Option<f64>,
+    /// The same of the largest errors, which is told and not judged: see [`Bound::times_trained`].
+    pub largest_times_trained: Option<f64>,
     /// The largest difference of an image's answer in the batch and alone, relative to the scale; of masks the share of differing pixels.
     pub batch: Option<f64>,
     /// The mask.
@@ -195,6 +197,7 @@ fn examine(
         trained: None,
         beyond_float32: *reach > f64::from(f32::MAX),
         times_trained: None,
+        largest_times_trained: None,
         batch: None,
         mask: MaskReport::of(classes(exact.view()).view(), exact.view(), 0.0),
         dice: None,
@@ -287,10 +290,11 @@ impl CaseReport {
             if figures.max > allowed * figures.scale {
                 self.findings.push(Finding::Error { found: figures.relative(), allowed });
             }
-            self.times_trained = trained.map(|trained| times(&figures, trained));
-            let by_side = (allowed - bound.relative) * figures.scale;
+            self.times_trained = trained.map(|trained| times(figures.rms, least_rms(trained)));
+            self.largest_times_trained = trained.map(|trained| times(figures.max, trained.max));
+            let by_side = RMS_OF_SIDE * (allowed - bound.relative) * figures.scale;
             if let (Some(found), Some(trained), Some(times)) = (self.times_trained, trained, bound.times_trained)
-                && figures.max > times * least(trained) + by_side
+                && figures.rms > times * least_rms(trained) + by_side
             {
                 self.findings.push(Finding::TimesTrained { found, allowed: times });
             }
@@ -338,14 +342,14 @@ fn mask_of(answer: &Answer) -> Array3<u8> {
     }
 }
 
-/// The error in errors of the training framework.
-fn times(exported: &Figures, trained: &Figures) -> f64 {
-    if exported.max == 0.0 { 0.0 } else { exported.max / least(trained) }
+/// An error in errors of the training framework, finite too.
+fn times(exported: f64, trained: f64) -> f64 {
+    if exported == 0.0 { 0.0 } else { exported / trained.max(f64::MIN_POSITIVE) }
 }
 
-/// The training framework's error, which counts as at least [`FLOOR_ULP`] roundings of a value as large as the scale.
-fn least(trained: &Figures) -> f64 {
-    trained.max.max(FLOOR_ULP * f64::from(f32::EPSILON) / 2.0 * trained.scale).max(f64::MIN_POSITIVE)
+/// The training framework's root mean square error, which counts as at least [`RMS_LEAST`] of the scale.
+fn least_rms(trained: &Figures) -> f64 {
+    trained.rms.max(RMS_LEAST * trained.scale)
 }
 
 fn dice(

@@ -2,8 +2,8 @@
 
 use ndarray::Ix4;
 use seg_export::{Options, export, lower, proof};
-use seg_onnx::Opset;
 use seg_onnx::contract::{Element, InputForm, OutputKind};
+use seg_onnx::{Opset, Target};
 use seg_runtime::verify::{CaseReport, FileFacts, Inside, Order, Reference, Yardstick, cases, certify};
 use seg_tests::fixtures::{NARROW, checkpoint, network};
 use seg_tests::reference::Reference as PyTorch;
@@ -37,6 +37,8 @@ fn forms() -> Vec<(&'static str, Options)> {
     let fixed = InputForm { size: Some([71, 93]), batch: Some(2), ..InputForm::default() };
     vec![
         ("portable", plain()),
+        ("for the CPU", Options { target: Target::Cpu, ..plain() }),
+        ("for TensorRT", Options { target: Target::TensorRt, ..plain() }),
         ("opset 17", Options { opset: Opset::V17, ..plain() }),
         ("bytes", Options { input: bytes, ..plain() }),
         ("probabilities", Options { output: OutputKind::Probabilities, ..plain() }),
@@ -51,13 +53,15 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
     let random = checkpoint(&network(NARROW, 2));
     let trained = Checkpoint { path: "net.safetensors".into(), weights: pytorch.weights.clone(), contract: None };
     for (weights, checkpoint, forms) in [("random", &random, &forms()[..]), ("PyTorch's", &trained, &forms()[..1])] {
+        // Whatever the form is, the network was lowered to the same graph.
+        let mut yardstick = None;
         for (form, options) in forms {
             let export = export(checkpoint, options).unwrap();
             let net = checkpoint.weights.to_network(&Device::flex()).unwrap();
             let mut reference = proof::reference(&export);
-            let mut yardstick = Yardstick::new(&reference.model.graph);
+            let yardstick = yardstick.get_or_insert_with(|| Yardstick::new(&reference.model.graph));
             let cases = cases(&export.model, false, None).unwrap();
-            reference.trained = proof::trained(&net, &reference, &cases, &mut yardstick).unwrap();
+            reference.trained = proof::trained(&net, &reference, &cases, yardstick).unwrap();
             // What is read back from its file serves as well.
             let path = Path::new("model.reference.onnx");
             let bytes = reference.to_bytes().unwrap();
@@ -74,7 +78,7 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
                 bisect: true,
             };
             let run = seg_runtime::Options::default();
-            let certificate = certify(environment(), order, &run, &mut yardstick, |_| {}).unwrap();
+            let certificate = certify(environment(), order, &run, yardstick, |_| {}).unwrap();
             let failing: Vec<_> = certificate.proof.cases.iter().filter(|case| !case.findings.is_empty()).collect();
             assert!(certificate.holds, "{weights}, {form}: {:?}, {failing:#?}", certificate.proof.findings);
             let gives_scores = options.output != OutputKind::Mask;
