@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    bounds::{Bound, RMS_LEAST, RMS_OF_SIDE},
+    bounds::{Bound, Precision, RMS_LEAST, RMS_OF_SIDE},
     case::{self, Case, CaseError, Input},
     figures::Figures,
     finding::{Finding, contract_differences},
@@ -280,7 +280,8 @@ impl CaseReport {
         if self.beyond_float32 {
             let hidden = |(found, exact): &(&f32, &f64)| found.is_finite() && exact.abs() > f64::from(f32::MAX);
             let count = scores.iter().zip(exact).filter(hidden).count();
-            if count > 0 {
+            // Integers of 8 bits end at their scale by definition.
+            if count > 0 && bound.precision != Precision::Int8 {
                 self.findings.push(Finding::Hidden { count, elements: figures.elements });
             }
         } else {

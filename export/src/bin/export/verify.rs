@@ -63,12 +63,11 @@ pub(crate) fn export(
     let path = Certificate::beside(&args.out, certificate.provider);
     write_bytes(&path, certificate.to_json().as_bytes())?;
     write_bytes(&path.with_extension("html"), page(&certificate).as_bytes())?;
-    let worst = certificate.proof.cases.iter().filter_map(|case| case.times_trained).fold(0.0, f64::max);
-    note(&format!(
-        "proven      {} inputs, at most {worst:.2} times Burn's error: {}",
-        certificate.proof.cases.len(),
-        path.display()
-    ));
+    let cases = &certificate.proof.cases;
+    let comparable = cases.iter().filter(|case| !case.beyond_float32);
+    let worst = comparable.filter_map(CaseReport::relative).fold(0.0, f64::max);
+    let count = cases.len();
+    note(&format!("proven      {count} inputs, off by at most {worst:.1e} of the scale: {}", path.display()));
     note(&format!("reference   {}", reference_path.display()));
     Ok(())
 }
