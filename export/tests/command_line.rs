@@ -18,8 +18,9 @@ use tempfile::TempDir;
 
 /// A folder with `net.safetensors`, which carries no contract.
 fn folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()))
+    let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
+    device.seed(1);
+    Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&device))
         .write(&folder.path().join("net.safetensors"), None)
         .unwrap();
     folder

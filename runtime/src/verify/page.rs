@@ -26,9 +26,12 @@ pub fn page(certificate: &Certificate) -> String {
 
 fn verdict(certificate: &Certificate) -> Markup {
     let cases = &certificate.proof.cases;
-    let sum = |part: fn(&CaseReport) -> usize| cases.iter().map(part).sum::<usize>();
+    // Beyond float32 there is no mask to agree on.
+    let within = || cases.iter().filter(|case| !case.beyond_float32);
+    let sum = |part: fn(&CaseReport) -> usize| within().map(part).sum::<usize>();
     let [pixels, flipped] = [sum(|case| case.mask.pixels), sum(|case| case.mask.flipped)];
-    let worst = |part: fn(&CaseReport) -> Option<f64>| cases.iter().filter_map(part).fold(0.0, f64::max);
+    let worst = |part: fn(&CaseReport) -> Option<f64>| within().filter_map(part).fold(0.0, f64::max);
+    let beyond = cases.len() - within().count();
     let shown = [
         Figure {
             name: "Identical pixels",
@@ -40,7 +43,7 @@ fn verdict(certificate: &Certificate) -> Markup {
         },
         Figure {
             name: "Largest error",
-            value: scientific(worst(|case| case.relative().filter(|_| !case.beyond_float32))),
+            value: scientific(worst(CaseReport::relative)),
             meaning: "of the output, relative to the scale of the exact one.".into(),
         },
         Figure {
@@ -57,6 +60,12 @@ fn verdict(certificate: &Certificate) -> Markup {
             p.lead {
                 "The model " strong { (is) } " on " (certificate.provider) " in " (certificate.precision) ", on "
                 (count(cases.len(), "input")) "."
+            }
+            @if beyond > 0 {
+                p.note {
+                    (count(beyond, "input")) " of them drive the network beyond what 32-bit floats hold. There the model may not hide it, and no more is asked: "
+                    "they are in none of these figures."
+                }
             }
         }
         (figures(&shown))

@@ -6,7 +6,7 @@ use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD, Ix4};
 use seg_onnx::Model;
 use seg_onnx::contract::Element;
 use seg_onnx::evaluate::{Array, EvaluateError, evaluate, evaluate_each};
-use seg_onnx::graph::{Graph, Op};
+use seg_onnx::graph::{Graph, Op, Tensor};
 use thiserror::Error;
 
 use super::{
@@ -93,15 +93,17 @@ impl Yardstick {
 
 /// Exact values inside of a graph, by their names, and the scale that errors of each are measured by.
 ///
-/// A value's scale is that of its numbers, as in [`Figures`](super::Figures), but for two operators whose results may be arbitrarily
-/// small while their errors are not: a sigmoid is computed to so many digits of 1, and a product inherits the errors of its
-/// factors. The scale of the one is at least 1, of the other at least the product of the factors' scales. Else a gate that has
-/// learned to be shut would be called wrong for a share of nearly nothing.
+/// A value's scale is that of its numbers, as in [`Figures`](super::Figures), but for operators whose results may be arbitrarily
+/// small while their errors are not: a sigmoid is computed to so many digits of 1, a product inherits the errors of its factors, a
+/// convolution those of its terms, and what is left of a value where it is cut off at zero has the value's errors. The scale of
+/// the first is at least 1, and of the others at least that of the factors' product, of the largest term, of the value. Else a
+/// gate that has learned to be shut, or the one output of a convolution that happens to be nearly zero, would be called wrong for
+/// a share of nearly nothing.
 #[derive(Clone, Debug)]
 pub struct Inside {
     /// The values that were asked for.
     pub values: BTreeMap<String, ArrayD<f64>>,
-    /// The scale of every value of floats.
+    /// The scale of every value of floats, the input and the constants among them.
     pub scales: BTreeMap<String, f64>,
 }
 
@@ -112,16 +114,27 @@ impl Inside {
     /// When the input does not fit the graph.
     pub fn of(graph: &Graph, input: ArrayView4<'_, f32>, names: &[&str]) -> Result<Self, EvaluateError> {
         let nodes: BTreeMap<_, _> = graph.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
-        let mut inside = Self { values: BTreeMap::new(), scales: BTreeMap::new() };
-        evaluate_each(graph, &[(input_name(graph), exact(input))], |name, array| {
+        let input = exact(input);
+        // Of the numbers alone, so that a convolution answers for its own terms and not for all that went before.
+        let mut numbers: BTreeMap<_, _> =
+            graph.initializers.iter().map(|(name, constant)| (name.clone(), largest(constant))).collect();
+        numbers.insert(input_name(graph).to_owned(), scale(input.view()));
+        let mut inside = Self { values: BTreeMap::new(), scales: numbers.clone() };
+        evaluate_each(graph, &[(input_name(graph), input)], |name, array| {
             let (Array::F64(array), Some(node)) = (array, nodes.get(name)) else { return };
-            let factors = || node.inputs.iter().map(|factor| inside.scales.get(factor)).product::<Option<f64>>();
+            let operand = |of: &BTreeMap<String, f64>, index: usize| {
+                node.inputs.get(index).and_then(|name| of.get(name)).copied().unwrap_or_default()
+            };
             let least = match node.op {
                 Op::Sigmoid => 1.0,
-                Op::Mul => factors().unwrap_or_default(),
+                Op::Mul => operand(&inside.scales, 0) * operand(&inside.scales, 1),
+                Op::Conv(_) => (operand(&numbers, 0) * operand(&numbers, 1)).max(operand(&numbers, 2)),
+                Op::Relu => operand(&inside.scales, 0),
                 _ => 0.0,
             };
-            inside.scales.insert(name.to_owned(), scale(array.view()).max(least));
+            let own = scale(array.view());
+            numbers.insert(name.to_owned(), own);
+            inside.scales.insert(name.to_owned(), own.max(least));
             if names.contains(&name) {
                 inside.values.insert(name.to_owned(), array.clone());
             }
@@ -134,6 +147,12 @@ impl Inside {
         let (exact, scale) = (self.values.get(name)?, self.scales.get(name)?);
         (found.shape() == exact.shape()).then(|| Figures::of(found, exact.view()).at_scale(*scale))
     }
+}
+
+/// The largest magnitude of a constant of floats, 0 of others.
+fn largest(constant: &Tensor) -> f64 {
+    let values = constant.as_f32().unwrap_or_default();
+    values.iter().fold(0.0, |largest, value| largest.max(f64::from(value.abs())))
 }
 
 /// The values of floats, of whatever width, that two graphs share, in the order in which the second computes them.
@@ -174,4 +193,49 @@ fn input_name(graph: &Graph) -> &str {
 
 fn exact(input: ArrayView4<'_, f32>) -> ArrayD<f64> {
     input.mapv(f64::from).into_dyn()
+}
+
+#[cfg(test)]
+mod tests {
+    use seg_onnx::graph::{BuildError, Conv, Dim, GraphBuilder};
+
+    use super::*;
+
+    /// A pixel of three channels to one, which is cut off at zero, and to a gate that multiplies the pixel.
+    fn gated(weight: [f32; 3], bias: f32) -> Result<Graph, BuildError> {
+        let mut builder = GraphBuilder::new("gated");
+        let image = builder.input("input", [Dim::from(1), Dim::from(3), Dim::from(1), Dim::from(1)])?;
+        let mut root = builder.root();
+        let weight = Tensor::new([1, 3, 1, 1], weight.to_vec()).unwrap();
+        let x = root.conv("conv", image, weight, Some(Tensor::vector(vec![bias])), Conv::default())?;
+        let cut = root.relu("relu", x)?;
+        let shut = root.sigmoid("sigmoid", cut)?;
+        let product = root.mul("product", image, shut)?;
+        builder.finish(&[("product", product)])
+    }
+
+    #[test]
+    fn a_result_that_is_nearly_nothing_is_measured_by_what_it_is_computed_of() {
+        let input = Array4::from_shape_fn([1, 3, 1, 1], |(_, channel, _, _)| 1.0 + channel as f32);
+        for (weight, bias, expected) in [
+            // 0.5 + 1 - 1.5, of terms of at most half of 3.
+            ([0.5, 0.5, -0.5], 1e-7, 1.5),
+            // The bias is the largest term.
+            ([0.25, 0.0, 0.0], -0.25 + 1e-7, 0.75),
+            ([0.25, 0.0, 0.0], -4.0, 4.0),
+            // The sum is larger than each term.
+            ([0.5, 0.5, 0.5], 0.0, 3.0),
+        ] {
+            let inside = Inside::of(&gated(weight, bias).unwrap(), input.view(), &["conv", "relu"]).unwrap();
+            let scales = ["conv", "relu", "sigmoid", "product"].map(|name| inside.scales[name]);
+            assert_eq!(scales, [expected, expected, 1.0, 3.0], "{weight:?} {bias}");
+            let of_one_rounding = inside.values["relu"].mapv(|value| value as f32 + 1e-7);
+            assert!(inside.figures("relu", of_one_rounding.view()).unwrap().is_within(5e-7), "{weight:?} {bias}");
+            assert!(
+                inside
+                    .figures("relu", of_one_rounding.mapv(|value| value + 1e-4).view())
+                    .is_some_and(|off| !off.is_within(5e-6))
+            );
+        }
+    }
 }
