@@ -6,8 +6,16 @@ mod threshold;
 
 use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
-use seg_onnx::{Model, contract::SizePolicy, graph::Tensor};
-use seg_runtime::verify::Reference;
+use ndarray::{Array4, ArrayView4};
+use seg_onnx::{
+    Model,
+    contract::SizePolicy,
+    graph::{Conv, Dim, GraphBuilder, Tensor},
+};
+use seg_runtime::{
+    Answer, RunError,
+    verify::{Deployed, Reference, Subject, Yardstick, amplification, bounds::CPU_FLOAT32, cases, prove},
+};
 
 /// A folder with the model `threshold.onnx`, its reference and an image.
 struct Workplace(tempfile::TempDir);
@@ -115,6 +123,63 @@ fn what_is_not_the_reference_is_refused_with_its_place() {
         place.write(&faulty);
         place.expect("verify threshold.onnx --bisect", 1, part);
         place.expect(INFER, 1, "says that the model does not hold");
+    }
+}
+
+/// The sixteenth power of what a convolution gives, which amplifies its roundings as many times.
+fn power() -> Model {
+    let mut builder = GraphBuilder::new("power");
+    let image = builder.input("input", [Dim::batch(), Dim::from(3), Dim::height(), Dim::width()]).unwrap();
+    let mut root = builder.root();
+    let weight = Tensor::new([2, 3, 1, 1], vec![0.7, 0.3, 1.1, -0.9, 1.3, 0.1]).unwrap();
+    let mut x = root.conv("conv", image, weight, None, Conv::default()).unwrap();
+    for name in ["second", "fourth", "eighth", "logits"] {
+        x = root.mul(name, x, x).unwrap();
+    }
+    Model { graph: builder.finish(&[("logits", x)]).unwrap(), ..model() }
+}
+
+/// The exact answers to a case, but for one that is off by so much.
+struct Off(Array4<f64>, f64);
+
+impl Deployed for Off {
+    fn answer(&mut self, _: ArrayView4<'_, f32>) -> Result<Answer, RunError> {
+        let mut answer = self.0.clone();
+        answer[[0, 0, 0, 0]] += self.1;
+        Ok(Answer::Scores(answer.mapv(|value| value as f32)))
+    }
+}
+
+#[test]
+fn a_network_that_amplifies_rounding_may_be_off_by_as_many_times_as_much() {
+    for (model, amplifies) in [(power(), true), (model(), false)] {
+        let reference = Reference {
+            model,
+            parameters: BTreeMap::new(),
+            passes: Vec::new(),
+            tool: "a test".into(),
+            trained: BTreeMap::new(),
+        };
+        let one = &cases(&reference.model, false, None).unwrap()[1..2];
+        let input = one[0].load(&reference.model.contract).unwrap().tensor;
+        let mut yardstick = Yardstick::new(&reference.model.graph);
+        let exact = yardstick.answer(&one[0], input.view()).unwrap().output.clone();
+        let scale =
+            exact.fold(0.0_f64, |high, &value| high.max(value)) - exact.fold(0.0_f64, |low, &value| low.min(value));
+        let rounding = yardstick.rounding(input.view(), exact.view()).unwrap();
+        let amplified = amplification(rounding, scale);
+        assert_eq!(amplified.is_some(), amplifies, "{amplified:?}");
+        let allowed = CPU_FLOAT32.at(16) * scale;
+        let most = allowed * amplified.unwrap_or(1.0);
+        for (off, holds, is_looked_at) in
+            [(0.9 * allowed, true, false), (0.9 * most, true, amplifies), (1.1 * most, false, amplifies)]
+        {
+            let subject = Subject { reference: &reference, model: &reference.model, bound: &CPU_FLOAT32 };
+            let proof = prove(subject, &mut yardstick, &mut Off(exact.clone(), off), one, |_| {}).unwrap();
+            let case = &proof.cases[0];
+            assert_eq!(case.findings.is_empty(), holds, "{off:e} of {most:e}: {:?}", case.findings);
+            assert_eq!(case.amplification.is_some(), is_looked_at, "{off:e} of {most:e}");
+        }
     }
 }
 

@@ -114,7 +114,8 @@ pub fn evaluate(
     Ok(values)
 }
 
-/// Shows the value of each node as soon as it is computed, in the order of the nodes, when the graph is given `inputs`.
+/// Shows the value of each node as soon as it is computed, in the order of the nodes, when the graph is given `inputs`. What `see` makes of
+/// the value is what other nodes read.
 ///
 /// A value is forgotten after its last reader, so that a large image needs no more memory than its widest place.
 ///
@@ -123,7 +124,7 @@ pub fn evaluate(
 pub fn evaluate_each(
     graph: &Graph,
     inputs: &[(&str, ArrayD<f64>)],
-    mut see: impl FnMut(&str, &Array),
+    mut see: impl FnMut(&str, &mut Array),
 ) -> Result<(), EvaluateError> {
     graph.check().map_err(|cause| EvaluateError::Check { graph: graph.name.clone(), cause })?;
     let index = graph.index();
@@ -139,9 +140,9 @@ pub fn evaluate_each(
             cause,
         })?;
         // So that the error of half precision shows on any machine.
-        let value = if data_type == DataType::F16 { value.cast(data_type) } else { value };
+        let mut value = if data_type == DataType::F16 { value.cast(data_type) } else { value };
         agrees(&node.name, value.shape(), &node.output.shape, &bindings)?;
-        see(&node.name, &value);
+        see(&node.name, &mut value);
         values.insert(node.name.clone(), value);
         for name in &node.inputs {
             if index.readers(name).last() == Some(&position) {

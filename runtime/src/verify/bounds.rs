@@ -28,13 +28,14 @@ pub struct Bound {
     pub provider: Provider,
     /// In which precision.
     pub precision: Precision,
-    /// The largest error of a logit, and of any value inside, relative to their scale, see [`Figures`](super::Figures).
+    /// The largest error of a logit, and of any value inside, relative to their scale, see [`Figures`](super::Figures) and [`Inside`](super::Inside).
     pub relative: f64,
     /// How much larger the error may be for each pixel of the longer side.
     pub per_pixel: f64,
     /// How many times the error of the trained network in the training framework's float32 the error may be, beside what the side allows. Errors are
     /// root mean squares here: the largest of some thousand differs by a factor of four between two computations that are equally exact, and as
-    /// often in the favour of either. Not asked of values so far outside of what images have that they are there to overflow.
+    /// often in the favour of either. Not asked of images that repeat themselves, whose pixels all have one error, nor of values so far outside of
+    /// what images have that they are there to overflow.
     pub times_trained: Option<f64>,
     /// The largest share of an image file's pixels that may have another class than in the exact mask, however narrow their margin.
     pub flipped: f64,
@@ -61,8 +62,14 @@ pub const CPU_FLOAT32: Bound = Bound {
              float32, so that it reads beside the pixel by up to 1.2e-7 of the side, and neighbours differ by about a tenth of the scale",
 };
 
+/// The error of rounding a value to 32 bits once, relative to the value: `2^-24`.
+pub const ROUNDING: f64 = f32::EPSILON as f64 / 2.0;
+
+/// Up to so many roundings of the output a network makes of one rounding of each value inside in the ordinary case, which the bounds are for.
+pub const ORDINARY: f64 = 2.0;
+
 /// The least that the training framework's root mean square error counts as, relative to the scale: one rounding. Less is luck, and no measure for others.
-pub const RMS_LEAST: f64 = 6e-8;
+pub const RMS_LEAST: f64 = ROUNDING;
 
 /// How much of what the side allows the largest error it allows the root mean square error: a coordinate is off by that much at few pixels only.
 pub const RMS_OF_SIDE: f64 = 0.1;

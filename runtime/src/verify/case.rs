@@ -192,6 +192,12 @@ impl Case {
         !matches!(&self.content, Content::Fixed { pattern, .. } if *pattern != Pattern::Noise)
     }
 
+    /// Whether it shows the same over and over, so that a thousand pixels share one error, and no mean of theirs says how exact a computation is.
+    pub fn repeats(&self) -> bool {
+        use Pattern::{Black, Checkers, Spot, White};
+        matches!(&self.content, Content::Fixed { pattern: Black | White | Checkers | Spot, .. })
+    }
+
     /// Whether it is made to bring values beyond the range of 16-bit floats.
     pub fn overflows(&self) -> bool {
         matches!(&self.content, Content::Fixed { pattern: Pattern::Huge, .. })

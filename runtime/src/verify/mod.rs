@@ -42,4 +42,4 @@ pub use probe::Probe;
 pub use proof::{CaseReport, Deployed, Dice, Proof, ProofError, Subject, prove};
 pub use reference::{REFERENCE_FORMAT, REFERENCE_KEY, Reference, ReferenceError, Trained};
 pub use signature::{KeyError, SignatureError, generate_key, sign, verify_signature};
-pub use yardstick::{Exact, Inside, Yardstick, YardstickError};
+pub use yardstick::{Exact, Inside, Yardstick, YardstickError, amplification};

@@ -128,6 +128,7 @@ fn cases(cases: &[CaseReport]) -> Markup {
                         th scope="row" {
                             (case.name)
                             @if case.beyond_float32 { " (beyond float32)" }
+                            @if let Some(amplification) = case.amplification { " (rounding amplified " (format!("{amplification:.1}")) " times)" }
                             @if !case.findings.is_empty() { " " strong { "(fails)" } }
                         }
                         td.n { (optional(figures.map(|figures| scientific(figures.max)))) }

@@ -12,11 +12,11 @@ use thiserror::Error;
 use super::{
     bounds::{Bound, Precision, RMS_LEAST, RMS_OF_SIDE},
     case::{self, Case, CaseError, Input},
-    figures::Figures,
+    figures::{self, Figures},
     finding::{Finding, contract_differences},
     masks::{MaskReport, classes, probabilities},
-    reference::{Reference, items},
-    yardstick::{Exact, Yardstick, YardstickError},
+    reference::{Reference, Trained, items},
+    yardstick::{Exact, Yardstick, YardstickError, amplification},
 };
 use crate::session::{Answer, RunError, Session};
 
@@ -51,6 +51,9 @@ pub struct CaseReport {
     /// Whether a value inside of the network is so large that no 32-bit float holds it. Then there is nothing to compare, and all that is asked is
     /// that the model does not hide it.
     pub beyond_float32: bool,
+    /// How many times as large as usual the scale is that errors of the logits are measured by: as much as the network amplifies rounding for this
+    /// input, see [`amplification`]. Looked at only where something would speak against the model otherwise.
+    pub amplification: Option<f64>,
     /// The exported model's root mean square error in those of the training framework.
     pub times_trained: Option<f64>,
     /// The same of the largest errors, which is told and not judged: see [`Bound::times_trained`].
@@ -176,26 +179,22 @@ fn examine(
     case: &Case,
 ) -> Result<CaseReport, ProofError> {
     let input = case.load(&reference.model.contract)?;
-    let Exact { output: exact, reach } = yardstick
-        .answer(case, input.tensor.view())
-        .map_err(|source| ProofError::Yardstick { case: case.name.clone(), source: Box::new(source) })?;
+    let failed = |source| ProofError::Yardstick { case: case.name.clone(), source: Box::new(source) };
+    let Exact { output: exact, reach } = yardstick.answer(case, input.tensor.view()).map_err(failed)?.clone();
     // By its own contract, so that what the file says of the input is proven as well.
     let own = case.load(&model.contract)?;
     let mut run = |input| deployed.answer(input).map_err(|source| ProofError::Run { case: case.name.clone(), source });
     let answer = run(own.tensor.view())?;
     let (n, _, height, width) = input.tensor.dim();
-    let (shape, expected) = match &answer {
-        Answer::Scores(scores) => (scores.shape(), exact.shape()),
-        Answer::Masks(masks) => (masks.shape(), &[n, exact.shape()[2], exact.shape()[3]][..]),
-    };
-    let trained = reference.trained.get(&case.name);
+    let beyond_float32 = reach > f64::from(f32::MAX);
     let mut report = CaseReport {
         name: case.name.clone(),
         shape: [n, height, width],
         input_sha256: case::sha256(input.tensor.view()),
         exported: None,
         trained: None,
-        beyond_float32: *reach > f64::from(f32::MAX),
+        beyond_float32,
+        amplification: None,
         times_trained: None,
         largest_times_trained: None,
         batch: None,
@@ -203,58 +202,100 @@ fn examine(
         dice: None,
         findings: Vec::new(),
     };
+    let (shape, expected) = match &answer {
+        Answer::Scores(scores) => (scores.shape(), exact.shape()),
+        Answer::Masks(masks) => (masks.shape(), &[n, exact.shape()[2], exact.shape()[3]][..]),
+    };
     if shape != expected {
         report.findings.push(Finding::Shape { found: shape.to_vec(), expected: expected.to_vec() });
         return Ok(report);
     }
-    let allowed = bound.at(height.max(width));
-    let logits = Figures::of(exact.mapv(|logit| logit as f32).view().into_dyn(), exact.view().into_dyn());
-    // Each of two logits may be off.
-    let margin = 2.0 * allowed * logits.scale;
-    let mask = mask_of(&answer);
-    report.mask = MaskReport::of(mask.view(), exact.view(), margin);
-    if let Some(trained) = trained {
-        let theirs = trained.mask(exact);
-        let differing = theirs.iter().zip(&mask).filter(|(theirs, ours)| theirs != ours).count();
-        report.mask.differing_from_trained = Some(differing);
-        if trained.input_sha256 != report.input_sha256 {
-            report.findings.push(Finding::Input);
-        }
-        if !report.beyond_float32 {
-            report.findings.extend(trained.check(exact));
-        }
+    let alone = match n > 1 && !beyond_float32 {
+        true => items(own.tensor.view()).map(&mut run).collect::<Result<_, _>>()?,
+        false => Vec::new(),
+    };
+    report.dice = dice(reference, case, &input, &exact, &answer)?;
+    let trained = reference.trained.get(&case.name);
+    let times_trained = bound.times_trained.filter(|_| !case.overflows() && !case.repeats());
+    let evidence = Evidence {
+        exact: &exact,
+        answer: &answer,
+        alone: &alone,
+        trained,
+        kind: model.contract.output.kind,
+        is_image: case.is_image(),
+        bound: &Bound { times_trained, ..*bound },
+    };
+    let ordinary = figures::scale(exact.view().into_dyn());
+    let judged = evidence.judge(report.clone(), ordinary);
+    if judged.findings.is_empty() || beyond_float32 {
+        return Ok(judged);
     }
-    if let Answer::Scores(scores) = &answer {
-        let (exact_scores, theirs, scale) = match model.contract.output.kind {
-            // A probability moves by at most half as much as the logits do, and by so much where it is undecided, however large they are.
-            OutputKind::Probabilities => (
-                probabilities(exact.view()),
-                trained.map(|trained| &trained.probabilities),
-                logits.scale.max(2.0) / 2.0,
-            ),
-            OutputKind::Logits | OutputKind::Mask => {
-                (exact.clone(), trained.map(|trained| &trained.logits), logits.scale)
+    // It may be that no one could have done better.
+    let error = yardstick.rounding(input.tensor.view(), exact.view()).map_err(failed)?;
+    let Some(amplification) = amplification(error, ordinary) else { return Ok(judged) };
+    report.amplification = Some(amplification);
+    Ok(evidence.judge(report, ordinary * amplification))
+}
+
+/// All that is known of a case.
+struct Evidence<'a> {
+    exact: &'a Array4<f64>,
+    answer: &'a Answer,
+    /// The answers to each image of a batch.
+    alone: &'a [Answer],
+    trained: Option<&'a Trained>,
+    kind: OutputKind,
+    is_image: bool,
+    bound: &'a Bound,
+}
+
+impl Evidence<'_> {
+    /// What comes of it where errors of logits are measured by a scale.
+    fn judge(&self, mut report: CaseReport, scale: f64) -> CaseReport {
+        let Self { exact, answer, alone, trained, kind, is_image, bound } = *self;
+        let [_, height, width] = report.shape;
+        let allowed = bound.at(height.max(width));
+        // Each of two logits may be off.
+        let margin = 2.0 * allowed * scale;
+        let mask = mask_of(answer);
+        report.mask = MaskReport::of(mask.view(), exact.view(), margin);
+        if let Some(trained) = trained {
+            let theirs = trained.mask(exact);
+            let differing = theirs.iter().zip(&mask).filter(|(theirs, ours)| theirs != ours).count();
+            report.mask.differing_from_trained = Some(differing);
+            if trained.input_sha256 != report.input_sha256 {
+                report.findings.push(Finding::Input);
             }
-        };
-        let times_trained = bound.times_trained.filter(|_| !case.overflows());
-        report.compare_scores(scores, &exact_scores, theirs, scale, &Bound { times_trained, ..*bound });
+            if !report.beyond_float32 {
+                report.findings.extend(trained.check(exact, scale));
+            }
+        }
+        if let Answer::Scores(scores) = answer {
+            let (exact_scores, theirs, scale) = match kind {
+                // A probability moves by at most half as much as the logits do, and by so much where it is undecided, however large they are.
+                OutputKind::Probabilities => {
+                    (probabilities(exact.view()), trained.map(|trained| &trained.probabilities), scale.max(2.0) / 2.0)
+                }
+                OutputKind::Logits | OutputKind::Mask => (exact.clone(), trained.map(|trained| &trained.logits), scale),
+            };
+            report.compare_scores(scores, &exact_scores, theirs, scale, bound);
+        }
+        if report.beyond_float32 {
+            report.mask.unexplained = 0;
+        } else if report.mask.unexplained > 0 {
+            let MaskReport { unexplained, widest, .. } = report.mask;
+            report.findings.push(Finding::Mask { unexplained, widest, allowed: margin });
+        }
+        let flipped = 1.0 - report.mask.identity();
+        if is_image && flipped > bound.flipped {
+            report.findings.push(Finding::Flipped { found: flipped, allowed: bound.flipped });
+        }
+        if !alone.is_empty() {
+            report.compare_batch(answer, alone, exact, allowed, margin);
+        }
+        report
     }
-    if report.beyond_float32 {
-        report.mask.unexplained = 0;
-    } else if report.mask.unexplained > 0 {
-        let MaskReport { unexplained, widest, .. } = report.mask;
-        report.findings.push(Finding::Mask { unexplained, widest, allowed: margin });
-    }
-    let flipped = 1.0 - report.mask.identity();
-    if case.is_image() && flipped > bound.flipped {
-        report.findings.push(Finding::Flipped { found: flipped, allowed: bound.flipped });
-    }
-    if n > 1 && !report.beyond_float32 {
-        let alone = items(own.tensor.view()).map(&mut run).collect::<Result<Vec<_>, _>>()?;
-        report.compare_batch(&answer, &alone, exact, allowed, margin);
-    }
-    report.dice = dice(reference, case, &input, exact, &answer)?;
-    Ok(report)
 }
 
 impl CaseReport {

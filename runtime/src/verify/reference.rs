@@ -276,9 +276,10 @@ impl Trained {
         mask
     }
 
-    /// What speaks against the graph being the trained network: errors that the training framework's rounding does not explain.
-    pub fn check(&self, exact: &Array4<f64>) -> Vec<Finding> {
-        let margin = 2.0 * TRAINED * self.logits.scale;
+    /// What speaks against the graph being the trained network: errors that the training framework's rounding does not explain, those of the
+    /// logits measured by a scale.
+    pub fn check(&self, exact: &Array4<f64>, scale: f64) -> Vec<Finding> {
+        let (logits, margin) = (self.logits.clone().at_scale(scale), 2.0 * TRAINED * scale);
         let off = |value: &str, figures: &Figures| Finding::Trained {
             value: value.into(),
             found: figures.relative(),
@@ -291,8 +292,8 @@ impl Trained {
             .filter(|(_, figures)| !figures.is_within(TRAINED))
             .map(|(value, figures)| off(value, figures))
             .collect();
-        if !self.logits.is_within(TRAINED) {
-            findings.push(off("the output", &self.logits));
+        if !logits.is_within(TRAINED) {
+            findings.push(off("the output", &logits));
         }
         let mask = super::masks::MaskReport::of(self.mask(exact).view(), exact.view(), margin);
         if mask.unexplained > 0 {

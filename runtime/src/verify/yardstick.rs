@@ -10,6 +10,7 @@ use seg_onnx::graph::{Graph, Op, Tensor};
 use thiserror::Error;
 
 use super::{
+    bounds::{ORDINARY, ROUNDING},
     case::Case,
     figures::{Figures, scale},
 };
@@ -84,6 +85,17 @@ impl Yardstick {
         Ok(&self.answers[&case.name])
     }
 
+    /// The largest error of the output where all of the graph is computed exactly and each value alone is rounded to 32 bits: what no computation
+    /// in 32-bit floats can be blamed for.
+    ///
+    /// # Errors
+    /// When the graph cannot be evaluated or the input does not fit.
+    pub fn rounding(&self, input: ArrayView4<'_, f32>, exact: ArrayView4<'_, f64>) -> Result<f64, YardstickError> {
+        let output = self.graph.outputs.first().map_or("", String::as_str);
+        let rounded = rounded(&self.graph, input, &[output])?;
+        Ok(rounded.get(output).map_or(0.0, |rounded| distance(rounded.view(), exact.into_dyn())))
+    }
+
     /// The largest magnitude that each value has reached so far, over all image files, or over the noise where there were none: noise may bring values
     /// where no image does.
     pub fn magnitudes(&self) -> &BTreeMap<String, f64> {
@@ -99,6 +111,8 @@ impl Yardstick {
 /// the first is at least 1, and of the others at least that of the factors' product, of the largest term, of the value. Else a
 /// gate that has learned to be shut, or the one output of a convolution that happens to be nearly zero, would be called wrong for
 /// a share of nearly nothing.
+///
+/// Where a network [amplifies](amplification) rounding, every scale is as many times as large.
 #[derive(Clone, Debug)]
 pub struct Inside {
     /// The values that were asked for.
@@ -114,6 +128,7 @@ impl Inside {
     /// When the input does not fit the graph.
     pub fn of(graph: &Graph, input: ArrayView4<'_, f32>, names: &[&str]) -> Result<Self, EvaluateError> {
         let nodes: BTreeMap<_, _> = graph.nodes.iter().map(|node| (node.name.as_str(), node)).collect();
+        let rounded = rounded(graph, input, names)?;
         let input = exact(input);
         // Of the numbers alone, so that a convolution answers for its own terms and not for all that went before.
         let mut numbers: BTreeMap<_, _> =
@@ -134,7 +149,9 @@ impl Inside {
             };
             let own = scale(array.view());
             numbers.insert(name.to_owned(), own);
-            inside.scales.insert(name.to_owned(), own.max(least));
+            let scale = own.max(least);
+            let error = rounded.get(name).map_or(0.0, |rounded| distance(rounded.view(), array.view()));
+            inside.scales.insert(name.to_owned(), scale * amplification(error, scale).unwrap_or(1.0));
             if names.contains(&name) {
                 inside.values.insert(name.to_owned(), array.clone());
             }
@@ -147,6 +164,35 @@ impl Inside {
         let (exact, scale) = (self.values.get(name)?, self.scales.get(name)?);
         (found.shape() == exact.shape()).then(|| Figures::of(found, exact.view()).at_scale(*scale))
     }
+}
+
+/// How many roundings of a scale the `error` of [`Yardstick::rounding`] amounts to, where it is more than [`ORDINARY`]: as many times as large as
+/// else may the error of a computation be.
+pub fn amplification(error: f64, scale: f64) -> Option<f64> {
+    Some(error / (scale * ROUNDING)).filter(|amplification| amplification.is_finite() && *amplification > ORDINARY)
+}
+
+/// The values of the given names, all of a graph computed exactly but for each value being rounded to 32 bits.
+fn rounded(
+    graph: &Graph,
+    input: ArrayView4<'_, f32>,
+    names: &[&str],
+) -> Result<BTreeMap<String, ArrayD<f64>>, EvaluateError> {
+    let mut values = BTreeMap::new();
+    evaluate_each(graph, &[(input_name(graph), exact(input))], |name, array| {
+        let Array::F64(array) = array else { return };
+        array.mapv_inplace(|value| f64::from(value as f32));
+        if names.contains(&name) {
+            values.insert(name.to_owned(), array.clone());
+        }
+    })?;
+    Ok(values)
+}
+
+/// The largest finite difference.
+fn distance(one: ArrayViewD<'_, f64>, other: ArrayViewD<'_, f64>) -> f64 {
+    let differences = one.iter().zip(other).map(|(one, other)| (one - other).abs());
+    differences.filter(|difference| difference.is_finite()).fold(0.0, f64::max)
 }
 
 /// The largest magnitude of a constant of floats, 0 of others.

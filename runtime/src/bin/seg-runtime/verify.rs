@@ -130,6 +130,9 @@ fn line(case: &CaseReport) -> String {
     } else if let Some(relative) = case.relative() {
         line += &format!(", off by {relative:.1e} of the scale");
     }
+    if let Some(amplification) = case.amplification {
+        line += &format!(", which the network's {amplification:.1}-fold amplification of rounding enlarges");
+    }
     if let Some(times) = case.times_trained {
         line += &format!(", {times:.2} times the training framework");
     }
