@@ -281,7 +281,7 @@ mod tests {
             let report = halve(&mut halved, &calibration).unwrap();
             assert!(report.simulated.agreement > 0.97, "{output}: {:?}", report.simulated);
             assert!(
-                report.kept.values().filter(|kept| **kept == Kept::Sum).count() == 4,
+                report.kept.values().filter(|kept| **kept == Kept::Sum).count() == 8,
                 "{output}: {:?}",
                 report.kept
             );

@@ -52,6 +52,8 @@ impl Opset {
     pub fn has(self, op: &Op) -> bool {
         match op {
             Op::Gelu => self >= Self::V20,
+            // Before, its axes were an attribute.
+            Op::ReduceMean => self > Self::V17,
             _ => true,
         }
     }

@@ -24,7 +24,7 @@ pub struct UnknownTarget(pub String);
 
 /// The operators of our graphs that the parser of TensorRT 10 takes, each with what its table says of the types and modes
 /// that we use (`docs/operators.md` of onnx-tensorrt).
-pub const TENSORRT_OPERATORS: [(&str, &str); 25] = [
+pub const TENSORRT_OPERATORS: [(&str, &str); 26] = [
     ("Add", "f32, f16, i64"),
     ("ArgMax", "f32, f16"),
     ("BatchNormalization", "f32, f16"),
@@ -41,6 +41,7 @@ pub const TENSORRT_OPERATORS: [(&str, &str); 25] = [
     ("Mul", "f32, f16, i64"),
     ("Pad", "f32, f16; constant, reflect and edge"),
     ("QuantizeLinear", "f32 or f16 to i8, with a zero point of 0"),
+    ("ReduceMean", "f32, f16, with constant axes"),
     ("Relu", "f32, f16"),
     ("Resize", "f32, f16; linear and nearest, half_pixel, asymmetric and align_corners"),
     ("Shape", "any"),

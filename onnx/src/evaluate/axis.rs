@@ -27,6 +27,15 @@ pub(super) fn arg_max(axis: usize, x: &ArrayD<f64>) -> ArrayD<i64> {
     })
 }
 
+/// The mean over the given axes, which keep the size 1.
+pub(super) fn mean(x: &ArrayD<f64>, axes: &ArrayD<i64>) -> ArrayD<f64> {
+    let over = |x: ArrayD<f64>, &axis: &i64| {
+        let axis = Axis(axis as usize);
+        (x.sum_axis(axis) / x.len_of(axis) as f64).insert_axis(axis)
+    };
+    axes.iter().fold(x.clone(), over)
+}
+
 /// `x` without the given axes, which have size 1.
 pub(super) fn squeeze<T: Clone>(x: &ArrayD<T>, axes: &ArrayD<i64>) -> ArrayD<T> {
     let mut axes: Vec<_> = axes.iter().map(|&axis| axis as usize).collect();

@@ -244,6 +244,7 @@ fn compute(op: &Op, operands: &[&Array], data_type: DataType) -> Result<Array, O
         }
         (Op::Squeeze, [F64(x), I64(axes)]) => Ok(F64(axis::squeeze(x, axes))),
         (Op::Squeeze, [I64(x), I64(axes)]) => Ok(I64(axis::squeeze(x, axes))),
+        (Op::ReduceMean, [F64(x), I64(axes)]) => Ok(F64(axis::mean(x, axes))),
         (Op::Softmax { axis }, [F64(x)]) => Ok(F64(axis::softmax(*axis, x))),
         (Op::ArgMax { axis }, [F64(x)]) => Ok(I64(axis::arg_max(*axis, x))),
         (Op::Greater, [F64(a), F64(b)]) => Ok(I64(elementwise::combine(a, b, |a, b| a > b)?.mapv(i64::from))),
@@ -404,6 +405,8 @@ mod tests {
         let image = || array([1, 2, 1, 2], &[1.0, 2.0, 3.0, 4.0]);
         let swapped = apply(Op::Transpose { perm: vec![0, 2, 3, 1] }, image(), vec![]);
         assert_eq!(swapped, Array::F64(array([1, 1, 2, 2], &[1.0, 3.0, 2.0, 4.0])));
+        let mean = apply(Op::ReduceMean, image(), vec![Tensor::vector(vec![3])]);
+        assert_eq!(mean, Array::F64(array([1, 2, 1, 1], &[1.5, 3.5])));
         let squeezed = apply(Op::Squeeze, image(), vec![Tensor::vector(vec![0, 2])]);
         assert_eq!(
             squeezed,

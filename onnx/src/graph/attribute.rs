@@ -87,6 +87,7 @@ impl Op {
             | Self::Div
             | Self::Greater
             | Self::GlobalAveragePool
+            | Self::ReduceMean
             | Self::Squeeze
             | Self::Slice
             | Self::Identity => Vec::new(),
@@ -121,6 +122,7 @@ impl Op {
             "Div" => Self::Div,
             "Concat" => Self::Concat { axis: given.size("axis")? },
             "GlobalAveragePool" => Self::GlobalAveragePool,
+            "ReduceMean" => Self::ReduceMean,
             "Pad" => Self::Pad { mode: given.choice("mode", &PadMode::NAMES)? },
             "Resize" => {
                 let mode = given.choice("mode", &ResizeMode::NAMES)?;
@@ -291,6 +293,7 @@ mod tests {
             Op::Div,
             Op::Concat { axis: 1 },
             Op::GlobalAveragePool,
+            Op::ReduceMean,
             Op::Pad { mode: PadMode::Constant },
             Op::Pad { mode: PadMode::Reflect },
             Op::Pad { mode: PadMode::Edge },

@@ -145,6 +145,11 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             let shape = [batch.clone(), channels.clone(), Dim::from(1), Dim::from(1)];
             Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
         }
+        Op::ReduceMean => {
+            let [x, reduced] = exactly(operands)?;
+            float(x)?;
+            axes::reduce(x, reduced)
+        }
         Op::Pad { mode } => {
             let [x, pads] = exactly(operands)?;
             spatial::pad(*mode, x, pads)

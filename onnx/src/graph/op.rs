@@ -37,6 +37,8 @@ pub enum Op {
     },
     /// The mean over height and width of `(x)`: `[n, c, 1, 1]`.
     GlobalAveragePool,
+    /// The mean of `(x, axes)` over the axes, each of which keeps the size 1. Needs opset 18.
+    ReduceMean,
     /// `(x, pads)`, where `pads` lists what is added before each axis, then what is added after each axis.
     Pad {
         /// Where the added values come from.
@@ -173,6 +175,7 @@ impl Op {
             Self::Div => "Div",
             Self::Concat { .. } => "Concat",
             Self::GlobalAveragePool => "GlobalAveragePool",
+            Self::ReduceMean => "ReduceMean",
             Self::Pad { .. } => "Pad",
             Self::Resize { .. } => "Resize",
             Self::Shape { .. } => "Shape",

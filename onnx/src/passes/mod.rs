@@ -6,6 +6,7 @@
 mod affine;
 #[cfg(test)]
 mod agreement;
+mod average_rows_first;
 mod block_padded_addend;
 mod compose_pointwise_convs;
 mod conv_parameters;
@@ -93,6 +94,12 @@ pub const PASSES: &[Pass] = &[
     // For the caches and the blocked layout of ONNX Runtime's CPU provider; elsewhere only more nodes.
     Pass { name: "slice_wide_middle", applies: |_, target| target == Target::Cpu, run: slice_wide_middle::run },
     Pass { name: "block_padded_addend", applies: |_, target| target == Target::Cpu, run: block_padded_addend::run },
+    // A GPU adds up in a tree, and a node is a launch there.
+    Pass {
+        name: "average_rows_first",
+        applies: |opset, target| !target.is_gpu() && opset.has(&Op::ReduceMean),
+        run: average_rows_first::run,
+    },
     // Late, because the others may know GELU as one operator.
     Pass { name: "decompose_gelu", applies: |opset, _| !opset.has(&Op::Gelu), run: decompose_gelu::run },
     // Last, because the others want constants for themselves.
@@ -168,6 +175,7 @@ mod tests {
                 ("fold_batch_norm_into_next_conv", Some(vec!["down.norm", "up.norm"])),
                 ("crop_instead_of_pad", target.is_gpu().then(|| vec!["logits.part_2"])),
                 ("block_padded_addend", (target == Target::Cpu).then(|| vec!["logits"])),
+                ("average_rows_first", (opset == Opset::V20 && !target.is_gpu()).then(|| vec!["gate.average"])),
                 ("decompose_gelu", (opset == Opset::V17).then(|| vec!["in_conv.gelu", "down.gelu"])),
             ];
             let expected: Vec<_> = expected.into_iter().filter_map(|(pass, places)| Some((pass, places?))).collect();

@@ -190,11 +190,13 @@ const SEEDS: std::ops::Range<u64> = 0..40;
 #[test]
 fn random_graphs_keep_what_they_compute() {
     let mut fired = std::collections::BTreeMap::<_, usize>::new();
+    // It has `ReduceMean` and lacks `Gelu`.
+    let opset = Opset::try_from(19).unwrap();
     for seed in SEEDS {
         let before = graph(seed);
         for target in [Target::Cpu, Target::TensorRt] {
             let mut after = before.clone();
-            for report in run(&mut after, Opset::V17, target).unwrap() {
+            for report in run(&mut after, opset, target).unwrap() {
                 *fired.entry(report.pass).or_default() += report.places.len();
             }
             assert_agree(&before, &after);

@@ -34,7 +34,7 @@ pub struct Halved {
 pub enum Kept {
     /// Its values, or those that it reads, come too near to the largest half; the largest of them is this.
     Large(f64),
-    /// It adds up a whole image.
+    /// It adds up a whole image, or each of its rows.
     Sum,
     /// It gives what a caller gets.
     Edge,
@@ -107,7 +107,7 @@ fn keep(graph: &Graph, magnitudes: &Magnitudes) -> Result<BTreeMap<String, Kept>
             }
         }
         let other = match node.op {
-            Op::GlobalAveragePool => Some(Kept::Sum),
+            Op::GlobalAveragePool | Op::ReduceMean => Some(Kept::Sum),
             Op::Softmax { .. } => Some(Kept::Edge),
             _ => graph.outputs.contains(&node.name).then_some(Kept::Edge),
         };
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!((&graph.inputs, &graph.outputs), (&before.inputs, &before.outputs));
         assert_eq!(graph.tensor_type("logits").unwrap().data_type, DataType::F32);
         let reasons: Vec<_> = kept.iter().map(|(name, reason)| (name.as_str(), *reason)).collect();
-        assert_eq!(reasons, [("gate.average", Kept::Sum), ("logits", Kept::Edge)]);
+        assert_eq!(reasons, [("gate.average", Kept::Sum), ("gate.average.rows", Kept::Sum), ("logits", Kept::Edge)]);
         let halves = graph.nodes.iter().filter(|node| node.output.data_type == DataType::F16).count();
         assert!(halves > 10, "{graph}");
         let error = error(&logits(&graph, 1.0), &logits(&before, 1.0));

@@ -128,7 +128,7 @@ fn tell_half(HalfReport { kept, largest, simulated }: &HalfReport) {
     for (name, reason) in kept {
         let reason = match reason {
             Kept::Large(magnitude) => format!("values up to {magnitude:.1}"),
-            Kept::Sum => "it adds up a whole image".into(),
+            Kept::Sum => "it adds up a whole image or its rows".into(),
             Kept::Edge => "it is what a caller gets".into(),
         };
         note(&format!("float32     {name}: {reason}"));

@@ -14,11 +14,9 @@ pub(super) fn transpose(perm: &[usize], x: &Fact) -> Result<Fact, Mismatch> {
 }
 
 pub(super) fn squeeze(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
-    let axis = |dim: &Dim| dim.as_constant().and_then(|axis| usize::try_from(axis).ok());
-    let count = axes.shape().first().and_then(axis).unwrap_or(0);
     let mut shape: Vec<_> = x.shape().iter().map(Some).collect();
-    for dim in axes.integers("the axes", count)? {
-        let size = axis(dim).and_then(|axis| shape.get_mut(axis)).and_then(Option::take);
+    for (axis, dim) in listed(axes)? {
+        let size = axis.and_then(|axis| shape.get_mut(axis)).and_then(Option::take);
         match size {
             Some(size) => require("the size of a dropped axis", &Dim::from(1), size)?,
             None => return Err(property("a dropped axis", format!("one of {}", x.tensor_type.rank()), dim)),
@@ -26,6 +24,24 @@ pub(super) fn squeeze(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
     }
     let shape: Vec<_> = shape.into_iter().flatten().cloned().collect();
     Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
+}
+
+pub(super) fn reduce(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
+    let mut shape = x.shape().to_vec();
+    for (axis, dim) in listed(axes)? {
+        match axis.and_then(|axis| shape.get_mut(axis)) {
+            Some(size) => *size = Dim::from(1),
+            None => return Err(property("a reduced axis", format!("one of {}", x.tensor_type.rank()), dim)),
+        }
+    }
+    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
+}
+
+/// Known axes, each as a position where it can be one.
+fn listed(axes: &Fact) -> Result<impl Iterator<Item = (Option<usize>, &Dim)>, Mismatch> {
+    let position = |dim: &Dim| dim.as_constant().and_then(|axis| usize::try_from(axis).ok());
+    let count = axes.shape().first().and_then(position).unwrap_or(0);
+    Ok(axes.integers("the axes", count)?.iter().map(move |dim| (position(dim), dim)))
 }
 
 /// Each end must lie within its axis for every value of the symbols, because a longer one would be cut off unseen.
@@ -111,6 +127,8 @@ mod tests {
             ("dropped twice", Op::Squeeze, squeeze(integers(["1", "1"])), "a dropped axis must be one of 4, found 1"),
             ("negative", Op::Squeeze, squeeze(integers(["-3"])), "a dropped axis must be one of 4, found -3"),
             ("unknown axes", Op::Squeeze, squeeze(of_type(["1"])), "the axes must be 1 known integers, found f32[1]"),
+            ("a mean", Op::ReduceMean, squeeze(integers(["3", "2"])), "f32[batch, 1, 1, 1]"),
+            ("a mean beyond", Op::ReduceMean, squeeze(integers(["4"])), "a reduced axis must be one of 4, found 4"),
             ("the largest", Op::ArgMax { axis: 1 }, x(), "i64[batch, height, width]"),
             ("beyond", Op::ArgMax { axis: 4 }, x(), "the axis must be less than 4, found 4"),
             ("a share", Op::Softmax { axis: 3 }, x(), "f32[batch, 1, height, width]"),
