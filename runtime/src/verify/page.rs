@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use seg_report::{Figure, count, figures, page as html_page, table};
 
 use super::{
+    bounds::ORDINARY,
     certificate::{Certificate, FileFacts},
     finding::Finding,
     layers::Layer,
@@ -63,8 +64,8 @@ fn verdict(certificate: &Certificate) -> Markup {
             }
             @if beyond > 0 {
                 p.note {
-                    (count(beyond, "input")) " of them drive the network beyond what 32-bit floats hold. There the model may not hide it, and no more is asked: "
-                    "they are in none of these figures."
+                    "In " (beyond) " of them values inside are beyond what 32-bit floats hold. There the model may not hide it, and no more is asked: "
+                    "these figures are of the others."
                 }
             }
         }
@@ -101,11 +102,15 @@ fn bounds(certificate: &Certificate) -> Markup {
                 "Fixed beforehand: no output may be farther from the exact one than " (scientific(certificate.relative))
                 " of their scale, and " (scientific(certificate.per_pixel)) " more for each pixel of the longer side"
                 @if let Some(times) = certificate.times_trained {
-                    ", nor, in the root mean square and beside a tenth of what the side allows, than " (times) " times as far as the training framework's"
+                    ", nor, in the root mean square and beside a tenth of what the side allows, than " (times) " times as far as the training framework's, where an image does not repeat itself"
                 }
                 ": " (certificate.reason) ". The training framework itself may be off by " (scientific(certificate.trained_relative))
                 " of the scale. A pixel may have another class than in the exact mask only where the exact outputs of the two classes are closer than two such errors. "
                 "The exact outputs are those of the network's graph, before any rewrite, in 64-bit floats."
+            }
+            p {
+                "Where the network amplifies rounding, so that the exact graph with each of its values rounded to 32 bits is off by more than "
+                (ORDINARY) " roundings of the output, all of this is as many times as much; such inputs are marked."
             }
         }
     }
