@@ -1,6 +1,8 @@
 //! What a proof rests on: its yardstick is PyTorch's float64, and every exported form passes it at every size and batch of its list.
 
 use ndarray::Ix4;
+use seg_export::calibration::Calibration;
+use seg_export::precision::halve;
 use seg_export::{Options, export, lower, proof};
 use seg_onnx::contract::{Element, InputForm, OutputKind};
 use seg_onnx::{Opset, Target};
@@ -30,6 +32,9 @@ fn the_yardstick_is_pytorchs_float64() {
     }
 }
 
+/// The form that is brought to half precision as well.
+const HALF: &str = "half precision";
+
 /// The forms that a file can have, with a name each.
 fn forms() -> Vec<(&'static str, Options)> {
     let plain = Options::default;
@@ -39,6 +44,7 @@ fn forms() -> Vec<(&'static str, Options)> {
         ("portable", plain()),
         ("for the CPU", Options { target: Target::Cpu, ..plain() }),
         ("for TensorRT", Options { target: Target::TensorRt, ..plain() }),
+        (HALF, plain()),
         ("opset 17", Options { opset: Opset::V17, ..plain() }),
         ("bytes", Options { input: bytes, ..plain() }),
         ("probabilities", Options { output: OutputKind::Probabilities, ..plain() }),
@@ -56,7 +62,11 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
         // Whatever the form is, the network was lowered to the same graph.
         let mut yardstick = None;
         for (form, options) in forms {
-            let export = export(checkpoint, options).unwrap();
+            let mut export = export(checkpoint, options).unwrap();
+            if *form == HALF {
+                let noise = Calibration::of_noise(environment(), &export.model.contract);
+                halve(&mut export, &noise).unwrap();
+            }
             let net = checkpoint.weights.to_network(&Device::flex()).unwrap();
             let mut reference = proof::reference(&export);
             let yardstick = yardstick.get_or_insert_with(|| Yardstick::new(&reference.model.graph));
