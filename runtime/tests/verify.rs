@@ -25,13 +25,7 @@ impl Workplace {
         let place = Self(tempfile::tempdir().unwrap());
         let model =
             Model::from_bytes(&fs::read(threshold::write(place.0.path(), SizePolicy::Native)).unwrap()).unwrap();
-        let reference = Reference {
-            model,
-            parameters: BTreeMap::new(),
-            passes: Vec::new(),
-            tool: "a test".into(),
-            trained: BTreeMap::new(),
-        };
+        let reference = reference(model);
         fs::write(place.path("threshold.reference.onnx"), reference.to_bytes().unwrap()).unwrap();
         image::RgbImage::from_fn(20, 20, |x, y| image::Rgb([(7 * x + y) as u8, 90, 90]))
             .save(place.path("a.png"))
@@ -61,6 +55,12 @@ impl Workplace {
         assert_eq!(found, Some(code), "{args}: {text}");
         assert!(text.contains(part), "{args}: {text}");
     }
+}
+
+/// The model as what others are held against.
+fn reference(model: Model) -> Reference {
+    let (parameters, trained) = (BTreeMap::new(), BTreeMap::new());
+    Reference { model, parameters, passes: Vec::new(), tool: "a test".into(), trained }
 }
 
 fn model() -> Model {
@@ -153,13 +153,7 @@ impl Deployed for Off {
 #[test]
 fn a_network_that_amplifies_rounding_may_be_off_by_as_many_times_as_much() {
     for (model, amplifies) in [(power(), true), (model(), false)] {
-        let reference = Reference {
-            model,
-            parameters: BTreeMap::new(),
-            passes: Vec::new(),
-            tool: "a test".into(),
-            trained: BTreeMap::new(),
-        };
+        let reference = reference(model);
         let one = &cases(&reference.model, false, None).unwrap()[1..2];
         let input = one[0].load(&reference.model.contract).unwrap().tensor;
         let mut yardstick = Yardstick::new(&reference.model.graph);
