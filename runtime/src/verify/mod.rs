@@ -19,6 +19,7 @@ mod yardstick;
 
 mod bisect;
 mod certify;
+mod evidence;
 mod layers;
 mod probe;
 mod proof;

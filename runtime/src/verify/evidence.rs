@@ -1,0 +1,165 @@
+//! The judgement of one case: its answers beside the exact ones, by a bound and a scale.
+
+use ndarray::{Array3, Array4};
+use seg_onnx::contract::OutputKind;
+
+use super::{
+    bounds::{Bound, Precision, RMS_LEAST, RMS_OF_SIDE},
+    figures::Figures,
+    finding::Finding,
+    masks::{MaskReport, classes, probabilities},
+    proof::CaseReport,
+    reference::{Trained, items},
+};
+use crate::session::Answer;
+
+/// All that is known of a case.
+pub(super) struct Evidence<'a> {
+    pub(super) exact: &'a Array4<f64>,
+    pub(super) answer: &'a Answer,
+    /// The answers to each image of a batch.
+    pub(super) alone: &'a [Answer],
+    pub(super) trained: Option<&'a Trained>,
+    pub(super) kind: OutputKind,
+    pub(super) is_image: bool,
+    pub(super) bound: &'a Bound,
+}
+
+impl Evidence<'_> {
+    /// What comes of it where errors of logits are measured by a scale.
+    pub(super) fn judge(&self, mut report: CaseReport, scale: f64) -> CaseReport {
+        let Self { exact, answer, alone, trained, kind, is_image, bound } = *self;
+        let [_, height, width] = report.shape;
+        let allowed = bound.at(height.max(width));
+        // Each of two logits may be off.
+        let margin = 2.0 * allowed * scale;
+        let mask = mask_of(answer);
+        report.mask = MaskReport::of(mask.view(), exact.view(), margin);
+        if let Some(trained) = trained {
+            let theirs = trained.mask(exact);
+            let differing = theirs.iter().zip(&mask).filter(|(theirs, ours)| theirs != ours).count();
+            report.mask.differing_from_trained = Some(differing);
+            if trained.input_sha256 != report.input_sha256 {
+                report.findings.push(Finding::Input);
+            }
+            if !report.beyond_float32 {
+                report.findings.extend(trained.check(exact, scale));
+            }
+        }
+        if let Answer::Scores(scores) = answer {
+            let (exact_scores, theirs, scale) = match kind {
+                // A probability moves by at most half as much as the logits do, and by so much where it is undecided, however large they are.
+                OutputKind::Probabilities => {
+                    (probabilities(exact.view()), trained.map(|trained| &trained.probabilities), scale.max(2.0) / 2.0)
+                }
+                OutputKind::Logits | OutputKind::Mask => (exact.clone(), trained.map(|trained| &trained.logits), scale),
+            };
+            report.compare_scores(scores, &exact_scores, theirs, scale, bound);
+        }
+        if report.beyond_float32 {
+            report.mask.unexplained = 0;
+        } else if report.mask.unexplained > 0 {
+            let MaskReport { unexplained, widest, .. } = report.mask;
+            report.findings.push(Finding::Mask { unexplained, widest, allowed: margin });
+        }
+        let flipped = 1.0 - report.mask.identity();
+        if is_image && flipped > bound.flipped {
+            report.findings.push(Finding::Flipped { found: flipped, allowed: bound.flipped });
+        }
+        if !alone.is_empty() {
+            report.compare_batch(answer, alone, exact, allowed, margin);
+        }
+        report
+    }
+}
+
+impl CaseReport {
+    /// Compares scores with the exact ones, and their error, relative to a scale, with the training framework's.
+    fn compare_scores(
+        &mut self,
+        scores: &Array4<f32>,
+        exact: &Array4<f64>,
+        trained: Option<&Figures>,
+        scale: f64,
+        bound: &Bound,
+    ) {
+        let figures = Figures::of(scores.view().into_dyn(), exact.view().into_dyn()).at_scale(scale);
+        let trained = trained.map(|trained| trained.clone().at_scale(scale));
+        let trained = trained.as_ref();
+        let [_, height, width] = self.shape;
+        let allowed = bound.at(height.max(width));
+        if self.beyond_float32 {
+            let hidden = |(found, exact): &(&f32, &f64)| found.is_finite() && exact.abs() > f64::from(f32::MAX);
+            let count = scores.iter().zip(exact).filter(hidden).count();
+            // Integers of 8 bits end at their scale by definition.
+            if count > 0 && bound.precision != Precision::Int8 {
+                self.findings.push(Finding::Hidden { count, elements: figures.elements });
+            }
+        } else {
+            if figures.not_finite > 0 {
+                self.findings.push(Finding::NotFinite { count: figures.not_finite, elements: figures.elements });
+            }
+            if figures.max > allowed * figures.scale {
+                self.findings.push(Finding::Error { found: figures.relative(), allowed });
+            }
+            self.times_trained = trained.map(|trained| times(figures.rms, least_rms(trained)));
+            self.largest_times_trained = trained.map(|trained| times(figures.max, trained.max));
+            let by_side = RMS_OF_SIDE * (allowed - bound.relative) * figures.scale;
+            if let (Some(found), Some(trained), Some(times)) = (self.times_trained, trained, bound.times_trained)
+                && figures.rms > times * least_rms(trained) + by_side
+            {
+                self.findings.push(Finding::TimesTrained { found, allowed: times });
+            }
+        }
+        self.trained = trained.cloned();
+        self.exported = Some(figures);
+    }
+
+    /// Compares the answers to a batch with those to each of its images alone.
+    fn compare_batch(&mut self, together: &Answer, alone: &[Answer], exact: &Array4<f64>, allowed: f64, margin: f64) {
+        let found = match together {
+            Answer::Scores(together) => {
+                let scale = self.exported.as_ref().map_or(1.0, |figures| figures.scale);
+                let mut worst = 0.0_f64;
+                for (alone, together) in alone.iter().zip(items(together.view())) {
+                    let Answer::Scores(alone) = alone else { continue };
+                    let differences = alone.iter().zip(together).map(|(a, b)| f64::from((a - b).abs()));
+                    // A difference that is not a number is the worst of all.
+                    worst = differences.fold(worst, |worst, one| if one <= worst { worst } else { one });
+                }
+                if worst == 0.0 { 0.0 } else { worst / scale }
+            }
+            Answer::Masks(together) => {
+                let (mut differing, mut unexplained) = (0, 0);
+                for ((alone, together), exact) in alone.iter().zip(together.outer_iter()).zip(items(exact.view())) {
+                    let Answer::Masks(alone) = alone else { continue };
+                    differing += alone.iter().zip(together).filter(|(alone, together)| alone != together).count();
+                    unexplained += MaskReport::of(alone.view(), exact, margin).unexplained;
+                }
+                if unexplained > 0 { f64::INFINITY } else { allowed * differing as f64 / together.len().max(1) as f64 }
+            }
+        };
+        self.batch = Some(found).filter(|found| found.is_finite());
+        if self.batch.is_none_or(|found| found > allowed) {
+            self.findings.push(Finding::Batch { found: self.batch.unwrap_or(f64::MAX), allowed });
+        }
+    }
+}
+
+/// The class of each pixel of an answer.
+fn mask_of(answer: &Answer) -> Array3<u8> {
+    match answer {
+        Answer::Scores(scores) => classes(scores.view()),
+        Answer::Masks(masks) => masks.clone(),
+    }
+}
+
+/// An error in errors of the training framework, finite too.
+fn times(exported: f64, trained: f64) -> f64 {
+    if exported == 0.0 { 0.0 } else { exported / trained.max(f64::MIN_POSITIVE) }
+}
+
+/// The training framework's root mean square error, which counts as at least [`RMS_LEAST`] of the scale.
+fn least_rms(trained: &Figures) -> f64 {
+    trained.rms.max(RMS_LEAST * trained.scale)
+}
