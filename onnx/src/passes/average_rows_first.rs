@@ -5,7 +5,7 @@
 //! it is `(h + w)/2`. ONNX Runtime's pooling on the CPU adds up the whole map: of a constant one of 512x512 its mean is wrong by 7e-4,
 //! by rows by 1e-6, and in four fifths of the time.
 //!
-//! Refuses averages of what is averaged by rows already.
+//! Needs opset 18, whose `ReduceMean` is the one that graphs have here. Refuses averages of what is averaged by rows already.
 
 use crate::graph::{Graph, Index, Op, Tensor};
 

@@ -11,7 +11,8 @@ pub struct Figures {
     /// How many are infinite or not a number on either side.
     pub not_finite: usize,
     /// What errors are measured by. Of an output it is how large the exact values are, the largest minus the smallest, or the largest magnitude
-    /// where that is more; for values inside see [`Inside`](super::Inside).
+    /// where that is more, and as many times as much where its case is [amplified](super::CaseReport::amplification); for values inside see
+    /// [`Inside`](super::Inside).
     pub scale: f64,
     /// The largest error, `|found - exact|`.
     pub max: f64,
