@@ -17,6 +17,7 @@ pub mod library;
 pub mod nvidia;
 pub mod provider;
 
+mod captured;
 mod log;
 mod placement;
 mod probe;
@@ -48,6 +49,10 @@ pub mod compare;
 pub mod evaluation;
 pub mod tensors;
 pub mod verify;
+
+#[cfg(test)]
+#[path = "../tests/threshold/mod.rs"]
+mod threshold;
 
 pub use cleanup::Cleanup;
 pub use flips::Views;

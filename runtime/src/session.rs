@@ -6,14 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ndarray::{Array, Array3, Array4, ArrayD, ArrayView4, Axis, CowArray, Dimension, Ix4, RemoveAxis, concatenate};
+use ndarray::{
+    Array, Array3, Array4, ArrayD, ArrayView4, ArrayViewD, Axis, CowArray, Dimension, Ix4, RemoveAxis, concatenate,
+};
 use ort::{
     environment::Environment,
+    memory::AllocationDevice,
     session::{
         SessionInputValue,
         builder::{AutoDevicePolicy, SessionBuilder},
     },
-    value::{PrimitiveTensorElementType, TensorRef},
+    value::{DynTensor, PrimitiveTensorElementType, TensorRef},
 };
 use seg_onnx::{
     Model, ModelError,
@@ -23,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    captured::{Captures, uncaptured},
     placement::{self, PlacedNode, Placement, PlacementError, RECORD_PLACEMENT},
     provider::{self, EngineCacheError, OptionError, Options, Provider, ProviderError, Shapes, engine_key},
 };
@@ -31,6 +35,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Session {
     session: ort::session::Session,
+    captures: Option<Captures>,
     model: Model,
     shapes: Option<Shapes>,
     placement: Placement,
@@ -202,9 +207,12 @@ impl Session {
             next = options.fall_back();
         }
         let (session, placement, options) = session?;
+        let captures = options
+            .cuda_graph
+            .then(|| Captures::on(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
         let shapes = (options.provider == Provider::TensorRt).then(|| options.shapes(&model.contract.input));
         let runs_on = RunsOn { provider: options.provider, instead, nodes: placement.counts() };
-        Ok(Self { session, model, shapes, placement, runs_on })
+        Ok(Self { session, captures, model, shapes, placement, runs_on })
     }
 
     /// What the model expects and means.
@@ -294,13 +302,17 @@ impl Session {
         let failed = |source| RunError::Run { shape, source };
         let Contract { input: expected, output, .. } = &self.model.contract;
         let fed = Fed::of(input, expected);
-        let tensor = fed.tensor().map_err(failed)?;
-        let outputs = self.session.run(ort::inputs![expected.name.as_str() => tensor]).map_err(failed)?;
-        let found = outputs[output.name.as_str()].try_extract_array::<T>().map_err(failed)?;
-        match found.view().into_dimensionality::<D>() {
-            Ok(images) if images.len_of(Axis(0)) == shape[0] => Ok(images.to_owned()),
-            _ => Err(RunError::Shape { found: found.shape().to_vec(), batch: shape[0] }),
+        let captured = match &mut self.captures {
+            Some(captures) => captures.of(&self.session, &self.model.contract, shape).map_err(failed)?,
+            None => None,
+        };
+        if let Some(captured) = captured {
+            return images(captured.run(&mut self.session, &fed).map_err(failed)?, shape[0]);
         }
+        let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
+        let options = uncaptured().map_err(failed)?;
+        let outputs = self.session.run_with_options(inputs, &options).map_err(failed)?;
+        images(outputs[output.name.as_str()].try_extract_array().map_err(failed)?, shape[0])
     }
 
     /// All outputs that are 32-bit floats, by name, for a batch `[n, channels, h, w]`; more than one where the file has more than the
@@ -313,8 +325,9 @@ impl Session {
         let failed = |source| RunError::Run { shape, source };
         let expected = &self.model.contract.input;
         let fed = Fed::of(input, expected);
-        let tensor = fed.tensor().map_err(failed)?;
-        let outputs = self.session.run(ort::inputs![expected.name.as_str() => tensor]).map_err(failed)?;
+        let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
+        let options = uncaptured().map_err(failed)?;
+        let outputs = self.session.run_with_options(inputs, &options).map_err(failed)?;
         let floats = outputs.iter().filter_map(|(name, value)| {
             let values = value.try_extract_array::<f32>().ok()?;
             Some((name.to_owned(), values.to_owned()))
@@ -323,8 +336,16 @@ impl Session {
     }
 }
 
+/// An output as a batch of so many images.
+fn images<T: Clone, D: Dimension>(output: ArrayViewD<'_, T>, batch: usize) -> Result<Array<T, D>, RunError> {
+    match output.view().into_dimensionality::<D>() {
+        Ok(images) if images.len_of(Axis(0)) == batch => Ok(images.to_owned()),
+        _ => Err(RunError::Shape { found: output.shape().to_vec(), batch }),
+    }
+}
+
 /// Normalised images in the form that a graph takes.
-enum Fed<'a> {
+pub(crate) enum Fed<'a> {
     Floats(CowArray<'a, f32, Ix4>),
     Bytes(Array4<u8>),
 }
@@ -343,6 +364,15 @@ impl<'a> Fed<'a> {
             Self::Floats(images) => TensorRef::from_array_view(images.view())?.into(),
             Self::Bytes(images) => TensorRef::from_array_view(images.view())?.into(),
         })
+    }
+
+    /// Writes the images to a tensor of their shape in memory.
+    pub(crate) fn fill(&self, tensor: &mut DynTensor) -> ort::Result<()> {
+        match self {
+            Self::Floats(images) => tensor.try_extract_array_mut()?.assign(images),
+            Self::Bytes(images) => tensor.try_extract_array_mut()?.assign(images),
+        }
+        Ok(())
     }
 }
 
@@ -430,4 +460,49 @@ fn configure(environment: &Environment, options: &Options) -> ort::Result<Sessio
         builder = builder.with_intra_threads(threads.get())?;
     }
     Ok(builder)
+}
+
+#[cfg(test)]
+mod tests {
+    use seg_onnx::contract::InputForm;
+
+    use super::*;
+    use crate::{
+        library::{Build, Search},
+        threshold,
+    };
+
+    /// The processor stands in for the GPU: it replays nothing, but inputs and outputs have one place for each shape as well.
+    #[test]
+    fn a_captured_run_answers_each_batch_of_its_shape() {
+        let environment = Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for (element, kind) in [
+            (Element::Float, OutputKind::Logits),
+            (Element::U8, OutputKind::Probabilities),
+            (Element::Float, OutputKind::Mask),
+            (Element::U8, OutputKind::Mask),
+        ] {
+            let path = threshold::write_as(folder.path(), InputForm { element, ..InputForm::default() }, kind);
+            let open = || Session::open(&environment, &path, &Options::default()).unwrap();
+            let (mut plain, mut session) = (open(), open());
+            session.captures = Some(Captures::on(AllocationDevice::CPU, 0));
+            // Four shapes are captured, and each is asked again; the last two are not.
+            for (round, side) in [8, 9, 10, 8, 11, 9, 12, 13].into_iter().enumerate() {
+                let shape = (1 + side % 2, 3, side, 2 * side);
+                let batch = Array4::from_shape_fn(shape, |(n, _, y, x)| {
+                    ((n + 3 * y + 5 * x + 7 * round) % 11) as f32 / 5.0 - 1.0
+                });
+                let (expected, found) = (plain.answer(batch.view()).unwrap(), session.answer(batch.view()).unwrap());
+                assert_eq!(found, expected, "{element:?} {kind:?} {shape:?}");
+            }
+            let captured = |session: &mut Session, side| {
+                let Session { session, captures, model, .. } = session;
+                let shape = [1 + side % 2, 3, side, 2 * side];
+                captures.as_mut().unwrap().of(session, &model.contract, shape).unwrap().is_some()
+            };
+            let found = [8, 9, 10, 11, 12, 13].map(|side| captured(&mut session, side));
+            assert_eq!(found, [true, true, true, true, false, false], "{element:?} {kind:?}");
+        }
+    }
 }

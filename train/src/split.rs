@@ -49,7 +49,7 @@ pub enum SplitError {
         found: usize,
     },
     /// A text is no fold.
-    #[error("`{text}` is no fold; expected the fold and their number, as 2/5")]
+    #[error("`{text}` is no fold; expected one of at least two parts, counted from 1, as 2/5")]
     Fold {
         /// The text.
         text: String,

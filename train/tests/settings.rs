@@ -65,8 +65,8 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
         ("--config some.json --preset drive", "/augmentation/short_side", json!(565)),
         ("--config some.json --epochs 9", "/epochs", json!(9)),
         ("--config some.json --epochs 9", "/batch_size", json!(3)),
-        ("--config some.json --fold 1/5", "/fold", json!("1/5")),
-        ("--config some.json --fold 1/5", "/validation", Value::Null),
+        ("--config some.json --folds 5 --fold 1", "/fold", json!("1/5")),
+        ("--config some.json --folds 5 --fold 1", "/validation", Value::Null),
         ("--config some.json --base-width 8 --lr 1e-3", "/network/base_width", json!(8)),
         ("--config some.json --base-width 8 --lr 1e-3", "/learning_rate", json!(1e-3)),
     ] {
@@ -78,7 +78,8 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
 fn what_is_printed_is_taken_back_as_it_is() {
     let root = tempfile::tempdir().unwrap();
     data(&root.path().join("data"));
-    let first = printed(root.path(), "--data data --preset isic2018 --fold 2/3 --augment elastic=5@0.25 --seed 8");
+    let first =
+        printed(root.path(), "--data data --preset isic2018 --folds 3 --fold 2 --augment elastic=5@0.25 --seed 8");
     fs::write(root.path().join("all.json"), first.to_string()).unwrap();
     assert_eq!(printed(root.path(), "--config all.json"), first);
 }
@@ -94,9 +95,10 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
         ("--data data --preset other", 2, "kvasir-seg"),
         ("--data data --augment shear=1", 2, "`shear` is no augmentation"),
         ("--data data --augment rotation=500", 1, "`rotation` is -500..500"),
-        ("--data data --fold 4/3", 2, "as 2/5"),
-        ("--data data --fold 1/11", 1, "cannot cut 11 parts from 10 image(s)"),
-        ("--data data --fold 1/3 --validation 0.5", 2, "cannot be used with"),
+        ("--data data --folds 3 --fold 4", 1, "`4/3` is no fold"),
+        ("--data data --fold 1", 2, "--folds <K>"),
+        ("--data data --folds 11 --fold 1", 1, "cannot cut 11 parts from 10 image(s)"),
+        ("--data data --folds 3 --fold 1 --validation 0.5", 2, "cannot be used with"),
         ("--data data --config wrong.json", 1, "`wrong.json`"),
         ("--data data --config wrong.json", 1, "unknown field `epoch`"),
         ("--data data --config strange.json", 1, "`turn` is 2"),

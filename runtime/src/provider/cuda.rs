@@ -17,6 +17,9 @@ pub(super) fn provider(options: &Options) -> CUDA {
     if let Some(id) = options.device_id {
         provider = provider.with_device_id(id.cast_signed());
     }
+    if options.cuda_graph {
+        provider = provider.with_cuda_graph(true);
+    }
     if let Some(bytes) = options.memory_limit_bytes {
         provider = provider.with_memory_limit(bytes);
     }
@@ -33,6 +36,7 @@ mod tests {
             device_id: Some(2),
             precision: Precision::Tf32,
             memory_limit_bytes: Some(1 << 30),
+            cuda_graph: true,
             ..Options::default()
         };
         for (options, key, value) in [
@@ -41,6 +45,7 @@ mod tests {
             (Options::default(), "arena_extend_strategy", "kSameAsRequested"),
             (set.clone(), "use_tf32", "true"),
             (set.clone(), "device_id", "2"),
+            (set.clone(), "enable_cuda_graph", "1"),
             (set, "gpu_mem_limit", "1073741824"),
         ] {
             let text = format!("{:?}", provider(&options));

@@ -22,6 +22,8 @@ pub struct Options {
     pub precision: Precision,
     /// The most memory that CUDA's arena may take, or that TensorRT may use to build and run an engine, in bytes.
     pub memory_limit_bytes: Option<usize>,
+    /// Whether CUDA's kernels are launched as one graph, which is captured for each of the first few shapes of input.
+    pub cuda_graph: bool,
     /// OpenVINO's device: `CPU`, `GPU`, `GPU.1`, `NPU`; its CPU unless it is given.
     pub openvino_device: Option<String>,
     /// How long TensorRT looks for fast kernels, 0 to 5; 3 unless it is given.
@@ -81,6 +83,7 @@ impl Options {
         };
         only(self.device_id.is_some(), "device-id", &[Cuda, TensorRt])?;
         only(self.memory_limit_bytes.is_some(), "memory-limit", &[Cuda, TensorRt])?;
+        only(self.cuda_graph, "cuda-graph", &[Cuda])?;
         only(self.builder_level.is_some(), "builder-level", &[TensorRt])?;
         only(self.shapes.is_some(), "shapes", &[TensorRt])?;
         only(self.openvino_device.is_some(), "openvino-device", &[OpenVino])?;
@@ -119,6 +122,8 @@ mod tests {
             (Options { device_id: Some(1), ..cuda.clone() }, None),
             (Options { device_id: Some(1), ..cpu.clone() }, Some("the CPU has no `--device-id`")),
             (Options { memory_limit_bytes: Some(1), ..openvino.clone() }, Some("OpenVINO has no `--memory-limit`")),
+            (Options { cuda_graph: true, ..cuda.clone() }, None),
+            (Options { cuda_graph: true, ..tensorrt.clone() }, Some("TensorRT has no `--cuda-graph`")),
             (Options { builder_level: Some(5), ..tensorrt.clone() }, None),
             (Options { builder_level: Some(5), ..cuda.clone() }, Some("CUDA has no `--builder-level`")),
             (
@@ -151,6 +156,7 @@ mod tests {
                 device_id: Some(1),
                 precision: Precision::Fp16,
                 memory_limit_bytes: Some(1),
+                cuda_graph: true,
                 openvino_device: Some("GPU".into()),
                 builder_level: Some(5),
                 ..Options::default()

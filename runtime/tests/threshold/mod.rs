@@ -66,6 +66,7 @@ pub(crate) fn write_as(folder: &Path, input: InputForm, output: OutputKind) -> P
 }
 
 /// Writes the model to a folder.
+#[allow(dead_code, reason = "not every test program asks for this form")]
 pub(crate) fn write(folder: &Path, size: SizePolicy) -> PathBuf {
     let path = folder.join("threshold.onnx");
     std::fs::write(&path, model(size).to_bytes().unwrap()).unwrap();

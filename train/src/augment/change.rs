@@ -13,7 +13,7 @@ use super::effect::{Chance, EFFECTS, Effect, PROBABILITY, Single};
 /// |---|---|
 /// | `none` | turns everything off, scale and flips included |
 /// | `scale=MIN..MAX` | the scale's range |
-/// | `flip-horizontal=P`, `flip-vertical=P`, `turn=P` | a probability |
+/// | `flip-horizontal=P`, `flip-vertical=P`, `turn=P` | a probability; `off` is 0 |
 /// | `NAME`, `NAME@P` | an effect with its usual range |
 /// | `NAME=V`, `NAME=MIN..MAX`, each also with `@P` | an effect with a range; one number spreads around what changes nothing |
 /// | `NAME=off` | an effect is turned off |
@@ -71,8 +71,11 @@ impl FromStr for Change {
                 Value::Range(range.ok_or_else(|| expect("a range as scale=0.7..1.3"))?)
             }
             "flip-horizontal" | "flip-vertical" | "turn" => {
-                let number = value.filter(|_| probability.is_none()).and_then(number);
-                Value::Probability(number.ok_or_else(|| expect("a probability as turn=0.5"))?)
+                let number = value.filter(|_| probability.is_none()).and_then(|value| match value {
+                    "off" => Some(0.0),
+                    value => number(value),
+                });
+                Value::Probability(number.ok_or_else(|| expect("off or a probability, as turn=0.5"))?)
             }
             _ => {
                 let Some(effect) = EFFECTS.iter().find(|effect| effect.name == name) else {
@@ -164,6 +167,7 @@ mod tests {
             ("blur=2@0.1", Augmentation { blur: chance(0.1, 0.0, 2.0), ..base() }),
             ("noise=0.01..0.02", Augmentation { noise: chance(0.5, 0.01, 0.02), ..base() }),
             ("noise=off", base()),
+            ("turn=off", Augmentation { turn: 0.0, ..base() }),
         ] {
             let mut augmentation = base();
             augmentation.apply(&text.parse().unwrap());
@@ -183,8 +187,8 @@ mod tests {
             ("none@1", "`none` without a value"),
             ("scale=2", "cannot read `scale=2`; expected a range"),
             ("scale=1..2@0.5", "expected a range"),
-            ("turn", "expected a probability"),
-            ("turn=0.5@1", "expected a probability"),
+            ("turn", "expected off or a probability"),
+            ("turn=0.5@1", "expected off or a probability"),
             ("rotation=", "cannot read `rotation=`"),
             ("rotation=1..", "cannot read `rotation=1..`"),
             ("rotation=inf", "cannot read `rotation=inf`"),

@@ -9,7 +9,6 @@ use seg_onnx::contract::SizePolicy;
 use seg_train::augment::Change;
 use seg_train::config::{Preset, Settings};
 use seg_train::device::{DeviceChoice, DeviceError, Devices};
-use seg_train::split::Fold;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -101,9 +100,14 @@ pub(crate) struct SettingArgs {
     /// Choose by the images that this file names, as a run's split.json does
     #[arg(long, value_name = "FILE", conflicts_with = "validation")]
     pub(crate) split: Option<PathBuf>,
-    /// Choose by one fold of a cross-validation, as 2/5
-    #[arg(long, value_name = "I/K", conflicts_with_all = ["validation", "split"])]
-    pub(crate) fold: Option<Fold>,
+    /// Cut the training images into this many parts, for a cross-validation
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..), requires = "fold", conflicts_with_all = ["validation", "split"])]
+    #[serde(skip)]
+    pub(crate) folds: Option<u32>,
+    /// The part that chooses the best epoch, counted from 1
+    #[arg(long, value_name = "I", value_parser = clap::value_parser!(u32).range(1..), requires = "folds")]
+    #[serde(skip)]
+    pub(crate) fold: Option<u32>,
     /// The seed of the split, the weights, the order and the augmentations [default: 0]
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
@@ -176,6 +180,9 @@ impl SettingArgs {
         }
         if let Some(side) = self.crop {
             settings.insert("augmentation".into(), json!({ "crop": [side, side] }));
+        }
+        if let (Some(index), Some(count)) = (self.fold, self.folds) {
+            settings.insert("fold".into(), json!(format!("{index}/{count}")));
         }
         // Of the three ways to split, the one that is given replaces whatever stood in a preset or a file.
         let splits = ["validation", "split", "fold"];

@@ -39,6 +39,9 @@ pub(crate) struct Tuning {
     /// The most memory for CUDA's arena or TensorRT's workspace, in MiB
     #[arg(long, value_name = "MIB")]
     pub(crate) memory_limit: Option<NonZeroUsize>,
+    /// Launch CUDA's kernels as one graph, which is captured for each of the first four sizes of batch and image
+    #[arg(long)]
+    pub(crate) cuda_graph: bool,
     /// OpenVINO's device, as in CPU, GPU, GPU.1 or NPU; its CPU unless given
     #[arg(long, value_name = "NAME")]
     pub(crate) openvino_device: Option<String>,
@@ -74,6 +77,7 @@ impl Engine {
             threads,
             device_id,
             memory_limit,
+            cuda_graph,
             openvino_device,
             shapes,
             builder_level,
@@ -98,6 +102,7 @@ impl Engine {
         if let Some(path) = &library.ort_lib {
             args.extend(["--ort-lib".into(), path.clone().into_os_string()]);
         }
+        args.extend(cuda_graph.then(|| "--cuda-graph".into()));
         args.extend(allow_fallback.then(|| "--allow-fallback".into()));
         args.extend(library.offline.then(|| "--offline".into()));
         args
@@ -172,7 +177,7 @@ mod tests {
     fn another_process_is_given_the_same_flags() {
         for flags in [
             "",
-            "--ep cuda --precision tf32 --device-id 1 --memory-limit 512 --allow-fallback",
+            "--ep cuda --precision tf32 --device-id 1 --memory-limit 512 --cuda-graph --allow-fallback",
             "--ep tensorrt --precision fp16 --shapes 1x16x16,1x32x32,2x64x64 --builder-level 5 --offline",
             "--ep openvino --openvino-device GPU.1 --threads 3 --ort-lib a.so",
         ] {
