@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use burn::tensor::Device;
 use safetensors::tensor::{Dtype, TensorView};
-use seg_onnx::contract::{Element, InputForm, OutputKind};
+use seg_onnx::contract::{Contract, Element, Input, InputForm, OutputKind, SizePolicy};
 use seg_onnx::graph::DataType;
 use seg_onnx::{Model, Opset};
 use seg_train::checkpoint::Checkpoint;
@@ -164,10 +164,13 @@ fn the_newest_run_is_exported_with_its_contract() {
     let folder = folder();
     succeed(folder.path(), "--checkpoint net.safetensors --out first.onnx --classes background,polyp");
     let contract = read(&folder.path().join("first.onnx")).contract;
-    let run = folder.path().join("runs/polyps");
-    fs::create_dir_all(&run).unwrap();
-    let weights = Weights::read(&folder.path().join("net.safetensors")).unwrap();
-    Checkpoint { path: run.join(BEST), weights, contract: Some(contract) }.write().unwrap();
+    let write_run = |contract| {
+        let run = folder.path().join("runs/polyps");
+        fs::create_dir_all(&run).unwrap();
+        let weights = Weights::read(&folder.path().join("net.safetensors")).unwrap();
+        Checkpoint { path: run.join(BEST), weights, contract: Some(contract) }.write().unwrap();
+    };
+    write_run(contract.clone());
 
     let (_, stderr) = succeed(folder.path(), "");
     assert!(stderr.contains("runs/polyps, the newest run"), "{stderr}");
@@ -179,6 +182,13 @@ fn the_newest_run_is_exported_with_its_contract() {
     let stderr = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr.contains("the mean [1.0, 1.0, 1.0]: the checkpoint's contract says [0.0, 0.0, 0.0]"), "{stderr}");
+
+    let size = SizePolicy::Resize { height: 32, width: 48 };
+    write_run(Contract { input: Input { size, ..contract.input.clone() }, ..contract });
+    for (flags, hinted) in [("--no-verify", true), ("--no-verify --size 32x48", false)] {
+        let (_, stderr) = succeed(folder.path(), flags);
+        assert_eq!(stderr.contains("with `--size 32x48` the graph is faster"), hinted, "{stderr}");
+    }
 }
 
 #[test]

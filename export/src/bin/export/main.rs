@@ -19,6 +19,7 @@ use seg_export::contract::Assumption;
 use seg_export::precision::{HalfReport, QuantizationReport, halve, quantize};
 use seg_export::reference::reference;
 use seg_export::{Export, Extent, export, triton};
+use seg_onnx::contract::SizePolicy;
 use seg_onnx::passes::PassReport;
 use seg_onnx::precision::Kept;
 use seg_runtime::inputs::image_files;
@@ -207,6 +208,11 @@ fn summary(Export { model, bytes, report, .. }: &Export, args: &Args) -> String 
         lines.push(format!("output      {}: {}", output.name, output.output));
     }
     lines.push(format!("model       {}, opset {}, {} bytes", args.out.display(), model.opset, bytes.len()));
+    let input = &model.contract.input;
+    if let (SizePolicy::Resize { height, width }, None) = (input.size, input.form.size) {
+        let size = format!("{height}x{width}");
+        lines.push(format!("hint        every image is run at {size}: with `--size {size}` the graph is faster"));
+    }
     lines.join("\n")
 }
 
