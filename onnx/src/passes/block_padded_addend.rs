@@ -4,10 +4,11 @@
 //! blocked map into them, and with it whatever reads the sum; a map that comes from `Pad` is not blocked, and makes of the
 //! sum one that is not either. The convolution by one moves a map into blocks at the cost of reading it once.
 //!
-//! Refuses unless one operand is a convolution's and the other a padding's, each without another reader.
+//! Refuses unless one operand is a convolution's and the other a padding's, each without another reader, and the padded map
+//! is of float32 and as large as the sum: one that broadcasts has fewer channels than the convolution by one would have.
 
 use super::conv_parameters::add_conv;
-use crate::graph::{Conv, Graph, Index, Op};
+use crate::graph::{Conv, DataType, Graph, Index, Op};
 
 pub(super) fn run(graph: &mut Graph) -> Vec<String> {
     super::rewrite_everywhere(graph, Addend::at, Addend::apply)
@@ -31,6 +32,10 @@ impl Addend {
             (_, true) => 0,
             _ => return None,
         };
+        let is_whole = graph.tensor_type(&node.inputs[operand]) == Some(&node.output);
+        if !is_whole || node.output.data_type != DataType::F32 {
+            return None;
+        }
         let channels = node.output.shape.get(1)?.as_constant()?.try_into().ok()?;
         Some(Self { sum, operand, channels })
     }
@@ -55,11 +60,16 @@ mod tests {
 
     /// The sum of an image of four channels, cut and padded again, and of a convolution or something else of it.
     fn network(other: Op, padded_first: bool) -> Graph {
+        network_of(4, other, padded_first)
+    }
+
+    /// The same where what is cut and padded has so many channels.
+    fn network_of(channels: usize, other: Op, padded_first: bool) -> Graph {
         let mut random = Random(3);
         let mut builder = GraphBuilder::new("network");
         let image = builder.input("image", [Dim::batch(), 4.into(), Dim::height(), Dim::width()]).unwrap();
         let mut root = builder.root();
-        let cut = root.conv("cut", image, random.tensor([4, 4, 2, 2]), None, Conv::default()).unwrap();
+        let cut = root.conv("cut", image, random.tensor([channels, 4, 2, 2]), None, Conv::default()).unwrap();
         let padded = root.pad("pad", cut, [0, 0, 1, 1], PadMode::Constant).unwrap();
         let other = match other {
             Op::Conv(conv) => root.conv("other", image, random.tensor([4, 4, 1, 1]), None, conv),
@@ -91,7 +101,13 @@ mod tests {
     fn refuses_other_sums() {
         let mut seen = network(Op::Conv(Conv::default()), false);
         seen.outputs.push("pad".into());
-        for (name, before) in [("no convolution", network(Op::Gelu, false)), ("the padded map is an output", seen)] {
+        let broadcast = network_of(1, Op::Conv(Conv::default()), false);
+        broadcast.check().unwrap();
+        for (name, before) in [
+            ("no convolution", network(Op::Gelu, false)),
+            ("the padded map is an output", seen),
+            ("the padded map is broadcast over the channels", broadcast),
+        ] {
             assert_refused(name, &before, run);
         }
     }
