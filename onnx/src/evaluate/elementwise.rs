@@ -10,6 +10,12 @@ pub(super) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
+/// `max(x, 0)`, where what is no number stays none, as ONNX has it.
+pub(super) fn relu(x: f64) -> f64 {
+    // `f64::max` would make it 0.
+    if x <= 0.0 { 0.0 } else { x }
+}
+
 /// `x/2 * (1 + erf(x/sqrt(2)))`.
 pub(super) fn gelu(x: f64) -> f64 {
     0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
@@ -52,6 +58,14 @@ pub(super) fn combine<T: Copy, U>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rectifier_keeps_what_is_no_number() {
+        for (x, expected) in [(-2.0, 0.0), (0.0, 0.0), (1.5, 1.5), (f64::INFINITY, f64::INFINITY)] {
+            assert_eq!(relu(x), expected, "{x}");
+        }
+        assert!(relu(f64::NAN).is_nan());
+    }
 
     #[test]
     fn the_error_function_has_its_tabulated_values() {

@@ -204,7 +204,7 @@ fn compute(op: &Op, operands: &[&Array], data_type: DataType) -> Result<Array, O
         (Op::Gelu, [F64(x)]) => Ok(F64(elementwise::map(x, elementwise::gelu))),
         (Op::Erf, [F64(x)]) => Ok(F64(elementwise::map(x, elementwise::erf))),
         (Op::Sigmoid, [F64(x)]) => Ok(F64(elementwise::map(x, elementwise::sigmoid))),
-        (Op::Relu, [F64(x)]) => Ok(F64(x.mapv(|x| x.max(0.0)))),
+        (Op::Relu, [F64(x)]) => Ok(F64(x.mapv(elementwise::relu))),
         (Op::Add, [F64(a), F64(b)]) => Ok(F64(elementwise::combine(a, b, |a, b| a + b)?)),
         (Op::Sub, [F64(a), F64(b)]) => Ok(F64(elementwise::combine(a, b, |a, b| a - b)?)),
         (Op::Mul, [F64(a), F64(b)]) => Ok(F64(elementwise::combine(a, b, |a, b| a * b)?)),

@@ -26,9 +26,14 @@ pub(super) fn squeeze(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
     Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
 }
 
+/// At least one axis must be named: of none ONNX reduces all, which nobody would read out of an empty list.
 pub(super) fn reduce(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
     let mut shape = x.shape().to_vec();
-    for (axis, dim) in listed(axes)? {
+    let mut listed = listed(axes)?.peekable();
+    if listed.peek().is_none() {
+        return Err(property("the number of reduced axes", "at least 1", 0));
+    }
+    for (axis, dim) in listed {
         match axis.and_then(|axis| shape.get_mut(axis)) {
             Some(size) => *size = Dim::from(1),
             None => return Err(property("a reduced axis", format!("one of {}", x.tensor_type.rank()), dim)),
@@ -129,6 +134,12 @@ mod tests {
             ("unknown axes", Op::Squeeze, squeeze(of_type(["1"])), "the axes must be 1 known integers, found f32[1]"),
             ("a mean", Op::ReduceMean, squeeze(integers(["3", "2"])), "f32[batch, 1, 1, 1]"),
             ("a mean beyond", Op::ReduceMean, squeeze(integers(["4"])), "a reduced axis must be one of 4, found 4"),
+            (
+                "a mean over no axis",
+                Op::ReduceMean,
+                squeeze(integers([])),
+                "the number of reduced axes must be at least 1, found 0",
+            ),
             ("the largest", Op::ArgMax { axis: 1 }, x(), "i64[batch, height, width]"),
             ("beyond", Op::ArgMax { axis: 4 }, x(), "the axis must be less than 4, found 4"),
             ("a share", Op::Softmax { axis: 3 }, x(), "f32[batch, 1, height, width]"),
