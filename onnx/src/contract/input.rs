@@ -70,13 +70,14 @@ impl fmt::Display for Element {
 impl Input {
     /// The bytes of normalised images, `[n, channels, height, width]` to `[n, height, width, channels]`.
     ///
-    /// They are those that the images were made of, where that were bytes; what lay between two bytes is rounded.
+    /// They are those that the images were made of, where that were bytes; what lay between two bytes is rounded. A channel
+    /// that the model has not is all zero: the shape stays that of the images, so that who takes the bytes can refuse it.
     pub fn to_bytes(&self, images: ArrayView4<'_, f32>) -> Array4<u8> {
         let (n, channels, height, width) = images.dim();
         let mut bytes = Array4::zeros((n, height, width, channels));
         for (images, mut bytes) in images.outer_iter().zip(bytes.outer_iter_mut()) {
-            for (channel, plane) in images.outer_iter().enumerate() {
-                let (mean, std) = (255.0 * self.mean[channel], 255.0 * self.std[channel]);
+            for (channel, ((plane, mean), std)) in images.outer_iter().zip(&self.mean).zip(&self.std).enumerate() {
+                let (mean, std) = (255.0 * mean, 255.0 * std);
                 let mut bytes = bytes.index_axis_mut(ndarray::Axis(2), channel);
                 // A conversion to a byte ends at 0 and at 255.
                 bytes.zip_mut_with(&plane, |byte, value| *byte = (value * std + mean).round() as u8);
@@ -135,7 +136,7 @@ pub enum SizePolicy {
 #[cfg(test)]
 mod tests {
     use image::{Rgb, RgbImage};
-    use ndarray::Axis;
+    use ndarray::{Array4, Axis};
 
     use super::super::tests::contract;
 
@@ -149,6 +150,14 @@ mod tests {
             let bytes = contract.input.to_bytes(tensor.view().insert_axis(Axis(0)));
             assert_eq!(bytes.dim(), (1, 16, 256, 3));
             assert_eq!(bytes.into_raw_vec_and_offset().0, image.as_raw().as_slice());
+        }
+    }
+
+    #[test]
+    fn images_of_other_channels_keep_their_shape() {
+        for channels in [1, 4] {
+            let images = Array4::ones((2, channels, 5, 6));
+            assert_eq!(contract().input.to_bytes(images.view()).dim(), (2, 5, 6, channels));
         }
     }
 }
