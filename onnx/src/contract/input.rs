@@ -70,8 +70,9 @@ impl fmt::Display for Element {
 impl Input {
     /// The bytes of normalised images, `[n, channels, height, width]` to `[n, height, width, channels]`.
     ///
-    /// They are those that the images were made of, where that were bytes; what lay between two bytes is rounded. A channel
-    /// that the model has not is all zero: the shape stays that of the images, so that who takes the bytes can refuse it.
+    /// They are those that the images were made of, where that were bytes; what lay between two bytes is rounded. A
+    /// channel that the model has not is all zero: the shape stays that of the images, so that who takes the bytes can
+    /// refuse it.
     pub fn to_bytes(&self, images: ArrayView4<'_, f32>) -> Array4<u8> {
         let (n, channels, height, width) = images.dim();
         let mut bytes = Array4::zeros((n, height, width, channels));

@@ -4,8 +4,9 @@
 //! blocked map into them, and with it whatever reads the sum; a map that comes from `Pad` is not blocked, and makes of the
 //! sum one that is not either. The convolution by one moves a map into blocks at the cost of reading it once.
 //!
-//! Refuses unless one operand is a convolution's and the other a padding's, each without another reader, and the padded map
-//! is of float32 and as large as the sum: one that broadcasts has fewer channels than the convolution by one would have.
+//! Refuses unless one operand is a convolution's and the other a padding's, each without another reader, and the padded
+//! map is of float32 and as large as the sum: one that broadcasts has fewer channels than the convolution by one would
+//! have.
 
 use super::conv_parameters::add_conv;
 use crate::graph::{Conv, DataType, Graph, Index, Op};
