@@ -174,10 +174,18 @@ pub(crate) fn decode_integers(path: &Path, bytes: &[u8]) -> Result<DynamicImage,
     }
 }
 
+/// The format of a file that begins so, BigTIFF among TIFF.
+pub(crate) fn format_of(bytes: &[u8]) -> Option<ImageFormat> {
+    match bytes {
+        [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..] => Some(ImageFormat::Tiff),
+        _ => image::guess_format(bytes).ok(),
+    }
+}
+
 /// The decoder of a file's content, which has been found whole as far as that can be told, and of a size that is read.
 fn decoder<'a>(path: &Path, bytes: &'a [u8]) -> Result<(impl ImageDecoder + 'a, ImageFormat), ReadError> {
-    let format = match image::guess_format(bytes) {
-        Ok(format) if FORMATS.contains(&format) => format,
+    let format = match format_of(bytes) {
+        Some(format) if FORMATS.contains(&format) => format,
         _ => return Err(ReadError::Format { path: path.into(), found: describe(bytes) }),
     };
     if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
@@ -196,8 +204,8 @@ fn decoder<'a>(path: &Path, bytes: &'a [u8]) -> Result<(impl ImageDecoder + 'a, 
 
 /// The rows of a TIFF file with floating-point values, most kinds of which the image crate does not read.
 fn float_rows<'a>(path: &Path, bytes: &'a [u8]) -> Option<TiffRows<Cursor<&'a [u8]>>> {
-    let is_tiff = image::guess_format(bytes).is_ok_and(|format| format == ImageFormat::Tiff);
-    let rows = if is_tiff { TiffRows::open(path, Cursor::new(bytes)) } else { None };
+    let rows =
+        if format_of(bytes) == Some(ImageFormat::Tiff) { TiffRows::open(path, Cursor::new(bytes)) } else { None };
     rows.filter(|rows| rows.is_float && check_size(path, rows.info().width, rows.info().height).is_ok())
 }
 
@@ -239,7 +247,7 @@ fn describe(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::error::Error;
 
     use image::{GrayAlphaImage, GrayImage, ImageBuffer, Luma, RgbImage, RgbaImage};
@@ -313,6 +321,26 @@ mod tests {
         assert_eq!(read(&encoded(gray, ImageFormat::Png)).unwrap().into_raw(), [0.2; 3]);
     }
 
+    /// A JPEG with the camera's note on how it was held.
+    pub(crate) fn turned_by_exif(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+        let mut bytes = jpeg[..2].to_vec();
+        bytes.extend(b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0");
+        bytes.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend(&jpeg[2..]);
+        bytes
+    }
+
+    #[test]
+    fn a_tiff_file_of_any_length_is_one() {
+        let values: Vec<u8> = (0..35).map(|value| 7 * value).collect();
+        let mut file = Cursor::new(Vec::new());
+        let mut encoder = tiff::encoder::TiffEncoder::new_big(&mut file).unwrap();
+        encoder.write_image::<tiff::encoder::colortype::Gray8>(7, 5, &values).unwrap();
+        let image = read(&file.into_inner()).unwrap();
+        assert_eq!(image.dimensions(), (7, 5));
+        assert_eq!(image.get_pixel(6, 4)[0], 238.0 / 255.0);
+    }
+
     #[test]
     fn the_cameras_orientation_is_applied() {
         // A JPEG that is dark on its left half, and says how its camera was held.
@@ -328,10 +356,7 @@ mod tests {
             ("mirrored along the other diagonal", 7, (16, 32), (8, 28)),
             ("a quarter to the left", 8, (16, 32), (8, 28)),
         ] {
-            let mut bytes = jpeg[..2].to_vec();
-            bytes.extend(b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0");
-            bytes.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
-            bytes.extend(&jpeg[2..]);
+            let bytes = turned_by_exif(&jpeg, orientation);
             let image = read(&bytes).unwrap();
             assert_eq!(image.dimensions(), size, "{name}");
             assert!(image.get_pixel(dark.0, dark.1)[0] < 0.1, "{name}");

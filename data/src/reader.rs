@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use image::ImageFormat;
 
-use crate::decode::{Header, ReadError, decode_bytes, header, read_file};
+use crate::decode::{Header, ReadError, decode_bytes, format_of, header, read_file};
 use crate::picture::Picture;
 use crate::tiff_rows::TiffRows;
 
@@ -55,7 +55,7 @@ pub fn open_image(path: &Path) -> Result<Box<dyn ImageReader>, ReadError> {
     if path.is_file() {
         File::open(path).map_err(failed)?.take(16).read_to_end(&mut start).map_err(failed)?;
     }
-    if image::guess_format(&start).is_ok_and(|format| format == ImageFormat::Tiff) {
+    if format_of(&start) == Some(ImageFormat::Tiff) {
         let file = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
         if let Some(rows) = TiffRows::open(path, file)
             && rows.info().orientation == 1

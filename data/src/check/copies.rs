@@ -71,20 +71,37 @@ fn same(
         .collect()
 }
 
-/// Pairs of images that look alike and have not the same pixels.
+/// Groups of images each of which looks like another one of them that has not the same pixels.
 fn alike(examined: &[Examined]) -> Vec<Copies> {
     let pictures: Vec<(&Examined, &Picture)> =
         examined.iter().filter_map(|sample| Some((sample, sample.picture.as_ref()?))).collect();
-    pictures
+    let later: Vec<Vec<usize>> = pictures
         .par_iter()
         .enumerate()
-        .flat_map_iter(|(index, (first, picture))| {
-            let others = pictures[index + 1..].iter();
-            let alike =
-                others.filter(|(_, other)| other.pixels != picture.pixels && other.look.is_alike(&picture.look));
-            alike.map(|(second, _)| Copies::new(Likeness::Alike, &[first, second]))
+        .map(|(index, (_, picture))| {
+            let is_alike = |other: &Picture| other.pixels != picture.pixels && other.look.is_alike(&picture.look);
+            (index + 1..pictures.len()).filter(|other| is_alike(pictures[*other].1)).collect()
         })
-        .collect()
+        .collect();
+    // Each image's group goes by the first image in it: one of a film is one group and not a pair for every two pictures.
+    let mut first: Vec<usize> = (0..pictures.len()).collect();
+    let root = |first: &[usize], mut index: usize| {
+        while first[index] != index {
+            index = first[index];
+        }
+        index
+    };
+    for (index, others) in later.iter().enumerate() {
+        for other in others {
+            let (one, two) = (root(&first, index), root(&first, *other));
+            first[one.max(two)] = one.min(two);
+        }
+    }
+    let mut groups = BTreeMap::<usize, Vec<&Examined>>::new();
+    for (index, (sample, _)) in pictures.iter().enumerate() {
+        groups.entry(root(&first, index)).or_default().push(sample);
+    }
+    groups.values().filter(|group| group.len() > 1).map(|group| Copies::new(Likeness::Alike, group)).collect()
 }
 
 impl Copies {

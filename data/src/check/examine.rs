@@ -21,6 +21,8 @@ pub(super) struct Examined {
     pub(super) name: String,
     /// What keeps the sample from being loaded.
     pub(super) problems: Vec<String>,
+    /// Whether the image is turned as its camera noted, and the mask is not.
+    pub(super) turned: bool,
     pub(super) picture: Option<Picture>,
     pub(super) labels: Option<Labels>,
 }
@@ -71,7 +73,7 @@ pub(super) fn examine(part: Part, sample: &Sample, classes: usize) -> Examined {
             hash: hash(labels.dimensions(), &labels),
         }
     });
-    Examined { part, name: sample.name.clone(), problems, picture, labels }
+    Examined { part, name: sample.name.clone(), problems, turned: sample.is_turned(), picture, labels }
 }
 
 fn picture(path: &Path) -> Result<Picture, ReadError> {

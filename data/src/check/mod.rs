@@ -80,6 +80,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::decode::tests::turned_by_exif;
 
     /// A picture that no other seed's picture resembles.
     fn picture(seed: u32) -> RgbImage {
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn every_fault_is_reported_and_none_ends_the_check() {
         type Damage = fn(&Path);
-        let rows: [(&str, Damage, &str); 11] = [
+        let rows: [(&str, Damage, &str); 14] = [
             ("an unreadable image", |root| fs::write(root.join("train/images/1.png"), "x").unwrap(), "it begins with"),
             (
                 "a mask of another size",
@@ -179,6 +180,37 @@ mod tests {
                     GrayImage::new(24, 24).save(root.join("train/masks/2.png")).unwrap();
                 },
                 "look alike, perhaps the same: 1",
+            ),
+            (
+                "a film",
+                |root| {
+                    for (name, side) in [(1, 32), (2, 28), (3, 24)] {
+                        let copy = image::imageops::thumbnail(&picture(1), side, side);
+                        copy.save(root.join(format!("train/images/{name}.png"))).unwrap();
+                        GrayImage::new(side, side).save(root.join(format!("train/masks/{name}.png"))).unwrap();
+                    }
+                },
+                "look alike, perhaps the same: 1\n  - train/1, train/2, train/3",
+            ),
+            (
+                "an image that the camera noted to be turned",
+                |root| {
+                    let path = root.join("train/images/1");
+                    fs::remove_file(path.with_extension("png")).unwrap();
+                    picture(1).save(path.with_extension("jpg")).unwrap();
+                    let jpeg = fs::read(path.with_extension("jpg")).unwrap();
+                    fs::write(path.with_extension("jpg"), turned_by_exif(&jpeg, 3)).unwrap();
+                },
+                "1 of the images in train are turned as their camera noted (EXIF), unlike their masks",
+            ),
+            (
+                "one image to learn from",
+                |root| {
+                    for kind in ["images", "masks"] {
+                        (2..5).for_each(|name| fs::remove_file(root.join(format!("train/{kind}/{name}.png"))).unwrap());
+                    }
+                },
+                "there is one image to learn from",
             ),
             (
                 "a mask twice",

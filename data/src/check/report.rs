@@ -102,6 +102,10 @@ impl Report {
             copies: copies(examined),
             contact_sheet: Vec::new(),
         };
+        if let [_] = dataset.train[..] {
+            let message = "there is one image to learn from, expected at least two: one of them chooses the best epoch";
+            report.problems.push(Finding { message: message.into(), samples: Vec::new() });
+        }
         for part in [Part::Train, Part::Test] {
             let samples: Vec<&Examined> = examined.iter().filter(|sample| sample.part == part).collect();
             if !samples.is_empty() {
@@ -169,6 +173,12 @@ fn warnings(part: &PartReport, samples: &[&Examined], classes: &[Class]) -> Vec<
     groups.push((ignored, format!("masks in {name} have no pixel that counts; is the field of view black?")));
     let blank = those(&|sample| sample.picture.as_ref().is_some_and(|picture| picture.blank));
     groups.push((blank, format!("images in {name} have one value everywhere; are they damaged?")));
+    let turned = those(&|sample| sample.turned);
+    let remedy = "do the masks show them upright, as the contact sheet does?";
+    groups.push((
+        turned,
+        format!("images in {name} are turned as their camera noted (EXIF), unlike their masks; {remedy}"),
+    ));
     let found = groups.into_iter().filter(|(samples, _)| !samples.is_empty());
     let found = found.map(|(samples, what)| Finding { message: format!("{} of the {what}", samples.len()), samples });
     // Where no mask can be read, nothing is known.

@@ -55,8 +55,8 @@ pub(super) fn read(root: &Path, target: &str) -> Result<(Vec<Class>, MaskCoding)
         return Ok((two_classes(target), MaskCoding::Binary));
     }
     let text = fs::read_to_string(&path).map_err(|source| DatasetError::Read { path: path.clone(), source })?;
-    let description: Description =
-        serde_json::from_str(&text).map_err(|source| DatasetError::ClassesJson { path: path.clone(), source })?;
+    let description: Description = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|source| DatasetError::ClassesJson { path: path.clone(), source })?;
     description.decide().map_err(|(found, expected)| DatasetError::Classes { path, found, expected })
 }
 

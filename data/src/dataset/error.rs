@@ -20,8 +20,8 @@ pub enum DatasetError {
     },
     /// The folder is laid out in no known way.
     #[error(
-        "cannot open `{root}` as a data set: it holds {found}, expected the folders `images` and `masks`, the folders `train` and \
-         `test` with these two in them, or DRIVE, Kvasir-SEG or ISIC 2018 (Task 1) as published"
+        "cannot open `{root}` as a data set: it holds {found}, expected the folders `images` and `masks`, the folders `train`, \
+         `val` and `test` with these two in them, or DRIVE, Kvasir-SEG or ISIC 2018 (Task 1) as published"
     )]
     Layout {
         /// The folder.
@@ -92,6 +92,19 @@ pub enum DatasetError {
         /// The names.
         names: Vec<String>,
     },
+    /// Images to learn from and to choose by have the same names.
+    #[error(
+        "{} names are in both `{first}` and `{second}`: {}; rename the images and masks of one folder",
+        names.len(), first_names(names)
+    )]
+    Repeated {
+        /// The one folder.
+        first: PathBuf,
+        /// The other folder.
+        second: PathBuf,
+        /// The names.
+        names: Vec<String>,
+    },
     /// `classes.json` is not what it should be.
     #[error("cannot read `{path}`: it is not of the form {EXAMPLE_INDEX}")]
     ClassesJson {
@@ -116,7 +129,10 @@ impl DatasetError {
     /// The names of all samples that it concerns, where it concerns several.
     pub(crate) fn names(&self) -> &[String] {
         match self {
-            Self::Unpaired { names, .. } | Self::ListUnknown { names, .. } | Self::ListOverlap { names, .. } => names,
+            Self::Unpaired { names, .. }
+            | Self::ListUnknown { names, .. }
+            | Self::ListOverlap { names, .. }
+            | Self::Repeated { names, .. } => names,
             _ => &[],
         }
     }

@@ -1,13 +1,18 @@
 //! Any folder with `images` and `masks` of the same names; extensions may differ.
 //!
 //! Where `fields_of_view` lies beside them, with a file for each image, pixels that are black there do not count. Where
-//! `train.txt` and `val.txt` do, they split the images. A folder may also hold two such folders, `train` and `test`.
-//! `classes.json` names the classes: see [`classes`](super::classes).
+//! `train.txt` and `val.txt` do, they split the images. A folder may also hold such folders: `train`, `val` and `test`.
+//! What `val` names is held out, unless `test` is there as well: then it chooses the best epoch. `classes.json` names the
+//! classes: see [`classes`](super::classes).
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::pairs::images_and_masks;
-use super::{Dataset, DatasetError, Layout, classes, lists};
+use super::{Dataset, DatasetError, Layout, Parts, Sample, classes, lists};
+
+/// The names that a folder of images to choose by goes by.
+const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
 
 pub(super) fn matches(root: &Path) -> bool {
     is_part(root) || is_part(&root.join("train"))
@@ -19,12 +24,26 @@ fn is_part(folder: &Path) -> bool {
 
 pub(super) fn survey(root: &Path, name: String, problems: &mut Vec<DatasetError>) -> Result<Dataset, DatasetError> {
     let (classes, coding) = classes::read(root, "target")?;
-    let (train, test) = if is_part(root) {
-        lists::split_in_two(root, images_and_masks(root, &coding, problems), problems)
+    let parts = if is_part(root) {
+        lists::split_folder(root, images_and_masks(root, &coding, problems), problems)
     } else {
-        let train = images_and_masks(&root.join("train"), &coding, problems);
-        let test = root.join("test");
-        (train, if is_part(&test) { images_and_masks(&test, &coding, problems) } else { Vec::new() })
+        let mut part = |name: &str| {
+            let folder = root.join(name);
+            if is_part(&folder) { images_and_masks(&folder, &coding, problems) } else { Vec::new() }
+        };
+        let (train, test) = (part("train"), part("test"));
+        let chosen = VALIDATION.into_iter().find(|name| is_part(&root.join(name)));
+        let validation = chosen.map_or_else(Vec::new, &mut part);
+        let names = |samples: &[Sample]| samples.iter().map(|sample| sample.name.clone()).collect::<BTreeSet<_>>();
+        let repeated: Vec<_> = names(&train).intersection(&names(&validation)).cloned().collect();
+        if let Some(chosen) = chosen.filter(|_| !repeated.is_empty() && !test.is_empty()) {
+            problems.push(DatasetError::Repeated {
+                first: root.join("train"),
+                second: root.join(chosen),
+                names: repeated,
+            });
+        }
+        Parts { train, validation, test }
     };
-    Ok(Dataset { name, root: root.into(), layout: Layout::Folder, classes, train, validation: Vec::new(), test })
+    Ok(parts.into_dataset(name, root, Layout::Folder, classes))
 }

@@ -18,14 +18,6 @@ pub(super) fn matches(root: &Path, name: &str) -> bool {
 
 pub(super) fn survey(root: &Path, problems: &mut Vec<DatasetError>) -> Result<Dataset, DatasetError> {
     let (classes, coding) = classes::read(root, "polyp")?;
-    let (train, test) = lists::split_in_two(root, images_and_masks(root, &coding, problems), problems);
-    Ok(Dataset {
-        name: "Kvasir-SEG".into(),
-        root: root.into(),
-        layout: Layout::KvasirSeg,
-        classes,
-        train,
-        validation: Vec::new(),
-        test,
-    })
+    let parts = lists::split_folder(root, images_and_masks(root, &coding, problems), problems);
+    Ok(parts.into_dataset("Kvasir-SEG".into(), root, Layout::KvasirSeg, classes))
 }

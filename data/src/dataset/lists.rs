@@ -1,26 +1,31 @@
 //! Splits a data set by the lists beside it, as `train.txt` to learn from and `val.txt` held out.
+//!
+//! Where there is a `test.txt` as well, that is held out, and `val.txt` names what chooses the best epoch.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{DatasetError, Sample};
+use super::{DatasetError, Parts, Sample};
 use crate::decode::has_image_extension;
 
 /// The list of what may be learned from.
 const TRAIN: &str = "train.txt";
-/// The list of what is held out.
-const HELD_OUT: &str = "val.txt";
+/// The list of what is held out, or of what chooses the best epoch.
+const VALIDATION: &str = "val.txt";
+/// The list of what is held out beside that.
+const TEST: &str = "test.txt";
 
-/// The samples to learn from and those held out, each sorted by name; without lists none are held out.
-pub(super) fn split_in_two(
-    root: &Path,
-    samples: Vec<Sample>,
-    problems: &mut Vec<DatasetError>,
-) -> (Vec<Sample>, Vec<Sample>) {
-    match split(root, [TRAIN, HELD_OUT], &samples, problems) {
-        Some([train, held_out]) => (train, held_out),
-        None => (samples, Vec::new()),
+/// The parts of a folder, each sorted by name; without lists everything may be learned from.
+pub(super) fn split_folder(root: &Path, samples: Vec<Sample>, problems: &mut Vec<DatasetError>) -> Parts {
+    let parts = if root.join(TEST).exists() {
+        split(root, [TRAIN, VALIDATION, TEST], &samples, problems)
+    } else {
+        split(root, [TRAIN, VALIDATION], &samples, problems).map(|[train, validation]| [train, validation, Vec::new()])
+    };
+    match parts {
+        Some([train, validation, test]) => Parts { train, validation, test },
+        None => Parts { train: samples, ..Parts::default() },
     }
 }
 
@@ -68,7 +73,8 @@ fn select<'a>(
         }
     };
     let mut names = Vec::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    // Editors of Windows write a mark of the encoding before the first line.
+    for line in text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty()) {
         let stem =
             line.rsplit_once('.').filter(|_| has_image_extension(Path::new(line))).map_or(line, |(stem, _)| stem);
         match samples.get_key_value(stem) {
@@ -91,9 +97,17 @@ mod tests {
     use crate::mask::MaskCoding;
 
     /// Splits the samples `a` to `d` by the given lists.
-    fn split_by(train: Option<&str>, test: Option<&str>) -> Result<[Vec<String>; 2], DatasetError> {
+    fn split_by(train: Option<&str>, validation: Option<&str>) -> Result<[Vec<String>; 2], DatasetError> {
+        split_by_all(train, validation, None).map(|[train, validation, _]| [train, validation])
+    }
+
+    fn split_by_all(
+        train: Option<&str>,
+        validation: Option<&str>,
+        test: Option<&str>,
+    ) -> Result<[Vec<String>; 3], DatasetError> {
         let root = tempfile::tempdir().unwrap();
-        for (name, text) in [(TRAIN, train), (HELD_OUT, test)] {
+        for (name, text) in [(TRAIN, train), (VALIDATION, validation), (TEST, test)] {
             if let Some(text) = text {
                 fs::write(root.path().join(name), text).unwrap();
             }
@@ -106,10 +120,11 @@ mod tests {
             field_of_view: None,
         };
         let mut problems = Vec::new();
-        let (train, test) = split_in_two(root.path(), ["a", "b", "c", "d"].map(sample).into(), &mut problems);
+        let parts = split_folder(root.path(), ["a", "b", "c", "d"].map(sample).into(), &mut problems);
         match problems.into_iter().next() {
             Some(problem) => Err(problem),
-            None => Ok([train, test].map(|part| part.into_iter().map(|sample| sample.name).collect())),
+            None => Ok([parts.train, parts.validation, parts.test]
+                .map(|part| part.into_iter().map(|sample| sample.name).collect())),
         }
     }
 
@@ -119,8 +134,8 @@ mod tests {
             ("no lists", None, None, [&["a", "b", "c", "d"][..], &[]]),
             ("sorted by name", Some("d\na\nb\n"), Some("c\n"), [&["a", "b", "d"], &["c"]]),
             (
-                "extensions, blank lines and line ends of Windows",
-                Some("a.jpg\r\n\r\n"),
+                "extensions, blank lines, and line ends and marks of Windows",
+                Some("\u{feff}a.jpg\r\n\r\n"),
                 Some(" b \r\n"),
                 [&["a"], &["b"]],
             ),
@@ -128,6 +143,7 @@ mod tests {
         ] {
             assert_eq!(split_by(train, test).unwrap(), expected, "{name}");
         }
+        assert_eq!(split_by_all(Some("d"), Some("b"), Some("a")).unwrap(), [["d"], ["b"], ["a"]]);
     }
 
     #[test]
@@ -142,5 +158,7 @@ mod tests {
             let message = split_by(train, test).unwrap_err().to_string();
             assert!(message.contains(part), "{name}: {message}");
         }
+        let message = split_by_all(Some("a"), None, Some("b")).unwrap_err().to_string();
+        assert!(message.contains("val.txt` is not"), "{message}");
     }
 }

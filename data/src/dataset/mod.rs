@@ -106,6 +106,28 @@ impl fmt::Display for Layout {
     }
 }
 
+/// The parts that a folder has, each sorted by name.
+#[derive(Default)]
+struct Parts {
+    /// To learn from.
+    train: Vec<Sample>,
+    /// To choose the best epoch by, or to hold out where there is no test part.
+    validation: Vec<Sample>,
+    test: Vec<Sample>,
+}
+
+impl Parts {
+    fn into_dataset(self, name: String, root: &Path, layout: Layout, classes: Vec<Class>) -> Dataset {
+        let Self { train, validation, test } = self;
+        let root = root.into();
+        if test.is_empty() {
+            return Dataset { name, root, layout, classes, train, validation: Vec::new(), test: validation };
+        }
+        let names = validation.iter().map(|sample| sample.name.clone()).collect();
+        Dataset { name, root, layout, classes, train: merge(train, validation), validation: names, test }
+    }
+}
+
 /// The classes of a data set with one target.
 fn two_classes(target: &str) -> Vec<Class> {
     vec![Class::new("background", 0), Class::new(target, 1)]
@@ -255,6 +277,26 @@ mod tests {
         assert_eq!(dataset.train[0].field_of_view, Some(root.path().join("train/fields_of_view/a.gif")));
         assert_eq!(dataset.classes[2].name, "cup");
         assert_eq!(dataset.test[0].coding, MaskCoding::Index { classes: 3 });
+    }
+
+    #[test]
+    fn what_is_to_choose_by_is_held_out_where_nothing_else_is() {
+        let files = |part: &str, name: &str| [format!("{part}/images/{name}.png"), format!("{part}/masks/{name}.png")];
+        for (name, parts, train, validation, test) in [
+            ("two", &["train", "valid"][..], "a", "", "b"),
+            ("three", &["train", "val", "test"], "ab", "b", "c"),
+            ("three, by another name", &["train", "validation", "test"], "ab", "b", "c"),
+        ] {
+            let all: Vec<_> = parts.iter().zip(["a", "b", "c"]).flat_map(|(part, name)| files(part, name)).collect();
+            let root = folder(&all.iter().map(String::as_str).collect::<Vec<_>>());
+            let dataset = Dataset::open(root.path()).unwrap();
+            let found = (names(&dataset.train).concat(), dataset.validation.concat(), names(&dataset.test).concat());
+            assert_eq!(found, (train.into(), validation.into(), test.into()), "{name}");
+        }
+        let same = [files("train", "1"), files("val", "1"), files("test", "1")].concat();
+        let root = folder(&same.iter().map(String::as_str).collect::<Vec<_>>());
+        let message = Dataset::open(root.path()).unwrap_err().to_string();
+        assert!(message.contains("val`: `1`; rename"), "{message}");
     }
 
     #[test]

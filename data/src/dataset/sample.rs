@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use image::{GrayImage, Rgb32FImage};
 use thiserror::Error;
 
-use crate::decode::{ReadError, read_image};
+use crate::decode::{ReadError, header, read_file, read_image};
 use crate::mask::{MaskCoding, MaskError, ignore_outside, read_mask};
 
 /// Where an image and its mask are found.
@@ -34,8 +34,9 @@ pub enum SampleError {
     Mask(#[from] MaskError),
     /// Image and mask, or image and field of view, differ in size.
     #[error(
-        "the mask `{mask}` is {}x{}, but its image `{image}` is {}x{}; they must show the same pixels",
-        mask_size.0, mask_size.1, image_size.0, image_size.1
+        "the mask `{mask}` is {}x{}, but its image `{image}` is {}x{}; they must show the same pixels{}",
+        mask_size.0, mask_size.1, image_size.0, image_size.1,
+        if *turned { ", and the image is turned as its camera noted (EXIF): turn the mask as well, or take out the note" } else { "" }
     )]
     Size {
         /// The mask file.
@@ -46,6 +47,8 @@ pub enum SampleError {
         image: PathBuf,
         /// Width and height of the image, in pixels.
         image_size: (u32, u32),
+        /// Whether the image is turned as its camera noted, and the mask is not.
+        turned: bool,
     },
 }
 
@@ -71,6 +74,13 @@ impl Sample {
         Ok(labels)
     }
 
+    /// Whether the image is turned as its camera noted, and the mask in another way or not at all.
+    pub(crate) fn is_turned(&self) -> bool {
+        let orientation = |path| header(path, &read_file(path).ok()?).ok().map(|header| header.orientation);
+        let (image, mask) = (orientation(&self.image), orientation(&self.mask));
+        image.is_some() && mask.is_some() && image != mask
+    }
+
     /// Reads a mask that must be as large as the image.
     fn read_same_size(
         &self,
@@ -85,6 +95,7 @@ impl Sample {
                 mask_size: mask.dimensions(),
                 image: self.image.clone(),
                 image_size,
+                turned: self.is_turned(),
             });
         }
         Ok(mask)

@@ -21,7 +21,7 @@ pub(super) fn labels(path: &Path, image: &DynamicImage) -> Result<GrayImage, Mas
     {
         return Err(MaskError::Colored { path: path.into(), color });
     }
-    let mut mask = gray(image);
+    let (mut mask, highest) = gray(image);
     let mut occurs = [false; 256];
     for value in mask.iter() {
         occurs[usize::from(*value)] = true;
@@ -29,14 +29,16 @@ pub(super) fn labels(path: &Path, image: &DynamicImage) -> Result<GrayImage, Mas
     let largest = |values: &[bool]| values.iter().rposition(|occurs| *occurs).unwrap_or(0) as u8;
     // 255 aside: labels may be ignored.
     let last = largest(&occurs[..usize::from(IGNORE_LABEL)]);
-    match last {
-        1 => return Ok(mask),
-        2.. if occurs[..usize::from(last)].iter().all(|occurs| *occurs) && last < THRESHOLD => {
-            return Err(MaskError::Indices { path: path.into(), largest: last });
-        }
-        _ => {}
-    }
     let brightest = largest(&occurs);
+    let is_wide = highest > u16::from(u8::MAX);
+    let is_gapless = last >= 2 && occurs[..usize::from(last)].iter().all(|occurs| *occurs);
+    if last == 1 && !is_wide {
+        return Ok(mask);
+    }
+    if is_wide && brightest < THRESHOLD || is_gapless && (last < THRESHOLD || brightest == last) {
+        let largest = if is_wide { highest } else { last.into() };
+        return Err(MaskError::Indices { path: path.into(), largest });
+    }
     if brightest != 0 && brightest < THRESHOLD {
         return Err(MaskError::Dark { path: path.into(), largest: brightest });
     }
@@ -51,14 +53,18 @@ fn is_colored(color: &[u8; 3]) -> bool {
     red.max(green).max(blue) - red.min(green).min(blue) > TINT_MAX
 }
 
-/// The image in 8-bit grey. Values of 16 bits keep their high byte, or their low one where no high byte is used.
-fn gray(image: &DynamicImage) -> GrayImage {
+/// The image in 8-bit grey, and its highest value as stored. Values of 16 bits keep their high byte, or their low one where
+/// no high byte is used.
+fn gray(image: &DynamicImage) -> (GrayImage, u16) {
     if !has_16_bits(image) {
-        return image.to_luma8();
+        let gray = image.to_luma8();
+        let highest = gray.iter().max().copied().unwrap_or(0);
+        return (gray, highest.into());
     }
     let wide = image.to_luma16();
     let shift = shift_to_byte(&wide);
-    GrayImage::from_fn(wide.width(), wide.height(), |x, y| Luma([(wide.get_pixel(x, y)[0] >> shift) as u8]))
+    let gray = GrayImage::from_fn(wide.width(), wide.height(), |x, y| Luma([(wide.get_pixel(x, y)[0] >> shift) as u8]));
+    (gray, wide.iter().max().copied().unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -75,6 +81,7 @@ mod tests {
             ("brightness", gray8(&[0, 127, 128, 255]), vec![0, 0, 1, 1]),
             ("brightness blurred down to 1", gray8(&[0, 1, 3, 250, 255]), vec![0, 0, 0, 1, 1]),
             ("brightness blurred everywhere", gray8(&[0, 1, 2, 254, 255]), vec![0, 0, 0, 1, 1]),
+            ("every brightness", gray8(&Vec::from_iter(0..=255)), [[0; 128], [1; 128]].concat()),
             ("labels", gray8(&[0, 1, 1]), vec![0, 1, 1]),
             ("labels, some ignored", gray8(&[0, 1, 255]), vec![0, 1, 255]),
             ("grey in color", rgb(&[[0; 3], [255, 250, 245]]), vec![0, 1]),
@@ -94,8 +101,11 @@ mod tests {
                 rgb(&[[0; 3], [128, 0, 0]]),
                 "mask.png` as a binary mask: it has pixels of the colour [128, 0, 0]",
             ),
-            ("labels of more classes", gray8(&[2, 1, 0]), "its values 0 to 2 look like class indices"),
-            ("labels of more classes, some ignored", gray8(&[0, 1, 2, 3, 255]), "its values 0 to 3 look like"),
+            ("labels of more classes", gray8(&[2, 1, 0]), "its values up to 2 look like class indices"),
+            ("labels of more classes, some ignored", gray8(&[0, 1, 2, 3, 255]), "its values up to 3 look like"),
+            ("numbers of many objects", gray8(&Vec::from_iter(0..=200)), "its values up to 200 look like"),
+            ("numbers of objects beyond a byte", gray16(&Vec::from_iter(0..=300)), "its values up to 300 look like"),
+            ("some of these", gray16(&[0, 7, 300]), "its values up to 300 look like"),
             ("dark", gray8(&[0, 127]), "its largest value is 127"),
         ] {
             let message = read(&image, &MaskCoding::Binary).unwrap_err().to_string();
@@ -106,6 +116,6 @@ mod tests {
     #[test]
     fn every_grey_keeps_its_value_in_color() {
         let greys: Vec<_> = (0..=255).map(|value| [value; 3]).collect();
-        assert_eq!(gray(&rgb(&greys)).into_raw(), (0..=255).collect::<Vec<u8>>());
+        assert_eq!(gray(&rgb(&greys)).0.into_raw(), (0..=255).collect::<Vec<u8>>());
     }
 }

@@ -13,7 +13,7 @@ use image::{GrayImage, ImageFormat};
 use seg_onnx::contract::IGNORE_LABEL;
 use thiserror::Error;
 
-use crate::decode::{ReadError, decode_integers, read_file};
+use crate::decode::{ReadError, decode_integers, format_of, read_file};
 use binary::THRESHOLD;
 
 /// How a mask file says which class a pixel has.
@@ -22,7 +22,8 @@ pub enum MaskCoding {
     /// Two classes in grey.
     ///
     /// A mask of the values 0, 1 and 255 in which 1 occurs holds labels, 255 being [`IGNORE_LABEL`]. In every other mask
-    /// the values from 128 are class 1 and those below class 0, since masks saved as JPEG are blurred at their borders.
+    /// the values from 128 are class 1 and those below class 0, since masks saved as JPEG are blurred at their borders. One
+    /// that looks like indices, all values from 0 to a largest that is not white, is refused.
     Binary,
     /// The label is the grey value or, in an indexed PNG or GIF, the palette's index; [`IGNORE_LABEL`] is allowed.
     Index {
@@ -50,16 +51,16 @@ pub enum MaskError {
         /// The red, green and blue of one such pixel.
         color: [u8; 3],
     },
-    /// A binary mask holds labels of more than two classes.
+    /// A binary mask holds labels of more than two classes, or numbers of objects.
     #[error(
-        "cannot read `{path}` as a binary mask: its values 0 to {largest} look like class indices; name the classes in a \
-         `classes.json` beside the folder of masks, as {EXAMPLE_INDEX}"
+        "cannot read `{path}` as a binary mask: its values up to {largest} look like class indices or numbers of objects; name \
+         the classes in a `classes.json` in the data set's folder, as {EXAMPLE_INDEX}, or save it with 255 for all objects"
     )]
     Indices {
         /// The mask file.
         path: PathBuf,
         /// The largest index.
-        largest: u8,
+        largest: u16,
     },
     /// A binary mask is neither blank nor has it labels or values of at least 128.
     #[error(
@@ -169,8 +170,8 @@ pub(crate) fn ignore_outside(labels: &mut GrayImage, field_of_view: &GrayImage) 
 
 /// Refuses formats in which a value need not come back as it was; of WebP, whose lossless kind is rare, both kinds.
 fn refuse_lossy(path: &Path, bytes: &[u8]) -> Result<(), MaskError> {
-    match image::guess_format(bytes) {
-        Ok(format @ (ImageFormat::Jpeg | ImageFormat::WebP)) => Err(MaskError::Lossy { path: path.into(), format }),
+    match format_of(bytes) {
+        Some(format @ (ImageFormat::Jpeg | ImageFormat::WebP)) => Err(MaskError::Lossy { path: path.into(), format }),
         _ => Ok(()),
     }
 }
