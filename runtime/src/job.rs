@@ -1,7 +1,8 @@
 //! What a run over many images is: the same for all its parts and for each of its continuations.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -48,13 +49,26 @@ impl ModelFile {
     /// When it cannot be read.
     pub fn read(path: &Path) -> io::Result<Self> {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { file, sha256: hex(&Sha256::digest(fs::read(path)?)) })
+        Ok(Self { file, sha256: digest(path)?.1 })
     }
 }
 
 /// Bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The size of a file, in bytes, and the SHA-256 of its content, in hexadecimal. It is never in memory as a whole.
+///
+/// # Errors
+/// When it cannot be read or is no file; a pipe is not waited for.
+pub(crate) fn digest(path: &Path) -> io::Result<(u64, String)> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut hash = Sha256::new();
+    let bytes = io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok((bytes, hex(&hash.finalize())))
 }
 
 /// Why a folder is not that of a job.

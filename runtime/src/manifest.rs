@@ -13,12 +13,11 @@ use std::{
 
 use seg_data::{WriteError, remove_unfinished, write_bytes};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::{
-    job::{JOB, Job, JobError, JobPart, hex},
-    prediction::Prediction,
+    job::{JOB, Job, JobError, JobPart, digest},
+    prediction::{Prediction, SavedFile},
 };
 
 /// The file with one line of JSON per image.
@@ -144,10 +143,10 @@ impl Manifest {
         &self.lines
     }
 
-    /// The names of the images that are complete, with the sizes that their files had, in bytes.
-    pub fn complete(&self) -> HashMap<&str, u64> {
+    /// What was reported of the images that are complete, by their names; of two lines with one name the later one.
+    pub fn complete(&self) -> HashMap<&str, &Prediction> {
         let complete = self.lines.iter().filter_map(|line| match line {
-            Line::Segmented(prediction) => Some((prediction.name.as_str(), prediction.input_bytes)),
+            Line::Segmented(prediction) => Some((prediction.name.as_str(), &**prediction)),
             Line::Skipped { .. } => None,
         });
         complete.collect()
@@ -230,20 +229,16 @@ pub(crate) fn text_of(lines: &[Line]) -> String {
 
 /// Whether all files of an image are there with the content that was written.
 pub(crate) fn is_whole(folder: &Path, prediction: &Prediction) -> bool {
-    prediction.files.iter().all(|file| {
-        let found = File::open(folder.join(&file.path)).and_then(|mut file| {
-            let mut hash = Sha256::new();
-            io::copy(&mut file, &mut hash)?;
-            Ok(hex(&hash.finalize()))
-        });
-        found.is_ok_and(|found| found == file.sha256)
-    })
+    let is_there = |file: &SavedFile| digest(&folder.join(&file.path)).is_ok_and(|(_, found)| found == file.sha256);
+    prediction.files.iter().all(is_there)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
-    use crate::{prediction::SavedFile, provider::Provider, settings::Settings, writers::Save};
+    use crate::{job::hex, provider::Provider, settings::Settings, writers::Save};
 
     pub(crate) fn job(names: &[&str]) -> Job {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -259,6 +254,7 @@ pub(crate) mod tests {
             name: name.into(),
             input: format!("{name}.tif"),
             input_bytes: 10,
+            input_sha256: hex(&Sha256::digest(name)),
             width: 1,
             height: 1,
             orientation: 1,
@@ -293,7 +289,9 @@ pub(crate) mod tests {
         file.write_all(b"{\"name\":\"e\",\"inp").unwrap();
 
         let manifest = Manifest::begin(folder, &job, None, true).unwrap();
-        assert_eq!(manifest.complete(), HashMap::from([("a", 10), ("b", 10)]));
+        let mut complete: Vec<_> = manifest.complete().into_keys().collect();
+        complete.sort_unstable();
+        assert_eq!(complete, ["a", "b"]);
         let ended = manifest.end(&["a", "b", "c", "d"].map(str::to_owned)).unwrap();
         assert_eq!(ended.iter().map(Line::name).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(read_lines(&folder.join(PREDICTIONS)).unwrap(), ended);

@@ -30,7 +30,7 @@ use thiserror::Error;
 use crate::{
     answer::{Recipe, Reply, milliseconds_since},
     budget::{Budget, Permit},
-    job::hex,
+    job::{digest, hex},
     manifest::ManifestError,
     prediction::{Prediction, SavedFile, areas},
     provider::Provider,
@@ -203,6 +203,7 @@ struct Item<'a> {
     index: usize,
     reader: Box<dyn ImageReader>,
     input_bytes: u64,
+    input_sha256: String,
     decode_ms: f64,
     preprocess_ms: f64,
     infer_ms: f64,
@@ -249,8 +250,11 @@ impl<'a> Stages<'a> {
 
     fn open(&'a self, index: usize, task: &Task) -> Result<(Item<'a>, Ready), TaskError> {
         let start = Instant::now();
+        // Before it is opened: what changes in between has another hash, and is done again by a run that goes on.
+        let content = digest(&task.input);
         let reader = open_image(&task.input)?;
-        let input_bytes = std::fs::metadata(&task.input).map_or(0, |found| found.len());
+        let (input_bytes, input_sha256) =
+            content.map_err(|source| ReadError::File { path: task.input.clone(), source })?;
         let info = reader.info().clone();
         let size = [info.height, info.width].map(|side| side as usize);
         let tiling = self.recipe.settings.tiling(&self.recipe.contract, size);
@@ -262,6 +266,7 @@ impl<'a> Stages<'a> {
             index,
             reader,
             input_bytes,
+            input_sha256,
             decode_ms: milliseconds_since(start),
             preprocess_ms: 0.0,
             infer_ms: 0.0,
@@ -400,6 +405,7 @@ impl<'a> Stages<'a> {
             name: task.name.clone(),
             input: task.input.to_string_lossy().into_owned(),
             input_bytes: item.input_bytes,
+            input_sha256: item.input_sha256,
             width: info.width,
             height: info.height,
             orientation: info.orientation,

@@ -1,10 +1,12 @@
 //! What is reported of one image.
 
+use std::{fs, path::Path};
+
 use image::GrayImage;
 use seg_onnx::contract::Class;
 use serde::{Deserialize, Serialize};
 
-use crate::{provider::Provider, writers::Save};
+use crate::{job::digest, provider::Provider, writers::Save};
 
 /// What is reported of one image: a line of `predictions.jsonl`.
 ///
@@ -17,6 +19,8 @@ pub struct Prediction {
     pub input: String,
     /// The size of the image's file, in bytes.
     pub input_bytes: u64,
+    /// The SHA-256 of the image's file, in hexadecimal.
+    pub input_sha256: String,
     /// Width of image and mask, upright, in pixels.
     pub width: u32,
     /// Height of image and mask, upright, in pixels.
@@ -34,7 +38,7 @@ pub struct Prediction {
     pub files: Vec<SavedFile>,
     /// What computed it.
     pub provider: Provider,
-    /// Reading and decoding the file, in milliseconds.
+    /// Reading, hashing and decoding the file, in milliseconds.
     pub decode_ms: f64,
     /// From the image to the network's input, in milliseconds.
     pub preprocess_ms: f64,
@@ -69,6 +73,17 @@ pub struct ClassArea {
 }
 
 impl Prediction {
+    /// Whether `input` is the image that was segmented: the same path with the same content.
+    ///
+    /// What cannot be read is not.
+    pub fn is_of(&self, input: &Path) -> bool {
+        let has_size = || fs::metadata(input).is_ok_and(|found| found.len() == self.input_bytes);
+        // Most that differ are told without being read.
+        input.to_string_lossy() == self.input
+            && has_size()
+            && digest(input).is_ok_and(|(_, sha256)| sha256 == self.input_sha256)
+    }
+
     /// The path of the first file of a kind, in the folder of the results.
     pub fn file(&self, kind: Save) -> Option<&str> {
         self.files.iter().find(|file| file.kind == kind).map(|file| file.path.as_str())

@@ -495,6 +495,40 @@ fn a_killed_run_goes_on_and_ends_with_the_same_files() {
 }
 
 #[test]
+fn a_run_that_goes_on_does_again_what_is_another_image() {
+    let place = Workplace::new();
+    // Files of one size, whatever their pixels are.
+    for (name, width) in [("in/a.bmp", 8), ("in/b.bmp", 8), ("other/a.bmp", 8), ("other/b.bmp", 8)] {
+        place.image(name, width, 6);
+    }
+    let mirror = |name: &str| {
+        let mirrored = image::imageops::flip_horizontal(&image::open(place.path(name)).unwrap().into_rgb8());
+        mirrored.save(place.path(name)).unwrap();
+    };
+    mirror("other/a.bmp");
+    for (name, folder, prepare, complete) in [
+        ("the first time", "in", None, 0),
+        ("nothing new", "in", None, 2),
+        ("another folder", "other", None, 0),
+        ("the same again", "other", None, 2),
+        ("other pixels in a file", "other", Some("other/b.bmp"), 1),
+        ("the first folder", "in", None, 0),
+    ] {
+        prepare.into_iter().for_each(mirror);
+        let ended = place.run(&format!("infer --model threshold.onnx --out out --continue {folder}"));
+        assert_eq!(ended.code, Some(0), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(&format!("{complete} of 2 images are complete")), "{name}: {ended:?}");
+        assert_eq!(place.run(&format!("infer --model threshold.onnx --out fresh {folder}")).code, Some(0), "{name}");
+        assert_eq!(contents(&place.path("out")), contents(&place.path("fresh")), "{name}");
+        let lines = place.json_lines("out/predictions.jsonl");
+        for (line, input) in lines.iter().zip(["a", "b"]) {
+            assert_eq!(line["input"], format!("{folder}/{input}.bmp"), "{name}");
+        }
+        assert_eq!(lines.len(), 2, "{name}");
+    }
+}
+
+#[test]
 fn parts_run_at_the_same_time_and_merge_into_the_whole() {
     let place = Workplace::new();
     for index in 0..7 {

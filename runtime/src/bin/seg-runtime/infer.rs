@@ -1,6 +1,6 @@
 //! `seg-runtime infer`: images to masks, whatever else is asked for, and a record of what is done.
 
-use std::{fs, ops::ControlFlow, path::PathBuf, thread};
+use std::{ops::ControlFlow, path::PathBuf, thread};
 
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
@@ -41,11 +41,10 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     // Before anything is written, so that what cannot be done leaves nothing behind.
     let mut segmenters = open(args, &environment, &options, &settings, mine)?;
     if args.certified.require_certificate {
-        // A fallback may have chosen another provider.
-        let provider = segmenters.first().map_or(options.provider, Segmenter::provider);
-        let options = Options { provider, ..options.clone() };
+        // A fallback may have chosen another provider, and another precision with it.
+        let options = segmenters.first().map_or(&options, |segmenter| segmenter.as_ref().options());
         for model in &args.model {
-            Certificate::require(model, &options, args.certified.public_key.as_deref())?;
+            Certificate::require(model, options, args.certified.public_key.as_deref())?;
         }
     }
 
@@ -57,10 +56,8 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     }
     let is_mine = |index| part.is_none_or(|part| part.has(index));
     let complete = manifest.complete();
-    // An image that has changed since is done again.
-    let is_open = |name: &str, input: &PathBuf| {
-        complete.get(name).is_none_or(|bytes| fs::metadata(input).is_ok_and(|found| found.len() != *bytes))
-    };
+    // An image that has changed since, or is another one of the same name, is done again.
+    let is_open = |name: &str, input: &PathBuf| complete.get(name).is_none_or(|done| !done.is_of(input));
     let all = names.iter().zip(&inputs).enumerate().filter(|(index, _)| is_mine(*index));
     let open = all.filter(|(_, (name, input))| is_open(name, input));
     let tasks: Vec<_> = open.map(|(_, (name, input))| Task { input: input.clone(), name: name.clone() }).collect();
