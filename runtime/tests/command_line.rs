@@ -377,6 +377,26 @@ fn eval_scores_what_can_be_measured() {
     assert!(ended.stderr.contains("the data set `data` has no images in its part `test`"), "{ended:?}");
 }
 
+#[test]
+fn eval_saves_no_mask_over_another() {
+    let place = Workplace::new();
+    for (part, name) in [("train", "a"), ("train", "b"), ("test", "a")] {
+        place.image(&format!("data/{part}/images/{name}.png"), 10, 12);
+        place.mask(&format!("data/{part}/masks/{name}.png"), 10, 12);
+    }
+    let eval = |split: &str| {
+        place.run(&format!("eval --model threshold.onnx --data data --split {split} --save-masks masks --bootstrap 50"))
+    };
+    let ended = eval("all");
+    let (first, second) = ("`data/train/images/a.png`", "`data/test/images/a.png`");
+    let expected = format!("error: the masks of {first} and {second} would both be saved as `masks/a.png`; measure one");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.starts_with(&expected) && !place.path("masks").exists(), "{ended:?}");
+    let ended = eval("train");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(place.path("masks/a.png").exists() && place.path("masks/b.png").exists());
+}
+
 /// The content of all files below a folder by their paths, without what tells times.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();

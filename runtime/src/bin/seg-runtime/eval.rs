@@ -1,12 +1,13 @@
 //! `seg-runtime eval`: how good a model is on a data set.
 
 use std::{
+    collections::HashMap,
     fmt::Write,
     fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use image::GrayImage;
 use ort::environment::Environment;
 use seg_data::{Dataset, Sample, write_bytes, write_mask_png};
@@ -106,6 +107,19 @@ fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
 /// The file for each sample's mask in a folder, which is created.
 fn mask_paths(folder: &Path, samples: &[Sample]) -> anyhow::Result<Vec<PathBuf>> {
     let paths: Vec<_> = samples.iter().map(|sample| folder.join(format!("{}.png", sample.name))).collect();
+    let mut taken = HashMap::new();
+    for (sample, path) in samples.iter().zip(&paths) {
+        // Numbered names would not say which part a mask is of.
+        if let Some(first) = taken.insert(path, &sample.image) {
+            bail!(
+                "the masks of `{}` and `{}` would both be saved as `{}`; measure one part at a time by `--split`, or leave \
+                 out `--save-masks`",
+                first.display(),
+                sample.image.display(),
+                path.display()
+            );
+        }
+    }
     keep_inputs(folder, &paths, samples.iter().flat_map(|sample| [&sample.image, &sample.mask]))?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     Ok(paths)
