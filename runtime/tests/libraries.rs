@@ -400,6 +400,7 @@ fn a_fallback_happens_only_where_it_is_allowed_and_is_said() {
         ("allowed", "--ep cuda --allow-fallback", 0, "cannot use CUDA: libonnxruntime_providers_cuda.so: not part of"),
         ("twice", "--ep tensorrt --allow-fallback", 0, "cannot use TensorRT: libonnxruntime_providers_tensorrt.so"),
         ("the best that works", "--ep auto", 0, "`--ep auto` takes the CPU"),
+        ("the best that works by itself", "--ep auto --allow-fallback", 0, "`--ep auto` takes the CPU"),
         ("an option that nobody has", "--ep auto --openvino-device GPU", 1, "the CPU has no `--openvino-device`"),
         ("no option for it", "--ep cpu --device-id 1", 1, "error: the CPU has no `--device-id`"),
     ] {

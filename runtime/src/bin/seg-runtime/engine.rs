@@ -115,10 +115,12 @@ fn works(engine: &Engine, provider: Provider) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a small graph in a process of its own, which fetches nothing; returns what computed it.
+/// Runs a small graph in a process of its own, which fetches nothing and lets no other provider help out; returns what
+/// computed it.
 pub(crate) fn probe(engine: &Engine, limit: Duration) -> anyhow::Result<RunsOn> {
     let mut engine = engine.clone();
     engine.tuning.library.offline = true;
+    engine.tuning.allow_fallback = false;
     let mut args = vec!["probe".into()];
     args.extend(engine.to_args());
     child::ask(&args, Some(limit))
