@@ -56,7 +56,7 @@ fn fill_holes(mask: &mut GrayImage, class: u8) {
     for run in &gaps.runs {
         let is_at_edge = run.start == 0 || run.end == width || run.row == 0 || run.row + 1 == height;
         is_hole[run.area] &= !is_at_edge && {
-            let line = |row: u32| &mask.as_raw()[(row * width) as usize..][..width as usize];
+            let line = |row: u32| &mask.as_raw()[row as usize * width as usize..][..width as usize];
             let enclosed = |label: &u8| *label == class || *label == 0;
             let (start, end) = (run.start as usize, run.end as usize);
             let row = line(run.row);
