@@ -92,6 +92,12 @@ impl Captures {
 }
 
 impl Captured {
+    /// The number that ONNX Runtime knows the graph by.
+    #[cfg(test)]
+    pub(crate) fn graph(&self) -> i32 {
+        self.graph
+    }
+
     /// The output for a batch of the run's shape.
     pub(crate) fn run<T: PrimitiveTensorElementType + Clone>(
         &mut self,

@@ -40,6 +40,7 @@ pub struct Session {
     shapes: Option<Shapes>,
     placement: Placement,
     runs_on: RunsOn,
+    options: Options,
 }
 
 /// What computes a session, for a report.
@@ -212,7 +213,7 @@ impl Session {
             .then(|| Captures::on(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
         let shapes = (options.provider == Provider::TensorRt).then(|| options.shapes(&model.contract.input));
         let runs_on = RunsOn { provider: options.provider, instead, nodes: placement.counts() };
-        Ok(Self { session, captures, model, shapes, placement, runs_on })
+        Ok(Self { session, captures, model, shapes, placement, runs_on, options })
     }
 
     /// What the model expects and means.
@@ -223,6 +224,11 @@ impl Session {
     /// What computes the model.
     pub fn provider(&self) -> Provider {
         self.runs_on.provider
+    }
+
+    /// How the model is run: as was asked for, or, where a fallback was taken, as the provider does that stepped in.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// What computes the model, and why not another provider.
@@ -464,7 +470,7 @@ fn configure(environment: &Environment, options: &Options) -> ort::Result<Sessio
 
 #[cfg(test)]
 mod tests {
-    use seg_onnx::contract::InputForm;
+    use seg_onnx::contract::{InputForm, SizePolicy};
 
     use super::*;
     use crate::{
@@ -496,13 +502,32 @@ mod tests {
                 let (expected, found) = (plain.answer(batch.view()).unwrap(), session.answer(batch.view()).unwrap());
                 assert_eq!(found, expected, "{element:?} {kind:?} {shape:?}");
             }
-            let captured = |session: &mut Session, side| {
+            // Two shapes of one number would replay each other's kernels on a GPU, and 0 is ONNX Runtime's own.
+            let graph = |session: &mut Session, side| {
                 let Session { session, captures, model, .. } = session;
                 let shape = [1 + side % 2, 3, side, 2 * side];
-                captures.as_mut().unwrap().of(session, &model.contract, shape).unwrap().is_some()
+                captures.as_mut().unwrap().of(session, &model.contract, shape).unwrap().map(|captured| captured.graph())
             };
-            let found = [8, 9, 10, 11, 12, 13].map(|side| captured(&mut session, side));
-            assert_eq!(found, [true, true, true, true, false, false], "{element:?} {kind:?}");
+            let found = [8, 9, 10, 11, 12, 13].map(|side| graph(&mut session, side));
+            assert_eq!(found, [Some(1), Some(2), Some(3), Some(4), None, None], "{element:?} {kind:?}");
         }
+    }
+
+    #[test]
+    fn after_a_fallback_the_options_are_those_of_what_computes() {
+        let environment = Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = threshold::write(folder.path(), SizePolicy::Native);
+        let asked = Options {
+            provider: Provider::TensorRt,
+            precision: provider::Precision::Fp16,
+            allow_fallback: true,
+            ..Options::default()
+        };
+        // Nothing of NVIDIA's is in the library for the CPU.
+        let session = Session::open(&environment, &path, &asked).unwrap();
+        let options = session.options();
+        assert_eq!((options.provider, options.precision), (Provider::Cpu, provider::Precision::Fp32));
+        assert_eq!(session.provider(), Provider::Cpu);
     }
 }

@@ -117,7 +117,9 @@ pub fn certify(
     let Order { model: path, bytes, reference, .. } = order;
     let model = parse(path, bytes)?;
     let mut session = Session::start(environment, path, bytes, model.clone(), options)?;
-    let (provider, precision) = (session.provider(), Precision::of(&model.graph, options.precision));
+    // A fallback may have chosen others than were asked for.
+    let options = &session.options().clone();
+    let (provider, precision) = (options.provider, Precision::of(&model.graph, options.precision));
     let unbounded = || CertifyError::NoBound { model: path.into(), precision, provider };
     let bound = Bound::find(provider, precision).ok_or_else(unbounded)?;
     let subject = Subject { reference, model: &model, bound };
