@@ -4,7 +4,12 @@
 
 mod threshold;
 
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use ndarray::{Array4, ArrayView4};
 use seg_onnx::{
@@ -13,8 +18,14 @@ use seg_onnx::{
     graph::{Conv, Dim, GraphBuilder, Tensor},
 };
 use seg_runtime::{
-    Answer, RunError,
-    verify::{Deployed, Reference, Subject, Yardstick, amplification, bounds::CPU_FLOAT32, cases, prove},
+    Answer, Options, Provider, RunError,
+    library::{Build, Search},
+    provider,
+    verify::{
+        Deployed, FileFacts, Order, Reference, Subject, Trained, Yardstick, amplification,
+        bounds::{CPU_FLOAT32, Precision},
+        cases, certify, prove,
+    },
 };
 
 /// A folder with the model `threshold.onnx`, its reference and an image.
@@ -27,9 +38,7 @@ impl Workplace {
             Model::from_bytes(&fs::read(threshold::write(place.0.path(), SizePolicy::Native)).unwrap()).unwrap();
         let reference = reference(model);
         fs::write(place.path("threshold.reference.onnx"), reference.to_bytes().unwrap()).unwrap();
-        image::RgbImage::from_fn(20, 20, |x, y| image::Rgb([(7 * x + y) as u8, 90, 90]))
-            .save(place.path("a.png"))
-            .unwrap();
+        picture(&place.path("a.png"), 7);
         place
     }
 
@@ -55,6 +64,11 @@ impl Workplace {
         assert_eq!(found, Some(code), "{args}: {text}");
         assert!(text.contains(part), "{args}: {text}");
     }
+}
+
+/// Writes an image whose red grows by `step` from column to column.
+fn picture(path: &Path, step: u32) {
+    image::RgbImage::from_fn(20, 20, |x, y| image::Rgb([(step * x + y) as u8, 90, 90])).save(path).unwrap();
 }
 
 /// The model as what others are held against.
@@ -175,6 +189,67 @@ fn a_network_that_amplifies_rounding_may_be_off_by_as_many_times_as_much() {
             assert_eq!(case.amplification.is_some(), is_looked_at, "{off:e} of {most:e}");
         }
     }
+}
+
+#[test]
+fn what_was_seen_at_export_counts_for_the_same_image_only() {
+    let place = Workplace::new();
+    fs::create_dir(place.path("seen")).unwrap();
+    picture(&place.path("seen/a.png"), 7);
+    let mut reference = reference(model());
+    let mut yardstick = Yardstick::new(&reference.model.graph);
+    for case in cases(&model(), false, Some(&place.path("seen"))).unwrap() {
+        let input = case.load(&model().contract).unwrap().tensor;
+        let exact = &yardstick.answer(&case, input.view()).unwrap().output;
+        let found = exact.mapv(|value| value as f32);
+        reference.trained.insert(case.name, Trained::of(input.view(), found.view(), exact.view()));
+    }
+    let write = |reference: &Reference| {
+        fs::write(place.path("threshold.reference.onnx"), reference.to_bytes().unwrap()).unwrap();
+    };
+    write(&reference);
+    // Another image of the same name, and the same image.
+    picture(&place.path("a.png"), 9);
+    for (data, is_known) in [(".", false), ("seen", true)] {
+        place.expect(&format!("verify threshold.onnx --data {data}"), 0, "is the trained network");
+        let json = fs::read(place.path("threshold.cpu.certificate.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let cases = json["proof"]["cases"].as_array().unwrap();
+        let image = cases.iter().find(|case| case["name"] == "image a.png").unwrap();
+        assert_eq!(image["trained"].is_object(), is_known, "{data}: {image}");
+    }
+    // A fixed input is the same wherever it is made.
+    reference.trained.get_mut("noise 1x16x16").unwrap().input_sha256 = "ab".into();
+    write(&reference);
+    place.expect("verify threshold.onnx", 1, "the training framework saw another input");
+}
+
+#[test]
+fn after_a_fallback_the_certificate_names_what_computed() {
+    let environment = Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap();
+    let (reference, bytes) = (reference(model()), model().to_bytes().unwrap());
+    let order = Order {
+        model: Path::new("threshold.onnx"),
+        bytes: &bytes,
+        reference: &reference,
+        reference_file: &FileFacts::of(Path::new("threshold.reference.onnx"), &[], Path::new("."), None),
+        checkpoint: None,
+        data: None,
+        thorough: false,
+        layers: false,
+        bisect: false,
+    };
+    let options = Options {
+        provider: Provider::TensorRt,
+        precision: provider::Precision::Fp16,
+        allow_fallback: true,
+        ..Options::default()
+    };
+    let mut yardstick = Yardstick::new(&reference.model.graph);
+    // Nothing of NVIDIA's is in the library for the CPU.
+    let certificate = certify(&environment, order, &options, &mut yardstick, |_| {}).unwrap();
+    assert_eq!((certificate.provider, certificate.precision), (Provider::Cpu, Precision::Float32));
+    assert!(certificate.holds);
 }
 
 fn exchange_classes(model: &mut Model) {

@@ -16,7 +16,7 @@ use super::{
     figures::{self, Figures},
     finding::{Finding, contract_differences},
     masks::{MaskReport, classes},
-    reference::{Reference, items},
+    reference::{Reference, Trained, items},
     yardstick::{Exact, Yardstick, YardstickError, amplification},
 };
 use crate::session::{Answer, RunError, Session};
@@ -216,7 +216,9 @@ fn examine(
         false => Vec::new(),
     };
     report.dice = dice(reference, case, &input, &exact, &answer)?;
-    let trained = reference.trained.get(&case.name);
+    // A name says which of the fixed inputs it is, and nothing of an image file: others have the same.
+    let is_same = |trained: &&Trained| !case.is_image() || trained.input_sha256 == report.input_sha256;
+    let trained = reference.trained.get(&case.name).filter(is_same);
     let times_trained = bound.times_trained.filter(|_| !case.overflows() && !case.repeats());
     let evidence = Evidence {
         exact: &exact,
