@@ -27,7 +27,7 @@ pub struct Calibration<'e> {
 /// What a value was seen to be.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// The smallest and the largest.
+    /// The smallest and the largest; both are no number once a value was none.
     pub range: Range,
     /// Some of the values, evenly spread.
     pub sample: Vec<f32>,
@@ -197,8 +197,9 @@ fn note(seen: &mut BTreeMap<String, Seen>, name: &str, values: &ArrayD<f32>) {
     let nothing = Range { min: f32::INFINITY, max: f32::NEG_INFINITY };
     let seen = seen.entry(name.to_owned()).or_insert(Seen { range: nothing, sample: Vec::new() });
     for &value in values {
-        if value.is_nan() {
-            seen.range = Range { min: value, max: value };
+        // `f32::min` would forget it with the next number.
+        if value.is_nan() || seen.range.min.is_nan() {
+            seen.range = Range { min: f32::NAN, max: f32::NAN };
             return;
         }
         seen.range.min = seen.range.min.min(value);
@@ -270,5 +271,46 @@ impl<'m> Runner<'m> {
             let first: ArrayView3<'_, f32> = scores.index_axis(Axis(0), 0);
             Ok(most_probable(first))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::arr1;
+    use seg_onnx::precision::{CalibrationMethod, range};
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_finite_once_stays_so() {
+        for (name, images) in [
+            ("no number in the first image", [f32::NAN, 1.0, 2.0]),
+            ("no number in the second image", [1.0, f32::NAN, 2.0]),
+            ("no number in the last image", [1.0, 2.0, f32::NAN]),
+            ("infinite in the second image", [1.0, f32::INFINITY, 2.0]),
+            ("infinite below zero", [f32::NEG_INFINITY, 1.0, 2.0]),
+        ] {
+            let mut all = BTreeMap::new();
+            for value in images {
+                note(&mut all, "x", &arr1(&[0.5, value, -0.5]).into_dyn());
+            }
+            let seen = all.get_mut("x").unwrap();
+            assert!(!seen.magnitude().is_finite(), "{name}: {seen:?}");
+            for method in [CalibrationMethod::MinMax, CalibrationMethod::Percentile, CalibrationMethod::Entropy] {
+                let Range { min, max } = range(method, &mut seen.sample.clone(), seen.range);
+                assert!(!(min.is_finite() && max.is_finite()), "{name}, {method:?}: {min} to {max}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_seen_is_the_smallest_and_the_largest_of_all_images() {
+        let mut all = BTreeMap::new();
+        for values in [[0.5, -0.25], [3.0, 1.0], [-2.0, 0.0]] {
+            note(&mut all, "x", &arr1(&values).into_dyn());
+        }
+        let seen = &all["x"];
+        assert_eq!((seen.range, seen.magnitude()), (Range { min: -2.0, max: 3.0 }, 3.0));
+        assert_eq!(seen.sample, [0.5, -0.25, 3.0, 1.0, -2.0, 0.0]);
     }
 }

@@ -26,7 +26,12 @@ const PART_MIN: f64 = 0.25;
 const PARTS: usize = 76;
 
 /// The range for values of which a sample was seen, and whose smallest and largest are known.
+///
+/// Where those are not finite, they are the range, whatever the method: [`quantize`](super::quantize) refuses it.
 pub fn range(method: CalibrationMethod, sample: &mut [f32], whole: Range) -> Range {
+    if !(whole.min.is_finite() && whole.max.is_finite()) {
+        return whole;
+    }
     match method {
         CalibrationMethod::MinMax => whole,
         CalibrationMethod::Percentile => percentile(sample, whole),
@@ -132,6 +137,18 @@ mod tests {
         let whole = Range { min: -0.5, max: 0.4999 };
         let entropy = range(CalibrationMethod::Entropy, &mut flat, whole);
         assert!(entropy.max > 0.49 && entropy.min < -0.49, "{entropy:?}");
+    }
+
+    #[test]
+    fn a_range_that_is_not_finite_stays_so() {
+        for end in [f32::NAN, f32::INFINITY] {
+            for method in [CalibrationMethod::MinMax, CalibrationMethod::Percentile, CalibrationMethod::Entropy] {
+                for whole in [Range { min: end, max: end }, Range { min: -end, max: 1.0 }] {
+                    let Range { min, max } = range(method, &mut [0.5, 1.0, -0.5], whole);
+                    assert!(!(min.is_finite() && max.is_finite()), "{method:?} of {whole:?}: {min} to {max}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -350,7 +350,11 @@ mod tests {
         }
         let mut ranges = ranges(&graph);
         ranges.remove("first");
-        let error = quantize(&graph, &BTreeSet::from(["second"]), &ranges, Activations::U8).unwrap_err();
-        assert_eq!(error.to_string(), "cannot quantise `first`: the range of its values is not known or not finite");
+        for range in [None, Some(f32::NAN), Some(f32::INFINITY)] {
+            ranges.extend(range.map(|end| ("first".to_owned(), Range { min: -end, max: end })));
+            let error = quantize(&graph, &BTreeSet::from(["second"]), &ranges, Activations::U8).unwrap_err();
+            let expected = "cannot quantise `first`: the range of its values is not known or not finite";
+            assert_eq!(error.to_string(), expected, "{range:?}");
+        }
     }
 }
