@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// Also write inputs with the logits that Burn computes of them, as .safetensors
     #[arg(long, value_name = "FILE")]
     pub(crate) reference: Option<PathBuf>,
-    /// Also write the model into a model repository of Triton Inference Server, as DIR/NAME
+    /// Also write the model into a model repository of Triton Inference Server, as DIR/NAME, with the name of `--out`
     #[arg(long, value_name = "DIR")]
     pub(crate) triton: Option<PathBuf>,
     /// Also write a model card, as Markdown
@@ -81,15 +81,14 @@ pub(crate) struct Args {
     /// Images on which few bits are chosen: files, folders or glob patterns; fp16 does with made-up ones
     #[arg(long, value_name = "INPUT", num_args = 1.., required_if_eq("precision", "int8"), help_heading = PRECISION)]
     pub(crate) calibrate: Vec<PathBuf>,
-    /// How int8 chooses the ranges of values
-    #[arg(long, value_enum, default_value_t, help_heading = PRECISION)]
-    calibration_method: MethodArg,
+    /// How int8 chooses the ranges of values [default: percentile]
+    #[arg(long, value_enum, help_heading = PRECISION)]
+    calibration_method: Option<MethodArg>,
     /// What the values of int8 become: u8 for CPUs, i8 for TensorRT [default: what the target takes]
     #[arg(long, value_enum, help_heading = PRECISION)]
     activations: Option<ActivationsArg>,
-    /// How much Dice int8 may lose against the float model's masks of the images; convolutions that lose more stay float
-    #[arg(long, value_name = "LOSS", default_value_t = 0.01, value_parser = share, help_heading = PRECISION)]
-    max_dice_loss: f64,
+    #[arg(long, value_name = "LOSS", value_parser = share, help = dice_help(), help_heading = PRECISION)]
+    max_dice_loss: Option<f64>,
     /// The ONNX Runtime library that proves the model, and that fp16 and int8 measure with; ORT_DYLIB_PATH, the cache or a fetched one unless given
     #[arg(long, value_name = "FILE")]
     pub(crate) ort_lib: Option<PathBuf>,
@@ -106,10 +105,9 @@ enum PrecisionArg {
     Int8,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum MethodArg {
     MinMax,
-    #[default]
     Percentile,
     Entropy,
 }
@@ -126,6 +124,9 @@ pub(crate) enum Precision {
     Half,
     Int8(Quantization),
 }
+
+/// How much Dice int8 may lose unless said otherwise.
+const DICE_LOSS_MAX: f64 = 0.01;
 
 const PRECISION: &str = "The model's precision";
 const UNSAID: &str = "Where the checkpoint does not say it";
@@ -171,10 +172,31 @@ impl Args {
     /// # Errors
     /// When flags say how to choose it, but there is nothing to choose, or the target does not take it.
     pub(crate) fn precision(&self) -> anyhow::Result<Precision> {
+        let int8_only = [
+            ("--calibration-method", self.calibration_method.is_some()),
+            ("--activations", self.activations.is_some()),
+            ("--max-dice-loss", self.max_dice_loss.is_some()),
+        ];
+        if let (PrecisionArg::Fp32 | PrecisionArg::Fp16, Some((flag, _))) =
+            (self.precision, int8_only.iter().find(|(_, is_given)| *is_given))
+        {
+            bail!("`{flag}` says how values become integers, and none do; add `--precision int8` or leave it out");
+        }
+        Ok(match self.precision {
+            PrecisionArg::Fp32 => {
+                ensure!(self.calibrate.is_empty(), "there is nothing to calibrate; add `--precision fp16` or `int8`");
+                Precision::Single
+            }
+            PrecisionArg::Fp16 => Precision::Half,
+            PrecisionArg::Int8 => Precision::Int8(self.quantization()?),
+        })
+    }
+
+    fn quantization(&self) -> anyhow::Result<Quantization> {
         let method = match self.calibration_method {
-            MethodArg::MinMax => CalibrationMethod::MinMax,
-            MethodArg::Percentile => CalibrationMethod::Percentile,
-            MethodArg::Entropy => CalibrationMethod::Entropy,
+            Some(MethodArg::MinMax) => CalibrationMethod::MinMax,
+            None | Some(MethodArg::Percentile) => CalibrationMethod::Percentile,
+            Some(MethodArg::Entropy) => CalibrationMethod::Entropy,
         };
         let activations = match (self.activations, self.target) {
             (Some(ActivationsArg::U8), Target::TensorRt) => {
@@ -183,16 +205,7 @@ impl Args {
             (Some(ActivationsArg::I8), _) | (None, Target::TensorRt) => Activations::I8,
             (Some(ActivationsArg::U8) | None, _) => Activations::U8,
         };
-        Ok(match self.precision {
-            PrecisionArg::Fp32 => {
-                ensure!(self.calibrate.is_empty(), "there is nothing to calibrate; add `--precision fp16` or `int8`");
-                Precision::Single
-            }
-            PrecisionArg::Fp16 => Precision::Half,
-            PrecisionArg::Int8 => {
-                Precision::Int8(Quantization { method, activations, dice_loss_max: self.max_dice_loss })
-            }
-        })
+        Ok(Quantization { method, activations, dice_loss_max: self.max_dice_loss.unwrap_or(DICE_LOSS_MAX) })
     }
 
     /// What of the flags concerns the export itself.
@@ -220,6 +233,11 @@ fn size(text: &str) -> Result<Size, &'static str> {
         Some(sides @ [(1..), (1..)]) => Ok(Some(sides)),
         _ => Err("expected `dynamic` or HEIGHTxWIDTH, as in 512x384"),
     }
+}
+
+fn dice_help() -> String {
+    let what = "How much Dice int8 may lose against the float model's masks of the images";
+    format!("{what}; convolutions that lose more stay float [default: {DICE_LOSS_MAX}]")
 }
 
 fn share(text: &str) -> Result<f64, &'static str> {
