@@ -1,15 +1,16 @@
 //! A model as a Triton Inference Server takes it: a folder `NAME/config.pbtxt` and `NAME/1/model.onnx`.
 //!
 //! The configuration follows from the graph's own inputs and outputs. Where the batch is dynamic, Triton gathers requests
-//! of one size into batches. On a GPU its ONNX Runtime uses TensorRT, with engines for the stated range of sizes; the block
-//! that says so means nothing to an instance on the CPU.
+//! of one size into batches. On a GPU its ONNX Runtime uses TensorRT, with an engine for the stated range of sizes, and
+//! refuses any other size; the block that says so means nothing to an instance on the CPU. TensorRT takes no unsigned
+//! 8-bit values, so a model that has them gets no such block.
 
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
-use seg_onnx::Model;
 use seg_onnx::contract::{Contract, SizePolicy};
-use seg_onnx::graph::{DataType, Dim, Op, TensorType};
+use seg_onnx::graph::{DataType, Dim, Graph, Op, TensorType};
+use seg_onnx::{Model, ModelError};
 
 /// The most images that Triton gathers into a batch.
 const BATCH_MAX: usize = 8;
@@ -17,29 +18,89 @@ const BATCH_MAX: usize = 8;
 const QUEUE_DELAY_US: u32 = 2000;
 /// The side in pixels that engines are made for first, where images have any size.
 const SIDE_USUAL: usize = 512;
-/// The longest side in pixels that engines are made for; a larger image makes TensorRT build another one.
+/// The longest side in pixels that engines are made for; ONNX Runtime refuses a larger image.
 const SIDE_MAX: usize = 1024;
+/// How much of a model's hash names the folder of its engines.
+const ENGINES_NAME_LEN: usize = 16;
+
+/// What a server with a GPU does not do for a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Of a model of any size it takes images whose sides have so many pixels.
+    Sides {
+        /// The shortest side.
+        smallest: usize,
+        /// The longest side.
+        largest: usize,
+    },
+    /// It does not use TensorRT, which takes no unsigned 8-bit values.
+    NoTensorRt,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sides { smallest, largest } => {
+                write!(f, "on a GPU a server takes images with sides of {smallest} to {largest} pixels only")
+            }
+            Self::NoTensorRt => {
+                f.write_str("on a GPU a server does without TensorRT, which takes no unsigned 8-bit values")
+            }
+        }
+    }
+}
 
 /// The files of a model repository, as paths in it and contents: the model first, then what makes Triton see it.
-pub fn repository(model: &Model, bytes: Vec<u8>) -> [(PathBuf, Vec<u8>); 2] {
-    let name = model_name(&model.contract);
+///
+/// # Errors
+/// When the model has no hash, because its graph cannot be written.
+pub fn repository(model: &Model, name: &str, bytes: Vec<u8>) -> Result<[(PathBuf, Vec<u8>); 2], ModelError> {
+    let [model_path, config_path] = paths(name);
+    let mut config = String::new();
+    write_config(&mut config, model, name, &model.id()?).expect("a String takes any text");
+    Ok([(model_path, bytes), (config_path, config.into_bytes())])
+}
+
+/// The paths of a model's files in a repository: those of the model and of its configuration.
+pub fn paths(name: &str) -> [PathBuf; 2] {
     let folder = Path::new(name);
-    [(folder.join("1").join("model.onnx"), bytes), (folder.join("config.pbtxt"), config(model, name).into_bytes())]
+    [folder.join("1").join("model.onnx"), folder.join("config.pbtxt")]
 }
 
-/// The name under which the server offers the model.
-pub fn model_name(contract: &Contract) -> &str {
-    let network = contract.provenance.network.as_str();
-    if network.is_empty() { "model" } else { network }
+/// The name under which a server offers the model of a file: the file's, without its extension and without what has a
+/// meaning in an address.
+pub fn model_name(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let allowed = |(place, c): (usize, char)| match c {
+        '.' if place > 0 => c,
+        '-' | '_' => c,
+        _ if c.is_ascii_alphanumeric() => c,
+        _ => '_',
+    };
+    let name: String = stem.chars().enumerate().map(allowed).collect();
+    if name.is_empty() { "model".into() } else { name }
 }
 
-fn config(model: &Model, name: &str) -> String {
-    let mut text = String::new();
-    write_config(&mut text, model, name).expect("a String takes any text");
-    text
+/// What a server with a GPU does not do for the model.
+pub fn limits(model: &Model) -> Vec<Limit> {
+    let input = &model.contract.input;
+    if has_unsigned(&model.graph) {
+        vec![Limit::NoTensorRt]
+    } else if (input.form.size, input.size) == (None, SizePolicy::Native) {
+        let Sizes { smallest, largest, .. } = Sizes::of(&model.contract);
+        vec![Limit::Sides { smallest: smallest[0], largest: largest[0] }]
+    } else {
+        Vec::new()
+    }
 }
 
-fn write_config(text: &mut String, Model { graph, contract, .. }: &Model, name: &str) -> fmt::Result {
+/// Whether values are quantised to unsigned integers.
+fn has_unsigned(graph: &Graph) -> bool {
+    let is_unsigned = |op: &Op, data_type| matches!(op, Op::QuantizeLinear { .. }) && data_type == DataType::U8;
+    graph.nodes.iter().any(|node| is_unsigned(&node.op, node.output.data_type))
+}
+
+fn write_config(text: &mut String, Model { graph, contract, .. }: &Model, name: &str, id: &str) -> fmt::Result {
     // A server that gathers requests leaves the first axis to itself, so its shapes begin after it.
     let is_batched = contract.input.form.batch.is_none();
     let batch_max = if is_batched { BATCH_MAX } else { 0 };
@@ -56,11 +117,14 @@ fn write_config(text: &mut String, Model { graph, contract, .. }: &Model, name: 
         writeln!(text, "dynamic_batching {{ max_queue_delay_microseconds: {QUEUE_DELAY_US} }}")?;
     }
     let sizes = Sizes::of(contract);
-    writeln!(text, "optimization {{ execution_accelerators {{ gpu_execution_accelerator [ {{\n  name: \"tensorrt\"")?;
-    for (key, value) in accelerator(graph, contract, &sizes, batch_max) {
-        writeln!(text, "  parameters {{ key: \"{key}\" value: \"{value}\" }}")?;
+    if !has_unsigned(graph) {
+        let block = "optimization { execution_accelerators { gpu_execution_accelerator [ {";
+        writeln!(text, "{block}\n  name: \"tensorrt\"")?;
+        for (key, value) in accelerator(graph, id, &sizes, batch_max) {
+            writeln!(text, "  parameters {{ key: \"{key}\" value: \"{value}\" }}")?;
+        }
+        writeln!(text, "}} ] }} }}")?;
     }
-    writeln!(text, "}} ] }} }}")?;
     for input in &graph.inputs {
         // Without it the first request waits until the engine is built.
         let shape = shape(&input.tensor_type, sizes.usual, None);
@@ -123,13 +187,8 @@ impl Sizes {
     }
 }
 
-/// The options of Triton's ONNX Runtime for TensorRT.
-fn accelerator(
-    graph: &seg_onnx::graph::Graph,
-    contract: &Contract,
-    sizes: &Sizes,
-    batch_max: usize,
-) -> Vec<(&'static str, String)> {
+/// The options of Triton's ONNX Runtime for TensorRT; `id` is the model's hash.
+fn accelerator(graph: &Graph, id: &str, sizes: &Sizes, batch_max: usize) -> Vec<(&'static str, String)> {
     let is_quantized = graph.nodes.iter().any(|node| matches!(node.op, Op::QuantizeLinear { .. }));
     let has_halves = graph.nodes.iter().any(|node| node.output.data_type == DataType::F16);
     // The graph says what is computed in which precision; this only allows it.
@@ -141,9 +200,10 @@ fn accelerator(
         "FP32"
     };
     let mut options = vec![("precision_mode", precision.to_owned()), ("trt_engine_cache_enable", "true".to_owned())];
-    // Engines of different models must not be taken for one another.
-    let weights = contract.provenance.weights_sha256.get(..16).unwrap_or("weights");
-    options.push(("trt_engine_cache_path", format!("/tmp/triton-engines/{weights}")));
+    // ONNX Runtime names an engine by the file's name and the graph's edges, never by its constants, so the folder must
+    // tell models apart: those of other weights, and those of the same weights with another calibration, mean or size.
+    let folder = id.get(..ENGINES_NAME_LEN).unwrap_or(id);
+    options.push(("trt_engine_cache_path", format!("/tmp/triton-engines/{folder}")));
     options.push(("trt_timing_cache_enable", "true".to_owned()));
     let input = &graph.inputs[0];
     let profile = |size, batch| {
@@ -169,14 +229,18 @@ fn shape(tensor_type: &TensorType, [height, width]: [usize; 2], batch: Option<us
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use burn::tensor::Device;
     use seg_onnx::contract::{Element, InputForm, OutputKind};
+    use seg_onnx::precision::{Activations, Range, quantizable, quantize, values_around};
     use seg_train::checkpoint::Checkpoint;
     use seg_train::model::AmsUnetConfig;
     use seg_train::weights::Weights;
 
     use super::*;
-    use crate::{Options, export};
+    use crate::contract::Stated;
+    use crate::{Export, Options, export};
 
     /// A message in protobuf's text format, field by field in the order of the text.
     #[derive(Debug)]
@@ -283,14 +347,26 @@ mod tests {
         tokens
     }
 
-    fn parsed(options: &Options) -> (Message, Vec<u8>) {
-        let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
-        let checkpoint = Checkpoint { path: "net.safetensors".into(), weights, contract: None };
-        let export = export(&checkpoint, options).unwrap();
-        let [(model, bytes), (config, text)] = repository(&export.model, export.bytes.clone());
-        assert_eq!((model.to_str(), config.to_str()), (Some("amsunet/1/model.onnx"), Some("amsunet/config.pbtxt")));
-        assert_eq!(bytes, export.bytes);
-        (Message::parse(std::str::from_utf8(&text).unwrap()), bytes)
+    fn exported(options: &Options) -> Export {
+        let device = Device::flex();
+        device.seed(1);
+        let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&device));
+        export(&Checkpoint { path: "net.safetensors".into(), weights, contract: None }, options).unwrap()
+    }
+
+    fn config(model: &Model) -> Message {
+        let [_, (path, text)] = repository(model, "polyps", Vec::new()).unwrap();
+        assert_eq!(path.to_str(), Some("polyps/config.pbtxt"));
+        Message::parse(std::str::from_utf8(&text).unwrap())
+    }
+
+    /// The model with all convolutions in 8 bits, as if its values were within -1 and 1.
+    fn quantized(model: &Model, activations: Activations) -> Model {
+        let convs = quantizable(&model.graph).into_iter().collect();
+        let range = Range { min: -1.0, max: 1.0 };
+        let ranges = values_around(&model.graph, &convs).into_iter().map(|value| (value.to_owned(), range)).collect();
+        let graph = quantize(&model.graph, &convs, &ranges, activations).unwrap().graph;
+        Model { graph, ..model.clone() }
     }
 
     fn parameter<'m>(config: &'m Message, key: &str) -> Option<&'m str> {
@@ -304,8 +380,9 @@ mod tests {
 
     #[test]
     fn a_dynamic_model_is_offered_in_batches_of_images_of_any_size() {
-        let (config, _) = parsed(&Options::default());
-        assert_eq!(config.scalar("name"), Some("amsunet"));
+        let model = exported(&Options::default()).model;
+        let config = config(&model);
+        assert_eq!(config.scalar("name"), Some("polyps"));
         assert_eq!(config.scalar("backend"), Some("onnxruntime"));
         assert_eq!(config.scalar("max_batch_size"), Some("8"));
         assert!(config.message(&["dynamic_batching"]).scalar("max_queue_delay_microseconds").is_some());
@@ -328,12 +405,14 @@ mod tests {
         ] {
             assert_eq!(parameter(&config, key), Some(value), "{key}");
         }
+        assert_eq!(limits(&model), [Limit::Sides { smallest: 16, largest: 1024 }]);
     }
 
     #[test]
     fn a_fixed_model_is_offered_as_it_is() {
         let input = InputForm { element: Element::U8, batch: Some(2), size: Some([32, 48]) };
-        let (config, _) = parsed(&Options { input, output: OutputKind::Mask, ..Options::default() });
+        let model = exported(&Options { input, output: OutputKind::Mask, ..Options::default() }).model;
+        let config = config(&model);
         assert_eq!(config.scalar("max_batch_size"), Some("0"));
         assert!(config.all("dynamic_batching").is_empty());
         for (edge, name, dims) in
@@ -346,5 +425,62 @@ mod tests {
         assert_eq!(config.message(&["model_warmup"]).scalar("batch_size"), Some("0"));
         assert_eq!(config.message(&["model_warmup", "inputs", "value"]).list("dims"), ["2", "32", "48", "3"]);
         assert_eq!(parameter(&config, "trt_profile_min_shapes"), None);
+        assert_eq!(limits(&model), []);
+    }
+
+    #[test]
+    fn a_repository_holds_the_model_under_its_name() {
+        let Export { model, bytes, .. } = exported(&Options::default());
+        let [(path, content), _] = repository(&model, "polyps", bytes.clone()).unwrap();
+        assert_eq!((path.to_str(), content), (Some("polyps/1/model.onnx"), bytes));
+    }
+
+    #[test]
+    fn a_model_is_offered_under_a_name_that_an_address_takes() {
+        for (file, name) in [
+            ("amsunet.onnx", "amsunet"),
+            ("models/polyps-2.1.onnx", "polyps-2.1"),
+            ("my polyps/große Darm.onnx", "gro_e_Darm"),
+            ("..onnx", "_"),
+            ("...onnx", "_."),
+            (".onnx", "_onnx"),
+            ("", "model"),
+        ] {
+            assert_eq!(model_name(Path::new(file)), name, "{file}");
+        }
+    }
+
+    #[test]
+    fn an_engine_serves_no_other_model() {
+        let folder = |model: &Model| parameter(&config(model), "trt_engine_cache_path").unwrap().to_owned();
+        let model = exported(&Options::default()).model;
+        let own = folder(&model);
+        assert_eq!(own, folder(&exported(&Options::default()).model));
+        let mean = Stated { mean: Some(vec![0.25; 3]), ..Stated::default() };
+        let size = InputForm { size: Some([64, 48]), ..InputForm::default() };
+        let mut others = BTreeSet::from([own.clone()]);
+        for (name, other) in [
+            ("another mean", exported(&Options { stated: mean, ..Options::default() }).model),
+            ("one size", exported(&Options { input: size, ..Options::default() }).model),
+            ("8 bits", quantized(&model, Activations::I8)),
+        ] {
+            assert_eq!(other.contract.provenance.weights_sha256, model.contract.provenance.weights_sha256, "{name}");
+            assert!(others.insert(folder(&other)), "{name}");
+        }
+        assert!(own.len() > "/tmp/triton-engines/".len(), "{own}");
+    }
+
+    #[test]
+    fn tensorrt_is_not_asked_for_unsigned_values() {
+        let model = exported(&Options::default()).model;
+        let signed = quantized(&model, Activations::I8);
+        assert_eq!(parameter(&config(&signed), "precision_mode"), Some("INT8"));
+        let unsigned = quantized(&model, Activations::U8);
+        assert!(config(&unsigned).all("optimization").is_empty());
+        assert_eq!(limits(&unsigned), [Limit::NoTensorRt]);
+        // Bytes that are an image's are cast at once.
+        let input = InputForm { element: Element::U8, ..InputForm::default() };
+        let bytes = exported(&Options { input, ..Options::default() }).model;
+        assert_eq!(parameter(&config(&bytes), "precision_mode"), Some("FP32"));
     }
 }

@@ -69,10 +69,29 @@ fn every_flag_is_honoured() {
     assert!(!stderr.contains("--mean") && !stderr.contains("--classes"), "{stderr}");
     assert!(folder.path().join("reference.safetensors").exists());
     let model = fs::read(folder.path().join("other.onnx")).unwrap();
-    assert_eq!(fs::read(folder.path().join("models/amsunet/1/model.onnx")).unwrap(), model);
-    assert!(folder.path().join("models/amsunet/config.pbtxt").exists());
+    assert_eq!(fs::read(folder.path().join("models/other/1/model.onnx")).unwrap(), model);
+    assert!(folder.path().join("models/other/config.pbtxt").exists());
+    assert!(stderr.contains("triton      models/other\n"), "{stderr}");
+    assert!(
+        stderr.contains("hint        on a GPU a server takes images with sides of 16 to 1024 pixels only"),
+        "{stderr}"
+    );
     let card = fs::read_to_string(folder.path().join("card.md")).unwrap();
     assert!(card.starts_with("# amsunet: vessel\n") && card.contains("`other.onnx`, ONNX opset 17"), "{card}");
+}
+
+#[test]
+fn a_server_offers_models_by_their_files_names_and_a_replaced_one_is_told() {
+    let folder = folder();
+    let named = "--checkpoint net.safetensors --no-verify --triton models";
+    let replaced = ", instead of the model that was there";
+    for (out, told) in [("polyps.onnx", false), ("vessels.onnx --size 32x48", false), ("vessels.onnx", true)] {
+        let (_, stderr) = succeed(folder.path(), &format!("{named} --out {out}"));
+        assert_eq!(stderr.contains(replaced), told, "{out}: {stderr}");
+    }
+    for name in ["polyps", "vessels"] {
+        assert!(folder.path().join(format!("models/{name}/1/model.onnx")).exists(), "{name}");
+    }
 }
 
 #[test]
@@ -132,9 +151,12 @@ fn few_bits_are_chosen_on_images_and_told() {
     let half = read(&folder.path().join("amsunet.onnx"));
     assert!(half.graph.nodes.iter().any(|node| node.output.data_type == DataType::F16));
 
-    let flags = format!("{named} --precision int8 --calibrate {images} --calibration-method entropy --out int8.onnx");
+    let flags = format!(
+        "{named} --precision int8 --calibrate {images} --calibration-method entropy --out int8.onnx --triton ."
+    );
     let (_, stderr) = succeed(folder.path(), &flags);
     assert!(stderr.contains("Dice loss   ") && stderr.contains("int8        "), "{stderr}");
+    assert!(stderr.contains("a server does without TensorRT") && stderr.contains("`--activations i8`"), "{stderr}");
     let precision = read(&folder.path().join("int8.onnx")).contract.provenance.precision;
     assert!(precision.starts_with("int8 in "), "{precision}");
 }
@@ -235,6 +257,13 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         (&format!("{named} --out net.safetensors"), 1, "it is the checkpoint"),
         (&format!("{named} --reference amsunet.onnx"), 1, "cannot write both model and reference"),
         (&format!("{named} --card amsunet.onnx"), 1, "cannot write both model and card"),
+        (&format!("{named} --card ./amsunet.onnx"), 1, "cannot write both model and card"),
+        (&format!("{named} --card empty/../amsunet.onnx"), 1, "cannot write both model and card"),
+        (&format!("{named} --out empty/../net.safetensors"), 1, "it is the checkpoint"),
+        (&format!("{named} --reference amsunet.reference.onnx"), 1, "both the proof's reference and reference"),
+        (&format!("{named} --card amsunet.cpu.certificate.json"), 1, "both certificate and card"),
+        (&format!("{named} --card amsunet.cpu.certificate.html"), 1, "both the certificate's page and card"),
+        (&format!("{named} --triton . --card amsunet/config.pbtxt"), 1, "both Triton's configuration and card"),
         (&format!("{named} --runs empty"), 2, "cannot be used with"),
         (&format!("{named} --target gpu"), 2, "`gpu` is no target: expected `portable`, `cpu`"),
         (&format!("{named} --passes fold"), 2, "there is no pass `fold`: expected `fold_batch_norm"),

@@ -1,6 +1,7 @@
 //! `export`: writes the network of a checkpoint as an ONNX model.
 
 mod args;
+mod outputs;
 mod verify;
 
 use std::fs;
@@ -8,7 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::Context;
 use burn::tensor::Device;
 use clap::Parser;
 use ort::environment::Environment;
@@ -18,7 +19,8 @@ use seg_export::card::card;
 use seg_export::contract::Assumption;
 use seg_export::precision::{HalfReport, QuantizationReport, halve, quantize};
 use seg_export::reference::reference;
-use seg_export::{Export, Extent, export, triton};
+use seg_export::triton::{self, Limit};
+use seg_export::{Export, Extent, export};
 use seg_onnx::contract::SizePolicy;
 use seg_onnx::passes::PassReport;
 use seg_onnx::precision::Kept;
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
 /// What was done is told on standard error, so that standard output holds nothing but the graph that `--dump` asks for.
 fn run(args: &Args) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::read(&source(args)?)?;
-    check_outputs(args, &checkpoint)?;
+    outputs::check(args, &checkpoint)?;
     let precision = args.precision()?;
     let mut export = export(&checkpoint, &args.options())?;
     for assumption in &export.assumptions {
@@ -58,13 +60,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     note(&summary(&export, args));
     if let Some(folder) = &args.triton {
-        for (path, content) in triton::repository(&export.model, export.bytes.clone()) {
-            let path = folder.join(path);
-            let parent = path.parent().unwrap_or(folder);
-            fs::create_dir_all(parent).with_context(|| format!("cannot create the folder `{}`", parent.display()))?;
-            write_bytes(&path, &content)?;
-        }
-        note(&format!("triton      {}", folder.join(triton::model_name(&export.model.contract)).display()));
+        offer(folder, &args.out, &export)?;
     }
     if let Some(path) = &args.card {
         let file = args.out.file_name().unwrap_or_default().to_string_lossy();
@@ -77,6 +73,28 @@ fn run(args: &Args) -> anyhow::Result<()> {
         note(&format!("reference   {}", path.display()));
     }
     if args.dump { print(&export.model.graph.to_string()) } else { Ok(()) }
+}
+
+/// Writes the model into a model repository, and tells what a server will not do.
+fn offer(folder: &Path, out: &Path, Export { model, bytes, .. }: &Export) -> anyhow::Result<()> {
+    let name = triton::model_name(out);
+    let place = folder.join(&name);
+    let instead = if place.exists() { ", instead of the model that was there" } else { "" };
+    for (path, content) in triton::repository(model, &name, bytes.clone())? {
+        let path = folder.join(path);
+        let parent = path.parent().unwrap_or(folder);
+        fs::create_dir_all(parent).with_context(|| format!("cannot create the folder `{}`", parent.display()))?;
+        write_bytes(&path, &content)?;
+    }
+    note(&format!("triton      {}{instead}", place.display()));
+    for limit in triton::limits(model) {
+        let remedy = match limit {
+            Limit::Sides { .. } => "for others change the profiles in `config.pbtxt`, or export one `--size`",
+            Limit::NoTensorRt => "for TensorRT export with `--activations i8`",
+        };
+        note(&format!("hint        {limit}; {remedy}"));
+    }
+    Ok(())
 }
 
 /// ONNX Runtime, where something is to be run; fetched where it must be.
@@ -155,24 +173,6 @@ fn source(args: &Args) -> anyhow::Result<PathBuf> {
     };
     note(&format!("checkpoint  {}{how}", path.display()));
     Ok(path)
-}
-
-/// Refuses to write over the checkpoint, or two things to one file.
-fn check_outputs(args: &Args, checkpoint: &Checkpoint) -> anyhow::Result<()> {
-    let is_checkpoint = |path: &Path| match (fs::canonicalize(path), fs::canonicalize(&checkpoint.path)) {
-        (Ok(path), Ok(checkpoint)) => path == checkpoint,
-        _ => false,
-    };
-    let outputs = [("model", Some(&args.out)), ("reference", args.reference.as_ref()), ("card", args.card.as_ref())];
-    let outputs: Vec<_> = outputs.into_iter().filter_map(|(what, path)| Some((what, path?))).collect();
-    for (index, (what, path)) in outputs.iter().enumerate() {
-        let shown = path.display();
-        ensure!(!is_checkpoint(path), "cannot write `{shown}`: it is the checkpoint; choose another name");
-        if let Some((other, _)) = outputs[..index].iter().find(|(_, other)| other == path) {
-            bail!("cannot write both {other} and {what} to `{shown}`");
-        }
-    }
-    Ok(())
 }
 
 fn remedy(assumption: &Assumption) -> &'static str {

@@ -1,0 +1,68 @@
+//! The files that a command line writes, each to a place of its own.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::{fs, path};
+
+use anyhow::{Context, bail, ensure};
+use seg_export::triton;
+use seg_runtime::Provider;
+use seg_runtime::verify::{Certificate, Reference};
+use seg_train::checkpoint::Checkpoint;
+
+use crate::args::Args;
+
+/// Refuses to write over the checkpoint, or two things to one file, whatever the paths look like.
+pub(crate) fn check(args: &Args, checkpoint: &Checkpoint) -> anyhow::Result<()> {
+    let source = place(&checkpoint.path)?;
+    let mut taken: Vec<(&str, PathBuf)> = Vec::new();
+    for (what, path) in of(args) {
+        let (place, shown) = (place(&path)?, path.display());
+        ensure!(place != source, "cannot write `{shown}`: it is the checkpoint; choose another name");
+        if let Some((other, _)) = taken.iter().find(|(_, other)| *other == place) {
+            bail!("cannot write both {other} and {what} to `{shown}`; choose another name");
+        }
+        taken.push((what, place));
+    }
+    Ok(())
+}
+
+/// Everything that is written, by what it is.
+fn of(args: &Args) -> Vec<(&'static str, PathBuf)> {
+    let mut outputs = vec![("model", args.out.clone())];
+    if !args.proof.no_verify {
+        // A proof is made on the CPU.
+        let certificate = Certificate::beside(&args.out, Provider::Cpu);
+        let page = certificate.with_extension("html");
+        outputs.push(("the proof's reference", Reference::beside(&args.out)));
+        outputs.extend([("certificate", certificate), ("the certificate's page", page)]);
+    }
+    if let Some(folder) = &args.triton {
+        let [model, config] = triton::paths(&triton::model_name(&args.out)).map(|path| folder.join(path));
+        outputs.extend([("Triton's model", model), ("Triton's configuration", config)]);
+    }
+    let asked = [("reference", &args.reference), ("card", &args.card)];
+    outputs.extend(asked.into_iter().filter_map(|(what, path)| Some((what, path.clone()?))));
+    outputs
+}
+
+/// Where a path leads: absolute, without links and detours. The file, and folders before it, need not be there.
+fn place(path: &Path) -> anyhow::Result<PathBuf> {
+    let absolute = || -> io::Result<_> {
+        let mut place = PathBuf::new();
+        for part in path::absolute(path)?.components() {
+            match part {
+                path::Component::ParentDir => {
+                    place.pop();
+                }
+                part => place.push(part),
+            }
+            // What is not there yet is no link.
+            if let Ok(real) = fs::canonicalize(&place) {
+                place = real;
+            }
+        }
+        Ok(place)
+    };
+    absolute().with_context(|| format!("cannot tell where `{}` is", path.display()))
+}
