@@ -16,6 +16,7 @@ use seg_onnx::{
     Model,
     contract::SizePolicy,
     graph::{Conv, Dim, GraphBuilder, Tensor},
+    precision::{Activations, Range, quantize},
 };
 use seg_runtime::{
     Answer, Options, Provider, RunError,
@@ -168,7 +169,7 @@ impl Deployed for Off {
 fn a_network_that_amplifies_rounding_may_be_off_by_as_many_times_as_much() {
     for (model, amplifies) in [(power(), true), (model(), false)] {
         let reference = reference(model);
-        let one = &cases(&reference.model, false, None).unwrap()[1..2];
+        let one = &cases(&reference.model, false, &[]).unwrap()[1..2];
         let input = one[0].load(&reference.model.contract).unwrap().tensor;
         let mut yardstick = Yardstick::new(&reference.model.graph);
         let exact = yardstick.answer(&one[0], input.view()).unwrap().output.clone();
@@ -198,7 +199,7 @@ fn what_was_seen_at_export_counts_for_the_same_image_only() {
     picture(&place.path("seen/a.png"), 7);
     let mut reference = reference(model());
     let mut yardstick = Yardstick::new(&reference.model.graph);
-    for case in cases(&model(), false, Some(&place.path("seen"))).unwrap() {
+    for case in cases(&model(), false, &[place.path("seen")]).unwrap() {
         let input = case.load(&model().contract).unwrap().tensor;
         let exact = &yardstick.answer(&case, input.view()).unwrap().output;
         let found = exact.mapv(|value| value as f32);
@@ -234,7 +235,7 @@ fn after_a_fallback_the_certificate_names_what_computed() {
         reference: &reference,
         reference_file: &FileFacts::of(Path::new("threshold.reference.onnx"), &[], Path::new("."), None),
         checkpoint: None,
-        data: None,
+        data: &[],
         thorough: false,
         layers: false,
         bisect: false,
@@ -252,9 +253,43 @@ fn after_a_fallback_the_certificate_names_what_computed() {
     assert!(certificate.holds);
 }
 
+/// The model with a convolution in 8-bit integers, its scores of these weights.
+fn int8(weights: [f32; 2]) -> Model {
+    let mut model = model();
+    scores(&mut model, weights);
+    let range = Range { min: -1.0, max: 1.0 };
+    let ranges = ["input", "red"].map(|name| (name.to_owned(), range)).into();
+    model.graph = quantize(&model.graph, &["red"].into(), &ranges, Activations::U8).unwrap().graph;
+    model
+}
+
+#[test]
+fn a_model_of_8_bit_integers_is_proven_on_images_only() {
+    const WITH_IMAGES: &str = "verify threshold.onnx --bisect --data .";
+    let place = Workplace::new();
+    place.write(&int8([-1.0, 1.0]));
+    place.expect("verify threshold.onnx --bisect", 1, "is not proven on the CPU in int8: there was no image");
+    let json = fs::read_to_string(place.path("threshold.cpu.certificate.json")).unwrap();
+    assert!(json.contains("\"finding\": \"no_image\"") && json.contains("\"diagnosis\": null"), "{json}");
+    place.expect("verify threshold.onnx --bisect", 1, "int8 is proven on images only, and there was none: name some");
+    place.expect(INFER, 1, "says that the model does not hold");
+    place.expect(WITH_IMAGES, 0, "is the trained network on the CPU in int8");
+
+    // All answers are zero.
+    place.write(&int8([0.0; 2]));
+    place.expect("verify threshold.onnx", 1, "is not proven on the CPU in int8");
+    place.expect(WITH_IMAGES, 1, "of the pixels have another class, allowed 0.500 %");
+    place.expect(WITH_IMAGES, 1, "is not the trained network on the CPU in int8");
+}
+
 fn exchange_classes(model: &mut Model) {
+    scores(model, [1.0, -1.0]);
+}
+
+/// Gives the last convolution other weights.
+fn scores(model: &mut Model, weights: [f32; 2]) {
     let weight = model.graph.nodes.iter().find(|node| node.name == "logits").unwrap().inputs[1].clone();
-    model.graph.initializers.insert(weight, Tensor::new([2, 1, 1, 1], vec![1.0, -1.0]).unwrap());
+    model.graph.initializers.insert(weight, Tensor::new([2, 1, 1, 1], weights.to_vec()).unwrap());
 }
 
 #[test]

@@ -148,6 +148,11 @@ impl Bound {
         BOUNDS.iter().find(|bound| bound.provider == provider && bound.precision == precision)
     }
 
+    /// Whether all that is asked is asked of the masks of images: where an error may be as large as the scale, zeros are as good as any answer.
+    pub fn rests_on_images(&self) -> bool {
+        self.relative >= 1.0
+    }
+
     /// The largest relative error for an input of a longer side, in pixels.
     pub fn at(&self, side: usize) -> f64 {
         self.relative + self.per_pixel * side as f64
@@ -190,6 +195,7 @@ mod tests {
             assert_eq!(BOUNDS.iter().filter(same).count(), 1, "{bound:?}");
             assert_eq!(Bound::find(bound.provider, bound.precision), Some(bound));
             assert!(bound.relative >= TRAINED && !bound.reason.is_empty(), "{bound:?}");
+            assert!(!bound.rests_on_images() || bound.flipped < 1.0, "{bound:?} asks nothing");
         }
     }
 }

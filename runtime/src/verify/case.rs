@@ -1,9 +1,6 @@
 //! What a proof runs: a fixed list of seeded inputs, and real images.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 use image::{GrayImage, Rgb, Rgb32FImage};
 use ndarray::{Array3, Array4, ArrayView4, Axis};
@@ -157,29 +154,29 @@ impl Case {
         cases
     }
 
-    /// The images of a data set, of the part that is held out unless another is asked for; or those of a folder without masks.
+    /// The images of a data set, of the part that is held out unless another is asked for; or those of files and of folders without masks.
     ///
     /// # Errors
-    /// When the folder holds no images.
-    pub fn images(folder: &Path, part: Option<Part>) -> Result<Vec<Self>, CaseError> {
-        match Dataset::open(folder) {
-            Ok(dataset) => {
-                let (_, samples) = dataset.part(part)?;
-                let case = |sample: &Sample| Self {
-                    name: format!("image {}", sample.name),
-                    content: Content::Sample(Box::new(sample.clone())),
-                };
-                Ok(samples.iter().map(case).collect())
-            }
-            Err(DatasetError::Layout { .. }) => {
-                let case = |file: PathBuf| Self {
-                    name: format!("image {}", file.file_name().unwrap_or_default().to_string_lossy()),
-                    content: Content::File(file),
-                };
-                Ok(crate::inputs::image_files(&[folder.to_owned()])?.into_iter().map(case).collect())
-            }
-            Err(error) => Err(error.into()),
-        }
+    /// When a folder holds no images.
+    pub fn images(inputs: &[PathBuf], part: Option<Part>) -> Result<Vec<Self>, CaseError> {
+        let Some(dataset) = dataset(inputs)? else {
+            let files = crate::inputs::image_files(inputs)?;
+            let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let names: BTreeSet<_> = files.iter().map(name).collect();
+            // In several folders there may be two of one name.
+            let is_told = names.len() == files.len();
+            let case = |file: PathBuf| {
+                let name = if is_told { name(&file) } else { file.to_string_lossy().into_owned() };
+                Self { name: format!("image {name}"), content: Content::File(file) }
+            };
+            return Ok(files.into_iter().map(case).collect());
+        };
+        let (_, samples) = dataset.part(part)?;
+        let case = |sample: &Sample| Self {
+            name: format!("image {}", sample.name),
+            content: Content::Sample(Box::new(sample.clone())),
+        };
+        Ok(samples.iter().map(case).collect())
     }
 
     /// Whether it is an image file.
@@ -258,6 +255,22 @@ impl Pattern {
                 Self::Black | Self::Far | Self::Huge | Self::Denormal => gray(false),
             }
         })
+    }
+}
+
+/// The data set that the only input is; none where it is something else, or there are several.
+///
+/// # Errors
+/// When the data set is not whole.
+pub(super) fn dataset(inputs: &[PathBuf]) -> Result<Option<Dataset>, DatasetError> {
+    let [folder] = inputs else { return Ok(None) };
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    match Dataset::open(folder) {
+        Ok(dataset) => Ok(Some(dataset)),
+        Err(DatasetError::Layout { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

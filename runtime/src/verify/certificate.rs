@@ -91,8 +91,8 @@ pub struct FileFacts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataFacts {
-    /// The folder.
-    pub folder: String,
+    /// The folder, or the folders and files where there were several.
+    pub inputs: Vec<String>,
     /// How many images.
     pub images: usize,
     /// The data set's fingerprint, or nothing where the folder is none.

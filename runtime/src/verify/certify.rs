@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ort::environment::Environment;
-use seg_data::{Dataset, DatasetError, ReadError};
+use seg_data::ReadError;
 use seg_onnx::{Model, contract::Element, passes};
 use thiserror::Error;
 
@@ -11,8 +11,9 @@ use super::{
     Probe,
     bisect::{BisectError, bisect},
     bounds::{Bound, Precision},
-    case::{Case, CaseError},
+    case::{self, Case, CaseError},
     certificate::{Certificate, CertificateError, DataFacts, FileFacts, folder_of, identity},
+    finding::Finding,
     layers::{check_layers, check_overflow, layers},
     proof::{CaseReport, Proof, ProofError, Subject, prove},
     reference::Reference,
@@ -37,8 +38,8 @@ pub struct Order<'a> {
     pub reference_file: &'a FileFacts,
     /// The checkpoint that the reference's constants must equal, and its file.
     pub checkpoint: Option<(&'a Path, &'a TensorFile)>,
-    /// A folder of real images to be run as well.
-    pub data: Option<&'a Path>,
+    /// A folder of real images to be run as well, or several folders and files; nothing where there are none.
+    pub data: &'a [PathBuf],
     /// Whether to run the long list of fixed inputs.
     pub thorough: bool,
     /// Whether to write down how far each value inside of the model is.
@@ -89,16 +90,16 @@ pub enum CertifyError {
 /// All cases of an order: the fixed ones that the model takes, the first of them that for the values inside, and the images.
 ///
 /// # Errors
-/// When the folder of images holds none.
-pub fn cases(model: &Model, thorough: bool, data: Option<&Path>) -> Result<Vec<Case>, CaseError> {
+/// When a folder of images holds none.
+pub fn cases(model: &Model, thorough: bool, data: &[PathBuf]) -> Result<Vec<Case>, CaseError> {
     let form = &model.contract.input.form;
     let only = [form.batch, form.size.map(|[height, _]| height), form.size.map(|[_, width]| width)];
     let mut cases = Case::fixed(thorough, only, model.contract.input.side_min);
     if form.element == Element::U8 {
         cases.retain(Case::is_of_bytes);
     }
-    if let Some(folder) = data {
-        cases.extend(Case::images(folder, None)?);
+    if !data.is_empty() {
+        cases.extend(Case::images(data, None)?);
     }
     Ok(cases)
 }
@@ -148,7 +149,7 @@ pub fn certify(
         proof.findings.extend(reference.check_weights(checkpoint)?);
         weights = Some(FileFacts::of(path, checkpoint.bytes(), &folder, None));
     }
-    let data = order.data.map(|folder| data_facts(folder, &cases)).transpose()?;
+    let data = (!order.data.is_empty()).then(|| data_facts(order.data, &cases)).transpose()?;
     let files = [FileFacts::of(path, bytes, &folder, None), order.reference_file.clone()];
     let id = identity(path, &model)?;
     let placement = session.runs_on().nodes.clone();
@@ -165,21 +166,22 @@ pub fn certify(
     Ok(certificate)
 }
 
-/// The smallest case that speaks against a model; the first case where only its file does; none where nothing does.
+/// The smallest case that speaks against a model; the first case where only its file does; none where nothing does but that there was no image.
 pub fn smallest_failing<'c>(cases: &'c [Case], proof: &Proof) -> Option<&'c Case> {
     let failing = cases.iter().zip(&proof.cases).filter(|(_, report)| !report.findings.is_empty());
     // Inputs far outside of what images have come last: they may fail for reasons of their own.
     let smallest = failing.min_by_key(|(case, report)| (!case.is_ordinary(), report.shape.iter().product::<usize>()));
-    let first = cases.first().filter(|_| !proof.findings.is_empty());
+    let is_of_file = |finding: &Finding| !matches!(finding, Finding::NoImage { .. });
+    let first = cases.first().filter(|_| proof.findings.iter().any(is_of_file));
     smallest.map(|(case, _)| case).or(first)
 }
 
-fn data_facts(folder: &Path, cases: &[Case]) -> Result<DataFacts, CertifyError> {
+fn data_facts(inputs: &[PathBuf], cases: &[Case]) -> Result<DataFacts, CertifyError> {
     let images = cases.iter().filter(|case| case.is_image()).count();
-    let sha256 = match Dataset::open(folder) {
-        Ok(dataset) => Some(dataset.fingerprint()?),
-        Err(DatasetError::Layout { .. }) => None,
-        Err(error) => return Err(CaseError::from(error).into()),
+    let sha256 = match case::dataset(inputs).map_err(CaseError::from)? {
+        Some(dataset) => Some(dataset.fingerprint()?),
+        None => None,
     };
-    Ok(DataFacts { folder: folder.to_string_lossy().into_owned(), images, sha256 })
+    let inputs = inputs.iter().map(|input| input.to_string_lossy().into_owned()).collect();
+    Ok(DataFacts { inputs, images, sha256 })
 }

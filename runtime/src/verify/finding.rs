@@ -6,6 +6,8 @@ use seg_onnx::contract::Contract;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::bounds::Precision;
+
 /// Something that a proven model would not show. One is enough for a verdict against it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "finding", rename_all = "snake_case")]
@@ -52,6 +54,11 @@ pub enum Finding {
         widest: f64,
         /// The widest margin that rounding explains.
         allowed: f64,
+    },
+    /// Nothing was asked that a wrong model would fail: the precision is judged on images, and there was none.
+    NoImage {
+        /// The precision.
+        precision: Precision,
     },
     /// The training framework saw another input.
     Input,
@@ -185,6 +192,11 @@ impl fmt::Display for Finding {
             Self::TrainedMask { unexplained, widest, allowed } => {
                 write!(f, "the training framework's mask: {}", flips(*unexplained, *widest, *allowed))
             }
+            Self::NoImage { precision } => write!(
+                f,
+                "{precision} is proven on images only, and there was none: name some with `export --verify DIR` or \
+                 `seg-runtime verify --data DIR`"
+            ),
             Self::Input => f.write_str("the training framework saw another input: export the model again"),
             Self::Shape { found, expected } => write!(f, "the output has the shape {found:?}, expected {expected:?}"),
             Self::NotFinite { count, elements } => {

@@ -53,7 +53,11 @@ fn verdict(certificate: &Certificate) -> Markup {
             meaning: "the root mean square error divided by that of the training framework in 32-bit floats, of the worst input.".into(),
         },
     ];
-    let is = if certificate.holds { "is the trained network" } else { "is not the trained network" };
+    let is = match certificate.holds {
+        true => "is the trained network",
+        false if certificate.proof.lacks_images() => "is not proven to be the trained network",
+        false => "is not the trained network",
+    };
     html! {
         header {
             p { "Certificate · " (certificate.environment.tool) }
@@ -205,7 +209,7 @@ fn facts(certificate: &Certificate) -> Markup {
         let sha256 = data.sha256.as_deref().map(hash);
         rows.push((
             "Images",
-            html! { (data.images) " of " (data.folder) @if let Some(sha256) = sha256 { br; (sha256) } },
+            html! { (data.images) " of " (data.inputs.join(", ")) @if let Some(sha256) = sha256 { br; (sha256) } },
         ));
     }
     rows.extend([

@@ -144,6 +144,11 @@ impl Proof {
         !self.cases.is_empty() && self.findings().next().is_none()
     }
 
+    /// Whether it does not hold only because there was no image to judge the model on.
+    pub fn lacks_images(&self) -> bool {
+        !self.holds() && self.findings().all(|finding| matches!(finding, Finding::NoImage { .. }))
+    }
+
     /// All that speaks against the model.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().chain(self.cases.iter().flat_map(|case| &case.findings))
@@ -161,9 +166,12 @@ pub fn prove(
     cases: &[Case],
     mut see: impl FnMut(&CaseReport),
 ) -> Result<Proof, ProofError> {
-    let Subject { reference, model, .. } = subject;
+    let Subject { reference, model, bound } = subject;
     let mut findings = reference.check_hash();
     findings.extend(contract_differences(&model.contract, &reference.model.contract, false));
+    if bound.rests_on_images() && !cases.iter().any(Case::is_image) {
+        findings.push(Finding::NoImage { precision: bound.precision });
+    }
     let examine = |case| {
         let report = examine(subject, yardstick, deployed, case)?;
         see(&report);

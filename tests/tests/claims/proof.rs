@@ -70,7 +70,7 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
             let net = checkpoint.weights.to_network(&Device::flex()).unwrap();
             let mut reference = proof::reference(&export);
             let yardstick = yardstick.get_or_insert_with(|| Yardstick::new(&reference.model.graph));
-            let cases = cases(&export.model, false, None).unwrap();
+            let cases = cases(&export.model, false, &[]).unwrap();
             reference.trained = proof::trained(&net, &reference, &cases, yardstick).unwrap();
             // What is read back from its file serves as well.
             let path = Path::new("model.reference.onnx");
@@ -82,7 +82,7 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
                 reference: &reference,
                 reference_file: &FileFacts::of(path, &bytes, Path::new("."), None),
                 checkpoint: None,
-                data: None,
+                data: &[],
                 thorough: false,
                 layers: true,
                 bisect: true,

@@ -1,12 +1,13 @@
 //! Exports a model together with the proof that it is the trained network.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::bail;
 use burn::tensor::Device;
 use ort::environment::Environment;
 use seg_data::write_bytes;
 use seg_export::{Export, proof};
+use seg_runtime::inputs::image_files;
 use seg_runtime::verify::{
     CaseReport, Certificate, FileFacts, Order, Reference, Yardstick, bounds::Precision, cases, certify, folder_of, page,
 };
@@ -15,6 +16,9 @@ use seg_train::checkpoint::Checkpoint;
 use crate::args::Args;
 use crate::note;
 
+/// The most images of a calibration that a model is proven on; of more, so many evenly chosen ones. The exact answer to each takes a while.
+const IMAGES_MAX: usize = 16;
+
 /// Writes the model, its reference and its certificate, or nothing where the model is not the trained network.
 pub(crate) fn export(
     args: &Args,
@@ -22,11 +26,11 @@ pub(crate) fn export(
     export: &Export,
     environment: &Environment,
 ) -> anyhow::Result<()> {
-    let data: Option<&Path> = args.proof.verify.as_ref().and_then(|folder| folder.as_deref());
+    let data = images(args)?;
     let net = checkpoint.weights.to_network(&Device::flex())?;
     let mut reference = proof::reference(export);
     let mut yardstick = Yardstick::new(&reference.model.graph);
-    let cases = cases(&export.model, false, data)?;
+    let cases = cases(&export.model, false, &data)?;
     reference.trained = proof::trained(&net, &reference, &cases, &mut yardstick)?;
 
     let reference_path = Reference::beside(&args.out);
@@ -39,7 +43,7 @@ pub(crate) fn export(
         reference: &reference,
         reference_file: &reference_file,
         checkpoint: None,
-        data,
+        data: &data,
         thorough: false,
         layers: false,
         bisect: true,
@@ -50,8 +54,8 @@ pub(crate) fn export(
             note(&format!("file: {finding}"));
         }
         let blame = certificate.diagnosis.map_or_else(String::new, |diagnosis| format!("; to blame is {diagnosis}"));
-        let remedy = match (certificate.precision, data) {
-            (Precision::Float16 | Precision::Int8, None) => {
+        let remedy = match (certificate.precision, data.is_empty()) {
+            (Precision::Float16 | Precision::Int8, true) => {
                 "; few bits may fit images and not noise: prove it on images with `--verify DIR`"
             }
             _ => "",
@@ -70,6 +74,19 @@ pub(crate) fn export(
     note(&format!("proven      {count} inputs, off by at most {worst:.1e} of the scale: {}", path.display()));
     note(&format!("reference   {}", reference_path.display()));
     Ok(())
+}
+
+/// The images that the model is proven on: those of `--verify`, or else some of those that its precision was chosen on.
+fn images(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
+    if let Some(Some(folder)) = &args.proof.verify {
+        return Ok(vec![folder.clone()]);
+    }
+    if args.calibrate.is_empty() {
+        return Ok(Vec::new());
+    }
+    let files = image_files(&args.calibrate)?;
+    let count = files.len().min(IMAGES_MAX);
+    Ok((0..count).map(|index| files[index * files.len() / count].clone()).collect())
 }
 
 /// Says what speaks against a case; those that hold need no words.

@@ -31,13 +31,14 @@ struct Files {
     model: PathBuf,
     reference: PathBuf,
     checkpoint: Option<PathBuf>,
-    data: Option<PathBuf>,
+    /// Folders and files of images.
+    data: Vec<PathBuf>,
 }
 
 /// Verifies a model and leaves its certificate beside it.
 fn first(args: &Verify, model: &Path) -> anyhow::Result<()> {
     let (reference, checkpoint) = against(model, args.against.as_deref());
-    let files = Files { model: model.into(), reference, checkpoint, data: args.data.clone() };
+    let files = Files { model: model.into(), reference, checkpoint, data: args.data.iter().cloned().collect() };
     let certificate = run(args, &files, args.thorough, args.layers)?;
     let path = args.out.clone().unwrap_or_else(|| Certificate::beside(model, certificate.provider));
     let json = certificate.to_json();
@@ -62,7 +63,10 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
         model: certified.model.locate(&folder),
         reference: certified.reference.locate(&folder),
         checkpoint: certified.weights.as_ref().map(|weights| weights.locate(&folder)),
-        data: args.data.clone().or_else(|| certified.data.as_ref().map(|data| PathBuf::from(&data.folder))),
+        data: match &args.data {
+            Some(folder) => vec![folder.clone()],
+            None => certified.data.iter().flat_map(|data| &data.inputs).map(PathBuf::from).collect(),
+        },
     };
     let now = run(args, &files, certified.thorough, !certified.layers.is_empty())?;
     let differences = certified.differences(&now);
@@ -114,7 +118,7 @@ fn run(args: &Verify, files: &Files, thorough: bool, layers: bool) -> anyhow::Re
         reference: &reference,
         reference_file: &reference_file,
         checkpoint: checkpoint.as_deref().zip(tensors.as_ref()),
-        data: data.as_deref(),
+        data,
         thorough,
         layers,
         bisect: args.bisect,
@@ -164,6 +168,9 @@ fn verdict(certificate: &Certificate) -> anyhow::Result<()> {
     }
     let count = certificate.proof.findings().count();
     let Certificate { model, provider, precision, .. } = certificate;
+    if certificate.proof.lacks_images() {
+        bail!("`{}` is not proven on {provider} in {precision}: there was no image to judge it on", model.path);
+    }
     if !certificate.holds {
         bail!("`{}` is not the trained network on {provider} in {precision}: {count} findings", model.path);
     }
