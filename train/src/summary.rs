@@ -11,12 +11,16 @@ use thiserror::Error;
 
 use crate::checkpoint::{Checkpoint, ReadCheckpointError};
 use crate::config::Config;
+use crate::ending::Ending;
 use crate::record::EpochRecord;
-use crate::run::{self, Scored};
+use crate::run::{self, Scored, Session};
 
 /// The settings in which runs of one experiment may differ: what tells them apart, what follows from that, and what the
 /// result does not depend on.
-const FREE: [&str; 8] = ["seed", "fold", "split", "device", "cache_mb", "mean", "std", "augmentation.short_side"];
+const FREE: [&str; 8] = ["data", "seed", "fold", "split", "device", "cache_mb", "mean", "std"];
+
+/// What stands for the data in place of its folder, which may lie elsewhere on another machine.
+const FINGERPRINT: &str = "the data's fingerprint";
 
 /// What several runs reached together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -79,6 +83,19 @@ pub enum SummaryError {
         /// The run.
         folder: PathBuf,
     },
+    /// A run has not ended.
+    #[error(
+        "the run `{}` has done {done} of {epochs} epochs; go on with `train --resume`, leave it out, or force it",
+        folder.display()
+    )]
+    Unfinished {
+        /// The run.
+        folder: PathBuf,
+        /// The epochs that it has done.
+        done: usize,
+        /// The epochs that it is to do.
+        epochs: usize,
+    },
     /// The best weights cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] ReadCheckpointError),
@@ -117,17 +134,20 @@ pub fn summarize(folders: &[PathBuf], force: bool) -> Result<Summary, SummaryErr
     let configs: Vec<Config> =
         folders.iter().map(|folder| read_json(&folder.join(run::CONFIG))).collect::<Result<_, _>>()?;
     if !force {
-        check_one_experiment(&configs)?;
+        check_one_experiment(folders, &configs)?;
         check_distinct(folders, &configs)?;
     }
     let mut runs = Vec::new();
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for (folder, config) in folders.iter().zip(&configs) {
-        let log: Vec<EpochRecord> = read_log(&folder.join(run::LOG))?;
+        let log: Vec<EpochRecord> = read_lines(&folder.join(run::LOG))?;
         let best = log.iter().rfind(|record| record.best);
         let Some((best, validation)) = best.and_then(|record| Some((record, record.validation.as_ref()?))) else {
             return Err(SummaryError::NoBest { folder: folder.clone() });
         };
+        if !force && Ending::of(config, &log).is_none() {
+            return Err(SummaryError::Unfinished { folder: folder.clone(), done: log.len(), epochs: config.epochs });
+        }
         let mut metrics = BTreeMap::new();
         flatten("validation", " ", &to_value(&validation.scores), &mut metrics);
         for scored in scored(folder)? {
@@ -159,17 +179,19 @@ impl Spread {
     }
 }
 
-/// Whether the runs differ in seed and fold alone.
-fn check_one_experiment(configs: &[Config]) -> Result<(), SummaryError> {
+/// Whether the runs differ in seed and fold alone, and saw the same data.
+fn check_one_experiment(folders: &[PathBuf], configs: &[Config]) -> Result<(), SummaryError> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let settings: Vec<BTreeMap<String, Value>> = configs
-        .iter()
-        .map(|config| {
-            let mut settings = BTreeMap::new();
-            flatten("", ".", &to_value(config), &mut settings);
-            settings
-        })
-        .collect();
+    let of_run = |(folder, config): (&PathBuf, &Config)| {
+        let mut settings = BTreeMap::new();
+        flatten("", ".", &to_value(config), &mut settings);
+        let sessions: Vec<Session> = read_lines(&folder.join(run::SESSIONS))?;
+        let data: BTreeSet<_> = sessions.into_iter().map(|session| session.data_sha256).collect();
+        settings.insert(FINGERPRINT.into(), Value::from_iter(data));
+        Ok(settings)
+    };
+    let settings: Vec<BTreeMap<String, Value>> =
+        folders.iter().zip(configs).map(of_run).collect::<Result<_, SummaryError>>()?;
     let names: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
     for settings in &settings {
         for name in &names {
@@ -251,7 +273,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, SummaryError> {
     serde_json::from_str(&read(path)?).map_err(|source| SummaryError::Json { path: path.into(), source })
 }
 
-fn read_log(path: &Path) -> Result<Vec<EpochRecord>, SummaryError> {
+fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, SummaryError> {
     let parse = |line| serde_json::from_str(line).map_err(|source| SummaryError::Json { path: path.into(), source });
     read(path)?.lines().map(parse).collect()
 }
@@ -272,6 +294,7 @@ mod tests {
             fold: fold.map(|fold| fold.parse().unwrap()),
             // What follows from the fold may differ.
             mean: [seed as f32; 3],
+            epochs: 3,
             ..Config::recipe("data".into(), AmsUnetConfig::new(), Augmentation::recipe(32, [32, 32]))
         }
     }
@@ -291,7 +314,15 @@ mod tests {
         let lines = [line(1, 0.1, true), line(2, dice, true), line(3, 0.2, false)];
         let log: String = lines.iter().map(|line| format!("{line}\n")).collect();
         fs::write(folder.join(run::LOG), log).unwrap();
+        write_session(folder, "0123");
         folder.into()
+    }
+
+    /// Lets a run have seen data of this fingerprint.
+    fn write_session(folder: &Path, data_sha256: &str) {
+        let session = json!({"began": 0, "epochs_before": 0, "device": "cpu", "processors": 1, "system": "linux",
+            "version": "0.1.0", "burn": "0.22.1", "data_sha256": data_sha256});
+        fs::write(folder.join(run::SESSIONS), format!("{session}\n")).unwrap();
     }
 
     #[test]
@@ -317,16 +348,22 @@ mod tests {
     fn runs_of_several_experiments_are_refused_with_what_differs() {
         let root = tempfile::tempdir().unwrap();
         let base = write_run(&root.path().join("base"), &config(1, Some("1/3")), 0.5);
-        let other = Config { epochs: 7, data: "elsewhere".into(), ..config(1, Some("2/3")) };
+        let other = Config { epochs: 2, ..config(1, Some("2/3")) };
+        let elsewhere = Config { data: "elsewhere".into(), ..config(2, None) };
         let mut rotated = config(2, None);
         rotated.augmentation.apply(&"rotation=5".parse().unwrap());
         for (name, config, expected) in [
             ("a fold", config(1, Some("2/3")), &[][..]),
-            ("another data set and length", other, &["data is \"data\" or \"elsewhere\"", "epochs is 300 or 7"]),
+            ("the data in another folder", elsewhere, &[]),
+            ("other data", config(3, None), &["the data's fingerprint is [\"0123\"] or [\"4567\"]"]),
+            ("another length", other, &["epochs is 2 or 3"]),
             ("an augmentation", rotated, &["augmentation.rotation"]),
             ("the same again", config(1, Some("1/3")), &["have the same seed"]),
         ] {
             let folders = [base.clone(), write_run(&root.path().join(name), &config, 0.6)];
+            if name == "other data" {
+                write_session(&folders[1], "4567");
+            }
             let refused = summarize(&folders, false).map_err(|error| error.to_string());
             match &refused {
                 Ok(_) => assert!(expected.is_empty(), "{name}"),
@@ -353,7 +390,7 @@ mod tests {
             "mean_iou_pooled": 0.6, "accuracy_pooled": 0.7});
         for (name, weights_sha256, fits) in [("the best weights", sha256.as_str(), true), ("others", "0123", false)] {
             let scored = json!({"data": "DRIVE", "part": "test", "weights_sha256": weights_sha256, "scores": scores});
-            fs::write(folder.join(Scored::file_name(seg_data::Part::Test)), scored.to_string()).unwrap();
+            fs::write(folder.join(Scored::file_name("DRIVE", seg_data::Part::Test)), scored.to_string()).unwrap();
             let summary = summarize(std::slice::from_ref(&folder), false);
             if fits {
                 assert_eq!(summary.unwrap().metrics["DRIVE test dice_per_image"].values, [0.9], "{name}");
@@ -369,6 +406,10 @@ mod tests {
         let folder = write_run(&root.path().join("run"), &config(1, None), 0.5);
         let message = |folder: &Path| summarize(&[folder.into()], false).unwrap_err().to_string();
         assert!(message(&root.path().join("none")).contains(run::CONFIG));
+        let log = fs::read_to_string(folder.join(run::LOG)).unwrap();
+        fs::write(folder.join(run::LOG), log.lines().take(2).map(|line| format!("{line}\n")).collect::<String>())
+            .unwrap();
+        assert!(message(&folder).contains("has done 2 of 3 epochs"));
         fs::write(folder.join(run::LOG), "").unwrap();
         assert!(message(&folder).contains("no best epoch"));
         fs::write(folder.join(run::LOG), "{}\n").unwrap();

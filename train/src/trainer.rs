@@ -70,6 +70,12 @@ pub enum TrainError {
         /// The names of the images that the step has seen.
         images: Vec<String>,
     },
+    /// Another process trains in the folder.
+    #[error("another process trains in `{}`; wait for it, or stop it before going on", folder.display())]
+    Busy {
+        /// The run's folder.
+        folder: PathBuf,
+    },
     /// A weight is not a number any more.
     #[error("the weights are not finite after step {step}; lower `--lr`, or set `--clip-norm`")]
     NotFinite {
@@ -137,6 +143,9 @@ impl Run {
     /// # Errors
     /// When the device cannot be used, an image cannot be loaded, a file cannot be written, or the loss diverges.
     pub fn train(&self, mut observe: impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
+        let refused = |source| TrainError::Folder { folder: self.folder.clone(), source };
+        let lock = run::lock(&self.folder).map_err(refused)?;
+        let _lock = lock.ok_or_else(|| TrainError::Busy { folder: self.folder.clone() })?;
         let (devices, device) = self.config.device.parse::<Devices>()?.open()?;
         let (training, validation) = self.split.apply(&self.dataset.train)?;
         let loader = Loader::new(Source::of(&self.config, training))?;
@@ -283,6 +292,8 @@ impl<'a> Training<'a> {
         let due = (epoch + 1).is_multiple_of(self.run.config.training.validate_every);
         let mut record = self.tally.record(epoch, epoch * self.steps());
         if due || Ending::is_near(&self.run.config, &self.log, record.training_seconds) {
+            // Whole images may take more memory than crops do: what was learned must outlast their failure.
+            self.state()?.write(&self.run.folder.join(run::LAST))?;
             let begun = Instant::now();
             let validation = self.validate()?;
             let before = self.log.iter().filter_map(EpochRecord::dice).reduce(f64::max);
@@ -432,6 +443,10 @@ mod tests {
         let run = begin(&folder.path().join("run"), dataset.clone(), 1);
         let taken = Run::create(&run.folder, dataset, run.config.clone(), run.split.clone()).unwrap_err().to_string();
         assert!(taken.contains("--resume"), "{taken}");
+        let lock = run::lock(&run.folder).unwrap();
+        let busy = run.train(|_| {}).unwrap_err().to_string();
+        assert!(lock.is_some() && busy.contains("another process trains in"), "{busy}");
+        drop(lock);
         let missing = Run::open(&folder.path().join("none")).unwrap_err().to_string();
         assert!(missing.contains(run::CONFIG), "{missing}");
         fs::write(run.folder.join(run::LAST), "cut off").unwrap();

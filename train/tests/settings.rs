@@ -42,7 +42,14 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
     data(&root.path().join("data"));
     let file = json!({"data": "data", "epochs": 7, "batch_size": 3, "validation": 0.3, "augmentation": {"turn": 0.25}});
     fs::write(root.path().join("some.json"), file.to_string()).unwrap();
+    // A folder of this name takes its preset, with a file that says something else or without.
+    data(&root.path().join("Kvasir-SEG"));
+    fs::write(root.path().join("part.json"), r#"{"training": {"ema": 0.9}}"#).unwrap();
     for (arguments, pointer, expected) in [
+        ("--data Kvasir-SEG --config part.json", "/batch_size", json!(8)),
+        ("--data Kvasir-SEG --config part.json", "/training/ema", json!(0.9)),
+        ("--data Kvasir-SEG --config part.json --preset none", "/batch_size", json!(2)),
+        ("--data data", "/augmentation/short_side", Value::Null),
         ("--data data", "/epochs", json!(300)),
         ("--data data", "/augmentation/crop", json!([32, 32])),
         ("--data data --preset drive", "/augmentation/crop", json!([480, 480])),
@@ -116,4 +123,19 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
         assert!(error.contains(part), "{arguments}: {error}");
         assert!(!root.path().join("runs").exists(), "{arguments}");
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_path_that_a_configuration_cannot_keep_is_named() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let root = tempfile::tempdir().expect("there is a folder for temporary files");
+    let folder = root.path().join(std::ffi::OsStr::from_bytes(b"f\xfcr"));
+    data(&folder);
+    let output = Command::new(env!("CARGO_BIN_EXE_train")).arg("--data").arg(&folder).arg("--print-config").output();
+    let output = output.expect("the binary starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("is not in UTF-8, so no configuration can keep it; rename it"), "{error}");
 }

@@ -25,8 +25,9 @@ use warp::Warp;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
-    /// The shorter side that a scale of 1 stands for, in pixels.
-    pub short_side: u32,
+    /// The shorter side that a scale of 1 stands for, in pixels; that of each image unless it is given.
+    #[serde(default)]
+    pub short_side: Option<u32>,
     /// The smallest scale.
     pub scale_min: f64,
     /// The largest scale.
@@ -71,7 +72,7 @@ pub struct Augmentation {
 
 impl Augmentation {
     /// The recipe's: scales 0.7 to 1.3 and both flips with probability 0.5.
-    pub fn recipe(short_side: u32, crop: [u32; 2]) -> Self {
+    pub fn recipe(short_side: impl Into<Option<u32>>, crop: [u32; 2]) -> Self {
         Self {
             scale_min: 0.7,
             scale_max: 1.3,
@@ -82,9 +83,9 @@ impl Augmentation {
     }
 
     /// A crop at scale 1 and nothing else.
-    pub fn none(short_side: u32, crop: [u32; 2]) -> Self {
+    pub fn none(short_side: impl Into<Option<u32>>, crop: [u32; 2]) -> Self {
         Self {
-            short_side,
+            short_side: short_side.into(),
             scale_min: 1.0,
             scale_max: 1.0,
             flip_horizontal: 0.0,
@@ -166,7 +167,7 @@ mod tests {
         labels: &GrayImage,
         rng: &mut ChaCha8Rng,
     ) -> (Rgb32FImage, GrayImage) {
-        let short = f64::from(augmentation.short_side);
+        let short = f64::from(augmentation.short_side.unwrap());
         let short = rng.random_range((short * 0.7).round() as u32..=(short * 1.3).round() as u32);
         let factor = f64::from(short) / f64::from(image.width().min(image.height()));
         let [width, height] = [image.width(), image.height()].map(|side| (f64::from(side) * factor).round() as u32);
@@ -292,7 +293,7 @@ mod tests {
         let edges = |view: &Rgb32FImage| view.as_raw().windows(4).map(|w| (w[3] - w[0]).abs()).sum::<f32>();
         type Measure<'a> = &'a dyn Fn(&Rgb32FImage) -> f32;
         let plain = alone("none", [32, 32]);
-        let before = Augmentation { short_side: 32, ..plain }.view(&picture, FILL, &mut rng(0)).0;
+        let before = Augmentation { short_side: Some(32), ..plain }.view(&picture, FILL, &mut rng(0)).0;
         for (change, measure, expected) in [
             ("brightness=0.1..0.1@1", &mean as Measure, mean(&before) + 0.1),
             ("contrast=0.5..0.5@1", &spread, spread(&before) * 0.5),
@@ -308,7 +309,7 @@ mod tests {
             ("blur=0..0@1", &edges, edges(&before)),
             ("noise=0..0@1", &spread, spread(&before)),
         ] {
-            let augmentation = Augmentation { short_side: 32, ..alone(change, [32, 32]) };
+            let augmentation = Augmentation { short_side: Some(32), ..alone(change, [32, 32]) };
             let found = measure(&augmentation.view(&picture, FILL, &mut rng(1)).0);
             assert!((found - expected).abs() < 1e-3, "{change}: {found}, expected {expected}");
         }
@@ -319,7 +320,7 @@ mod tests {
         let spread = |change: &str, step: f32| {
             let board = Rgb32FImage::from_fn(96, 96, |x, y| Rgb([0.5 - step + 2.0 * step * ((x + y) % 2) as f32; 3]));
             let picture = Picture::new(&board, &GrayImage::new(96, 96));
-            let augmentation = Augmentation { short_side: 96, ..alone(change, [96, 96]) };
+            let augmentation = Augmentation { short_side: Some(96), ..alone(change, [96, 96]) };
             let view = augmentation.view(&picture, FILL, &mut rng(2)).0;
             (view.iter().map(|value| (value - 0.5).powi(2)).sum::<f32>() / view.len() as f32).sqrt()
         };

@@ -26,9 +26,11 @@ impl Warp {
     ///
     /// The image is scaled and mirrored, then a window of the crop's size laid onto it, and the window turned about its centre.
     pub(super) fn draw(augmentation: &Augmentation, (width, height): (u32, u32), rng: &mut impl Rng) -> Self {
-        let bound = |scale: f64| (f64::from(augmentation.short_side) * scale).round().max(1.0) as u32;
+        let own_side = width.min(height);
+        let side = augmentation.short_side.unwrap_or(own_side);
+        let bound = |scale: f64| (f64::from(side) * scale).round().max(1.0) as u32;
         let short = rng.random_range(bound(augmentation.scale_min)..=bound(augmentation.scale_max));
-        let factor = f64::from(short) / f64::from(width.min(height));
+        let factor = f64::from(short) / f64::from(own_side);
         let scaled = [width, height].map(|side| (f64::from(side) * factor).round().max(1.0));
         let flips = [augmentation.flip_horizontal, augmentation.flip_vertical].map(|flip| rng.random_bool(flip));
         let [crop_height, crop_width] = augmentation.crop;

@@ -214,7 +214,7 @@ impl Config {
 /// The recipe's augmentation for images of these statistics.
 ///
 /// The crop is the whole of a fixed size, or 480 pixels squared of a native one, less where the images are smaller (then a
-/// multiple of 16, which no halving cuts).
+/// multiple of 16, which no halving cuts). A scale of 1 is that at which images are run: stretched, or as they are.
 fn augmentation(size: SizePolicy, statistics: &Statistics) -> Augmentation {
     match size {
         SizePolicy::Resize { height, width } => {
@@ -223,7 +223,7 @@ fn augmentation(size: SizePolicy, statistics: &Statistics) -> Augmentation {
         }
         SizePolicy::Native => {
             let fit = (statistics.short_side.min(CROP) / SIDE_MIN as u32).max(1) * SIDE_MIN as u32;
-            Augmentation::recipe(statistics.short_side, [fit, fit])
+            Augmentation::recipe(None, [fit, fit])
         }
     }
 }

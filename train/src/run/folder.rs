@@ -1,6 +1,6 @@
 //! The folder of a training run and what lies in it.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -26,6 +26,21 @@ pub const LOG: &str = "log.jsonl";
 pub const SESSIONS: &str = "sessions.jsonl";
 /// What the run came to, for people to read.
 pub const REPORT: &str = "report.html";
+
+/// Locked by the process that trains.
+pub(super) const LOCK: &str = "lock";
+
+/// Keeps other processes out of a run's folder while the file is open; none where another one has it.
+pub(crate) fn lock(folder: &Path) -> io::Result<Option<File>> {
+    let file = File::create(folder.join(LOCK))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        // What cannot lock files has never kept anybody out.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(Some(file)),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
 
 /// Why no run can be found.
 #[derive(Debug, Error)]

@@ -4,6 +4,7 @@ mod folder;
 mod scored;
 mod session;
 
+pub(crate) use folder::lock;
 pub use folder::{BEST, CONFIG, CONTRACT, FindRunError, LAST, LOG, REPORT, RUNS, SESSIONS, SPLIT, free, newest};
 pub use scored::Scored;
 pub use session::{Session, SessionError};
@@ -84,13 +85,20 @@ impl Run {
     /// # Errors
     /// When the folder holds anything else or cannot be written.
     pub fn create(folder: &Path, dataset: Dataset, config: Config, split: Split) -> Result<Self, RunError> {
+        let refused = |source| RunError::Create { folder: folder.into(), source };
+        let taken = || RunError::Taken { folder: folder.into() };
         match is_taken(folder) {
-            Ok(true) => return Err(RunError::Taken { folder: folder.into() }),
+            Ok(true) => return Err(taken()),
             Ok(false) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(RunError::Create { folder: folder.into(), source }),
+            Err(source) => return Err(refused(source)),
         }
-        fs::create_dir_all(folder).map_err(|source| RunError::Create { folder: folder.into(), source })?;
+        fs::create_dir_all(folder).map_err(refused)?;
+        // Two processes may have found the folder free; the second one finds it taken.
+        let _lock = lock(folder).map_err(refused)?.ok_or_else(taken)?;
+        if is_taken(folder).map_err(refused)? {
+            return Err(taken());
+        }
         let run = Self { folder: folder.into(), config, split, dataset };
         write_json(&run.folder.join(SPLIT), &run.split)?;
         write_bytes(&run.folder.join(CONTRACT), run.contract().to_json().as_bytes())?;
@@ -136,10 +144,10 @@ impl Run {
 }
 
 /// Whether a folder holds anything but what a run leaves that was killed before it began.
-fn is_taken(folder: &Path) -> io::Result<bool> {
-    for entry in fs::read_dir(folder)? {
+fn is_taken(run: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(run)? {
         let name = entry?.file_name();
-        if name != SPLIT && name != CONTRACT && !is_unfinished(&name) {
+        if name != SPLIT && name != CONTRACT && name != folder::LOCK && !is_unfinished(&name) {
             return Ok(true);
         }
     }

@@ -23,8 +23,9 @@ pub struct Scored {
 
 impl Scored {
     /// The name that the file has in a run's folder.
-    pub fn file_name(part: Part) -> String {
-        format!("{PREFIX}{part}.json")
+    pub fn file_name(data: &str, part: Part) -> String {
+        let data = data.replace(|c: char| !c.is_alphanumeric() && c != '-' && c != '_', "-");
+        format!("{PREFIX}{data}-{part}.json")
     }
 
     /// Whether a file in a run's folder has such a name.

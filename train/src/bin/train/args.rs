@@ -235,7 +235,7 @@ pub(crate) struct EvaluateArgs {
     /// The part of the data set, train, test or all [default: what is held out, or all where nothing is]
     #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
-    /// Write the scores here [default: evaluation-PART.json in the run's folder, where the checkpoint is a run]
+    /// Write the scores here [default: evaluation-DATA-PART.json in the run's folder, where the checkpoint is a run]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Write the predicted masks here, class indices as PNG

@@ -29,8 +29,6 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
     let dataset = Dataset::open(&data)?;
     let preset = match args.preset.as_deref() {
         Some(name) => Some(name).filter(|name| *name != NO_PRESET),
-        // A file is settings enough for those who name one.
-        None if file.is_some() => None,
         None => Preset::of(dataset.layout),
     };
     let mut layers = Layers::default();
@@ -79,7 +77,18 @@ fn data(args: &FitArgs, file: Option<&Settings>) -> Result<PathBuf> {
         .clone()
         .or(named)
         .context("no data set is named; add `--data`, or `data` to the file of `--config`")?;
-    absolute(&data).with_context(|| format!("cannot resolve `{}`", data.display()))
+    whole(&data)
+}
+
+/// A path from the root, in UTF-8, as a configuration keeps it.
+fn whole(path: &Path) -> Result<PathBuf> {
+    let path = absolute(path).with_context(|| format!("cannot resolve `{}`", path.display()))?;
+    ensure!(
+        path.to_str().is_some(),
+        "the name of `{}` is not in UTF-8, so no configuration can keep it; rename it",
+        path.display()
+    );
+    Ok(path)
 }
 
 /// The settings that the flags give, their paths made absolute, as a run may be resumed from another folder.
@@ -89,8 +98,7 @@ fn flags(args: &FitArgs, data: &Path) -> Result<Settings> {
     flags.insert("training".into(), json!(args.training.given()));
     for (name, path) in [("init", &args.settings.init), ("split", &args.settings.split)] {
         if let Some(path) = path {
-            let path = absolute(path).with_context(|| format!("cannot resolve `{}`", path.display()))?;
-            flags.insert(name.into(), json!(path));
+            flags.insert(name.into(), json!(whole(path)?));
         }
     }
     Ok(flags)
