@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -84,6 +84,12 @@ pub enum ManifestError {
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// A line before could not be written.
+    #[error("`{path}` takes no more lines after one that could not be written; make room there and let the run go on")]
+    Closed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line is none.
     #[error("cannot read line {line} of `{path}` as a prediction; it belongs to another version or is damaged")]
     Line {
@@ -101,6 +107,8 @@ pub enum ManifestError {
 pub struct Manifest {
     path: PathBuf,
     file: File,
+    /// The length of the file, in bytes; none after a line that could not be written.
+    bytes: Option<u64>,
     lines: Vec<Line>,
     /// Held until the run ends, in whatever way.
     _locks: Vec<File>,
@@ -132,10 +140,11 @@ impl Manifest {
             Line::Skipped { .. } => false,
         };
         let lines: Vec<_> = kept.into_iter().filter(is_complete).collect();
-        write_bytes(&path, text_of(&lines).as_bytes())?;
+        let text = text_of(&lines);
+        write_bytes(&path, text.as_bytes())?;
         let opened = OpenOptions::new().append(true).open(&path);
         let file = opened.map_err(|source| ManifestError::File { path: path.clone(), source })?;
-        Ok(Self { path, file, lines, _locks: locks })
+        Ok(Self { path, file, bytes: Some(text.len() as u64), lines, _locks: locks })
     }
 
     /// The lines so far.
@@ -155,11 +164,16 @@ impl Manifest {
     /// Adds a line, which is on the disk when this returns.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written; no line is added after that.
     pub fn add(&mut self, line: Line) -> Result<(), ManifestError> {
-        let failed = |source| ManifestError::File { path: self.path.clone(), source };
-        self.file.write_all(text_of(std::slice::from_ref(&line)).as_bytes()).map_err(failed)?;
-        self.file.sync_data().map_err(failed)?;
+        let Some(bytes) = self.bytes.take() else { return Err(ManifestError::Closed { path: self.path.clone() }) };
+        let text = text_of(std::slice::from_ref(&line));
+        if let Err(source) = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data()) {
+            // A piece of the line that stays all the same is left out when the record is read.
+            let _ = self.file.set_len(bytes);
+            return Err(ManifestError::File { path: self.path.clone(), source });
+        }
+        self.bytes = Some(bytes + text.len() as u64);
         self.lines.push(line);
         Ok(())
     }
@@ -212,14 +226,12 @@ fn lock(folder: &Path, part: Option<JobPart>) -> Result<Vec<File>, ManifestError
 /// # Errors
 /// When the file cannot be read or another line is none.
 pub(crate) fn read_lines(path: &Path) -> Result<Vec<Line>, ManifestError> {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|mut file| file.rewind().and_then(|()| file.read_to_string(&mut text)));
-    read.map_err(|source| ManifestError::File { path: path.into(), source })?;
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let parse = |(index, line)| {
-        serde_json::from_str(line).map_err(|source| ManifestError::Line { path: path.into(), line: index + 1, source })
-    };
-    whole.lines().enumerate().map(parse).collect()
+    // Bytes: the last line may end within a character.
+    let bytes = fs::read(path).map_err(|source| ManifestError::File { path: path.into(), source })?;
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    let failed = |line, source| ManifestError::Line { path: path.into(), line, source };
+    let parse = |(index, line)| serde_json::from_slice(line).map_err(|source| failed(index + 1, source));
+    lines.enumerate().map(parse).collect()
 }
 
 pub(crate) fn text_of(lines: &[Line]) -> String {
@@ -286,7 +298,7 @@ pub(crate) mod tests {
         fs::write(folder.join("masks/c.png"), "damaged").unwrap();
         // A process that is killed while it writes a line.
         let mut file = OpenOptions::new().append(true).open(folder.join(PREDICTIONS)).unwrap();
-        file.write_all(b"{\"name\":\"e\",\"inp").unwrap();
+        file.write_all(b"{\"name\":\"e\",\"input\":\"\xc3").unwrap();
 
         let manifest = Manifest::begin(folder, &job, None, true).unwrap();
         let mut complete: Vec<_> = manifest.complete().into_keys().collect();
@@ -296,6 +308,37 @@ pub(crate) mod tests {
         assert_eq!(ended.iter().map(Line::name).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(read_lines(&folder.join(PREDICTIONS)).unwrap(), ended);
         assert_eq!(Manifest::begin(folder, &job, None, false).unwrap().lines(), [], "a run begins anew");
+    }
+
+    #[test]
+    fn a_record_that_is_cut_anywhere_has_its_whole_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(PREDICTIONS);
+        let skipped = |name: &str| Line::Skipped { name: name.into(), input: "ä.tif".into(), error: "…".into() };
+        let lines = ["ä", "b", "文"].map(skipped);
+        let text = text_of(&lines);
+        for end in 0..=text.len() {
+            let cut = &text.as_bytes()[..end];
+            fs::write(&path, cut).unwrap();
+            let whole = cut.iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!(read_lines(&path).unwrap(), lines[..whole], "{end}");
+        }
+        fs::write(&path, [b"\xff\n", text.as_bytes()].concat()).unwrap();
+        assert!(matches!(read_lines(&path), Err(ManifestError::Line { line: 1, .. })), "damage is no tear");
+    }
+
+    #[test]
+    fn nothing_follows_a_line_that_could_not_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let mut manifest = Manifest::begin(folder, &job(&["a", "b", "c"]), None, false).unwrap();
+        manifest.add(complete(folder, "a", "a")).unwrap();
+        let whole = std::mem::replace(&mut manifest.file, File::open(folder.join(PREDICTIONS)).unwrap());
+        assert!(matches!(manifest.add(complete(folder, "b", "b")), Err(ManifestError::File { .. })));
+        manifest.file = whole;
+        assert!(matches!(manifest.add(complete(folder, "c", "c")), Err(ManifestError::Closed { .. })));
+        assert_eq!(read_lines(&folder.join(PREDICTIONS)).unwrap(), manifest.lines());
+        assert_eq!(manifest.lines().len(), 1);
     }
 
     #[test]

@@ -389,7 +389,8 @@ fn eval_saves_no_mask_over_another() {
     };
     let ended = eval("all");
     let (first, second) = ("`data/train/images/a.png`", "`data/test/images/a.png`");
-    let expected = format!("error: the masks of {first} and {second} would both be saved as `masks/a.png`; measure one");
+    let expected =
+        format!("error: the masks of {first} and {second} would both be saved as `masks/a.png`; measure one");
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.starts_with(&expected) && !place.path("masks").exists(), "{ended:?}");
     let ended = eval("train");
@@ -512,6 +513,30 @@ fn a_killed_run_goes_on_and_ends_with_the_same_files() {
 
     let ended = place.run("infer --model threshold.onnx --out out --threshold 0.7 --continue in");
     assert!(ended.stderr.contains("another job, which differs in how masks are made"), "{ended:?}");
+}
+
+#[test]
+fn a_record_that_cannot_be_written_ends_with_a_whole_line() {
+    let place = Workplace::new();
+    for index in 0..12 {
+        place.image(&format!("in/{index:02}.png"), 60, 50);
+    }
+    let arguments = "infer --model threshold.onnx --out out --continue in";
+    // Files of at most 4096 bytes: a few lines, and the beginning of one more.
+    let limit = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", limit, "sh", env!("CARGO_BIN_EXE_seg-runtime")]).args(arguments.split_whitespace());
+    let ended = Ended::of(command.current_dir(place.0.path()).output().unwrap());
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("cannot keep the record in `out/predictions.jsonl`: File too large"), "{ended:?}");
+    let text = fs::read_to_string(place.path("out/predictions.jsonl")).unwrap();
+    assert!(text.ends_with('\n'), "{text}");
+    let kept = place.json_lines("out/predictions.jsonl").len();
+
+    let ended = place.run(arguments);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("{kept} of 12 images are complete")), "{ended:?}");
+    assert_eq!(place.json_lines("out/predictions.jsonl").len(), 12);
 }
 
 #[test]
