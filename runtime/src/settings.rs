@@ -29,17 +29,25 @@ pub struct Settings {
 }
 
 /// Which images are cut into tiles.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tiles {
     /// Those with more than [`WHOLE_PIXELS_MAX`] pixels, and those that are not of the only size that the graph takes; none
     /// where the model stretches images or gives masks.
-    #[default]
-    Auto,
+    Auto {
+        /// The share of a tile that it has in common with the next one, 0 to [`Tiling::OVERLAP_MAX`].
+        overlap: f64,
+    },
     /// None.
     Off,
     /// All, so that the network sees a single size.
     Of(Tiling),
+}
+
+impl Default for Tiles {
+    fn default() -> Self {
+        Self::Auto { overlap: Tiling::default().overlap }
+    }
 }
 
 /// The largest image that is run at its own size unless asked for, in pixels: a network's memory grows with them.
@@ -114,17 +122,26 @@ impl Settings {
     /// # Errors
     /// When the model cannot do what is asked for.
     pub(crate) fn check(&self, contract: &Contract, members: usize) -> Result<(), SettingsError> {
+        let overlaps = 0.0..=Tiling::OVERLAP_MAX;
+        if let Tiles::Auto { overlap } = self.tiles
+            && !overlaps.contains(&overlap)
+        {
+            let size = contract.input.form.size.unwrap_or(Tiling::default().size);
+            let expected = format!("expected an overlap of 0 to {}", overlaps.end());
+            return Err(SettingsError::Tiling { size, overlap, expected });
+        }
         if let Tiles::Of(Tiling { size, overlap }) = self.tiles {
             if let SizePolicy::Resize { height, width } = contract.input.size {
                 return Err(SettingsError::Stretched { height, width });
             }
             let refuse = |expected| Err(SettingsError::Tiling { size, overlap, expected });
-            let (side_min, overlap_max) = (contract.input.side_min, Tiling::OVERLAP_MAX);
+            let side_min = contract.input.side_min;
             if let Some([height, width]) = contract.input.form.size.filter(|only| *only != size) {
                 return refuse(format!("the model takes {height}x{width} only, as it does without `--tile`"));
             }
-            if size.iter().any(|side| *side < side_min) || !(0.0..=overlap_max).contains(&overlap) {
-                return refuse(format!("expected sides of at least {side_min} and an overlap of 0 to {overlap_max}"));
+            if size.iter().any(|side| *side < side_min) || !overlaps.contains(&overlap) {
+                let end = overlaps.end();
+                return refuse(format!("expected sides of at least {side_min} and an overlap of 0 to {end}"));
             }
         }
         if contract.output.kind == OutputKind::Mask {
@@ -162,9 +179,9 @@ impl Settings {
         let Contract { input, output, .. } = contract;
         match (self.tiles, input.size) {
             (Tiles::Of(tiling), _) => Some(tiling),
-            (Tiles::Auto, SizePolicy::Native) if output.kind != OutputKind::Mask => match input.form.size {
-                Some(size) => (input.geometry(image).network != size).then_some(Tiling { size, ..Tiling::default() }),
-                None => (image[0] * image[1] > WHOLE_PIXELS_MAX).then(Tiling::default),
+            (Tiles::Auto { overlap }, SizePolicy::Native) if output.kind != OutputKind::Mask => match input.form.size {
+                Some(size) => (input.geometry(image).network != size).then_some(Tiling { size, overlap }),
+                None => (image[0] * image[1] > WHOLE_PIXELS_MAX).then(|| Tiling { overlap, ..Tiling::default() }),
             },
             _ => None,
         }

@@ -255,11 +255,14 @@ fn what_a_model_cannot_do_is_refused_with_a_remedy() {
     let stretched = SizePolicy::Resize { height: 16, width: 64 };
     let tiles =
         |side, overlap| Settings { tiles: Tiles::Of(Tiling { size: [side; 2], overlap }), ..Settings::default() };
+    let auto = |overlap| Settings { tiles: Tiles::Auto { overlap }, ..Settings::default() };
     let cleanup = Settings { cleanup: [("cell".into(), Cleanup::default())].into(), ..Settings::default() };
     for (name, policy, settings, part) in [
         ("tiles of a stretched image", stretched, tiles(64, 0.25), "stretched to 16x64"),
         ("too small a tile", SizePolicy::Native, tiles(4, 0.25), "sides of at least 8"),
         ("too large an overlap", SizePolicy::Native, tiles(64, 0.9), "an overlap of 0 to 0.75"),
+        ("too large an overlap of large images", SizePolicy::Native, auto(0.9), "an overlap of 0 to 0.75"),
+        ("no number", SizePolicy::Native, auto(f64::NAN), "an overlap of NaN"),
         ("a threshold beyond 1", SizePolicy::Native, Settings { threshold: Some(1.5), ..Settings::default() }, "1.5"),
         ("no such class", SizePolicy::Native, cleanup, "it has `nucleus`"),
     ] {
@@ -303,13 +306,29 @@ fn models_that_differ_are_no_ensemble() {
 }
 
 #[test]
+fn what_is_cut_for_its_size_overlaps_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = half_red(1600, 1536);
+    for (name, tiles, expected) in [
+        ("unless asked", Tiles::default(), 4 * 4),
+        ("not at all", Tiles::Auto { overlap: 0.0 }, 4 * 3),
+        ("by half", Tiles::Auto { overlap: 0.5 }, 6 * 5),
+    ] {
+        let settings = Settings { tiles, ..Settings::default() };
+        let found = segmenter(folder.path(), SizePolicy::Native, settings).segment(&image).unwrap();
+        assert_eq!((found.tiles, found.network), (Some(expected), [512; 2]), "{name}");
+        assert_eq!(found.mask, left_half(1600, 1536), "{name}");
+    }
+}
+
+#[test]
 fn images_of_any_size_keep_it() {
     let folder = tempfile::tempdir().unwrap();
     let tiling = Tiles::Of(Tiling { size: [64; 2], overlap: 0.25 });
     let mut segmenters = [
         (SizePolicy::Native, Tiles::Off),
         (SizePolicy::Native, tiling),
-        (SizePolicy::Resize { height: 16, width: 64 }, Tiles::Auto),
+        (SizePolicy::Resize { height: 16, width: 64 }, Tiles::default()),
     ]
     .map(|(policy, tiles)| segmenter(folder.path(), policy, Settings { tiles, ..Settings::default() }));
     let mut state = 11_u32;

@@ -88,7 +88,7 @@ impl Answers {
         self.largest_component.iter().for_each(|name| change(name, &|cleanup| cleanup.largest_component = true));
         Settings {
             tiles: match self.tile {
-                Tile::Auto => Tiles::Auto,
+                Tile::Auto => Tiles::Auto { overlap: self.overlap },
                 Tile::Off => Tiles::Off,
                 Tile::Side(side) => Tiles::Of(Tiling { size: [side.get(); 2], overlap: self.overlap }),
             },
