@@ -46,6 +46,12 @@ impl Recipe {
         self.contract.preprocess(image)
     }
 
+    /// How many maps of `f32` are asked for besides the mask.
+    pub(crate) fn maps(&self) -> usize {
+        let Settings { probabilities, uncertainty, .. } = &self.settings;
+        self.contract.classes.len() * usize::from(*probabilities) + usize::from(uncertainty.is_some())
+    }
+
     /// Whether more is asked for than which class is the most probable one.
     fn wants_probabilities(&self) -> bool {
         let Settings { threshold, probabilities, uncertainty, .. } = &self.settings;

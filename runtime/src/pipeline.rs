@@ -39,8 +39,10 @@ use crate::{
     writers::{Finished, ResultWriter},
 };
 
-/// How many pixels of images are in memory at once, with all that is made of them.
+/// How many pixels of images are in memory at once, with all that is made of them; see [`pixels_held`].
 const PIXELS_IN_MEMORY: u64 = 1 << 26;
+/// What a pixel of them takes, in bytes: its colours, and three `f32` that the network is given.
+const BYTES_PER_PIXEL: u64 = 16;
 /// How many pixels the networks work on at once; a network takes several hundred bytes for each.
 const PIXELS_IN_NETWORKS: u64 = 1 << 22;
 /// The most lanes; each has its own copy of the model.
@@ -270,7 +272,7 @@ impl<'a> Stages<'a> {
             decode_ms: milliseconds_since(start),
             preprocess_ms: 0.0,
             infer_ms: 0.0,
-            _in_memory: self.in_memory.take(rows as u64 * size[1] as u64),
+            _in_memory: self.in_memory.take(pixels_held(rows, size, self.recipe.maps())),
         };
         if let Some(tiling) = tiling {
             return Ok((item, Ready::InTiles(tiling)));
@@ -423,6 +425,14 @@ impl<'a> Stages<'a> {
     }
 }
 
+/// What an image of a height and width counts for while it is in memory, in pixels: the rows of it that are there at once,
+/// and the whole mask and so many maps of `f32` by their bytes.
+fn pixels_held(rows: usize, size: [usize; 2], maps: usize) -> u64 {
+    let [rows, height, width, maps] = [rows, size[0], size[1], maps].map(|count| count as u64);
+    let results = height.saturating_mul(width).saturating_mul(1 + maps * size_of::<f32>() as u64);
+    rows.saturating_mul(width).saturating_add(results / BYTES_PER_PIXEL)
+}
+
 /// Waits for the next item of a queue that several threads take from; nothing when the stage before it has ended.
 fn receive<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
@@ -462,6 +472,21 @@ impl Write for Hashed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_counts_with_its_whole_mask_and_its_maps() {
+        const MIB: u64 = 1 << 20;
+        for (name, rows, size, maps, expected) in [
+            ("a pixel", 1, [1, 1], 0, 1),
+            ("in memory as a whole", 1024, [1024, 2048], 0, 2 * MIB + MIB / 8),
+            ("with three maps", 1024, [1024, 2048], 3, 2 * MIB + 13 * MIB / 8),
+            ("in bands", 1024, [32 * 1024, 1024], 0, MIB + 2 * MIB),
+            ("in bands with two maps", 1024, [32 * 1024, 1024], 2, MIB + 18 * MIB),
+            ("more than can be counted", usize::MAX, [usize::MAX; 2], 1, u64::MAX),
+        ] {
+            assert_eq!(pixels_held(rows, size, maps), expected, "{name}");
+        }
+    }
 
     #[test]
     fn lanes_share_the_threads_and_are_no_more_than_the_images() {

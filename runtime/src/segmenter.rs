@@ -244,8 +244,7 @@ impl Segmenter {
         let [height, width] = [image.info().height, image.info().width].map(|side| side as usize);
         let classes = self.recipe.contract.classes.len();
         let Settings { probabilities, uncertainty, batch, .. } = self.recipe.settings.clone();
-        let planes = classes * usize::from(probabilities) + usize::from(uncertainty.is_some());
-        let bytes = height.saturating_mul(width).saturating_mul(planes * size_of::<f32>());
+        let bytes = height.saturating_mul(width).saturating_mul(self.recipe.maps() * size_of::<f32>());
         if bytes > MAPS_BYTES_MAX {
             return Err(SegmentError::Maps { width, height, bytes });
         }
