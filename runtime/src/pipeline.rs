@@ -14,7 +14,7 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
@@ -121,7 +121,7 @@ fn cores() -> NonZeroUsize {
 /// it breaks, no further image is begun, and those under way are still reported.
 ///
 /// # Panics
-/// When there is no segmenter.
+/// When there is no segmenter, or a stage panics: then the others end what they can without it.
 pub fn run(
     segmenters: &mut [Segmenter],
     tasks: &[Task],
@@ -146,7 +146,7 @@ pub fn run(
     let (ready, to_lanes) = sync_channel(segmenters.len() * batch);
     let (answered, to_writers) = sync_channel(workers);
     let (ended, results) = sync_channel(tasks.len().max(1));
-    let (to_lanes, to_writers) = (Mutex::new(to_lanes), Mutex::new(to_writers));
+    let (to_lanes, to_writers) = (Arc::new(Mutex::new(to_lanes)), Arc::new(Mutex::new(to_writers)));
     thread::scope(|scope| {
         let stages = &stages;
         for _ in 0..workers {
@@ -154,15 +154,16 @@ pub fn run(
             scope.spawn(move || stages.read(&ready, &ended));
         }
         for segmenter in segmenters {
-            let (to_lanes, answered, ended) = (&to_lanes, answered.clone(), ended.clone());
-            scope.spawn(move || stages.infer(segmenter, batch, to_lanes, &answered, &ended));
+            let (to_lanes, answered, ended) = (Arc::clone(&to_lanes), answered.clone(), ended.clone());
+            scope.spawn(move || stages.infer(segmenter, batch, &to_lanes, &answered, &ended));
         }
         for _ in 0..workers {
-            let (to_writers, ended) = (&to_writers, ended.clone());
-            scope.spawn(move || stages.write(to_writers, &ended));
+            let (to_writers, ended) = (Arc::clone(&to_writers), ended.clone());
+            scope.spawn(move || stages.write(&to_writers, &ended));
         }
-        // What is left of the senders is the threads' own, so that each queue ends with the stage before it.
-        drop((ready, answered, ended));
+        // What is left of the queues is the threads' own, so that each ends with the stage before it, and with the one
+        // after it where that panics: nobody waits to hand over what nobody takes.
+        drop((ready, to_lanes, answered, to_writers, ended));
         for (index, result) in results {
             if report(index, result).is_break() {
                 stages.is_stopped.store(true, Ordering::Relaxed);
@@ -300,7 +301,7 @@ impl<'a> Stages<'a> {
     ) {
         let mut waiting = None;
         while let Some((item, ready)) = waiting.take().or_else(|| receive(queue)) {
-            match ready {
+            let is_taken = match ready {
                 Ready::InTiles(tiling) => self.infer_tiles(segmenter, item, tiling, answered, ended),
                 Ready::Whole(input) => {
                     let mut images = vec![(item, input)];
@@ -315,12 +316,16 @@ impl<'a> Stages<'a> {
                             None => break,
                         }
                     }
-                    self.infer_batch(segmenter, images, answered, ended);
+                    self.infer_batch(segmenter, images, answered, ended)
                 }
+            };
+            if !is_taken {
+                break;
             }
         }
     }
 
+    /// Whether somebody takes what comes of it: nobody does where the writers have panicked.
     fn infer_tiles(
         &self,
         segmenter: &mut Segmenter,
@@ -328,27 +333,27 @@ impl<'a> Stages<'a> {
         tiling: Tiling,
         answered: &SyncSender<(Item<'a>, Answered)>,
         ended: &SyncSender<Ended>,
-    ) {
+    ) -> bool {
         let batch = self.recipe.settings.batch.map_or(1, NonZeroUsize::get);
         let _in_networks = self.in_networks.take((tiling.size[0] * tiling.size[1] * batch) as u64);
-        // The receiver is gone only when the job has failed.
-        let _ = match segmenter.segment_tiles(item.reader.as_mut(), tiling) {
+        match segmenter.segment_tiles(item.reader.as_mut(), tiling) {
             Ok(segmentation) => {
                 item.preprocess_ms = segmentation.timings.preprocess.as_secs_f64() * 1e3;
                 item.infer_ms = segmentation.timings.infer.as_secs_f64() * 1e3;
                 answered.send((item, Answered::InTiles(Box::new(segmentation)))).is_ok()
             }
             Err(error) => ended.send(self.failed(item.index, error)).is_ok(),
-        };
+        }
     }
 
+    /// Whether somebody takes what comes of it: nobody does where the writers have panicked.
     fn infer_batch(
         &self,
         segmenter: &mut Segmenter,
         images: Vec<(Item<'a>, Preprocessed)>,
         answered: &SyncSender<(Item<'a>, Answered)>,
         ended: &SyncSender<Ended>,
-    ) {
+    ) -> bool {
         let count = images.len();
         let answers = {
             let inputs: Vec<_> = images.iter().map(|(_, input)| input.tensor.view()).collect();
@@ -359,18 +364,17 @@ impl<'a> Stages<'a> {
         };
         match answers {
             Ok((answers, infer_ms)) => {
-                for ((mut item, input), answer) in images.into_iter().zip(answers) {
+                let send = |((mut item, input), answer): ((Item<'a>, Preprocessed), Reply)| {
                     item.infer_ms = infer_ms;
-                    let _ = answered.send((item, Answered::Whole(answer, input.geometry)));
-                }
+                    answered.send((item, Answered::Whole(answer, input.geometry))).is_ok()
+                };
+                images.into_iter().zip(answers).all(send)
             }
             // One image may be to blame: each on its own.
             Err(_) if count > 1 => {
-                images.into_iter().for_each(|image| self.infer_batch(segmenter, vec![image], answered, ended));
+                images.into_iter().all(|image| self.infer_batch(segmenter, vec![image], answered, ended))
             }
-            Err(error) => {
-                let _ = ended.send(self.failed(images[0].0.index, error));
-            }
+            Err(error) => ended.send(self.failed(images[0].0.index, error)).is_ok(),
         }
     }
 

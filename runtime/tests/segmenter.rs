@@ -4,15 +4,26 @@
 
 mod threshold;
 
-use std::{num::NonZeroUsize, path::Path, sync::OnceLock};
+use std::{
+    io::{self, Write},
+    num::NonZeroUsize,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{OnceLock, mpsc},
+    thread,
+    time::Duration,
+};
 
-use image::{GrayImage, Luma, Rgb, Rgb32FImage};
+use image::{DynamicImage, GrayImage, Luma, Rgb, Rgb32FImage};
 use ndarray::{Array4, Axis};
 use ort::environment::Environment;
 use seg_onnx::contract::{Element, InputForm, OutputKind, Rgb16Image, SizePolicy};
 use seg_runtime::{
     Answer, Cleanup, EnsembleError, Options, Segmenter, Session, Settings, Tiles, Tiling, Uncertainty, Views,
     library::{Build, Search},
+    pipeline::{self, Task, create_folders},
+    writers::{Finished, Place, ResultWriter, Save},
 };
 
 /// ONNX Runtime on the CPU, which a process can start once; with the CPU alone a static does no harm.
@@ -319,6 +330,39 @@ fn what_is_cut_for_its_size_overlaps_as_asked() {
         assert_eq!((found.tiles, found.network), (Some(expected), [512; 2]), "{name}");
         assert_eq!(found.mask, left_half(1600, 1536), "{name}");
     }
+}
+
+/// A writer with a defect.
+struct Panics(Place);
+
+impl ResultWriter for Panics {
+    fn place(&self) -> &Place {
+        &self.0
+    }
+
+    fn write(&self, _: &mut Finished<'_>, _: &mut dyn Write) -> io::Result<()> {
+        panic!("this writer has a defect")
+    }
+}
+
+#[test]
+fn a_stage_that_panics_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("a.png");
+    DynamicImage::from(half_red(9, 9)).to_rgb8().save(&input).unwrap();
+    let out = folder.path().to_path_buf();
+    let (done, waiting) = mpsc::channel();
+    // More images than there are places in the queues.
+    let tasks: Vec<_> = (0..200).map(|index| Task { input: input.clone(), name: index.to_string() }).collect();
+    let mut segmenters = [segmenter(folder.path(), SizePolicy::Native, Settings::default())];
+    thread::spawn(move || {
+        let place = Place { save: Save::Mask, folder: "masks".into(), extension: "png" };
+        let writers: [Box<dyn ResultWriter>; 1] = [Box::new(Panics(place))];
+        create_folders(&out, &writers).unwrap();
+        let run = || pipeline::run(&mut segmenters, &tasks, &out, &writers, |_, _| ControlFlow::Continue(()));
+        let _ = done.send(catch_unwind(AssertUnwindSafe(run)).is_err());
+    });
+    assert_eq!(waiting.recv_timeout(Duration::from_secs(60)), Ok(true));
 }
 
 #[test]
