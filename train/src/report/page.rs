@@ -78,7 +78,7 @@ impl Report<'_> {
                 figure("Accuracy", scores.accuracy_pooled, "The share of the pixels of all images whose class was found."),
             ]))
             p.note {
-                "Whole images, as a deployment sees them; ignored pixels are in no number. An epoch that was chosen on these images looks a little "
+                "Whole images, as a deployment sees them up to 1536x1536 pixels; ignored pixels are in no number. An epoch that was chosen on these images looks a little "
                 "better on them than on new ones: judge the model by images that are held out."
             }
             @if let Some(logged) = logged.filter(|logged| (logged - scores.dice_per_image).abs() > SAME_SCORE) {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use seg_data::write_png;
+use seg_onnx::contract::SizePolicy;
 use seg_train::config::Config;
 use seg_train::device::Devices;
 use seg_train::ending::Ending;
@@ -17,6 +18,9 @@ use crate::plain::scores;
 use crate::plan::{Plan, plan};
 use crate::recorder::Recorder;
 use crate::{report, say, view};
+
+/// Beyond so many pixels a deployment cuts an image into tiles.
+const WHOLE_PIXELS_MAX: u64 = 1536 * 1536;
 
 pub(crate) fn run(args: &FitArgs) -> Result<()> {
     let run = match &args.resume {
@@ -32,6 +36,9 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
             }
             if let Some(folder) = &args.preview {
                 return preview(plan, folder);
+            }
+            if let Some(warning) = warning(&plan) {
+                say(&format!("warning    {warning}"));
             }
             begin(args, plan)?
         }
@@ -74,6 +81,18 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     }
     say(&format!("report     {}", report.display()));
     Ok(())
+}
+
+/// What the run may fail of long after it began.
+fn warning(plan: &Plan) -> Option<String> {
+    let (width, height) = plan.largest;
+    let is_large = plan.config.size == SizePolicy::Native && u64::from(width) * u64::from(height) > WHOLE_PIXELS_MAX;
+    is_large.then(|| {
+        format!(
+            "images of up to {width}x{height} are validated whole, which takes memory that crops do not; `--size HxW` runs all \
+             images at one size"
+        )
+    })
 }
 
 /// Begins the run that was planned.

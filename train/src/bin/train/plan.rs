@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) preset: Option<String>,
     pub(crate) config: Config,
     pub(crate) split: Split,
+    /// Width and height of the largest image that is run whole, to be validated.
+    pub(crate) largest: (u32, u32),
 }
 
 /// Decides everything that configures a run; writes nothing.
@@ -47,8 +49,11 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
     let (training, validation) = split.apply(&dataset.train)?;
     let statistics = Statistics::of(&training)?;
     // What cannot be read is found before hours of training, and not after.
+    let mut largest = (0, 0);
+    let pixels = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
     for sample in &validation {
-        sample.load()?;
+        let size = sample.load()?.0.dimensions();
+        largest = if pixels(size) > pixels(largest) { size } else { largest };
     }
     let mut config = layers.over(&Config::ground(&dataset, open.size, &statistics))?;
     for change in &args.settings.augment {
@@ -66,7 +71,7 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
         config.network.num_classes,
         dataset.classes.len()
     );
-    Ok(Plan { dataset, preset: preset.map(Into::into), config, split })
+    Ok(Plan { dataset, preset: preset.map(Into::into), config, split, largest })
 }
 
 /// The data set's folder, by the flag or by the file.
