@@ -42,16 +42,43 @@ pub fn open(model: &[u8]) -> Session {
 /// # Panics
 /// When ONNX Runtime does not take the graph or the inputs.
 pub fn run(graph: &Graph, opset: Opset, inputs: &[(&str, ArrayD<f32>)]) -> BTreeMap<String, ArrayD<f32>> {
-    let bytes = proto::write(graph, opset, &[]).unwrap_or_else(|error| panic!("{error:?}"));
-    let run = || -> ort::Result<_> {
-        let mut session = ort::session::Session::builder(environment())?.commit_from_memory(&bytes)?;
-        let inputs = inputs
-            .iter()
-            .map(|(name, values)| Ok((Cow::from(*name), TensorRef::from_array_view(values.view())?.into())))
-            .collect::<ort::Result<Vec<(_, SessionInputValue<'_>)>>>()?;
-        let outputs = session.run(inputs)?;
-        let value = |name: &String| Ok((name.clone(), outputs[name.as_str()].try_extract_array::<f32>()?.to_owned()));
-        graph.outputs.iter().map(value).collect()
-    };
-    run().unwrap_or_else(|error| panic!("{}: {error}", graph.name))
+    Opened::new(graph, opset).run(inputs)
+}
+
+/// A graph that ONNX Runtime has opened, to be run more than once.
+pub struct Opened<'g> {
+    graph: &'g Graph,
+    session: ort::session::Session,
+}
+
+impl<'g> Opened<'g> {
+    /// Opens the graph as a file of the operator set.
+    ///
+    /// # Panics
+    /// When ONNX Runtime does not take it.
+    pub fn new(graph: &'g Graph, opset: Opset) -> Self {
+        let bytes = proto::write(graph, opset, &[]).unwrap_or_else(|error| panic!("{error:?}"));
+        let open =
+            || -> ort::Result<_> { Ok(ort::session::Session::builder(environment())?.commit_from_memory(&bytes)?) };
+        Self { graph, session: open().unwrap_or_else(|error| panic!("{}: {error}", graph.name)) }
+    }
+
+    /// The values of all outputs.
+    ///
+    /// # Panics
+    /// When ONNX Runtime does not take the inputs.
+    pub fn run(&mut self, inputs: &[(&str, ArrayD<f32>)]) -> BTreeMap<String, ArrayD<f32>> {
+        let Self { graph, session } = self;
+        let mut run = || -> ort::Result<_> {
+            let inputs = inputs
+                .iter()
+                .map(|(name, values)| Ok((Cow::from(*name), TensorRef::from_array_view(values.view())?.into())))
+                .collect::<ort::Result<Vec<(_, SessionInputValue<'_>)>>>()?;
+            let outputs = session.run(inputs)?;
+            let value =
+                |name: &String| Ok((name.clone(), outputs[name.as_str()].try_extract_array::<f32>()?.to_owned()));
+            graph.outputs.iter().map(value).collect()
+        };
+        run().unwrap_or_else(|error| panic!("{}: {error}", graph.name))
+    }
 }
