@@ -20,6 +20,10 @@ use super::{
 pub struct Yardstick {
     graph: Graph,
     answers: BTreeMap<String, Exact>,
+    /// The image file that was asked for last, and its answer.
+    latest: Option<(String, Exact)>,
+    /// How many bytes of answers to other image files may be kept yet.
+    room_bytes: usize,
     of_noise: BTreeMap<String, f64>,
     of_images: BTreeMap<String, f64>,
 }
@@ -50,16 +54,32 @@ pub enum YardstickError {
 impl Yardstick {
     /// A yardstick for a graph as it was lowered, before any pass.
     pub fn new(graph: &Graph) -> Self {
-        Self { graph: graph.clone(), answers: BTreeMap::new(), of_noise: BTreeMap::new(), of_images: BTreeMap::new() }
+        Self {
+            graph: graph.clone(),
+            answers: BTreeMap::new(),
+            latest: None,
+            room_bytes: 0,
+            of_noise: BTreeMap::new(),
+            of_images: BTreeMap::new(),
+        }
     }
 
-    /// The exact answer to a case, of which `input` is the input; it is kept for when it is asked for again, and so is what values inside of the
-    /// graph reach.
+    /// The same, which keeps answers to image files as well, up to so many bytes: for whoever asks twice.
+    pub fn with_room_for_images(self, bytes: usize) -> Self {
+        Self { room_bytes: bytes, ..self }
+    }
+
+    /// The exact answer to a case, of which `input` is the input. What values inside of the graph reach is kept, and so are the answers to fixed
+    /// inputs for when they are asked for again. Image files may be thousands, and large: without [room](Self::with_room_for_images) only
+    /// the answer to the latest is kept.
     ///
     /// # Errors
     /// When the input does not fit the graph.
     pub fn answer(&mut self, case: &Case, input: ArrayView4<'_, f32>) -> Result<&Exact, YardstickError> {
-        if !self.answers.contains_key(&case.name) {
+        let is_latest = self.latest.as_ref().is_some_and(|(name, _)| *name == case.name);
+        if !is_latest && !self.answers.contains_key(&case.name) {
+            // Before the next is computed, which takes memory of its own.
+            self.latest = None;
             let output = self.graph.outputs.first().map_or("", String::as_str);
             let (mut found, mut reach) = (ArrayD::zeros(Vec::new()), 0.0_f64);
             let mut magnitudes = match case.is_image() {
@@ -80,9 +100,19 @@ impl Yardstick {
             })?;
             let shape = found.shape().to_vec();
             let output = found.into_dimensionality::<Ix4>().map_err(|_| YardstickError::Output { found: shape })?;
-            self.answers.insert(case.name.clone(), Exact { output, reach });
+            let bytes = output.len() * size_of::<f64>();
+            let exact = Exact { output, reach };
+            if !case.is_image() || bytes <= self.room_bytes {
+                self.room_bytes -= if case.is_image() { bytes } else { 0 };
+                self.answers.insert(case.name.clone(), exact);
+            } else {
+                self.latest = Some((case.name.clone(), exact));
+            }
         }
-        Ok(&self.answers[&case.name])
+        Ok(match &self.latest {
+            Some((name, exact)) if *name == case.name => exact,
+            _ => &self.answers[&case.name],
+        })
     }
 
     /// The largest error of the output where all of the graph is computed exactly and each value alone is rounded to 32 bits: what no computation
@@ -258,6 +288,29 @@ mod tests {
         let shut = root.sigmoid("sigmoid", cut)?;
         let product = root.mul("product", image, shut)?;
         builder.finish(&[("product", product)])
+    }
+
+    #[test]
+    fn of_image_files_only_as_many_answers_are_kept_as_there_is_room_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.png", "b.png", "c.png"] {
+            image::RgbImage::from_pixel(1, 1, image::Rgb([200, 100, 50])).save(folder.path().join(name)).unwrap();
+        }
+        let images = Case::images(&[folder.path().to_owned()], None).unwrap();
+        let fixed = Case::fixed(false, [Some(1); 3], 1).remove(0);
+        let input = Array4::from_elem([1, 3, 1, 1], 0.5);
+        let bytes = 3 * size_of::<f64>();
+        for (name, room, kept) in
+            [("none", 0, 0), ("for one and a half", bytes + bytes / 2, 1), ("for two", 2 * bytes, 2)]
+        {
+            let mut yardstick = Yardstick::new(&gated([0.5; 3], 0.1).unwrap()).with_room_for_images(room);
+            let mut ask = |case| yardstick.answer(case, input.view()).unwrap().output.clone();
+            let first: Vec<_> = images.iter().chain([&fixed]).map(&mut ask).collect();
+            let again: Vec<_> = images.iter().chain([&fixed]).map(&mut ask).collect();
+            assert_eq!(first, again, "{name}");
+            assert_eq!(yardstick.answers.len(), kept + 1, "{name}");
+            assert!(yardstick.answers.contains_key(&fixed.name), "{name}");
+        }
     }
 
     #[test]

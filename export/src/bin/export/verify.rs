@@ -18,6 +18,8 @@ use crate::note;
 
 /// The most images of a calibration that a model is proven on; of more, so many evenly chosen ones. The exact answer to each takes a while.
 const IMAGES_MAX: usize = 16;
+/// The most bytes of exact answers to images that are kept until they are asked for again; others are computed twice.
+const ANSWERS_BYTES_MAX: usize = 1 << 30;
 
 /// Writes the model, its reference and its certificate, or nothing where the model is not the trained network.
 pub(crate) fn export(
@@ -29,7 +31,7 @@ pub(crate) fn export(
     let data = images(args)?;
     let net = checkpoint.weights.to_network(&Device::flex())?;
     let mut reference = proof::reference(export);
-    let mut yardstick = Yardstick::new(&reference.model.graph);
+    let mut yardstick = Yardstick::new(&reference.model.graph).with_room_for_images(ANSWERS_BYTES_MAX);
     let cases = cases(&export.model, false, &data)?;
     reference.trained = proof::trained(&net, &reference, &cases, &mut yardstick)?;
 
