@@ -141,6 +141,69 @@ fn what_is_not_the_reference_is_refused_with_its_place() {
     }
 }
 
+#[test]
+fn a_certificate_holds_only_where_the_same_was_proven_again() {
+    const AGAIN: &str = "verify --certificate threshold.cpu.certificate.json";
+    let place = Workplace::new();
+    for (folder, images) in [("one", &["a"][..]), ("two", &["a", "b"]), ("other", &["b"]), ("changed", &["a"])] {
+        fs::create_dir(place.path(folder)).unwrap();
+        for image in images {
+            let step = if folder == "changed" { 9 } else { 7 };
+            picture(&place.path(&format!("{folder}/{image}.png")), step);
+        }
+    }
+    place.expect("verify threshold.onnx --data one", 0, "is the trained network");
+    for (folder, code, parts) in [
+        ("one", 0, &["holds on this machine, to the last figure"][..]),
+        ("two", 0, &["the input image b.png: asked, but not certified", "holds on this machine, with the differences"]),
+        (
+            "other",
+            1,
+            &["the input image a.png: not asked, but certified", "is for other inputs, image a.png; name the"],
+        ),
+        (
+            "changed",
+            1,
+            &["the input image a.png: other numbers than were", "is for other inputs, image a.png; name the"],
+        ),
+    ] {
+        for part in parts {
+            place.expect(&format!("{AGAIN} --data {folder}"), code, part);
+        }
+    }
+
+    let json = fs::read_to_string(place.path("threshold.cpu.certificate.json")).unwrap();
+    for (from, to, code, part) in [
+        ("\"CPUExecutionProvider\": ", "\"CPUExecutionProvider\": 1", 0, "another      the nodes: "),
+        ("\"per_pixel\": ", "\"per_pixel\": 1", 0, "another      the bounds: "),
+        ("\"holds\": true", "\"holds\": false", 1, "says that the model does not hold; verify the model itself"),
+    ] {
+        assert!(json.contains(from), "{from}");
+        fs::write(place.path("threshold.cpu.certificate.json"), json.replacen(from, to, 1)).unwrap();
+        place.expect(AGAIN, code, part);
+    }
+    // What would be another proof does not begin.
+    for (from, to, part) in [
+        (
+            "\"provider\": \"cpu\"",
+            "\"provider\": \"cuda\"",
+            "certified was CUDA, and the CPU would compute the model; choose",
+        ),
+        (
+            "\"precision\": \"float32\"",
+            "\"precision\": \"float16\"",
+            "certified was float16, and the model would be comp",
+        ),
+    ] {
+        assert!(json.contains(from), "{from}");
+        fs::write(place.path("threshold.cpu.certificate.json"), json.replacen(from, to, 1)).unwrap();
+        for flags in ["--ep cpu", "--ep cpu --allow-fallback"] {
+            let (code, text) = place.run(&format!("{AGAIN} {flags}"));
+            assert!(code == Some(1) && text.contains(part) && !text.contains("noise "), "{flags}: {text}");
+        }
+    }
+}
+
 /// The sixteenth power of what a convolution gives, which amplifies its roundings as many times.
 fn power() -> Model {
     let mut builder = GraphBuilder::new("power");
@@ -234,6 +297,7 @@ fn after_a_fallback_the_certificate_names_what_computed() {
         bytes: &bytes,
         reference: &reference,
         reference_file: &FileFacts::of(Path::new("threshold.reference.onnx"), &[], Path::new("."), None),
+        certified: None,
         checkpoint: None,
         data: &[],
         thorough: false,
@@ -323,6 +387,8 @@ fn what_cannot_be_verified_is_named() {
         ("verify threshold.onnx --against run", 1, "run/best.safetensors"),
         ("verify threshold.onnx --data run", 1, "holds no image"),
         ("verify --certificate a.png", 1, "is not a certificate"),
+        ("verify threshold.onnx --out proof.html", 1, "its page goes there; choose a name that ends in `.json`"),
+        ("verify threshold.onnx --out threshold.onnx", 1, "it is the model or its reference; choose another name"),
     ] {
         place.expect(args, code, part);
     }

@@ -16,7 +16,7 @@ use super::{
     bisect::Diagnosis,
     bounds::{Bound, Precision, TRAINED},
     layers::Layer,
-    proof::Proof,
+    proof::{CaseReport, Proof},
     reference::Reference,
     signature::{SignatureError, verify_signature},
 };
@@ -195,6 +195,30 @@ pub enum Refusal {
     Signature(#[from] SignatureError),
 }
 
+/// Why a proof would not be the one that a certificate is of.
+#[derive(Debug, Error)]
+pub enum Mismatch {
+    /// Another provider would compute the model.
+    #[error("certified was {certified}, and {found} would compute the model; choose `--ep {}`", certified.flag())]
+    Provider {
+        /// The certified one.
+        certified: Provider,
+        /// The other one.
+        found: Provider,
+    },
+    /// It would be computed in another precision.
+    #[error(
+        "certified was {certified}, and the model would be computed in {found}; choose the `--precision` that was \
+         certified, or verify the model itself"
+    )]
+    Precision {
+        /// The certified one.
+        certified: Precision,
+        /// The other one.
+        found: Precision,
+    },
+}
+
 impl EnvironmentFacts {
     /// This program, on this machine, with the ONNX Runtime that is loaded.
     pub fn now() -> Self {
@@ -345,6 +369,29 @@ impl Certificate {
         if certificate.holds { Ok(certificate) } else { Err(Refusal::Against { path }) }
     }
 
+    /// Makes sure that a proof by this provider in this precision is the certified one.
+    ///
+    /// # Errors
+    /// When it would be another one.
+    pub fn check(&self, provider: Provider, precision: Precision) -> Result<(), Mismatch> {
+        if provider != self.provider {
+            return Err(Mismatch::Provider { certified: self.provider, found: provider });
+        }
+        if precision != self.precision {
+            return Err(Mismatch::Precision { certified: self.precision, found: precision });
+        }
+        Ok(())
+    }
+
+    /// The certified inputs that a proof did not ask again, by name: those that it lacks, and those that are other numbers now.
+    pub fn left_out(&self, again: &Self) -> Vec<&str> {
+        let asked = |case: &CaseReport| {
+            let is_same = |now: &CaseReport| (&now.name, &now.input_sha256) == (&case.name, &case.input_sha256);
+            again.proof.cases.iter().any(is_same)
+        };
+        self.proof.cases.iter().filter(|case| !asked(case)).map(|case| case.name.as_str()).collect()
+    }
+
     /// What is another one when the same is proven again.
     pub fn differences(&self, again: &Self) -> Vec<String> {
         let mut differences = Vec::new();
@@ -361,12 +408,38 @@ impl Certificate {
         compare("ONNX Runtime", &self.environment.onnx_runtime, &again.environment.onnx_runtime);
         compare("the system", &self.environment.system, &again.environment.system);
         compare("this program", &self.environment.tool_sha256, &again.environment.tool_sha256);
-        for (before, now) in self.proof.cases.iter().zip(&again.proof.cases).filter(|(before, now)| before != now) {
-            let error = |case: &super::proof::CaseReport| {
-                format!("{} off by {:.2e} of the scale", case.name, case.relative().unwrap_or_default())
+        compare("the precision", &self.precision.to_string(), &again.precision.to_string());
+        let bounds = |certificate: &Self| {
+            let Self { relative, per_pixel, times_trained, trained_relative, .. } = certificate;
+            let times = times_trained.map_or("any number of".to_owned(), |times| times.to_string());
+            format!(
+                "{relative:e} of the scale and {per_pixel:e} for each pixel, {times} times training's {trained_relative:e}"
+            )
+        };
+        compare("the bounds", &bounds(self), &bounds(again));
+        let placement = |certificate: &Self| {
+            let nodes = certificate.placement.iter().map(|(provider, nodes)| format!("{nodes} on {provider}"));
+            nodes.collect::<Vec<_>>().join(", ")
+        };
+        compare("the nodes", &placement(self), &placement(again));
+        let named = |certificate: &Self| -> BTreeMap<String, CaseReport> {
+            certificate.proof.cases.iter().map(|case| (case.name.clone(), case.clone())).collect()
+        };
+        let (certified, mut proven) = (named(self), named(again));
+        for (name, before) in &certified {
+            let Some(now) = proven.remove(name) else {
+                differences.push(format!("the input {name}: not asked, but certified"));
+                continue;
             };
-            compare("the figures", &error(before), &error(now));
+            if before.input_sha256 != now.input_sha256 {
+                differences.push(format!("the input {name}: other numbers than were certified"));
+            } else if *before != now {
+                let error =
+                    |case: &CaseReport| format!("off by {:.2e} of the scale", case.relative().unwrap_or_default());
+                differences.push(format!("the figures of {name}: {}, certified was {}", error(&now), error(before)));
+            }
         }
+        differences.extend(proven.into_keys().map(|name| format!("the input {name}: asked, but not certified")));
         differences
     }
 }

@@ -12,7 +12,7 @@ use super::{
     bisect::{BisectError, bisect},
     bounds::{Bound, Precision},
     case::{self, Case, CaseError},
-    certificate::{Certificate, CertificateError, DataFacts, FileFacts, folder_of, identity},
+    certificate::{Certificate, CertificateError, DataFacts, FileFacts, Mismatch, folder_of, identity},
     finding::Finding,
     layers::{check_layers, check_overflow, layers},
     proof::{CaseReport, Proof, ProofError, Subject, prove},
@@ -36,6 +36,8 @@ pub struct Order<'a> {
     pub reference: &'a Reference,
     /// The reference's file.
     pub reference_file: &'a FileFacts,
+    /// The certificate that is proven again, where one is.
+    pub certified: Option<&'a Certificate>,
     /// The checkpoint that the reference's constants must equal, and its file.
     pub checkpoint: Option<(&'a Path, &'a TensorFile)>,
     /// A folder of real images to be run as well, or several folders and files; nothing where there are none.
@@ -64,6 +66,9 @@ pub enum CertifyError {
         /// What was to compute it.
         provider: Provider,
     },
+    /// It would be another proof than the certified one.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
     /// The images cannot be had.
     #[error(transparent)]
     Case(#[from] CaseError),
@@ -121,6 +126,9 @@ pub fn certify(
     // A fallback may have chosen others than were asked for.
     let options = &session.options().clone();
     let (provider, precision) = (options.provider, Precision::of(&model.graph, options.precision));
+    if let Some(certified) = order.certified {
+        certified.check(provider, precision)?;
+    }
     let unbounded = || CertifyError::NoBound { model: path.into(), precision, provider };
     let bound = Bound::find(provider, precision).ok_or_else(unbounded)?;
     let subject = Subject { reference, model: &model, bound };

@@ -31,7 +31,8 @@ mod signature;
 pub use bisect::{BisectError, Culprit, Diagnosis, Values, bisect};
 pub use case::{Case, CaseError, Input, Pattern};
 pub use certificate::{
-    CERTIFICATE_FORMAT, Certificate, CertificateError, DataFacts, EnvironmentFacts, FileFacts, Refusal, folder_of,
+    CERTIFICATE_FORMAT, Certificate, CertificateError, DataFacts, EnvironmentFacts, FileFacts, Mismatch, Refusal,
+    folder_of,
 };
 pub use certify::{CertifyError, Order, cases, certify, smallest_failing};
 pub use figures::{Figures, ULP_MIN};

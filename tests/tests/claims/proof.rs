@@ -81,6 +81,7 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
                 bytes: &export.bytes,
                 reference: &reference,
                 reference_file: &FileFacts::of(path, &bytes, Path::new("."), None),
+                certified: None,
                 checkpoint: None,
                 data: &[],
                 thorough: false,

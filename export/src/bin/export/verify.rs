@@ -44,6 +44,7 @@ pub(crate) fn export(
         bytes: &export.bytes,
         reference: &reference,
         reference_file: &reference_file,
+        certified: None,
         checkpoint: None,
         data: &data,
         thorough: false,

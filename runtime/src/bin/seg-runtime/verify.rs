@@ -1,6 +1,9 @@
 //! `seg-runtime verify`: whether a model is the trained network, and a certificate that says so.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 use seg_data::write_bytes;
@@ -8,8 +11,8 @@ use seg_runtime::{
     read_model,
     tensors::TensorFile,
     verify::{
-        CaseReport, Certificate, FileFacts, Order, Reference, Yardstick, certify, folder_of, page, sign,
-        verify_signature,
+        CaseReport, Certificate, FileFacts, Order, Reference, Yardstick, bounds::Precision, certify, folder_of, page,
+        sign, verify_signature,
     },
 };
 
@@ -39,7 +42,10 @@ struct Files {
 fn first(args: &Verify, model: &Path) -> anyhow::Result<()> {
     let (reference, checkpoint) = against(model, args.against.as_deref());
     let files = Files { model: model.into(), reference, checkpoint, data: args.data.iter().cloned().collect() };
-    let certificate = run(args, &files, args.thorough, args.layers)?;
+    if let Some(out) = &args.out {
+        check_out(out, &files)?;
+    }
+    let certificate = run(args, &files, args.thorough, args.layers, None)?;
     let path = args.out.clone().unwrap_or_else(|| Certificate::beside(model, certificate.provider));
     let json = certificate.to_json();
     write_bytes(&path, json.as_bytes())?;
@@ -49,6 +55,22 @@ fn first(args: &Verify, model: &Path) -> anyhow::Result<()> {
         note(&format!("signature    {}", sign(&path, json.as_bytes(), key)?.display()));
     }
     verdict(&certificate)
+}
+
+/// Refuses to write the certificate where its page goes, or over what it is of.
+fn check_out(out: &Path, files: &Files) -> anyhow::Result<()> {
+    let refuse = |why| bail!("cannot write the certificate to `{}`: {why}", out.display());
+    if out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html")) {
+        return refuse("its page goes there; choose a name that ends in `.json`");
+    }
+    let is = |path: &Path| match (fs::canonicalize(out), fs::canonicalize(path)) {
+        (Ok(out), Ok(path)) => out == path,
+        _ => false,
+    };
+    if is(&files.model) || is(&files.reference) {
+        return refuse("it is the model or its reference; choose another name");
+    }
+    Ok(())
 }
 
 /// Proves again what a certificate says.
@@ -68,18 +90,32 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
             None => certified.data.iter().flat_map(|data| &data.inputs).map(PathBuf::from).collect(),
         },
     };
-    let now = run(args, &files, certified.thorough, !certified.layers.is_empty())?;
+    let another = || format!("cannot prove again what the certificate `{}` says", path.display());
+    // Before a library is fetched for it; a fallback may yet choose another one.
+    if let Some(provider) = args.engine.ep.provider().filter(|_| !args.engine.tuning.allow_fallback) {
+        let precision = Precision::of(&read_model(&files.model)?.graph, args.engine.precision.into());
+        certified.check(provider, precision).with_context(another)?;
+    }
+    let now = run(args, &files, certified.thorough, !certified.layers.is_empty(), Some(&certified));
+    let now = now.with_context(another)?;
     let differences = certified.differences(&now);
     for difference in &differences {
         note(&format!("another      {difference}"));
     }
-    if now.provider != certified.provider {
-        bail!("the certificate `{}` is for `--ep {}`", path.display(), certified.provider.flag());
-    }
     verdict(&now)?;
+    if !certified.holds {
+        bail!("the certificate `{}` says that the model does not hold; verify the model itself", path.display());
+    }
     let same = now.id == certified.id && now.model.sha256 == certified.model.sha256;
     if !same {
         bail!("the certificate `{}` is for another model", path.display());
+    }
+    if let [first, others @ ..] = &certified.left_out(&now)[..] {
+        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        bail!(
+            "the certificate `{}` is for other inputs, {first}{more}; name the folder of its images with `--data DIR`",
+            path.display()
+        );
     }
     let how = if differences.is_empty() { "to the last figure" } else { "with the differences above" };
     print(&format!("the certificate holds on this machine, {how}\n"))
@@ -98,12 +134,18 @@ fn against(model: &Path, against: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
     }
 }
 
-fn run(args: &Verify, files: &Files, thorough: bool, layers: bool) -> anyhow::Result<Certificate> {
+fn run(
+    args: &Verify,
+    files: &Files,
+    thorough: bool,
+    layers: bool,
+    certified: Option<&Certificate>,
+) -> anyhow::Result<Certificate> {
     let Files { model, reference: reference_path, checkpoint, data } = files;
     // Before a library is fetched for it.
     read_model(model)?;
-    let bytes = std::fs::read(model).with_context(|| format!("cannot read the model `{}`", model.display()))?;
-    let reference_bytes = std::fs::read(reference_path).with_context(|| {
+    let bytes = fs::read(model).with_context(|| format!("cannot read the model `{}`", model.display()))?;
+    let reference_bytes = fs::read(reference_path).with_context(|| {
         format!("cannot read the reference `{}`; `export` writes it beside the model", reference_path.display())
     })?;
     let reference = Reference::from_bytes(reference_path, &reference_bytes)?;
@@ -117,6 +159,7 @@ fn run(args: &Verify, files: &Files, thorough: bool, layers: bool) -> anyhow::Re
         bytes: &bytes,
         reference: &reference,
         reference_file: &reference_file,
+        certified,
         checkpoint: checkpoint.as_deref().zip(tensors.as_ref()),
         data,
         thorough,
