@@ -58,8 +58,7 @@ impl<'g> Opened<'g> {
     /// When ONNX Runtime does not take it.
     pub fn new(graph: &'g Graph, opset: Opset) -> Self {
         let bytes = proto::write(graph, opset, &[]).unwrap_or_else(|error| panic!("{error:?}"));
-        let open =
-            || -> ort::Result<_> { Ok(ort::session::Session::builder(environment())?.commit_from_memory(&bytes)?) };
+        let open = || ort::session::Session::builder(environment())?.commit_from_memory(&bytes);
         Self { graph, session: open().unwrap_or_else(|error| panic!("{}: {error}", graph.name)) }
     }
 
