@@ -45,7 +45,7 @@ mod tests {
             (Options::default(), "arena_extend_strategy", "kSameAsRequested"),
             (set.clone(), "use_tf32", "true"),
             (set.clone(), "device_id", "2"),
-            (set.clone(), "enable_cuda_graph", "1"),
+            (set.clone(), "enable_cuda_graph", "true"),
             (set, "gpu_mem_limit", "1073741824"),
         ] {
             let text = format!("{:?}", provider(&options));
