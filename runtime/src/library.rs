@@ -319,8 +319,16 @@ pub(crate) fn loader_message(error: &dyn Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
+
+    /// ONNX Runtime on the CPU, which a process can start once; with the CPU alone a static does no harm.
+    pub(crate) fn environment() -> &'static Environment {
+        static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+        ENVIRONMENT.get_or_init(|| Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap())
+    }
 
     /// A search that finds nothing unless it is told to.
     fn search() -> Search {

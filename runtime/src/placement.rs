@@ -180,7 +180,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::library::{Build, Search};
+    use crate::library::tests::environment;
 
     /// A graph with shape arithmetic: `padded.pads` and what it reads.
     fn graph() -> Graph {
@@ -195,8 +195,7 @@ mod tests {
 
     #[test]
     fn onnx_runtime_tells_the_place_of_each_node() {
-        let environment = Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap();
-        let builder = Session::builder(&environment).unwrap().with_config_entry(RECORD_PLACEMENT, "1").unwrap();
+        let builder = Session::builder(environment()).unwrap().with_config_entry(RECORD_PLACEMENT, "1").unwrap();
         let bytes = proto::write(&graph(), Opset::V20, &[]).unwrap();
         let session = { builder }.commit_from_memory(&bytes).unwrap();
         let placed = placement(&session).unwrap();
