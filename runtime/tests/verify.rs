@@ -317,6 +317,29 @@ fn after_a_fallback_the_certificate_names_what_computed() {
     assert!(certificate.holds);
 }
 
+#[test]
+fn a_file_that_only_looks_like_the_network_is_refused_where_this_version_made_it() {
+    let place = Workplace::new();
+    // One rounding of a weight, which no bound on the output sees.
+    let mut nearly = model();
+    scores(&mut nearly, [-1.0, 1.0 + f32::EPSILON]);
+    place.write(&nearly);
+    let this = concat!("a test ", env!("CARGO_PKG_VERSION"));
+    for (tool, code, part) in [
+        ("a test 0.0.0", 0, "is the trained network"),
+        (this, 1, "the file's node `logits` (Conv) is not what the passes make of the reference: its constant"),
+        (this, 1, "to blame     the file: node `logits`"),
+    ] {
+        let reference = Reference { tool: tool.into(), ..reference(model()) };
+        fs::write(place.path("threshold.reference.onnx"), reference.to_bytes().unwrap()).unwrap();
+        place.expect("verify threshold.onnx --bisect", code, part);
+        let json = fs::read_to_string(place.path("threshold.cpu.certificate.json")).unwrap();
+        assert!(json.contains(&format!("\"rebuilt\": {}", tool == this)), "{tool}: {json}");
+    }
+    place.write(&model());
+    place.expect("verify threshold.onnx", 0, "is the trained network");
+}
+
 /// The model with a convolution in 8-bit integers, its scores of these weights.
 fn int8(weights: [f32; 2]) -> Model {
     let mut model = model();

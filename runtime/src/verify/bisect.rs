@@ -3,13 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use ndarray::{ArrayD, ArrayView4, Axis};
-use seg_onnx::{
-    Model,
-    evaluate::EvaluateError,
-    forms::{self, FormError},
-    graph::{Graph, Node},
-    passes::{self, Pass, PassError},
-};
+use seg_onnx::{Model, evaluate::EvaluateError, passes::Pass};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -18,7 +12,7 @@ use super::{
     figures::Figures,
     finding::Finding,
     proof::{CaseReport, Proof, Subject},
-    reference::Reference,
+    rebuilt::{Difference, RebuildError, difference, rewrite, selected},
     yardstick::{Inside, model_values, shared},
 };
 
@@ -80,12 +74,9 @@ pub enum BisectError {
     /// A graph cannot be evaluated.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
-    /// The graph cannot have the form.
+    /// The graph that the file should hold cannot be had.
     #[error(transparent)]
-    Form(#[from] FormError),
-    /// A pass fails.
-    #[error(transparent)]
-    Pass(#[from] PassError),
+    Rebuild(#[from] RebuildError),
 }
 
 /// The values of a model for one input, as what runs it computes them.
@@ -143,8 +134,7 @@ pub fn bisect(
         })
     };
     let first = names.iter().find(|name| is_off(name, &own)).map(|name| (*name).to_owned());
-    let selected: Vec<&Pass> =
-        reference.passes.iter().filter_map(|name| available.iter().find(|pass| pass.name == *name)).collect();
+    let selected = selected(reference, available);
     let rewritten = rewrite(reference, model, &selected)?;
     let is_lessened = !matches!(bound.precision, Precision::Float32 | Precision::TensorFloat32);
     if is_lessened {
@@ -156,10 +146,10 @@ pub fn bisect(
         if first.as_ref().is_some_and(is_right_without) {
             return diagnosis(first, Culprit::Precision);
         }
-    } else if let Some(culprit) = file_difference(&model.graph, &rewritten)
+    } else if let Some(Difference { node, operator, what }) = difference(&model.graph, &rewritten)
         && (first.is_some() || reference.passes.len() == selected.len())
     {
-        return diagnosis(first, culprit);
+        return diagnosis(first, Culprit::File { node, operator, what });
     }
     if let Some(value) = first {
         for left_out in &selected {
@@ -195,38 +185,6 @@ pub fn bisect(
         return diagnosis(None, Culprit::Precision);
     }
     diagnosis(node.clone(), Culprit::Runtime { node })
-}
-
-/// What the passes make of the reference's graph, once it has the form that the model's contract describes.
-fn rewrite(reference: &Reference, model: &Model, selected: &[&Pass]) -> Result<Graph, BisectError> {
-    let mut graph = reference.model.graph.clone();
-    forms::apply(&mut graph, &reference.model.contract.output.name, &model.contract)?;
-    passes::run_selected(&mut graph, selected.iter().copied())?;
-    Ok(graph)
-}
-
-/// The first node in which a file differs from what it should hold.
-fn file_difference(found: &Graph, expected: &Graph) -> Option<Culprit> {
-    let culprit = |node: &Node, what: String| {
-        Some(Culprit::File { node: node.name.clone(), operator: node.op.name().into(), what })
-    };
-    for node in &found.nodes {
-        let Some(same) = expected.nodes.iter().find(|same| same.name == node.name) else {
-            return culprit(node, "the node itself".into());
-        };
-        if node.op != same.op {
-            return culprit(node, format!("its attributes: {:?}, expected {:?}", node.op, same.op));
-        }
-        if node.inputs != same.inputs {
-            return culprit(node, format!("its operands: {:?}, expected {:?}", node.inputs, same.inputs));
-        }
-        let differs = |name: &&String| found.initializers.get(*name) != expected.initializers.get(*name);
-        if let Some(operand) = node.inputs.iter().find(differs) {
-            return culprit(node, format!("its constant `{operand}`"));
-        }
-    }
-    let absent = expected.nodes.iter().find(|node| found.nodes.iter().all(|same| same.name != node.name));
-    absent.and_then(|node| culprit(node, "the node, which is absent".into()))
 }
 
 /// A property of a case.

@@ -148,7 +148,8 @@ impl Bound {
         BOUNDS.iter().find(|bound| bound.provider == provider && bound.precision == precision)
     }
 
-    /// Whether all that is asked is asked of the masks of images: where an error may be as large as the scale, zeros are as good as any answer.
+    /// Whether all that is asked is asked of the masks of images: where an error may be as large as the scale, zeros are
+    /// as good as any answer.
     pub fn rests_on_images(&self) -> bool {
         self.relative >= 1.0
     }

@@ -154,7 +154,8 @@ impl Case {
         cases
     }
 
-    /// The images of a data set, of the part that is held out unless another is asked for; or those of files and of folders without masks.
+    /// The images of a data set, of the part that is held out unless another is asked for; or those of files and of
+    /// folders without masks.
     ///
     /// # Errors
     /// When a folder holds no images.

@@ -45,6 +45,9 @@ pub struct Certificate {
     pub weights_sha256: String,
     /// The passes that made the model's graph of the reference's.
     pub passes: Vec<String>,
+    /// Whether the model's graph was compared exactly with what these passes make of the reference's: not where it
+    /// has fewer bits, nor where another version exported it.
+    pub rebuilt: bool,
     /// The images, where there were any beside the fixed inputs.
     pub data: Option<DataFacts>,
     /// Whether the long list of fixed inputs was run.
@@ -289,6 +292,7 @@ impl Certificate {
             weights,
             weights_sha256: of.model.contract.provenance.weights_sha256.clone(),
             passes: of.passes.clone(),
+            rebuilt: false,
             data,
             thorough,
             provider: bound.provider,
@@ -383,7 +387,8 @@ impl Certificate {
         Ok(())
     }
 
-    /// The certified inputs that a proof did not ask again, by name: those that it lacks, and those that are other numbers now.
+    /// The certified inputs that a proof did not ask again, by name: those that it lacks, and those that are other
+    /// numbers now.
     pub fn left_out(&self, again: &Self) -> Vec<&str> {
         let asked = |case: &CaseReport| {
             let is_same = |now: &CaseReport| (&now.name, &now.input_sha256) == (&case.name, &case.input_sha256);
@@ -409,11 +414,16 @@ impl Certificate {
         compare("the system", &self.environment.system, &again.environment.system);
         compare("this program", &self.environment.tool_sha256, &again.environment.tool_sha256);
         compare("the precision", &self.precision.to_string(), &again.precision.to_string());
+        let rebuilt = |certificate: &Self| {
+            if certificate.rebuilt { "compared with what the passes make" } else { "not compared" }
+        };
+        compare("the graph", rebuilt(self), rebuilt(again));
         let bounds = |certificate: &Self| {
             let Self { relative, per_pixel, times_trained, trained_relative, .. } = certificate;
             let times = times_trained.map_or("any number of".to_owned(), |times| times.to_string());
             format!(
-                "{relative:e} of the scale and {per_pixel:e} for each pixel, {times} times training's {trained_relative:e}"
+                "{relative:e} of the scale and {per_pixel:e} for each pixel, {times} times training's \
+                 {trained_relative:e}"
             )
         };
         compare("the bounds", &bounds(self), &bounds(again));

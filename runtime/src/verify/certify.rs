@@ -16,6 +16,7 @@ use super::{
     finding::Finding,
     layers::{check_layers, check_overflow, layers},
     proof::{CaseReport, Proof, ProofError, Subject, prove},
+    rebuilt::{RebuildError, check_graph},
     reference::Reference,
     yardstick::{Yardstick, shared},
 };
@@ -84,6 +85,9 @@ pub enum CertifyError {
     /// The model that shows its values cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The graph that the file should hold cannot be had.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
     /// What is to blame cannot be looked for.
     #[error(transparent)]
     Bisect(#[from] BisectError),
@@ -134,6 +138,9 @@ pub fn certify(
     let subject = Subject { reference, model: &model, bound };
     let cases = cases(&model, order.thorough, order.data)?;
     let mut proof = prove(subject, yardstick, &mut session, &cases, see)?;
+    let rebuilt = check_graph(reference, &model, passes::PASSES)?;
+    let is_rebuilt = rebuilt.is_some();
+    proof.findings.extend(rebuilt.into_iter().flatten());
     let probe = |case: &Case| -> Result<_, CertifyError> {
         let names = shared(&reference.model.graph, &model.graph);
         let input = case.load(&model.contract)?.tensor;
@@ -163,7 +170,7 @@ pub fn certify(
     let placement = session.runs_on().nodes.clone();
     let mut certificate =
         Certificate::new(id, files, weights, reference, data, order.thorough, bound, placement, proof);
-
+    certificate.rebuilt = is_rebuilt;
     if order.layers {
         certificate.layers = inside;
     }
@@ -174,7 +181,8 @@ pub fn certify(
     Ok(certificate)
 }
 
-/// The smallest case that speaks against a model; the first case where only its file does; none where nothing does but that there was no image.
+/// The smallest case that speaks against a model; the first case where only its file does; none where nothing does but
+/// that there was no image.
 pub fn smallest_failing<'c>(cases: &'c [Case], proof: &Proof) -> Option<&'c Case> {
     let failing = cases.iter().zip(&proof.cases).filter(|(_, report)| !report.findings.is_empty());
     // Inputs far outside of what images have come last: they may fail for reasons of their own.

@@ -55,6 +55,15 @@ pub enum Finding {
         /// The widest margin that rounding explains.
         allowed: f64,
     },
+    /// The file's graph is not what the passes make of the reference's.
+    File {
+        /// The node that differs.
+        node: String,
+        /// Its operator.
+        operator: String,
+        /// What of it differs.
+        what: String,
+    },
     /// Nothing was asked that a wrong model would fail: the precision is judged on images, and there was none.
     NoImage {
         /// The precision.
@@ -192,6 +201,11 @@ impl fmt::Display for Finding {
             Self::TrainedMask { unexplained, widest, allowed } => {
                 write!(f, "the training framework's mask: {}", flips(*unexplained, *widest, *allowed))
             }
+            Self::File { node, operator, what } => write!(
+                f,
+                "the file's node `{node}` ({operator}) is not what the passes make of the reference: {what}; export \
+                 the model again"
+            ),
             Self::NoImage { precision } => write!(
                 f,
                 "{precision} is proven on images only, and there was none: name some with `export --verify DIR` or \

@@ -23,6 +23,7 @@ mod evidence;
 mod layers;
 mod probe;
 mod proof;
+mod rebuilt;
 
 mod certificate;
 mod page;
@@ -42,6 +43,7 @@ pub use masks::{MaskReport, classes, probabilities};
 pub use page::page;
 pub use probe::Probe;
 pub use proof::{CaseReport, Deployed, Dice, Proof, ProofError, Subject, prove};
+pub use rebuilt::{RebuildError, check_graph};
 pub use reference::{REFERENCE_FORMAT, REFERENCE_KEY, Reference, ReferenceError, Trained};
 pub use signature::{KeyError, SignatureError, generate_key, sign, verify_signature};
 pub use yardstick::{Exact, Inside, Yardstick, YardstickError, amplification};

@@ -200,7 +200,15 @@ fn facts(certificate: &Certificate) -> Markup {
         ("Model", file(&certificate.model)),
         ("Reference", file(&certificate.reference)),
         ("Weights", hash(&certificate.weights_sha256)),
-        ("Passes", html! { (certificate.passes.join(", ")) }),
+        (
+            "Passes",
+            html! {
+                (certificate.passes.join(", ")) br;
+                "What they make of the reference was "
+                @if !certificate.rebuilt { "not " }
+                "compared with the model's graph."
+            },
+        ),
     ];
     if let Some(weights) = &certificate.weights {
         rows.push(("Checkpoint, equal bit for bit", file(weights)));

@@ -180,6 +180,11 @@ impl Reference {
         self.parameters.iter().map(|(name, path)| (name.as_str(), self.model.graph.initializers.get(path)))
     }
 
+    /// Whether this version made it, whose passes rewrite its graph as they did when it was exported.
+    pub fn is_of_this_version(&self) -> bool {
+        self.tool.split_whitespace().any(|word| word == env!("CARGO_PKG_VERSION"))
+    }
+
     /// Whether the graph's constants are those whose hash the contract names.
     pub fn check_hash(&self) -> Vec<Finding> {
         let mut hash = Sha256::new();

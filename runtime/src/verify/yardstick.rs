@@ -69,9 +69,9 @@ impl Yardstick {
         Self { room_bytes: bytes, ..self }
     }
 
-    /// The exact answer to a case, of which `input` is the input. What values inside of the graph reach is kept, and so are the answers to fixed
-    /// inputs for when they are asked for again. Image files may be thousands, and large: without [room](Self::with_room_for_images) only
-    /// the answer to the latest is kept.
+    /// The exact answer to a case, of which `input` is the input. What values inside of the graph reach is kept, and so
+    /// are the answers to fixed inputs for when they are asked for again. Image files may be thousands, and large:
+    /// without [room](Self::with_room_for_images) only the answer to the latest is kept.
     ///
     /// # Errors
     /// When the input does not fit the graph.

@@ -13,8 +13,8 @@ use seg_onnx::{Model, Opset, Target};
 use seg_runtime::tensors::TensorFile;
 use seg_runtime::verify::bounds::CPU_FLOAT32;
 use seg_runtime::verify::{
-    Case, Culprit, Deployed, Diagnosis, Probe, Proof, Reference, Subject, Yardstick, bisect, check_layers, layers,
-    prove, smallest_failing,
+    Case, Culprit, Deployed, Diagnosis, Probe, Proof, Reference, Subject, Yardstick, bisect, check_graph, check_layers,
+    layers, prove, smallest_failing,
 };
 use seg_runtime::{Answer, RunError, Session};
 use seg_tests::fixtures::{checkpoint, network};
@@ -185,6 +185,11 @@ const FAULTS: &[(&str, &str, Fault)] = &[
         "one weight off by a thousandth in the file",
         "file up3.amse.ffn.project",
         File(|g| weights_of(g, "up3.amse.ffn.project", 1, |weights| weights[0] += 1e-2)),
+    ),
+    (
+        "the last bit of one weight in the file",
+        "file up2.amse.ffn.project",
+        File(|g| weights_of(g, "up2.amse.ffn.project", 1, |w| w[0] = f32::from_bits(w[0].to_bits() ^ 1))),
     ),
     (
         "a transposed kernel in the file",
@@ -426,6 +431,9 @@ impl Setting {
         let mut deployed = Faulty { session, fault: answer };
         let mut proof = prove(subject, yardstick, &mut deployed, &self.cases, |_| {}).unwrap();
         proof.findings.extend(reference.check_weights(&self.checkpoint).unwrap());
+        proof
+            .findings
+            .extend(check_graph(&reference, &model, &passes).unwrap().expect("there are 32 bits and all passes"));
         let names: Vec<_> = model.graph.nodes.iter().map(|node| node.name.as_str()).collect();
         let names: Vec<_> = names.into_iter().filter(|name| graph.tensor_type(name).is_some()).collect();
         let mut probe = Probe::open(environment(), path, &model, &names, &options).unwrap();

@@ -5,8 +5,12 @@ use seg_export::calibration::Calibration;
 use seg_export::precision::halve;
 use seg_export::{Options, export, lower, proof};
 use seg_onnx::contract::{Element, InputForm, OutputKind};
-use seg_onnx::{Opset, Target};
-use seg_runtime::verify::{CaseReport, FileFacts, Inside, Order, Reference, Yardstick, cases, certify};
+use seg_onnx::graph::{Data, Tensor};
+use seg_onnx::passes::PASSES;
+use seg_onnx::{Model, Opset, Target};
+use seg_runtime::verify::{
+    CaseReport, FileFacts, Finding, Inside, Order, Reference, Yardstick, cases, certify, check_graph,
+};
 use seg_tests::fixtures::{NARROW, checkpoint, network};
 use seg_tests::reference::Reference as PyTorch;
 use seg_tests::runtime::environment;
@@ -54,6 +58,32 @@ fn forms() -> Vec<(&'static str, Options)> {
 }
 
 #[test]
+fn the_passes_make_every_exported_file_again() {
+    let checkpoint = checkpoint(&network(NARROW, 2));
+    for target in Target::ALL {
+        for opset in [Opset::V17, Opset::V20] {
+            for (form, options) in forms().into_iter().filter(|(form, _)| *form != HALF) {
+                let place = format!("{target}, opset {opset}, {form}");
+                let mut export = export(&checkpoint, &Options { target, opset, ..options }).unwrap();
+                let bytes = proof::reference(&export).to_bytes().unwrap();
+                let reference = Reference::from_bytes(Path::new("model.reference.onnx"), &bytes).unwrap();
+                let model = Model::from_bytes(&export.bytes).unwrap();
+                assert_eq!(check_graph(&reference, &model, PASSES).unwrap(), Some(Vec::new()), "{place}");
+                // One constant that is another one, whichever it is.
+                let constant =
+                    export.model.graph.initializers.values_mut().find(|constant| constant.as_f32().is_some());
+                let constant = constant.unwrap();
+                let values =
+                    constant.as_f32().unwrap().iter().map(|value| f32::from_bits(value.to_bits() ^ 1)).collect();
+                *constant = Tensor::new(constant.shape(), Data::F32(values)).unwrap();
+                let findings = check_graph(&reference, &export.model, PASSES).unwrap().unwrap();
+                assert!(matches!(findings[..], [Finding::File { .. }]), "{place}: {findings:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_exported_form_is_proven_at_every_size_and_batch() {
     let pytorch = PyTorch::open();
     let random = checkpoint(&network(NARROW, 2));
@@ -95,6 +125,7 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
             let gives_scores = options.output != OutputKind::Mask;
             let is_measured = |case: &CaseReport| case.beyond_float32 || case.times_trained.is_some() == gives_scores;
             assert!(certificate.proof.cases.iter().all(is_measured), "{weights}, {form}");
+            assert_eq!(certificate.rebuilt, *form != HALF, "{weights}, {form}");
             assert!(!certificate.layers.is_empty() && certificate.diagnosis.is_none(), "{weights}, {form}");
         }
     }

@@ -16,7 +16,8 @@ use seg_train::checkpoint::Checkpoint;
 use crate::args::Args;
 use crate::note;
 
-/// The most images of a calibration that a model is proven on; of more, so many evenly chosen ones. The exact answer to each takes a while.
+/// The most images of a calibration that a model is proven on; of more, so many evenly chosen ones. The exact answer to
+/// each takes a while.
 const IMAGES_MAX: usize = 16;
 /// The most bytes of exact answers to images that are kept until they are asked for again; others are computed twice.
 const ANSWERS_BYTES_MAX: usize = 1 << 30;
