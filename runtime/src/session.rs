@@ -473,15 +473,11 @@ mod tests {
     use seg_onnx::contract::{InputForm, SizePolicy};
 
     use super::*;
-    use crate::{
-        library::{Build, Search},
-        threshold,
-    };
+    use crate::{library::tests::environment, threshold};
 
     /// The processor stands in for the GPU: it replays nothing, but inputs and outputs have one place for each shape as well.
     #[test]
     fn a_captured_run_answers_each_batch_of_its_shape() {
-        let environment = Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap();
         let folder = tempfile::tempdir().unwrap();
         for (element, kind) in [
             (Element::Float, OutputKind::Logits),
@@ -490,7 +486,7 @@ mod tests {
             (Element::U8, OutputKind::Mask),
         ] {
             let path = threshold::write_as(folder.path(), InputForm { element, ..InputForm::default() }, kind);
-            let open = || Session::open(&environment, &path, &Options::default()).unwrap();
+            let open = || Session::open(environment(), &path, &Options::default()).unwrap();
             let (mut plain, mut session) = (open(), open());
             session.captures = Some(Captures::on(AllocationDevice::CPU, 0));
             // Four shapes are captured, and each is asked again; the last two are not.
@@ -515,7 +511,6 @@ mod tests {
 
     #[test]
     fn after_a_fallback_the_options_are_those_of_what_computes() {
-        let environment = Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = threshold::write(folder.path(), SizePolicy::Native);
         let asked = Options {
@@ -525,7 +520,7 @@ mod tests {
             ..Options::default()
         };
         // Nothing of NVIDIA's is in the library for the CPU.
-        let session = Session::open(&environment, &path, &asked).unwrap();
+        let session = Session::open(environment(), &path, &asked).unwrap();
         let options = session.options();
         assert_eq!((options.provider, options.precision), (Provider::Cpu, provider::Precision::Fp32));
         assert_eq!(session.provider(), Provider::Cpu);
