@@ -157,8 +157,8 @@ enum OutputArg {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Proof")]
 pub(crate) struct Proof {
-    /// Prove in ONNX Runtime that the model computes what Burn computes, on a fixed list of inputs and, where a folder is given, on its
-    /// images; this is done unless it is switched off
+    /// Prove in ONNX Runtime that the model computes what Burn computes, on a fixed list of inputs and on the images of the folder,
+    /// or else on some of those of `--calibrate`; this is done unless it is switched off
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "no_verify")]
     pub(crate) verify: Option<Option<PathBuf>>,
     /// Export the model unproven, without reference and certificate

@@ -21,7 +21,7 @@ pub(crate) struct Verify {
     pub(crate) against: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: Engine,
-    /// A data set or a folder of images to be run as well
+    /// A data set or a folder of images to be run as well; an int8 model is proven on images only
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Run the long list of inputs, up to 1024x1024
