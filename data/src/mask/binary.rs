@@ -14,8 +14,8 @@ pub(super) const THRESHOLD: u8 = 128;
 /// How far apart the red, green and blue of a grey pixel may be: JPEG may tint it a little.
 const TINT_MAX: u8 = 40;
 
-/// The labels of a binary mask.
-pub(super) fn labels(path: &Path, image: &DynamicImage) -> Result<GrayImage, MaskError> {
+/// The labels of a binary mask; in one that `is_blurred` by compression, any value up to the brightest may occur.
+pub(super) fn labels(path: &Path, image: &DynamicImage, is_blurred: bool) -> Result<GrayImage, MaskError> {
     if image.color().has_color()
         && let Some(color) = image.to_rgb8().pixels().map(|pixel| pixel.0).find(is_colored)
     {
@@ -35,7 +35,7 @@ pub(super) fn labels(path: &Path, image: &DynamicImage) -> Result<GrayImage, Mas
     if last == 1 && !is_wide {
         return Ok(mask);
     }
-    if is_wide && brightest < THRESHOLD || is_gapless && (last < THRESHOLD || brightest == last) {
+    if is_wide && brightest < THRESHOLD || is_gapless && (last < THRESHOLD || brightest == last && !is_blurred) {
         let largest = if is_wide { highest } else { last.into() };
         return Err(MaskError::Indices { path: path.into(), largest });
     }
@@ -91,6 +91,14 @@ mod tests {
         ] {
             assert_eq!(read(&image, &MaskCoding::Binary).unwrap(), labels, "{name}");
         }
+    }
+
+    #[test]
+    fn compression_makes_no_objects() {
+        let off_white = gray8(&Vec::from_iter(0..=240));
+        let found = labels(Path::new("mask.jpg"), &off_white, true).unwrap().into_raw();
+        assert_eq!(found, [vec![0; 128], vec![1; 113]].concat());
+        assert!(labels(Path::new("mask.png"), &off_white, false).is_err());
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub enum MaskCoding {
     ///
     /// A mask of the values 0, 1 and 255 in which 1 occurs holds labels, 255 being [`IGNORE_LABEL`]. In every other mask
     /// the values from 128 are class 1 and those below class 0, since masks saved as JPEG are blurred at their borders. One
-    /// that looks like indices, all values from 0 to a largest that is not white, is refused.
+    /// that looks like indices, all values from 0 to a largest that is not white, is refused; not so a bright JPEG.
     Binary,
     /// The label is the grey value or, in an indexed PNG or GIF, the palette's index; [`IGNORE_LABEL`] is allowed.
     Index {
@@ -147,7 +147,7 @@ const EXAMPLE_COLOR: &str = r#"{"masks": "color", "classes": [{"name": "backgrou
 pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskError> {
     let bytes = read_file(path)?;
     match coding {
-        MaskCoding::Binary => binary::labels(path, &decode_integers(path, &bytes)?),
+        MaskCoding::Binary => binary::labels(path, &decode_integers(path, &bytes)?, lossy_format(&bytes).is_some()),
         MaskCoding::Index { classes } => {
             refuse_lossy(path, &bytes)?;
             exact::from_indices(path, &decode_integers(path, &palette::with_indices(bytes))?, *classes)
@@ -168,11 +168,16 @@ pub(crate) fn ignore_outside(labels: &mut GrayImage, field_of_view: &GrayImage) 
     }
 }
 
-/// Refuses formats in which a value need not come back as it was; of WebP, whose lossless kind is rare, both kinds.
+/// The format, where a value need not come back from it as it was; of WebP, whose lossless kind is rare, both kinds.
+fn lossy_format(bytes: &[u8]) -> Option<ImageFormat> {
+    format_of(bytes).filter(|format| matches!(format, ImageFormat::Jpeg | ImageFormat::WebP))
+}
+
+/// Refuses such a format.
 fn refuse_lossy(path: &Path, bytes: &[u8]) -> Result<(), MaskError> {
-    match format_of(bytes) {
-        Some(format @ (ImageFormat::Jpeg | ImageFormat::WebP)) => Err(MaskError::Lossy { path: path.into(), format }),
-        _ => Ok(()),
+    match lossy_format(bytes) {
+        Some(format) => Err(MaskError::Lossy { path: path.into(), format }),
+        None => Ok(()),
     }
 }
 

@@ -209,7 +209,10 @@ mod tests {
         let image = Rgb32FImage::from_fn(33, 21, |x, y| Rgb([x, y, x * y % 256].map(|value| value as f32 / 255.0)));
         let labels = GrayImage::from_fn(33, 21, |x, y| Luma([(x * 7 + y) as u8]));
         let picture = Picture::new(&image, &labels);
-        assert_eq!(Augmentation::none(21, [21, 33]).view(&picture, FILL, &mut rng(0)), (image, labels));
+        for side in [Some(21), None] {
+            let view = Augmentation::none(side, [21, 33]).view(&picture, FILL, &mut rng(0));
+            assert_eq!(view, (image.clone(), labels.clone()), "{side:?}");
+        }
     }
 
     #[test]
