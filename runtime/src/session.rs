@@ -1,10 +1,12 @@
-//! A model file, opened for running.
+//! A model, opened for running: from tensors to tensors.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+mod opening;
+
+pub use opening::{OpenError, RunsOn, read_model};
+
+pub(crate) use opening::parse;
+
+use std::{collections::BTreeMap, path::Path};
 
 use ndarray::{
     Array, Array3, Array4, ArrayD, ArrayView4, ArrayViewD, Axis, CowArray, Dimension, Ix4, RemoveAxis, concatenate,
@@ -12,24 +14,22 @@ use ndarray::{
 use ort::{
     environment::Environment,
     memory::AllocationDevice,
-    session::{
-        SessionInputValue,
-        builder::{AutoDevicePolicy, SessionBuilder},
-    },
+    session::SessionInputValue,
     value::{DynTensor, PrimitiveTensorElementType, TensorRef},
 };
 use seg_onnx::{
-    Model, ModelError,
+    Model,
     contract::{Contract, Element, Input, OutputKind},
 };
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
     captured::{Captures, uncaptured},
-    placement::{self, PlacedNode, Placement, PlacementError, RECORD_PLACEMENT},
-    provider::{self, EngineCacheError, OptionError, Options, Provider, ProviderError, Shapes, engine_key},
+    placement::{PlacedNode, Placement},
+    provider::{Options, Provider, Shapes},
 };
+
+use opening::{File, Opened, read};
 
 /// A model that is ready to run on one provider.
 #[derive(Debug)]
@@ -43,18 +43,6 @@ pub struct Session {
     options: Options,
 }
 
-/// What computes a session, for a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunsOn {
-    /// The provider.
-    pub provider: Provider,
-    /// Why not one that was asked for, where a fallback was allowed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub instead: Vec<String>,
-    /// The number of nodes that each provider computes, by ONNX Runtime's name for it.
-    pub nodes: BTreeMap<String, usize>,
-}
-
 /// What a model gives for a batch of images, as its contract says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
@@ -62,58 +50,6 @@ pub enum Answer {
     Scores(Array4<f32>),
     /// The class of each pixel, `[n, h, w]`.
     Masks(Array3<u8>),
-}
-
-/// Why a model file cannot be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// The file cannot be read.
-    #[error("cannot read the model `{path}`")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is not a model of this toolchain.
-    #[error("cannot use `{path}` as a model written by `export`")]
-    Model {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Box<ModelError>,
-    },
-    /// The provider does not have an option.
-    #[error(transparent)]
-    Option(#[from] OptionError),
-    /// The provider cannot be used.
-    #[error("cannot load `{path}` with {provider}")]
-    Provider {
-        /// The file.
-        path: PathBuf,
-        /// The provider.
-        provider: Provider,
-        /// Why.
-        source: ProviderError,
-    },
-    /// ONNX Runtime refuses the model.
-    #[error("ONNX Runtime cannot load `{path}`")]
-    Session {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: ort::Error,
-    },
-    /// The provider leaves nodes to another one.
-    #[error("cannot run all of `{path}` with {provider}")]
-    Placement {
-        /// The file.
-        path: PathBuf,
-        /// The provider.
-        provider: Provider,
-        /// Which nodes.
-        source: PlacementError,
-    },
 }
 
 /// Why a model cannot be run.
@@ -157,26 +93,6 @@ impl AsRef<Self> for Session {
     }
 }
 
-/// Reads a model file and its contract, without ONNX Runtime.
-///
-/// # Errors
-/// When the file cannot be read or is not one that this toolchain wrote.
-pub fn read_model(path: &Path) -> Result<Model, OpenError> {
-    Ok(read(path)?.1)
-}
-
-/// The bytes of a model file and the model.
-fn read(path: &Path) -> Result<(Vec<u8>, Model), OpenError> {
-    let bytes = fs::read(path).map_err(|source| OpenError::Read { path: path.into(), source })?;
-    let model = parse(path, &bytes)?;
-    Ok((bytes, model))
-}
-
-/// The model of a file's bytes.
-pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Model, OpenError> {
-    Model::from_bytes(bytes).map_err(|source| OpenError::Model { path: path.into(), source: source.into() })
-}
-
 impl Session {
     /// Opens a model file.
     ///
@@ -198,21 +114,12 @@ impl Session {
         model: Model,
         options: &Options,
     ) -> Result<Self, OpenError> {
-        options.check()?;
         let file = File { environment, path, bytes, model: &model };
-        let (mut session, mut instead) = (file.connect(options), Vec::new());
-        let mut next = options.fall_back().filter(|_| options.allow_fallback);
-        while let (Err(OpenError::Provider { provider, source, .. }), Some(options)) = (&session, &next) {
-            instead.push(format!("{provider}: {source}"));
-            session = file.connect(options);
-            next = options.fall_back();
-        }
-        let (session, placement, options) = session?;
+        let Opened { session, placement, runs_on, options } = file.open(options)?;
         let captures = options
             .cuda_graph
             .then(|| Captures::on(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
         let shapes = (options.provider == Provider::TensorRt).then(|| options.shapes(&model.contract.input));
-        let runs_on = RunsOn { provider: options.provider, instead, nodes: placement.counts() };
         Ok(Self { session, captures, model, shapes, placement, runs_on, options })
     }
 
@@ -382,95 +289,9 @@ impl<'a> Fed<'a> {
     }
 }
 
-/// A model's file on its way to a session.
-struct File<'a> {
-    environment: &'a Environment,
-    path: &'a Path,
-    bytes: &'a [u8],
-    model: &'a Model,
-}
-
-/// A session of ONNX Runtime's, where its nodes are, and the options that it has.
-type Connected = (ort::session::Session, Placement, Options);
-
-impl File<'_> {
-    /// A session on the provider that the options ask for, with the engine from the cache where it has one.
-    fn connect(&self, options: &Options) -> Result<Connected, OpenError> {
-        let Some(engines) = options.engines.as_ref().filter(|_| options.provider == Provider::TensorRt) else {
-            return self.open(options, None);
-        };
-        // The key asks libraries of NVIDIA's. What ONNX Runtime lacks comes first: without that they are of no use.
-        self.register(options, None)?;
-        let input = &self.model.contract.input;
-        let key = engine_key(self.bytes, input, options).map_err(|source| self.unusable(options, source))?;
-        let opened = engines.open(&key, |folder| self.open(options, Some(folder)).map_err(Refusal::Open));
-        opened.map_err(|refusal| match refusal {
-            Refusal::Open(error) => error,
-            Refusal::Cache(error) => self.unusable(options, error.into()),
-        })
-    }
-
-    fn open(&self, options: &Options, engines: Option<&Path>) -> Result<Connected, OpenError> {
-        let Self { path, model, .. } = *self;
-        let provider = options.provider;
-        let mut builder = self.register(options, engines)?;
-        // CUDA and TensorRT meet the driver only now.
-        let session = builder.commit_from_memory(self.bytes).map_err(|error| match provider.diagnose(error) {
-            ProviderError::Other { source } => self.refused(source),
-            source => self.unusable(options, source),
-        })?;
-        let misplaced = |source| OpenError::Placement { path: path.into(), provider, source };
-        let placement = placement::placement(&session).map_err(misplaced)?;
-        if !options.allow_fallback {
-            placement.check(provider, &model.graph).map_err(misplaced)?;
-        }
-        Ok((session, placement, options.clone()))
-    }
-
-    fn register(&self, options: &Options, engines: Option<&Path>) -> Result<SessionBuilder, OpenError> {
-        let contract = &self.model.contract;
-        let builder = configure(self.environment, options).map_err(|source| self.refused(source))?;
-        provider::register(builder, &contract.input, options, engines).map_err(|source| self.unusable(options, source))
-    }
-
-    fn refused(&self, source: ort::Error) -> OpenError {
-        OpenError::Session { path: self.path.into(), source }
-    }
-
-    fn unusable(&self, options: &Options, source: ProviderError) -> OpenError {
-        OpenError::Provider { path: self.path.into(), provider: options.provider, source }
-    }
-}
-
-/// Why there is no session with an engine from the cache.
-enum Refusal {
-    Open(OpenError),
-    Cache(EngineCacheError),
-}
-
-impl From<EngineCacheError> for Refusal {
-    fn from(error: EngineCacheError) -> Self {
-        Self::Cache(error)
-    }
-}
-
-/// A session builder with everything but the provider.
-fn configure(environment: &Environment, options: &Options) -> ort::Result<SessionBuilder> {
-    let mut builder = ort::session::Session::builder(environment)?
-        // No policy of ONNX Runtime may add a provider that nobody asked for.
-        .with_auto_device(AutoDevicePolicy::PreferCPU)?
-        .with_config_entry(RECORD_PLACEMENT, "1")?
-        // A memory plan is a block of its own beside what the first run of each size has taken: twice the memory.
-        .with_memory_pattern(false)?;
-    if let Some(threads) = options.threads {
-        builder = builder.with_intra_threads(threads.get())?;
-    }
-    Ok(builder)
-}
-
 #[cfg(test)]
 mod tests {
-    use seg_onnx::contract::{InputForm, SizePolicy};
+    use seg_onnx::contract::InputForm;
 
     use super::*;
     use crate::{library::tests::environment, threshold};
@@ -507,22 +328,5 @@ mod tests {
             let found = [8, 9, 10, 11, 12, 13].map(|side| graph(&mut session, side));
             assert_eq!(found, [Some(1), Some(2), Some(3), Some(4), None, None], "{element:?} {kind:?}");
         }
-    }
-
-    #[test]
-    fn after_a_fallback_the_options_are_those_of_what_computes() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = threshold::write(folder.path(), SizePolicy::Native);
-        let asked = Options {
-            provider: Provider::TensorRt,
-            precision: provider::Precision::Fp16,
-            allow_fallback: true,
-            ..Options::default()
-        };
-        // Nothing of NVIDIA's is in the library for the CPU.
-        let session = Session::open(environment(), &path, &asked).unwrap();
-        let options = session.options();
-        assert_eq!((options.provider, options.precision), (Provider::Cpu, provider::Precision::Fp32));
-        assert_eq!(session.provider(), Provider::Cpu);
     }
 }

@@ -1,0 +1,237 @@
+//! A model file on its way to a session: read, checked, and opened on the provider that is asked for.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use ort::{
+    environment::Environment,
+    session::builder::{AutoDevicePolicy, SessionBuilder},
+};
+use seg_onnx::{Model, ModelError};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    placement::{self, Placement, PlacementError, RECORD_PLACEMENT},
+    provider::{self, EngineCacheError, OptionError, Options, Provider, ProviderError, engine_key},
+};
+
+/// What computes a session, for a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunsOn {
+    /// The provider.
+    pub provider: Provider,
+    /// Why not one that was asked for, where a fallback was allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instead: Vec<String>,
+    /// The number of nodes that each provider computes, by ONNX Runtime's name for it.
+    pub nodes: BTreeMap<String, usize>,
+}
+
+/// Why a model file cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The file cannot be read.
+    #[error("cannot read the model `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not a model of this toolchain.
+    #[error("cannot use `{path}` as a model written by `export`")]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<ModelError>,
+    },
+    /// The provider does not have an option.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// The provider cannot be used.
+    #[error("cannot load `{path}` with {provider}")]
+    Provider {
+        /// The file.
+        path: PathBuf,
+        /// The provider.
+        provider: Provider,
+        /// Why.
+        source: ProviderError,
+    },
+    /// ONNX Runtime refuses the model.
+    #[error("ONNX Runtime cannot load `{path}`")]
+    Session {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ort::Error,
+    },
+    /// The provider leaves nodes to another one.
+    #[error("cannot run all of `{path}` with {provider}")]
+    Placement {
+        /// The file.
+        path: PathBuf,
+        /// The provider.
+        provider: Provider,
+        /// Which nodes.
+        source: PlacementError,
+    },
+}
+
+/// Reads a model file and its contract, without ONNX Runtime.
+///
+/// # Errors
+/// When the file cannot be read or is not one that this toolchain wrote.
+pub fn read_model(path: &Path) -> Result<Model, OpenError> {
+    Ok(read(path)?.1)
+}
+
+/// The bytes of a model file and the model.
+pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Model), OpenError> {
+    let bytes = fs::read(path).map_err(|source| OpenError::Read { path: path.into(), source })?;
+    let model = parse(path, &bytes)?;
+    Ok((bytes, model))
+}
+
+/// The model of a file's bytes.
+pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Model, OpenError> {
+    Model::from_bytes(bytes).map_err(|source| OpenError::Model { path: path.into(), source: source.into() })
+}
+
+/// A model's file; `path` is what it is called in errors.
+pub(super) struct File<'a> {
+    pub(super) environment: &'a Environment,
+    pub(super) path: &'a Path,
+    pub(super) bytes: &'a [u8],
+    pub(super) model: &'a Model,
+}
+
+/// What ONNX Runtime made of a file.
+pub(super) struct Opened {
+    pub(super) session: ort::session::Session,
+    pub(super) placement: Placement,
+    pub(super) runs_on: RunsOn,
+    /// As was asked for, or, where a fallback was taken, as the provider has them that stepped in.
+    pub(super) options: Options,
+}
+
+impl File<'_> {
+    /// Opens the file on the provider that the options ask for, or, where they allow it, on the first after it that can be had.
+    pub(super) fn open(&self, options: &Options) -> Result<Opened, OpenError> {
+        options.check()?;
+        let (mut opened, mut instead) = (self.connect(options), Vec::new());
+        let mut next = options.fall_back().filter(|_| options.allow_fallback);
+        while let (Err(OpenError::Provider { provider, source, .. }), Some(options)) = (&opened, &next) {
+            instead.push(format!("{provider}: {source}"));
+            opened = self.connect(options);
+            next = options.fall_back();
+        }
+        let mut opened = opened?;
+        opened.runs_on.instead = instead;
+        Ok(opened)
+    }
+
+    /// A session on the provider that the options ask for, with the engine from the cache where it has one.
+    fn connect(&self, options: &Options) -> Result<Opened, OpenError> {
+        let Some(engines) = options.engines.as_ref().filter(|_| options.provider == Provider::TensorRt) else {
+            return self.start(options, None);
+        };
+        // The key asks libraries of NVIDIA's. What ONNX Runtime lacks comes first: without that they are of no use.
+        self.register(options, None)?;
+        let input = &self.model.contract.input;
+        let key = engine_key(self.bytes, input, options).map_err(|source| self.unusable(options, source))?;
+        let opened = engines.open(&key, |folder| self.start(options, Some(folder)).map_err(Refusal::Open));
+        opened.map_err(|refusal| match refusal {
+            Refusal::Open(error) => error,
+            Refusal::Cache(error) => self.unusable(options, error.into()),
+        })
+    }
+
+    fn start(&self, options: &Options, engines: Option<&Path>) -> Result<Opened, OpenError> {
+        let Self { path, model, .. } = *self;
+        let provider = options.provider;
+        let mut builder = self.register(options, engines)?;
+        // CUDA and TensorRT meet the driver only now.
+        let session = builder.commit_from_memory(self.bytes).map_err(|error| match provider.diagnose(error) {
+            ProviderError::Other { source } => self.refused(source),
+            source => self.unusable(options, source),
+        })?;
+        let misplaced = |source| OpenError::Placement { path: path.into(), provider, source };
+        let placement = placement::placement(&session).map_err(misplaced)?;
+        if !options.allow_fallback {
+            placement.check(provider, &model.graph).map_err(misplaced)?;
+        }
+        let runs_on = RunsOn { provider, instead: Vec::new(), nodes: placement.counts() };
+        Ok(Opened { session, placement, runs_on, options: options.clone() })
+    }
+
+    fn register(&self, options: &Options, engines: Option<&Path>) -> Result<SessionBuilder, OpenError> {
+        let contract = &self.model.contract;
+        let builder = configure(self.environment, options).map_err(|source| self.refused(source))?;
+        provider::register(builder, &contract.input, options, engines).map_err(|source| self.unusable(options, source))
+    }
+
+    fn refused(&self, source: ort::Error) -> OpenError {
+        OpenError::Session { path: self.path.into(), source }
+    }
+
+    fn unusable(&self, options: &Options, source: ProviderError) -> OpenError {
+        OpenError::Provider { path: self.path.into(), provider: options.provider, source }
+    }
+}
+
+/// Why there is no session with an engine from the cache.
+enum Refusal {
+    Open(OpenError),
+    Cache(EngineCacheError),
+}
+
+impl From<EngineCacheError> for Refusal {
+    fn from(error: EngineCacheError) -> Self {
+        Self::Cache(error)
+    }
+}
+
+/// A session builder with everything but the provider.
+fn configure(environment: &Environment, options: &Options) -> ort::Result<SessionBuilder> {
+    let mut builder = ort::session::Session::builder(environment)?
+        // No policy of ONNX Runtime may add a provider that nobody asked for.
+        .with_auto_device(AutoDevicePolicy::PreferCPU)?
+        .with_config_entry(RECORD_PLACEMENT, "1")?
+        // A memory plan is a block of its own beside what the first run of each size has taken: twice the memory.
+        .with_memory_pattern(false)?;
+    if let Some(threads) = options.threads {
+        builder = builder.with_intra_threads(threads.get())?;
+    }
+    Ok(builder)
+}
+
+#[cfg(test)]
+mod tests {
+    use seg_onnx::contract::SizePolicy;
+
+    use super::*;
+    use crate::{library::tests::environment, session::Session, threshold};
+
+    #[test]
+    fn after_a_fallback_the_options_are_those_of_what_computes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = threshold::write(folder.path(), SizePolicy::Native);
+        let asked = Options {
+            provider: Provider::TensorRt,
+            precision: provider::Precision::Fp16,
+            allow_fallback: true,
+            ..Options::default()
+        };
+        // Nothing of NVIDIA's is in the library for the CPU.
+        let session = Session::open(environment(), &path, &asked).unwrap();
+        let options = session.options();
+        assert_eq!((options.provider, options.precision), (Provider::Cpu, provider::Precision::Fp32));
+        assert_eq!(session.provider(), Provider::Cpu);
+    }
+}
