@@ -2,6 +2,9 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
+/// What a pixel of them takes, in bytes: its colours, and three `f32` that the network is given.
+const BYTES_PER_PIXEL: u64 = 16;
+
 /// So many units that threads take and give back.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -39,6 +42,14 @@ impl Drop for Permit<'_> {
     }
 }
 
+/// What an image of a height and width counts for while it is in memory, in pixels: the rows of it that are there at once,
+/// and the whole mask and so many maps of `f32` by their bytes.
+pub(crate) fn pixels_held(rows: usize, size: [usize; 2], maps: usize) -> u64 {
+    let [rows, height, width, maps] = [rows, size[0], size[1], maps].map(|count| count as u64);
+    let results = height.saturating_mul(width).saturating_mul(1 + maps * size_of::<f32>() as u64);
+    rows.saturating_mul(width).saturating_add(results / BYTES_PER_PIXEL)
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -68,5 +79,20 @@ mod tests {
         });
         assert!(most.into_inner() <= 10);
         assert_eq!(*budget.left.lock().unwrap(), 10);
+    }
+
+    #[test]
+    fn an_image_counts_with_its_whole_mask_and_its_maps() {
+        const MIB: u64 = 1 << 20;
+        for (name, rows, size, maps, expected) in [
+            ("a pixel", 1, [1, 1], 0, 1),
+            ("in memory as a whole", 1024, [1024, 2048], 0, 2 * MIB + MIB / 8),
+            ("with three maps", 1024, [1024, 2048], 3, 2 * MIB + 13 * MIB / 8),
+            ("in bands", 1024, [32 * 1024, 1024], 0, MIB + 2 * MIB),
+            ("in bands with two maps", 1024, [32 * 1024, 1024], 2, MIB + 18 * MIB),
+            ("more than can be counted", usize::MAX, [usize::MAX; 2], 1, u64::MAX),
+        ] {
+            assert_eq!(pixels_held(rows, size, maps), expected, "{name}");
+        }
     }
 }

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    job::{JOB, Job, JobError, JobPart, digest},
-    prediction::{Prediction, SavedFile},
+    job::{JOB, Job, JobError, JobPart},
+    prediction::Prediction,
 };
 
 /// The file with one line of JSON per image.
@@ -135,7 +135,7 @@ impl Manifest {
         let path = folder.join(part.map_or_else(|| PREDICTIONS.into(), |part| part.file_name()));
         let kept = if keep && path.exists() { read_lines(&path)? } else { Vec::new() };
         let is_complete = |line: &Line| match line {
-            Line::Segmented(prediction) => is_whole(folder, prediction),
+            Line::Segmented(prediction) => prediction.is_whole(folder),
             // It may have been fetched again.
             Line::Skipped { .. } => false,
         };
@@ -239,18 +239,12 @@ pub(crate) fn text_of(lines: &[Line]) -> String {
     lines.iter().map(text).collect()
 }
 
-/// Whether all files of an image are there with the content that was written.
-pub(crate) fn is_whole(folder: &Path, prediction: &Prediction) -> bool {
-    let is_there = |file: &SavedFile| digest(&folder.join(&file.path)).is_ok_and(|(_, found)| found == file.sha256);
-    prediction.files.iter().all(is_there)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::{job::hex, provider::Provider, settings::Settings, writers::Save};
+    use crate::{job::hex, provider::Provider, saved_file::SavedFile, settings::Settings, writers::Save};
 
     pub(crate) fn job(names: &[&str]) -> Job {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::{
     job::{Job, JobError, JobPart},
-    manifest::{Line, ManifestError, PREDICTIONS, is_whole, read_lines, text_of},
+    manifest::{Line, ManifestError, PREDICTIONS, read_lines, text_of},
 };
 
 /// Why the parts are not a whole.
@@ -80,7 +80,7 @@ pub fn merge(folder: &Path) -> Result<Vec<Line>, MergeError> {
         let path = folder.join(part.file_name());
         let found = if path.exists() { read_lines(&path)? } else { Vec::new() };
         let is_there = |line: &Line| match line {
-            Line::Segmented(prediction) => is_whole(folder, prediction),
+            Line::Segmented(prediction) => prediction.is_whole(folder),
             Line::Skipped { .. } => true,
         };
         let whole: Vec<_> = found.into_iter().filter(is_there).collect();

@@ -6,7 +6,7 @@ use image::GrayImage;
 use seg_onnx::contract::Class;
 use serde::{Deserialize, Serialize};
 
-use crate::{job::digest, provider::Provider, writers::Save};
+use crate::{job::digest, provider::Provider, saved_file::SavedFile, writers::Save};
 
 /// What is reported of one image: a line of `predictions.jsonl`.
 ///
@@ -50,17 +50,6 @@ pub struct Prediction {
     pub encode_ms: f64,
 }
 
-/// A file that was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SavedFile {
-    /// What it is.
-    pub kind: Save,
-    /// Its path in the folder of the results, with `/` between names.
-    pub path: String,
-    /// The SHA-256 of its content, in hexadecimal.
-    pub sha256: String,
-}
-
 /// What a class covers in a mask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassArea {
@@ -82,6 +71,11 @@ impl Prediction {
         input.to_string_lossy() == self.input
             && has_size()
             && digest(input).is_ok_and(|(_, sha256)| sha256 == self.input_sha256)
+    }
+
+    /// Whether all its files are in the folder of the results with the content that was written.
+    pub(crate) fn is_whole(&self, folder: &Path) -> bool {
+        self.files.iter().all(|file| file.is_whole(folder))
     }
 
     /// The path of the first file of a kind, in the folder of the results.
