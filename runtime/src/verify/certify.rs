@@ -12,12 +12,14 @@ use super::{
     bisect::{BisectError, bisect},
     bounds::{Bound, Precision},
     case::{self, Case, CaseError},
-    certificate::{Certificate, CertificateError, DataFacts, FileFacts, Mismatch, folder_of, identity},
+    certificate::{Certificate, CertificateError, identity},
+    facts::{DataFacts, FileFacts, folder_of},
     finding::Finding,
     layers::{check_layers, check_overflow, layers},
     proof::{CaseReport, Proof, ProofError, Subject, prove},
     rebuilt::{RebuildError, check_graph},
     reference::Reference,
+    standing::Mismatch,
     yardstick::{Yardstick, shared},
 };
 use crate::{

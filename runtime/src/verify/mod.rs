@@ -26,16 +26,16 @@ mod proof;
 mod rebuilt;
 
 mod certificate;
+mod facts;
 mod page;
 mod signature;
+mod standing;
 
 pub use bisect::{BisectError, Culprit, Diagnosis, Values, bisect};
 pub use case::{Case, CaseError, Input, Pattern};
-pub use certificate::{
-    CERTIFICATE_FORMAT, Certificate, CertificateError, DataFacts, EnvironmentFacts, FileFacts, Mismatch, Refusal,
-    folder_of,
-};
+pub use certificate::{CERTIFICATE_FORMAT, Certificate, CertificateError};
 pub use certify::{CertifyError, Order, cases, certify, smallest_failing};
+pub use facts::{DataFacts, EnvironmentFacts, FileFacts, folder_of};
 pub use figures::{Figures, ULP_MIN};
 pub use finding::{Finding, contract_differences};
 pub use layers::{Layer, check_layers, check_overflow, layers};
@@ -46,4 +46,5 @@ pub use proof::{CaseReport, Deployed, Dice, Proof, ProofError, Subject, prove};
 pub use rebuilt::{RebuildError, check_graph};
 pub use reference::{REFERENCE_FORMAT, REFERENCE_KEY, Reference, ReferenceError, Trained};
 pub use signature::{KeyError, SignatureError, generate_key, sign, verify_signature};
+pub use standing::{Mismatch, Refusal};
 pub use yardstick::{Exact, Inside, Yardstick, YardstickError, amplification};

@@ -4,11 +4,7 @@ use maud::{Markup, html};
 use seg_report::{Figure, count, figures, page as html_page, table};
 
 use super::{
-    bounds::ORDINARY,
-    certificate::{Certificate, FileFacts},
-    finding::Finding,
-    layers::Layer,
-    proof::CaseReport,
+    bounds::ORDINARY, certificate::Certificate, facts::FileFacts, finding::Finding, layers::Layer, proof::CaseReport,
 };
 
 /// The certificate as one HTML page that needs no other file.
