@@ -1,0 +1,146 @@
+//! Runs that are killed, go on, or are one of several parts end with the files of a run in one go.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{Ended, Workplace};
+
+/// The content of all files below a folder by their paths, without what tells times.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.strip_prefix(folder).unwrap().to_path_buf();
+        if path.is_dir() {
+            found.extend(contents(&path).into_iter().map(|(inner, bytes)| (name.join(inner), bytes)));
+        } else if path.extension().is_some_and(|extension| extension != "jsonl" && extension != "lock") {
+            found.insert(name, fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_killed_run_goes_on_and_ends_with_the_same_files() {
+    let place = Workplace::new();
+    for index in 0..12 {
+        place.image(&format!("in/{index:02}.png"), 60 + index, 50);
+    }
+    assert_eq!(place.run("infer --model threshold.onnx --out whole in").code, Some(0));
+    let expected = contents(&place.path("whole"));
+    let arguments = "infer --model threshold.onnx --out out --continue in";
+    // Each run is killed after another number of lines.
+    for lines in [0, 1, 3, 6] {
+        let mut child =
+            place.command(arguments.split_whitespace()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let record = place.path("out/predictions.jsonl");
+        while child.try_wait().unwrap().is_none()
+            && fs::read_to_string(&record).unwrap_or_default().lines().count() <= lines
+        {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    // A result that somebody damaged, and one that somebody removed.
+    let [damaged, removed] = ["out/masks/00.png", "out/overlays/01.png"].map(|name| place.path(name));
+    fs::write(damaged, "damaged").unwrap();
+    let _ = fs::remove_file(removed);
+    let ended = place.run(arguments);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(contents(&place.path("out")), expected);
+    assert_eq!(place.json_lines("out/predictions.jsonl").len(), 12);
+    let ended = place.run(arguments);
+    assert!(ended.stderr.contains("12 of 12 images are complete"), "{ended:?}");
+
+    let ended = place.run("infer --model threshold.onnx --out out --threshold 0.7 --continue in");
+    assert!(ended.stderr.contains("another job, which differs in how masks are made"), "{ended:?}");
+}
+
+#[test]
+fn a_record_that_cannot_be_written_ends_with_a_whole_line() {
+    let place = Workplace::new();
+    for index in 0..12 {
+        place.image(&format!("in/{index:02}.png"), 60, 50);
+    }
+    let arguments = "infer --model threshold.onnx --out out --continue in";
+    // Files of at most 4096 bytes: a few lines, and the beginning of one more.
+    let limit = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", limit, "sh", env!("CARGO_BIN_EXE_seg-runtime")]).args(arguments.split_whitespace());
+    let ended = Ended::of(command.current_dir(place.0.path()).output().unwrap());
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("cannot keep the record in `out/predictions.jsonl`: File too large"), "{ended:?}");
+    let text = fs::read_to_string(place.path("out/predictions.jsonl")).unwrap();
+    assert!(text.ends_with('\n'), "{text}");
+    let kept = place.json_lines("out/predictions.jsonl").len();
+
+    let ended = place.run(arguments);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("{kept} of 12 images are complete")), "{ended:?}");
+    assert_eq!(place.json_lines("out/predictions.jsonl").len(), 12);
+}
+
+#[test]
+fn a_run_that_goes_on_does_again_what_is_another_image() {
+    let place = Workplace::new();
+    // Files of one size, whatever their pixels are.
+    for (name, width) in [("in/a.bmp", 8), ("in/b.bmp", 8), ("other/a.bmp", 8), ("other/b.bmp", 8)] {
+        place.image(name, width, 6);
+    }
+    let mirror = |name: &str| {
+        let mirrored = image::imageops::flip_horizontal(&image::open(place.path(name)).unwrap().into_rgb8());
+        mirrored.save(place.path(name)).unwrap();
+    };
+    mirror("other/a.bmp");
+    for (name, folder, prepare, complete) in [
+        ("the first time", "in", None, 0),
+        ("nothing new", "in", None, 2),
+        ("another folder", "other", None, 0),
+        ("the same again", "other", None, 2),
+        ("other pixels in a file", "other", Some("other/b.bmp"), 1),
+        ("the first folder", "in", None, 0),
+    ] {
+        prepare.into_iter().for_each(mirror);
+        let ended = place.run(&format!("infer --model threshold.onnx --out out --continue {folder}"));
+        assert_eq!(ended.code, Some(0), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(&format!("{complete} of 2 images are complete")), "{name}: {ended:?}");
+        assert_eq!(place.run(&format!("infer --model threshold.onnx --out fresh {folder}")).code, Some(0), "{name}");
+        assert_eq!(contents(&place.path("out")), contents(&place.path("fresh")), "{name}");
+        let lines = place.json_lines("out/predictions.jsonl");
+        for (line, input) in lines.iter().zip(["a", "b"]) {
+            assert_eq!(line["input"], format!("{folder}/{input}.bmp"), "{name}");
+        }
+        assert_eq!(lines.len(), 2, "{name}");
+    }
+}
+
+#[test]
+fn parts_run_at_the_same_time_and_merge_into_the_whole() {
+    let place = Workplace::new();
+    for index in 0..7 {
+        place.image(&format!("in/{index}.png"), 20 + index, 30);
+    }
+    assert_eq!(place.run("infer --model threshold.onnx --out whole in").code, Some(0));
+    let part = |index: usize| {
+        let part = format!("infer --model threshold.onnx --out out --num-parts 3 --part {index} in");
+        place.command(part.split_whitespace()).stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let mut first = [part(1), part(3)];
+    assert!(first.iter_mut().all(|child| child.wait().unwrap().success()));
+    let ended = place.run("merge out");
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("part 2 of 3 has 0 of 2 images"), "{ended:?}");
+    assert!(part(2).wait().unwrap().success());
+    let ended = place.run("merge out");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let names = |name| place.json_lines(name).iter().map(|line| line["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(names("out/predictions.jsonl"), names("whole/predictions.jsonl"));
+    assert_eq!(contents(&place.path("out")), contents(&place.path("whole")));
+    let ended = place.run("infer --model threshold.onnx --out out --num-parts 3 --part 4 in");
+    assert!(ended.stderr.contains("there is no part 4 of 3"), "{ended:?}");
+}

@@ -1,0 +1,83 @@
+//! What `eval` measures, writes and refuses.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::Workplace;
+
+#[test]
+fn eval_scores_what_can_be_measured() {
+    let place = Workplace::new();
+    for name in ["a", "b"] {
+        place.image(&format!("data/images/{name}.png"), 10, 12);
+        place.mask(&format!("data/masks/{name}.png"), 10, 12);
+    }
+    let eval = "eval --model threshold.onnx --data data --split all";
+    let scores = || serde_json::from_slice::<Value>(&fs::read(place.path("scores/scores.json")).unwrap()).unwrap();
+    let ended = place.run(&format!("{eval} --out scores --save-masks masks --tolerance-px 1 --bootstrap 50 --seed 7"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for line in
+        ["Dice            1.0000  1.0000 to 1.0000     1.0000", "HD [px]           0.00  0.00 to 0.00", "2 measured"]
+    {
+        assert!(ended.stdout.contains(line), "{line:?}: {ended:?}");
+    }
+    let report = scores();
+    for (path, expected) in [
+        ("/scores/per_image/overall/centerline_dice/value", Value::from(1.0)),
+        ("/scores/pooled/classes/nucleus/iou/value", 1.0.into()),
+        ("/method/tolerance_px", 1.0.into()),
+        ("/method/bootstrap/seed", 7.into()),
+        ("/thresholds/roc_auc", 1.0.into()),
+        ("/data/part", "all".into()),
+        ("/images/1/name", "b".into()),
+    ] {
+        assert_eq!(report.pointer(path), Some(&expected), "{path}");
+    }
+    for path in ["/data/sha256", "/models/0/sha256"] {
+        assert_eq!(report.pointer(path).unwrap().as_str().unwrap().len(), 64, "{path}");
+    }
+    assert_eq!(fs::read_to_string(place.path("scores/images.csv")).unwrap().lines().count(), 3);
+    assert!(fs::read_to_string(place.path("scores/report.html")).unwrap().contains("alt=\"a, errors\""));
+    assert!(place.path("masks/a.png").exists() && place.path("masks/b.png").exists());
+
+    place.mask("data/masks/b.png", 5, 12);
+    let ended = place.run(&format!("{eval} --out scores"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("the mask `data/masks/b.png` is 5x12, but its image"), "{ended:?}");
+    assert!(ended.stderr.ends_with("error: 1 of 2 images were skipped and are not in the scores\n"), "{ended:?}");
+    let report = scores();
+    assert_eq!(report["images"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&report["skipped"][0]["name"], &report["scores"]["per_image"]["overall"]["dice"]["interval"]),
+        (&"b".into(), &Value::Null)
+    );
+
+    let ended = place.run(&format!("{eval} --out data/masks/a.png"));
+    assert!(ended.stderr.contains("cannot create the folder `data/masks/a.png`"), "{ended:?}");
+    let ended = place.run(&format!("{eval} --save-masks data/masks"));
+    assert!(ended.stderr.contains("the input `data/masks/a.png` would be overwritten by a result"), "{ended:?}");
+    let ended = place.run("eval --model threshold.onnx --data data --split test");
+    assert!(ended.stderr.contains("the data set `data` has no images in its part `test`"), "{ended:?}");
+}
+
+#[test]
+fn eval_saves_no_mask_over_another() {
+    let place = Workplace::new();
+    for (part, name) in [("train", "a"), ("train", "b"), ("test", "a")] {
+        place.image(&format!("data/{part}/images/{name}.png"), 10, 12);
+        place.mask(&format!("data/{part}/masks/{name}.png"), 10, 12);
+    }
+    let eval = |split: &str| {
+        place.run(&format!("eval --model threshold.onnx --data data --split {split} --save-masks masks --bootstrap 50"))
+    };
+    let ended = eval("all");
+    let (first, second) = ("`data/train/images/a.png`", "`data/test/images/a.png`");
+    let expected =
+        format!("error: the masks of {first} and {second} would both be saved as `masks/a.png`; measure one");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.starts_with(&expected) && !place.path("masks").exists(), "{ended:?}");
+    let ended = eval("train");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(place.path("masks/a.png").exists() && place.path("masks/b.png").exists());
+}

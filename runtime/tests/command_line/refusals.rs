@@ -1,0 +1,110 @@
+//! What cannot be done is an error that names the thing and the remedy, and leaves nothing behind.
+
+use std::fs;
+
+use seg_onnx::contract::SizePolicy;
+use seg_runtime::library::{Build, LIBRARY_VARIABLE, Search};
+
+use crate::{Ended, Workplace, threshold};
+
+#[test]
+fn what_cannot_be_done_ends_with_1_and_what_was_not_said_rightly_with_2() {
+    let place = Workplace::new();
+    place.image("a.png", 9, 9);
+    fs::create_dir(place.path("empty")).unwrap();
+    fs::write(place.path("text.onnx"), "no model").unwrap();
+    let graph = threshold::model(SizePolicy::Native).graph;
+    fs::write(place.path("foreign.onnx"), seg_onnx::proto::write(&graph, seg_onnx::Opset::V20, &[]).unwrap()).unwrap();
+    for (name, args, code, part) in [
+        ("an empty folder", "infer --model threshold.onnx --out out empty", 1, "the folder `empty` holds no image"),
+        ("no such file", "infer --model threshold.onnx --out out b.png", 1, "there is no file or folder `b.png`"),
+        ("no match", "infer --model threshold.onnx --out out *.tif", 1, "the glob pattern `*.tif` matches no file"),
+        ("no model", "infer --model absent.onnx --out out a.png", 1, "cannot read the model `absent.onnx`: No such"),
+        ("not a model", "infer --model text.onnx --out out a.png", 1, "cannot use `text.onnx` as a model"),
+        ("no contract", "infer --model foreign.onnx --out out a.png", 1, "no `seg.contract` in its metadata"),
+        ("a file as a folder", "infer --model threshold.onnx --out a.png a.png", 1, "cannot create the folder"),
+        (
+            "no such library",
+            "infer --model threshold.onnx --ort-lib no.so --out out a.png",
+            1,
+            "cannot load the ONNX Runtime library `no.so` named by `--ort-lib`",
+        ),
+        ("no data set", "eval --model threshold.onnx --data absent", 1, "absent"),
+        ("no input", "infer --model threshold.onnx --out out", 2, "<INPUT>"),
+        ("unknown provider", "infer --model threshold.onnx --ep gpu --out out a.png", 2, "cpu, cuda, tensorrt"),
+        ("unordered shapes", "infer --model threshold.onnx --shapes 2x1x1,1x1x1,1x1x1 --out out a.png", 2, "--shapes"),
+        ("no such level", "infer --model threshold.onnx --builder-level 6 --out out a.png", 2, "--builder-level"),
+        (
+            "no CPU",
+            "infer --model threshold.onnx --precision fp16 --out out a.png",
+            1,
+            "the CPU has no `--precision fp16`",
+        ),
+        ("no threads", "infer --model threshold.onnx --threads 0 --out out a.png", 2, "--threads"),
+        ("no such share", "eval --model threshold.onnx --data d --confidence 95", 2, "between 0 and 1"),
+        ("no such distance", "eval --model threshold.onnx --data d --tolerance-px=-1", 2, "not negative"),
+        ("no such size", "inspect --size 0x5 threshold.onnx", 2, "HEIGHTxWIDTH"),
+        (
+            "no such bound",
+            "compare --model threshold.onnx --tensors t --input x --expect y --max-abs nan",
+            2,
+            "not negative",
+        ),
+    ] {
+        let ended = place.run(args);
+        assert_eq!(ended.code, Some(code), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(part), "{name}: {ended:?}");
+        assert!(ended.stderr.starts_with("error: "), "{name}: {ended:?}");
+        assert!(!place.path("out").exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_provider_that_cannot_be_had_is_an_error_and_never_the_cpu() {
+    let place = Workplace::new();
+    place.image("a.png", 9, 9);
+    let cpu_build = Search::from_env(None, Build::Cpu).locate().unwrap().path;
+    for (ep, provider, library) in [
+        ("cuda", "CUDA", "libonnxruntime_providers_cuda.so"),
+        ("tensorrt", "TensorRT", "libonnxruntime_providers_tensorrt.so"),
+    ] {
+        let mut command = place.command(["infer", "--model", "threshold.onnx", "--out", "out", "--ep", ep, "a.png"]);
+        let ended = Ended::of(command.env(LIBRARY_VARIABLE, &cpu_build).output().unwrap());
+        let expected = format!("error: cannot load `threshold.onnx` with {provider}: {library}: not part of");
+        assert_eq!(ended.code, Some(1), "{ep}: {ended:?}");
+        assert!(ended.stderr.starts_with(&expected), "{ep}: {ended:?}");
+        assert!(ended.stderr.ends_with("or choose `--ep cpu`\n"), "{ep}: {ended:?}");
+        assert!(!place.path("out").exists(), "{ep}");
+    }
+}
+
+#[test]
+fn a_library_that_cannot_be_fetched_is_an_error_with_a_remedy() {
+    let place = Workplace::new();
+    place.image("a.png", 9, 9);
+    for (name, variable, value, part) in [
+        ("offline", "SEG_RUNTIME_OFFLINE", "1", "nothing may be fetched now"),
+        ("no pip", "PATH", "", "cannot fetch onnxruntime 1.31.1 with pip"),
+    ] {
+        let mut command = place.command(["infer", "--model", "threshold.onnx", "--out", "out", "a.png"]);
+        command.env_remove(LIBRARY_VARIABLE).env("SEG_RUNTIME_CACHE", place.path("cache")).env(variable, value);
+        let ended = Ended::of(command.output().unwrap());
+        assert_eq!(ended.code, Some(1), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(part) && ended.stderr.contains("`--ort-lib`"), "{name}: {ended:?}");
+    }
+}
+
+#[test]
+fn setup_keeps_to_what_is_there_when_it_may_not_fetch() {
+    let place = Workplace::new();
+    let mut command = place.command(["setup", "--offline"]);
+    let ended = Ended::of(command.env("SEG_RUNTIME_CACHE", place.path("cache")).output().unwrap());
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("run `seg-runtime setup` where there is a network"), "{ended:?}");
+    assert!(!place.path("cache").exists());
+
+    let library = Search::from_env(None, Build::Cpu).locate().unwrap().path;
+    let ended = place.run("setup --offline");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains(library.file_name().unwrap().to_str().unwrap()), "{ended:?}");
+}
