@@ -108,7 +108,7 @@ def main() -> None:
         seconds.append(time.perf_counter() - begun)
     cpu = (cpu_seconds() - cpu_begun) / args.steps
     if args.save:
-        safetensors.torch.save_file({name: value.cpu() for name, value in net.state_dict().items()}, args.save)
+        safetensors.torch.save_file({name: value.cpu().contiguous() for name, value in net.state_dict().items()}, args.save)
     print(
         json.dumps(
             {

@@ -8,6 +8,8 @@ use burn::tensor::Device;
 use burn::tensor::DeviceType;
 use thiserror::Error;
 
+use crate::precision::Precision;
+
 /// Which device was asked for: `auto`, `cpu`, `cuda`, `cuda:INDEX`, `wgpu` or `wgpu:INDEX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -29,6 +31,14 @@ pub enum DeviceError {
     Unknown {
         /// The text.
         text: String,
+    },
+    /// The device lacks the numbers that the network shall learn in.
+    #[error("cannot learn in {name} on `{device}`: it has no such numbers; choose `--precision fp32`", name = precision.name())]
+    Precision {
+        /// What was asked for.
+        precision: Precision,
+        /// The device.
+        device: DeviceChoice,
     },
     /// A GPU is named twice.
     #[error("`{device}` is named twice; each GPU takes one part of a batch")]
@@ -153,6 +163,23 @@ impl Devices {
         let opened: Vec<_> = self.0.iter().map(|choice| choice.open()).collect::<Result<_, _>>()?;
         let (devices, choices) = opened.into_iter().unzip();
         Ok((devices, Self(choices)))
+    }
+
+    /// The devices as [`open`](Self::open) gives them, each of which has a precision.
+    ///
+    /// # Errors
+    /// As [`DeviceChoice::open`], and when a device lacks the precision.
+    pub fn open_for(&self, precision: Precision) -> Result<(Vec<Device>, Self), DeviceError> {
+        let (devices, choices) = self.open()?;
+        match devices.iter().zip(&choices.0).find(|(device, _)| !precision.is_on(device)) {
+            Some((_, device)) => Err(DeviceError::Precision { precision, device: *device }),
+            None => Ok((devices, choices)),
+        }
+    }
+
+    /// Whether all of them are the CPU.
+    pub fn are_cpu(&self) -> bool {
+        self.0.iter().all(|choice| *choice == DeviceChoice::Cpu)
     }
 }
 

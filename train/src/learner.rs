@@ -11,6 +11,7 @@ use crate::loader::Batch;
 use crate::loss::{Loss, loss};
 use crate::model::AmsUnet;
 use crate::optimizer::Optimizer;
+use crate::precision::Precision;
 
 /// The network in training.
 ///
@@ -22,6 +23,7 @@ pub struct Learner {
     nets: Vec<AmsUnet>,
     /// With autodiff, as many as there are replicas.
     devices: Vec<Device>,
+    precision: Precision,
     optimizer: Optimizer,
     average: Option<Average>,
     clip_norm: Option<f64>,
@@ -37,13 +39,14 @@ impl Learner {
     pub fn new(
         net: AmsUnet,
         devices: &[Device],
+        precision: Precision,
         optimizer: Optimizer,
         average: Option<Average>,
         clip_norm: Option<f64>,
     ) -> Self {
         assert!(!devices.is_empty(), "a learner needs a device");
         let devices: Vec<_> = devices.iter().map(|device| device.clone().autodiff()).collect();
-        Self { nets: replicate(net, &devices), devices, optimizer, average, clip_norm, gradients: None }
+        Self { nets: replicate(net, &devices), devices, precision, optimizer, average, clip_norm, gradients: None }
     }
 
     /// The network as it learns, without autodiff.
@@ -73,17 +76,18 @@ impl Learner {
         let images = batch.names.len() as f64;
         let parts = batch.split(self.nets.len());
         let shares: Vec<_> = parts.iter().map(|part| part.names.len() as f64 / images).collect();
+        let precision = self.precision;
         let found: Vec<_> = thread::scope(|scope| {
             let mut work = self.nets.iter().zip(&self.devices).zip(parts).zip(&shares);
             // The first part stays on this thread, the only one where there is one device.
             let first = work.next();
             let others: Vec<_> = work
                 .map(|(((net, device), part), part_share)| {
-                    scope.spawn(move || backward(net, device, part, share * part_share))
+                    scope.spawn(move || backward(net, device, precision, part, share * part_share))
                 })
                 .collect();
-            let first =
-                first.map(|(((net, device), part), part_share)| backward(net, device, part, share * part_share));
+            let first = first
+                .map(|(((net, device), part), part_share)| backward(net, device, precision, part, share * part_share));
             let others =
                 others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             first.into_iter().chain(others).collect()
@@ -136,9 +140,12 @@ fn replicate(net: AmsUnet, devices: &[Device]) -> Vec<AmsUnet> {
 }
 
 /// The loss of a batch and its two terms, and the gradients of `share` of the loss.
-fn backward(net: &AmsUnet, device: &Device, batch: Batch, share: f64) -> ([f64; 3], Gradients) {
+fn backward(net: &AmsUnet, device: &Device, precision: Precision, batch: Batch, share: f64) -> ([f64; 3], Gradients) {
     let (images, labels) = batch.to_device(device);
-    let Loss { total, cross_entropy, dice } = loss(net.forward(images), labels);
+    let Loss { total, cross_entropy, dice } = {
+        let logits = net.forward(images.cast(precision.dtype()));
+        loss(logits.cast(Precision::Fp32.dtype()), labels)
+    };
     let gradients = Gradients::of(&total.clone().mul_scalar(share), net);
     let terms = Tensor::cat([total, cross_entropy, dice].map(Tensor::inner).into(), 0).into_data();
     let mut terms = terms.iter::<f64>();
@@ -173,8 +180,12 @@ mod tests {
         LazyLock::new(|| Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex())));
 
     fn learner(devices: usize, clip_norm: Option<f64>) -> Learner {
+        learner_in(Precision::Fp32, devices, clip_norm)
+    }
+
+    fn learner_in(precision: Precision, devices: usize, clip_norm: Option<f64>) -> Learner {
         let net = WEIGHTS.to_network(&Device::flex().autodiff()).unwrap();
-        Learner::new(net, &vec![Device::flex(); devices], Optimizer::new(5e-5), None, clip_norm)
+        Learner::new(net, &vec![Device::flex(); devices], precision, Optimizer::new(5e-5), None, clip_norm)
     }
 
     /// The gradients of one batch, and its losses.
@@ -262,6 +273,26 @@ mod tests {
             assert_eq!(Weights::of(&two.nets[1].valid()), Weights::of(&two.net()), "replica after step {step}");
         }
         assert_ne!(Weights::of(&one.net()), *WEIGHTS, "nothing was learned");
+    }
+
+    #[test]
+    fn a_network_learns_in_16_bits_as_it_does_in_32() {
+        let losses = |precision: Precision| -> Vec<f64> {
+            let mut learner = learner_in(precision, 2, Some(1.0));
+            let steps = (0..10).map(|_| {
+                let [loss, ..] = learner.learn(batch(4), 1.0);
+                learner.step(2e-3);
+                loss
+            });
+            steps.collect()
+        };
+        let [exact, found] = [Precision::Fp32, Precision::Bf16].map(losses);
+        assert_ne!(found[0], exact[0], "nothing was rounded");
+        for (step, (found, exact)) in found.iter().zip(&exact).enumerate() {
+            assert!((found - exact).abs() < 0.02 * exact, "step {step}: loss {found}, in float32 {exact}");
+        }
+        let learned = |losses: &[f64]| losses[0] - losses[losses.len() - 1];
+        assert!(learned(&found) > 0.5 * learned(&exact), "{found:?} beside {exact:?}");
     }
 
     #[test]

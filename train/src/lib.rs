@@ -19,6 +19,7 @@ pub mod gradients;
 pub mod learner;
 pub mod loss;
 pub mod optimizer;
+pub mod precision;
 pub mod schedule;
 
 pub mod checkpoint;

@@ -146,7 +146,7 @@ impl Run {
         let refused = |source| TrainError::Folder { folder: self.folder.clone(), source };
         let lock = run::lock(&self.folder).map_err(refused)?;
         let _lock = lock.ok_or_else(|| TrainError::Busy { folder: self.folder.clone() })?;
-        let (devices, device) = self.config.device.parse::<Devices>()?.open()?;
+        let (devices, device) = self.config.devices()?;
         let (training, validation) = self.split.apply(&self.dataset.train)?;
         let loader = Loader::new(Source::of(&self.config, training))?;
         let mut training = Training::begin(self, &devices, loader, validation)?;
@@ -195,7 +195,7 @@ impl<'a> Training<'a> {
         remove_unfinished(&run.folder).map_err(|source| TrainError::Folder { folder: run.folder.clone(), source })?;
         let device = devices[0].clone();
         let autodiff = device.clone().autodiff();
-        let TrainingConfig { ema, clip_norm, .. } = run.config.training;
+        let TrainingConfig { precision, ema, clip_norm, .. } = run.config.training;
         let path = run.folder.join(run::LAST);
         let (net, optimizer, average, log, tally) = if path.exists() {
             let state = State::read(&path)?;
@@ -222,7 +222,7 @@ impl<'a> Training<'a> {
             let average = ema.map(|decay| Average::new(decay, 0, net.valid()));
             (net, Optimizer::new(run.config.weight_decay), average, Vec::new(), Tally::default())
         };
-        let learner = Learner::new(net, devices, optimizer, average, clip_norm);
+        let learner = Learner::new(net, devices, precision, optimizer, average, clip_norm);
         Ok(Self { run, loader, validation, device, contract: run.contract(), learner, log, tally })
     }
 

@@ -41,14 +41,14 @@ fn discs(folder: &Path) -> PathBuf {
 /// Begins a run with everything that a state must hold, or goes on with it where it has begun.
 ///
 /// Five training images in batches of one make an epoch of two steps, the second with fewer batches.
-fn train(data: &Path, run: &Path, seed: &str, save_every: &str) -> Command {
+fn train(data: &Path, run: &Path, flags: &str, save_every: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
     command.stdout(Stdio::null());
     if run.join("config.json").exists() {
         command.arg("--resume").arg(run);
         return command;
     }
-    command.arg("--data").arg(data).arg("--out").arg(run).args(["--seed", seed, "--save-every", save_every]);
+    command.arg("--data").arg(data).arg("--out").arg(run).args(flags.split(' ')).args(["--save-every", save_every]);
     command.args(["--epochs", "5", "--batch-size", "1", "--base-width", "4", "--crop", "32", "--device", "cpu"]);
     command.args(["--accumulate", "3", "--clip-norm", "0.5", "--ema", "0.9", "--validate-every", "2"]);
     command
@@ -86,9 +86,9 @@ fn assert_same(name: &str, found: &Left, expected: &Left) {
     assert_eq!(found.log, expected.log, "{name}: the logs differ");
 }
 
-fn uninterrupted(data: &Path, run: &Path, seed: &str, save_every: &str) -> (Left, Duration) {
+fn uninterrupted(data: &Path, run: &Path, flags: &str, save_every: &str) -> (Left, Duration) {
     let begun = Instant::now();
-    assert!(train(data, run, seed, save_every).status().unwrap().success());
+    assert!(train(data, run, flags, save_every).status().unwrap().success());
     (left(run), begun.elapsed())
 }
 
@@ -96,9 +96,9 @@ fn uninterrupted(data: &Path, run: &Path, seed: &str, save_every: &str) -> (Left
 fn the_same_flags_leave_the_same_run() {
     let folder = tempfile::tempdir().unwrap();
     let data = discs(&folder.path().join("data"));
-    let (first, _) = uninterrupted(&data, &folder.path().join("first"), "3", NEVER);
-    let (again, _) = uninterrupted(&data, &folder.path().join("again"), "3", ALWAYS);
-    let (other, _) = uninterrupted(&data, &folder.path().join("other"), "4", NEVER);
+    let (first, _) = uninterrupted(&data, &folder.path().join("first"), "--seed 3", NEVER);
+    let (again, _) = uninterrupted(&data, &folder.path().join("again"), "--seed 3", ALWAYS);
+    let (other, _) = uninterrupted(&data, &folder.path().join("other"), "--seed 4", NEVER);
     assert_same("again, saved at every step", &again, &first);
     assert_eq!(first.log.len(), 5);
     let validated: Vec<_> = first.log.iter().map(|record| !record["validation"].is_null()).collect();
@@ -106,19 +106,28 @@ fn the_same_flags_leave_the_same_run() {
     assert!(first.log.iter().all(|record| !record["gradient_norm"].is_null()));
     assert_ne!(first.log[0]["loss"], other.log[0]["loss"], "another seed gave the same loss");
     assert!(first.tensors.iter().any(|(name, values)| *values != other.tensors[name]), "and the same weights");
+
+    let (half, _) = uninterrupted(&data, &folder.path().join("half"), "--seed 3 --precision bf16", NEVER);
+    let (again, _) = uninterrupted(&data, &folder.path().join("half again"), "--seed 3 --precision bf16", ALWAYS);
+    assert_same("again in bf16, saved at every step", &again, &half);
+    assert_ne!(first.log[0]["loss"], half.log[0]["loss"], "nothing was rounded");
+    assert!(half.tensors.keys().eq(first.tensors.keys()), "the files hold other tensors in bf16");
+    for (name, values) in &half.tensors {
+        assert_eq!(values.len(), first.tensors[name].len(), "{name} has other numbers of bits in bf16");
+    }
 }
 
 #[test]
 fn a_run_that_is_killed_at_any_moment_ends_as_one_that_was_not() {
     let folder = tempfile::tempdir().unwrap();
     let data = discs(&folder.path().join("data"));
-    let (expected, whole) = uninterrupted(&data, &folder.path().join("whole"), "3", NEVER);
+    let (expected, whole) = uninterrupted(&data, &folder.path().join("whole"), "--seed 3", NEVER);
     for (name, save_every, longest) in [("saved at every step", ALWAYS, 0.5), ("saved after every epoch", NEVER, 0.9)] {
         let run = folder.path().join(name);
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         let mut kills = 0;
         loop {
-            let mut child = train(&data, &run, "3", save_every).spawn().unwrap();
+            let mut child = train(&data, &run, "--seed 3", save_every).spawn().unwrap();
             // The first three together are too short for the whole run.
             let longest = if kills < 3 { longest / 3.0 } else { longest };
             thread::sleep(whole.mul_f64(rng.random_range(0.0..longest)));

@@ -66,6 +66,8 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
         ("--data data --ema 0.9 --save-every 5", "/training/save_minutes", json!(5.0)),
         ("--data data --ema 0.9 --save-every 5", "/training/accumulate", json!(1)),
         ("--data data --device cpu,cpu", "/device", json!("cpu,cpu")),
+        ("--data data", "/training/precision", json!("fp32")),
+        ("--data data --precision bf16", "/training/precision", json!("bf16")),
         ("--config some.json", "/epochs", json!(7)),
         ("--config some.json --preset drive", "/epochs", json!(7)),
         ("--config some.json --preset drive", "/augmentation/turn", json!(0.25)),
@@ -115,6 +117,7 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
         ("--resume run --augment none", 2, "cannot be used with"),
         ("--resume run --ema 0.9", 2, "cannot be used with"),
         ("--data data --ema 1.5", 2, "between 0 and 1"),
+        ("--data data --precision fp16", 2, "`fp16` is no precision to learn in; expected fp32 or bf16"),
         ("--data data --device auto,cpu", 2, "`auto,cpu` is not a device"),
     ] {
         let output = train(root.path(), arguments);

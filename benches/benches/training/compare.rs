@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use seg_benches::{median, median_ratio};
 use seg_train::device::DeviceChoice;
 use seg_train::model::AmsUnetConfig;
+use seg_train::precision::Precision;
 use seg_train::weights::Weights;
 
 use crate::measure::{Measured, Measurement, Task};
@@ -36,6 +37,9 @@ const LOSSES_TOLERANCE: f64 = 1e-4;
 /// How far the weights may part, relative to how far they have moved, both as L2 norms over what is learned: AdamW divides a
 /// gradient by its own size, so where one is nearly zero, its rounding moves a weight as far as any other.
 const WEIGHTS_TOLERANCE: f64 = 0.05;
+/// How far our losses in bf16 may depart from those in float32, beside how far PyTorch's autocast departs: both round at the same places
+/// but for what PyTorch keeps in 32 bits, and neither rounds as the other.
+const BF16_DEPARTURE: f64 = 2.0;
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 /// Ours against PyTorch.
@@ -59,22 +63,19 @@ impl Comparison {
         device.seed(0);
         Weights::of(&AmsUnetConfig::new().init(&device)).write(&weights, None)?;
         self.compare_steps(&weights)?;
-        let pytorch = Side::PyTorch(self.python.clone());
-        let (cases, peers) = match self.device {
-            DeviceChoice::Cpu => (CPU_CASES, vec![pytorch]),
-            _ => (GPU_CASES, vec![pytorch, Side::PyTorchAtBest(self.python.clone())]),
+        let (cases, precisions): (_, &[Precision]) = match self.device {
+            DeviceChoice::Cpu => (CPU_CASES, &[Precision::Fp32]),
+            _ => (GPU_CASES, &[Precision::Fp32, Precision::Bf16]),
         };
         println!(
             "{} rounds in turn on {}, {} threads; ours, PyTorch and ours / PyTorch",
             self.rounds, self.device, self.threads
         );
         for (name, task, size, batch, steps) in cases.iter().copied() {
-            let weights = weights.clone();
-            let measurement =
-                Measurement { task, size: size.to_vec(), batch, steps, weights, device: self.device, save: None };
-            for peer in &peers {
+            for precision in precisions.iter().copied() {
+                let (size, weights, device) = (size.to_vec(), weights.clone(), self.device);
                 println!("{name}");
-                self.compare(&measurement, peer)?;
+                self.compare(&Measurement { task, size, batch, steps, weights, device, precision, save: None })?;
             }
         }
         Ok(())
@@ -82,23 +83,23 @@ impl Comparison {
 
     /// Prints the losses of both sides and how far their weights part, and fails where the steps are not the same.
     fn compare_steps(&self, weights: &Path) -> Result<()> {
-        let measure = |side: &Side, name: &str| -> Result<_> {
-            let save = weights.with_file_name(name);
-            let (task, size, weights) = (Task::Train, LOSSES_SIZE.to_vec(), weights.into());
-            let save = Some(save);
+        let pytorch = Side::PyTorch(self.python.clone());
+        let measure = |side: &Side, precision: Precision| -> Result<_> {
+            let learned = weights.with_file_name("learned.safetensors");
+            let (size, save) = (LOSSES_SIZE.to_vec(), Some(learned.clone()));
+            let (steps, weights, device) = (LOSSES_STEPS, weights.into(), self.device);
             let measurement =
-                Measurement { task, size, batch: 2, steps: LOSSES_STEPS, weights, device: self.device, save };
-            let measured = side.measure(&measurement, self.threads)?;
-            let learned = Weights::read(measurement.save.as_deref().expect("it was named above"))?;
-            Ok((measured, learned))
+                Measurement { task: Task::Train, size, batch: 2, steps, weights, device, precision, save };
+            Ok((side.measure(&measurement, self.threads)?, Weights::read(&learned)?))
         };
-        let (ours, our_weights) = measure(&Side::Ours, "ours.safetensors")?;
-        let (theirs, their_weights) = measure(&Side::PyTorch(self.python.clone()), "pytorch.safetensors")?;
+        let (ours, our_weights) = measure(&Side::Ours, Precision::Fp32)?;
+        let (theirs, their_weights) = measure(&pytorch, Precision::Fp32)?;
         println!("{} against {}, the same weights and the same batch", ours.version, theirs.version);
-        let apart = ours.losses.iter().zip(&theirs.losses).map(|(ours, theirs)| (ours / theirs - 1.0).abs());
-        let apart = apart.fold(0.0, f64::max);
-        let [ours, theirs] = [&ours, &theirs].map(|side| side.losses[LOSSES_STEPS]);
-        println!("loss after {LOSSES_STEPS} steps: {ours:.6} and {theirs:.6}; at most {apart:.1e} apart on the way");
+        let apart = losses_apart(&ours, &theirs);
+        println!(
+            "loss after {LOSSES_STEPS} steps: {:.6} and {:.6}; at most {apart:.1e} apart on the way",
+            ours.losses[LOSSES_STEPS], theirs.losses[LOSSES_STEPS]
+        );
         ensure!(
             apart <= LOSSES_TOLERANCE,
             "the losses part by more than {LOSSES_TOLERANCE:e}: the steps are not the same"
@@ -110,10 +111,19 @@ impl Comparison {
             apart <= WEIGHTS_TOLERANCE,
             "the weights part by more than {WEIGHTS_TOLERANCE} of their way: the steps are not the same"
         );
+        let [(ours_bf16, _), (theirs_bf16, _)] =
+            [measure(&Side::Ours, Precision::Bf16)?, measure(&pytorch, Precision::Bf16)?];
+        let [ours, theirs] = [losses_apart(&ours_bf16, &ours), losses_apart(&theirs_bf16, &theirs)];
+        println!("in bf16 the losses depart from those in float32 by at most {ours:.1e} and {theirs:.1e}");
+        ensure!(
+            ours <= BF16_DEPARTURE * theirs,
+            "our losses depart more than {BF16_DEPARTURE} times as far as PyTorch's: bf16 loses what it need not"
+        );
         Ok(())
     }
 
-    fn compare(&self, measurement: &Measurement, peer: &Side) -> Result<()> {
+    fn compare(&self, measurement: &Measurement) -> Result<()> {
+        let peer = Side::PyTorch(self.python.clone());
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
             ours.push(Side::Ours.measure(measurement, self.threads)?);
@@ -126,7 +136,7 @@ impl Comparison {
             ("peak memory in MiB, whole process", |side| side.rss_peak as f64 / MEBIBYTE),
             ("peak memory in MiB, above the start", |side| (side.rss_peak - side.rss_before) as f64 / MEBIBYTE),
         ];
-        println!("  {}", theirs[0].version);
+        println!("  {} and {}", ours[0].version, theirs[0].version);
         for (name, quantity) in quantities {
             let [ours, theirs] = [&ours, &theirs].map(|side| side.iter().map(quantity).collect::<Vec<_>>());
             let ratio = median_ratio(&ours, &theirs);
@@ -134,6 +144,11 @@ impl Comparison {
         }
         Ok(())
     }
+}
+
+/// How far the losses of two sides are apart at most, relative to the loss.
+fn losses_apart(one: &Measured, other: &Measured) -> f64 {
+    one.losses.iter().zip(&other.losses).map(|(one, other)| (one / other - 1.0).abs()).fold(0.0, f64::max)
 }
 
 /// The L2 norm of the difference over all that is learned: not over running statistics, which are of another order.

@@ -11,6 +11,7 @@ use seg_benches::median;
 use seg_train::device::DeviceChoice;
 use seg_train::learner::Learner;
 use seg_train::optimizer::Optimizer;
+use seg_train::precision::Precision;
 use seg_train::weights::Weights;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,9 @@ pub(crate) struct Measurement {
     /// What computes
     #[arg(long)]
     pub(crate) device: DeviceChoice,
+    /// The bits of the maps between layers
+    #[arg(long, default_value = "fp32")]
+    pub(crate) precision: Precision,
     /// A `.safetensors` file for the weights after the last training step
     #[arg(long)]
     pub(crate) save: Option<PathBuf>,
@@ -85,7 +89,8 @@ impl Measurement {
         match self.task {
             Task::Train => {
                 let net = weights.to_network(&device.clone().autodiff())?;
-                let mut learner = Learner::new(net, &[device], Optimizer::new(WEIGHT_DECAY), None, None);
+                let mut learner =
+                    Learner::new(net, &[device], self.precision, Optimizer::new(WEIGHT_DECAY), None, None);
                 let measured = self.time(|| {
                     let [loss, ..] = learner.learn(batch.clone(), 1.0);
                     learner.step(LEARNING_RATE);
@@ -98,7 +103,7 @@ impl Measurement {
             }
             Task::Forward => {
                 let net = weights.to_network(&device)?;
-                let images = Tensor::<4>::from_data(batch.images, &device);
+                let images = Tensor::<4>::from_data(batch.images, &device).cast(self.precision.dtype());
                 self.time(|| {
                     net.forward(images.clone()).into_data();
                     None
@@ -126,7 +131,7 @@ impl Measurement {
             rss_before,
             rss_peak: resident("VmHWM")?,
             losses,
-            version: format!("seg-train {}", env!("CARGO_PKG_VERSION")),
+            version: format!("seg-train {} in {}", env!("CARGO_PKG_VERSION"), self.precision.name()),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use seg_train::precision::Precision;
 
 use crate::measure::{Measured, Measurement, Task};
 
@@ -16,10 +17,8 @@ pub(crate) const PYTHON: &str = "SEG_BENCH_PYTHON";
 pub(crate) enum Side {
     /// This program.
     Ours,
-    /// A Python that has PyTorch, in float32 and eager.
+    /// A Python that has PyTorch, eager; in bf16 with what else suits a GPU best: channels last, and TF32 where autocast keeps 32 bits.
     PyTorch(PathBuf),
-    /// The same in the setting that suits a GPU best: channels last, bfloat16 and TF32.
-    PyTorchAtBest(PathBuf),
 }
 
 impl Side {
@@ -28,18 +27,19 @@ impl Side {
         let mut command = match self {
             Self::Ours => {
                 let mut command = Command::new(env::current_exe().context("cannot find this program")?);
-                command.arg("measure").env("RAYON_NUM_THREADS", threads.to_string());
+                command.args(["measure", "--precision", measurement.precision.name()]);
+                command.env("RAYON_NUM_THREADS", threads.to_string());
                 command
             }
-            Self::PyTorch(python) | Self::PyTorchAtBest(python) => {
+            Self::PyTorch(python) => {
                 let mut command = Command::new(python);
                 command.arg(pytorch_folder().join("measure.py")).args(["--threads", &threads.to_string()]);
+                if measurement.precision == Precision::Bf16 {
+                    command.args(["--channels-last", "--amp"]);
+                }
                 command
             }
         };
-        if let Self::PyTorchAtBest(_) = self {
-            command.args(["--channels-last", "--amp"]);
-        }
         let task = match measurement.task {
             Task::Train => "train",
             Task::Forward => "forward",
@@ -60,7 +60,7 @@ impl Side {
     fn program(&self) -> String {
         match self {
             Self::Ours => "training measure".into(),
-            Self::PyTorch(python) | Self::PyTorchAtBest(python) => python.display().to_string(),
+            Self::PyTorch(python) => python.display().to_string(),
         }
     }
 }

@@ -10,6 +10,7 @@ pub use training::TrainingConfig;
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use seg_data::Dataset;
 use seg_onnx::contract::{Class, ColorOrder, Contract, SizePolicy};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use thiserror::Error;
 
 use crate::augment::{Augmentation, AugmentationError};
 use crate::contract::contract;
+use crate::device::{DeviceError, Devices};
 use crate::model::{AmsUnetConfig, SIDE_MIN};
 use crate::split::Fold;
 use crate::statistics::Statistics;
@@ -166,6 +168,14 @@ impl Config {
             }
         }
         settings
+    }
+
+    /// The devices that learn, and the choice with `auto` decided.
+    ///
+    /// # Errors
+    /// When a device is unknown, absent, or lacks the precision.
+    pub fn devices(&self) -> Result<(Vec<Device>, Devices), DeviceError> {
+        self.device.parse::<Devices>()?.open_for(self.training.precision)
     }
 
     /// Checks what a file or a person wrote.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+use crate::precision::Precision;
 
 /// The minutes of training that an interruption may cost.
 const SAVE_MINUTES: f64 = 10.0;
@@ -11,6 +12,8 @@ const SAVE_MINUTES: f64 = 10.0;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingConfig {
+    /// The bits of the maps between layers.
+    pub precision: Precision,
     /// Batches per step.
     pub accumulate: usize,
     /// The L2 norm that the gradients of a step are scaled down to.
@@ -30,6 +33,7 @@ pub struct TrainingConfig {
 impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
+            precision: Precision::default(),
             accumulate: 1,
             clip_norm: None,
             ema: None,

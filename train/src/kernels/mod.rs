@@ -5,26 +5,29 @@ mod cube;
 mod depthwise;
 mod fused;
 mod gelu;
+mod mixed;
 mod pointwise;
 mod upsample;
 
 pub use depthwise::{depthwise, depthwise_layer};
 pub(crate) use fused::{Moments, amse, down, moments_of_batch, norm_gelu, up};
 pub use gelu::gelu;
+pub use mixed::convolution;
+pub(crate) use mixed::in_float32;
 pub use pointwise::{pointwise, pointwise_layer};
 pub use upsample::upsample;
 
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
-/// Whether a tensor lies on the CPU backend.
-pub(crate) fn is_cpu(x: &Tensor<4>) -> bool {
-    x.device().inner() == Device::flex()
+/// Whether whole blocks are computed as one operator on a map: one of the CPU backend, in float32.
+pub(crate) fn is_fused(x: &Tensor<4>) -> bool {
+    x.device().inner() == Device::flex() && x.dtype() == DType::F32
 }
 
-/// The values of a contiguous tensor of the CPU backend.
+/// The values of a contiguous float32 tensor of the CPU backend.
 fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().expect("the tensor is contiguous float32, the type that networks train in here")
+    tensor.as_slice().expect("the operator has made the tensor contiguous float32")
 }
 
 /// The devices that a kernel is tested on: the CPU and the first GPU of every kind that the build is for, which must be there.

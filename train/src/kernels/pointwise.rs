@@ -3,7 +3,8 @@
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor};
 
-use super::{fused, is_cpu};
+use super::mixed::{add_bias, like};
+use super::{fused, is_fused};
 
 /// A 1x1 convolution with bias.
 pub fn pointwise_layer(channels_in: usize, channels_out: usize, device: &Device) -> Conv2d {
@@ -16,18 +17,17 @@ pub fn pointwise_layer(channels_in: usize, channels_out: usize, device: &Device)
 /// - input: `[n, c_in, h, w]`
 /// - output: `[n, c_out, h, w]`
 pub fn pointwise(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    if layer.bias.is_some() && is_cpu(&x) {
+    if layer.bias.is_some() && is_fused(&x) {
         return fused::pointwise(layer, x);
     }
     let [n, c_in, h, w] = x.dims();
     let [c_out, _, _, _] = layer.weight.dims();
-    let weight = layer.weight.val().reshape([1, c_out, c_in]);
-    let y = weight.matmul(x.reshape([n, c_in, h * w]));
-    let y = match &layer.bias {
-        Some(bias) => y + bias.val().reshape([1, c_out, 1]),
+    let weight = like(&x, &layer.weight).reshape([1, c_out, c_in]);
+    let y = weight.matmul(x.reshape([n, c_in, h * w])).reshape([n, c_out, h, w]);
+    match &layer.bias {
+        Some(bias) => add_bias(y, bias),
         None => y,
-    };
-    y.reshape([n, c_out, h, w])
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Attention, AttentionConfig, BatchNorm, BatchNormConfig, Ffn, FfnConfig};
-use crate::kernels::{self, gelu, is_cpu};
+use crate::kernels::{self, gelu, is_fused};
 
 /// Configuration of [`Amse`].
 #[derive(Config, Debug)]
@@ -46,7 +46,7 @@ impl Amse {
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        if is_cpu(&x) {
+        if is_fused(&x) {
             return kernels::amse(self, x);
         }
         let y = self.norm1.forward(x.clone());

@@ -74,6 +74,8 @@ impl AmsUnetConfig {
 }
 
 impl AmsUnet {
+    /// The logits, in the type that the input has: maps have it too, while parameters stay float32.
+    ///
     /// # Shapes
     /// - input: `[n, in_channels, h, w]`, `h` and `w` at least [`SIDE_MIN`]
     /// - output: logits, `[n, num_classes, h, w]`

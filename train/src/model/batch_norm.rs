@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param, RunningState};
 use burn::tensor::{Device, Tensor, TensorData, module};
 
-use crate::kernels::{Moments, moments_of_batch};
+use crate::kernels::{Moments, in_float32, moments_of_batch};
 
 /// Added to the variance.
 pub(crate) const EPSILON: f64 = 1e-5;
@@ -55,6 +55,10 @@ impl BatchNorm {
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        in_float32(x, |x| self.normalize(x))
+    }
+
+    fn normalize(&self, x: Tensor<4>) -> Tensor<4> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         if !x.device().is_autodiff() {
             let (mean, var) = (self.running_mean.value(), self.running_var.value());

@@ -6,7 +6,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::{Amse, AmseConfig, BatchNorm, BatchNormConfig};
-use crate::kernels::{self, is_cpu};
+use crate::kernels::{self, convolution, is_fused};
 
 /// Configuration of [`Down`].
 #[derive(Config, Debug)]
@@ -46,7 +46,7 @@ impl Down {
     /// - input: `[n, channels_in, h, w]`
     /// - output: `[n, channels_out, floor(h / 2), floor(w / 2)]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = if is_cpu(&x) { kernels::down(self, x) } else { self.conv.forward(self.norm.forward(x)) };
+        let x = if is_fused(&x) { kernels::down(self, x) } else { convolution(&self.conv, self.norm.forward(x)) };
         self.amse.forward(x)
     }
 }

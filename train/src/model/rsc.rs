@@ -6,7 +6,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor, module};
 
-use crate::kernels::{pointwise, pointwise_layer};
+use crate::kernels::{in_float32, pointwise, pointwise_layer};
 
 /// How much narrower the channel weights' hidden layer is.
 const REDUCTION: usize = 4;
@@ -50,7 +50,7 @@ impl Rsc {
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let spatial = x.clone() * sigmoid(pointwise(&self.spatial, x.clone()));
-        let channel = module::adaptive_avg_pool2d(x.clone(), [1, 1]);
+        let channel = in_float32(x.clone(), |x| module::adaptive_avg_pool2d(x, [1, 1]));
         let channel = relu(pointwise(&self.reduce, channel));
         let channel = x.clone() * sigmoid(pointwise(&self.restore, channel));
         x + spatial * channel

@@ -7,7 +7,7 @@ use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
 use super::{Amse, AmseConfig, BatchNorm, BatchNormConfig};
-use crate::kernels::{self, gelu, is_cpu};
+use crate::kernels::{self, convolution, gelu, is_fused};
 
 /// Configuration of [`Stem`].
 #[derive(Config, Debug)]
@@ -46,8 +46,8 @@ impl Stem {
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = x.pad((1, 1, 1, 1), PadMode::Reflect);
-        let x = self.conv.forward(x);
-        let x = if is_cpu(&x) { kernels::norm_gelu(&self.norm, x) } else { gelu(self.norm.forward(x)) };
+        let x = convolution(&self.conv, x);
+        let x = if is_fused(&x) { kernels::norm_gelu(&self.norm, x) } else { gelu(self.norm.forward(x)) };
         self.amse.forward(x)
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
 use super::{Amse, AmseConfig, BatchNorm, BatchNormConfig, Rsc, RscConfig};
-use crate::kernels::{self, is_cpu, pointwise, pointwise_layer, upsample};
+use crate::kernels::{self, is_fused, pointwise, pointwise_layer, upsample};
 
 /// Configuration of [`Up`].
 #[derive(Config, Debug)]
@@ -53,7 +53,7 @@ impl Up {
     /// - skip: `[n, channels_in / 2, h, w]`
     /// - output: `[n, channels_out, h, w]`
     pub fn forward(&self, deep: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
-        if is_cpu(&deep) {
+        if is_fused(&deep) {
             return self.amse.forward(kernels::up(self, deep, skip));
         }
         let deep = self.norm.forward(deep);

@@ -9,6 +9,7 @@ use seg_onnx::contract::SizePolicy;
 use seg_train::augment::Change;
 use seg_train::config::{Preset, Settings};
 use seg_train::device::{DeviceChoice, DeviceError, Devices};
+use seg_train::precision::Precision;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -147,6 +148,9 @@ pub(crate) struct SettingArgs {
 #[group(id = "Loop")]
 #[command(next_help_heading = "The loop")]
 pub(crate) struct TrainingArgs {
+    /// The bits of the maps between layers: fp32, or bf16, which saves a GPU time and memory; weights have 32 in either [default: fp32]
+    #[arg(long)]
+    precision: Option<Precision>,
     /// Batches per step: their gradients are averaged by their images [default: 1]
     #[arg(long, value_name = "N", value_parser = positive)]
     accumulate: Option<usize>,

@@ -10,6 +10,7 @@ use seg_train::config::Config;
 use seg_train::device::Devices;
 use seg_train::ending::Ending;
 use seg_train::loader::{Loader, Source};
+use seg_train::precision::Precision;
 use seg_train::record::EpochRecord;
 use seg_train::run::{self, Run};
 
@@ -37,7 +38,8 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
             if let Some(folder) = &args.preview {
                 return preview(plan, folder);
             }
-            if let Some(warning) = warning(&plan) {
+            let (_, devices) = plan.config.devices()?;
+            for warning in warnings(&plan, &devices) {
                 say(&format!("warning    {warning}"));
             }
             begin(args, plan)?
@@ -50,10 +52,11 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
         run.split.train.len(),
         run.split.validation.len()
     ));
-    let Config { network, batch_size, augmentation, epochs, .. } = &run.config;
+    let Config { network, batch_size, augmentation, epochs, training, .. } = &run.config;
     let [height, width] = augmentation.crop;
     say(&format!("network    AMSUnet, base width {}, {} classes", network.base_width, network.num_classes));
-    say(&format!("batches    {batch_size} crops of {height}x{width}, {epochs} epochs"));
+    let precision = training.precision.name();
+    say(&format!("batches    {batch_size} crops of {height}x{width} in {precision}, {epochs} epochs"));
 
     let mut view = view::choose(&run, args.plain)?;
     let mut recorder = Recorder::new(run.folder.clone());
@@ -73,7 +76,7 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
         say(&format!("best       epoch {epoch}: {}", scores(validation)));
     }
     say(&format!("weights    {}", run.folder.join(run::BEST).display()));
-    let (devices, _) = run.config.device.parse::<Devices>()?.open()?;
+    let (devices, _) = run.config.devices()?;
     let (report, findings) =
         report::write(&run, &devices[0], None).context("training is done, but its report cannot be written")?;
     if let Some(warning) = recorder.pictures(&findings) {
@@ -83,22 +86,27 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     Ok(())
 }
 
-/// What the run may fail of long after it began.
-fn warning(plan: &Plan) -> Option<String> {
+/// What the run may fail of long after it began, or needlessly wait for.
+fn warnings(plan: &Plan, devices: &Devices) -> Vec<String> {
+    let mut warnings = Vec::new();
     let (width, height) = plan.largest;
     let is_large = plan.config.size == SizePolicy::Native && u64::from(width) * u64::from(height) > WHOLE_PIXELS_MAX;
-    is_large.then(|| {
-        format!(
+    if is_large {
+        warnings.push(format!(
             "images of up to {width}x{height} are validated whole, which takes memory that crops do not; `--size HxW` runs all \
              images at one size"
-        )
-    })
+        ));
+    }
+    let precision = plan.config.training.precision;
+    if devices.are_cpu() && precision != Precision::Fp32 {
+        let name = precision.name();
+        warnings.push(format!("on the CPU, {name} learns as it does on a GPU, but slower than `--precision fp32`"));
+    }
+    warnings
 }
 
 /// Begins the run that was planned.
 fn begin(args: &FitArgs, plan: Plan) -> Result<Run> {
-    // What cannot work is refused before anything is written.
-    plan.config.device.parse::<Devices>()?.open()?;
     let name = plan.dataset.name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let folder = args.out.clone().unwrap_or_else(|| run::free(run::RUNS.as_ref(), &name));
     Ok(Run::create(&folder, plan.dataset, plan.config, plan.split)?)

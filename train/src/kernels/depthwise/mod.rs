@@ -12,14 +12,16 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::fused::frame::Frame;
+use super::mixed::on_cpu;
 use super::values;
 
 /// A depthwise convolution with bias whose output has the size of its input; `kernel` must be odd.
@@ -46,7 +48,8 @@ pub fn depthwise(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
 /// What a backend must compute for [`depthwise`] and its gradients.
 #[backend_extension(Flex, Autodiff, Cube: cfg(feature = "cube"), Fusion: cfg(feature = "cube"))]
 trait DepthwiseOps: Backend {
-    /// `x` `[n, c, h, w]`, `weight` `[c, 1, kh, kw]` with odd sides, `bias` `[c]` to `[n, c, h, w]`.
+    /// `x` `[n, c, h, w]`, `weight` `[c, 1, kh, kw]` with odd sides, `bias` `[c]` to `[n, c, h, w]`; the parameters are float32, whatever
+    /// type the maps have, and so are their gradients.
     #[fusion(dtype = x, shape = x)]
     fn depthwise(
         x: FloatTensor<Self>,
@@ -76,12 +79,12 @@ trait DepthwiseOps: Backend {
 impl DepthwiseOps for Flex {
     fn depthwise(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, dilation: [usize; 2]) -> FlexTensor {
         let bias = bias.to_contiguous();
-        convolve(x, weight, Some(values(&bias)), dilation, false)
+        on_cpu([x], |[x]| convolve(x, weight, Some(values(&bias)), dilation, false))
     }
 
     fn depthwise_input_gradient(gradient: FlexTensor, weight: FlexTensor, dilation: [usize; 2]) -> FlexTensor {
         // With stride 1 and symmetric padding, the adjoint is the convolution with the kernel turned by 180 degrees.
-        convolve(gradient, weight, None, dilation, true)
+        on_cpu([gradient], |[gradient]| convolve(gradient, weight, None, dilation, true))
     }
 
     fn depthwise_parameter_gradients(
@@ -91,7 +94,7 @@ impl DepthwiseOps for Flex {
         dilation: [usize; 2],
     ) -> (FlexTensor, FlexTensor) {
         let [n, c, h, w] = x.shape().dims();
-        let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
+        let [x, gradient] = [x, gradient].map(|map| Self::float_cast(map, FloatDType::F32).to_contiguous());
         let frame = frame([h, w], kernel, dilation);
         let taps = frame.taps(kernel, dilation);
         let mut weights = vec![0.0; c * taps.len()];

@@ -15,6 +15,7 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMe
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
+use super::mixed::on_cpu;
 use super::values;
 
 /// How many values a thread takes at a time: they stay in its second-level cache.
@@ -40,17 +41,21 @@ trait GeluOps: Backend {
 
 impl GeluOps for Flex {
     fn gelu_exact(x: FlexTensor) -> FlexTensor {
-        let x = x.to_contiguous();
-        let mut y = vec![0.0; x.shape().num_elements()];
-        y.par_chunks_mut(CHUNK).zip(values(&x).par_chunks(CHUNK)).for_each(|(y, x)| normal::gelu(x, y));
-        FlexTensor::from_data(TensorData::new(y, x.shape()))
+        on_cpu([x], |[x]| {
+            let x = x.to_contiguous();
+            let mut y = vec![0.0; x.shape().num_elements()];
+            y.par_chunks_mut(CHUNK).zip(values(&x).par_chunks(CHUNK)).for_each(|(y, x)| normal::gelu(x, y));
+            FlexTensor::from_data(TensorData::new(y, x.shape()))
+        })
     }
 
     fn gelu_exact_gradient(x: FlexTensor, gradient: FlexTensor) -> FlexTensor {
-        let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
-        let mut y = values(&gradient).to_vec();
-        y.par_chunks_mut(CHUNK).zip(values(&x).par_chunks(CHUNK)).for_each(|(y, x)| normal::gelu_gradient(x, y));
-        FlexTensor::from_data(TensorData::new(y, x.shape()))
+        on_cpu([x, gradient], |[x, gradient]| {
+            let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
+            let mut y = values(&gradient).to_vec();
+            y.par_chunks_mut(CHUNK).zip(values(&x).par_chunks(CHUNK)).for_each(|(y, x)| normal::gelu_gradient(x, y));
+            FlexTensor::from_data(TensorData::new(y, x.shape()))
+        })
     }
 }
 
