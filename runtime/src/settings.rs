@@ -174,16 +174,26 @@ impl Settings {
         Ok(())
     }
 
+    /// Whether a model with this contract may be given images in tiles.
+    pub fn cuts(&self, contract: &Contract) -> bool {
+        match self.tiles {
+            Tiles::Of(_) => true,
+            Tiles::Auto { .. } => contract.input.size == SizePolicy::Native && contract.output.kind != OutputKind::Mask,
+            Tiles::Off => false,
+        }
+    }
+
     /// How an image of the given height and width is cut, if it is.
     pub(crate) fn tiling(&self, contract: &Contract, image: [usize; 2]) -> Option<Tiling> {
-        let Contract { input, output, .. } = contract;
-        match (self.tiles, input.size) {
-            (Tiles::Of(tiling), _) => Some(tiling),
-            (Tiles::Auto { overlap }, SizePolicy::Native) if output.kind != OutputKind::Mask => match input.form.size {
+        let input = &contract.input;
+        match self.tiles {
+            _ if !self.cuts(contract) => None,
+            Tiles::Of(tiling) => Some(tiling),
+            Tiles::Auto { overlap } => match input.form.size {
                 Some(size) => (input.geometry(image).network != size).then_some(Tiling { size, overlap }),
                 None => (image[0] * image[1] > WHOLE_PIXELS_MAX).then(|| Tiling { overlap, ..Tiling::default() }),
             },
-            _ => None,
+            Tiles::Off => None,
         }
     }
 }

@@ -144,3 +144,21 @@ fn infer_stops_where_results_cannot_be_written() {
     assert_eq!(lines.len(), 1, "the report of what was done is lost: {lines:?}");
     assert_eq!(lines[0]["files"][0]["path"], "masks/a.png");
 }
+
+#[test]
+fn a_class_of_its_own_goes_before_all_of_them() {
+    let place = Workplace::new();
+    // The left half has 45 pixels.
+    place.image("a.png", 10, 9);
+    for (flags, pixels) in [
+        ("--min-area all=46", 0),
+        ("--min-area all=45", 45),
+        ("--min-area all=46,nucleus=45", 45),
+        ("--min-area nucleus=45,all=46", 45),
+        ("--min-area nucleus=46 --min-area all=1", 0),
+    ] {
+        let ended = place.run(&format!("infer --model threshold.onnx --out out {flags} a.png"));
+        assert_eq!(ended.code, Some(0), "{flags}: {ended:?}");
+        assert_eq!(place.json_lines("out/predictions.jsonl")[0]["area"][1]["pixels"], pixels, "{flags}");
+    }
+}

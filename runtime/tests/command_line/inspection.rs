@@ -4,6 +4,7 @@ use std::fs;
 
 use safetensors::{Dtype, tensor::TensorView};
 use seg_onnx::contract::SizePolicy;
+use serde_json::Value;
 
 use crate::{Workplace, threshold};
 
@@ -36,7 +37,7 @@ fn warm_leaves_nothing_to_wait_for_and_inspect_says_who_computes_what() {
     assert!(placement.starts_with("CPUExecutionProvider  ") && placement.contains("Conv 2"), "{placement}");
 
     let ended = place.run("inspect threshold.onnx --ep cuda");
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("`--ep` and what goes with it need `--placement`"), "{ended:?}");
 }
 
@@ -72,5 +73,23 @@ fn compare_fails_above_the_bound_and_at_what_is_not_a_number() {
         let ended = place.run(&args);
         assert_eq!(ended.code, Some(code), "{name}: {ended:?}");
         assert!(format!("{}{}", ended.stdout, ended.stderr).contains(part), "{name}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_bench_takes_images_through_the_stages_of_each_engine() {
+    let place = Workplace::new();
+    place.image("a.png", 9, 9);
+    for (name, batches, expected) in [
+        ("batches of one", "1,2", [true, false, true, false]),
+        ("none of one", "2,3", [true, false, true, false]),
+        ("one of them of one", "2,1", [true, true, true, true]),
+    ] {
+        let ended = place.run(&format!(
+            "bench threshold.onnx --json --warm-up 1 --runs 1 --size 8x8 --ep cpu,cpu --batch {batches} --images a.png"
+        ));
+        let rows: Vec<Value> = serde_json::from_str(&ended.stdout).unwrap();
+        let found: Vec<_> = rows.iter().map(|row| row["stages"].is_object()).collect();
+        assert_eq!(found, expected, "{name}: {ended:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use seg_onnx::contract::SizePolicy;
+use seg_onnx::contract::{InputForm, OutputKind, SizePolicy};
 use seg_runtime::library::{Build, LIBRARY_VARIABLE, Search};
 
 use crate::{Ended, Workplace, threshold};
@@ -56,6 +56,132 @@ fn what_cannot_be_done_ends_with_1_and_what_was_not_said_rightly_with_2() {
         assert!(ended.stderr.contains(part), "{name}: {ended:?}");
         assert!(ended.stderr.starts_with("error: "), "{name}: {ended:?}");
         assert!(!place.path("out").exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_flag_that_would_have_no_effect_is_refused_beside_the_one_that_leaves_it_without() {
+    let place = Workplace::new();
+    place.image("a.png", 9, 9);
+    place.image("data/images/a.png", 9, 9);
+    place.mask("data/masks/a.png", 9, 9);
+    fs::create_dir(place.path("stretched")).unwrap();
+    threshold::write(&place.path("stretched"), SizePolicy::Resize { height: 16, width: 16 });
+    threshold::write_as(place.0.path(), InputForm::default(), OutputKind::Mask);
+    let infer = "infer --model threshold.onnx --out out a.png";
+    let eval = "eval --model threshold.onnx --data data --split all --save-masks out";
+    let never_cut = "infer --out out a.png --model";
+    for (name, command, flags, code, parts) in [
+        (
+            "an overlap of nothing",
+            infer,
+            "--tile off --overlap 0.25",
+            2,
+            &["`--overlap` has no effect with `--tile off`", "leave out one of them"][..],
+        ),
+        ("an overlap of nothing", eval, "--tile off --overlap 0", 2, &["`--overlap` has no effect with `--tile off`"]),
+        (
+            "an overlap of stretched images",
+            never_cut,
+            "stretched/threshold.onnx --overlap 0.5",
+            1,
+            &["`--overlap` has no effect with a model that stretches images", "leave it out"],
+        ),
+        (
+            "an overlap without probabilities",
+            never_cut,
+            "other.onnx --overlap 0.5",
+            1,
+            &["`--overlap` has no effect with a model that gives masks", "leave it out"],
+        ),
+        (
+            "tiles in batches",
+            eval,
+            "--tile off --batch 2",
+            2,
+            &["`--batch` has no effect with `--tile off`", "leave out"],
+        ),
+        (
+            "tiles of stretched images in batches",
+            "eval --data data --split all --save-masks out --model",
+            "stretched/threshold.onnx --batch 2",
+            1,
+            &["`--batch` has no effect with a model whose images are never cut", "leave it out"],
+        ),
+        (
+            "an unsaved map",
+            infer,
+            "--uncertainty entropy",
+            2,
+            &["`--uncertainty` has no effect without `--save uncertainty`", "add `uncertainty` to `--save`"],
+        ),
+        (
+            "another map",
+            infer,
+            "--save mask,probabilities --uncertainty variance --tta flips",
+            2,
+            &["`--uncertainty` has no effect without `--save uncertainty`"],
+        ),
+        (
+            "two areas",
+            infer,
+            "--min-area nucleus=2,all=3 --min-area nucleus=4",
+            2,
+            &["names `nucleus` twice", "each class once"],
+        ),
+        (
+            "a part of fewer",
+            infer,
+            "--num-parts 3 --part 4",
+            2,
+            &["`--part 4` is none of `--num-parts 3`", "counted from 1"],
+        ),
+        ("a part of nothing", infer, "--part 1", 2, &["--num-parts"]),
+        ("a key for nothing", infer, "--public-key seg.pub.pem", 2, &["--require-certificate"]),
+        (
+            "a share of no draws",
+            eval,
+            "--bootstrap 0 --confidence 0.9",
+            2,
+            &["`--confidence` has no effect with `--bootstrap 0`", "leave out one of them"],
+        ),
+        ("a seed of no draws", eval, "--bootstrap 0 --seed 1", 2, &["`--seed` has no effect with `--bootstrap 0`"]),
+        (
+            "pictures nowhere",
+            eval,
+            "--worst 3",
+            2,
+            &["`--worst` has no effect without `--out`", "name a folder by `--out`"],
+        ),
+        (
+            "stages of two models",
+            "bench threshold.onnx",
+            "--against threshold.onnx --images a.png",
+            2,
+            &["--against", "--images"],
+        ),
+    ] {
+        let ended = place.run(&format!("{command} {flags}"));
+        assert_eq!(ended.code, Some(code), "{name}: {ended:?}");
+        for part in parts {
+            assert!(ended.stderr.contains(part), "{name}: {part}: {ended:?}");
+        }
+        assert!(ended.stderr.starts_with("error: ") && ended.stdout.is_empty(), "{name}: {ended:?}");
+        assert!(!place.path("out").exists(), "{name}");
+    }
+    // What allows or forbids, and what the flag beside it needs.
+    for (command, flags) in [
+        (infer, "--tile off --batch 2 --allow-fallback --offline"),
+        (infer, "--tile 8 --overlap 0.5"),
+        (infer, "--overlap 0.5"),
+        (infer, "--save uncertainty --uncertainty entropy"),
+        (never_cut, "stretched/threshold.onnx --batch 2"),
+        (eval, "--batch 2"),
+        (eval, "--bootstrap 0"),
+        (eval, "--bootstrap 5 --confidence 0.9 --seed 1 --worst 0 --out scores"),
+    ] {
+        let ended = place.run(&format!("{command} {flags}"));
+        assert_eq!(ended.code, Some(0), "{command} {flags}: {ended:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The flags of `seg-runtime`.
 
 mod answers;
+mod conflict;
 mod engine;
 mod verify;
 
@@ -128,15 +129,15 @@ pub(crate) struct Measuring {
     /// How often the images are drawn anew for confidence intervals; 0 for none
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     pub(crate) bootstrap: usize,
-    /// The share of the draws that a confidence interval holds
-    #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = inner_share)]
-    pub(crate) confidence: f64,
-    /// The seed of the draws
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// How many of the worst images the report shows
-    #[arg(long, value_name = "NUMBER", default_value_t = 6)]
-    pub(crate) worst: usize,
+    /// The share of the draws that a confidence interval holds; 0.95 unless given
+    #[arg(long, value_name = "SHARE", value_parser = inner_share)]
+    pub(crate) confidence: Option<f64>,
+    /// The seed of the draws; 0 unless given
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+    /// How many of the worst images the report shows; 6 unless given
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) worst: Option<usize>,
 }
 
 /// Print what a model file holds: inputs, outputs, cost, operators and contract.

@@ -57,11 +57,13 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for ep in &args.ep {
         for precision in &args.precision {
+            let mut is_first = true;
             for batch in args.batch.iter().map(|batch| batch.get()) {
                 for size in &sizes {
                     let engine = Engine { ep: *ep, precision: *precision, tuning: args.tuning.clone() };
-                    // Only the first of them needs the images: stages are for one image at its own size.
-                    let images = if rows.is_empty() || batch == 1 { images.as_slice() } else { &[] };
+                    // Stages are for one image at its own size; where no batch is of one, the first case has them.
+                    let has_stages = std::mem::take(&mut is_first) || batch == 1;
+                    let images = if has_stages { images.as_slice() } else { &[] };
                     let mut row = Row::new(&engine, batch, *size);
                     let case = row.name();
                     note(&format!("measuring {case}"));

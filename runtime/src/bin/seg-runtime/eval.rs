@@ -29,12 +29,19 @@ use crate::{
 impl From<&Measuring> for Method {
     fn from(flags: &Measuring) -> Self {
         let Measuring { tolerance_px, bootstrap: replicates, confidence, seed, worst } = *flags;
-        Self { tolerance_px, bootstrap: Bootstrap { replicates, confidence, seed }, worst }
+        let standard = Self::default();
+        let bootstrap = Bootstrap {
+            replicates,
+            confidence: confidence.unwrap_or(standard.bootstrap.confidence),
+            seed: seed.unwrap_or(standard.bootstrap.seed),
+        };
+        Self { tolerance_px, bootstrap, worst: worst.unwrap_or(standard.worst) }
     }
 }
 
 pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     let contract = read_model(&args.model[0])?.contract;
+    args.check_for(&contract)?;
     let classes = &contract.classes;
     let targets: Vec<_> = classes.iter().skip(1).map(|class| class.name.clone()).collect();
     let probabilities = contract.output.kind != OutputKind::Mask;

@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, path::PathBuf, thread};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use ort::environment::Environment;
 use seg_runtime::{
     Job, JobPart, Line, Manifest, ModelFile, Options, Provider, Segmenter, Settings, Tiles, Tiling,
@@ -18,11 +18,13 @@ use seg_runtime::{
 use crate::{args::Infer, chain, engine, note, progress::Progress};
 
 pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
-    let part = part(args)?;
+    let part = part(args);
     let inputs = image_files(&args.inputs)?;
     let names = unique_stems(&inputs);
     // Before a library is fetched for it.
-    let classes = read_model(&args.model[0])?.contract.classes;
+    let contract = read_model(&args.model[0])?.contract;
+    args.answers.check_for(&contract)?;
+    let classes = contract.classes;
     let targets: Vec<_> = classes.iter().skip(1).map(|class| class.name.clone()).collect();
     let settings = args.saves.complete(args.answers.settings(&targets));
     let save = args.saves.list();
@@ -76,10 +78,8 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
 }
 
 /// The part of the job that the flags name.
-fn part(args: &Infer) -> anyhow::Result<Option<JobPart>> {
-    let Some((part, parts)) = args.part.zip(args.num_parts) else { return Ok(None) };
-    ensure!(part <= parts, "there is no part {part} of {parts}; parts are counted from 1");
-    Ok(Some(JobPart { part: part.get(), parts: parts.get() }))
+fn part(args: &Infer) -> Option<JobPart> {
+    args.part.zip(args.num_parts).map(|(part, parts)| JobPart { part: part.get(), parts: parts.get() })
 }
 
 /// Where all tiles have one size, TensorRT's engine is built for that.

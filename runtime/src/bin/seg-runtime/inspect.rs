@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use seg_onnx::{
     Model,
     contract::{Contract, SizePolicy},
@@ -11,7 +11,7 @@ use seg_onnx::{
 use seg_runtime::{Session, read_model};
 
 use crate::{
-    args::{Engine, Inspect, Size},
+    args::{Inspect, Size},
     engine, print,
 };
 
@@ -27,8 +27,6 @@ pub(crate) fn inspect(args: &Inspect) -> anyhow::Result<()> {
     }
     if args.placement {
         write!(text, "\n{}", placement(args)?)?;
-    } else {
-        ensure!(args.engine == Engine::default(), "`--ep` and what goes with it need `--placement`");
     }
     print(&text)
 }

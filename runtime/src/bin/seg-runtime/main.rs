@@ -26,8 +26,16 @@ use clap::Parser;
 
 use args::{Arguments, Command};
 
+/// The exit status where the command line is wrong, as `clap` has it.
+const WRONG_USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let done = match &Arguments::parse().command {
+    let command = Arguments::parse().command;
+    if let Err(conflict) = command.check() {
+        note(&format!("error: {conflict}"));
+        return ExitCode::from(WRONG_USAGE);
+    }
+    let done = match &command {
         Command::Infer(args) => infer::infer(args),
         Command::Merge(args) => merge::merge(args),
         Command::Eval(args) => eval::eval(args),

@@ -5,16 +5,19 @@ use std::{collections::BTreeMap, num::NonZeroUsize, str::FromStr};
 use clap::{Args, ValueEnum};
 use seg_runtime::{Cleanup, Settings, Tiles, Tiling, Uncertainty, Views, writers::Save};
 
+/// What stands for every class but the background.
+const ALL: &str = "all";
+
 /// How a model's answers become masks.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Masks")]
 pub(crate) struct Answers {
     /// Side of the tiles that every image is cut into; `auto` cuts what is too large to be run whole, `off` nothing
     #[arg(long, value_name = "PIXELS|auto|off", default_value = "auto")]
-    tile: Tile,
-    /// The share of a tile that it has in common with the next one, 0 to 0.75
-    #[arg(long, value_name = "SHARE", default_value_t = Tiling::default().overlap)]
-    overlap: f64,
+    pub(super) tile: Tile,
+    /// The share of a tile that it has in common with the next one, 0 to 0.75; 0.25 unless given
+    #[arg(long, value_name = "SHARE")]
+    pub(super) overlap: Option<f64>,
     /// Average the probabilities over mirrored views of the image
     #[arg(long, value_enum, value_name = "VIEWS", default_value_t = Tta::None)]
     tta: Tta,
@@ -24,19 +27,19 @@ pub(crate) struct Answers {
     /// Fill holes in the areas of these classes, or of `all`
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
     fill_holes: Vec<String>,
-    /// Remove areas of a class, or of `all`, that have fewer pixels
+    /// Remove areas of a class, or of `all` that are not named, that have fewer pixels
     #[arg(long, value_name = "CLASS=PIXELS", value_delimiter = ',')]
-    min_area: Vec<ClassArea>,
+    pub(super) min_area: Vec<ClassArea>,
     /// Keep only the largest area of these classes, or of `all`
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
     largest_component: Vec<String>,
     /// How many images or tiles of one size the network runs at once
     #[arg(long, value_name = "NUMBER", default_value = "1")]
-    batch: NonZeroUsize,
+    pub(super) batch: NonZeroUsize,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Tile {
+pub(super) enum Tile {
     Auto,
     Off,
     Side(NonZeroUsize),
@@ -61,8 +64,8 @@ enum Tta {
 }
 
 #[derive(Clone, Debug)]
-struct ClassArea {
-    class: String,
+pub(super) struct ClassArea {
+    pub(super) class: String,
     pixels: u64,
 }
 
@@ -80,17 +83,22 @@ impl Answers {
     pub(crate) fn settings(&self, classes: &[String]) -> Settings {
         let mut cleanup: BTreeMap<String, Cleanup> = BTreeMap::new();
         let mut change = |name: &String, change: &dyn Fn(&mut Cleanup)| {
-            let names = if name == "all" { classes } else { std::slice::from_ref(name) };
+            let names = if name == ALL { classes } else { std::slice::from_ref(name) };
             names.iter().for_each(|name| change(cleanup.entry(name.clone()).or_default()));
         };
         self.fill_holes.iter().for_each(|name| change(name, &|cleanup| cleanup.fill_holes = true));
-        self.min_area.iter().for_each(|area| change(&area.class, &|cleanup| cleanup.min_area = area.pixels));
+        // A class's own number goes before that of `all`, whichever is said first.
+        let (all, named): (Vec<_>, Vec<_>) = self.min_area.iter().partition(|area| area.class == ALL);
+        for area in all.into_iter().chain(named) {
+            change(&area.class, &|cleanup| cleanup.min_area = area.pixels);
+        }
         self.largest_component.iter().for_each(|name| change(name, &|cleanup| cleanup.largest_component = true));
+        let overlap = self.overlap.unwrap_or(Tiling::default().overlap);
         Settings {
             tiles: match self.tile {
-                Tile::Auto => Tiles::Auto { overlap: self.overlap },
+                Tile::Auto => Tiles::Auto { overlap },
                 Tile::Off => Tiles::Off,
-                Tile::Side(side) => Tiles::Of(Tiling { size: [side.get(); 2], overlap: self.overlap }),
+                Tile::Side(side) => Tiles::Of(Tiling { size: [side.get(); 2], overlap }),
             },
             views: match self.tta {
                 Tta::None => Views::None,
@@ -110,14 +118,14 @@ impl Answers {
 pub(crate) struct Saves {
     /// What to save of each image, separated by commas
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "mask,overlay")]
-    save: Vec<SaveFlag>,
-    /// What the uncertainty map shows
-    #[arg(long, value_enum, value_name = "KIND", default_value_t = UncertaintyFlag::Entropy)]
-    uncertainty: UncertaintyFlag,
+    pub(super) save: Vec<SaveFlag>,
+    /// What the map of `--save uncertainty` shows; the entropy unless given
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(super) uncertainty: Option<UncertaintyFlag>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SaveFlag {
+pub(super) enum SaveFlag {
     /// PNG whose pixel values are class indices, with the classes' colours as its palette
     Mask,
     /// A black and white PNG for each class but the background
@@ -139,7 +147,7 @@ enum SaveFlag {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum UncertaintyFlag {
+pub(super) enum UncertaintyFlag {
     /// Of the probabilities, divided by its largest value
     Entropy,
     /// Of the probabilities over mirrored views and models
@@ -173,8 +181,8 @@ impl Saves {
     pub(crate) fn complete(&self, settings: Settings) -> Settings {
         let list = self.list();
         let kind = match self.uncertainty {
-            UncertaintyFlag::Entropy => Uncertainty::Entropy,
-            UncertaintyFlag::Variance => Uncertainty::Variance,
+            None | Some(UncertaintyFlag::Entropy) => Uncertainty::Entropy,
+            Some(UncertaintyFlag::Variance) => Uncertainty::Variance,
         };
         Settings {
             probabilities: list.iter().any(|save| save.needs_probabilities()),

@@ -1,0 +1,156 @@
+//! Flags that are right by themselves and wrong together: what would have no effect is refused, not ignored.
+//!
+//! What only allows or forbids, as `--allow-fallback` and `--offline`, may stand where there is nothing to allow: it is kept
+//! to all the same.
+
+use seg_onnx::contract::{Contract, OutputKind};
+use thiserror::Error;
+
+use super::{
+    Answers, Command, Engine, Eval, Infer, Inspect, Measuring, Saves,
+    answers::{SaveFlag, Tile},
+};
+
+/// Why flags are wrong together.
+#[derive(Debug, Error)]
+pub(crate) enum Conflict {
+    /// A flag would have no effect.
+    #[error("`{flag}` has no effect {beside}; {remedy}")]
+    NoEffect { flag: &'static str, beside: &'static str, remedy: &'static str },
+    /// Only one of two numbers could hold.
+    #[error("`--min-area` names `{class}` twice; name each class once")]
+    TwoAreas { class: String },
+    /// There are fewer parts.
+    #[error("`--part {part}` is none of `--num-parts {parts}`; parts are counted from 1")]
+    NoPart { part: usize, parts: usize },
+    /// Nothing is computed.
+    #[error("`--ep` and what goes with it need `--placement`")]
+    NoPlacement,
+}
+
+/// Whether a flag would have no effect, which one, beside what, and what to do.
+type Row = (bool, &'static str, &'static str, &'static str);
+
+const LEAVE_IT_OUT: &str = "leave it out";
+const LEAVE_OUT_ONE: &str = "leave out one of them";
+
+impl Command {
+    /// Makes sure that each flag has an effect beside the others.
+    pub(crate) fn check(&self) -> Result<(), Conflict> {
+        match self {
+            Self::Infer(args) => args.check(),
+            Self::Eval(args) => args.check(),
+            Self::Inspect(args) => args.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Infer {
+    fn check(&self) -> Result<(), Conflict> {
+        self.answers.check()?;
+        self.saves.check()?;
+        match self.part.zip(self.num_parts) {
+            Some((part, parts)) if part > parts => Err(Conflict::NoPart { part: part.get(), parts: parts.get() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Eval {
+    fn check(&self) -> Result<(), Conflict> {
+        self.answers.check()?;
+        let Measuring { bootstrap, confidence, seed, worst, .. } = &self.measuring;
+        let cuts_nothing = matches!(self.answers.tile, Tile::Off);
+        first([
+            (
+                self.answers.batch.get() > 1 && cuts_nothing,
+                "--batch",
+                "with `--tile off`: `eval` takes images one by one, and only their tiles together",
+                LEAVE_OUT_ONE,
+            ),
+            (
+                *bootstrap == 0 && confidence.is_some(),
+                "--confidence",
+                "with `--bootstrap 0`, which draws nothing",
+                LEAVE_OUT_ONE,
+            ),
+            (*bootstrap == 0 && seed.is_some(), "--seed", "with `--bootstrap 0`, which draws nothing", LEAVE_OUT_ONE),
+            (
+                self.out.is_none() && worst.is_some(),
+                "--worst",
+                "without `--out`, where the report shows them",
+                "name a folder by `--out`, or leave it out",
+            ),
+        ])
+    }
+
+    /// Makes sure that each flag has an effect on what this model is given.
+    pub(crate) fn check_for(&self, contract: &Contract) -> Result<(), Conflict> {
+        self.answers.check_for(contract)?;
+        first([(
+            self.answers.batch.get() > 1 && !self.answers.cuts(contract),
+            "--batch",
+            "with a model whose images are never cut: `eval` takes them one by one, and only tiles together",
+            LEAVE_IT_OUT,
+        )])
+    }
+}
+
+impl Inspect {
+    fn check(&self) -> Result<(), Conflict> {
+        if self.placement || self.engine == Engine::default() { Ok(()) } else { Err(Conflict::NoPlacement) }
+    }
+}
+
+impl Answers {
+    fn check(&self) -> Result<(), Conflict> {
+        first([(
+            self.overlap.is_some() && matches!(self.tile, Tile::Off),
+            "--overlap",
+            "with `--tile off`, which cuts nothing",
+            LEAVE_OUT_ONE,
+        )])?;
+        let mut classes: Vec<_> = self.min_area.iter().map(|area| area.class.as_str()).collect();
+        classes.sort_unstable();
+        match classes.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(Conflict::TwoAreas { class: pair[0].into() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes sure that each flag has an effect on what this model is given.
+    pub(crate) fn check_for(&self, contract: &Contract) -> Result<(), Conflict> {
+        let beside = match contract.output.kind {
+            OutputKind::Mask => "with a model that gives masks: its images are never cut",
+            OutputKind::Logits | OutputKind::Probabilities => {
+                "with a model that stretches images to its size: they are never cut"
+            }
+        };
+        first([(self.overlap.is_some() && !self.cuts(contract), "--overlap", beside, LEAVE_IT_OUT)])
+    }
+
+    /// Whether this model may be given images in tiles.
+    fn cuts(&self, contract: &Contract) -> bool {
+        self.settings(&[]).cuts(contract)
+    }
+}
+
+impl Saves {
+    fn check(&self) -> Result<(), Conflict> {
+        first([(
+            self.uncertainty.is_some() && !self.save.contains(&SaveFlag::Uncertainty),
+            "--uncertainty",
+            "without `--save uncertainty`, the map that it is about",
+            "add `uncertainty` to `--save`, or leave it out",
+        )])
+    }
+}
+
+/// Fails with the first flag that would have no effect.
+fn first<const N: usize>(rows: [Row; N]) -> Result<(), Conflict> {
+    match rows.into_iter().find(|(is_idle, ..)| *is_idle) {
+        Some((_, flag, beside, remedy)) => Err(Conflict::NoEffect { flag, beside, remedy }),
+        None => Ok(()),
+    }
+}
