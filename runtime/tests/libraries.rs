@@ -172,7 +172,7 @@ const void *OrtGetApiBase(void) { return &base; }"#;
 #[test]
 fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
     type Prepare = fn(&Place) -> PathBuf;
-    let rows: [(&str, &str, Prepare, &str); 15] = [
+    let rows: [(&str, &str, Prepare, &str); 16] = [
         (
             "no file",
             "cpu",
@@ -267,6 +267,16 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
                 place.gpu_build()
             },
             "libcuda.so.1: no CUDA-capable device is detected; install the NVIDIA driver",
+        ),
+        (
+            "no such GPU",
+            "cuda --device-id 3",
+            |place| {
+                place.library(CUDA, "", &[]);
+                place.library("libcuda.so.1", &DRIVER.replace("ERROR", "0"), &[]);
+                place.gpu_build()
+            },
+            "no GPU 3: the driver shows 1, counted from 0; choose another `--device-id`",
         ),
         (
             "no such GPU",

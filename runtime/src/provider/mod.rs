@@ -26,7 +26,7 @@ use ort::{
 use seg_onnx::contract::Input;
 use serde::{Deserialize, Serialize};
 
-use crate::nvidia;
+use crate::nvidia::{self, Driver, Gpu};
 
 /// What computes a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -128,5 +128,21 @@ pub(crate) fn register(
     }
     // Otherwise a provider that cannot be had is dropped without a word, and the CPU computes.
     let strict = providers.into_iter().map(ExecutionProviderDispatch::error_on_failure);
-    builder.with_execution_providers(strict.collect::<Vec<_>>()).map_err(|error| provider.diagnose(error.into()))
+    let registered = builder.with_execution_providers(strict.collect::<Vec<_>>());
+    let builder = registered.map_err(|error| provider.diagnose(error.into()))?;
+    if options.device_id.is_some() {
+        // CUDA's own words for it name neither the GPU nor how many there are.
+        gpu(options)?;
+    }
+    Ok(builder)
+}
+
+/// The GPU that `options` ask for, as the driver shows it.
+///
+/// # Errors
+/// When there is no driver or no such GPU.
+fn gpu(options: &Options) -> Result<Gpu, ProviderError> {
+    let (id, all) = (options.device_id.unwrap_or(0), Driver::query()?.gpus);
+    let gpus = all.len();
+    all.into_iter().nth(id as usize).ok_or(ProviderError::NoSuchGpu { id, gpus })
 }

@@ -10,8 +10,8 @@ use std::{env, path::Path};
 use ort::ep::TensorRT;
 use seg_onnx::contract::Input;
 
-use super::{EngineKey, Options, Precision, ProviderError};
-use crate::nvidia::{self, Driver};
+use super::{EngineKey, Options, Precision, ProviderError, gpu};
+use crate::nvidia;
 
 /// Set to 0, it keeps NVIDIA's libraries from computing in TensorFloat-32.
 pub const TF32_VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
@@ -54,15 +54,13 @@ pub(crate) fn engine_key<'a>(
     input: &Input,
     options: &Options,
 ) -> Result<EngineKey<'a>, ProviderError> {
-    let gpus = Driver::query()?.gpus;
-    let id = options.device_id.unwrap_or(0);
-    let gpu = gpus.get(id as usize).ok_or(ProviderError::NoSuchGpu { id, gpus: gpus.len() })?;
+    let architecture = gpu(options)?.architecture;
     let tensorrt = nvidia::tensorrt_version()?;
     Ok(EngineKey {
         model,
         tensorrt: tensorrt.to_string(),
         runtime: ort::info().into(),
-        architecture: gpu.architecture.clone(),
+        architecture,
         options: describe(input, options),
     })
 }
