@@ -172,7 +172,7 @@ const void *OrtGetApiBase(void) { return &base; }"#;
 #[test]
 fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
     type Prepare = fn(&Place) -> PathBuf;
-    let rows: [(&str, &str, Prepare, &str); 16] = [
+    let rows: [(&str, &str, Prepare, &str); 17] = [
         (
             "no file",
             "cpu",
@@ -263,6 +263,16 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
             "tensorrt",
             |place| {
                 place.library(TENSORRT, "", &[]);
+                place.library("libcuda.so.1", &DRIVER.replace("ERROR", "100"), &[]);
+                place.gpu_build()
+            },
+            "libcuda.so.1: no CUDA-capable device is detected; install the NVIDIA driver",
+        ),
+        (
+            "a driver without a GPU",
+            "cuda --device-id 3",
+            |place| {
+                place.library(CUDA, "", &[]);
                 place.library("libcuda.so.1", &DRIVER.replace("ERROR", "100"), &[]);
                 place.gpu_build()
             },
