@@ -22,9 +22,14 @@ pub struct Gradients {
 impl Gradients {
     /// The gradients of a loss, on the network's device without autodiff.
     pub fn of(loss: &Tensor<1>, net: &AmsUnet) -> Self {
-        let mut collector = Collector { path: ModulePath::default(), tape: loss.backward(), tensors: BTreeMap::new() };
-        net.visit(&mut collector);
-        Self { tensors: collector.tensors }
+        let mut gradients = Self::default();
+        gradients.collect(&mut loss.backward(), net);
+        gradients
+    }
+
+    /// Takes the gradients of the network's parameters out of Burn's, as far as it has them.
+    pub(crate) fn collect(&mut self, tape: &mut Tape, net: &AmsUnet) {
+        net.visit(&mut Collector { path: ModulePath::default(), tape, tensors: &mut self.tensors });
     }
 
     /// The gradients by name.
@@ -73,13 +78,13 @@ impl Gradients {
     }
 }
 
-struct Collector {
+struct Collector<'a> {
     path: ModulePath,
-    tape: Tape,
-    tensors: BTreeMap<String, Tensor<1>>,
+    tape: &'a mut Tape,
+    tensors: &'a mut BTreeMap<String, Tensor<1>>,
 }
 
-impl ModuleVisitor for Collector {
+impl ModuleVisitor for Collector<'_> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.enter(name);
     }
@@ -92,7 +97,7 @@ impl ModuleVisitor for Collector {
         if !param.is_require_grad() {
             return;
         }
-        if let Some(gradient) = param.val().grad_remove(&mut self.tape) {
+        if let Some(gradient) = param.val().grad_remove(self.tape) {
             self.tensors.insert(self.path.published(), gradient.flatten(0, D - 1));
         }
     }

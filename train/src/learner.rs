@@ -6,12 +6,14 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::average::Average;
+use crate::config::TrainingConfig;
 use crate::gradients::Gradients;
 use crate::loader::Batch;
 use crate::loss::{Loss, loss};
 use crate::model::AmsUnet;
 use crate::optimizer::Optimizer;
 use crate::precision::Precision;
+use crate::recompute;
 
 /// The network in training.
 ///
@@ -23,10 +25,9 @@ pub struct Learner {
     nets: Vec<AmsUnet>,
     /// With autodiff, as many as there are replicas.
     devices: Vec<Device>,
-    precision: Precision,
+    training: TrainingConfig,
     optimizer: Optimizer,
     average: Option<Average>,
-    clip_norm: Option<f64>,
     /// What the batches of the step have given so far.
     gradients: Option<Gradients>,
 }
@@ -39,14 +40,13 @@ impl Learner {
     pub fn new(
         net: AmsUnet,
         devices: &[Device],
-        precision: Precision,
+        training: TrainingConfig,
         optimizer: Optimizer,
         average: Option<Average>,
-        clip_norm: Option<f64>,
     ) -> Self {
         assert!(!devices.is_empty(), "a learner needs a device");
         let devices: Vec<_> = devices.iter().map(|device| device.clone().autodiff()).collect();
-        Self { nets: replicate(net, &devices), devices, precision, optimizer, average, clip_norm, gradients: None }
+        Self { nets: replicate(net, &devices), devices, training, optimizer, average, gradients: None }
     }
 
     /// The network as it learns, without autodiff.
@@ -76,18 +76,18 @@ impl Learner {
         let images = batch.names.len() as f64;
         let parts = batch.split(self.nets.len());
         let shares: Vec<_> = parts.iter().map(|part| part.names.len() as f64 / images).collect();
-        let precision = self.precision;
+        let training = &self.training;
         let found: Vec<_> = thread::scope(|scope| {
             let mut work = self.nets.iter().zip(&self.devices).zip(parts).zip(&shares);
             // The first part stays on this thread, the only one where there is one device.
             let first = work.next();
             let others: Vec<_> = work
                 .map(|(((net, device), part), part_share)| {
-                    scope.spawn(move || backward(net, device, precision, part, share * part_share))
+                    scope.spawn(move || backward(net, device, training, part, share * part_share))
                 })
                 .collect();
             let first = first
-                .map(|(((net, device), part), part_share)| backward(net, device, precision, part, share * part_share));
+                .map(|(((net, device), part), part_share)| backward(net, device, training, part, share * part_share));
             let others =
                 others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             first.into_iter().chain(others).collect()
@@ -112,7 +112,7 @@ impl Learner {
     pub fn step(&mut self, rate: f64) -> Option<f64> {
         let mut gradients = self.gradients.take().unwrap_or_default();
         let mut norm = None;
-        if let Some(max) = self.clip_norm {
+        if let Some(max) = self.training.clip_norm {
             let (clipped, found) = gradients.clip(max);
             (gradients, norm) = (clipped, Some(found));
         }
@@ -140,14 +140,27 @@ fn replicate(net: AmsUnet, devices: &[Device]) -> Vec<AmsUnet> {
 }
 
 /// The loss of a batch and its two terms, and the gradients of `share` of the loss.
-fn backward(net: &AmsUnet, device: &Device, precision: Precision, batch: Batch, share: f64) -> ([f64; 3], Gradients) {
+fn backward(
+    net: &AmsUnet,
+    device: &Device,
+    training: &TrainingConfig,
+    batch: Batch,
+    share: f64,
+) -> ([f64; 3], Gradients) {
     let (images, labels) = batch.to_device(device);
-    let Loss { total, cross_entropy, dice } = {
-        let logits = net.forward(images.cast(precision.dtype()));
-        loss(logits.cast(Precision::Fp32.dtype()), labels)
+    let images = images.cast(training.precision.dtype());
+    let mut terms = Vec::new();
+    let objective = |logits: Tensor<4>| {
+        let Loss { total, cross_entropy, dice } = loss(logits.cast(Precision::Fp32.dtype()), labels);
+        terms = [total.clone(), cross_entropy, dice].map(Tensor::inner).into();
+        total.mul_scalar(share)
     };
-    let gradients = Gradients::of(&total.clone().mul_scalar(share), net);
-    let terms = Tensor::cat([total, cross_entropy, dice].map(Tensor::inner).into(), 0).into_data();
+    let gradients = if training.checkpoint_activations {
+        recompute::gradients(net, images, objective)
+    } else {
+        Gradients::of(&objective(net.forward(images)), net)
+    };
+    let terms = Tensor::cat(terms, 0).into_data();
     let mut terms = terms.iter::<f64>();
     (std::array::from_fn(|_| terms.next().expect("the loss has three terms")), gradients)
 }
@@ -180,12 +193,12 @@ mod tests {
         LazyLock::new(|| Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex())));
 
     fn learner(devices: usize, clip_norm: Option<f64>) -> Learner {
-        learner_in(Precision::Fp32, devices, clip_norm)
+        learner_by(TrainingConfig { clip_norm, ..TrainingConfig::default() }, devices)
     }
 
-    fn learner_in(precision: Precision, devices: usize, clip_norm: Option<f64>) -> Learner {
+    fn learner_by(training: TrainingConfig, devices: usize) -> Learner {
         let net = WEIGHTS.to_network(&Device::flex().autodiff()).unwrap();
-        Learner::new(net, &vec![Device::flex(); devices], precision, Optimizer::new(5e-5), None, clip_norm)
+        Learner::new(net, &vec![Device::flex(); devices], training, Optimizer::new(5e-5), None)
     }
 
     /// The gradients of one batch, and its losses.
@@ -278,7 +291,8 @@ mod tests {
     #[test]
     fn a_network_learns_in_16_bits_as_it_does_in_32() {
         let losses = |precision: Precision| -> Vec<f64> {
-            let mut learner = learner_in(precision, 2, Some(1.0));
+            let training = TrainingConfig { precision, clip_norm: Some(1.0), ..TrainingConfig::default() };
+            let mut learner = learner_by(training, 2);
             let steps = (0..10).map(|_| {
                 let [loss, ..] = learner.learn(batch(4), 1.0);
                 learner.step(2e-3);

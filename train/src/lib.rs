@@ -20,6 +20,7 @@ pub mod learner;
 pub mod loss;
 pub mod optimizer;
 pub mod precision;
+pub mod recompute;
 pub mod schedule;
 
 pub mod checkpoint;

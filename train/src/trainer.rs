@@ -195,15 +195,15 @@ impl<'a> Training<'a> {
         remove_unfinished(&run.folder).map_err(|source| TrainError::Folder { folder: run.folder.clone(), source })?;
         let device = devices[0].clone();
         let autodiff = device.clone().autodiff();
-        let TrainingConfig { precision, ema, clip_norm, .. } = run.config.training;
+        let training = run.config.training;
         let path = run.folder.join(run::LAST);
         let (net, optimizer, average, log, tally) = if path.exists() {
             let state = State::read(&path)?;
-            if state.learning.is_some() != ema.is_some() {
+            if state.learning.is_some() != training.ema.is_some() {
                 return Err(StateError::Average { path, has: state.learning.is_some() }.into());
             }
             let optimizer = Optimizer::resume(run.config.weight_decay, state.moments(&device));
-            let average = match ema {
+            let average = match training.ema {
                 Some(decay) => Some(Average::new(decay, state.steps, state.weights.to_network(&device)?)),
                 None => None,
             };
@@ -219,10 +219,10 @@ impl<'a> Training<'a> {
                 }
             };
             let net = weights.to_network(&autodiff)?;
-            let average = ema.map(|decay| Average::new(decay, 0, net.valid()));
+            let average = training.ema.map(|decay| Average::new(decay, 0, net.valid()));
             (net, Optimizer::new(run.config.weight_decay), average, Vec::new(), Tally::default())
         };
-        let learner = Learner::new(net, devices, precision, optimizer, average, clip_norm);
+        let learner = Learner::new(net, devices, training, optimizer, average);
         Ok(Self { run, loader, validation, device, contract: run.contract(), learner, log, tally })
     }
 

@@ -68,6 +68,8 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
         ("--data data --device cpu,cpu", "/device", json!("cpu,cpu")),
         ("--data data", "/training/precision", json!("fp32")),
         ("--data data --precision bf16", "/training/precision", json!("bf16")),
+        ("--data data", "/training/checkpoint_activations", json!(false)),
+        ("--data data --checkpoint-activations", "/training/checkpoint_activations", json!(true)),
         ("--config some.json", "/epochs", json!(7)),
         ("--config some.json --preset drive", "/epochs", json!(7)),
         ("--config some.json --preset drive", "/augmentation/turn", json!(0.25)),

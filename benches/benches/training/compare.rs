@@ -75,7 +75,18 @@ impl Comparison {
             for precision in precisions.iter().copied() {
                 let (size, weights, device) = (size.to_vec(), weights.clone(), self.device);
                 println!("{name}");
-                self.compare(&Measurement { task, size, batch, steps, weights, device, precision, save: None })?;
+                let (checkpoint_activations, save) = (false, None);
+                self.compare(&Measurement {
+                    task,
+                    size,
+                    batch,
+                    steps,
+                    weights,
+                    device,
+                    precision,
+                    checkpoint_activations,
+                    save,
+                })?;
             }
         }
         Ok(())
@@ -88,8 +99,17 @@ impl Comparison {
             let learned = weights.with_file_name("learned.safetensors");
             let (size, save) = (LOSSES_SIZE.to_vec(), Some(learned.clone()));
             let (steps, weights, device) = (LOSSES_STEPS, weights.into(), self.device);
-            let measurement =
-                Measurement { task: Task::Train, size, batch: 2, steps, weights, device, precision, save };
+            let measurement = Measurement {
+                task: Task::Train,
+                size,
+                batch: 2,
+                steps,
+                weights,
+                device,
+                precision,
+                checkpoint_activations: false,
+                save,
+            };
             Ok((side.measure(&measurement, self.threads)?, Weights::read(&learned)?))
         };
         let (ours, our_weights) = measure(&Side::Ours, Precision::Fp32)?;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use burn::tensor::Tensor;
 use clap::{Args, ValueEnum};
 use seg_benches::median;
+use seg_train::config::TrainingConfig;
 use seg_train::device::DeviceChoice;
 use seg_train::learner::Learner;
 use seg_train::optimizer::Optimizer;
@@ -48,6 +49,9 @@ pub(crate) struct Measurement {
     /// The bits of the maps between layers
     #[arg(long, default_value = "fp32")]
     pub(crate) precision: Precision,
+    /// Compute the maps inside a stage again for its gradient
+    #[arg(long)]
+    pub(crate) checkpoint_activations: bool,
     /// A `.safetensors` file for the weights after the last training step
     #[arg(long)]
     pub(crate) save: Option<PathBuf>,
@@ -89,8 +93,9 @@ impl Measurement {
         match self.task {
             Task::Train => {
                 let net = weights.to_network(&device.clone().autodiff())?;
-                let mut learner =
-                    Learner::new(net, &[device], self.precision, Optimizer::new(WEIGHT_DECAY), None, None);
+                let Self { precision, checkpoint_activations, .. } = *self;
+                let training = TrainingConfig { precision, checkpoint_activations, ..TrainingConfig::default() };
+                let mut learner = Learner::new(net, &[device], training, Optimizer::new(WEIGHT_DECAY), None);
                 let measured = self.time(|| {
                     let [loss, ..] = learner.learn(batch.clone(), 1.0);
                     learner.step(LEARNING_RATE);

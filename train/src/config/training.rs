@@ -14,6 +14,8 @@ const SAVE_MINUTES: f64 = 10.0;
 pub struct TrainingConfig {
     /// The bits of the maps between layers.
     pub precision: Precision,
+    /// Whether the maps inside a stage are computed again for its gradient instead of kept.
+    pub checkpoint_activations: bool,
     /// Batches per step.
     pub accumulate: usize,
     /// The L2 norm that the gradients of a step are scaled down to.
@@ -34,6 +36,7 @@ impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             precision: Precision::default(),
+            checkpoint_activations: false,
             accumulate: 1,
             clip_norm: None,
             ema: None,

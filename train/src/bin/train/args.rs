@@ -151,6 +151,10 @@ pub(crate) struct TrainingArgs {
     /// The bits of the maps between layers: fp32, or bf16, which saves a GPU time and memory; weights have 32 in either [default: fp32]
     #[arg(long)]
     precision: Option<Precision>,
+    /// Keep only what passes between stages, and compute the rest again for the gradient: less memory, more time
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    checkpoint_activations: bool,
     /// Batches per step: their gradients are averaged by their images [default: 1]
     #[arg(long, value_name = "N", value_parser = positive)]
     accumulate: Option<usize>,
