@@ -32,7 +32,7 @@ fn values(tensor: &FlexTensor) -> &[f32] {
 
 /// The devices that a kernel is tested on: the CPU and the first GPU of every kind that the build is for, which must be there.
 #[cfg(test)]
-fn devices() -> Vec<(&'static str, Device)> {
+pub(crate) fn devices() -> Vec<(&'static str, Device)> {
     use crate::device::DeviceChoice;
 
     let mut choices = vec![("cpu", DeviceChoice::Cpu)];
