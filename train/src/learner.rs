@@ -6,9 +6,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::average::Average;
+use crate::batch::Batch;
 use crate::config::TrainingConfig;
 use crate::gradients::Gradients;
-use crate::loader::Batch;
 use crate::loss::{Loss, loss};
 use crate::model::AmsUnet;
 use crate::optimizer::Optimizer;

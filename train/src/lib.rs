@@ -5,6 +5,7 @@ pub mod model;
 pub mod weights;
 
 pub mod augment;
+pub mod batch;
 pub mod cache;
 pub mod loader;
 pub mod picture;

@@ -6,7 +6,8 @@ use image::{GrayImage, Rgb, Rgb32FImage, RgbImage};
 use seg_data::{OverlayError, Pair, SampleError};
 use thiserror::Error;
 
-use crate::loader::{Batch, Loader};
+use crate::batch::Batch;
+use crate::loader::Loader;
 
 /// How many views are drawn.
 const VIEWS: usize = 12;

@@ -2,7 +2,7 @@
 
 use burn::tensor::TensorData;
 use seg_onnx::contract::IGNORE_LABEL;
-use seg_train::loader::Batch;
+use seg_train::batch::Batch;
 
 /// Noise under a brighter disc, and the disc as its label; the same numbers as in `pytorch/measure.py`.
 ///

@@ -4,8 +4,7 @@
 //! strips of rows pass through it, sixteen channels at a time, and the gradient computes it again. Where the 3x3
 //! convolution looks over a strip's edge, the rows beyond are computed twice.
 //!
-//! A strip's rows lie one behind the other with one zero between them, so that the 3x3 convolution is one run over
-//! them (see [`frame`](super::frame)): with rows of `stride = width + 1` and `lead` zeros before the first, output `i` reads
+//! A [`Strip`]'s rows lie one behind the other, so that the 3x3 convolution is one run over them: output `i` reads
 //! `i + ky * stride + kx`. Each convolution loses a row above and below and a zero before the first.
 
 use std::ops::Range;
@@ -18,8 +17,9 @@ use super::frame::{Taps, convolve, correlate, sum};
 use super::lanes::{LANES, Lanes, flat, flat_mut, multiply_by, room, zeroed};
 use super::norm_pointwise::{image, total};
 use super::operator::{Map, Operator};
-use super::panels::{Tile, add_row_sums, group_size, pack_row, panel_count, tiles, unpack_row};
+use super::panels::{Tile, add_row_sums, group_size, pack_row, tiles, unpack_row};
 use super::product::{Matrix, Start, Strides, multiply, multiply_transposed};
+use super::strip::Strip;
 
 /// How many channels of the middle pass at a time.
 const BLOCK: usize = 16;
@@ -59,95 +59,6 @@ struct Block<'a> {
     depthwise_bias: &'a [f32],
     project: Matrix,
     project_turned: Matrix,
-}
-
-/// Rows of an image with `halo` more above and below, and `halo` zeros before the first.
-#[derive(Clone)]
-struct Strip {
-    /// The row of the image that comes first, from `-halo` on.
-    first: isize,
-    rows: usize,
-    /// The image's rows that are not taken as zero.
-    inside: Range<isize>,
-    width: usize,
-    lead: usize,
-}
-
-impl Strip {
-    fn new(tile: &Tile<'_>, [height, width]: [usize; 2], halo: usize) -> Self {
-        let first = (tile.start / width) as isize - halo as isize;
-        Self { first, rows: tile.pixels() / width + 2 * halo, inside: 0..height as isize, width, lead: halo }
-    }
-
-    /// The same rows, those of the halo taken as zero.
-    fn without_halo(&self) -> Self {
-        let halo = self.lead as isize;
-        Self { inside: self.first + halo..self.first + self.rows as isize - halo, ..self.clone() }
-    }
-
-    fn stride(&self) -> usize {
-        self.width + 1
-    }
-
-    /// Up to the zero behind the last row.
-    fn len(&self) -> usize {
-        self.lead + self.rows * self.stride()
-    }
-
-    fn panels(&self) -> usize {
-        panel_count(self.len())
-    }
-
-    /// How many panels a plane takes that a convolution reads, whose last block reaches beyond the plane.
-    fn panels_read(&self) -> usize {
-        self.panels() + 4
-    }
-
-    /// Each row's place, and which row of the image it is unless it is zero.
-    fn places(&self) -> impl Iterator<Item = (usize, Option<usize>)> {
-        (0..self.rows).map(|row| {
-            let image = self.first + row as isize;
-            (self.lead + row * self.stride(), self.inside.contains(&image).then_some(image as usize))
-        })
-    }
-
-    /// Copies the rows of every plane into panels.
-    fn pack(&self, planes: &[f32], size: usize, line: &mut Vec<f32>, panels: &mut Vec<Lanes>) {
-        let channels = planes.len() / size;
-        panels.resize(self.panels() * channels, Lanes::ZERO);
-        line.clear();
-        line.resize(self.len(), 0.0);
-        for (channel, plane) in planes.chunks_exact(size).enumerate() {
-            for (place, row) in self.places() {
-                if let Some(row) = row {
-                    line[place..place + self.width].copy_from_slice(&plane[row * self.width..(row + 1) * self.width]);
-                }
-            }
-            pack_row(line, channels, channel, panels);
-        }
-    }
-
-    /// Makes zero what lies outside the image, in planes of [`Self::panels_read`] panels.
-    fn clear(&self, planes: &mut [Lanes]) {
-        for plane in flat_mut(planes).chunks_exact_mut(self.panels_read() * LANES) {
-            plane[..self.lead].fill(0.0);
-            for (place, row) in self.places() {
-                let start = if row.is_some() { self.width } else { 0 };
-                plane[place + start..place + self.stride()].fill(0.0);
-            }
-            plane[self.len()..].fill(0.0);
-        }
-    }
-
-    /// Makes zero what lies between the rows and behind them, in panels of `rows` rows.
-    fn clear_gaps(&self, panels: &mut [Lanes], rows: usize) {
-        let gaps = self.places().map(|(place, _)| place + self.width);
-        for place in (0..self.lead).chain(gaps).chain(self.len()..self.panels() * LANES) {
-            for lanes in &mut panels[place / LANES * rows..][..rows] {
-                lanes.0[place % LANES] = 0.0;
-            }
-        }
-    }
 }
 
 /// The taps of the 3x3 convolution over rows of a stride.

@@ -12,6 +12,7 @@ mod lanes;
 mod operator;
 mod panels;
 mod product;
+mod strip;
 
 mod attention;
 mod average;
