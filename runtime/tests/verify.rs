@@ -355,11 +355,13 @@ fn a_model_of_8_bit_integers_is_proven_on_images_only() {
     const WITH_IMAGES: &str = "verify threshold.onnx --bisect --data .";
     let place = Workplace::new();
     place.write(&int8([-1.0, 1.0]));
-    place.expect("verify threshold.onnx --bisect", 1, "is not proven on the CPU in int8: there was no image");
+    place.expect("verify threshold.onnx --bisect", 1, "is not proven on the CPU in int8: too little was asked");
     let json = fs::read_to_string(place.path("threshold.cpu.certificate.json")).unwrap();
     assert!(json.contains("\"finding\": \"no_image\"") && json.contains("\"diagnosis\": null"), "{json}");
     place.expect("verify threshold.onnx --bisect", 1, "int8 is proven on images only, and there was none: name some");
     place.expect(INFER, 1, "says that the model does not hold");
+    // Of each class more than a hundred pixels.
+    picture(&place.path("a.png"), 12);
     place.expect(WITH_IMAGES, 0, "is the trained network on the CPU in int8");
 
     // All answers are zero.
@@ -367,6 +369,50 @@ fn a_model_of_8_bit_integers_is_proven_on_images_only() {
     place.expect("verify threshold.onnx", 1, "is not proven on the CPU in int8");
     place.expect(WITH_IMAGES, 1, "of the pixels have another class, allowed 0.500 %");
     place.expect(WITH_IMAGES, 1, "is not the trained network on the CPU in int8");
+}
+
+#[test]
+fn on_nearly_empty_images_8_bit_integers_are_judged_by_what_little_they_show() {
+    let place = Workplace::new();
+    for (folder, side) in [("rare", 11), ("few", 9), ("empty", 0)] {
+        fs::create_dir(place.path(folder)).unwrap();
+        let red = |x, y| if x < side && y < side { 255 } else { 0 };
+        let picture = image::RgbImage::from_fn(200, 200, |x, y| image::Rgb([red(x, y), 90, 90]));
+        picture.save(place.path(folder).join("square.png")).unwrap();
+    }
+    // All answers of the second are zero: of 40,000 pixels fewer are wrong than half a percent.
+    let [right, zero] = [int8([-1.0, 1.0]), int8([0.0; 2])];
+    for (model, folder, code, part) in [
+        (&right, "rare", 0, "is the trained network on the CPU in int8"),
+        (
+            &zero,
+            "rare",
+            1,
+            "class `nucleus` is lost: of all images the exact masks have 121 pixels of it, the model's 0",
+        ),
+        (&zero, "rare", 1, "is not the trained network on the CPU in int8: 1 finding"),
+        (
+            &right,
+            "few",
+            1,
+            "class `nucleus` has 81 pixels only in the exact masks of these images; nothing is proven of it",
+        ),
+        (&right, "few", 1, "in the exact masks of these only one class has 100 pixels"),
+        (
+            &zero,
+            "empty",
+            1,
+            "class `nucleus` does not occur in the exact masks of these images; nothing is proven of it",
+        ),
+        (&zero, "empty", 1, "is not proven on the CPU in int8: too little was asked of it"),
+    ] {
+        place.write(model);
+        place.expect(&format!("verify threshold.onnx --data {folder}"), code, part);
+        let page = fs::read_to_string(place.path("threshold.cpu.certificate.html")).unwrap();
+        let verdict = if code == 0 { "<td>holds</td>" } else { "<strong>fails</strong>" };
+        assert!(page.contains("Class nucleus") && page.contains(verdict), "{folder}: {page}");
+        assert_eq!(page.contains("<strong>fails</strong>"), code == 1, "{folder}: {page}");
+    }
 }
 
 fn exchange_classes(model: &mut Model) {

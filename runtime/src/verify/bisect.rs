@@ -94,7 +94,7 @@ pub fn bisect(
     input: ArrayView4<'_, f32>,
     found: &Values,
 ) -> Result<Diagnosis, BisectError> {
-    let Proof { findings, cases } = proof;
+    let Proof { findings, cases, .. } = proof;
     let allowed = bound.at(input.len_of(Axis(2)).max(input.len_of(Axis(3))));
     let when = when(cases);
     let diagnosis = |value: Option<String>, culprit| Ok(Diagnosis { value, culprit, when: when.clone() });
@@ -124,7 +124,8 @@ pub fn bisect(
     }
 
     // The file by itself, free of what runs it.
-    let names = shared(plain, &model.graph);
+    let mut names = shared(plain, &model.graph);
+    names.retain(|name| found.contains_key(*name));
     let exact = Inside::of(plain, input, &names)?;
     let own = model_values(model, input, &names)?;
     let is_off = |name: &str, values: &BTreeMap<String, ArrayD<f64>>| {
@@ -196,7 +197,7 @@ fn when(cases: &[CaseReport]) -> Option<String> {
         ("in batches of several images", |case| case.shape[0] > 1),
         ("where a side is odd", |case| case.shape[1] % 2 == 1 || case.shape[2] % 2 == 1),
         ("far outside of what images have", |case| case.name.starts_with("far") || case.name.starts_with("huge")),
-        ("on real images", |case| case.name.starts_with("image")),
+        ("on real images", CaseReport::is_image),
     ];
     let (failing, passing): (Vec<_>, Vec<_>) = cases.iter().partition(|case| !case.findings.is_empty());
     let is_shared = |property: &Property| {

@@ -37,8 +37,13 @@ pub struct Bound {
     /// often in the favour of either. Not asked of images that repeat themselves, whose pixels all have one error, nor of values so far outside of
     /// what images have that they are there to overflow.
     pub times_trained: Option<f64>,
+    /// The largest difference of an image's answer in a batch to its answer alone, relative to the scale; as much as the error where none is given.
+    pub batch: Option<f64>,
     /// The largest share of an image file's pixels that may have another class than in the exact mask, however narrow their margin.
     pub flipped: f64,
+    /// The least [Dice](super::Overlap::dice) of each class's pixels in the masks of all image files together with its pixels in the exact ones; where
+    /// errors are so small that masks need no judge of their own, none.
+    pub dice: Option<f64>,
     /// Why the error need not be larger, and is not asked to be smaller.
     pub reason: &'static str,
 }
@@ -56,14 +61,36 @@ pub const CPU_FLOAT32: Bound = Bound {
     relative: 5e-6,
     per_pixel: 1.2e-8,
     times_trained: Some(2.0),
+    batch: None,
     flipped: 1.0,
+    dice: None,
     reason: "float32 rounds by 6e-8, and the values pass some hundred roundings in another order, with weights that are \
              rounded once more where a normalisation is folded into them; ONNX Runtime's Resize finds its coordinates in \
              float32, so that it reads beside the pixel by up to 1.2e-7 of the side, and neighbours differ by about a tenth of the scale",
 };
 
+/// How many of an image's pixels fewer bits may move across a border between classes.
+pub const FLIPPED: f64 = 0.005;
+
+/// How much of each class fewer bits have to leave where it was. By pixels alone a class that covers less than [`FLIPPED`] of them could vanish, or
+/// appear. Where it covers a twentieth, both bounds are the same: 0.005 of the pixels are 0.05 of the twentieth in the one mask and the twentieth in the
+/// other. Where it covers less, this one is the narrower. Of an object it says that its border may move by as much as leaves 0.95 of it: by a pixel
+/// around a disc that is 40 wide, by a tenth of one on either side of a vessel that is 4 wide.
+pub const DICE: f64 = 0.95;
+
+/// As many pixels has a class of which something can be said, over all image files: of fewer, ten at its border would decide on their own.
+pub const CLASS_PIXELS_LEAST: usize = 100;
+
+/// Why images' masks may differ by [`FLIPPED`] and [`DICE`], in words.
+pub const MASKS_REASON: &str = "fewer bits move borders between classes by parts of a pixel; half a percent of an image's \
+                                pixels is more than all of a class that is rare, so that each class is held to its own \
+                                pixels as well, by as much as half a percent of all is of a class that covers a twentieth";
+
 /// The error of rounding a value to 32 bits once, relative to the value: `2^-24`.
 pub const ROUNDING: f64 = f32::EPSILON as f64 / 2.0;
+
+/// An error of so much of the scale zeros have as well.
+pub const ANY_ANSWER: f64 = 1.0;
 
 /// Up to so many roundings of the output a network makes of one rounding of each value inside in the ordinary case, which the bounds are for.
 pub const ORDINARY: f64 = 2.0;
@@ -92,7 +119,8 @@ const fn tensor_float32(provider: Provider) -> Bound {
         precision: Precision::TensorFloat32,
         relative: 5e-3,
         times_trained: None,
-        flipped: 0.005,
+        flipped: FLIPPED,
+        dice: Some(DICE),
         reason: "each factor is rounded by 5e-4, and the errors of a sum add up as its square root",
         ..CPU_FLOAT32
     }
@@ -105,7 +133,8 @@ const fn float16(provider: Provider) -> Bound {
         precision: Precision::Float16,
         relative: 2e-2,
         times_trained: None,
-        flipped: 0.005,
+        flipped: FLIPPED,
+        dice: Some(DICE),
         reason: "each value is rounded by 5e-4, some hundred times one after another",
         ..CPU_FLOAT32
     }
@@ -116,9 +145,12 @@ const fn int8(provider: Provider) -> Bound {
     Bound {
         provider,
         precision: Precision::Int8,
-        relative: 1.0,
+        relative: ANY_ANSWER,
+        // The same integers whatever is beside them; what floats are left may be added in another order, and move values by steps of 1/256.
+        batch: Some(2e-2),
         times_trained: None,
-        flipped: 0.005,
+        flipped: FLIPPED,
+        dice: Some(DICE),
         reason: "a scale of 256 steps fits the images that it was calibrated on and nothing else, so what counts is the masks of real images",
         ..CPU_FLOAT32
     }
@@ -151,7 +183,12 @@ impl Bound {
     /// Whether all that is asked is asked of the masks of images: where an error may be as large as the scale, zeros are
     /// as good as any answer.
     pub fn rests_on_images(&self) -> bool {
-        self.relative >= 1.0
+        self.relative >= ANY_ANSWER
+    }
+
+    /// The largest difference of an image's answer in a batch to its answer alone, for an input of a longer side, in pixels.
+    pub fn batch_at(&self, side: usize) -> f64 {
+        self.batch.unwrap_or_else(|| self.at(side))
     }
 
     /// The largest relative error for an input of a longer side, in pixels.
@@ -196,7 +233,10 @@ mod tests {
             assert_eq!(BOUNDS.iter().filter(same).count(), 1, "{bound:?}");
             assert_eq!(Bound::find(bound.provider, bound.precision), Some(bound));
             assert!(bound.relative >= TRAINED && !bound.reason.is_empty(), "{bound:?}");
-            assert!(!bound.rests_on_images() || bound.flipped < 1.0, "{bound:?} asks nothing");
+            assert!(bound.batch_at(0) < ANY_ANSWER, "{bound:?}: images may be exchanged");
+            let judges_masks = bound.dice.is_some();
+            assert!(!bound.rests_on_images() || judges_masks, "{bound:?} asks nothing");
+            assert_eq!(bound.flipped < 1.0, judges_masks, "{bound:?}: a rare class hides among the pixels");
         }
     }
 }

@@ -47,6 +47,9 @@ pub enum Pattern {
     Denormal,
 }
 
+/// What the names of image files' cases begin with.
+pub(super) const IMAGE: &str = "image ";
+
 /// A case as a model takes it.
 #[derive(Clone, Debug)]
 pub struct Input {
@@ -168,13 +171,13 @@ impl Case {
             let is_told = names.len() == files.len();
             let case = |file: PathBuf| {
                 let name = if is_told { name(&file) } else { file.to_string_lossy().into_owned() };
-                Self { name: format!("image {name}"), content: Content::File(file) }
+                Self { name: format!("{IMAGE}{name}"), content: Content::File(file) }
             };
             return Ok(files.into_iter().map(case).collect());
         };
         let (_, samples) = dataset.part(part)?;
         let case = |sample: &Sample| Self {
-            name: format!("image {}", sample.name),
+            name: format!("{IMAGE}{}", sample.name),
             content: Content::Sample(Box::new(sample.clone())),
         };
         Ok(samples.iter().map(case).collect())

@@ -12,9 +12,9 @@ use thiserror::Error;
 
 use super::{
     bisect::Diagnosis,
-    bounds::{Bound, Precision, TRAINED},
+    bounds::{ANY_ANSWER, Bound, Precision, TRAINED},
     facts::{DataFacts, EnvironmentFacts, FileFacts},
-    layers::Layer,
+    layers::{Extreme, Layer},
     proof::Proof,
     reference::Reference,
 };
@@ -64,12 +64,20 @@ pub struct Certificate {
     pub per_pixel: f64,
     /// How many times the training framework's error passes.
     pub times_trained: Option<f64>,
+    /// The largest share of an image's pixels that may have another class.
+    pub flipped: f64,
+    /// The least Dice of each class over all images, where that is asked.
+    pub dice: Option<f64>,
     /// The largest error of the training framework that passes, relative to the scale.
     pub trained_relative: f64,
     /// Why these bounds.
     pub reason: String,
     /// What was found.
     pub proof: Proof,
+    /// The value inside of the model that is farthest off.
+    pub inside: Option<Extreme>,
+    /// The largest value that it computes in 16-bit floats.
+    pub reach: Option<Extreme>,
     /// What was found inside of the model, where that was asked for.
     pub layers: Vec<Layer>,
     /// What is to blame, where that was asked for.
@@ -148,12 +156,22 @@ impl Certificate {
             relative: bound.relative,
             per_pixel: bound.per_pixel,
             times_trained: bound.times_trained,
+            flipped: bound.flipped,
+            dice: bound.dice,
             trained_relative: TRAINED,
             reason: bound.reason.into(),
             proof,
+            inside: None,
+            reach: None,
             layers: Vec::new(),
             diagnosis: None,
         }
+    }
+
+    /// The classes of which the images say nothing, a sentence each.
+    pub fn unknown(&self) -> impl Iterator<Item = String> {
+        let rests_on_images = self.relative >= ANY_ANSWER;
+        self.proof.classes.iter().filter_map(move |class| class.unknown(rests_on_images))
     }
 
     /// The file beside a model in which its certificate for a provider is kept: `amsunet.cpu.certificate.json` of `amsunet.onnx`.

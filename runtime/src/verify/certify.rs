@@ -8,19 +8,19 @@ use seg_onnx::{Model, contract::Element, passes};
 use thiserror::Error;
 
 use super::{
-    Probe,
     bisect::{BisectError, bisect},
     bounds::{Bound, Precision},
     case::{self, Case, CaseError},
     certificate::{Certificate, CertificateError, identity},
     facts::{DataFacts, FileFacts, folder_of},
     finding::Finding,
-    layers::{check_layers, check_overflow, layers},
+    layers::{check_layers, check_overflow, farthest, largest_half, layers},
+    probe::{Probe, comparable},
     proof::{CaseReport, Proof, ProofError, Subject, prove},
     rebuilt::{RebuildError, check_graph},
     reference::Reference,
     standing::Mismatch,
-    yardstick::{Yardstick, shared},
+    yardstick::Yardstick,
 };
 use crate::{
     Options, Provider,
@@ -144,20 +144,23 @@ pub fn certify(
     let is_rebuilt = rebuilt.is_some();
     proof.findings.extend(rebuilt.into_iter().flatten());
     let probe = |case: &Case| -> Result<_, CertifyError> {
-        let names = shared(&reference.model.graph, &model.graph);
         let input = case.load(&model.contract)?.tensor;
+        let (n, _, height, width) = input.dim();
+        let names = comparable(&reference.model.graph, &model.graph, [n, height, width]);
         let mut probe = Probe::open(environment, path, &model, &names, options)?;
         let values = probe.values(input.view())?;
         Ok((input, values))
     };
     // Inside as well: what a deep value gets wrong may all but vanish on the way to the output.
-    let mut inside = Vec::new();
+    let (mut inside, mut most_off) = (Vec::new(), None);
     if let Some(case) = cases.first() {
         let (input, values) = probe(case)?;
         let trained = reference.trained.get(&case.name);
         inside = layers(reference, &model, input.view(), &values, trained, yardstick.magnitudes())
             .map_err(BisectError::from)?;
-        proof.findings.extend(check_layers(&inside, bound, input.shape()[2].max(input.shape()[3])));
+        let side = input.shape()[2].max(input.shape()[3]);
+        proof.findings.extend(check_layers(&inside, bound, side));
+        most_off = farthest(&inside, bound, side);
     }
     proof.findings.extend(check_overflow(&model, yardstick.magnitudes()));
     let folder = folder_of(path);
@@ -173,6 +176,8 @@ pub fn certify(
     let mut certificate =
         Certificate::new(id, files, weights, reference, data, order.thorough, bound, placement, proof);
     certificate.rebuilt = is_rebuilt;
+    certificate.inside = most_off;
+    certificate.reach = largest_half(&model, yardstick.magnitudes());
     if order.layers {
         certificate.layers = inside;
     }
@@ -184,13 +189,12 @@ pub fn certify(
 }
 
 /// The smallest case that speaks against a model; the first case where only its file does; none where nothing does but
-/// that there was no image.
+/// that too little was asked.
 pub fn smallest_failing<'c>(cases: &'c [Case], proof: &Proof) -> Option<&'c Case> {
     let failing = cases.iter().zip(&proof.cases).filter(|(_, report)| !report.findings.is_empty());
     // Inputs far outside of what images have come last: they may fail for reasons of their own.
     let smallest = failing.min_by_key(|(case, report)| (!case.is_ordinary(), report.shape.iter().product::<usize>()));
-    let is_of_file = |finding: &Finding| !matches!(finding, Finding::NoImage { .. });
-    let first = cases.first().filter(|_| proof.findings.iter().any(is_of_file));
+    let first = cases.first().filter(|_| !proof.findings.iter().all(Finding::is_undecided));
     smallest.map(|(case, _)| case).or(first)
 }
 

@@ -29,8 +29,7 @@ impl Evidence<'_> {
     /// What comes of it where errors of logits are measured by a scale.
     pub(super) fn judge(&self, mut report: CaseReport, scale: f64) -> CaseReport {
         let Self { exact, answer, alone, trained, kind, is_image, bound } = *self;
-        let [_, height, width] = report.shape;
-        let allowed = bound.at(height.max(width));
+        let allowed = bound.at(report.side());
         // Each of two logits may be off.
         let margin = 2.0 * allowed * scale;
         let mask = mask_of(answer);
@@ -43,7 +42,9 @@ impl Evidence<'_> {
                 report.findings.push(Finding::Input);
             }
             if !report.beyond_float32 {
-                report.findings.extend(trained.check(exact, scale));
+                let (found, findings) = trained.check(exact, scale);
+                report.framework = Some(found);
+                report.findings.extend(findings);
             }
         }
         if let Answer::Scores(scores) = answer {
@@ -67,7 +68,7 @@ impl Evidence<'_> {
             report.findings.push(Finding::Flipped { found: flipped, allowed: bound.flipped });
         }
         if !alone.is_empty() {
-            report.compare_batch(answer, alone, exact, allowed, margin);
+            report.compare_batch(answer, alone, exact, bound, margin);
         }
         report
     }
@@ -86,8 +87,7 @@ impl CaseReport {
         let figures = Figures::of(scores.view().into_dyn(), exact.view().into_dyn()).at_scale(scale);
         let trained = trained.map(|trained| trained.clone().at_scale(scale));
         let trained = trained.as_ref();
-        let [_, height, width] = self.shape;
-        let allowed = bound.at(height.max(width));
+        let allowed = bound.at(self.side());
         if self.beyond_float32 {
             let hidden = |(found, exact): &(&f32, &f64)| found.is_finite() && exact.abs() > f64::from(f32::MAX);
             let count = scores.iter().zip(exact).filter(hidden).count();
@@ -105,19 +105,22 @@ impl CaseReport {
             self.times_trained = trained.map(|trained| times(figures.rms, least_rms(trained)));
             self.largest_times_trained = trained.map(|trained| times(figures.max, trained.max));
             let by_side = RMS_OF_SIDE * (allowed - bound.relative) * figures.scale;
-            if let (Some(found), Some(trained), Some(times)) = (self.times_trained, trained, bound.times_trained)
-                && figures.rms > times * least_rms(trained) + by_side
-            {
-                self.findings.push(Finding::TimesTrained { found, allowed: times });
+            if let (Some(found), Some(trained), Some(asked)) = (self.times_trained, trained, bound.times_trained) {
+                let allowed = asked + times(by_side, least_rms(trained));
+                self.times_allowed = Some(allowed);
+                if found > allowed {
+                    self.findings.push(Finding::TimesTrained { found, allowed });
+                }
             }
         }
         self.trained = trained.cloned();
         self.exported = Some(figures);
     }
 
-    /// Compares the answers to a batch with those to each of its images alone.
-    fn compare_batch(&mut self, together: &Answer, alone: &[Answer], exact: &Array4<f64>, allowed: f64, margin: f64) {
-        let found = match together {
+    /// Compares the answers to a batch with those to each of its images alone. Of masks as many pixels may differ as of an image, and only where a margin
+    /// explains it.
+    fn compare_batch(&mut self, together: &Answer, alone: &[Answer], exact: &Array4<f64>, bound: &Bound, margin: f64) {
+        let (found, allowed) = match together {
             Answer::Scores(together) => {
                 let scale = self.exported.as_ref().map_or(1.0, |figures| figures.scale);
                 let mut worst = 0.0_f64;
@@ -127,7 +130,7 @@ impl CaseReport {
                     // A difference that is not a number is the worst of all.
                     worst = differences.fold(worst, |worst, one| if one <= worst { worst } else { one });
                 }
-                if worst == 0.0 { 0.0 } else { worst / scale }
+                (if worst == 0.0 { 0.0 } else { worst / scale }, bound.batch_at(self.side()))
             }
             Answer::Masks(together) => {
                 let (mut differing, mut unexplained) = (0, 0);
@@ -136,10 +139,12 @@ impl CaseReport {
                     differing += alone.iter().zip(together).filter(|(alone, together)| alone != together).count();
                     unexplained += MaskReport::of(alone.view(), exact, margin).unexplained;
                 }
-                if unexplained > 0 { f64::INFINITY } else { allowed * differing as f64 / together.len().max(1) as f64 }
+                let share = differing as f64 / together.len().max(1) as f64;
+                (if unexplained > 0 { f64::INFINITY } else { share }, bound.flipped)
             }
         };
         self.batch = Some(found).filter(|found| found.is_finite());
+        self.batch_allowed = Some(allowed);
         if self.batch.is_none_or(|found| found > allowed) {
             self.findings.push(Finding::Batch { found: self.batch.unwrap_or(f64::MAX), allowed });
         }

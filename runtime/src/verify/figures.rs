@@ -45,7 +45,10 @@ impl Figures {
             }
         });
         let not_finite = elements - errors.len();
-        let rms = (errors.iter().map(|error| error * error).sum::<f64>() / errors.len().max(1) as f64).sqrt();
+        let largest = errors.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+        // In largest errors, because squares may be beyond what floats hold.
+        let squares = errors.iter().map(|error| (error / largest).powi(2)).sum::<f64>();
+        let rms = largest * (squares / errors.len().max(1) as f64).sqrt();
         let (max, p999) = (quantile(&mut errors, 1.0), quantile(&mut errors, 0.999));
         let (max_ulp, median_ulp) = (quantile(&mut ulps, 1.0), quantile(&mut ulps, 0.5));
         Self { elements, not_finite, scale, max, p999, rms, max_ulp, median_ulp }
@@ -119,6 +122,7 @@ mod tests {
             "three of two thousand are more than one in a thousand"
         );
         assert!(!found.is_within(1.0), "an error where nothing is expected");
+        assert_eq!(figures(&[0.0; 2], &[1e300, 0.0]).rms, 1e300 * 0.5_f64.sqrt(), "squares beyond 64-bit floats");
     }
 
     #[test]

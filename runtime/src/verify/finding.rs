@@ -6,7 +6,10 @@ use seg_onnx::contract::Contract;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::bounds::Precision;
+use super::{
+    bounds::{CLASS_PIXELS_LEAST, Precision},
+    masks::Overlap,
+};
 
 /// Something that a proven model would not show. One is enough for a verdict against it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +72,13 @@ pub enum Finding {
         /// The precision.
         precision: Precision,
     },
+    /// The same, because the images show one class only: a model that answers nothing else is as good.
+    OneClass {
+        /// The precision.
+        precision: Precision,
+    },
+    /// Nothing was compared: whatever the input, the network takes it beyond what 32-bit floats hold, or amplifies their rounding to the size of its answer.
+    Nothing,
     /// The training framework saw another input.
     Input,
     /// The output has another shape.
@@ -108,7 +118,7 @@ pub enum Finding {
     },
     /// An image's answer depends on the images beside it in the batch.
     Batch {
-        /// The largest difference to the image's own answer, relative to the scale.
+        /// The largest difference to the image's own answer, relative to the scale; of masks the share of pixels.
         found: f64,
         /// The largest difference that passes.
         allowed: f64,
@@ -127,6 +137,17 @@ pub enum Finding {
         /// Their share.
         found: f64,
         /// The largest share that passes.
+        allowed: f64,
+    },
+    /// A class of the exact masks of all images is lost, or one that they do not show is there, or it is elsewhere.
+    Class {
+        /// Its name.
+        class: String,
+        /// Its pixels.
+        pixels: Overlap,
+        /// Their Dice.
+        found: f64,
+        /// The least that passes.
         allowed: f64,
     },
     /// A value is larger than the precision holds.
@@ -149,6 +170,13 @@ pub enum Finding {
         /// The largest error that passes.
         allowed: f64,
     },
+}
+
+impl Finding {
+    /// Whether it says that too little was asked, and nothing of the model.
+    pub fn is_undecided(&self) -> bool {
+        matches!(self, Self::NoImage { .. } | Self::OneClass { .. } | Self::Nothing)
+    }
 }
 
 /// The fields in which two contracts differ, as findings. Fields that say how a file is to be fed rather than what it means are
@@ -211,6 +239,16 @@ impl fmt::Display for Finding {
                 "{precision} is proven on images only, and there was none: name some with `export --verify DIR` or \
                  `seg-runtime verify --data DIR`"
             ),
+            Self::OneClass { precision } => write!(
+                f,
+                "{precision} is proven on images only, and in the exact masks of these only one class has \
+                 {CLASS_PIXELS_LEAST} pixels: name images that show others with `export --verify DIR` or `seg-runtime \
+                 verify --data DIR`"
+            ),
+            Self::Nothing => f.write_str(
+                "no input could be compared: the network takes each beyond what 32-bit floats hold, or amplifies \
+                 rounding to the size of its answer; train it anew",
+            ),
             Self::Input => f.write_str("the training framework saw another input: export the model again"),
             Self::Shape { found, expected } => write!(f, "the output has the shape {found:?}, expected {expected:?}"),
             Self::NotFinite { count, elements } => {
@@ -221,16 +259,31 @@ impl fmt::Display for Finding {
             }
             Self::Error { found, allowed } => write!(f, "the output is {}", off(*found, 0, *allowed)),
             Self::TimesTrained { found, allowed } => {
-                write!(f, "the error is {found:.2} times the training framework's, allowed {allowed}")
+                write!(f, "the error is {found:.2} times the training framework's, allowed {allowed:.2}")
             }
             Self::Batch { found, allowed } => {
-                write!(f, "an image's answer differs by {found:.1e} of the scale in a batch, allowed {allowed:.1e}")
+                write!(
+                    f,
+                    "in a batch an image's answer differs by {found:.1e} of the scale, or of the mask, allowed {allowed:.1e}"
+                )
             }
             Self::Mask { unexplained, widest, allowed } => {
                 write!(f, "the mask: {}", flips(*unexplained, *widest, *allowed))
             }
             Self::Flipped { found, allowed } => {
                 write!(f, "{:.3} % of the pixels have another class, allowed {:.3} %", 100.0 * found, 100.0 * allowed)
+            }
+            Self::Class { class, pixels: Overlap { exact, exported, both }, found, allowed } => {
+                let how = match (exact, exported) {
+                    (0, _) => "is invented",
+                    (_, 0) => "is lost",
+                    _ => "is another one",
+                };
+                write!(
+                    f,
+                    "class `{class}` {how}: of all images the exact masks have {exact} pixels of it, the model's \
+                     {exported}, both {both}, a Dice of {found:.3}, allowed {allowed} and more"
+                )
             }
             Self::Overflow { value, found, allowed } => {
                 write!(f, "`{value}` reaches {found:.3e}, the precision holds {allowed:.3e}")

@@ -31,6 +31,18 @@ pub struct Layer {
     pub fits_half: bool,
 }
 
+/// The value that comes nearest to what passes, or is farthest beyond it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extreme {
+    /// Its path in the model.
+    pub value: String,
+    /// What it is.
+    pub found: f64,
+    /// What passes.
+    pub allowed: f64,
+}
+
 /// The layers of a model: `found` are its values for an input.
 ///
 /// # Errors
@@ -43,13 +55,14 @@ pub fn layers(
     trained: Option<&Trained>,
     magnitudes: &BTreeMap<String, f64>,
 ) -> Result<Vec<Layer>, EvaluateError> {
-    let names = shared(&reference.model.graph, &model.graph);
+    let mut names = shared(&reference.model.graph, &model.graph);
+    names.retain(|name| found.contains_key(*name));
     let exact = Inside::of(&reference.model.graph, input, &names)?;
     let layer = |name: &str| {
         let figures = exact.figures(name, found.get(name)?.view())?;
         let node = model.graph.nodes.iter().find(|node| node.name == name)?;
         let theirs = trained.and_then(|trained| trained.values.get(name)).filter(|theirs| theirs.max > 0.0);
-        let magnitude = magnitudes.get(name).copied().unwrap_or_default();
+        let magnitude = magnitudes.get(name).map_or(0.0, |magnitude| magnitude.min(f64::MAX));
         Some(Layer {
             value: name.into(),
             operator: node.op.name().into(),
@@ -60,6 +73,21 @@ pub fn layers(
         })
     };
     Ok(names.into_iter().filter_map(layer).collect())
+}
+
+/// The layer that is farthest off, for an input whose longer side has `side` pixels.
+pub(super) fn farthest(layers: &[Layer], bound: &Bound, side: usize) -> Option<Extreme> {
+    let order = |layer: &&Layer| (layer.figures.not_finite, layer.figures.relative());
+    let farthest = layers.iter().max_by(|one, other| {
+        let ((count, one), (others, other)) = (order(one), order(other));
+        count.cmp(&others).then(one.total_cmp(&other))
+    });
+    let extreme = |layer: &Layer| Extreme {
+        value: layer.value.clone(),
+        found: layer.figures.relative(),
+        allowed: bound.at(side),
+    };
+    farthest.map(extreme)
 }
 
 /// What of the layers speaks against the model, for an input whose longer side has `side` pixels.
@@ -76,8 +104,20 @@ pub fn check_layers(layers: &[Layer], bound: &Bound, side: usize) -> Vec<Finding
 
 /// The values that a model computes in 16-bit floats and that these do not hold, on image files or, without these, on noise.
 pub fn check_overflow(model: &Model, magnitudes: &BTreeMap<String, f64>) -> Vec<Finding> {
+    let beyond = halves(model, magnitudes).filter(|half| half.found > half.allowed);
+    beyond.map(|Extreme { value, found, allowed }| Finding::Overflow { value, found, allowed }).collect()
+}
+
+/// The largest value that a model computes in 16-bit floats.
+pub(super) fn largest_half(model: &Model, magnitudes: &BTreeMap<String, f64>) -> Option<Extreme> {
+    halves(model, magnitudes).max_by(|one, other| one.found.total_cmp(&other.found))
+}
+
+/// The magnitudes of the values that a model computes in 16-bit floats, where they are known.
+fn halves(model: &Model, magnitudes: &BTreeMap<String, f64>) -> impl Iterator<Item = Extreme> {
     let halves = model.graph.nodes.iter().filter(|node| node.output.data_type == DataType::F16);
-    let reach = halves.filter_map(|node| Some((node, *magnitudes.get(&node.name)?)));
-    let beyond = reach.filter(|(_, found)| *found > HALF_MAX);
-    beyond.map(|(node, found)| Finding::Overflow { value: node.name.clone(), found, allowed: HALF_MAX }).collect()
+    halves.filter_map(|node| {
+        let found = magnitudes.get(&node.name)?.min(f64::MAX);
+        Some(Extreme { value: node.name.clone(), found, allowed: HALF_MAX })
+    })
 }

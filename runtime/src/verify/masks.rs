@@ -1,15 +1,17 @@
-//! Masks beside the exact one: which pixels have another class, and whether rounding explains it.
+//! Masks beside the exact one: which pixels have another class, whether rounding explains it, and what is left of each class.
 
 use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
-/// How the mask of an exported model differs from the exact one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// How the mask of an exported model differs from the exact one. Every figure is finite.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MaskReport {
-    /// All pixels of the case.
+    /// All pixels of the case; none where the model gave no mask of its size.
     pub pixels: usize,
     /// Pixels of another class than in the exact mask.
     pub flipped: usize,
+    /// The widest exact margin that rounding explains: a pixel may flip where the exact logits of the two classes are as near.
+    pub margin: f64,
     /// Flipped pixels whose margin is too wide for rounding: an error.
     pub unexplained: usize,
     /// The widest exact margin that a pixel crossed; 0 where none did.
@@ -18,6 +20,32 @@ pub struct MaskReport {
     pub could_flip: usize,
     /// Pixels of another class than in the mask of the training framework, where that is known.
     pub differing_from_trained: Option<usize>,
+    /// The pixels of each class, in the contract's order.
+    pub classes: Vec<Overlap>,
+}
+
+/// How many pixels of a class two masks have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// Those of the exact mask.
+    pub exact: usize,
+    /// Those of the exported model's.
+    pub exported: usize,
+    /// Those that are of the class in both.
+    pub both: usize,
+}
+
+impl Overlap {
+    /// The pixels of both masks together.
+    pub fn and(self, other: Self) -> Self {
+        Self { exact: self.exact + other.exact, exported: self.exported + other.exported, both: self.both + other.both }
+    }
+
+    /// Twice the pixels of both, divided by those of each: 1 for equal masks, 0 where the class is lost or invented. None where neither mask has it.
+    pub fn dice(self) -> Option<f64> {
+        let each = self.exact + self.exported;
+        (each > 0).then(|| 2.0 * self.both as f64 / each as f64)
+    }
 }
 
 impl MaskReport {
@@ -26,11 +54,9 @@ impl MaskReport {
     pub fn of(found: ArrayView3<'_, u8>, exact: ArrayView4<'_, f64>, margin: f64) -> Self {
         let mut report = Self {
             pixels: found.len(),
-            flipped: 0,
-            unexplained: 0,
-            widest: 0.0,
-            could_flip: 0,
-            differing_from_trained: None,
+            margin: margin.min(f64::MAX),
+            classes: vec![Overlap::default(); exact.len_of(Axis(1))],
+            ..Self::default()
         };
         for (logits, &class) in exact.lanes(Axis(1)).into_iter().zip(found) {
             let best = largest(logits.iter().copied());
@@ -38,11 +64,20 @@ impl MaskReport {
             let next = (0..logits.len()).filter(|class| *class != best).map(behind).fold(f64::INFINITY, f64::min);
             // What is not a number is on neither side: it can flip, and nothing explains it.
             report.could_flip += usize::from(next.is_nan() || next <= margin);
-            if usize::from(class) != best {
+            let is_same = usize::from(class) == best;
+            if let Some(overlap) = report.classes.get_mut(best) {
+                overlap.exact += 1;
+                overlap.both += usize::from(is_same);
+            }
+            // A label may be no class at all.
+            if let Some(overlap) = report.classes.get_mut(usize::from(class)) {
+                overlap.exported += 1;
+            }
+            if !is_same {
                 let crossed = behind(class.into());
                 report.flipped += 1;
                 report.unexplained += usize::from(crossed.is_nan() || crossed > margin);
-                report.widest = report.widest.max(crossed);
+                report.widest = report.widest.max(crossed.min(f64::MAX));
             }
         }
         report
@@ -107,6 +142,24 @@ mod tests {
             assert_eq!((report.flipped, report.unexplained), (expected.0, expected.1), "{name}");
             assert!((report.widest - expected.2).abs() < 1e-12, "{name}: {}", report.widest);
         }
+    }
+
+    #[test]
+    fn every_class_has_its_pixels_and_a_label_that_is_none_has_no_place() {
+        // The classes 0, 1, 1 and 2.
+        let exact = Array4::from_shape_fn((1, 3, 1, 4), |(_, class, _, x)| f64::from([0, 1, 1, 2][x] == class as u8));
+        let overlap = |exact, exported, both| Overlap { exact, exported, both };
+        for (name, mask, expected, widest) in [
+            ("the same", [0, 1, 1, 2], [overlap(1, 1, 1), overlap(2, 2, 2), overlap(1, 1, 1)], 0.0),
+            ("one lost", [0, 1, 1, 0], [overlap(1, 2, 1), overlap(2, 2, 2), overlap(1, 0, 0)], 1.0),
+            ("no class", [0, 1, 7, 2], [overlap(1, 1, 1), overlap(2, 1, 1), overlap(1, 1, 1)], f64::MAX),
+        ] {
+            let mask = Array3::from_shape_vec((1, 1, 4), mask.to_vec()).unwrap();
+            let report = MaskReport::of(mask.view(), exact.view(), 0.5);
+            assert_eq!((report.classes.as_slice(), report.widest), (&expected[..], widest), "{name}");
+        }
+        let dice = [overlap(4, 2, 2), overlap(3, 0, 0), overlap(0, 5, 0), overlap(0, 0, 0)].map(Overlap::dice);
+        assert_eq!(dice, [Some(4.0 / 6.0), Some(0.0), Some(0.0), None]);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 pub mod bounds;
 mod case;
+mod class;
 mod figures;
 mod finding;
 mod masks;
@@ -26,6 +27,7 @@ mod proof;
 mod rebuilt;
 
 mod certificate;
+mod criteria;
 mod facts;
 mod page;
 mod signature;
@@ -35,16 +37,18 @@ pub use bisect::{BisectError, Culprit, Diagnosis, Values, bisect};
 pub use case::{Case, CaseError, Input, Pattern};
 pub use certificate::{CERTIFICATE_FORMAT, Certificate, CertificateError};
 pub use certify::{CertifyError, Order, cases, certify, smallest_failing};
+pub use class::{ClassReport, ClassVerdict};
+pub use criteria::{Criterion, Verdict, criteria};
 pub use facts::{DataFacts, EnvironmentFacts, FileFacts, folder_of};
 pub use figures::{Figures, ULP_MIN};
 pub use finding::{Finding, contract_differences};
-pub use layers::{Layer, check_layers, check_overflow, layers};
-pub use masks::{MaskReport, classes, probabilities};
+pub use layers::{Extreme, Layer, check_layers, check_overflow, layers};
+pub use masks::{MaskReport, Overlap, classes, probabilities};
 pub use page::page;
 pub use probe::Probe;
 pub use proof::{CaseReport, Deployed, Dice, Proof, ProofError, Subject, prove};
 pub use rebuilt::{RebuildError, check_graph};
-pub use reference::{REFERENCE_FORMAT, REFERENCE_KEY, Reference, ReferenceError, Trained};
+pub use reference::{REFERENCE_FORMAT, REFERENCE_KEY, Reference, ReferenceError, Trained, TrainedReport};
 pub use signature::{KeyError, SignatureError, generate_key, sign, verify_signature};
 pub use standing::{Mismatch, Refusal};
 pub use yardstick::{Exact, Inside, Yardstick, YardstickError, amplification};

@@ -4,7 +4,14 @@ use maud::{Markup, html};
 use seg_report::{Figure, count, figures, page as html_page, table};
 
 use super::{
-    bounds::ORDINARY, certificate::Certificate, facts::FileFacts, finding::Finding, layers::Layer, proof::CaseReport,
+    bounds::{MASKS_REASON, ORDINARY},
+    certificate::Certificate,
+    class::ClassVerdict,
+    criteria::{Criterion, Verdict, allowed, criteria, scientific},
+    facts::FileFacts,
+    finding::Finding,
+    layers::Layer,
+    proof::CaseReport,
 };
 
 /// The certificate as one HTML page that needs no other file.
@@ -12,8 +19,8 @@ pub fn page(certificate: &Certificate) -> String {
     let body = html! {
         (verdict(certificate))
         (findings(certificate))
-        (bounds(certificate))
-        (cases(&certificate.proof.cases))
+        (asked(certificate))
+        (cases(certificate))
         (layers(&certificate.layers))
         (facts(certificate))
         p.note { "This page shows what the certificate's JSON file says; that file is what counts, and what is signed." }
@@ -27,31 +34,10 @@ fn verdict(certificate: &Certificate) -> Markup {
     let within = || cases.iter().filter(|case| !case.beyond_float32);
     let sum = |part: fn(&CaseReport) -> usize| within().map(part).sum::<usize>();
     let [pixels, flipped] = [sum(|case| case.mask.pixels), sum(|case| case.mask.flipped)];
-    let worst = |part: fn(&CaseReport) -> Option<f64>| within().filter_map(part).fold(0.0, f64::max);
     let beyond = cases.len() - within().count();
-    let shown = [
-        Figure {
-            name: "Identical pixels",
-            value: format!("{:.4} %", 100.0 * (1.0 - flipped as f64 / pixels.max(1) as f64)),
-            meaning: format!(
-                "{flipped} of {pixels} have another class than in the exact mask; {} lie so near to a border between classes that rounding could flip them.",
-                sum(|case| case.mask.could_flip)
-            ),
-        },
-        Figure {
-            name: "Largest error",
-            value: scientific(worst(CaseReport::relative)),
-            meaning: "of the output, relative to the scale of the exact one.".into(),
-        },
-        Figure {
-            name: "Times training's",
-            value: format!("{:.2}", worst(|case| case.times_trained)),
-            meaning: "the root mean square error divided by that of the training framework in 32-bit floats, of the worst input.".into(),
-        },
-    ];
     let is = match certificate.holds {
         true => "is the trained network",
-        false if certificate.proof.lacks_images() => "is not proven to be the trained network",
+        false if certificate.proof.is_undecided() => "is not proven to be the trained network",
         false => "is not the trained network",
     };
     html! {
@@ -62,6 +48,7 @@ fn verdict(certificate: &Certificate) -> Markup {
                 "The model " strong { (is) } " on " (certificate.provider) " in " (certificate.precision) ", on "
                 (count(cases.len(), "input")) "."
             }
+            @for unknown in certificate.unknown() { p.note { "Of " (unknown) "." } }
             @if beyond > 0 {
                 p.note {
                     "In " (beyond) " of them values inside are beyond what 32-bit floats hold. There the model may not hide it, and no more is asked: "
@@ -69,7 +56,56 @@ fn verdict(certificate: &Certificate) -> Markup {
                 }
             }
         }
-        (figures(&shown))
+        (figures(&[
+            Figure {
+                name: "Identical pixels",
+                value: format!("{:.4} %", 100.0 * (1.0 - flipped as f64 / pixels.max(1) as f64)),
+                meaning: format!("{flipped} of {pixels} have another class than in the exact mask."),
+            },
+            largest_error(certificate),
+            masks_or_times(certificate),
+        ]))
+    }
+}
+
+/// The error that comes nearest to its bound.
+fn largest_error(certificate: &Certificate) -> Figure<'static> {
+    let within = certificate.proof.cases.iter().filter(|case| !case.beyond_float32);
+    let errors = within.filter_map(|case| Some((case.relative()?, allowed(certificate, case))));
+    let worst = errors.max_by(|(one, of), (other, of_other)| (one / of).total_cmp(&(other / of_other)));
+    let (value, meaning) = match worst {
+        Some((found, allowed)) => {
+            let meaning = format!("of the scale of the exact output, where {} is allowed.", scientific(allowed));
+            (scientific(found), meaning)
+        }
+        None => ("–".into(), "of the output: the model gives masks only.".into()),
+    };
+    Figure { name: "Largest error", value, meaning }
+}
+
+/// How many times the training framework's error there is; where images' masks are judged instead, the class of which least is kept.
+fn masks_or_times(certificate: &Certificate) -> Figure<'static> {
+    let cases = certificate.proof.cases.iter();
+    let times = cases.filter_map(|case| case.times_trained.zip(case.times_allowed));
+    let worst = times.max_by(|(one, of), (other, of_other)| (one / of).total_cmp(&(other / of_other)));
+    let judged = certificate.proof.classes.iter().filter(|class| class.verdict != ClassVerdict::NothingProven);
+    let least = judged
+        .filter_map(|class| Some((class.dice?, &class.class)))
+        .min_by(|(one, _), (other, _)| one.total_cmp(other));
+    match (least, certificate.dice, worst) {
+        (Some((dice, class)), Some(allowed), _) => Figure {
+            name: "Least Dice of a class",
+            value: format!("{dice:.4}"),
+            meaning: format!("of {class}, of all images' masks beside the exact ones, where {allowed} is allowed."),
+        },
+        (_, _, Some((found, allowed))) => Figure {
+            name: "Times training's",
+            value: format!("{found:.2}"),
+            meaning: format!(
+                "the root mean square error in those of the training framework in 32-bit floats, where {allowed:.2} is allowed."
+            ),
+        },
+        _ => Figure { name: "Times training's", value: "–".into(), meaning: "not asked.".into() },
     }
 }
 
@@ -94,66 +130,105 @@ fn findings(certificate: &Certificate) -> Markup {
     }
 }
 
-fn bounds(certificate: &Certificate) -> Markup {
+fn asked(certificate: &Certificate) -> Markup {
     html! {
         section {
-            h2 { "What was asked" }
+            h2 { "What was asked, and what was found" }
+            div.wide { table {
+                thead { tr { th { "Criterion" } th { "Bound, fixed beforehand" } th { "The worst found" } th { "Verdict" } } }
+                tbody { @for Criterion { name, bound, found, verdict } in criteria(certificate) {
+                    tr {
+                        th scope="row" { (name) } td { (bound) } td { (found) }
+                        td { @match verdict {
+                            Verdict::Holds => "holds",
+                            Verdict::Fails => strong { "fails" },
+                            Verdict::NotAsked => small { "not asked" },
+                        } }
+                    }
+                } }
+            } }
             p {
-                "Fixed beforehand: no output may be farther from the exact one than " (scientific(certificate.relative))
-                " of their scale, and " (scientific(certificate.per_pixel)) " more for each pixel of the longer side"
-                @if let Some(times) = certificate.times_trained {
-                    ", nor, in the root mean square and beside a tenth of what the side allows, than " (times) " times as far as the training framework's, where an image does not repeat itself"
-                }
-                ": " (certificate.reason) ". The training framework itself may be off by " (scientific(certificate.trained_relative))
-                " of the scale. A pixel may have another class than in the exact mask only where the exact outputs of the two classes are closer than two such errors. "
-                "The exact outputs are those of the network's graph, before any rewrite, in 64-bit floats."
+                "The exact outputs are those of the network's graph, before any rewrite, in 64-bit floats; the training framework's and the model's are held "
+                "against them. Scale is how large the exact output is, the largest value minus the smallest. Why these bounds: " (certificate.reason) "."
+                @if certificate.dice.is_some() { " Why masks may differ by so much: " (MASKS_REASON) "." }
             }
             p {
                 "Where the network amplifies rounding, so that the exact graph with each of its values rounded to 32 bits is off by more than "
-                (ORDINARY) " roundings of the output, all of this is as many times as much; such inputs are marked."
+                (ORDINARY) " roundings of the output, the scale is as many times as large; such inputs are marked."
             }
         }
     }
 }
 
-fn cases(cases: &[CaseReport]) -> Markup {
-    let scored = cases.iter().any(|case| case.dice.is_some());
+fn cases(certificate: &Certificate) -> Markup {
+    let cases = &certificate.proof.cases;
+    let mark = |case: &CaseReport| {
+        html! {
+            (case.name)
+            @if case.beyond_float32 { " (beyond float32)" }
+            @if let Some(amplification) = case.amplification { " (rounding amplified " (format!("{amplification:.1}")) " times)" }
+            @if !case.findings.is_empty() { " " strong { "(fails)" } }
+        }
+    };
+    let is_compared = |case: &&CaseReport| !case.beyond_float32;
     html! {
         section {
-            h2 { "Inputs" }
+            h2 { "Input by input" }
             div.wide { table {
                 thead { tr {
-                    th { "Input" } th.n { "Largest error" } th.n { "99.9 %" } th.n { "of scale" } th.n { "Largest ULP" } th.n { "Median ULP" }
-                    th.n { "× training's" } th.n { "largest" } th.n { "Not finite" } th.n { "Batch" } th.n { "Flipped" } th.n { "Unexplained" } th.n { "Could flip" }
-                    @if scored { th.n { "Dice, exact" } th.n { "Dice" } }
+                    th { "Input" } th.n { "Error of scale" } th.n { "allowed" } th.n { "× training's" } th.n { "allowed" } th.n { "Batch" }
+                    th.n { "Flipped" } th.n { "not explained" } th.n { "could flip" } th.n { "Widest margin" } th.n { "allowed" }
                 } }
                 tbody { @for case in cases {
-                    @let figures = case.exported.as_ref();
+                    @let mask = Some(&case.mask).filter(|_| !case.beyond_float32);
+                    @let figure = |number: Option<f64>| optional(number.map(scientific));
+                    @let times = |number: Option<f64>| optional(number.map(|times| format!("{times:.2}")));
                     tr {
-                        th scope="row" {
-                            (case.name)
-                            @if case.beyond_float32 { " (beyond float32)" }
-                            @if let Some(amplification) = case.amplification { " (rounding amplified " (format!("{amplification:.1}")) " times)" }
-                            @if !case.findings.is_empty() { " " strong { "(fails)" } }
-                        }
-                        td.n { (optional(figures.map(|figures| scientific(figures.max)))) }
-                        td.n { (optional(figures.map(|figures| scientific(figures.p999)))) }
-                        td.n { (optional(case.relative().map(scientific))) }
-                        td.n { (optional(figures.map(|figures| format!("{:.1}", figures.max_ulp)))) }
-                        td.n { (optional(figures.map(|figures| format!("{:.2}", figures.median_ulp)))) }
-                        td.n { (optional(case.times_trained.map(|times| format!("{times:.2}")))) }
-                        td.n { (optional(case.largest_times_trained.map(|times| format!("{times:.2}")))) }
-                        td.n { (optional(figures.map(|figures| figures.not_finite.to_string()))) }
-                        td.n { (optional(case.batch.map(scientific))) }
-                        td.n { (case.mask.flipped) } td.n { (case.mask.unexplained) } td.n { (case.mask.could_flip) }
-                        @if scored {
-                            td.n { (optional(case.dice.map(|dice| format!("{:.6}", dice.exact)))) }
-                            td.n { (optional(case.dice.map(|dice| format!("{:.6}", dice.exported)))) }
-                        }
+                        th scope="row" { (mark(case)) }
+                        td.n { (figure(case.relative().filter(|_| mask.is_some()))) }
+                        td.n { (figure(mask.map(|_| allowed(certificate, case)))) }
+                        td.n { (times(case.times_trained)) } td.n { (times(case.times_allowed)) }
+                        td.n { (figure(case.batch)) }
+                        td.n { (optional(mask.map(|mask| mask.flipped.to_string()))) }
+                        td.n { (optional(mask.map(|mask| mask.unexplained.to_string()))) }
+                        td.n { (optional(mask.map(|mask| mask.could_flip.to_string()))) }
+                        td.n { (figure(mask.map(|mask| mask.widest))) } td.n { (figure(mask.map(|mask| mask.margin))) }
                     }
                 } }
             } }
+            h3 { "Told, and not judged" }
+            (told(cases.iter().filter(is_compared), &mark))
         }
+    }
+}
+
+/// Figures of cases that say more, and that nothing hangs on.
+fn told<'c>(cases: impl Iterator<Item = &'c CaseReport> + Clone, mark: &dyn Fn(&CaseReport) -> Markup) -> Markup {
+    let is_scored = cases.clone().any(|case| case.dice.is_some());
+    html! {
+        div.wide { table {
+            thead { tr {
+                th { "Input" } th.n { "Largest error" } th.n { "99.9 %" } th.n { "Largest ULP" } th.n { "Median ULP" }
+                th.n { "Largest × training's" } th.n { "Not as in training" }
+                @if is_scored { th.n { "True Dice, exact" } th.n { "True Dice" } }
+            } }
+            tbody { @for case in cases {
+                @let figures = case.exported.as_ref();
+                tr {
+                    th scope="row" { (mark(case)) }
+                    td.n { (optional(figures.map(|figures| scientific(figures.max)))) }
+                    td.n { (optional(figures.map(|figures| scientific(figures.p999)))) }
+                    td.n { (optional(figures.map(|figures| format!("{:.1}", figures.max_ulp)))) }
+                    td.n { (optional(figures.map(|figures| format!("{:.2}", figures.median_ulp)))) }
+                    td.n { (optional(case.largest_times_trained.map(|times| format!("{times:.2}")))) }
+                    td.n { (optional(case.mask.differing_from_trained.map(|pixels| pixels.to_string()))) }
+                    @if is_scored {
+                        td.n { (optional(case.dice.map(|dice| format!("{:.6}", dice.exact)))) }
+                        td.n { (optional(case.dice.map(|dice| format!("{:.6}", dice.exported)))) }
+                    }
+                }
+            } }
+        } }
     }
 }
 
@@ -223,10 +298,6 @@ fn facts(certificate: &Certificate) -> Markup {
         ("On", html! { (environment.system) ", " (count(environment.processors, "processor")) }),
     ]);
     html! { section { h2 { "Of what, by what, on what" } (table::facts(&rows)) } }
-}
-
-fn scientific(value: f64) -> String {
-    format!("{value:.1e}")
 }
 
 fn optional(text: Option<String>) -> String {

@@ -1,20 +1,49 @@
 //! A model that shows the values inside of it.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use ndarray::ArrayView4;
 use ort::environment::Environment;
 use seg_onnx::{
     Model,
-    graph::{DataType, Graph, Node, Op, TensorType},
+    graph::{DataType, Dim, Graph, Node, Op, TensorType},
     proto,
 };
 
-use super::bisect::Values;
+use super::{bisect::Values, yardstick::shared};
 use crate::{
     Options,
     session::{OpenError, RunError, Session},
 };
+
+/// The most bytes of values inside that are compared at once; of a whole image they are many times as many as a graph
+/// needs to be evaluated.
+const VALUES_BYTES_MAX: usize = 2 << 30;
+
+/// The bytes that each number of a value takes where it is compared: in the answer of what runs the model, in the copy that is kept of it, and exactly
+/// with all of the graph in 64 bits and with each of its values rounded to 32.
+const NUMBER_BYTES: usize = 4 + 4 + 8 + 8;
+
+/// The values that a model has in common with a reference's graph; where an input of a shape makes so many numbers of
+/// them that they do not fit memory, only every second of them, or third, or so on.
+pub(super) fn comparable<'m>(reference: &Graph, model: &'m Graph, shape: [usize; 3]) -> Vec<&'m str> {
+    let names = shared(reference, model);
+    let every = numbers(model, &names, shape).saturating_mul(NUMBER_BYTES).div_ceil(VALUES_BYTES_MAX);
+    names.into_iter().step_by(every.max(1)).collect()
+}
+
+/// How many numbers there are in the values of the given names.
+fn numbers(graph: &Graph, names: &[&str], [n, h, w]: [usize; 3]) -> usize {
+    let symbols = [(Dim::batch(), n), (Dim::height(), h), (Dim::width(), w)].map(|(dim, size)| (dim.to_string(), size));
+    let bindings = symbols.each_ref().map(|(symbol, size)| (symbol.as_str(), *size as i64));
+    let of = |node: &Node| {
+        let sides = node.output.shape.iter().map(|dim| dim.evaluate(&bindings).map(|side| side.max(0) as usize));
+        // A size that is not known is no reason not to look.
+        sides.product::<Result<usize, _>>().unwrap_or_default()
+    };
+    let wanted: BTreeSet<_> = names.iter().copied().collect();
+    graph.nodes.iter().filter(|node| wanted.contains(node.name.as_str())).map(of).sum()
+}
 
 /// A model whose inner values can be had. With them in sight, ONNX Runtime may fuse less than in the model as it is deployed: what is
 /// found here says where to look, the verdict is the deployed model's.
@@ -73,4 +102,31 @@ fn widen(graph: &mut Graph, node: &Node) -> String {
         output,
     });
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use seg_onnx::graph::GraphBuilder;
+
+    use super::*;
+
+    #[test]
+    fn of_values_that_do_not_fit_memory_some_are_left_out() {
+        let mut builder = GraphBuilder::new("chain");
+        let mut x = builder.input("input", [Dim::batch(), Dim::from(16), Dim::height(), Dim::width()]).unwrap();
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+        for name in names {
+            x = builder.root().relu(name, x).unwrap();
+        }
+        let graph = builder.finish(&[("j", x)]).unwrap();
+        for (shape, expected) in [
+            ([2, 35, 45], &names[..]),
+            // 8 GB of them.
+            ([1, 2048, 1024], &["a", "e", "i"]),
+            ([2, 1024, 1024], &["a", "e", "i"]),
+            ([8, 8192, 8192], &["a"]),
+        ] {
+            assert_eq!(comparable(&graph, &graph, shape), expected, "{shape:?}");
+        }
+    }
 }

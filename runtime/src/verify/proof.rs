@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    bounds::Bound,
+    bounds::{ANY_ANSWER, Bound},
     case::{self, Case, CaseError, Input},
+    class::{self, ClassReport},
     evidence::Evidence,
     figures::{self, Figures},
     finding::{Finding, contract_differences},
-    masks::{MaskReport, classes},
-    reference::{Reference, Trained, items},
+    masks::MaskReport,
+    reference::{Reference, Trained, TrainedReport, items},
     yardstick::{Exact, Yardstick, YardstickError, amplification},
 };
 use crate::session::{Answer, RunError, Session};
@@ -49,6 +50,8 @@ pub struct CaseReport {
     pub exported: Option<Figures>,
     /// The error of the same scores in the training framework, where it is known.
     pub trained: Option<Figures>,
+    /// What the training framework's own answer was found to be, where it is known.
+    pub framework: Option<TrainedReport>,
     /// Whether a value inside of the network is so large that no 32-bit float holds it. Then there is nothing to compare, and all that is asked is
     /// that the model does not hide it.
     pub beyond_float32: bool,
@@ -57,10 +60,14 @@ pub struct CaseReport {
     pub amplification: Option<f64>,
     /// The exported model's root mean square error in those of the training framework.
     pub times_trained: Option<f64>,
+    /// How many pass, where that is asked: see [`Bound::times_trained`].
+    pub times_allowed: Option<f64>,
     /// The same of the largest errors, which is told and not judged: see [`Bound::times_trained`].
     pub largest_times_trained: Option<f64>,
     /// The largest difference of an image's answer in the batch and alone, relative to the scale; of masks the share of differing pixels.
     pub batch: Option<f64>,
+    /// How much passes.
+    pub batch_allowed: Option<f64>,
     /// The mask.
     pub mask: MaskReport,
     /// The scores where the true mask is known.
@@ -132,8 +139,10 @@ pub struct Subject<'a> {
 /// What came of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
-    /// What speaks against the file, whatever it computes.
+    /// What speaks against the file, whatever it computes, and against what it makes of all images together.
     pub findings: Vec<Finding>,
+    /// What the masks of all images say of each class, where they are judged.
+    pub classes: Vec<ClassReport>,
     /// What was found in each case.
     pub cases: Vec<CaseReport>,
 }
@@ -144,9 +153,9 @@ impl Proof {
         !self.cases.is_empty() && self.findings().next().is_none()
     }
 
-    /// Whether it does not hold only because there was no image to judge the model on.
-    pub fn lacks_images(&self) -> bool {
-        !self.holds() && self.findings().all(|finding| matches!(finding, Finding::NoImage { .. }))
+    /// Whether it does not hold only because too little was asked: nothing speaks against the model.
+    pub fn is_undecided(&self) -> bool {
+        !self.holds() && self.findings().all(Finding::is_undecided)
     }
 
     /// All that speaks against the model.
@@ -169,15 +178,23 @@ pub fn prove(
     let Subject { reference, model, bound } = subject;
     let mut findings = reference.check_hash();
     findings.extend(contract_differences(&model.contract, &reference.model.contract, false));
-    if bound.rests_on_images() && !cases.iter().any(Case::is_image) {
-        findings.push(Finding::NoImage { precision: bound.precision });
-    }
     let examine = |case| {
         let report = examine(subject, yardstick, deployed, case)?;
         see(&report);
         Ok(report)
     };
-    Ok(Proof { findings, cases: cases.iter().map(examine).collect::<Result<_, ProofError>>()? })
+    let reports = cases.iter().map(examine).collect::<Result<Vec<_>, ProofError>>()?;
+    let images = reports.iter().filter(|report| report.is_image() && report.has_mask());
+    let masks: Vec<_> = images.map(|report| &report.mask).collect();
+    if bound.rests_on_images() && masks.is_empty() {
+        findings.push(Finding::NoImage { precision: bound.precision });
+    }
+    if !bound.rests_on_images() && !reports.is_empty() && !reports.iter().any(|report| report.is_telling(bound)) {
+        findings.push(Finding::Nothing);
+    }
+    let classes = class::judge(&reference.model.contract.classes, masks, bound);
+    findings.extend(class::findings(&classes, bound));
+    Ok(Proof { findings, classes, cases: reports })
 }
 
 /// Compares the answers to one case.
@@ -202,12 +219,15 @@ fn examine(
         input_sha256: case::sha256(input.tensor.view()),
         exported: None,
         trained: None,
+        framework: None,
         beyond_float32,
         amplification: None,
         times_trained: None,
+        times_allowed: None,
         largest_times_trained: None,
         batch: None,
-        mask: MaskReport::of(classes(exact.view()).view(), exact.view(), 0.0),
+        batch_allowed: None,
+        mask: MaskReport::default(),
         dice: None,
         findings: Vec::new(),
     };
@@ -253,6 +273,27 @@ impl CaseReport {
     /// The largest error relative to the scale, where the model gives scores.
     pub fn relative(&self) -> Option<f64> {
         self.exported.as_ref().map(Figures::relative)
+    }
+
+    /// Whether it is of an image file.
+    pub(super) fn is_image(&self) -> bool {
+        self.name.starts_with(case::IMAGE)
+    }
+
+    /// Its longer side, in pixels.
+    pub fn side(&self) -> usize {
+        self.shape[1].max(self.shape[2])
+    }
+
+    /// Whether there is a mask beside an exact one.
+    fn has_mask(&self) -> bool {
+        !self.beyond_float32 && self.mask.pixels > 0
+    }
+
+    /// Whether a wrong answer would show: not where there is nothing to compare, nor where rounding is amplified so much
+    /// that any answer passes.
+    fn is_telling(&self, bound: &Bound) -> bool {
+        !self.beyond_float32 && bound.at(self.side()) * self.amplification.unwrap_or(1.0) < ANY_ANSWER
     }
 }
 

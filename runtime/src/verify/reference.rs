@@ -24,7 +24,7 @@ use super::{
     case,
     figures::Figures,
     finding::{Finding, contract_differences},
-    masks::{classes, probabilities},
+    masks::{MaskReport, classes, probabilities},
 };
 use crate::tensors::{TensorError, TensorFile};
 
@@ -77,6 +77,21 @@ pub struct Trained {
     pub values: BTreeMap<String, Figures>,
     /// Pixels, counted along batch, rows and columns, that have another class than in the exact mask, and that class.
     pub flips: Vec<(usize, u8)>,
+}
+
+/// How far the training framework's answer to a case is from the exact one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainedReport {
+    /// The largest error of its logits, or of a value inside where some were looked at, relative to its scale.
+    pub relative: f64,
+    /// The pixels to which it gives another class than the exact mask.
+    pub flipped: usize,
+    /// Those of them whose margin is too wide for rounding.
+    pub unexplained: usize,
+    /// The widest exact margin that one crossed; 0 where none did.
+    pub widest: f64,
+    /// The widest that rounding explains.
+    pub margin: f64,
 }
 
 /// Why a reference cannot be read or written.
@@ -281,9 +296,9 @@ impl Trained {
         mask
     }
 
-    /// What speaks against the graph being the trained network: errors that the training framework's rounding does not explain, those of the
-    /// logits measured by a scale.
-    pub fn check(&self, exact: &Array4<f64>, scale: f64) -> Vec<Finding> {
+    /// How far it is from the exact answer, the logits measured by a scale, and what of that speaks against the graph being the trained network: errors
+    /// that the training framework's rounding does not explain.
+    pub fn check(&self, exact: &Array4<f64>, scale: f64) -> (TrainedReport, Vec<Finding>) {
         let (logits, margin) = (self.logits.clone().at_scale(scale), 2.0 * TRAINED * scale);
         let off = |value: &str, figures: &Figures| Finding::Trained {
             value: value.into(),
@@ -300,11 +315,13 @@ impl Trained {
         if !logits.is_within(TRAINED) {
             findings.push(off("the output", &logits));
         }
-        let mask = super::masks::MaskReport::of(self.mask(exact).view(), exact.view(), margin);
+        let mask = MaskReport::of(self.mask(exact).view(), exact.view(), margin);
         if mask.unexplained > 0 {
             findings.push(Finding::TrainedMask { unexplained: mask.unexplained, widest: mask.widest, allowed: margin });
         }
-        findings
+        let MaskReport { flipped, unexplained, widest, margin, .. } = mask;
+        let relative = self.values.values().map(Figures::relative).fold(logits.relative(), f64::max);
+        (TrainedReport { relative, flipped, unexplained, widest, margin }, findings)
     }
 }
 

@@ -164,11 +164,12 @@ impl Certificate {
         };
         compare("the graph", rebuilt(self), rebuilt(again));
         let bounds = |certificate: &Self| {
-            let Self { relative, per_pixel, times_trained, trained_relative, .. } = certificate;
+            let Self { relative, per_pixel, times_trained, trained_relative, flipped, dice, .. } = certificate;
             let times = times_trained.map_or("any number of".to_owned(), |times| times.to_string());
+            let dice = dice.unwrap_or_default();
             format!(
                 "{relative:e} of the scale and {per_pixel:e} for each pixel, {times} times training's \
-                 {trained_relative:e}"
+                 {trained_relative:e}, {flipped} of the pixels and a Dice of {dice}"
             )
         };
         compare("the bounds", &bounds(self), &bounds(again));

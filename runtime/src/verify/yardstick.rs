@@ -1,6 +1,6 @@
 //! The exact answers: the trained network's graph in 64-bit floats, computed once for each input.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use ndarray::{Array4, ArrayD, ArrayView4, ArrayViewD, Ix4};
 use seg_onnx::Model;
@@ -19,6 +19,7 @@ use super::{
 #[derive(Debug)]
 pub struct Yardstick {
     graph: Graph,
+    watcher: Option<Watcher>,
     answers: BTreeMap<String, Exact>,
     /// The image file that was asked for last, and its answer.
     latest: Option<(String, Exact)>,
@@ -26,6 +27,15 @@ pub struct Yardstick {
     room_bytes: usize,
     of_noise: BTreeMap<String, f64>,
     of_images: BTreeMap<String, f64>,
+}
+
+/// Someone who is told of each case to which the exact answer is computed.
+struct Watcher(Box<dyn FnMut(&Case)>);
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 /// An exact answer.
@@ -56,6 +66,7 @@ impl Yardstick {
     pub fn new(graph: &Graph) -> Self {
         Self {
             graph: graph.clone(),
+            watcher: None,
             answers: BTreeMap::new(),
             latest: None,
             room_bytes: 0,
@@ -69,6 +80,11 @@ impl Yardstick {
         Self { room_bytes: bytes, ..self }
     }
 
+    /// The same, which tells of each case before its answer is computed: that takes by far the longest of a proof.
+    pub fn with_watcher(self, tell: impl FnMut(&Case) + 'static) -> Self {
+        Self { watcher: Some(Watcher(Box::new(tell))), ..self }
+    }
+
     /// The exact answer to a case, of which `input` is the input. What values inside of the graph reach is kept, and so
     /// are the answers to fixed inputs for when they are asked for again. Image files may be thousands, and large:
     /// without [room](Self::with_room_for_images) only the answer to the latest is kept.
@@ -78,6 +94,9 @@ impl Yardstick {
     pub fn answer(&mut self, case: &Case, input: ArrayView4<'_, f32>) -> Result<&Exact, YardstickError> {
         let is_latest = self.latest.as_ref().is_some_and(|(name, _)| *name == case.name);
         if !is_latest && !self.answers.contains_key(&case.name) {
+            if let Some(Watcher(tell)) = &mut self.watcher {
+                tell(case);
+            }
             // Before the next is computed, which takes memory of its own.
             self.latest = None;
             let output = self.graph.outputs.first().map_or("", String::as_str);
@@ -273,6 +292,8 @@ fn exact(input: ArrayView4<'_, f32>) -> ArrayD<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::Cell, rc::Rc};
+
     use seg_onnx::graph::{BuildError, Conv, Dim, GraphBuilder};
 
     use super::*;
@@ -303,11 +324,16 @@ mod tests {
         for (name, room, kept) in
             [("none", 0, 0), ("for one and a half", bytes + bytes / 2, 1), ("for two", 2 * bytes, 2)]
         {
-            let mut yardstick = Yardstick::new(&gated([0.5; 3], 0.1).unwrap()).with_room_for_images(room);
+            let told = Rc::new(Cell::new(0));
+            let watcher = told.clone();
+            let mut yardstick = Yardstick::new(&gated([0.5; 3], 0.1).unwrap())
+                .with_room_for_images(room)
+                .with_watcher(move |_| watcher.set(watcher.get() + 1));
             let mut ask = |case| yardstick.answer(case, input.view()).unwrap().output.clone();
             let first: Vec<_> = images.iter().chain([&fixed]).map(&mut ask).collect();
             let again: Vec<_> = images.iter().chain([&fixed]).map(&mut ask).collect();
             assert_eq!(first, again, "{name}");
+            assert_eq!(told.get(), 4 + 3 - kept, "{name}: each case is told, and again where no room is left for it");
             assert_eq!(yardstick.answers.len(), kept + 1, "{name}");
             assert!(yardstick.answers.contains_key(&fixed.name), "{name}");
         }

@@ -2,6 +2,7 @@
 
 mod args;
 mod outputs;
+mod progress;
 mod verify;
 
 use std::fs;

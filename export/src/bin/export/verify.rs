@@ -15,6 +15,7 @@ use seg_train::checkpoint::Checkpoint;
 
 use crate::args::Args;
 use crate::note;
+use crate::progress::{self, Progress};
 
 /// The most images of a calibration that a model is proven on; of more, so many evenly chosen ones. The exact answer to
 /// each takes a while.
@@ -32,8 +33,11 @@ pub(crate) fn export(
     let data = images(args)?;
     let net = checkpoint.weights.to_network(&Device::flex())?;
     let mut reference = proof::reference(export);
-    let mut yardstick = Yardstick::new(&reference.model.graph).with_room_for_images(ANSWERS_BYTES_MAX);
     let cases = cases(&export.model, false, &data)?;
+    let progress = Progress::new(&cases);
+    let mut yardstick = Yardstick::new(&reference.model.graph)
+        .with_room_for_images(ANSWERS_BYTES_MAX)
+        .with_watcher(move |case| progress.tell(case));
     reference.trained = proof::trained(&net, &reference, &cases, &mut yardstick)?;
 
     let reference_path = Reference::beside(&args.out);
@@ -52,7 +56,12 @@ pub(crate) fn export(
         layers: false,
         bisect: true,
     };
-    let certificate = certify(environment, order, &seg_runtime::Options::default(), &mut yardstick, see)?;
+    let certificate = certify(environment, order, &seg_runtime::Options::default(), &mut yardstick, see);
+    progress::clear();
+    let certificate = certificate?;
+    for unknown in certificate.unknown() {
+        note(&format!("warning: {unknown}"));
+    }
     if !certificate.holds {
         for finding in &certificate.proof.findings {
             note(&format!("file: {finding}"));
@@ -62,9 +71,13 @@ pub(crate) fn export(
             (Precision::Float16 | Precision::Int8, true) => {
                 "; few bits may fit images and not noise: prove it on images with `--verify DIR`"
             }
+            (Precision::Int8, false) if !certificate.proof.is_undecided() => {
+                "; calibrate on more images like these, or let fewer convolutions be int8 with a smaller `--max-dice-loss`"
+            }
             _ => "",
         };
-        bail!("`{}` is not written: it would not be the trained network{blame}{remedy}", args.out.display());
+        let is = if certificate.proof.is_undecided() { "is not proven to be" } else { "would not be" };
+        bail!("`{}` is not written: it {is} the trained network{blame}{remedy}", args.out.display());
     }
     write_bytes(&args.out, &export.bytes)?;
     write_bytes(&reference_path, &reference_bytes)?;
@@ -95,6 +108,9 @@ fn images(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
 
 /// Says what speaks against a case; those that hold need no words.
 fn see(case: &CaseReport) {
+    if !case.findings.is_empty() {
+        progress::clear();
+    }
     for finding in &case.findings {
         note(&format!("{}: {finding}", case.name));
     }

@@ -193,6 +193,9 @@ fn verdict(certificate: &Certificate) -> anyhow::Result<()> {
     for finding in &certificate.proof.findings {
         note(&format!("    {finding}"));
     }
+    for unknown in certificate.unknown() {
+        note(&format!("    {unknown}"));
+    }
     if let Some(diagnosis) = &certificate.diagnosis {
         note(&format!("to blame     {diagnosis}"));
     }
@@ -209,13 +212,13 @@ fn verdict(certificate: &Certificate) -> anyhow::Result<()> {
             ));
         }
     }
-    let count = certificate.proof.findings().count();
+    let findings = seg_report::count(certificate.proof.findings().count(), "finding");
     let Certificate { model, provider, precision, .. } = certificate;
-    if certificate.proof.lacks_images() {
-        bail!("`{}` is not proven on {provider} in {precision}: there was no image to judge it on", model.path);
+    if certificate.proof.is_undecided() {
+        bail!("`{}` is not proven on {provider} in {precision}: too little was asked of it", model.path);
     }
     if !certificate.holds {
-        bail!("`{}` is not the trained network on {provider} in {precision}: {count} findings", model.path);
+        bail!("`{}` is not the trained network on {provider} in {precision}: {findings}", model.path);
     }
     print(&format!("`{}` is the trained network on {provider} in {precision}\n", model.path))
 }

@@ -1,0 +1,43 @@
+//! How far a proof is, on standard error: one line that changes on a terminal, else a line for each image.
+
+use std::io::{IsTerminal, Write, stderr};
+
+use seg_runtime::verify::Case;
+
+/// Goes to the beginning of a terminal's line and clears it.
+const CLEAR: &str = "\r\x1b[2K";
+
+/// The progress over all cases of a proof; [`clear`] takes its line away.
+pub(crate) struct Progress {
+    names: Vec<String>,
+}
+
+impl Progress {
+    pub(crate) fn new(cases: &[Case]) -> Self {
+        Self { names: cases.iter().map(|case| case.name.clone()).collect() }
+    }
+
+    /// Tells of a case before its exact answer is computed.
+    pub(crate) fn tell(&self, case: &Case) {
+        let number = self.names.iter().position(|name| *name == case.name).map_or(0, |index| index + 1);
+        let line = format!("proving     {number}/{} {}", self.names.len(), case.name);
+        if stderr().is_terminal() {
+            write(&format!("{CLEAR}{line}"));
+        } else if case.is_image() {
+            write(&format!("{line}\n"));
+        }
+    }
+}
+
+/// Makes room for another line.
+pub(crate) fn clear() {
+    if stderr().is_terminal() {
+        write(CLEAR);
+    }
+}
+
+fn write(text: &str) {
+    // Where standard error is closed, there is nobody left to tell.
+    let mut stderr = stderr().lock();
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+}
