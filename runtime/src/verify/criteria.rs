@@ -147,6 +147,7 @@ impl<'c> Rows<'c> {
         let allowed = self.certificate.trained_relative;
         let error = self.worst(|case| Some([case.framework.as_ref()?.relative, allowed]));
         let known: Vec<_> = self.cases().filter_map(|case| case.framework.as_ref()).collect();
+        let pixels = self.cases().filter(|case| case.framework.is_some()).map(|case| case.mask.pixels).sum();
         let sum = |of: fn(&TrainedReport) -> usize| known.iter().copied().map(of).sum::<usize>();
         let of = |inputs: usize| format!(", {inputs} of {} inputs known", self.cases().count());
         [
@@ -161,7 +162,7 @@ impl<'c> Rows<'c> {
                 "Its flipped pixels",
                 "the exact logits of the two classes are closer than two such errors",
                 (!known.is_empty()).then(|| {
-                    flips(sum(|one| one.flipped), sum(|one| one.unexplained))
+                    flips(sum(|one| one.flipped), pixels, sum(|one| one.unexplained))
                         + &self.crossed(|case| case.framework.as_ref().map(|found| [found.widest, found.margin]))
                 }),
             ),
@@ -218,15 +219,16 @@ impl<'c> Rows<'c> {
         let [pixels, could_flip] = [sum(|case| case.mask.pixels), sum(|case| case.mask.could_flip)];
         let near =
             format!("; {} are so near to a tie that they could flip", share(could_flip as f64 / pixels.max(1) as f64));
-        let found = flips(sum(|case| case.mask.flipped), sum(|case| case.mask.unexplained));
-        let mut rows = vec![self.row(
-            Topic::Mask,
-            "Flipped pixels",
-            "the exact logits of the two classes are closer than two errors of the output",
-            (pixels > 0).then(|| {
-                format!("{found} of {pixels}{near}{}", self.crossed(|case| Some([case.mask.widest, case.mask.margin])))
-            }),
-        )];
+        let found = flips(sum(|case| case.mask.flipped), pixels, sum(|case| case.mask.unexplained));
+        let mut rows =
+            vec![self.row(
+                Topic::Mask,
+                "Flipped pixels",
+                "the exact logits of the two classes are closer than two errors of the output",
+                (pixels > 0).then(|| {
+                    format!("{found}{near}{}", self.crossed(|case| Some([case.mask.widest, case.mask.margin])))
+                }),
+            )];
         let judges_masks = certificate.dice.is_some();
         let of_image = self
             .worst(|case| (case.is_image() && judges_masks).then(|| [1.0 - case.mask.identity(), certificate.flipped]));
@@ -328,8 +330,8 @@ fn topic_of(finding: &Finding) -> Topic {
     }
 }
 
-fn flips(flipped: usize, unexplained: usize) -> String {
-    format!("{flipped} flipped, {unexplained} of them not explained")
+fn flips(flipped: usize, pixels: usize, unexplained: usize) -> String {
+    format!("{flipped} of {pixels}, {unexplained} of them not explained")
 }
 
 fn place([found, allowed]: [f64; 2], place: &str) -> String {

@@ -134,7 +134,7 @@ fn asked(certificate: &Certificate) -> Markup {
     html! {
         section {
             h2 { "What was asked, and what was found" }
-            div.wide { table {
+            div.wide { table.criteria {
                 thead { tr { th { "Criterion" } th { "Bound, fixed beforehand" } th { "The worst found" } th { "Verdict" } } }
                 tbody { @for Criterion { name, bound, found, verdict } in criteria(certificate) {
                     tr {
