@@ -1,31 +1,31 @@
 //! The training loop, from the start of a run or from where it stopped.
 
-use std::io;
-use std::path::PathBuf;
+mod error;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use seg_data::{Sample, SampleError, WriteError, remove_unfinished, write_bytes};
+use seg_data::{Sample, remove_unfinished, write_bytes};
 use seg_onnx::contract::Contract;
-use thiserror::Error;
+
+pub use error::TrainError;
 
 use crate::average::Average;
-use crate::checkpoint::{Checkpoint, ReadCheckpointError};
+use crate::checkpoint::Checkpoint;
 use crate::config::TrainingConfig;
-use crate::device::{DeviceError, Devices};
+use crate::device::Devices;
 use crate::ending::Ending;
-use crate::evaluate::{EvaluateError, Evaluator};
+use crate::evaluate::Evaluator;
 use crate::learner::Learner;
-use crate::loader::{Loader, LoaderError, Source};
+use crate::loader::{Loader, Source};
 use crate::optimizer::Optimizer;
 use crate::record::{EpochRecord, Tally, Validation, peak_memory};
-use crate::run::{self, Run, Session, SessionError};
+use crate::run::{self, Run, Session};
 use crate::schedule::Schedule;
-use crate::split::SplitError;
 use crate::state::{State, StateError};
-use crate::weights::{FitError, Weights};
+use crate::weights::Weights;
 
 /// What a run shows while it goes on.
 #[derive(Clone, Debug)]
@@ -48,88 +48,6 @@ pub enum Event {
     },
     /// An epoch is done and saved.
     Epoch(EpochRecord),
-}
-
-/// Why training stops before its last epoch.
-#[derive(Debug, Error)]
-pub enum TrainError {
-    /// The loss, or the norm of its gradients, is not a number any more.
-    #[error(
-        "the {what} is {value} at step {step} of epoch {epoch}; lower `--lr`, or look at the step's images: {}",
-        images.join(", ")
-    )]
-    Diverged {
-        /// What is not a number.
-        what: &'static str,
-        /// What it is instead.
-        value: f64,
-        /// The epoch, counted from 1.
-        epoch: usize,
-        /// The step of the epoch, counted from 1.
-        step: usize,
-        /// The names of the images that the step has seen.
-        images: Vec<String>,
-    },
-    /// Another process trains in the folder.
-    #[error("another process trains in `{}`; wait for it, or stop it before going on", folder.display())]
-    Busy {
-        /// The run's folder.
-        folder: PathBuf,
-    },
-    /// A weight is not a number any more.
-    #[error("the weights are not finite after step {step}; lower `--lr`, or set `--clip-norm`")]
-    NotFinite {
-        /// The steps since the run began.
-        step: usize,
-    },
-    /// The thread that makes the batches died.
-    #[error("the loader ended after {done} of the {batches} batches of epoch {epoch}; its own message stands above")]
-    Loader {
-        /// The epoch, counted from 1.
-        epoch: usize,
-        /// The batches that came.
-        done: usize,
-        /// The batches of an epoch.
-        batches: usize,
-    },
-    /// There are no threads that could load images.
-    #[error(transparent)]
-    Threads(#[from] LoaderError),
-    /// The run's folder cannot be used.
-    #[error("cannot remove what a killed run left unfinished in `{}`", folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A file of the run cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// It cannot be written down what trains and on which data.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    /// The data set cannot be split.
-    #[error(transparent)]
-    Split(#[from] SplitError),
-    /// The device cannot be used.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// A sample cannot be loaded.
-    #[error(transparent)]
-    Sample(#[from] SampleError),
-    /// Validation failed.
-    #[error(transparent)]
-    Evaluate(#[from] EvaluateError),
-    /// The weights to start from cannot be read.
-    #[error(transparent)]
-    Init(#[from] ReadCheckpointError),
-    /// The weights to start from are of another network.
-    #[error("cannot start from these weights")]
-    Fit(#[from] FitError),
-    /// The last checkpoint cannot be used.
-    #[error(transparent)]
-    State(#[from] StateError),
 }
 
 impl Run {

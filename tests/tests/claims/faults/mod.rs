@@ -1,0 +1,212 @@
+//! A proof sees every fault that is planted, whoever makes it, and names the place.
+
+mod damage;
+mod planted;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use ndarray::{Array4, ArrayView4, Axis};
+use planted::Fault::{self, Contract as InContract, File, Lowered, Pass as InPass, Runtime};
+use planted::{FAULTS, WIDTH};
+use seg_export::contract::Stated;
+use seg_export::{Export, Options, export, proof};
+use seg_onnx::graph::Graph;
+use seg_onnx::passes::{Pass, of, run_selected};
+use seg_onnx::{Model, Opset, Target};
+use seg_runtime::tensors::TensorFile;
+use seg_runtime::verify::bounds::CPU_FLOAT32;
+use seg_runtime::verify::{
+    Case, Culprit, Deployed, Diagnosis, Probe, Proof, Reference, Subject, Yardstick, bisect, check_graph, check_layers,
+    layers, prove, smallest_failing,
+};
+use seg_runtime::{Answer, RunError, Session};
+use seg_tests::fixtures::{checkpoint, network};
+use seg_tests::runtime::environment;
+use seg_train::model::AmsUnet;
+
+/// The share of faults whose place must be named.
+const NAMED_MIN: f64 = 0.9;
+
+/// Enough inputs for every fault: several images, odd sides, and values far outside of what images have.
+const CASES: [&str; 4] = ["noise 2x35x45", "noise 1x16x16", "noise 3x48x33", "huge 1x32x33"];
+
+/// A network, what it is exported as, and what it is held against.
+struct Setting {
+    net: AmsUnet,
+    export: Export,
+    cases: Vec<Case>,
+    checkpoint: TensorFile,
+}
+
+/// A model with what runs it, in which there may be a fault.
+struct Faulty {
+    session: Session,
+    fault: fn(ArrayView4<'_, f32>, &mut Array4<f32>),
+}
+
+impl Deployed for Faulty {
+    fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<Answer, RunError> {
+        let mut logits = self.session.run(input)?;
+        (self.fault)(input, &mut logits);
+        Ok(Answer::Scores(logits))
+    }
+}
+
+impl Setting {
+    fn new() -> Self {
+        let net = network(WIDTH, 1);
+        let trained = checkpoint(&net);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.safetensors");
+        trained.weights.write(&path, None).unwrap();
+        // A normalisation in which every channel is another one.
+        let stated = Stated { mean: Some(vec![0.5, 0.4, 0.3]), std: Some(vec![0.3, 0.25, 0.2]), ..Stated::default() };
+        let export = export(&trained, &Options { stated, ..Options::default() }).unwrap();
+        let all = Case::fixed(false, [None; 3], export.model.contract.input.side_min);
+        let cases: Vec<_> = all.into_iter().filter(|case| CASES.contains(&case.name.as_str())).collect();
+        assert_eq!(cases.len(), CASES.len());
+        Self { net, export, cases, checkpoint: TensorFile::open(&path).unwrap() }
+    }
+
+    /// The reference, with what Burn makes of the cases; a fault of the lowering may be planted in it.
+    fn reference(&self, fault: Option<fn(&mut Graph)>) -> Reference {
+        let mut reference = proof::reference(&self.export);
+        if let Some(fault) = fault {
+            fault(&mut reference.model.graph);
+        }
+        let mut yardstick = Yardstick::new(&reference.model.graph);
+        reference.trained = proof::trained(&self.net, &reference, &self.cases, &mut yardstick).unwrap();
+        reference
+    }
+
+    /// What a proof finds, and whom it blames.
+    fn prove(&self, good: &Reference, yardstick: &mut Yardstick, fault: Option<&Fault>) -> (Proof, Option<Diagnosis>) {
+        // A pass that does nothing where no fault is planted in it.
+        let clumsy = match fault {
+            Some(InPass(_)) => CLUMSY,
+            _ => Pass { run: |_| Vec::new(), ..CLUMSY },
+        };
+        let passes: Vec<Pass> = of(Opset::V20, Target::Portable).copied().chain([clumsy]).collect();
+        let lowered = match fault {
+            Some(Lowered(fault)) => Some(self.reference(Some(*fault))),
+            _ => None,
+        };
+        let mut reference = lowered.as_ref().unwrap_or(good).clone();
+        reference.passes = passes.iter().map(|pass| pass.name.to_owned()).collect();
+        let graph = reference.model.graph.clone();
+        let mut own_yardstick = Yardstick::new(&graph);
+        let yardstick = if lowered.is_some() { &mut own_yardstick } else { yardstick };
+
+        let mut model = Model { graph: graph.clone(), ..self.export.model.clone() };
+        PLANTED.with(|planted| {
+            planted.set(match fault {
+                Some(InPass(fault)) => Some(*fault),
+                _ => None,
+            })
+        });
+        run_selected(&mut model.graph, &passes).unwrap();
+        match fault {
+            Some(File(fault)) => fault(&mut model.graph),
+            Some(InContract(fault)) => fault(&mut model.contract),
+            _ => {}
+        }
+        let answer = match fault {
+            Some(Runtime(fault)) => *fault,
+            _ => |_: ArrayView4<'_, f32>, _: &mut Array4<f32>| {},
+        };
+        let (path, options) = (Path::new("model.onnx"), seg_runtime::Options::default());
+        let bytes = model.to_bytes().unwrap();
+        let session = Session::start(environment(), path, &bytes, model.clone(), &options).unwrap();
+        let subject = Subject { reference: &reference, model: &model, bound: &CPU_FLOAT32 };
+        let mut deployed = Faulty { session, fault: answer };
+        let mut proof = prove(subject, yardstick, &mut deployed, &self.cases, |_| {}).unwrap();
+        proof.findings.extend(reference.check_weights(&self.checkpoint).unwrap());
+        proof
+            .findings
+            .extend(check_graph(&reference, &model, &passes).unwrap().expect("there are 32 bits and all passes"));
+        let names: Vec<_> = model.graph.nodes.iter().map(|node| node.name.as_str()).collect();
+        let names: Vec<_> = names.into_iter().filter(|name| graph.tensor_type(name).is_some()).collect();
+        let mut probe = Probe::open(environment(), path, &model, &names, &options).unwrap();
+        let mut inside = |case: &Case| {
+            let input = case.load(&model.contract).unwrap().tensor;
+            let values = probe.values(input.view()).unwrap();
+            (input, values)
+        };
+        let (input, values) = inside(&self.cases[0]);
+        let found = layers(&reference, &model, input.view(), &values, None, yardstick.magnitudes()).unwrap();
+        proof.findings.extend(check_layers(&found, &CPU_FLOAT32, input.len_of(Axis(3))));
+        let Some(case) = smallest_failing(&self.cases, &proof) else { return (proof, None) };
+        let (input, values) = inside(case);
+        let diagnosis = bisect(subject, &passes, &proof, input.view(), &values).unwrap();
+        (proof, Some(diagnosis))
+    }
+}
+
+thread_local! {
+    /// What the pass `clumsy` does: a pass is a plain function, which can hold nothing.
+    static PLANTED: std::cell::Cell<Option<fn(&mut Graph)>> = const { std::cell::Cell::new(None) };
+}
+
+/// A pass with a fault.
+const CLUMSY: Pass = Pass {
+    name: "clumsy",
+    applies: |_, _| true,
+    run: |graph| {
+        if let Some(fault) = PLANTED.with(std::cell::Cell::get) {
+            fault(graph);
+        }
+        vec!["clumsy".into()]
+    },
+};
+
+/// A diagnosis as [`FAULTS`] write it.
+fn place(diagnosis: &Diagnosis) -> String {
+    let value = diagnosis.value.clone().unwrap_or_default();
+    match &diagnosis.culprit {
+        Culprit::Weights { tensor } => format!("weights {}", tensor.clone().unwrap_or_default()),
+        Culprit::Contract { field } => format!("contract {field}"),
+        Culprit::Lowering => format!("lowering {value}"),
+        Culprit::Pass { pass } => format!("pass {pass}"),
+        Culprit::File { node, .. } => format!("file {node}"),
+        Culprit::Runtime { node } => {
+            let when = diagnosis.when.clone().unwrap_or_default();
+            format!("runtime {}{when}", node.clone().unwrap_or_default())
+        }
+        Culprit::Precision => "precision".into(),
+        Culprit::Unknown => "unknown".into(),
+    }
+}
+
+#[test]
+fn every_planted_fault_is_seen_and_its_place_is_named() {
+    let setting = Setting::new();
+    let reference = setting.reference(None);
+    let mut yardstick = Yardstick::new(&reference.model.graph);
+    let (proof, diagnosis) = setting.prove(&reference, &mut yardstick, None);
+    assert!(proof.holds() && diagnosis.is_none(), "no fault: {:?}", proof.findings().collect::<Vec<_>>());
+
+    assert!(FAULTS.len() >= 40);
+    let (mut unseen, mut misnamed) = (Vec::new(), Vec::new());
+    for (name, expected, fault) in FAULTS {
+        let (proof, diagnosis) = setting.prove(&reference, &mut yardstick, Some(fault));
+        let found = diagnosis.as_ref().map(place).unwrap_or_default();
+        if proof.holds() {
+            unseen.push(name);
+        }
+        if !found.starts_with(expected) {
+            misnamed.push(format!("{name}: expected {expected}, found {found}"));
+        }
+    }
+    let named = 1.0 - misnamed.len() as f64 / FAULTS.len() as f64;
+    let score = format!(
+        "mutation score: {} of {} planted faults seen, the place of {:.1} % named",
+        FAULTS.len() - unseen.len(),
+        FAULTS.len(),
+        100.0 * named
+    );
+    // Beside the test's captured output, for the score is worth reading when it passes.
+    writeln!(io::stderr(), "{score}").unwrap();
+    assert!(unseen.is_empty(), "{score}: not seen {unseen:#?}");
+    assert!(named >= NAMED_MIN, "{score}: {misnamed:#?}");
+}

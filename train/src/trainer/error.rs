@@ -1,0 +1,98 @@
+//! Why training stops before its last epoch.
+
+use std::io;
+use std::path::PathBuf;
+
+use seg_data::{SampleError, WriteError};
+use thiserror::Error;
+
+use crate::checkpoint::ReadCheckpointError;
+use crate::device::DeviceError;
+use crate::evaluate::EvaluateError;
+use crate::loader::LoaderError;
+use crate::run::SessionError;
+use crate::split::SplitError;
+use crate::state::StateError;
+use crate::weights::FitError;
+
+/// Why training stops before its last epoch.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// The loss, or the norm of its gradients, is not a number any more.
+    #[error(
+        "the {what} is {value} at step {step} of epoch {epoch}; lower `--lr`, or look at the step's images: {}",
+        images.join(", ")
+    )]
+    Diverged {
+        /// What is not a number.
+        what: &'static str,
+        /// What it is instead.
+        value: f64,
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The step of the epoch, counted from 1.
+        step: usize,
+        /// The names of the images that the step has seen.
+        images: Vec<String>,
+    },
+    /// Another process trains in the folder.
+    #[error("another process trains in `{}`; wait for it, or stop it before going on", folder.display())]
+    Busy {
+        /// The run's folder.
+        folder: PathBuf,
+    },
+    /// A weight is not a number any more.
+    #[error("the weights are not finite after step {step}; lower `--lr`, or set `--clip-norm`")]
+    NotFinite {
+        /// The steps since the run began.
+        step: usize,
+    },
+    /// The thread that makes the batches died.
+    #[error("the loader ended after {done} of the {batches} batches of epoch {epoch}; its own message stands above")]
+    Loader {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The batches that came.
+        done: usize,
+        /// The batches of an epoch.
+        batches: usize,
+    },
+    /// There are no threads that could load images.
+    #[error(transparent)]
+    Threads(#[from] LoaderError),
+    /// The run's folder cannot be used.
+    #[error("cannot remove what a killed run left unfinished in `{}`", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file of the run cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// It cannot be written down what trains and on which data.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The data set cannot be split.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A sample cannot be loaded.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// Validation failed.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// The weights to start from cannot be read.
+    #[error(transparent)]
+    Init(#[from] ReadCheckpointError),
+    /// The weights to start from are of another network.
+    #[error("cannot start from these weights")]
+    Fit(#[from] FitError),
+    /// The last checkpoint cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
