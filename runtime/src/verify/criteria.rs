@@ -232,7 +232,7 @@ impl<'c> Rows<'c> {
         let judges_masks = certificate.dice.is_some();
         let of_image = self
             .worst(|case| (case.is_image() && judges_masks).then(|| [1.0 - case.mask.identity(), certificate.flipped]));
-        let none = "not asked where errors are as small";
+        let none = "not asked where errors are so small";
         rows.push(self.row(
             Topic::Flipped,
             "Flipped pixels of an image",
