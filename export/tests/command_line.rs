@@ -18,8 +18,13 @@ use tempfile::TempDir;
 
 /// A folder with `net.safetensors`, which carries no contract.
 fn folder() -> TempDir {
+    folder_of(1)
+}
+
+/// The same with the weights that a seed draws.
+fn folder_of(seed: u64) -> TempDir {
     let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
-    device.seed(1);
+    device.seed(seed);
     Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&device))
         .write(&folder.path().join("net.safetensors"), None)
         .unwrap();
@@ -154,7 +159,17 @@ fn few_bits_are_chosen_on_images_and_told() {
     let flags = format!(
         "{named} --precision int8 --calibrate {images} --calibration-method entropy --out int8.onnx --triton ."
     );
-    let (_, stderr) = succeed(folder.path(), &flags);
+    // Whoever answers one class everywhere is as good in integers, which proves nothing.
+    let refused = export(folder.path(), &flags);
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("only one class has 100 pixels: name images that show others"), "{stderr}");
+    assert!(stderr.contains("`int8.onnx` is not written: it is not proven to be the trained network"), "{stderr}");
+    assert!(stderr.contains("proving     19/30 image "), "{stderr}");
+    assert!(!folder.path().join("int8.onnx").exists());
+
+    let folder = folder_of(4);
+    let (_, stderr) = succeed(folder.path(), &format!("{flags} --mean 0.1,0.1,0.1 --std 0.05,0.05,0.05"));
     assert!(stderr.contains("Dice loss   ") && stderr.contains("int8        "), "{stderr}");
     assert!(stderr.contains("a server does without TensorRT") && stderr.contains("`--activations i8`"), "{stderr}");
     let precision = read(&folder.path().join("int8.onnx")).contract.provenance.precision;
