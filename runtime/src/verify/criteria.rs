@@ -207,7 +207,7 @@ impl<'c> Rows<'c> {
             self.row(
                 Topic::Batch,
                 "Batches",
-                "each image is answered as it is alone, within the error of the output",
+                "each image is answered as it is alone, but for rounding in another order",
                 batch.map(|(found, case)| place(found, case)),
             ),
         ]

@@ -149,7 +149,7 @@ fn asked(certificate: &Certificate) -> Markup {
             } }
             p {
                 "The exact outputs are those of the network's graph, before any rewrite, in 64-bit floats; the training framework's and the model's are held "
-                "against them. Scale is how large the exact output is, the largest value minus the smallest. Why these bounds: " (certificate.reason) "."
+                "against them. Scale is the largest exact value minus the smallest, zero among them, or that of what a nearly vanishing output is computed of. Why these bounds: " (certificate.reason) "."
                 @if certificate.dice.is_some() { " Why masks may differ by so much: " (MASKS_REASON) "." }
             }
             p {

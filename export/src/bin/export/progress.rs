@@ -7,7 +7,7 @@ use seg_runtime::verify::Case;
 /// Goes to the beginning of a terminal's line and clears it.
 const CLEAR: &str = "\r\x1b[2K";
 
-/// The progress over all cases of a proof; [`clear`] takes its line away.
+/// The progress over all cases of a proof; leaves no line behind, however the proof ends.
 pub(crate) struct Progress {
     names: Vec<String>,
 }
@@ -26,6 +26,12 @@ impl Progress {
         } else if case.is_image() {
             write(&format!("{line}\n"));
         }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        clear();
     }
 }
 

@@ -56,9 +56,9 @@ pub(crate) fn export(
         layers: false,
         bisect: true,
     };
-    let certificate = certify(environment, order, &seg_runtime::Options::default(), &mut yardstick, see);
-    progress::clear();
-    let certificate = certificate?;
+    let certificate = certify(environment, order, &seg_runtime::Options::default(), &mut yardstick, see)?;
+    // With it goes the line of progress.
+    drop(yardstick);
     for unknown in certificate.unknown() {
         note(&format!("warning: {unknown}"));
     }
