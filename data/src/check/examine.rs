@@ -33,7 +33,7 @@ pub(super) struct Picture {
     pub(super) size: [u32; 2],
     /// Bits and channels, in words.
     pub(super) kind: String,
-    /// Whether all of its values are the same.
+    /// Whether all of its pixels have the same colour.
     pub(super) blank: bool,
     pub(super) file: Hash,
     pub(super) pixels: Hash,
@@ -80,15 +80,25 @@ fn picture(path: &Path) -> Result<Picture, ReadError> {
     let bytes = read_file(path)?;
     let image = decode_bytes(path, &bytes)?;
     let (width, height) = (image.width(), image.height());
-    let stored = image.as_bytes();
     Ok(Picture {
         size: [width, height],
         kind: kind(&image),
-        blank: stored.iter().all(|value| *value == stored[0]),
+        blank: is_blank(&image),
         file: Sha256::digest(&bytes).into(),
         pixels: hash((width, height), image.to_rgb8().as_raw()),
         look: Look::of(&image),
     })
+}
+
+/// Whether all pixels have the same colour, whatever their transparency, which nobody sees.
+fn is_blank(image: &DynamicImage) -> bool {
+    let kind = image.color();
+    let bytes = usize::from(kind.bytes_per_pixel());
+    // Alpha is the last channel.
+    let color = bytes - if kind.has_alpha() { bytes / usize::from(kind.channel_count()) } else { 0 };
+    let mut pixels = image.as_bytes().chunks_exact(bytes).map(|pixel| &pixel[..color]);
+    let first = pixels.next();
+    pixels.all(|pixel| Some(pixel) == first)
 }
 
 /// The channels and bits of an image, in words.

@@ -76,7 +76,7 @@ pub fn check(root: &Path, progress: impl Fn(usize) + Sync) -> Result<Check, Data
 mod tests {
     use std::fs;
 
-    use image::{GrayImage, Rgb, RgbImage};
+    use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage};
     use tempfile::TempDir;
 
     use super::*;
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn every_fault_is_reported_and_none_ends_the_check() {
         type Damage = fn(&Path);
-        let rows: [(&str, Damage, &str); 14] = [
+        let rows: [(&str, Damage, &str); 17] = [
             ("an unreadable image", |root| fs::write(root.join("train/images/1.png"), "x").unwrap(), "it begins with"),
             (
                 "a mask of another size",
@@ -155,7 +155,31 @@ mod tests {
             (
                 "a blank image",
                 |root| RgbImage::new(32, 32).save(root.join("train/images/1.png")).unwrap(),
-                "1 of the images in train have one value everywhere",
+                "1 of the images in train have one colour everywhere",
+            ),
+            (
+                "an image of one colour",
+                |root| {
+                    let image = RgbImage::from_pixel(32, 32, Rgb([10, 20, 30]));
+                    image.save(root.join("train/images/1.png")).unwrap();
+                },
+                "1 of the images in train have one colour everywhere",
+            ),
+            (
+                "a blank image with transparency",
+                |root| {
+                    let image = RgbaImage::from_fn(32, 32, |x, _| Rgba([0, 0, 0, if x > 9 { 255 } else { 128 }]));
+                    image.save(root.join("train/images/1.png")).unwrap();
+                },
+                "1 of the images in train have one colour everywhere",
+            ),
+            (
+                "a blank image of 16 bits",
+                |root| {
+                    let image = ImageBuffer::<Luma<u16>, _>::from_pixel(32, 32, Luma([0x1234]));
+                    image.save(root.join("train/images/1.png")).unwrap();
+                },
+                "1 of the images in train have one colour everywhere",
             ),
             (
                 "a file that is held out as well",

@@ -172,7 +172,7 @@ fn warnings(part: &PartReport, samples: &[&Examined], classes: &[Class]) -> Vec<
         those(&|sample| sample.labels.as_ref().is_some_and(|labels| labels.counts.iter().all(|count| *count == 0)));
     groups.push((ignored, format!("masks in {name} have no pixel that counts; is the field of view black?")));
     let blank = those(&|sample| sample.picture.as_ref().is_some_and(|picture| picture.blank));
-    groups.push((blank, format!("images in {name} have one value everywhere; are they damaged?")));
+    groups.push((blank, format!("images in {name} have one colour everywhere; are they damaged?")));
     let turned = those(&|sample| sample.turned);
     let remedy = "do the masks show them upright, as the contact sheet does?";
     groups.push((
