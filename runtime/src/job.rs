@@ -16,7 +16,7 @@ use crate::{settings::Settings, writers::Save};
 /// The file that says what the folder's results are.
 pub const JOB: &str = "job.json";
 
-/// What a run over many images is. Results of two jobs are not mixed in one folder.
+/// What a run over many images is. A folder holds the results of one job, and nothing replaces those of another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// The program and its version.
@@ -92,7 +92,8 @@ pub enum JobError {
     },
     /// The folder holds results of another job.
     #[error(
-        "`{path}` is that of another job, which differs in {what}; choose another folder, or the flags and inputs of that job"
+        "`{path}` is that of another job, which differs in {what}; choose another folder, remove this one, or give the flags and \
+         inputs of that job"
     )]
     Other {
         /// The file.
@@ -127,6 +128,16 @@ impl Job {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(JobError::Read { path, source }),
         }
+    }
+
+    /// The content of its file.
+    pub(crate) fn text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a job has no map with keys that are no strings") + "\n"
+    }
+
+    /// The SHA-256 of its file, in hexadecimal, which each line of its records names.
+    pub(crate) fn id(&self) -> String {
+        hex(&Sha256::digest(self.text()))
     }
 
     /// Makes sure that the folder's job, if it has one, is this one.

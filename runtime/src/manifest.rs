@@ -1,8 +1,9 @@
 //! The record of what is done, a line of JSON per image, from which an interrupted run goes on.
 //!
 //! A line is written when all files of its image are whole under their names, so an image is complete if and only if it
-//! has a line and its files have the hashes that the line names. While a run lasts, lines stand in the order in which images
-//! became complete; a run that ends puts them into the order of the inputs.
+//! has a line and its files have the hashes that the line names. A line also names its job, so that it never counts for
+//! another one, whatever is killed, copied or removed. While a run lasts, lines stand in the order in which images became
+//! complete; a run that ends puts them into the order of the inputs.
 
 use std::{
     collections::HashMap,
@@ -90,8 +91,22 @@ pub enum ManifestError {
         /// The file.
         path: PathBuf,
     },
+    /// A line is that of another job.
+    #[error(
+        "line {line} of `{path}` is of another job, with other models, flags or inputs; move the file and its results elsewhere, \
+         or choose another folder"
+    )]
+    OtherJob {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line, counted from 1.
+        line: usize,
+    },
     /// A line is none.
-    #[error("cannot read line {line} of `{path}` as a prediction; it belongs to another version or is damaged")]
+    #[error(
+        "cannot read line {line} of `{path}` as a prediction; it belongs to another version or is damaged, choose another \
+         folder"
+    )]
     Line {
         /// The file.
         path: PathBuf,
@@ -102,10 +117,21 @@ pub enum ManifestError {
     },
 }
 
+/// A line as it stands in the file.
+#[derive(Serialize, Deserialize)]
+struct Entry<L> {
+    /// The job's [`id`](Job::id).
+    job: String,
+    #[serde(flatten)]
+    line: L,
+}
+
 /// The record of a run, or of a part of it, while it is written.
 #[derive(Debug)]
 pub struct Manifest {
     path: PathBuf,
+    /// The job's [`id`](Job::id).
+    job: String,
     file: File,
     /// The length of the file, in bytes; none after a line that could not be written.
     bytes: Option<u64>,
@@ -117,34 +143,46 @@ pub struct Manifest {
 impl Manifest {
     /// Begins the record of a job, or of a part of it, in a folder, which is created.
     ///
-    /// `keep` says that lines of images which are complete are kept; otherwise the record begins anew. Parts of one job may
-    /// be written at the same time, and nothing else.
+    /// `keep` says that lines of images which are complete are kept; otherwise the record begins anew, and a whole one takes the
+    /// place of those of parts. Parts of one job may be written at the same time, and nothing else.
     ///
     /// # Errors
-    /// When another process writes to the folder, it holds results of another job that are to be kept, or it cannot be read
-    /// or written.
+    /// When another process writes to the folder, it holds results of another job, or it cannot be read or written.
     pub fn begin(folder: &Path, job: &Job, part: Option<JobPart>, keep: bool) -> Result<Self, ManifestError> {
         fs::create_dir_all(folder).map_err(|source| ManifestError::Folder { path: folder.into(), source })?;
         let locks = lock(folder, part)?;
-        if keep || part.is_some() {
-            job.check(folder)?;
+        job.check(folder)?;
+        let id = job.id();
+        let whole = folder.join(PREDICTIONS);
+        let path = part.map_or_else(|| whole.clone(), |part| folder.join(part.file_name()));
+        let found = if path.exists() { read_lines(&path, &id)? } else { Vec::new() };
+        let others: Vec<_> = match part {
+            None => parts(folder)?.iter().map(|part| folder.join(part.file_name())).collect(),
+            Some(_) => Vec::from_iter(whole.exists().then_some(whole)),
+        };
+        for path in &others {
+            read_lines(path, &id)?;
         }
-        let text = serde_json::to_string_pretty(job).expect("a job has no map with keys that are no strings");
-        write_bytes(&folder.join(JOB), (text + "\n").as_bytes())?;
+        // From here on nothing of another job is in the folder.
+        write_bytes(&folder.join(JOB), job.text().as_bytes())?;
+        if !keep && part.is_none() {
+            let remove = |path: &PathBuf| {
+                fs::remove_file(path).map_err(|source| ManifestError::File { path: path.clone(), source })
+            };
+            others.iter().try_for_each(remove)?;
+        }
 
-        let path = folder.join(part.map_or_else(|| PREDICTIONS.into(), |part| part.file_name()));
-        let kept = if keep && path.exists() { read_lines(&path)? } else { Vec::new() };
         let is_complete = |line: &Line| match line {
             Line::Segmented(prediction) => prediction.is_whole(folder),
             // It may have been fetched again.
             Line::Skipped { .. } => false,
         };
-        let lines: Vec<_> = kept.into_iter().filter(is_complete).collect();
-        let text = text_of(&lines);
+        let lines: Vec<_> = found.into_iter().filter(|line| keep && is_complete(line)).collect();
+        let text = text_of(&lines, &id);
         write_bytes(&path, text.as_bytes())?;
         let opened = OpenOptions::new().append(true).open(&path);
         let file = opened.map_err(|source| ManifestError::File { path: path.clone(), source })?;
-        Ok(Self { path, file, bytes: Some(text.len() as u64), lines, _locks: locks })
+        Ok(Self { path, job: id, file, bytes: Some(text.len() as u64), lines, _locks: locks })
     }
 
     /// The lines so far.
@@ -167,7 +205,7 @@ impl Manifest {
     /// When it cannot be written; no line is added after that.
     pub fn add(&mut self, line: Line) -> Result<(), ManifestError> {
         let Some(bytes) = self.bytes.take() else { return Err(ManifestError::Closed { path: self.path.clone() }) };
-        let text = text_of(std::slice::from_ref(&line));
+        let text = text_of(std::slice::from_ref(&line), &self.job);
         if let Err(source) = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data()) {
             // A piece of the line that stays all the same is left out when the record is read.
             let _ = self.file.set_len(bytes);
@@ -185,7 +223,7 @@ impl Manifest {
     pub fn end(self, names: &[String]) -> Result<Vec<Line>, ManifestError> {
         let mut by_name: HashMap<_, _> = self.lines.into_iter().map(|line| (line.name().to_owned(), line)).collect();
         let lines: Vec<_> = names.iter().filter_map(|name| by_name.remove(name)).collect();
-        write_bytes(&self.path, text_of(&lines).as_bytes())?;
+        write_bytes(&self.path, text_of(&lines, &self.job).as_bytes())?;
         Ok(lines)
     }
 }
@@ -202,7 +240,10 @@ pub fn remove_leftovers(folders: impl IntoIterator<Item = PathBuf>) -> Result<()
 }
 
 /// The locks that a run needs: a whole one has the folder for itself, parts share it, each with its own lock.
-fn lock(folder: &Path, part: Option<JobPart>) -> Result<Vec<File>, ManifestError> {
+///
+/// # Errors
+/// When another process has them, or they cannot be had.
+pub(crate) fn lock(folder: &Path, part: Option<JobPart>) -> Result<Vec<File>, ManifestError> {
     let take = |name: &str, is_shared| {
         let path = folder.join(name);
         let failed = |source| ManifestError::File { path: path.clone(), source };
@@ -221,21 +262,41 @@ fn lock(folder: &Path, part: Option<JobPart>) -> Result<Vec<File>, ManifestError
     Ok(locks)
 }
 
-/// The lines of a record. A last line that was not written to its end is left out.
+/// The parts that have a record in a folder.
 ///
 /// # Errors
-/// When the file cannot be read or another line is none.
-pub(crate) fn read_lines(path: &Path) -> Result<Vec<Line>, ManifestError> {
+/// When the folder cannot be read.
+pub(crate) fn parts(folder: &Path) -> Result<Vec<JobPart>, ManifestError> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(|source| ManifestError::File { path: folder.into(), source })?;
+    Ok(entries.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// The lines of a record, all of which are of the job with this id. A last line that was not written to its end is left out.
+///
+/// # Errors
+/// When the file cannot be read, or another line is none or is of another job.
+pub(crate) fn read_lines(path: &Path, job: &str) -> Result<Vec<Line>, ManifestError> {
     // Bytes: the last line may end within a character.
     let bytes = fs::read(path).map_err(|source| ManifestError::File { path: path.into(), source })?;
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    let failed = |line, source| ManifestError::Line { path: path.into(), line, source };
-    let parse = |(index, line)| serde_json::from_slice(line).map_err(|source| failed(index + 1, source));
+    let parse = |(index, line)| {
+        let (path, number) = (path.to_path_buf(), index + 1);
+        match serde_json::from_slice::<Entry<Line>>(line) {
+            Ok(entry) if entry.job == job => Ok(entry.line),
+            Ok(_) => Err(ManifestError::OtherJob { path, line: number }),
+            Err(source) => Err(ManifestError::Line { path, line: number, source }),
+        }
+    };
     lines.enumerate().map(parse).collect()
 }
 
-pub(crate) fn text_of(lines: &[Line]) -> String {
-    let text = |line| serde_json::to_string(line).expect("a line has no map with keys that are no strings") + "\n";
+/// Lines of the job with this id as they stand in the file.
+pub(crate) fn text_of(lines: &[Line], job: &str) -> String {
+    let text = |line| {
+        let entry = Entry { job: job.into(), line };
+        serde_json::to_string(&entry).expect("a line has no map with keys that are no strings") + "\n"
+    };
     lines.iter().map(text).collect()
 }
 
@@ -300,8 +361,58 @@ pub(crate) mod tests {
         assert_eq!(complete, ["a", "b"]);
         let ended = manifest.end(&["a", "b", "c", "d"].map(str::to_owned)).unwrap();
         assert_eq!(ended.iter().map(Line::name).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(read_lines(&folder.join(PREDICTIONS)).unwrap(), ended);
+        assert_eq!(read_lines(&folder.join(PREDICTIONS), &job.id()).unwrap(), ended);
         assert_eq!(Manifest::begin(folder, &job, None, false).unwrap().lines(), [], "a run begins anew");
+    }
+
+    /// Whatever was killed before, copied there or removed.
+    #[test]
+    fn lines_count_for_the_job_that_they_name_and_nothing_replaces_those_of_another() {
+        let (ours, other) = (job(&["a", "b"]), job(&["a", "c"]));
+        let first = Some(JobPart { part: 1, parts: 2 });
+        let record = |part: Option<JobPart>| part.map_or_else(|| PREDICTIONS.into(), |part| part.file_name());
+        // The folder's `job.json`, which records it has and whose lines are in them, and whether our job may begin there.
+        for (name, named, records, may) in [
+            ("nothing", None, &[][..], true),
+            ("our job, killed before its record", Some(&ours), &[], true),
+            ("our job", Some(&ours), &[(None, &ours)], true),
+            ("our job, which has lost its name", None, &[(None, &ours)], true),
+            ("our job in parts", Some(&ours), &[(first, &ours)], true),
+            ("another job", Some(&other), &[(None, &other)], false),
+            ("another job, killed before its record", Some(&other), &[], false),
+            ("another job, which has lost its name", None, &[(None, &other)], false),
+            ("another job under our name", Some(&ours), &[(None, &other)], false),
+            ("a part of another job", Some(&ours), &[(None, &ours), (first, &other)], false),
+        ] {
+            for (part, keep) in [(None, true), (None, false), (first, true), (first, false)] {
+                let folder = tempfile::tempdir().unwrap();
+                let folder = folder.path();
+                if let Some(job) = named {
+                    fs::write(folder.join(JOB), job.text()).unwrap();
+                }
+                for (part, job) in records {
+                    let line = complete(folder, "a", "a");
+                    fs::write(folder.join(record(*part)), text_of(&[line], &job.id())).unwrap();
+                }
+                let state = || [JOB.into(), record(None), record(first)].map(|name| fs::read(folder.join(name)).ok());
+                let before = state();
+                let name = format!("{name}, {part:?}, {keep}");
+                match Manifest::begin(folder, &ours, part, keep) {
+                    Ok(manifest) => {
+                        assert!(may, "{name}");
+                        let kept = usize::from(keep && records.iter().any(|(found, _)| *found == part));
+                        assert_eq!(manifest.lines().len(), kept, "{name}");
+                        let has_part = folder.join(record(first)).exists();
+                        assert!(keep || part.is_some() || !has_part, "{name}: a part's record is left");
+                    }
+                    Err(error) => {
+                        assert!(!may, "{name}: {error}");
+                        assert!(error.to_string().contains("another job"), "{name}: {error}");
+                        assert_eq!(state(), before, "{name}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
@@ -310,28 +421,29 @@ pub(crate) mod tests {
         let path = folder.path().join(PREDICTIONS);
         let skipped = |name: &str| Line::Skipped { name: name.into(), input: "ä.tif".into(), error: "…".into() };
         let lines = ["ä", "b", "文"].map(skipped);
-        let text = text_of(&lines);
+        let text = text_of(&lines, "1");
         for end in 0..=text.len() {
             let cut = &text.as_bytes()[..end];
             fs::write(&path, cut).unwrap();
             let whole = cut.iter().filter(|byte| **byte == b'\n').count();
-            assert_eq!(read_lines(&path).unwrap(), lines[..whole], "{end}");
+            assert_eq!(read_lines(&path, "1").unwrap(), lines[..whole], "{end}");
         }
         fs::write(&path, [b"\xff\n", text.as_bytes()].concat()).unwrap();
-        assert!(matches!(read_lines(&path), Err(ManifestError::Line { line: 1, .. })), "damage is no tear");
+        assert!(matches!(read_lines(&path, "1"), Err(ManifestError::Line { line: 1, .. })), "damage is no tear");
     }
 
     #[test]
     fn nothing_follows_a_line_that_could_not_be_written() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        let mut manifest = Manifest::begin(folder, &job(&["a", "b", "c"]), None, false).unwrap();
+        let job = job(&["a", "b", "c"]);
+        let mut manifest = Manifest::begin(folder, &job, None, false).unwrap();
         manifest.add(complete(folder, "a", "a")).unwrap();
         let whole = std::mem::replace(&mut manifest.file, File::open(folder.join(PREDICTIONS)).unwrap());
         assert!(matches!(manifest.add(complete(folder, "b", "b")), Err(ManifestError::File { .. })));
         manifest.file = whole;
         assert!(matches!(manifest.add(complete(folder, "c", "c")), Err(ManifestError::Closed { .. })));
-        assert_eq!(read_lines(&folder.join(PREDICTIONS)).unwrap(), manifest.lines());
+        assert_eq!(read_lines(&folder.join(PREDICTIONS), &job.id()).unwrap(), manifest.lines());
         assert_eq!(manifest.lines().len(), 1);
     }
 

@@ -1,8 +1,7 @@
 //! Joins the records of a job's parts.
 
 use std::{
-    collections::HashSet,
-    fs, io,
+    collections::{BTreeSet, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -11,20 +10,12 @@ use thiserror::Error;
 
 use crate::{
     job::{Job, JobError, JobPart},
-    manifest::{Line, ManifestError, PREDICTIONS, read_lines, text_of},
+    manifest::{self, Line, ManifestError, PREDICTIONS, read_lines, remove_leftovers, text_of},
 };
 
 /// Why the parts are not a whole.
 #[derive(Debug, Error)]
 pub enum MergeError {
-    /// The folder cannot be read.
-    #[error("cannot read the folder `{folder}`")]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
     /// There is no job.
     #[error("`{folder}` holds no `job.json`; it must be a folder that `infer --num-parts` wrote to")]
     NoJob {
@@ -55,16 +46,16 @@ pub enum MergeError {
 
 /// Joins the records of all parts in a folder into one, after checking that each image is there and its files are whole.
 ///
-/// Images that could not be segmented have their lines too.
+/// Images that could not be segmented have their lines too. What killed processes left unfinished is removed.
 ///
 /// # Errors
-/// When a part, an image or a file is missing or damaged, or a file cannot be read or written.
+/// When another process writes there, a part, an image or a file is missing, damaged or of another job, or a file cannot be
+/// read or written.
 pub fn merge(folder: &Path) -> Result<Vec<Line>, MergeError> {
     let job = Job::read(folder)?.ok_or_else(|| MergeError::NoJob { folder: folder.into() })?;
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let entries = entries.map_err(|source| MergeError::Folder { folder: folder.into(), source })?;
-    let parts: Vec<JobPart> = entries.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    let divisions: HashSet<_> = parts.iter().map(|part| part.parts).collect();
+    let _locks = manifest::lock(folder, None)?;
+    let id = job.id();
+    let divisions: HashSet<_> = manifest::parts(folder)?.iter().map(|part| part.parts).collect();
     let [parts] = divisions.iter().copied().collect::<Vec<_>>()[..] else {
         let found = match divisions.len() {
             0 => "no part".into(),
@@ -78,7 +69,7 @@ pub fn merge(folder: &Path) -> Result<Vec<Line>, MergeError> {
     for part in 1..=parts {
         let part = JobPart { part, parts };
         let path = folder.join(part.file_name());
-        let found = if path.exists() { read_lines(&path)? } else { Vec::new() };
+        let found = if path.exists() { read_lines(&path, &id)? } else { Vec::new() };
         let is_there = |line: &Line| match line {
             Line::Segmented(prediction) => prediction.is_whole(folder),
             Line::Skipped { .. } => true,
@@ -99,12 +90,25 @@ pub fn merge(folder: &Path) -> Result<Vec<Line>, MergeError> {
         return Err(MergeError::Incomplete { missing });
     }
     lines.sort_by(|a, b| a.name().cmp(b.name()));
-    write_bytes(&folder.join(PREDICTIONS), text_of(&lines).as_bytes()).map_err(ManifestError::from)?;
+    remove_leftovers(folders_of(folder, &lines))?;
+    write_bytes(&folder.join(PREDICTIONS), text_of(&lines, &id).as_bytes()).map_err(ManifestError::from)?;
     Ok(lines)
+}
+
+/// The folder of the results and those in it that their files lie in.
+fn folders_of(folder: &Path, lines: &[Line]) -> BTreeSet<PathBuf> {
+    let files = lines.iter().flat_map(|line| match line {
+        Line::Segmented(prediction) => prediction.files.as_slice(),
+        Line::Skipped { .. } => &[],
+    });
+    let inner = files.filter_map(|file| Some(folder.join(&file.path).parent()?.to_path_buf()));
+    inner.chain([folder.into()]).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::manifest::{
         Manifest,
@@ -128,13 +132,25 @@ mod tests {
         record(1, &["a", "c"]);
         refused("part 2 of 2 has 0 of 1 images");
         record(2, &["b"]);
+        let running = Manifest::begin(folder, &job, Some(JobPart { part: 1, parts: 2 }), true).unwrap();
+        refused("another process is writing");
+        drop(running);
+        for place in [folder, &folder.join("masks")] {
+            fs::write(place.join(".unfinished-1"), "killed").unwrap();
+        }
         let lines = merge(folder).unwrap();
+        assert!(!folder.join(".unfinished-1").exists() && !folder.join("masks/.unfinished-1").exists());
         assert_eq!(lines.iter().map(Line::name).collect::<Vec<_>>(), ["a", "b", "c"]);
-        assert_eq!(read_lines(&folder.join(PREDICTIONS)).unwrap(), lines);
+        assert_eq!(read_lines(&folder.join(PREDICTIONS), &job.id()).unwrap(), lines);
         fs::write(folder.join("masks/c.png"), "damaged").unwrap();
         refused("part 1 of 2 has 1 of 2 images");
         record(1, &["a", "b"]);
         refused("some of them twice");
+        let part = folder.join("predictions-1-of-2.jsonl");
+        let ours = fs::read(&part).unwrap();
+        fs::write(&part, text_of(&lines, "another")).unwrap();
+        refused("predictions-1-of-2.jsonl` is of another job");
+        fs::write(&part, ours).unwrap();
         fs::write(folder.join("predictions-1-of-3.jsonl"), "").unwrap();
         refused("2 divisions");
     }

@@ -160,5 +160,6 @@ fn a_class_of_its_own_goes_before_all_of_them() {
         let ended = place.run(&format!("infer --model threshold.onnx --out out {flags} a.png"));
         assert_eq!(ended.code, Some(0), "{flags}: {ended:?}");
         assert_eq!(place.json_lines("out/predictions.jsonl")[0]["area"][1]["pixels"], pixels, "{flags}");
+        fs::remove_dir_all(place.path("out")).unwrap();
     }
 }

@@ -182,6 +182,7 @@ fn a_flag_that_would_have_no_effect_is_refused_beside_the_one_that_leaves_it_wit
     ] {
         let ended = place.run(&format!("{command} {flags}"));
         assert_eq!(ended.code, Some(0), "{command} {flags}: {ended:?}");
+        fs::remove_dir_all(place.path("out")).unwrap();
     }
 }
 

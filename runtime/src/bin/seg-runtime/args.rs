@@ -51,7 +51,7 @@ pub(crate) enum Command {
 /// Segment images: a mask, an overlay and a line of JSON for each, and whatever else is asked for.
 ///
 /// Writes a folder for each kind of file, `predictions.jsonl` and `job.json`. Images that cannot be segmented are named,
-/// and the others done.
+/// and the others done. A folder that holds the results of another job is refused.
 #[derive(Debug, Args)]
 pub(crate) struct Infer {
     /// The model file; the probabilities of several are averaged
