@@ -9,7 +9,7 @@ use std::{
 
 use crate::{Ended, Workplace};
 
-/// The content of all files below a folder by their paths, without what tells times.
+/// The content of all files below a folder by their paths, without locks and the records, which tell times.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -17,7 +17,7 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         let name = path.strip_prefix(folder).unwrap().to_path_buf();
         if path.is_dir() {
             found.extend(contents(&path).into_iter().map(|(inner, bytes)| (name.join(inner), bytes)));
-        } else if path.extension().is_some_and(|extension| extension != "jsonl" && extension != "lock") {
+        } else if !name.to_string_lossy().starts_with(".lock") && path.extension().is_none_or(|end| end != "jsonl") {
             found.insert(name, fs::read(&path).unwrap());
         }
     }
@@ -46,6 +46,9 @@ fn a_killed_run_goes_on_and_ends_with_the_same_files() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+    for name in ["out/.unfinished-record", "out/masks/.unfinished-mask"] {
+        fs::write(place.path(name), "what a killed process was writing").unwrap();
+    }
     // A result that somebody damaged, and one that somebody removed.
     let [damaged, removed] = ["out/masks/00.png", "out/overlays/01.png"].map(|name| place.path(name));
     fs::write(damaged, "damaged").unwrap();
@@ -57,8 +60,12 @@ fn a_killed_run_goes_on_and_ends_with_the_same_files() {
     let ended = place.run(arguments);
     assert!(ended.stderr.contains("12 of 12 images are complete"), "{ended:?}");
 
-    let ended = place.run("infer --model threshold.onnx --out out --threshold 0.7 --continue in");
-    assert!(ended.stderr.contains("another job, which differs in how masks are made"), "{ended:?}");
+    for go_on in ["--continue", ""] {
+        let ended = place.run(&format!("infer --model threshold.onnx --out out --threshold 0.7 {go_on} in"));
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("another job, which differs in how masks are made"), "{ended:?}");
+        assert_eq!(contents(&place.path("out")), expected, "{go_on:?}");
+    }
 }
 
 #[test]

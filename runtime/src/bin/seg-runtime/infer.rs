@@ -1,6 +1,6 @@
 //! `seg-runtime infer`: images to masks, whatever else is asked for, and a record of what is done.
 
-use std::{ops::ControlFlow, path::PathBuf, thread};
+use std::{iter, ops::ControlFlow, path::PathBuf, thread};
 
 use anyhow::{Context, bail};
 use ort::environment::Environment;
@@ -54,7 +54,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let folders = create_folders(&args.out, &writers)?;
     if part.is_none() {
         // Of a part, another one may be writing there.
-        remove_leftovers(folders)?;
+        remove_leftovers(iter::once(args.out.clone()).chain(folders))?;
     }
     let is_mine = |index| part.is_none_or(|part| part.has(index));
     let complete = manifest.complete();
