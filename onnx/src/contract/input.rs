@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use ndarray::{Array4, ArrayView4};
+use ndarray::{Array4, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
+
+use super::pixels::Share;
 
 /// The network's input: `[n, channels, height, width]` in float32, unless [`form`](Self::form) says otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,12 +81,27 @@ impl Input {
         for (images, mut bytes) in images.outer_iter().zip(bytes.outer_iter_mut()) {
             for (channel, ((plane, mean), std)) in images.outer_iter().zip(&self.mean).zip(&self.std).enumerate() {
                 let (mean, std) = (255.0 * mean, 255.0 * std);
-                let mut bytes = bytes.index_axis_mut(ndarray::Axis(2), channel);
+                let mut bytes = bytes.index_axis_mut(Axis(2), channel);
                 // A conversion to a byte ends at 0 and at 255.
                 bytes.zip_mut_with(&plane, |byte, value| *byte = (value * std + mean).round() as u8);
             }
         }
         bytes
+    }
+
+    /// Normalised images `[n, channels, height, width]` as a graph that takes bytes sees them: brought to
+    /// [bytes](Self::to_bytes), and normalised again.
+    pub fn through_bytes(&self, mut images: Array4<f32>) -> Array4<f32> {
+        let bytes = self.to_bytes(images.view());
+        for (mut images, bytes) in images.outer_iter_mut().zip(bytes.outer_iter()) {
+            for (channel, ((mut plane, mean), std)) in
+                images.outer_iter_mut().zip(&self.mean).zip(&self.std).enumerate()
+            {
+                let bytes = bytes.index_axis(Axis(2), channel);
+                plane.zip_mut_with(&bytes, |value, byte| *value = (byte.share() - mean) / std);
+            }
+        }
+        images
     }
 }
 
@@ -151,6 +168,19 @@ mod tests {
             let bytes = contract.input.to_bytes(tensor.view().insert_axis(Axis(0)));
             assert_eq!(bytes.dim(), (1, 16, 256, 3));
             assert_eq!(bytes.into_raw_vec_and_offset().0, image.as_raw().as_slice());
+            let tensor = tensor.insert_axis(Axis(0));
+            assert_eq!(contract.input.through_bytes(tensor.clone()), tensor, "what came of bytes stays as it is");
+        }
+    }
+
+    #[test]
+    fn what_lies_between_two_bytes_is_the_nearer_one() {
+        let mut contract = contract();
+        (contract.input.mean, contract.input.std) = (vec![0.5], vec![0.25]);
+        let normalized = |level: f32| (level / 255.0 - 0.5) / 0.25;
+        for (level, byte) in [(7.0, 7.0), (7.4, 7.0), (7.6, 8.0), (-3.0, 0.0), (300.0, 255.0)] {
+            let image = Array4::from_elem((1, 1, 1, 1), normalized(level));
+            assert_eq!(contract.input.through_bytes(image)[[0, 0, 0, 0]], normalized(byte), "{level}");
         }
     }
 

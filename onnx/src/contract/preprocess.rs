@@ -89,6 +89,27 @@ impl Contract {
         };
         Ok(Preprocessed { tensor, geometry })
     }
+
+    /// The network's input for a look at an image, whatever its size: as [`preprocess`](Self::preprocess), or, where the
+    /// graph takes another size only, of the [middle](Window::middle), cut as a tile of that size.
+    ///
+    /// # Errors
+    /// When the image has no pixels.
+    pub fn preprocess_middle<'a>(
+        &self,
+        image: impl Into<Pixels<'a>>,
+    ) -> Result<(Preprocessed, Option<Window>), PreprocessError> {
+        let image = image.into();
+        match self.preprocess(image) {
+            Err(PreprocessError::Size { expected, .. }) => {
+                let window = Window::middle(image.size(), expected);
+                let tensor = self.input.normalize_window(image, &window);
+                let geometry = Geometry { image: window.inside(), network: expected, placement: Placement::Extended };
+                Ok((Preprocessed { tensor, geometry }, Some(window)))
+            }
+            done => Ok((done?, None)),
+        }
+    }
 }
 
 impl Input {
@@ -173,6 +194,17 @@ pub struct Window {
 }
 
 impl Window {
+    /// The window of a size in the middle of an image; along a side that is shorter, it begins at the image's corner.
+    pub fn middle(image: [usize; 2], size: [usize; 2]) -> Self {
+        let corner = [0, 1].map(|axis| image[axis].saturating_sub(size[axis]) / 2);
+        Self { image, corner, size, band_top: 0 }
+    }
+
+    /// Height and width of what of the window lies inside of the image.
+    pub fn inside(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.size[axis].min(self.image[axis] - self.corner[axis]))
+    }
+
     /// The rows of the image that the window reads, all in one range.
     pub fn rows(&self) -> Range<usize> {
         let (first, last) =
@@ -285,6 +317,30 @@ mod tests {
         );
         contract.input.size = SizePolicy::Resize { height: 16, width: 24 };
         assert!(contract.preprocess(&ramp(30, 20)).is_ok(), "stretched to the size");
+    }
+
+    #[test]
+    fn of_an_image_of_another_size_the_middle_is_looked_at() {
+        let mut contract = contract();
+        contract.input.mean = vec![0.0; 3];
+        contract.input.std = vec![64.0_f32.recip(); 3];
+        contract.input.form.size = Some([16, 24]);
+        for (name, width, height, corner, inside) in [
+            ("the size", 24, 16, None, [16, 24]),
+            ("extended to the size", 24, 3, None, [3, 24]),
+            ("larger", 31, 20, Some([2, 3]), [16, 24]),
+            ("wider and lower", 30, 10, Some([0, 3]), [10, 24]),
+            ("smaller", 20, 10, Some([0, 0]), [10, 20]),
+        ] {
+            let (Preprocessed { tensor, geometry }, window) = contract.preprocess_middle(&ramp(width, height)).unwrap();
+            assert_eq!(window.map(|window| window.corner), corner, "{name}");
+            assert_eq!((tensor.dim(), geometry.network, geometry.image), ((3, 16, 24), [16, 24], inside), "{name}");
+            let [top, left] = corner.unwrap_or_default();
+            for (row, column) in [(0, 0), (inside[0] - 1, inside[1] - 1)] {
+                let found = [1, 0].map(|channel| tensor[[channel, row, column]]);
+                assert_eq!(found, [(top + row) as f32, (left + column) as f32], "{name}");
+            }
+        }
     }
 
     #[test]
