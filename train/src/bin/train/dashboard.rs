@@ -1,17 +1,16 @@
-//! The dashboard: a thread of its own draws the run on the terminal and listens for Ctrl-C and for the request to end.
+//! The dashboard: a thread of its own draws the run on the terminal and heeds Ctrl-C and the request to end.
 
-use std::io::{self, stdout};
-use std::panic;
+use std::io::{self, Read, stdin, stdout};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
-use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::{DefaultTerminal, Terminal};
@@ -24,8 +23,10 @@ use signal_hook::flag;
 use crate::say;
 use crate::view::View;
 
-/// How long a frame stands; a key or a new size ends it.
+/// How long a frame stands.
 const FRAME: Duration = Duration::from_millis(250);
+/// What Ctrl-C sends in raw mode, where it is a key like others.
+const CTRL_C: u8 = 3;
 /// Added to a signal's number for the exit status of a program that it ends.
 const SIGNALLED: i32 = 128;
 
@@ -41,6 +42,8 @@ struct Shared {
     progress: Mutex<Progress>,
     /// The terminal is not to be drawn on any more.
     done: AtomicBool,
+    /// The signal that asks the program to end; 0 while none does.
+    asked: Arc<AtomicUsize>,
 }
 
 impl Shared {
@@ -56,26 +59,42 @@ impl Dashboard {
     /// # Errors
     /// When the terminal does not allow it.
     pub(crate) fn open(progress: Progress, run: &Path) -> io::Result<Self> {
-        let terminate = Arc::new(AtomicBool::new(false));
-        flag::register(SIGTERM, Arc::clone(&terminate))?;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let unwatched = Arc::new(AtomicBool::new(true));
+        // In this order the signal is seen by the painter or, where nobody looks any more, ends the program by itself.
+        flag::register_usize(SIGTERM, Arc::clone(&asked), SIGTERM as usize)?;
+        flag::register_conditional_default(SIGTERM, Arc::clone(&unwatched))?;
         enable_raw_mode()?;
         let terminal =
             execute!(stdout(), EnterAlternateScreen).and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
         let terminal = terminal.inspect_err(|_| restore())?;
-        let shared =
-            Arc::new(Shared { began: Instant::now(), progress: Mutex::new(progress), done: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            began: Instant::now(),
+            progress: Mutex::new(progress),
+            done: AtomicBool::new(false),
+            asked,
+        });
         restore_on_panic(&shared);
         let resume = format!("interrupted; to go on: train --resume '{}'", run.display());
+        unwatched.store(false, Ordering::SeqCst);
         let painter = thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
-                if let Stop::Signal(signal) = paint(&shared, &terminate, terminal) {
-                    restore();
+                // A panic has said on the terminal what it was, and the run goes on.
+                let _ = panic::catch_unwind(AssertUnwindSafe(|| paint(&shared, terminal)));
+                restore();
+                unwatched.store(true, Ordering::SeqCst);
+                let signal = shared.asked.load(Ordering::SeqCst);
+                if signal > 0 {
                     say(&resume);
                     // Nothing is lost: a resumed run goes on where it was last saved, bit for bit.
-                    process::exit(SIGNALLED + signal);
+                    process::exit(SIGNALLED + signal as i32);
                 }
             }
+        });
+        thread::spawn({
+            let (shared, painter) = (Arc::clone(&shared), painter.thread().clone());
+            move || listen(&shared, &painter)
         });
         Ok(Self { shared, painter: Some(painter) })
     }
@@ -83,9 +102,9 @@ impl Dashboard {
     fn close(&mut self) {
         if let Some(painter) = self.painter.take() {
             self.shared.done.store(true, Ordering::SeqCst);
-            // A painter that panicked has restored the terminal itself.
+            painter.thread().unpark();
+            // It gives the terminal back whatever happens to it.
             let _ = painter.join();
-            restore();
         }
     }
 }
@@ -112,37 +131,28 @@ impl Drop for Dashboard {
     }
 }
 
-/// Why painting stops.
-enum Stop {
-    Done,
-    Signal(i32),
+/// Draws until training is done, the terminal is gone, or the program is asked to end.
+fn paint(shared: &Shared, mut terminal: DefaultTerminal) {
+    while !shared.done.load(Ordering::SeqCst) && shared.asked.load(Ordering::SeqCst) == 0 {
+        if terminal.draw(|frame| draw(&shared.progress(), shared.began.elapsed(), frame)).is_err() {
+            return;
+        }
+        thread::park_timeout(FRAME);
+    }
 }
 
-/// Draws until training is done, the terminal is gone, Ctrl-C is pressed, or the program is asked to end.
-fn paint(shared: &Shared, terminate: &AtomicBool, mut terminal: DefaultTerminal) -> Stop {
-    while !shared.done.load(Ordering::SeqCst) {
-        if terminate.load(Ordering::SeqCst) {
-            return Stop::Signal(SIGTERM);
-        }
-        let drawn = terminal.draw(|frame| draw(&shared.progress(), shared.began.elapsed(), frame));
-        if drawn.is_err() {
-            break;
-        }
-        match event::poll(FRAME).and_then(|ready| if ready { event::read().map(Some) } else { Ok(None) }) {
-            Ok(Some(Input::Key(key))) if is_interrupt(key) => return Stop::Signal(SIGINT),
-            Ok(Some(Input::Resize(..)) | None) => {}
-            // Other keys must not make it draw faster.
-            Ok(Some(_)) => thread::sleep(FRAME / 4),
-            Err(_) => break,
+/// Waits for Ctrl-C until the terminal is gone. Reading events with crossterm, which parses all keys, would never end then.
+fn listen(shared: &Shared, painter: &Thread) {
+    for key in stdin().bytes() {
+        match key {
+            Ok(CTRL_C) => {
+                shared.asked.store(SIGINT as usize, Ordering::SeqCst);
+                painter.unpark();
+            }
+            Ok(_) if !shared.done.load(Ordering::SeqCst) => {}
+            _ => return,
         }
     }
-    Stop::Done
-}
-
-/// In raw mode Ctrl-C is a key like others.
-fn is_interrupt(key: KeyEvent) -> bool {
-    let control = key.modifiers.contains(KeyModifiers::CONTROL);
-    key.kind == KeyEventKind::Press && control && matches!(key.code, KeyCode::Char('c' | 'C'))
 }
 
 /// Has the terminal given back before a panic in any thread prints its message.
