@@ -71,6 +71,13 @@ impl Dataset {
         }
     }
 
+    /// The files that hold the samples of all parts: images, masks and fields of view.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let samples = self.train.iter().chain(&self.test);
+        let files = samples.flat_map(|sample| [Some(&sample.image), Some(&sample.mask), sample.field_of_view.as_ref()]);
+        files.flatten().map(PathBuf::as_path)
+    }
+
     /// The samples that are whole, and everything for which [`Dataset::open`] refuses the data set.
     pub(crate) fn survey(root: &Path) -> Result<(Self, Vec<DatasetError>), DatasetError> {
         let entries = entries(root)?;

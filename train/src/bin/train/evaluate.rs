@@ -36,7 +36,11 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
         dataset.classes.len()
     );
     let (part, samples) = dataset.part(args.split)?;
-    let masks = args.save_masks.as_ref().map(|folder| mask_paths(folder, &samples)).transpose()?;
+    let inputs = Inputs::new(&checkpoint, &dataset);
+    let masks = args.save_masks.as_ref().map(|folder| mask_paths(folder, &samples, &inputs)).transpose()?;
+    if let Some(out) = &args.out {
+        inputs.spare(out, "--out")?;
+    }
     say(&format!("checkpoint {}", checkpoint.path.display()));
     say(&format!("data       {}, {part}: {} images", dataset.name, samples.len()));
     say(&format!("device     {choice}"));
@@ -67,21 +71,15 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     Ok(())
 }
 
-/// Where each image's mask goes, in a folder that is made; no file of the data set is written over, and none twice.
-fn mask_paths(folder: &Path, samples: &[Sample]) -> Result<BTreeMap<PathBuf, PathBuf>> {
+/// Where each image's mask goes, in a folder that is made; nothing that is read is written over, and no mask twice.
+fn mask_paths(folder: &Path, samples: &[Sample], inputs: &Inputs) -> Result<BTreeMap<PathBuf, PathBuf>> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
-    let folder = fs::canonicalize(folder).with_context(|| format!("cannot resolve `{}`", folder.display()))?;
-    let inputs: BTreeSet<PathBuf> = samples
-        .iter()
-        .flat_map(|sample| [&sample.image, &sample.mask])
-        .filter_map(|path| path.canonicalize().ok())
-        .collect();
     let mut paths = BTreeSet::new();
     samples
         .iter()
         .map(|sample| {
             let path = folder.join(format!("{}.png", sample.name));
-            ensure!(!inputs.contains(&path), "`{}` belongs to the data set; choose another `--save-masks`", path.display());
+            inputs.spare(&path, "--save-masks")?;
             ensure!(
                 paths.insert(path.clone()),
                 "two images are named `{}`, so that one mask would replace the other; score a part at a time with `--split`",
@@ -92,33 +90,30 @@ fn mask_paths(folder: &Path, samples: &[Sample]) -> Result<BTreeMap<PathBuf, Pat
         .collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use seg_data::MaskCoding;
+/// The files that nothing may be written over: the checkpoint, and the data set's in all of its parts.
+struct Inputs(BTreeSet<PathBuf>);
 
-    use super::*;
-
-    #[test]
-    fn a_mask_replaces_neither_a_file_of_the_data_set_nor_another_mask() {
-        let root = tempfile::tempdir().unwrap();
-        let sample = |part: &str| {
-            let [image, mask] = ["images", "masks"].map(|kind| root.path().join(part).join(kind).join("1.png"));
-            for path in [&image, &mask] {
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, "").unwrap();
-            }
-            Sample { name: "1".into(), image, mask, coding: MaskCoding::Binary, field_of_view: None }
-        };
-        let samples = [sample("train"), sample("test")];
-        let paths = mask_paths(&root.path().join("new"), &samples[..1]).unwrap();
-        assert!(paths[&samples[0].image].ends_with("new/1.png"));
-        for (folder, samples, part) in [
-            ("train/masks", &samples[..1], "train/masks/1.png` belongs to the data set"),
-            ("train/../test/images", &samples[1..], "test/images/1.png` belongs to the data set"),
-            ("new", &samples[..], "two images are named `1`"),
-        ] {
-            let message = mask_paths(&root.path().join(folder), samples).unwrap_err().to_string();
-            assert!(message.contains(part), "{folder}: {message}");
-        }
+impl Inputs {
+    fn new(checkpoint: &Checkpoint, dataset: &Dataset) -> Self {
+        let files = dataset.files().chain([checkpoint.path.as_path()]);
+        // A link would be replaced as well as what it leads to. What is not there cannot be.
+        let both = files.flat_map(|path| [real_place(path), path.canonicalize().ok()]);
+        Self(both.flatten().collect())
     }
+
+    fn spare(&self, path: &Path, flag: &str) -> Result<()> {
+        let is_input = real_place(path).is_some_and(|place| self.0.contains(&place));
+        ensure!(
+            !is_input,
+            "`{}` is the checkpoint or belongs to the data set; choose another `{flag}`",
+            path.display()
+        );
+        Ok(())
+    }
+}
+
+/// The path with its folder's real name; none where there is no such folder.
+fn real_place(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(folder.canonicalize().ok()?.join(path.file_name()?))
 }
