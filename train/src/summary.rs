@@ -17,7 +17,18 @@ use crate::run::{self, Scored, Session};
 
 /// The settings in which runs of one experiment may differ: what tells them apart, what follows from that, and what the
 /// result does not depend on.
-const FREE: [&str; 8] = ["data", "seed", "fold", "split", "device", "cache_mb", "mean", "std"];
+const FREE: [&str; 10] = [
+    "data",
+    "seed",
+    "fold",
+    "split",
+    "device",
+    "cache_mb",
+    "mean",
+    "std",
+    "training.save_minutes",
+    "training.checkpoint_activations",
+];
 
 /// What stands for the data in place of its folder, which may lie elsewhere on another machine.
 const FINGERPRINT: &str = "the data's fingerprint";
@@ -352,10 +363,19 @@ mod tests {
         let elsewhere = Config { data: "elsewhere".into(), ..config(2, None) };
         let mut rotated = config(2, None);
         rotated.augmentation.apply(&"rotation=5".parse().unwrap());
+        let mut saved = config(4, None);
+        saved.training.save_minutes = 1.0;
+        let mut lean = config(5, None);
+        lean.training.checkpoint_activations = true;
+        let mut averaged = config(6, None);
+        averaged.training.ema = Some(0.9);
         for (name, config, expected) in [
             ("a fold", config(1, Some("2/3")), &[][..]),
             ("the data in another folder", elsewhere, &[]),
             ("other data", config(3, None), &["the data's fingerprint is [\"0123\"] or [\"4567\"]"]),
+            ("saved more often", saved, &[]),
+            ("less memory", lean, &[]),
+            ("an average", averaged, &["training.ema is 0.9 or null"]),
             ("another length", other, &["epochs is 2 or 3"]),
             ("an augmentation", rotated, &["augmentation.rotation"]),
             ("the same again", config(1, Some("1/3")), &["have the same seed"]),
