@@ -1,5 +1,6 @@
 //! Settings from several places, laid over each other: what a data set says, a preset, a file, flags.
 
+use std::mem::replace;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -67,6 +68,9 @@ impl Layers {
 
     /// The configuration that comes of laying everything over `ground`.
     ///
+    /// Crop and scale are chosen for a size: where a layer changes the size, those of the layers below it give way to its own or
+    /// else to the ground's.
+    ///
     /// # Errors
     /// When a setting is unknown or of another type than the configuration's.
     pub fn over(&self, ground: &Config) -> Result<Config, LayersError> {
@@ -84,11 +88,25 @@ impl Layers {
                     _ => drop(below.insert(name.clone(), value.clone())),
                 }
             }
-            config = serde_json::from_value(Value::Object(below))
-                .map_err(|source| LayersError::Setting { place: place.clone(), source })?;
+            let size = replace(&mut config, read(place, below)?).size;
+            if config.size != size {
+                let section = settings.get("augmentation");
+                let is_open = |name| section.is_none_or(|section| section.get(name).is_none());
+                if is_open("crop") {
+                    config.augmentation.crop = ground.augmentation.crop;
+                }
+                if is_open("short_side") {
+                    config.augmentation.short_side = ground.augmentation.short_side;
+                }
+            }
         }
         Ok(config)
     }
+}
+
+fn read(place: &str, settings: Settings) -> Result<Config, LayersError> {
+    serde_json::from_value(Value::Object(settings))
+        .map_err(|source| LayersError::Setting { place: place.into(), source })
 }
 
 #[cfg(test)]
@@ -112,7 +130,7 @@ mod tests {
     #[test]
     fn the_highest_layer_that_names_a_setting_decides() {
         let preset = json!({"epochs": 1, "batch_size": 2, "size": {"policy": "resize", "height": 32, "width": 48},
-            "augmentation": {"turn": 0.5, "crop": [32, 48]}});
+            "augmentation": {"turn": 0.5, "scale_min": 0.9}});
         let file = json!({"epochs": 3, "seed": 4, "size": {"policy": "native"}, "augmentation": {"turn": 1.0}});
         let flags = json!({"seed": 5, "network": {"base_width": 8}});
         let mut layers = Layers::default();
@@ -127,11 +145,51 @@ mod tests {
             ("ground", json!(config.weight_decay), json!(ground().weight_decay)),
             ("a value of several parts is replaced whole", json!(config.size), json!({"policy": "native"})),
             ("a section's setting, file over preset", json!(config.augmentation.turn), json!(1.0)),
-            ("a section's setting, preset over ground", json!(config.augmentation.crop), json!([32, 48])),
-            ("a section's setting, ground", json!(config.augmentation.short_side), json!(565)),
+            ("a section's setting, preset over ground", json!(config.augmentation.scale_min), json!(0.9)),
+            ("a section's setting, ground", json!(config.augmentation.scale_max), json!(1.3)),
             ("another section", json!(config.network.base_width), json!(8)),
         ] {
             assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn crop_and_scale_give_way_to_another_size() {
+        let size = |height: u32| json!({"policy": "resize", "height": height, "width": 96});
+        let preset = json!({"size": size(48), "augmentation": {"crop": [32, 40], "short_side": 48}});
+        for (name, file, flags, crop, short_side) in [
+            ("the preset's size", json!({}), json!({}), [32, 40], Some(48)),
+            ("the same size again", json!({"size": size(48)}), json!({}), [32, 40], Some(48)),
+            ("another size", json!({}), json!({"size": size(64)}), [64, 96], Some(64)),
+            (
+                "and a crop beside it",
+                json!({}),
+                json!({"size": size(64), "augmentation": {"crop": [16, 16]}}),
+                [16, 16],
+                Some(64),
+            ),
+            (
+                "and a scale beside it",
+                json!({"size": size(64), "augmentation": {"short_side": null}}),
+                json!({}),
+                [64, 96],
+                None,
+            ),
+            (
+                "and a crop above it",
+                json!({"size": size(64)}),
+                json!({"augmentation": {"crop": [16, 16]}}),
+                [16, 16],
+                Some(64),
+            ),
+        ] {
+            let mut layers = Layers::default();
+            for (place, value) in [("preset", preset.clone()), ("file", file), ("flags", flags)] {
+                layers.lay(place, settings(value));
+            }
+            let ground = Config { augmentation: Augmentation::recipe(64, [64, 96]), ..ground() };
+            let found = layers.over(&ground).unwrap().augmentation;
+            assert_eq!((found.crop, found.short_side), (crop, short_side), "{name}");
         }
     }
 

@@ -107,6 +107,19 @@ pub enum ConfigError {
         /// The other.
         second: &'static str,
     },
+    /// Views would be taken at another scale than that at which images are run.
+    #[error(
+        "the setting `short_side` is {found}, but every image is run at {height}x{width}; leave it out, or set it to {}",
+        height.min(width)
+    )]
+    Scale {
+        /// The shorter side that a scale of 1 stands for.
+        found: u32,
+        /// The height at which images are run.
+        height: usize,
+        /// The width.
+        width: usize,
+    },
     /// The augmentation makes none.
     #[error(transparent)]
     Augmentation(#[from] AugmentationError),
@@ -140,7 +153,7 @@ impl Config {
 
     /// What a data set itself decides, and the recipe's choices for the rest.
     ///
-    /// `size` is the size at which the network will run, `statistics` are of the images that it learns from.
+    /// `size` is the size at which the network will run, `statistics` are those of the images that may be learned from.
     pub fn ground(dataset: &Dataset, size: SizePolicy, statistics: &Statistics) -> Self {
         let network = AmsUnetConfig::new().with_num_classes(dataset.classes.len());
         let Statistics { mean, std, .. } = *statistics;
@@ -216,6 +229,15 @@ impl Config {
                 return Err(ConfigError::Number { name, found, expected });
             }
         }
+        if let SizePolicy::Resize { height, width } = self.size {
+            if height.min(width) < SIDE_MIN {
+                let found = format!("{height}x{width}");
+                return Err(ConfigError::Number { name: "size", found, expected: "at least 16x16" });
+            }
+            if let Some(found) = self.augmentation.short_side.filter(|side| *side as usize != height.min(width)) {
+                return Err(ConfigError::Scale { found, height, width });
+            }
+        }
         self.training.check()?;
         Ok(self.augmentation.check(SIDE_MIN as u32)?)
     }
@@ -271,6 +293,8 @@ mod tests {
     fn what_makes_no_sense_is_named() {
         let base = || Config::recipe("data".into(), AmsUnetConfig::new(), Augmentation::recipe(64, [32, 32]));
         assert_eq!(base().check(), Ok(()));
+        let fixed = |height, width| SizePolicy::Resize { height, width };
+        assert_eq!(Config { size: fixed(64, 96), ..base() }.check(), Ok(()));
         let fold = Some("1/5".parse().unwrap());
         for (config, part) in [
             (Config { epochs: 0, ..base() }, "`epochs` is 0, expected at least 1"),
@@ -284,6 +308,12 @@ mod tests {
             (Config { network: AmsUnetConfig::new().with_base_width(6), ..base() }, "`base_width` is 6"),
             (Config { std: [1.0, 0.0, 1.0], ..base() }, "`std` is [1.0, 0.0, 1.0]"),
             (Config { augmentation: Augmentation::recipe(64, [8, 32]), ..base() }, "the crop is 8x32"),
+            (Config { size: fixed(8, 64), ..base() }, "`size` is 8x64, expected at least 16x16"),
+            (Config { size: fixed(64, 0), ..base() }, "`size` is 64x0"),
+            (
+                Config { size: fixed(96, 48), ..base() },
+                "`short_side` is 64, but every image is run at 96x48; leave it out, or set it to 48",
+            ),
         ] {
             let message = config.check().unwrap_err().to_string();
             assert!(message.contains(part), "{message}");

@@ -57,7 +57,7 @@ mod tests {
         for name in Preset::names() {
             let preset = Preset::named(name).unwrap();
             assert!(preset.description.len() > 40, "{name}: {}", preset.description);
-            let ground = Config::recipe("data".into(), AmsUnetConfig::new(), Augmentation::recipe(500, [480, 480]));
+            let ground = Config::recipe("data".into(), AmsUnetConfig::new(), Augmentation::recipe(None, [480, 480]));
             let mut layers = Layers::default();
             layers.lay(name, preset.settings);
             let config = layers.over(&ground).unwrap_or_else(|error| panic!("{name}: {error}"));
