@@ -1,17 +1,18 @@
 //! What a set of images looks like as a whole: the numbers that the contract and the augmentations start from.
 
 use rayon::prelude::*;
-use seg_data::{Sample, SampleError};
+use seg_data::{ReadError, Sample, SampleError, open_image};
 use seg_onnx::contract::IGNORE_LABEL;
 
-/// Mean, deviation and size of a set of images.
+/// Mean and deviation of the images that are learned from, and the size of all that might be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Statistics {
     /// The mean of red, green and blue over the counted pixels, in [0, 1].
     pub mean: [f32; 3],
     /// The standard deviation about it.
     pub std: [f32; 3],
-    /// The median of the images' shorter sides, in pixels.
+    /// The median of the shorter sides of all images that may be learned from, in pixels. It does not depend on the split, so that
+    /// the folds of a cross-validation have one crop.
     pub short_side: u32,
 }
 
@@ -27,14 +28,14 @@ struct Sums {
 }
 
 impl Statistics {
-    /// The statistics of the pixels that are not ignored.
+    /// The statistics of the pixels of `training` that are not ignored, and of the sizes of `all` that may be learned from.
     ///
     /// # Errors
-    /// When a sample cannot be loaded.
-    pub fn of(samples: &[Sample]) -> Result<Self, SampleError> {
-        let parts: Vec<(Sums, u32)> = samples.par_iter().map(measure).collect::<Result<_, _>>()?;
+    /// When a sample cannot be loaded, or the size of an image not be read.
+    pub fn of(training: &[Sample], all: &[Sample]) -> Result<Self, SampleError> {
+        let parts: Vec<Sums> = training.par_iter().map(measure).collect::<Result<_, _>>()?;
         // Added in the order of the samples, so that the result does not depend on the threads.
-        let total = parts.iter().fold(Sums::default(), |total, (part, _)| Sums {
+        let total = parts.iter().fold(Sums::default(), |total, part| Sums {
             count: total.count + part.count,
             sum: std::array::from_fn(|channel| total.sum[channel] + part.sum[channel]),
             squares: std::array::from_fn(|channel| total.squares[channel] + part.squares[channel]),
@@ -43,15 +44,21 @@ impl Statistics {
         let mean = total.sum.map(|sum| sum / count);
         let std: [f64; 3] =
             std::array::from_fn(|channel| (total.squares[channel] / count - mean[channel].powi(2)).max(0.0).sqrt());
-        let mut sides: Vec<u32> = parts.iter().map(|(_, side)| *side).collect();
+        let mut sides: Vec<u32> = all.par_iter().map(short_side).collect::<Result<_, _>>()?;
         sides.sort_unstable();
         let short_side = sides.get(sides.len() / 2).copied().unwrap_or(1);
         Ok(Self { mean: mean.map(|mean| mean as f32), std: std.map(|std| std.max(STD_MIN) as f32), short_side })
     }
 }
 
-/// The sums over one image's counted pixels, and its shorter side.
-fn measure(sample: &Sample) -> Result<(Sums, u32), SampleError> {
+/// An image's shorter side; its pixels are not read.
+fn short_side(sample: &Sample) -> Result<u32, ReadError> {
+    let image = open_image(&sample.image)?;
+    Ok(image.info().width.min(image.info().height))
+}
+
+/// The sums over one image's counted pixels.
+fn measure(sample: &Sample) -> Result<Sums, SampleError> {
     let (image, labels) = sample.load()?;
     let mut sums = Sums::default();
     for (pixel, label) in image.pixels().zip(labels.pixels()) {
@@ -65,5 +72,5 @@ fn measure(sample: &Sample) -> Result<(Sums, u32), SampleError> {
             sums.squares[channel] += value * value;
         }
     }
-    Ok((sums, image.width().min(image.height())))
+    Ok(sums)
 }

@@ -4,22 +4,38 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use burn::tensor::Device;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use seg_data::{write_mask_png, write_png};
+use seg_train::checkpoint::Checkpoint;
+use seg_train::model::AmsUnetConfig;
+use seg_train::weights::Weights;
 use serde_json::{Value, json};
 
 /// A folder of ten pictures.
 fn data(folder: &Path) {
+    pictures(folder, |_| (40, 36));
+}
+
+/// A folder of ten pictures, each as wide and high as `size` says.
+fn pictures(folder: &Path, size: impl Fn(u8) -> (u32, u32)) {
     for name in ["images", "masks"] {
         fs::create_dir_all(folder.join(name)).expect("the folder can be written");
     }
     for number in 0..10u8 {
-        let image = RgbImage::from_fn(40, 36, |x, y| Rgb([number * 20, x as u8, y as u8]));
-        let mask = GrayImage::from_fn(40, 36, |x, _| Luma([u8::from(x > 20)]));
+        let (width, height) = size(number);
+        let image = RgbImage::from_fn(width, height, |x, y| Rgb([number * 20, x as u8, y as u8]));
+        let mask = GrayImage::from_fn(width, height, |x, _| Luma([u8::from(x > 20)]));
         write_png(&folder.join(format!("images/{number}.png")), &image).expect("the folder can be written");
         write_mask_png(&folder.join(format!("masks/{number}.png")), &mask, &[[0; 3], [255; 3]])
             .expect("the folder can be written");
     }
+}
+
+/// Weights of base width 4.
+fn weights(path: &Path) {
+    let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
+    Checkpoint { path: path.into(), weights, contract: None }.write().expect("the folder can be written");
 }
 
 /// Runs `train` in a folder.
@@ -45,6 +61,9 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
     // A folder of this name takes its preset, with a file that says something else or without.
     data(&root.path().join("Kvasir-SEG"));
     fs::write(root.path().join("part.json"), r#"{"training": {"ema": 0.9}}"#).unwrap();
+    let recipe = printed(root.path(), "--data data --preset kvasir-seg");
+    fs::write(root.path().join("recipe.json"), recipe.to_string()).unwrap();
+    weights(&root.path().join("net.safetensors"));
     for (arguments, pointer, expected) in [
         ("--data Kvasir-SEG --config part.json", "/batch_size", json!(8)),
         ("--data Kvasir-SEG --config part.json", "/training/ema", json!(0.9)),
@@ -59,6 +78,14 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
         ("--data data --preset kvasir-seg", "/augmentation/crop", json!([352, 352])),
         ("--data data --preset kvasir-seg --size 64x96", "/augmentation/crop", json!([64, 96])),
         ("--data data --preset kvasir-seg --crop 128", "/augmentation/crop", json!([128, 128])),
+        ("--data data --preset drive --size 64x96", "/augmentation/crop", json!([64, 96])),
+        ("--data data --preset drive --size 64x96", "/augmentation/short_side", json!(64)),
+        ("--data data --preset drive --size 64x96", "/augmentation/scale_min", json!(0.7)),
+        ("--data data --preset drive --size 64x96 --crop 48", "/augmentation/crop", json!([48, 48])),
+        ("--data data --preset drive --size 64x96 --crop 48", "/augmentation/short_side", json!(64)),
+        ("--config recipe.json --size 128x160", "/augmentation/crop", json!([128, 160])),
+        ("--config recipe.json --size 128x160", "/augmentation/short_side", json!(128)),
+        ("--config recipe.json --size native", "/augmentation/short_side", Value::Null),
         ("--data data --preset kvasir-seg --size native", "/size", json!({"policy": "native"})),
         ("--data data --preset kvasir-seg --augment hue=off", "/augmentation/hue", Value::Null),
         ("--data data --preset kvasir-seg --augment none,turn=1", "/augmentation/scale_max", json!(1.0)),
@@ -80,8 +107,25 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
         ("--config some.json --folds 5 --fold 1", "/validation", Value::Null),
         ("--config some.json --base-width 8 --lr 1e-3", "/network/base_width", json!(8)),
         ("--config some.json --base-width 8 --lr 1e-3", "/learning_rate", json!(1e-3)),
+        ("--data data --init net.safetensors", "/network/base_width", json!(4)),
+        ("--data data --init net.safetensors --base-width 4", "/network/base_width", json!(4)),
     ] {
         assert_eq!(printed(root.path(), arguments).pointer(pointer), Some(&expected), "{arguments}: {pointer}");
+    }
+}
+
+#[test]
+fn the_folds_of_images_of_many_sizes_have_one_augmentation() {
+    let root = tempfile::tempdir().unwrap();
+    pictures(&root.path().join("data"), |number| (160, 16 * (u32::from(number) + 1)));
+    let augmentation = |fold| {
+        let config = printed(root.path(), &format!("--data data --folds 10 --fold {fold}"));
+        config["augmentation"].clone()
+    };
+    let first = augmentation(1);
+    assert_eq!(first["crop"], json!([96, 96]));
+    for fold in 2..=10 {
+        assert_eq!(augmentation(fold), first, "fold {fold}");
     }
 }
 
@@ -101,6 +145,11 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
     data(&root.path().join("data"));
     fs::write(root.path().join("wrong.json"), r#"{"epoch": 3}"#).unwrap();
     fs::write(root.path().join("strange.json"), r#"{"augmentation": {"turn": 2}}"#).unwrap();
+    let low = r#"{"size": {"policy": "resize", "height": 8, "width": 64}, "augmentation": {"crop": [16, 64]}}"#;
+    fs::write(root.path().join("low.json"), low).unwrap();
+    fs::write(root.path().join("scale.json"), r#"{"augmentation": {"short_side": 565}}"#).unwrap();
+    fs::write(root.path().join("wide.json"), r#"{"network": {"base_width": 8}}"#).unwrap();
+    weights(&root.path().join("net.safetensors"));
     for (arguments, status, part) in [
         ("--print-config", 2, "--data"),
         ("--data data --preset other", 2, "kvasir-seg"),
@@ -114,6 +163,13 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
         ("--data data --config wrong.json", 1, "unknown field `epoch`"),
         ("--data data --config strange.json", 1, "`turn` is 2"),
         ("--data data --split none.json", 1, "none.json"),
+        ("--data data --config low.json", 1, "`size` is 8x64, expected at least 16x16"),
+        ("--data data --preset kvasir-seg --config scale.json", 1, "is run at 352x352; leave it out, or set it to 352"),
+        ("--data data --init net.safetensors --base-width 16", 1, "a network of base width 16 with 3 input"),
+        ("--data data --init net.safetensors --base-width 16", 1, "are of a network of base width 4 with"),
+        ("--data data --init net.safetensors --config wide.json", 1, "a network of base width 8 with"),
+        ("--data data --out run --print-config", 2, "cannot be used with"),
+        ("--data data --out run --preview look", 2, "cannot be used with"),
         ("--data data --mean 0.1,0.2", 2, "three numbers"),
         ("--resume run --epochs 3", 2, "cannot be used with"),
         ("--resume run --augment none", 2, "cannot be used with"),
@@ -126,7 +182,9 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(status), "{arguments}: {error}");
         assert!(error.contains(part), "{arguments}: {error}");
-        assert!(!root.path().join("runs").exists(), "{arguments}");
+        for folder in ["run", "runs", "look"] {
+            assert!(!root.path().join(folder).exists(), "{arguments}");
+        }
     }
 }
 

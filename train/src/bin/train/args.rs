@@ -41,7 +41,7 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "config"])]
     pub(crate) data: Option<PathBuf>,
     /// The run's folder [default: the first free one of runs/NAME, runs/NAME-2, ...]
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["print_config", "preview"])]
     pub(crate) out: Option<PathBuf>,
     /// Go on with an interrupted run
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "preset", "config", "print_config", "preview"])]
@@ -115,11 +115,11 @@ pub(crate) struct SettingArgs {
     /// auto, cpu, cuda, cuda:INDEX, wgpu, wgpu:INDEX, or several that share each batch, as cuda:0,cuda:1 [default: auto]
     #[arg(long, value_parser = devices)]
     pub(crate) device: Option<String>,
-    /// The channels of the first stage; the published network has 32
+    /// The channels of the first stage; the published network has 32, and that of --init what its weights have
     #[arg(long, value_name = "B", value_parser = width)]
     #[serde(skip)]
     pub(crate) base_width: Option<usize>,
-    /// At which size an image is run: native or HxW [default: native]
+    /// At which size an image is run: native or HxW; another one than the preset's or the file's takes its own crop [default: native]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) size: Option<SizePolicy>,
     /// The side of the square training crop [default: the whole of a fixed size, else the largest that fits, at most 480]

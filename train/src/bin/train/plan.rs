@@ -7,6 +7,7 @@ use seg_data::Dataset;
 use seg_onnx::contract::SizePolicy;
 use seg_train::checkpoint::Checkpoint;
 use seg_train::config::{Config, Layers, Preset, Settings, read_settings};
+use seg_train::model::AmsUnetConfig;
 use seg_train::split::Split;
 use seg_train::statistics::Statistics;
 use serde_json::json;
@@ -45,9 +46,10 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
     // What the data set decides follows from the images that are learned from, and those from settings.
     let unknown = Statistics { mean: [0.0; 3], std: [1.0; 3], short_side: 1 };
     let open = layers.over(&Config::ground(&dataset, SizePolicy::Native, &unknown))?;
+    let network = open.init.as_deref().map(network_of).transpose()?;
     let split = Split::of(&dataset, &open)?;
     let (training, validation) = split.apply(&dataset.train)?;
-    let statistics = Statistics::of(&training)?;
+    let statistics = Statistics::of(&training, &dataset.train)?;
     // What cannot be read is found before hours of training, and not after.
     let mut largest = (0, 0);
     let pixels = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
@@ -55,15 +57,25 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
         let size = sample.load()?.0.dimensions();
         largest = if pixels(size) > pixels(largest) { size } else { largest };
     }
-    let mut config = layers.over(&Config::ground(&dataset, open.size, &statistics))?;
+    let mut ground = Config::ground(&dataset, open.size, &statistics);
+    if let Some(network) = &network {
+        ground.network = network.clone();
+    }
+    let mut config = layers.over(&ground)?;
     for change in &args.settings.augment {
         config.augmentation.apply(change);
     }
-    if let Some(path) = &config.init {
-        // What starts from weights has their network.
-        config.network = Checkpoint::read(path)?.weights.config().context("cannot start from these weights")?;
-    }
     config.check()?;
+    if let (Some(path), Some(network)) = (&config.init, &network) {
+        ensure!(
+            config.network == *network,
+            "the settings ask for {}, but the weights in `{}` are of {}; leave out `--base-width`, or `network` in the file of \
+             `--config`",
+            described(&config.network),
+            path.display(),
+            described(network)
+        );
+    }
     ensure!(
         (config.network.in_channels, config.network.num_classes) == (3, dataset.classes.len()),
         "the network has {} input channels and {} classes; the data set needs 3 and {}",
@@ -72,6 +84,16 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
         dataset.classes.len()
     );
     Ok(Plan { dataset, preset: preset.map(Into::into), config, split, largest })
+}
+
+/// The network of the weights to start from.
+fn network_of(path: &Path) -> Result<AmsUnetConfig> {
+    Checkpoint::read(path)?.weights.config().context("cannot start from these weights")
+}
+
+fn described(network: &AmsUnetConfig) -> String {
+    let AmsUnetConfig { in_channels, num_classes, base_width } = network;
+    format!("a network of base width {base_width} with {in_channels} input channels and {num_classes} classes")
 }
 
 /// The data set's folder, by the flag or by the file.
