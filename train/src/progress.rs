@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::config::Config;
 use crate::duration::duration;
 use crate::record::EpochRecord;
 use crate::trainer::Event;
@@ -22,7 +23,7 @@ pub struct Progress {
     /// The epochs of the whole run.
     pub epochs: usize,
     /// Images per step.
-    pub batch_size: usize,
+    pub images_per_step: usize,
     /// The device that trains, once it is known.
     pub device: String,
     /// The steps done.
@@ -45,12 +46,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A run of which `records` are done.
-    pub fn new(title: String, epochs: usize, batch_size: usize, records: Vec<EpochRecord>) -> Self {
+    /// A run of which, as far as its folder says, `records` are done.
+    pub fn new(title: String, config: &Config, records: Vec<EpochRecord>) -> Self {
         Self {
             title,
-            epochs,
-            batch_size,
+            epochs: config.epochs,
+            images_per_step: config.batch_size * config.training.accumulate,
             device: String::new(),
             step: 0,
             steps: 0,
@@ -67,8 +68,9 @@ impl Progress {
     /// Takes in what the run reports at a time.
     pub fn observe(&mut self, event: &Event, now: Duration) {
         match event {
-            Event::Start { device, step, steps } => {
+            Event::Start { device, step, steps, log } => {
                 self.device = device.to_string();
+                self.records.clone_from(log);
                 (self.step, self.steps) = (*step, *steps);
                 self.begun = Some((now, *step));
             }
@@ -136,7 +138,11 @@ impl Progress {
         let last = || self.records.last().map(|record| record.images_per_second);
         let (first, newest) = (self.recent.front(), self.recent.back());
         let seconds = newest.zip(first).map_or(0.0, |(newest, first)| newest.saturating_sub(*first).as_secs_f64());
-        if seconds > 0.0 { Some((self.recent.len() - 1) as f64 * self.batch_size as f64 / seconds) } else { last() }
+        if seconds > 0.0 {
+            Some((self.recent.len() - 1) as f64 * self.images_per_step as f64 / seconds)
+        } else {
+            last()
+        }
     }
 
     fn keep(&mut self, loss: f64) {
@@ -165,14 +171,32 @@ fn summary(record: &EpochRecord) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::augment::Augmentation;
+    use crate::config::TrainingConfig;
     use crate::device::DeviceChoice;
+    use crate::model::AmsUnetConfig;
     use crate::record::tests::record;
+
+    /// Steps of two batches of 4 images.
+    fn config(epochs: usize) -> Config {
+        let recipe = Config::recipe("data".into(), AmsUnetConfig::new(), Augmentation::recipe(32, [32, 32]));
+        Config {
+            epochs,
+            batch_size: 4,
+            training: TrainingConfig { accumulate: 2, ..TrainingConfig::default() },
+            ..recipe
+        }
+    }
+
+    /// A run that goes on, on the CPU.
+    fn start(step: usize, steps: usize, log: Vec<EpochRecord>) -> Event {
+        Event::Start { device: DeviceChoice::Cpu.into(), step, steps, log }
+    }
 
     /// A run of 4 epochs of 10 steps, of which `steps` took a second each; every epoch ends after its last step.
     pub(crate) fn after(steps: usize) -> Progress {
-        let mut progress = Progress::new("runs/nuclei".into(), 4, 8, Vec::new());
-        let start = Event::Start { device: DeviceChoice::Cpu.into(), step: 0, steps: 40 };
-        progress.observe(&start, Duration::ZERO);
+        let mut progress = Progress::new("runs/nuclei".into(), &config(4), Vec::new());
+        progress.observe(&start(0, 40, Vec::new()), Duration::ZERO);
         for step in 1..=steps {
             let now = Duration::from_secs(step as u64);
             progress.observe(&Event::Step { step, loss: 1.0 / step as f64 }, now);
@@ -204,9 +228,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_resumed_run_is_timed_from_where_it_went_on() {
-        let mut progress = Progress::new(String::new(), 4, 8, vec![record(1), record(2)]);
-        let start = Event::Start { device: DeviceChoice::Cpu.into(), step: 20, steps: 40 };
-        progress.observe(&start, Duration::from_secs(5));
+        // The third epoch was in the log when the run was killed, but not in the last checkpoint.
+        let mut progress = Progress::new(String::new(), &config(4), vec![record(1), record(2), record(3)]);
+        progress.observe(&start(20, 40, vec![record(1), record(2)]), Duration::from_secs(5));
         for step in 21..=25 {
             progress.observe(&Event::Step { step, loss: 1.0 }, Duration::from_secs(step as u64 - 15));
         }
@@ -217,8 +241,8 @@ pub(crate) mod tests {
     #[test]
     fn long_runs_keep_few_losses_and_their_mean() {
         let steps = 5 * LOSSES_MAX;
-        let mut progress = Progress::new(String::new(), 1, 1, Vec::new());
-        progress.observe(&Event::Start { device: DeviceChoice::Cpu.into(), step: 0, steps }, Duration::ZERO);
+        let mut progress = Progress::new(String::new(), &config(1), Vec::new());
+        progress.observe(&start(0, steps, Vec::new()), Duration::ZERO);
         for step in 1..=steps {
             progress.observe(&Event::Step { step, loss: (step % 2) as f64 }, Duration::ZERO);
         }

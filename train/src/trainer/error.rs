@@ -10,7 +10,7 @@ use crate::checkpoint::ReadCheckpointError;
 use crate::device::DeviceError;
 use crate::evaluate::EvaluateError;
 use crate::loader::LoaderError;
-use crate::run::SessionError;
+use crate::run::{RunError, SessionError};
 use crate::split::SplitError;
 use crate::state::StateError;
 use crate::weights::FitError;
@@ -60,6 +60,33 @@ pub enum TrainError {
     /// There are no threads that could load images.
     #[error(transparent)]
     Threads(#[from] LoaderError),
+    /// The file that keeps other processes out cannot be made or locked.
+    #[error("cannot lock the run's folder `{}`; check that files can be written there", folder.display())]
+    Lock {
+        /// The run's folder.
+        folder: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The data are not those that the run has learned from.
+    #[error(
+        "the data in `{}` have changed since the run last trained: their fingerprint is {found}, and was {expected}; restore them, or \
+         begin a new run, with `--init {}` from the weights of this one",
+        data.display(), folder.display()
+    )]
+    Data {
+        /// The data set's folder.
+        data: PathBuf,
+        /// The run's folder.
+        folder: PathBuf,
+        /// The fingerprint of the data now.
+        found: String,
+        /// That of the data that the run has learned from.
+        expected: String,
+    },
+    /// A file of the run cannot be read.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// The run's folder cannot be used.
     #[error("cannot remove what a killed run left unfinished in `{}`", folder.display())]
     Folder {

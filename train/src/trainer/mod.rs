@@ -38,6 +38,8 @@ pub enum Event {
         step: usize,
         /// The steps of the whole run.
         steps: usize,
+        /// The epochs that were done before. The log in the run's folder may hold one more, which a killed run left.
+        log: Vec<EpochRecord>,
     },
     /// A step is done.
     Step {
@@ -59,10 +61,11 @@ impl Run {
     /// it would have had.
     ///
     /// # Errors
-    /// When the device cannot be used, an image cannot be loaded, a file cannot be written, or the loss diverges.
+    /// When the device cannot be used, the data are not those that the run began with, an image cannot be loaded, a file cannot
+    /// be written, or the loss diverges.
     pub fn train(&self, mut observe: impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
-        let refused = |source| TrainError::Folder { folder: self.folder.clone(), source };
-        let lock = run::lock(&self.folder).map_err(refused)?;
+        let lock =
+            run::lock(&self.folder).map_err(|source| TrainError::Lock { folder: self.folder.clone(), source })?;
         let _lock = lock.ok_or_else(|| TrainError::Busy { folder: self.folder.clone() })?;
         let (devices, device) = self.config.devices()?;
         let (training, validation) = self.split.apply(&self.dataset.train)?;
@@ -70,6 +73,7 @@ impl Run {
         let mut training = Training::begin(self, &devices, loader, validation)?;
         if Ending::of(&self.config, &training.log).is_none() {
             let session = Session::now(self, &device.to_string(), training.log.len())?;
+            self.check_data(&session)?;
             session.append(&self.folder)?;
             training.contract.provenance.data_sha256 = session.data_sha256;
         }
@@ -77,6 +81,7 @@ impl Run {
             device,
             step: training.log.len() * training.steps() + training.tally.steps(),
             steps: self.config.epochs * training.steps(),
+            log: training.log.clone(),
         });
         while Ending::of(&self.config, &training.log).is_none() {
             training.learn(&mut observe)?;
@@ -84,6 +89,19 @@ impl Run {
             observe(Event::Epoch(record));
         }
         Ok(training.log)
+    }
+
+    /// Whether a session has the data that those before it had.
+    fn check_data(&self, session: &Session) -> Result<(), TrainError> {
+        match self.sessions()?.last() {
+            Some(before) if before.data_sha256 != session.data_sha256 => Err(TrainError::Data {
+                data: self.dataset.root.clone(),
+                folder: self.folder.clone(),
+                found: session.data_sha256.clone(),
+                expected: before.data_sha256.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -331,7 +349,7 @@ mod tests {
             .train(|event| {
                 if let Event::Epoch(EpochRecord { epoch: 1, .. }) = event {
                     fs::create_dir(&stopped).unwrap();
-                    for file in [run::CONFIG, run::SPLIT, run::LAST] {
+                    for file in [run::CONFIG, run::SPLIT, run::LAST, run::SESSIONS] {
                         fs::copy(whole.folder.join(file), stopped.join(file)).unwrap();
                     }
                 }
@@ -341,12 +359,12 @@ mod tests {
         let mut first = None;
         let resumed_log = resumed
             .train(|event| {
-                if let Event::Start { step, .. } = event {
-                    first = Some(step);
+                if let Event::Start { step, log, .. } = event {
+                    first = Some((step, log.len()));
                 }
             })
             .unwrap();
-        assert_eq!(first, Some(2), "the resumed run did not go on after the first epoch's two steps");
+        assert_eq!(first, Some((2, 1)), "the resumed run did not go on after the first epoch's two steps");
         let weights = |run: &Run| Weights::read(&run.folder.join(run::LAST)).unwrap();
         assert_eq!(weights(&whole), weights(&resumed));
         let losses = |log: &[EpochRecord]| log.iter().map(|record| record.loss).collect::<Vec<_>>();
@@ -370,6 +388,32 @@ mod tests {
         fs::write(run.folder.join(run::LAST), "cut off").unwrap();
         let damaged = run.train(|_| {}).unwrap_err().to_string();
         assert!(damaged.contains(run::LAST), "{damaged}");
+        fs::remove_file(run.folder.join("lock")).unwrap();
+        fs::create_dir(run.folder.join("lock")).unwrap();
+        let locked = run.train(|_| {}).unwrap_err().to_string();
+        assert!(locked.contains("cannot lock the run's folder"), "{locked}");
+    }
+
+    #[test]
+    fn a_run_goes_on_with_its_own_data_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let mut run = begin(&folder.path().join("run"), discs(&data), 1);
+        run.train(|_| {}).unwrap();
+        run.config.epochs = 2;
+        let mask = data.join("masks/0.png");
+        let before = fs::read(&mask).unwrap();
+        fs::copy(data.join("masks/1.png"), &mask).unwrap();
+        let last = fs::read(run.folder.join(run::LAST)).unwrap();
+        let refused = run.train(|_| {}).unwrap_err().to_string();
+        let sessions = run.sessions().unwrap();
+        let now = run.dataset.fingerprint().unwrap();
+        for part in [&now, &sessions[0].data_sha256, "restore them", "--init"] {
+            assert!(refused.contains(part), "no {part} in: {refused}");
+        }
+        assert_eq!((sessions.len(), fs::read(run.folder.join(run::LAST)).unwrap()), (1, last));
+        fs::write(&mask, before).unwrap();
+        assert_eq!(run.train(|_| {}).unwrap().len(), 2);
     }
 
     #[test]

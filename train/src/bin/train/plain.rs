@@ -25,7 +25,7 @@ impl Plain {
 impl View for Plain {
     fn observe(&mut self, event: &Event) {
         match event {
-            Event::Start { device, step, steps } => {
+            Event::Start { device, step, steps, .. } => {
                 self.say(&format!("device     {device}"));
                 let style = "{bar:32} step {pos}/{len}, {elapsed} gone, {eta} left, loss {msg}";
                 self.bar.set_style(ProgressStyle::with_template(style).expect("the template names known keys"));

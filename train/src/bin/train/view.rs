@@ -28,7 +28,7 @@ pub(crate) fn choose(run: &Run, plain: bool) -> Result<Box<dyn View>> {
     let dumb = env::var_os("TERM").is_none_or(|terminal| terminal.is_empty() || terminal == "dumb");
     if !plain && !dumb && stdout().is_terminal() && stdin().is_terminal() {
         let title = run.folder.display().to_string();
-        let progress = Progress::new(title, run.config.epochs, run.config.batch_size, run.log()?);
+        let progress = Progress::new(title, &run.config, run.log()?);
         // A terminal that cannot be taken over still shows lines.
         if let Ok(dashboard) = Dashboard::open(progress, &run.folder) {
             return Ok(Box::new(dashboard));
