@@ -41,6 +41,16 @@ pub enum TrainError {
         /// The run's folder.
         folder: PathBuf,
     },
+    /// The device has too little memory.
+    #[error(
+        "the device has too little memory ({reason}); begin a run that takes less: smaller steps (`--batch-size`, with more of them \
+         by `--accumulate`), fewer maps (`--checkpoint-activations`, on a GPU `--precision bf16`), or smaller images (`--crop`, \
+         `--size`)"
+    )]
+    Memory {
+        /// What Burn says of it.
+        reason: String,
+    },
     /// A weight is not a number any more.
     #[error("the weights are not finite after step {step}; lower `--lr`, or set `--clip-norm`")]
     NotFinite {

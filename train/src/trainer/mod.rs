@@ -1,6 +1,7 @@
 //! The training loop, from the start of a run or from where it stopped.
 
 mod error;
+mod memory;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,12 +62,16 @@ impl Run {
     /// it would have had.
     ///
     /// # Errors
-    /// When the device cannot be used, the data are not those that the run began with, an image cannot be loaded, a file cannot
+    /// When the device cannot be used or has too little memory, the data are not those that the run began with, an image cannot be loaded, a file cannot
     /// be written, or the loss diverges.
     pub fn train(&self, mut observe: impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
         let lock =
             run::lock(&self.folder).map_err(|source| TrainError::Lock { folder: self.folder.clone(), source })?;
         let _lock = lock.ok_or_else(|| TrainError::Busy { folder: self.folder.clone() })?;
+        memory::guard(|| self.go_on(&mut observe))
+    }
+
+    fn go_on(&self, observe: &mut impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
         let (devices, device) = self.config.devices()?;
         let (training, validation) = self.split.apply(&self.dataset.train)?;
         let loader = Loader::new(Source::of(&self.config, training))?;
@@ -84,7 +89,7 @@ impl Run {
             log: training.log.clone(),
         });
         while Ending::of(&self.config, &training.log).is_none() {
-            training.learn(&mut observe)?;
+            training.learn(observe)?;
             let record = training.finish_epoch()?;
             observe(Event::Epoch(record));
         }
@@ -383,6 +388,8 @@ mod tests {
         let busy = run.train(|_| {}).unwrap_err().to_string();
         assert!(lock.is_some() && busy.contains("another process trains in"), "{busy}");
         drop(lock);
+        let small = run.train(|_| panic!("out of device memory")).unwrap_err().to_string();
+        assert!(small.contains("--checkpoint-activations"), "{small}");
         let missing = Run::open(&folder.path().join("none")).unwrap_err().to_string();
         assert!(missing.contains(run::CONFIG), "{missing}");
         fs::write(run.folder.join(run::LAST), "cut off").unwrap();
