@@ -143,7 +143,7 @@ fn paint(shared: &Shared, mut terminal: DefaultTerminal) {
 
 /// Waits for Ctrl-C until the terminal is gone. Reading events with crossterm, which parses all keys, would never end then.
 fn listen(shared: &Shared, painter: &Thread) {
-    for key in stdin().bytes() {
+    for key in stdin().lock().bytes() {
         match key {
             Ok(CTRL_C) => {
                 shared.asked.store(SIGINT as usize, Ordering::SeqCst);
