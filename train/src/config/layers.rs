@@ -1,6 +1,5 @@
 //! Settings from several places, laid over each other: what a data set says, a preset, a file, flags.
 
-use std::mem::replace;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -88,7 +87,9 @@ impl Layers {
                     _ => drop(below.insert(name.clone(), value.clone())),
                 }
             }
-            let size = replace(&mut config, read(place, below)?).size;
+            let size = config.size;
+            config = serde_json::from_value(Value::Object(below))
+                .map_err(|source| LayersError::Setting { place: place.clone(), source })?;
             if config.size != size {
                 let section = settings.get("augmentation");
                 let is_open = |name| section.is_none_or(|section| section.get(name).is_none());
@@ -102,11 +103,6 @@ impl Layers {
         }
         Ok(config)
     }
-}
-
-fn read(place: &str, settings: Settings) -> Result<Config, LayersError> {
-    serde_json::from_value(Value::Object(settings))
-        .map_err(|source| LayersError::Setting { place: place.into(), source })
 }
 
 #[cfg(test)]

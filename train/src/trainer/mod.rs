@@ -1,6 +1,7 @@
 //! The training loop, from the start of a run or from where it stopped.
 
 mod error;
+mod event;
 mod memory;
 
 use std::sync::Arc;
@@ -12,11 +13,11 @@ use seg_data::{Sample, remove_unfinished, write_bytes};
 use seg_onnx::contract::Contract;
 
 pub use error::TrainError;
+pub use event::Event;
 
 use crate::average::Average;
 use crate::checkpoint::Checkpoint;
 use crate::config::TrainingConfig;
-use crate::device::Devices;
 use crate::ending::Ending;
 use crate::evaluate::Evaluator;
 use crate::learner::Learner;
@@ -27,31 +28,6 @@ use crate::run::{self, Run, Session};
 use crate::schedule::Schedule;
 use crate::state::{State, StateError};
 use crate::weights::Weights;
-
-/// What a run shows while it goes on.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The run begins, or goes on, at a step.
-    Start {
-        /// The devices that train.
-        device: Devices,
-        /// Steps that were done before.
-        step: usize,
-        /// The steps of the whole run.
-        steps: usize,
-        /// The epochs that were done before. The log in the run's folder may hold one more, which a killed run left.
-        log: Vec<EpochRecord>,
-    },
-    /// A step is done.
-    Step {
-        /// The steps done.
-        step: usize,
-        /// The mean loss over its images.
-        loss: f64,
-    },
-    /// An epoch is done and saved.
-    Epoch(EpochRecord),
-}
 
 impl Run {
     /// Trains until the run [ends](Ending), from the last checkpoint if there is one, and returns the log of the whole run.
