@@ -12,6 +12,8 @@ use std::{
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
+use crate::one_line;
+
 /// How long to wait between two looks at the process.
 const PERIOD: Duration = Duration::from_millis(10);
 
@@ -45,10 +47,18 @@ pub(crate) fn ask<T: DeserializeOwned>(args: &[OsString], limit: Option<Duration
     if status.success() {
         return serde_json::from_str(&stdout).with_context(|| format!("cannot read the answer `{}`", stdout.trim()));
     }
-    let said = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
-    match said.strip_prefix("error: ") {
-        Some(error) => bail!("{error}"),
-        None => bail!("it crashes with {}: {said}", describe(status)),
+    bail!("{}", reason(status, &stderr))
+}
+
+/// Why a process failed that ended so and said so much: its error, which may have several lines, or its crash.
+fn reason(status: ExitStatus, said: &str) -> String {
+    const ERROR: &str = "error: ";
+    let lines: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    let error = lines.iter().rposition(|line| line.starts_with(ERROR));
+    // A signal has no exit status, whatever was said before.
+    match error.filter(|_| status.code().is_some()) {
+        Some(first) => one_line(&lines[first..].join("\n")[ERROR.len()..]),
+        None => format!("it crashes with {status}: {}", lines.last().unwrap_or(&"it says nothing")),
     }
 }
 
@@ -64,7 +74,26 @@ fn reader(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Stri
     })
 }
 
-/// As `signal: 11 (SIGSEGV)` or `exit status: 3`.
-fn describe(status: ExitStatus) -> String {
-    status.to_string()
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn an_error_of_several_lines_is_no_crash() {
+        for (name, status, said, expected) in [
+            ("an error", 1 << 8, "a note\nerror: no such file\n", "no such file"),
+            ("several lines", 1 << 8, "error: cannot run:\n  shape 1\n\nshape 2\n", "cannot run: shape 1 shape 2"),
+            ("wrong usage", 2 << 8, "error: no `--x`\n\nUsage: y\n", "no `--x` Usage: y"),
+            ("the last one", 1 << 8, "error: of a library\nerror: ours\n", "ours"),
+            ("a crash", 11, "a note\n", "it crashes with signal: 11 (SIGSEGV): a note"),
+            ("a crash in silence", 11, "\n", "it crashes with signal: 11 (SIGSEGV): it says nothing"),
+            ("a crash after an error", 11, "error: x\n", "it crashes with signal: 11 (SIGSEGV): error: x"),
+            ("an exit in silence", 3 << 8, "", "it crashes with exit status: 3: it says nothing"),
+        ] {
+            let found = reason(ExitStatus::from_raw(status), said);
+            assert!(found == expected || found == expected.replace(" (SIGSEGV)", ""), "{name}: {found}");
+        }
+    }
 }

@@ -61,16 +61,21 @@ fn main() -> ExitCode {
 
 /// An error and its causes on one line, without those that the line already ends with.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string().trim().to_owned();
+    let mut line = one_line(&error.to_string());
     let mut cause = error.source();
     while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.ends_with(text.trim()) {
-            line = format!("{line}: {}", text.trim());
+        let text = one_line(&error.to_string());
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
         }
         cause = error.source();
     }
     line
+}
+
+/// A text of several lines on one.
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes a result to standard output; a reader that has seen enough is no error.
@@ -97,5 +102,8 @@ mod tests {
         let error = io::Error::other("disk full\n");
         let error = anyhow::Error::new(error).context("cannot write `a`: disk full").context("cannot save");
         assert_eq!(chain(error.as_ref()), "cannot save: cannot write `a`: disk full");
+        let error = io::Error::other("expected 1\n\n  found 2\n");
+        let error = anyhow::Error::new(error).context("cannot read `a  b`:\nexpected 1\nfound 2");
+        assert_eq!(chain(error.as_ref()), "cannot read `a  b`: expected 1 found 2");
     }
 }
