@@ -3,7 +3,7 @@
 use std::fs;
 
 use safetensors::{Dtype, tensor::TensorView};
-use seg_onnx::contract::SizePolicy;
+use seg_onnx::contract::{InputForm, OutputKind, SizePolicy};
 use serde_json::Value;
 
 use crate::{Workplace, threshold};
@@ -23,6 +23,28 @@ fn inspect_prints_cost_and_contract() {
          operators      7: Concat 1, Conv 2, Pad 1, Shape 2, Sub 1\n"
     );
     assert_eq!(contract.trim_end(), threshold::model(SizePolicy::Native).contract.to_json());
+}
+
+#[test]
+fn a_size_that_the_model_does_not_take_is_refused() {
+    let place = Workplace::new();
+    let form = InputForm { size: Some([8, 16]), ..InputForm::default() };
+    threshold::write_as(place.0.path(), form, OutputKind::Logits);
+    for (command, size, refused) in [
+        ("inspect other.onnx", "10x20", Some("8x16 only; leave it out")),
+        ("inspect other.onnx", "8x16", None),
+        ("inspect threshold.onnx", "10x7", Some("sides of at least 8")),
+        ("bench --warm-up 1 --runs 1 other.onnx", "8x16,16x16", Some("8x16 only; leave it out")),
+        ("bench --warm-up 1 --runs 1 threshold.onnx --against other.onnx", "9x9", Some("8x16 only")),
+        ("bench --warm-up 1 --runs 1 threshold.onnx --against other.onnx", "8x16", None),
+    ] {
+        let ended = place.run(&format!("{command} --size {size}"));
+        assert_eq!(ended.code, Some(i32::from(refused.is_some())), "{command} {size}: {ended:?}");
+        if let Some(part) = refused {
+            let said = ended.stderr.starts_with("error: `--size ") && ended.stderr.contains(part);
+            assert!(said && ended.stdout.is_empty(), "{command} {size}: {ended:?}");
+        }
+    }
 }
 
 #[test]

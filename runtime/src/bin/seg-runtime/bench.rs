@@ -49,11 +49,12 @@ struct Measured {
 
 pub(crate) fn bench(args: &Bench) -> anyhow::Result<()> {
     let contract = read_model(&args.model)?.contract;
-    if let Some(against) = &args.against {
-        read_model(against)?;
-    }
+    let against = args.against.as_ref().map(|path| read_model(path)).transpose()?.map(|model| model.contract);
     let images = if args.images.is_empty() { Vec::new() } else { image_files(&args.images)? };
     let sizes = if args.size.is_empty() { vec![own_size(&contract)] } else { args.size.clone() };
+    for size in &sizes {
+        [Some(&contract), against.as_ref()].into_iter().flatten().try_for_each(|contract| size.check_for(contract))?;
+    }
     let mut rows = Vec::new();
     for ep in &args.ep {
         for precision in &args.precision {

@@ -21,6 +21,7 @@ const DEFAULT_SIZE: Size = Size { height: 256, width: 256 };
 pub(crate) fn inspect(args: &Inspect) -> anyhow::Result<()> {
     let model = read_model(&args.model)?;
     let size = args.size.unwrap_or_else(|| own_size(&model.contract));
+    size.check_for(&model.contract)?;
     let mut text = describe(&model, size)?;
     if args.graph {
         write!(text, "\n{}", model.graph)?;

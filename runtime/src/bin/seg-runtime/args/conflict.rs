@@ -3,11 +3,11 @@
 //! What only allows or forbids, as `--allow-fallback` and `--offline`, may stand where there is nothing to allow: it is kept
 //! to all the same.
 
-use seg_onnx::contract::{Contract, OutputKind};
+use seg_onnx::contract::{Contract, Input, OutputKind};
 use thiserror::Error;
 
 use super::{
-    Answers, Command, Engine, Eval, Infer, Inspect, Measuring, Saves,
+    Answers, Command, Engine, Eval, Infer, Inspect, Measuring, Saves, Size,
     answers::{SaveFlag, Tile},
 };
 
@@ -23,6 +23,9 @@ pub(crate) enum Conflict {
     /// There are fewer parts.
     #[error("`--part {part}` is none of `--num-parts {parts}`; parts are counted from 1")]
     NoPart { part: usize, parts: usize },
+    /// The model takes no images of this size.
+    #[error("`--size {size}` is none that the model takes: {takes}")]
+    NoSize { size: Size, takes: String },
     /// Nothing is computed.
     #[error("`--ep` and what goes with it need `--placement`")]
     NoPlacement,
@@ -133,6 +136,20 @@ impl Answers {
     /// Whether this model may be given images in tiles.
     fn cuts(&self, contract: &Contract) -> bool {
         self.settings(&[]).cuts(contract)
+    }
+}
+
+impl Size {
+    /// Makes sure that this model's network takes images of this size.
+    pub(crate) fn check_for(self, contract: &Contract) -> Result<(), Conflict> {
+        let Input { side_min, form, .. } = &contract.input;
+        let sides = [self.height, self.width].map(|side| side as usize);
+        let takes = match form.size {
+            Some(only @ [height, width]) if only != sides => format!("{height}x{width} only; leave it out"),
+            None if sides.iter().any(|side| side < side_min) => format!("sides of at least {side_min}"),
+            _ => return Ok(()),
+        };
+        Err(Conflict::NoSize { size: self, takes })
     }
 }
 
