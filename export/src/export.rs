@@ -67,7 +67,9 @@ pub struct Extent {
     pub nodes: usize,
     /// The learned numbers.
     pub parameters: u64,
-    /// The multiply-adds of one image of [`Extent::SIDE`] pixels a side.
+    /// Height and width of the image that is counted for: the only ones that the model takes, or [`Extent::SIDE`].
+    pub size: [usize; 2],
+    /// The multiply-adds of one image.
     pub multiply_adds: u64,
     /// The bytes of the constants and of all that nodes write, for that image.
     pub bytes: u64,
@@ -119,17 +121,18 @@ pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, Expo
     give_form(&mut contract, options);
     contract.validate().map_err(ModelError::from)?;
     let mut graph = to_graph(&net, &contract.input.name, &logits)?;
-    let extent = Extent::of(&graph)?;
+    let extent = Extent::of(&graph, &contract.input.form)?;
     let lowered = Model { graph: graph.clone(), opset: Opset::default(), contract: plain };
     forms::apply(&mut graph, &logits, &contract)?;
-    let formed = Extent::of(&graph)?;
+    let formed = Extent::of(&graph, &contract.input.form)?;
     let mut passes = Vec::new();
     for pass in options.passes.of(options.opset, options.target) {
         let reports = run_selected(&mut graph, [pass])?;
-        let extent = Extent::of(&graph)?;
+        let extent = Extent::of(&graph, &contract.input.form)?;
         passes.extend(reports.into_iter().map(|report| (report, extent)));
     }
-    let report = Report { lowered: extent, formed, passes, exported: Extent::of(&graph)? };
+    let exported = Extent::of(&graph, &contract.input.form)?;
+    let report = Report { lowered: extent, formed, passes, exported };
     let model = Model { graph, opset: options.opset, contract };
     Ok(Export { bytes: model.to_bytes()?, model, lowered, assumptions, report })
 }
@@ -144,16 +147,16 @@ fn give_form(contract: &mut Contract, options: &Options) {
 }
 
 impl Extent {
-    /// The side in pixels of the image that multiply-adds are counted for.
-    pub const SIDE: u16 = 256;
+    /// The side in pixels of the image that is counted for where a model takes any.
+    pub const SIDE: usize = 256;
 
-    /// How large the graph is.
+    /// How large the graph is, of a model of this form.
     ///
     /// # Errors
     /// When a shape depends on more than batch, height and width.
-    pub fn of(graph: &Graph) -> Result<Self, DimError> {
-        let side = i64::from(Self::SIDE);
-        let symbols = [("batch", 1), ("height", side), ("width", side)];
+    pub fn of(graph: &Graph, form: &InputForm) -> Result<Self, DimError> {
+        let size = form.size.unwrap_or([Self::SIDE; 2]);
+        let symbols = [("batch", 1), ("height", size[0] as i64), ("width", size[1] as i64)];
         let total = graph.cost(&symbols)?.total;
         let mut bytes = total.constant_bytes;
         for node in &graph.nodes {
@@ -162,7 +165,7 @@ impl Extent {
             bytes += elements.unsigned_abs() * node.output.data_type.size_bytes() as u64;
         }
         let nodes = graph.nodes.len();
-        Ok(Self { nodes, parameters: total.parameters, multiply_adds: total.multiply_adds, bytes })
+        Ok(Self { nodes, parameters: total.parameters, size, multiply_adds: total.multiply_adds, bytes })
     }
 }
 

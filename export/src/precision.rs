@@ -8,8 +8,8 @@ use seg_onnx::contract::{ConfusionMatrix, Element, EvaluationError};
 use seg_onnx::evaluate::{Array, EvaluateError, evaluate};
 use seg_onnx::graph::{DimError, Graph};
 use seg_onnx::precision::{
-    self, Activations, CalibrationMethod, HalfError, Halved, Kept, Magnitudes, QuantizeError, Ranges, quantizable,
-    values_around,
+    self, Activations, CalibrationMethod, HalfError, Halved, Kept, Magnitudes, QuantizeError, Ranges, parts,
+    quantizable, values_around,
 };
 use seg_onnx::{Model, ModelError};
 use thiserror::Error;
@@ -26,6 +26,8 @@ pub struct Quantization {
     pub activations: Activations,
     /// The largest loss of Dice against the float model's masks on the calibration images.
     pub dice_loss_max: f64,
+    /// The largest share of a calibration image's pixels whose class may change.
+    pub flipped_max: f64,
 }
 
 /// What half precision does to a model.
@@ -51,14 +53,16 @@ pub struct Simulated {
 /// What quantisation does to a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizationReport {
-    /// The convolutions that are computed in 8 bits.
+    /// The convolutions, sums and products that are computed in 8 bits.
     pub quantized: Vec<String>,
-    /// Those that could be and stay in float32, with the share of pixels whose class each alone would change.
+    /// The parts of the network that could be and stay in float32, with the share of pixels whose class each alone would change.
     pub kept: Vec<(String, f64)>,
     /// One minus the Dice of the model's masks against the float model's, on the calibration images.
     pub dice_loss: f64,
     /// The share of the calibration images' pixels whose class stays the same.
     pub agreement: f64,
+    /// The largest share of an image's pixels whose class changes.
+    pub flipped: f64,
 }
 
 /// Why a model cannot be had in fewer bits.
@@ -115,7 +119,7 @@ pub fn halve(export: &mut Export, calibration: &Calibration<'_>) -> Result<HalfR
 
 /// Gives the export another graph, and says so in its contract.
 fn replace(export: &mut Export, graph: Graph, precision: String) -> Result<(), PrecisionError> {
-    export.report.exported = Extent::of(&graph)?;
+    export.report.exported = Extent::of(&graph, &export.model.contract.input.form)?;
     export.model.graph = graph;
     export.model.contract.provenance.precision = precision;
     export.bytes = export.model.to_bytes()?;
@@ -157,11 +161,11 @@ fn classes(model: &Model, graph: &Graph, images: &ArrayD<f64>) -> Result<Vec<i64
     })
 }
 
-/// Brings a model's long convolutions to 8 bits, as many of them as the bound on the Dice allows.
+/// Brings a model to 8 bits, as many of its parts as the bounds on the masks allow.
 ///
 /// The loss is measured on the calibration images against the masks of the float model, so it needs no labels. Where all
-/// convolutions together lose too much, those whose quantisation alone changes the most pixels stay in float32, as few as
-/// possible.
+/// parts together lose too much, those whose quantisation alone changes the most pixels stay in float32, as few as
+/// possible; `tell` hears how many parts of how many have been tried on their own.
 ///
 /// # Errors
 /// When the model cannot be run on the images.
@@ -169,6 +173,7 @@ pub fn quantize(
     export: &mut Export,
     calibration: &Calibration<'_>,
     quantization: &Quantization,
+    mut tell: impl FnMut(usize, usize),
 ) -> Result<QuantizationReport, PrecisionError> {
     let before = export.model.clone();
     let candidates = quantizable(&before.graph);
@@ -187,51 +192,66 @@ pub fn quantize(
     };
     let mut chosen = trial(&all)?;
     let mut kept = Vec::new();
-    if chosen.1.dice_loss > quantization.dice_loss_max {
-        let changed = |name: &str| Ok::<_, PrecisionError>(1.0 - trial(&BTreeSet::from([name]))?.1.agreement);
-        let mut worst =
-            candidates.iter().map(|&name| Ok((name, changed(name)?))).collect::<Result<Vec<_>, PrecisionError>>()?;
-        worst.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let mut quantized = candidates.clone();
+    if !chosen.1.is_within(quantization) {
+        let parts = parts(&candidates);
+        let mut worst = Vec::new();
+        for (tried, (part, nodes)) in parts.iter().enumerate() {
+            tell(tried, parts.len());
+            let alone = trial(&nodes.iter().copied().collect())?.1;
+            worst.push((*part, nodes, 1.0 - alone.agreement));
+        }
+        worst.sort_by(|(.., a), (.., b)| b.total_cmp(a));
         // As few as possible by halving: more of them in floats lose less, all of them nothing.
         let (mut too_few, mut enough) = (0, worst.len());
         chosen = trial(&BTreeSet::new())?;
         while enough - too_few > 1 {
             let middle = usize::midpoint(too_few, enough);
-            let attempt = trial(&worst[middle..].iter().map(|(name, _)| *name).collect())?;
-            if attempt.1.dice_loss > quantization.dice_loss_max {
-                too_few = middle;
-            } else {
+            let attempt = trial(&worst[middle..].iter().flat_map(|(_, nodes, _)| *nodes).copied().collect())?;
+            if attempt.1.is_within(quantization) {
                 (enough, chosen) = (middle, attempt);
+            } else {
+                too_few = middle;
             }
         }
-        kept = worst[..enough].iter().map(|(name, changed)| ((*name).to_owned(), *changed)).collect();
+        let (floats, _) = worst.split_at(enough);
+        kept = floats.iter().map(|(part, _, changed)| ((*part).to_owned(), *changed)).collect();
+        quantized.retain(|name| floats.iter().all(|(_, nodes, _)| !nodes.contains(name)));
     }
-    let (graph, Agreement { dice_loss, agreement }) = chosen;
-    let is_kept = |name: &&&str| kept.iter().any(|(kept, _): &(String, f64)| kept == **name);
-    let quantized: Vec<_> = candidates.iter().filter(|name| !is_kept(name)).map(|name| (*name).to_owned()).collect();
+    let (graph, Agreement { dice_loss, agreement, flipped }) = chosen;
+    let quantized: Vec<_> = quantized.into_iter().map(str::to_owned).collect();
     let images = calibration.images().len();
-    let note = format!("int8 in {} convolutions, float32 elsewhere, calibrated on {images} images", quantized.len());
+    let note = format!(
+        "int8 in {} convolutions, sums and products, float32 elsewhere, calibrated on {images} images",
+        quantized.len()
+    );
     replace(export, graph, note)?;
-    Ok(QuantizationReport { quantized, kept, dice_loss, agreement })
+    Ok(QuantizationReport { quantized, kept, dice_loss, agreement, flipped })
 }
 
 /// How far masks are from others.
 struct Agreement {
     dice_loss: f64,
     agreement: f64,
+    flipped: f64,
 }
 
 impl Agreement {
     fn of(classes: usize, masks: &[GrayImage], truth: &[GrayImage]) -> Result<Self, EvaluationError> {
         let mut pooled = ConfusionMatrix::new(classes);
-        let mut dice = 0.0;
+        let (mut dice, mut flipped) = (0.0, 0.0_f64);
         for (mask, truth) in masks.iter().zip(truth) {
             let mut matrix = ConfusionMatrix::new(classes);
             matrix.add(mask, truth)?;
             dice += matrix.target_dice();
+            flipped = flipped.max(1.0 - matrix.accuracy());
             pooled.merge(&matrix);
         }
-        Ok(Self { dice_loss: 1.0 - dice / masks.len().max(1) as f64, agreement: pooled.accuracy() })
+        Ok(Self { dice_loss: 1.0 - dice / masks.len().max(1) as f64, agreement: pooled.accuracy(), flipped })
+    }
+
+    fn is_within(&self, quantization: &Quantization) -> bool {
+        self.dice_loss <= quantization.dice_loss_max && self.flipped <= quantization.flipped_max
     }
 }
 
@@ -304,6 +324,7 @@ mod tests {
             method: CalibrationMethod::MinMax,
             activations: Activations::U8,
             dice_loss_max,
+            flipped_max: 1.0,
         };
         let before = exported(8, InputForm { size: Some([48, 48]), ..InputForm::default() }, OutputKind::Logits);
         let calibration = Calibration::of_noise(environment(), &before.model.contract);
@@ -312,7 +333,7 @@ mod tests {
         };
         let quantized = |quantization| {
             let mut export = before.clone();
-            let report = quantize(&mut export, &calibration, &quantization).unwrap();
+            let report = quantize(&mut export, &calibration, &quantization, |_, _| {}).unwrap();
             assert_eq!(Model::from_bytes(&export.bytes).unwrap(), export.model);
             assert!(report.dice_loss <= quantization.dice_loss_max, "{report:?}");
             (export, report)

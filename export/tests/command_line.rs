@@ -222,9 +222,11 @@ fn the_newest_run_is_exported_with_its_contract() {
 
     let size = SizePolicy::Resize { height: 32, width: 48 };
     write_run(Contract { input: Input { size, ..contract.input.clone() }, ..contract });
-    for (flags, hinted) in [("--no-verify", true), ("--no-verify --size 32x48", false)] {
+    for (flags, hinted, size) in [("--no-verify", true, "256x256"), ("--no-verify --size 32x48", false, "32x48")] {
         let (_, stderr) = succeed(folder.path(), flags);
         assert_eq!(stderr.contains("with `--size 32x48` the graph is faster"), hinted, "{stderr}");
+        let counted = |line: &str| stderr.lines().any(|found| found.starts_with(line) && found.ends_with(size));
+        assert!(counted("lowered ") && counted("exported "), "{stderr}");
     }
 }
 

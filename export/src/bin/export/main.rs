@@ -136,7 +136,13 @@ fn lessen(args: &Args, precision: &Precision, export: &mut Export, environment: 
     match precision {
         Precision::Single => {}
         Precision::Half => tell_half(&halve(export, &calibration)?),
-        Precision::Int8(quantization) => tell_int8(&quantize(export, &calibration, quantization)?),
+        Precision::Int8(quantization) => {
+            let tell =
+                |tried, all| progress::tell(&format!("quantising  part {}/{all} on its own", tried + 1), tried == 0);
+            let report = quantize(export, &calibration, quantization, tell);
+            progress::clear();
+            tell_int8(&report?);
+        }
     }
     Ok(())
 }
@@ -157,13 +163,18 @@ fn tell_half(HalfReport { kept, largest, simulated }: &HalfReport) {
     note(&format!("agreement   {:.3} % of the pixels, simulated on {height}x{width}", 100.0 * simulated.agreement));
 }
 
-fn tell_int8(QuantizationReport { quantized, kept, dice_loss, agreement }: &QuantizationReport) {
-    for (name, changed) in kept {
-        note(&format!("float32     {name}: alone it changes {:.3} % of the pixels", 100.0 * changed));
+fn tell_int8(QuantizationReport { quantized, kept, dice_loss, agreement, flipped }: &QuantizationReport) {
+    for (part, changed) in kept {
+        note(&format!("float32     {part}: alone it changes {:.3} % of the pixels", 100.0 * changed));
     }
-    note(&format!("int8        {} convolutions, {} that could be stay float", quantized.len(), kept.len()));
+    let (nodes, parts) = (quantized.len(), kept.len());
+    note(&format!("int8        {nodes} convolutions, sums and products; {parts} parts that could be stay float"));
     note(&format!("Dice loss   {dice_loss:.5} against the float model's masks of the images"));
-    note(&format!("agreement   {:.3} % of the pixels", 100.0 * agreement));
+    note(&format!(
+        "agreement   {:.3} % of the pixels, {:.3} % in the worst image",
+        100.0 * agreement,
+        100.0 * (1.0 - flipped)
+    ));
 }
 
 /// The checkpoint that was asked for, or the newest run; says which.
@@ -235,10 +246,9 @@ fn explanation(PassReport { pass, places }: &PassReport, before: &Extent, after:
 }
 
 fn extent(extent: &Extent) -> String {
-    let Extent { nodes, parameters, multiply_adds, bytes: _ } = extent;
+    let Extent { nodes, parameters, size: [height, width], multiply_adds, bytes: _ } = extent;
     let giga = *multiply_adds as f64 / 1e9;
-    let side = Extent::SIDE;
-    format!("{nodes} nodes, {parameters} parameters, {giga:.2} G multiply-adds at {side}x{side}")
+    format!("{nodes} nodes, {parameters} parameters, {giga:.2} G multiply-adds at {height}x{width}")
 }
 
 /// Writes to standard output; a reader that has seen enough is no error.
