@@ -23,8 +23,9 @@ pub struct ImageInfo {
     pub height: u32,
     /// How the camera was held, as EXIF counts it, 1 to 8; the pixels come upright, as if it were 1.
     pub orientation: u8,
-    /// Whether rows are read from the file as they are asked for; otherwise the first of them reads it whole.
-    pub in_bands: bool,
+    /// How many rows are read from the file at once, where they are read as they are asked for: the height of its strips or
+    /// tiles. Otherwise the first row that is asked for reads it whole.
+    pub band: Option<u32>,
 }
 
 /// An image whose rows can be read: what stands between a file format and everything that takes images.
@@ -44,11 +45,11 @@ pub trait ImageReader: Send {
 
 /// Opens an image file.
 ///
-/// Of TIFF files with many pixels in upright rows, only the rows asked for are in memory, in the strips or tiles that the
-/// file has. All others are decoded whole.
+/// Of TIFF files with many pixels in upright rows, only the rows asked for are in memory, with the rest of the strips or tiles
+/// that they lie in. All others are decoded whole.
 ///
 /// # Errors
-/// When the file cannot be read, is no image in a known format, or is larger than can be read.
+/// When the file cannot be read, is no image in a known format, or it or one of its strips is larger than can be read.
 pub fn open_image(path: &Path) -> Result<Box<dyn ImageReader>, ReadError> {
     let failed = |source| ReadError::File { path: path.into(), source };
     let mut start = Vec::new();
@@ -61,12 +62,13 @@ pub fn open_image(path: &Path) -> Result<Box<dyn ImageReader>, ReadError> {
             && rows.info().orientation == 1
             && u64::from(rows.info().width) * u64::from(rows.info().height) >= BANDS_PIXELS_MIN
         {
+            rows.check_chunk()?;
             return Ok(Box::new(rows));
         }
     }
     let bytes = read_file(path)?;
     let Header { width, height, orientation } = header(path, &bytes)?;
-    let info = ImageInfo { width, height, orientation, in_bands: false };
+    let info = ImageInfo { width, height, orientation, band: None };
     Ok(Box::new(WholeImage { path: path.into(), info, content: Content::Encoded(bytes) }))
 }
 
@@ -112,7 +114,7 @@ mod tests {
             let path = folder.path().join(name);
             RgbImage::from_fn(9, 12, |x, y| Rgb([x as u8 * 20, y as u8 * 20, 99])).save(&path).unwrap();
             let mut reader = open_image(&path).unwrap();
-            let info = ImageInfo { width: 9, height: 12, orientation: 1, in_bands: false };
+            let info = ImageInfo { width: 9, height: 12, orientation: 1, band: None };
             assert_eq!(reader.info(), &info, "{name}");
             let whole = read_image(&path).unwrap();
             for rows in [0..12, 5..7, 0..1] {
@@ -130,10 +132,14 @@ mod tests {
         let side = 4096;
         let value = |x: u32, y: u32| (x / 16 + y) as u8;
         let values: Vec<_> = (0..side).flat_map(|y| (0..side).map(move |x| value(x, y))).collect();
-        let mut encoder = tiff::encoder::TiffEncoder::new(File::create(&path).unwrap()).unwrap();
-        encoder.write_image::<tiff::encoder::colortype::Gray8>(side, side, &values).unwrap();
+        for rows_per_strip in [128, side] {
+            let mut encoder = tiff::encoder::TiffEncoder::new(File::create(&path).unwrap()).unwrap();
+            let mut image = encoder.new_image::<tiff::encoder::colortype::Gray8>(side, side).unwrap();
+            image.rows_per_strip(rows_per_strip).unwrap();
+            image.write_data(&values).unwrap();
+            assert_eq!(open_image(&path).unwrap().info().band, Some(rows_per_strip));
+        }
         let mut reader = open_image(&path).unwrap();
-        assert!(reader.info().in_bands);
         for rows in [0..3, 1000..1002, side - 1..side] {
             let Picture::Bits8(read) = reader.rows(rows.clone()).unwrap() else { panic!("{rows:?}") };
             assert!(read.enumerate_pixels().all(|(x, y, pixel)| pixel.0 == [value(x, rows.start + y); 3]), "{rows:?}");

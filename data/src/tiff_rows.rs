@@ -15,7 +15,7 @@ use crate::picture::Picture;
 use crate::reader::{ImageInfo, ImageReader};
 
 /// The largest strip or tile that is read, in bytes.
-const CHUNK_BYTES_MAX: usize = 1 << 30;
+pub(crate) const CHUNK_BYTES_MAX: usize = 1 << 30;
 
 /// A TIFF file of grey or colour values with 8, 16 or 32 bits, the last ones floating-point.
 pub(crate) struct TiffRows<R: Read + Seek> {
@@ -23,6 +23,8 @@ pub(crate) struct TiffRows<R: Read + Seek> {
     info: ImageInfo,
     decoder: Decoder<R>,
     channels: usize,
+    /// The bits of a value.
+    bits: u8,
     /// Height and width of a strip or a tile.
     chunk: [u32; 2],
     /// Decoded rows of chunks by their number from the top, as long as the rows asked for may still need them.
@@ -64,9 +66,20 @@ impl<R: Read + Seek> TiffRows<R> {
         }
         let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok()?.unwrap_or(1);
         let (chunk_width, chunk_height) = decoder.chunk_dimensions();
-        let info = ImageInfo { width, height, orientation, in_bands: true };
-        let chunk = [chunk_height.max(1), chunk_width.max(1)];
-        Some(Self { path: path.into(), info, decoder, channels, chunk, decoded: BTreeMap::new(), is_float })
+        // A file may say more rows than it has.
+        let chunk = [chunk_height.clamp(1, height), chunk_width.max(1)];
+        let info = ImageInfo { width, height, orientation, band: Some(chunk[0]) };
+        Some(Self { path: path.into(), info, decoder, channels, bits, chunk, decoded: BTreeMap::new(), is_float })
+    }
+
+    /// Makes sure that a strip or a tile is not too large to be read.
+    pub(crate) fn check_chunk(&self) -> Result<(), ReadError> {
+        let [rows, columns] = self.chunk;
+        let values = u64::from(rows) * u64::from(columns) * self.channels as u64;
+        match values.saturating_mul(u64::from(self.bits / 8)) {
+            bytes if bytes > CHUNK_BYTES_MAX as u64 => Err(ReadError::Strip { path: self.path.clone(), rows, bytes }),
+            _ => Ok(()),
+        }
     }
 
     /// Decodes a row of chunks.
@@ -79,6 +92,7 @@ impl<R: Read + Seek> TiffRows<R> {
                 error => ImageError::Decoding(DecodingError::new(ImageFormat::Tiff.into(), error)),
             },
         };
+        self.check_chunk()?;
         let width = self.info.width;
         let height = self.chunk[0].min(self.info.height - index * self.chunk[0]);
         let pixels = height as usize * width as usize;
@@ -212,6 +226,7 @@ mod tests {
     use tiff::encoder::{TiffEncoder, colortype};
 
     use super::*;
+    use crate::reader::open_image;
 
     const SIZE: (u32, u32) = (13, 29);
 
@@ -257,6 +272,50 @@ mod tests {
                 let [start, end] = [rows.start, rows.end].map(|row| (row * SIZE.0) as usize);
                 assert_eq!(found, red[start..end], "{name}: {rows:?}");
                 assert!(reader.decoded.len() <= (end - start) / (4 * SIZE.0 as usize) + 2, "{name}: rows are kept");
+            }
+        }
+    }
+
+    /// A file without pixels, which says what it would hold in one strip.
+    fn header(width: u32, height: u32, rows_per_strip: u32) -> Vec<u8> {
+        let entry = |tag: u16, kind: u16, count: u32, value: u32| {
+            let (head, tail) = ([tag, kind].map(u16::to_le_bytes), [count, value].map(u32::to_le_bytes));
+            [head.as_flattened(), tail.as_flattened()].concat()
+        };
+        let entries = [
+            entry(256, 4, 1, width),
+            entry(257, 4, 1, height),
+            // Three times 8 bits, as they stand at the beginning of the file behind its own header.
+            entry(258, 3, 3, 8),
+            entry(259, 3, 1, 1),
+            entry(262, 3, 1, 2),
+            entry(273, 4, 1, 8),
+            entry(277, 3, 1, 3),
+            entry(278, 4, 1, rows_per_strip),
+            entry(279, 4, 1, width.wrapping_mul(height).wrapping_mul(3)),
+        ];
+        let bits = [8_u8, 0, 8, 0, 8, 0, 0, 0];
+        let count = (entries.len() as u16).to_le_bytes();
+        [&b"II*\0\x10\0\0\0"[..], &bits, &count, &entries.concat(), &[0; 4]].concat()
+    }
+
+    #[test]
+    fn a_strip_that_is_too_large_is_named_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tif");
+        for (name, height, rows_per_strip, refused) in [
+            ("a strip of all rows", 20_000, 20_000, Some("strips or tiles have 20000 rows and 1200000000 bytes")),
+            ("a strip of more rows than there are", 20_000, u32::MAX, Some("have 20000 rows")),
+            ("a strip that can be read", 17_000, 17_000, None),
+        ] {
+            std::fs::write(&path, header(20_000, height, rows_per_strip)).unwrap();
+            let message = open_image(&path).err().map(|error| error.to_string());
+            match refused {
+                None => assert_eq!(message, None, "{name}"),
+                Some(part) => {
+                    let message = message.unwrap();
+                    assert!(message.contains(part) && message.contains("tiles of fewer rows"), "{name}: {message}");
+                }
             }
         }
     }

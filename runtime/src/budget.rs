@@ -42,6 +42,12 @@ impl Drop for Permit<'_> {
     }
 }
 
+/// How many rows of an image of so many are in memory at once while it is cut into rows of tiles: those of two tiles, and of
+/// two bands of the file where these are higher.
+pub(crate) fn rows_held(height: usize, tile: usize, band: u32) -> usize {
+    height.min(tile.max(band as usize).saturating_mul(2))
+}
+
 /// What an image of a height and width counts for while it is in memory, in pixels: the rows of it that are there at once,
 /// and the whole mask and so many maps of `f32` by their bytes.
 pub(crate) fn pixels_held(rows: usize, size: [usize; 2], maps: usize) -> u64 {
@@ -79,6 +85,18 @@ mod tests {
         });
         assert!(most.into_inner() <= 10);
         assert_eq!(*budget.left.lock().unwrap(), 10);
+    }
+
+    #[test]
+    fn an_image_in_bands_counts_with_those_of_its_tiles_or_of_its_file() {
+        for (name, tile, band, expected) in [
+            ("low strips", 512, 16, 1024),
+            ("high strips", 512, 3000, 6000),
+            ("one strip", 512, 20_000, 20_000),
+            ("tiles as high as the image", 20_000, 1, 20_000),
+        ] {
+            assert_eq!(rows_held(20_000, tile, band), expected, "{name}");
+        }
     }
 
     #[test]

@@ -388,7 +388,7 @@ impl<'a> InMemory<'a> {
         if height == 0 || width == 0 {
             return Err(PreprocessError::Empty { width, height }.into());
         }
-        let info = ImageInfo { width: width as u32, height: height as u32, orientation: 1, in_bands: true };
+        let info = ImageInfo { width: width as u32, height: height as u32, orientation: 1, band: Some(1) };
         Ok(Self { info, pixels })
     }
 }

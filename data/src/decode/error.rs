@@ -7,6 +7,7 @@ use image::{ImageError, ImageFormat};
 use thiserror::Error;
 
 use super::PIXELS_MAX;
+use crate::tiff_rows::CHUNK_BYTES_MAX;
 
 /// Why a file cannot be read as an image.
 #[derive(Debug, Error)]
@@ -67,6 +68,19 @@ pub enum ReadError {
         width: u32,
         /// Height in pixels.
         height: u32,
+    },
+    /// The rows of a TIFF file cannot be read a few at a time.
+    #[error(
+        "cannot read `{path}`: its strips or tiles have {rows} rows and {bytes} bytes, expected at most {CHUNK_BYTES_MAX} bytes; \
+         save it in strips or tiles of fewer rows"
+    )]
+    Strip {
+        /// The file.
+        path: PathBuf,
+        /// The rows of a strip or a tile.
+        rows: u32,
+        /// The bytes of one.
+        bytes: u64,
     },
     /// A mask cannot be floating-point.
     #[error("cannot read `{path}`: its values are floating-point, expected 8 or 16 bits; save it with 8 bits")]

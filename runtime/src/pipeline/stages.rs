@@ -17,7 +17,7 @@ use seg_onnx::contract::{Geometry, PreprocessError, Preprocessed};
 use super::{Task, TaskError};
 use crate::{
     answer::{Recipe, Reply, milliseconds_since},
-    budget::{Budget, Permit, pixels_held},
+    budget::{Budget, Permit, pixels_held, rows_held},
     job::digest,
     prediction::{Prediction, areas},
     provider::Provider,
@@ -130,8 +130,8 @@ impl<'a> Stages<'a> {
         let info = reader.info().clone();
         let size = [info.height, info.width].map(|side| side as usize);
         let tiling = self.recipe.settings.tiling(&self.recipe.contract, size);
-        let rows = match tiling {
-            Some(tiling) if info.in_bands => size[0].min(2 * tiling.size[0]),
+        let rows = match (tiling, info.band) {
+            (Some(tiling), Some(band)) => rows_held(size[0], tiling.size[0], band),
             _ => size[0],
         };
         let mut item = Item {
