@@ -9,7 +9,7 @@ use image::GrayImage;
 use ndarray::{Array2, Array3, ArrayView3, Axis, s};
 use ort::environment::Environment;
 use seg_data::{ImageInfo, ImageReader, Picture, ReadError};
-use seg_onnx::contract::{Contract, Pixels, PostprocessError, PreprocessError, Window};
+use seg_onnx::contract::{Contract, Input, Pixels, PostprocessError, PreprocessError, Window};
 use thiserror::Error;
 
 use crate::{
@@ -155,7 +155,7 @@ impl Segmenter {
         Ok(Self { members: vec![session], recipe })
     }
 
-    /// Opens several model files, whose probabilities are averaged.
+    /// Opens several model files, whose probabilities are averaged. What only one of their graphs takes, all are given.
     ///
     /// # Errors
     /// When one cannot be opened, or they do not expect the same images and mean the same classes.
@@ -172,6 +172,7 @@ impl Segmenter {
                 let [first, other] = [first.as_ref(), path.as_ref()].map(|path| path.display().to_string());
                 return Err(EnsembleError::Disagreement { first, other, what });
             }
+            ensemble.recipe.contract.input = common(ensemble.contract(), member.contract());
             ensemble.members.push(member);
         }
         Ok(ensemble)
@@ -361,6 +362,7 @@ fn answer(session: &mut Session, inputs: &[ArrayView3<'_, f32>]) -> Result<Answe
 /// In what two contracts differ that are to be one model.
 fn difference(first: &Contract, other: &Contract) -> Option<&'static str> {
     let names = |contract: &Contract| contract.classes.iter().map(|class| class.name.clone()).collect::<Vec<_>>();
+    let (sizes, input) = ([first, other].map(|contract| contract.input.form.size), common(first, other));
     if names(first) != names(other) {
         Some("their classes")
     } else if first.input.size != other.input.size {
@@ -371,9 +373,22 @@ fn difference(first: &Contract, other: &Contract) -> Option<&'static str> {
         Some("the colours that their networks take (order, mean or deviation)")
     } else if first.output.kind != other.output.kind {
         Some("what their outputs are")
+    } else if matches!(sizes, [Some(one), Some(other)] if one != other)
+        || input.form.size.is_some_and(|size| size.iter().any(|side| *side < input.side_min))
+    {
+        Some("the sizes that their graphs take")
     } else {
         None
     }
+}
+
+/// The input that the graphs of two contracts take, which agree in the rest: of the only size of either, and of the longer one of
+/// their shortest sides.
+fn common(first: &Contract, other: &Contract) -> Input {
+    let mut input = first.input.clone();
+    input.form.size = input.form.size.or(other.input.form.size);
+    input.side_min = input.side_min.max(other.input.side_min);
+    input
 }
 
 /// Pixels in memory, as a file that is read in bands.

@@ -302,6 +302,34 @@ fn a_model_that_gives_masks_says_what_it_cannot_give() {
 }
 
 #[test]
+fn an_ensemble_is_the_same_in_any_order_of_its_members() {
+    let folder = tempfile::tempdir().unwrap();
+    let any = threshold::write(folder.path(), SizePolicy::Native);
+    let only = |name: &str, size| {
+        let model = threshold::write_as(folder.path(), InputForm { size, ..InputForm::default() }, OutputKind::Logits);
+        let path = folder.path().join(name);
+        std::fs::rename(model, &path).unwrap();
+        path
+    };
+    let (small, large) = (only("small.onnx", Some([20, 33])), only("large.onnx", Some([32, 40])));
+    let open = |models: &[_]| Segmenter::open_ensemble(environment(), models, &Options::default());
+    for models in [[&any, &small], [&small, &any]] {
+        let mut ensemble = open(&models).unwrap();
+        for (size, tiles) in [((33, 20), None), ((50, 30), Some(4))] {
+            let found = ensemble.segment(&half_red(size.0, size.1)).unwrap();
+            assert_eq!((found.network, found.tiles), ([20, 33], tiles), "{models:?}");
+            assert_eq!(found.mask, left_half(size.0, size.1), "{models:?}");
+        }
+    }
+    for models in [[&small, &large], [&large, &small]] {
+        let error = open(&models).unwrap_err();
+        assert!(error.to_string().contains("differ in the sizes that their graphs take"), "{error}");
+    }
+    let error = open(&[&small, &any, &large]).unwrap_err();
+    assert!(error.to_string().contains("differ in the sizes"), "{error}");
+}
+
+#[test]
 fn models_that_differ_are_no_ensemble() {
     let folder = tempfile::tempdir().unwrap();
     let first = threshold::write(folder.path(), SizePolicy::Native);
