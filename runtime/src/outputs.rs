@@ -21,16 +21,16 @@ pub struct OverwriteError {
 ///
 /// # Errors
 /// When one is.
-pub fn keep_inputs<'a>(
+pub fn keep_inputs(
     folder: &Path,
-    written: impl IntoIterator<Item = &'a PathBuf>,
-    inputs: impl IntoIterator<Item = &'a PathBuf>,
+    written: impl IntoIterator<Item = impl AsRef<Path>>,
+    inputs: impl IntoIterator<Item = impl AsRef<Path>>,
 ) -> Result<(), OverwriteError> {
     // Only what exists can be overwritten, and has a canonical path.
-    let canonical = |path: &PathBuf| path.canonicalize().ok();
-    let written: HashSet<_> = written.into_iter().filter_map(canonical).collect();
-    match inputs.into_iter().find(|input| canonical(input).is_some_and(|input| written.contains(&input))) {
-        Some(input) => Err(OverwriteError { input: input.clone(), folder: folder.into() }),
+    let canonical = |path: &Path| path.canonicalize().ok();
+    let written: HashSet<_> = written.into_iter().filter_map(|path| canonical(path.as_ref())).collect();
+    match inputs.into_iter().find(|input| canonical(input.as_ref()).is_some_and(|input| written.contains(&input))) {
+        Some(input) => Err(OverwriteError { input: input.as_ref().into(), folder: folder.into() }),
         None => Ok(()),
     }
 }

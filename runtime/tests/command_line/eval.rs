@@ -62,6 +62,28 @@ fn eval_scores_what_can_be_measured() {
 }
 
 #[test]
+fn eval_saves_no_mask_over_a_file_of_the_data_set() {
+    let place = Workplace::new();
+    for part in ["train", "test"] {
+        place.image(&format!("data/{part}/images/a.png"), 10, 12);
+        for kind in ["masks", "fields_of_view"] {
+            place.mask(&format!("data/{part}/{kind}/a.png"), 10, 12);
+        }
+    }
+    for (part, kind) in
+        [("test", "fields_of_view"), ("train", "fields_of_view"), ("train", "images"), ("train", "masks")]
+    {
+        let file = format!("data/{part}/{kind}/a.png");
+        let before = fs::read(place.path(&file)).unwrap();
+        let eval = format!("eval --model threshold.onnx --data data --save-masks data/{part}/{kind} --bootstrap 50");
+        let ended = place.run(&eval);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("the input `{file}` would be overwritten by a result")), "{ended:?}");
+        assert_eq!(fs::read(place.path(&file)).unwrap(), before, "{file}");
+    }
+}
+
+#[test]
 fn eval_saves_no_mask_over_another() {
     let place = Workplace::new();
     for (part, name) in [("train", "a"), ("train", "b"), ("test", "a")] {

@@ -58,7 +58,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
         // Not only after the last image.
         fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     }
-    let masks = args.save_masks.as_ref().map(|folder| mask_paths(folder, &samples)).transpose()?;
+    let masks = args.save_masks.as_ref().map(|folder| mask_paths(folder, &samples, &dataset)).transpose()?;
     let (environment, options) = engine::start(&args.engine)?;
     let mut segmenter = engine::open(&options, || open(&environment, &args.model, &options, &settings))?;
 
@@ -111,8 +111,8 @@ fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The file for each sample's mask in a folder, which is created.
-fn mask_paths(folder: &Path, samples: &[Sample]) -> anyhow::Result<Vec<PathBuf>> {
+/// The file for each sample's mask in a folder, which is created; none of them is a file of the data set, in whatever part.
+fn mask_paths(folder: &Path, samples: &[Sample], dataset: &Dataset) -> anyhow::Result<Vec<PathBuf>> {
     let paths: Vec<_> = samples.iter().map(|sample| folder.join(format!("{}.png", sample.name))).collect();
     let mut taken = HashMap::new();
     for (sample, path) in samples.iter().zip(&paths) {
@@ -127,7 +127,7 @@ fn mask_paths(folder: &Path, samples: &[Sample]) -> anyhow::Result<Vec<PathBuf>>
             );
         }
     }
-    keep_inputs(folder, &paths, samples.iter().flat_map(|sample| [&sample.image, &sample.mask]))?;
+    keep_inputs(folder, &paths, dataset.files())?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     Ok(paths)
 }
