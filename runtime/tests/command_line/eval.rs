@@ -62,6 +62,29 @@ fn eval_scores_what_can_be_measured() {
 }
 
 #[test]
+fn a_class_is_measured_as_itself() {
+    let place = Workplace::new();
+    place.image("data/images/a.png", 10, 12);
+    place.mask("data/masks/a.png", 10, 12);
+    for (name, classes, refused) in [
+        ("the same names", ["background", "nucleus"], false),
+        ("other names", ["nothing", "cell"], false),
+        ("another order", ["nucleus", "background"], true),
+        ("a name at another index", ["nucleus", "rest"], true),
+    ] {
+        let [first, second] = classes;
+        let text = format!(r#"{{"masks": "binary", "classes": [{{"name": "{first}"}}, {{"name": "{second}"}}]}}"#);
+        fs::write(place.path("data/classes.json"), text).unwrap();
+        let ended = place.run("eval --model threshold.onnx --data data --split all --bootstrap 50");
+        assert_eq!(ended.code, Some(i32::from(refused)), "{name}: {ended:?}");
+        let said = format!(
+            "error: the model's classes are `background`, `nucleus` in this order, those of the data set `{first}`, `{second}`"
+        );
+        assert_eq!(ended.stderr.starts_with(&said), refused, "{name}: {ended:?}");
+    }
+}
+
+#[test]
 fn eval_saves_no_mask_over_a_file_of_the_data_set() {
     let place = Workplace::new();
     for part in ["train", "test"] {

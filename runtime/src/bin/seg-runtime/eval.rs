@@ -53,6 +53,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
         names(classes),
         names(&dataset.classes)
     );
+    check_order(classes, &dataset.classes)?;
     let (part, samples) = dataset.part(args.split)?;
     if let Some(folder) = &args.out {
         // Not only after the last image.
@@ -87,6 +88,21 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
         write(&report, folder)?;
     }
     ensure!(skipped_count == 0, "{skipped_count} of {} images were skipped and are not in the scores", samples.len());
+    Ok(())
+}
+
+/// Makes sure that no class has one index in the model and another one in the data set; what it is called is its own matter.
+fn check_order(model: &[Class], data: &[Class]) -> anyhow::Result<()> {
+    let is_elsewhere = |(model_class, class): (&Class, &Class)| {
+        model_class.name != class.name && model.iter().any(|other| other.name == class.name)
+    };
+    ensure!(
+        !model.iter().zip(data).any(is_elsewhere),
+        "the model's classes are {} in this order, those of the data set {}: one would be measured as another; number them as \
+         the model does, in the masks and in `classes.json`",
+        names(model),
+        names(data)
+    );
     Ok(())
 }
 
