@@ -230,7 +230,14 @@ impl Report {
         }
         rows.push(("Data", html! { (about.data.name) ", " (about.data.part) }));
         rows.push(("Folder", html! { code { (about.data.folder) } }));
-        rows.push(("Data (SHA-256)", html! { code { (about.data.sha256) } }));
+        let error = about.data.error.as_deref().unwrap_or_default();
+        rows.push((
+            "Data (SHA-256)",
+            match &about.data.sha256 {
+                Some(sha256) => html! { code { (sha256) } },
+                None => html! { "unknown: " (error) },
+            },
+        ));
         let value = |value: serde_json::Result<serde_json::Value>| value.expect("it has only string keys");
         html! {
             section {
@@ -392,6 +399,13 @@ mod tests {
             assert!(html.contains(part), "{name}: no {part:?}");
         }
         assert!(!html.contains("NaN") && !html.contains("<bad>"));
+    }
+
+    #[test]
+    fn data_that_cannot_be_read_has_no_fingerprint_but_a_reason() {
+        let mut report = report(&[("a", 4)], Method::default());
+        (report.about.data.sha256, report.about.data.error) = (None, Some("a file is gone".into()));
+        assert!(report.html().contains("unknown: a file is gone"));
     }
 
     #[test]

@@ -72,8 +72,12 @@ pub struct Data {
     pub folder: String,
     /// The part of it.
     pub part: String,
-    /// Its fingerprint, as training records it: [`Dataset::fingerprint`](seg_data::Dataset::fingerprint).
-    pub sha256: String,
+    /// Its fingerprint, as training records it: [`Dataset::fingerprint`](seg_data::Dataset::fingerprint); none where a file
+    /// cannot be read.
+    pub sha256: Option<String>,
+    /// Why there is no fingerprint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// The scores of one image.
@@ -206,7 +210,13 @@ pub(super) mod tests {
             },
             settings: Settings::default(),
             runs_on: RunsOn { provider: Provider::Cpu, instead: Vec::new(), nodes: [("CPU".into(), 7)].into() },
-            data: Data { name: "<cells>".into(), folder: "data".into(), part: "test".into(), sha256: "def".into() },
+            data: Data {
+                name: "<cells>".into(),
+                folder: "data".into(),
+                part: "test".into(),
+                sha256: Some("def".into()),
+                error: None,
+            },
         }
     }
 

@@ -62,6 +62,24 @@ fn eval_scores_what_can_be_measured() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_costs_the_fingerprint_and_no_score() {
+    let place = Workplace::new();
+    for part in ["train", "test"] {
+        place.image(&format!("data/{part}/images/a.png"), 10, 12);
+        place.mask(&format!("data/{part}/masks/a.png"), 10, 12);
+    }
+    fs::remove_file(place.path("data/train/images/a.png")).unwrap();
+    std::os::unix::fs::symlink("nowhere", place.path("data/train/images/a.png")).unwrap();
+    let ended = place.run("eval --model threshold.onnx --data data --bootstrap 50 --out scores");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let said = "the data set has no fingerprint: cannot read the file `data/train/images/a.png`: No such file";
+    assert!(ended.stderr.contains(said) && ended.stdout.contains("1 measured"), "{ended:?}");
+    let report = serde_json::from_slice::<Value>(&fs::read(place.path("scores/scores.json")).unwrap()).unwrap();
+    let data = &report["data"];
+    assert!(data["sha256"].is_null() && data["error"].as_str().unwrap().contains("train/images/a.png"), "{data}");
+}
+
+#[test]
 fn a_class_is_measured_as_itself() {
     let place = Workplace::new();
     place.image("data/images/a.png", 10, 12);

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use image::GrayImage;
 use ort::environment::Environment;
-use seg_data::{Dataset, Sample, write_bytes, write_mask_png};
+use seg_data::{Dataset, Part, Sample, write_bytes, write_mask_png};
 use seg_metrics::{Bootstrap, Estimate, Metric};
 use seg_onnx::contract::{Class, OutputKind};
 use seg_runtime::{
@@ -63,6 +63,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     let (environment, options) = engine::start(&args.engine)?;
     let mut segmenter = engine::open(&options, || open(&environment, &args.model, &options, &settings))?;
 
+    let data = describe(&dataset, args, part);
     let mut evaluator = Evaluator::new(classes, Method::from(&args.measuring));
     let skipped = measure(&mut segmenter, &mut evaluator, &samples, masks.as_deref())?;
     ensure!(evaluator.images() > 0, "none of the {} images could be measured", samples.len());
@@ -75,12 +76,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
         contract: contract.clone(),
         settings,
         runs_on: segmenter.as_ref().runs_on().clone(),
-        data: Data {
-            name: dataset.name.clone(),
-            folder: args.data.to_string_lossy().into_owned(),
-            part: part.to_string(),
-            sha256: dataset.fingerprint()?,
-        },
+        data,
     };
     let report = evaluator.report(about, skipped);
     print(&table(&report)?)?;
@@ -104,6 +100,19 @@ fn check_order(model: &[Class], data: &[Class]) -> anyhow::Result<()> {
         names(data)
     );
     Ok(())
+}
+
+/// The data; a file that cannot be read leaves it without a fingerprint, which is said, and the other images with their scores.
+fn describe(dataset: &Dataset, args: &Eval, part: Part) -> Data {
+    let (sha256, error) = match dataset.fingerprint() {
+        Ok(sha256) => (Some(sha256), None),
+        Err(error) => (None, Some(chain(&error))),
+    };
+    if let Some(error) = &error {
+        note(&format!("the data set has no fingerprint: {error}"));
+    }
+    let folder = args.data.to_string_lossy().into_owned();
+    Data { name: dataset.name.clone(), folder, part: part.to_string(), sha256, error }
 }
 
 fn open(
