@@ -7,7 +7,8 @@ use seg_metrics::{Estimate, Metric, OperatingPoint, Reliability, SweepSummary};
 use seg_report::table::{self, score};
 use seg_report::{Chart, Curve, Figure, Mark, Rated, count, distribution, figures, legend, page};
 
-use super::report::{Curves, Report};
+use super::report::{About, Curves, Report};
+use crate::settings::{Tiles, WHOLE_PIXELS_MAX};
 
 /// Curves are thinned to about so many points.
 const POINTS_MAX: usize = 300;
@@ -48,7 +49,7 @@ impl Report {
                 p { "Evaluation · " (about.tool) }
                 h1 { (about.data.name) ", " (about.contract.provenance.network) }
                 p.lead {
-                    (count(self.images.len(), "image")) " of the part “" (about.data.part) "”, whole, computed by ONNX Runtime with "
+                    (count(self.images.len(), "image")) " of the part “" (about.data.part) "”, " (extent(about)) ", computed by ONNX Runtime with "
                     (about.runs_on.provider) "."
                 }
             }
@@ -255,6 +256,19 @@ impl Report {
     }
 }
 
+/// How much of an image the network saw at once.
+fn extent(about: &About) -> String {
+    let size = |[height, width]: [usize; 2]| format!("{height}x{width}");
+    match about.settings.tiles {
+        _ if !about.settings.cuts(&about.contract) => "whole".into(),
+        Tiles::Of(tiling) => format!("in tiles of {}", size(tiling.size)),
+        Tiles::Auto { .. } | Tiles::Off => match about.contract.input.form.size {
+            Some(only) => format!("whole where they are {0}, otherwise in tiles of {0}", size(only)),
+            None => format!("whole up to {} pixels, otherwise in tiles", table::grouped(WHOLE_PIXELS_MAX as u64)),
+        },
+    }
+}
+
 /// How often what has a probability is so, against what would be perfect.
 fn reliability(title: &str, found: &Reliability) -> Markup {
     let points = found.bins.iter().map(|bin| (bin.probability, bin.share)).collect();
@@ -376,8 +390,11 @@ fn dash() -> String {
 
 #[cfg(test)]
 mod tests {
+    use seg_onnx::contract::SizePolicy;
+
     use super::super::evaluator::{Method, tests::report};
     use super::*;
+    use crate::tiles::Tiling;
 
     #[test]
     fn the_page_says_what_was_found() {
@@ -399,6 +416,38 @@ mod tests {
             assert!(html.contains(part), "{name}: no {part:?}");
         }
         assert!(!html.contains("NaN") && !html.contains("<bad>"));
+    }
+
+    #[test]
+    fn the_page_says_how_images_were_run() {
+        let stretched = SizePolicy::Resize { height: 16, width: 16 };
+        let tiling = Tiling { size: [64, 32], ..Tiling::default() };
+        for (name, policy, only, tiles, expected) in [
+            ("off", SizePolicy::Native, None, Tiles::Off, "whole"),
+            ("stretched", stretched, None, Tiles::default(), "whole"),
+            (
+                "auto",
+                SizePolicy::Native,
+                None,
+                Tiles::default(),
+                "whole up to 2\u{202f}359\u{202f}296 pixels, otherwise in tiles",
+            ),
+            (
+                "one size",
+                SizePolicy::Native,
+                Some([8, 9]),
+                Tiles::default(),
+                "whole where they are 8x9, otherwise in tiles of 8x9",
+            ),
+            ("tiles", SizePolicy::Native, None, Tiles::Of(tiling), "in tiles of 64x32"),
+        ] {
+            let mut report = report(&[("a", 4)], Method::default());
+            report.about.contract.input.size = policy;
+            report.about.contract.input.form.size = only;
+            report.about.settings.tiles = tiles;
+            let html = report.html();
+            assert!(html.contains(&format!(", {expected}, computed by")), "{name}");
+        }
     }
 
     #[test]
