@@ -43,13 +43,10 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Reads the file `path`.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn read(path: &Path) -> io::Result<Self> {
+    /// The file `path`, which has these bytes.
+    pub(crate) fn of(path: &Path, bytes: &[u8]) -> Self {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { file, sha256: digest(path)?.1 })
+        Self { file, sha256: hex(&Sha256::digest(bytes)) }
     }
 }
 

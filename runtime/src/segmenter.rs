@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::{
     answer::{Known, Recipe, Reply},
     flips::Average,
+    job::ModelFile,
     provider::{Options, Provider},
     session::{Answer, OpenError, RunError, Session},
     settings::{Settings, SettingsError, Uncertainty},
@@ -196,6 +197,11 @@ impl Segmenter {
     /// How its answers become masks.
     pub fn settings(&self) -> &Settings {
         &self.recipe.settings
+    }
+
+    /// Its model files, told by the bytes that were opened.
+    pub fn files(&self) -> Vec<ModelFile> {
+        self.members.iter().map(|member| member.file().clone()).collect()
     }
 
     /// What computes it.

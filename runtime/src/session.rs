@@ -25,6 +25,7 @@ use thiserror::Error;
 
 use crate::{
     captured::{Captures, uncaptured},
+    job::ModelFile,
     placement::{PlacedNode, Placement},
     provider::{Options, Provider, Shapes},
 };
@@ -35,6 +36,7 @@ use opening::{File, Opened, read};
 #[derive(Debug)]
 pub struct Session {
     session: ort::session::Session,
+    file: ModelFile,
     captures: Option<Captures>,
     model: Model,
     shapes: Option<Shapes>,
@@ -114,13 +116,19 @@ impl Session {
         model: Model,
         options: &Options,
     ) -> Result<Self, OpenError> {
-        let file = File { environment, path, bytes, model: &model };
-        let Opened { session, placement, runs_on, options } = file.open(options)?;
+        let file = ModelFile::of(path, bytes);
+        let opened = File { environment, path, bytes, model: &model }.open(options)?;
+        let Opened { session, placement, runs_on, options } = opened;
         let captures = options
             .cuda_graph
             .then(|| Captures::on(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
         let shapes = (options.provider == Provider::TensorRt).then(|| options.shapes(&model.contract.input));
-        Ok(Self { session, captures, model, shapes, placement, runs_on, options })
+        Ok(Self { session, file, captures, model, shapes, placement, runs_on, options })
+    }
+
+    /// The file, told by the bytes that were opened.
+    pub fn file(&self) -> &ModelFile {
+        &self.file
     }
 
     /// What the model expects and means.

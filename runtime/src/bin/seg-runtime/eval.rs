@@ -14,7 +14,7 @@ use seg_data::{Dataset, Part, Sample, write_bytes, write_mask_png};
 use seg_metrics::{Bootstrap, Estimate, Metric};
 use seg_onnx::contract::{Class, OutputKind};
 use seg_runtime::{
-    ModelFile, Options, Segmentation, Segmenter, Settings,
+    Options, Segmentation, Segmenter, Settings,
     evaluation::{About, Data, Evaluator, Method, Report, Skipped},
     outputs::keep_inputs,
     read_model,
@@ -68,11 +68,9 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     let skipped = measure(&mut segmenter, &mut evaluator, &samples, masks.as_deref())?;
     ensure!(evaluator.images() > 0, "none of the {} images could be measured", samples.len());
     let skipped_count = skipped.len();
-    let model =
-        |path: &PathBuf| ModelFile::read(path).with_context(|| format!("cannot read the model `{}`", path.display()));
     let about = About {
         tool: format!("seg-runtime {}", env!("CARGO_PKG_VERSION")),
-        models: args.model.iter().map(model).collect::<anyhow::Result<_>>()?,
+        models: segmenter.files(),
         contract: contract.clone(),
         settings,
         runs_on: segmenter.as_ref().runs_on().clone(),

@@ -2,7 +2,7 @@
 
 use std::{iter, ops::ControlFlow, path::PathBuf, thread};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
 use seg_runtime::{
     Job, JobPart, Line, Manifest, ModelFile, Options, Provider, Segmenter, Settings, Tiles, Tiling,
@@ -32,19 +32,15 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let paths = |name| writers.iter().map(move |writer| args.out.join(writer.place().path(name)));
     let written: Vec<_> = names.iter().flat_map(|name| paths(name.as_str())).collect();
     keep_inputs(&args.out, &written, &inputs)?;
-    let model =
-        |path: &PathBuf| ModelFile::read(path).with_context(|| format!("cannot read the model `{}`", path.display()));
-    let models = args.model.iter().map(model).collect::<anyhow::Result<_>>()?;
-    let job = Job::new(models, settings.clone(), save, &names);
-
     let (environment, options) = engine::start(&args.engine)?;
     let options = for_tiles(options, &settings);
     let mine = part.map_or(names.len(), |part| part.count(names.len()));
     // Before anything is written, so that what cannot be done leaves nothing behind.
     let mut segmenters = open(args, &environment, &options, &settings, mine)?;
+    let job = Job::new(files(&segmenters)?, settings.clone(), save, &names);
     if args.certified.require_certificate {
         // A fallback may have chosen another provider, and another precision with it.
-        let options = segmenters.first().map_or(&options, |segmenter| segmenter.as_ref().options());
+        let options = segmenters[0].as_ref().options();
         for model in &args.model {
             Certificate::require(model, options, args.certified.public_key.as_deref())?;
         }
@@ -120,6 +116,16 @@ fn open(
         }
         Ok(segmenters)
     })
+}
+
+/// The model files, which are the same for all lanes.
+fn files(lanes: &[Segmenter]) -> anyhow::Result<Vec<ModelFile>> {
+    let files = lanes[0].files();
+    ensure!(
+        lanes.iter().all(|lane| lane.files() == files),
+        "a model file has changed while it was opened; run this again when it is whole"
+    );
+    Ok(files)
 }
 
 /// Segments the images, and records each as it is complete.
