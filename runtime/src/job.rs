@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::{settings::Settings, writers::Save};
+use crate::{provider::Precision, settings::Settings, writers::Save};
 
 /// The file that says what the folder's results are.
 pub const JOB: &str = "job.json";
@@ -23,6 +23,8 @@ pub struct Job {
     pub tool: String,
     /// The models, whose probabilities are averaged where there are several.
     pub models: Vec<ModelFile>,
+    /// How their float32 values are computed.
+    pub precision: Precision,
     /// How their answers become masks.
     pub settings: Settings,
     /// What is saved of each image.
@@ -102,13 +104,19 @@ pub enum JobError {
 
 impl Job {
     /// A job on images whose results have these names.
-    pub fn new(models: Vec<ModelFile>, settings: Settings, save: Vec<Save>, names: &[String]) -> Self {
+    pub fn new(
+        models: Vec<ModelFile>,
+        precision: Precision,
+        settings: Settings,
+        save: Vec<Save>,
+        names: &[String],
+    ) -> Self {
         let mut hash = Sha256::new();
         names.iter().for_each(|name| hash.update(format!("{name}\n")));
         let tool = format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         // It changes no result.
         let settings = Settings { batch: None, ..settings };
-        Self { tool, models, settings, save, images: names.len(), names_sha256: hex(&hash.finalize()) }
+        Self { tool, models, precision, settings, save, images: names.len(), names_sha256: hex(&hash.finalize()) }
     }
 
     /// Reads the job of a folder, if it has one.
@@ -145,6 +153,7 @@ impl Job {
         let Some(other) = Self::read(folder)? else { return Ok(()) };
         let rows = [
             (self.models != other.models, "its models"),
+            (self.precision != other.precision, "the precision in which they are computed"),
             (self.settings != other.settings, "how masks are made"),
             (self.save != other.save, "what is saved"),
             ((self.images, &self.names_sha256) != (other.images, &other.names_sha256), "its images"),
@@ -220,17 +229,19 @@ mod tests {
     fn another_job_is_named_by_what_differs() {
         let folder = tempfile::tempdir().unwrap();
         let model = |sha256: &str| ModelFile { file: "a.onnx".into(), sha256: sha256.into() };
-        let job = |model: ModelFile, save: Save, names: &[&str]| {
+        let job_in = |precision, model: ModelFile, save: Save, names: &[&str]| {
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
             let settings = Settings { batch: NonZeroUsize::new(3), threshold: Some(0.1), ..Settings::default() };
-            Job::new(vec![model], settings, vec![save], &names)
+            Job::new(vec![model], precision, settings, vec![save], &names)
         };
+        let job = |model, save, names: &[&str]| job_in(Precision::Fp32, model, save, names);
         let first = job(model("1"), Save::Mask, &["a", "b"]);
         first.check(folder.path()).unwrap();
         fs::write(folder.path().join(JOB), serde_json::to_string(&first).unwrap()).unwrap();
         first.check(folder.path()).unwrap();
         for (other, part) in [
             (job(model("2"), Save::Mask, &["a", "b"]), "its models"),
+            (job_in(Precision::Tf32, model("1"), Save::Mask, &["a", "b"]), "the precision"),
             (job(model("1"), Save::Overlay, &["a", "b"]), "what is saved"),
             (job(model("1"), Save::Mask, &["a", "c"]), "its images"),
         ] {

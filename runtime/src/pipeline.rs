@@ -116,7 +116,7 @@ pub fn run(
     mut report: impl FnMut(usize, Result<Prediction, TaskError>) -> ControlFlow<()>,
 ) {
     let recipe = segmenters[0].recipe().clone();
-    let stages = Stages::new(tasks, folder, writers, &recipe, segmenters[0].provider());
+    let stages = Stages::new(tasks, folder, writers, &recipe, segmenters[0].runs_on());
     let batch = recipe.settings.batch.map_or(1, NonZeroUsize::get);
     let workers = (cores().get() / 2).clamp(1, WORKERS_MAX);
     let (ready, to_lanes) = sync_channel(segmenters.len() * batch);

@@ -6,7 +6,7 @@ use image::GrayImage;
 use seg_onnx::contract::Class;
 use serde::{Deserialize, Serialize};
 
-use crate::{job::digest, provider::Provider, saved_file::SavedFile, writers::Save};
+use crate::{job::digest, saved_file::SavedFile, session::RunsOn, writers::Save};
 
 /// What is reported of one image: a line of `predictions.jsonl`.
 ///
@@ -37,7 +37,7 @@ pub struct Prediction {
     /// The files written.
     pub files: Vec<SavedFile>,
     /// What computed it.
-    pub provider: Provider,
+    pub runs_on: RunsOn,
     /// Reading, hashing and decoding the file, in milliseconds.
     pub decode_ms: f64,
     /// From the image to the network's input, in milliseconds.

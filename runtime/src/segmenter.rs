@@ -16,8 +16,8 @@ use crate::{
     answer::{Known, Recipe, Reply},
     flips::Average,
     job::ModelFile,
-    provider::{Options, Provider},
-    session::{Answer, OpenError, RunError, Session},
+    provider::Options,
+    session::{Answer, OpenError, RunError, RunsOn, Session},
     settings::{Settings, SettingsError, Uncertainty},
     tiles::{Blend, Tiling},
 };
@@ -204,9 +204,20 @@ impl Segmenter {
         self.members.iter().map(|member| member.file().clone()).collect()
     }
 
-    /// What computes it.
-    pub fn provider(&self) -> Provider {
-        self.members[0].provider()
+    /// What computes it, and why not another provider; of several models, the nodes of all.
+    pub fn runs_on(&self) -> RunsOn {
+        let mut all = self.members[0].runs_on().clone();
+        for RunsOn { instead, nodes, .. } in self.members[1..].iter().map(Session::runs_on) {
+            for reason in instead {
+                if !all.instead.contains(reason) {
+                    all.instead.push(reason.clone());
+                }
+            }
+            for (provider, count) in nodes {
+                *all.nodes.entry(provider.clone()).or_default() += count;
+            }
+        }
+        all
     }
 
     pub(crate) fn recipe(&self) -> &Recipe {

@@ -435,3 +435,34 @@ fn a_fallback_happens_only_where_it_is_allowed_and_is_said() {
         }
     }
 }
+
+#[test]
+fn a_library_that_cannot_be_had_is_in_the_report_and_in_the_record() {
+    let place = Place::new();
+    for folder in ["data/images", "data/masks"] {
+        fs::create_dir_all(place.path(folder)).unwrap();
+        image::GrayImage::new(9, 9).save(place.path(folder).join("a.png")).unwrap();
+    }
+    // A cache that holds the build for the CPU alone.
+    let library = Search { variable: None, ..Search::from_env(None, Build::Cpu) }.locate().unwrap();
+    let fetched = library.path.ancestors().nth(3).unwrap();
+    fs::create_dir(place.path("cache")).unwrap();
+    symlink(fetched, place.path("cache").join(fetched.file_name().unwrap())).unwrap();
+    let run = |args: &str| {
+        let mut command = place.command(&format!("{args} --ep cuda --allow-fallback --offline"), Path::new(""));
+        command.env_remove(LIBRARY_VARIABLE).env("SEG_RUNTIME_CACHE", place.path("cache"));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args}: {output:?}");
+        assert_eq!(text(&output.stderr).matches("cannot use CUDA: ").count(), 1, "{args}: {output:?}");
+    };
+    run("eval --model threshold.onnx --data data --split all --bootstrap 0 --out scores");
+    run("infer --model threshold.onnx --model threshold.onnx --out out a.png");
+    for file in ["scores/scores.json", "out/predictions.jsonl"] {
+        let report: Value = serde_json::from_slice(&fs::read(place.path(file)).unwrap()).unwrap();
+        let runs_on = &report["runs_on"];
+        assert_eq!((&runs_on["provider"], &runs_on["precision"]), (&"cpu".into(), &"fp32".into()), "{file}: {runs_on}");
+        let instead = runs_on["instead"].as_array().unwrap();
+        assert_eq!(instead.len(), 1, "{file}: {runs_on}");
+        assert!(instead[0].as_str().unwrap().starts_with("CUDA: "), "{file}: {runs_on}");
+    }
+}

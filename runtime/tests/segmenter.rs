@@ -231,6 +231,119 @@ fn views_and_members_are_averaged_and_their_variance_told() {
         assert_eq!((&found.mask, &found.probabilities), (&single.mask, &single.probabilities), "{name}");
         assert!(found.uncertainty.unwrap().iter().all(|variance| *variance == 0.0), "{name}");
     }
+    let alone = Segmenter::open(environment(), &model, &Options::default()).unwrap();
+    let message = alone.with(settings(Views::None, Some(Uncertainty::Variance))).unwrap_err().to_string();
+    assert!(message.contains("`--tta flips`"), "{message}");
+
+    let mut entropy = segmenter(folder.path(), SizePolicy::Native, settings(Views::None, Some(Uncertainty::Entropy)));
+    let sure = entropy.segment(&Rgb32FImage::from_pixel(9, 9, Rgb([1.0, 0.0, 0.0]))).unwrap().uncertainty.unwrap();
+    let unsure = entropy.segment(&Rgb32FImage::from_pixel(9, 9, Rgb([0.5, 0.0, 0.0]))).unwrap().uncertainty.unwrap();
+    assert!(sure.iter().all(|value| *value < 0.6) && unsure.iter().all(|value| (value - 1.0).abs() < 1e-6));
+}
+
+#[test]
+fn thresholds_and_cleaning_change_the_mask_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut image = half_red(20, 12);
+    image.put_pixel(15, 5, Rgb([0.9, 0.0, 0.0]));
+    image.put_pixel(5, 5, Rgb([0.1, 0.0, 0.0]));
+    let cleanup = |cleanup| Settings { cleanup: [("nucleus".into(), cleanup)].into(), ..Settings::default() };
+    let threshold = |threshold| Settings { threshold: Some(threshold), ..Settings::default() };
+    for (name, settings, expected) in [
+        ("as it is", Settings::default(), 120),
+        ("the largest area", cleanup(Cleanup { largest_component: true, ..Cleanup::default() }), 119),
+        ("no specks", cleanup(Cleanup { min_area: 2, ..Cleanup::default() }), 119),
+        ("no holes", cleanup(Cleanup { fill_holes: true, ..Cleanup::default() }), 121),
+        ("all", threshold(0.0), 240),
+        ("none", threshold(1.0), 0),
+    ] {
+        let found = segmenter(folder.path(), SizePolicy::Native, settings).segment(&image).unwrap();
+        assert_eq!(found.mask.iter().map(|label| u64::from(*label)).sum::<u64>(), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_a_model_cannot_do_is_refused_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let stretched = SizePolicy::Resize { height: 16, width: 64 };
+    let tiles =
+        |side, overlap| Settings { tiles: Tiles::Of(Tiling { size: [side; 2], overlap }), ..Settings::default() };
+    let auto = |overlap| Settings { tiles: Tiles::Auto { overlap }, ..Settings::default() };
+    let cleanup = Settings { cleanup: [("cell".into(), Cleanup::default())].into(), ..Settings::default() };
+    for (name, policy, settings, part) in [
+        ("tiles of a stretched image", stretched, tiles(64, 0.25), "stretched to 16x64"),
+        ("too small a tile", SizePolicy::Native, tiles(4, 0.25), "sides of at least 8"),
+        ("too large an overlap", SizePolicy::Native, tiles(64, 0.9), "an overlap of 0 to 0.75"),
+        ("too large an overlap of large images", SizePolicy::Native, auto(0.9), "an overlap of 0 to 0.75"),
+        ("no number", SizePolicy::Native, auto(f64::NAN), "an overlap of NaN"),
+        ("a threshold beyond 1", SizePolicy::Native, Settings { threshold: Some(1.5), ..Settings::default() }, "1.5"),
+        ("no such class", SizePolicy::Native, cleanup, "it has `nucleus`"),
+    ] {
+        let model = threshold::write(folder.path(), policy);
+        let segmenter = Segmenter::open(environment(), &model, &Options::default()).unwrap();
+        let message = segmenter.with(settings).unwrap_err().to_string();
+        assert!(message.contains(part), "{name}: {message}");
+    }
+}
+
+#[test]
+fn a_model_that_gives_masks_says_what_it_cannot_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = threshold::write_as(folder.path(), InputForm::default(), OutputKind::Mask);
+    let plain = Settings::default;
+    for (settings, part) in [
+        (Settings { probabilities: true, ..plain() }, "a map of them"),
+        (Settings { views: Views::Flips, ..plain() }, "averaging views"),
+        (Settings { threshold: Some(0.5), ..plain() }, "a threshold"),
+        (Settings { tiles: Tiles::Of(Tiling::default()), ..plain() }, "blending tiles"),
+    ] {
+        let segmenter = Segmenter::open(environment(), &model, &Options::default()).unwrap();
+        let message = segmenter.with(settings).unwrap_err().to_string();
+        assert!(message.contains(part) && message.contains("--output probabilities"), "{part}: {message}");
+    }
+}
+
+#[test]
+fn an_ensemble_is_the_same_in_any_order_of_its_members() {
+    let folder = tempfile::tempdir().unwrap();
+    let any = threshold::write(folder.path(), SizePolicy::Native);
+    let only = |name: &str, size| {
+        let model = threshold::write_as(folder.path(), InputForm { size, ..InputForm::default() }, OutputKind::Logits);
+        let path = folder.path().join(name);
+        std::fs::rename(model, &path).unwrap();
+        path
+    };
+    let (small, large) = (only("small.onnx", Some([20, 33])), only("large.onnx", Some([32, 40])));
+    let open = |models: &[_]| Segmenter::open_ensemble(environment(), models, &Options::default());
+    for models in [[&any, &small], [&small, &any]] {
+        let mut ensemble = open(&models).unwrap();
+        for (size, tiles) in [((33, 20), None), ((50, 30), Some(4))] {
+            let found = ensemble.segment(&half_red(size.0, size.1)).unwrap();
+            assert_eq!((found.network, found.tiles), ([20, 33], tiles), "{models:?}");
+            assert_eq!(found.mask, left_half(size.0, size.1), "{models:?}");
+        }
+    }
+    for models in [[&small, &large], [&large, &small]] {
+        let error = open(&models).unwrap_err();
+        assert!(error.to_string().contains("differ in the sizes that their graphs take"), "{error}");
+    }
+    let error = open(&[&small, &any, &large]).unwrap_err();
+    assert!(error.to_string().contains("differ in the sizes"), "{error}");
+}
+
+#[test]
+fn models_are_told_by_the_bytes_that_were_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = threshold::write(folder.path(), SizePolicy::Native);
+    let sha256: String =
+        Sha256::digest(std::fs::read(&path).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let segmenter = Segmenter::open_ensemble(environment(), &[&path, &path], &Options::default()).unwrap();
+    // As a training that goes on would.
+    std::fs::write(&path, "another model").unwrap();
+    let expected = ModelFile { file: "threshold.onnx".into(), sha256 };
+    assert_eq!(segmenter.files(), [expected.clone(), expected]);
+    let alone = segmenter.as_ref().runs_on().nodes.values().sum::<usize>();
+    assert_eq!(segmenter.runs_on().nodes.values().sum::<usize>(), 2 * alone, "the nodes of both");
 }
 
 #[test]

@@ -223,6 +223,7 @@ impl Report {
         let mut rows = vec![
             ("Program", html! { (about.tool) }),
             ("Provider", html! { (runs_on.provider) @for reason in &runs_on.instead { "; not " (reason) } }),
+            ("Precision", html! { (runs_on.precision) }),
             ("Nodes", html! { (nodes.join(", ")) }),
         ];
         for model in &about.models {

@@ -186,7 +186,7 @@ pub(super) mod tests {
 
     use super::super::evaluator::tests::{classes, report};
     use super::*;
-    use crate::provider::Provider;
+    use crate::provider::{Precision, Provider};
 
     pub(crate) fn about() -> About {
         let input = Input {
@@ -209,7 +209,12 @@ pub(super) mod tests {
                 provenance: Provenance::default(),
             },
             settings: Settings::default(),
-            runs_on: RunsOn { provider: Provider::Cpu, instead: Vec::new(), nodes: [("CPU".into(), 7)].into() },
+            runs_on: RunsOn {
+                provider: Provider::Cpu,
+                precision: Precision::Fp32,
+                instead: Vec::new(),
+                nodes: [("CPU".into(), 7)].into(),
+            },
             data: Data {
                 name: "<cells>".into(),
                 folder: "data".into(),
@@ -229,6 +234,7 @@ pub(super) mod tests {
             ("/models/0/sha256", "abc".into()),
             ("/contract/classes/1/name", "nucleus".into()),
             ("/runs_on/provider", "cpu".into()),
+            ("/runs_on/precision", "fp32".into()),
             ("/data/sha256", "def".into()),
             ("/method/bootstrap/replicates", 1000.into()),
             ("/scores/per_image/overall/dice/images", 2.into()),

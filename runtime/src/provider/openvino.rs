@@ -8,9 +8,8 @@ use super::{Options, Precision};
 ///
 /// Left to itself, OpenVINO computes in bfloat16 on processors that have it.
 pub(super) fn provider(options: &Options) -> OpenVINO {
-    let device = options.openvino_device.as_deref().unwrap_or("CPU");
     let precision = if options.precision == Precision::Fp16 { "FP16" } else { "FP32" };
-    let provider = OpenVINO::default().with_device_type(device).with_precision(precision);
+    let provider = OpenVINO::default().with_device_type(options.openvino_device()).with_precision(precision);
     match options.threads {
         Some(threads) => provider.with_num_threads(threads.get()),
         None => provider,

@@ -3,6 +3,7 @@
 use std::{fmt, num::NonZeroUsize};
 
 use seg_onnx::contract::Input;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{EngineCache, Provider, Shapes};
@@ -12,6 +13,8 @@ use super::{EngineCache, Provider, Shapes};
 pub struct Options {
     /// What computes it.
     pub provider: Provider,
+    /// Why not a provider that was asked for, where this one stands in for it from the start; for reports.
+    pub instead: Vec<String>,
     /// Whether another provider may compute the model, or a part of it, where this one cannot.
     pub allow_fallback: bool,
     /// The number of CPU threads that one operator may use; one per core unless it is given.
@@ -35,7 +38,8 @@ pub struct Options {
 }
 
 /// How the float32 values of a model are computed; what a model holds in another type stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// In float32.
     #[default]
@@ -89,7 +93,7 @@ impl Options {
         only(self.openvino_device.is_some(), "openvino-device", &[OpenVino])?;
         match (provider, self.precision) {
             (_, Precision::Fp32) | (Cuda, Precision::Tf32) | (TensorRt, _) => Ok(()),
-            (OpenVino, Precision::Fp16) if !matches!(self.openvino_device.as_deref(), None | Some("CPU")) => Ok(()),
+            (OpenVino, Precision::Fp16) if self.openvino_device() != "CPU" => Ok(()),
             (OpenVino, Precision::Fp16) => refuse("precision fp16", " on its CPU; choose another `--openvino-device`"),
             (Cuda, Precision::Fp16) => refuse("precision fp16", ": it computes in the type that the model has"),
             (Cpu | OpenVino, precision) => refuse(&format!("precision {precision}"), ""),
@@ -99,6 +103,11 @@ impl Options {
     /// The sizes of input that TensorRT's engine is built for, for a model with this input.
     pub fn shapes(&self, input: &Input) -> Shapes {
         self.shapes.unwrap_or_else(|| Shapes::of(input))
+    }
+
+    /// OpenVINO's device.
+    pub(crate) fn openvino_device(&self) -> &str {
+        self.openvino_device.as_deref().unwrap_or("CPU")
     }
 
     /// The options for the provider that comes after this one, without those that it may lack.

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::{
     placement::{self, Placement, PlacementError, RECORD_PLACEMENT},
-    provider::{self, EngineCacheError, OptionError, Options, Provider, ProviderError, engine_key},
+    provider::{self, EngineCacheError, OptionError, Options, Precision, Provider, ProviderError, engine_key},
 };
 
 /// What computes a session, for a report.
@@ -24,6 +24,8 @@ use crate::{
 pub struct RunsOn {
     /// The provider.
     pub provider: Provider,
+    /// How it computes float32 values.
+    pub precision: Precision,
     /// Why not one that was asked for, where a fallback was allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instead: Vec<String>,
@@ -124,7 +126,7 @@ impl File<'_> {
     /// Opens the file on the provider that the options ask for, or, where they allow it, on the first after it that can be had.
     pub(super) fn open(&self, options: &Options) -> Result<Opened, OpenError> {
         options.check()?;
-        let (mut opened, mut instead) = (self.connect(options), Vec::new());
+        let (mut opened, mut instead) = (self.connect(options), options.instead.clone());
         let mut next = options.fall_back().filter(|_| options.allow_fallback);
         while let (Err(OpenError::Provider { provider, source, .. }), Some(options)) = (&opened, &next) {
             instead.push(format!("{provider}: {source}"));
@@ -166,7 +168,8 @@ impl File<'_> {
         if !options.allow_fallback {
             placement.check(provider, &model.graph).map_err(misplaced)?;
         }
-        let runs_on = RunsOn { provider, instead: Vec::new(), nodes: placement.counts() };
+        let precision = options.precision;
+        let runs_on = RunsOn { provider, precision, instead: Vec::new(), nodes: placement.counts() };
         Ok(Opened { session, placement, runs_on, options: options.clone() })
     }
 
@@ -224,14 +227,20 @@ mod tests {
         let path = threshold::write(folder.path(), SizePolicy::Native);
         let asked = Options {
             provider: Provider::TensorRt,
-            precision: provider::Precision::Fp16,
+            precision: Precision::Fp16,
+            instead: vec!["another: it is away".into()],
             allow_fallback: true,
             ..Options::default()
         };
         // Nothing of NVIDIA's is in the library for the CPU.
         let session = Session::open(environment(), &path, &asked).unwrap();
         let options = session.options();
-        assert_eq!((options.provider, options.precision), (Provider::Cpu, provider::Precision::Fp32));
-        assert_eq!(session.provider(), Provider::Cpu);
+        assert_eq!((options.provider, options.precision), (Provider::Cpu, Precision::Fp32));
+        let runs_on = session.runs_on();
+        assert_eq!((runs_on.provider, runs_on.precision), (Provider::Cpu, Precision::Fp32));
+        // In the order in which they were tried.
+        let reasons = ["another: it is away", "TensorRT: libonnxruntime", "CUDA: libonnxruntime"];
+        assert!(runs_on.instead.iter().zip(reasons).all(|(found, reason)| found.starts_with(reason)), "{runs_on:?}");
+        assert_eq!(runs_on.instead.len(), reasons.len());
     }
 }

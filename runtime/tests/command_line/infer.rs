@@ -28,7 +28,9 @@ fn infer_writes_a_mask_an_overlay_and_a_line_for_each_image() {
         assert_eq!((&line["name"], &line["orientation"]), (&name.into(), &1.into()));
         assert_eq!(line["files"][0]["path"], format!("masks/{name}.png"));
         assert_eq!(line["files"][1]["path"], format!("overlays/{name}.png"));
-        assert_eq!(line["provider"], "cpu");
+        let runs_on = &line["runs_on"];
+        assert_eq!((&runs_on["provider"], &runs_on["precision"]), (&"cpu".into(), &"fp32".into()), "{name}");
+        assert!(runs_on["nodes"]["CPUExecutionProvider"].as_u64().unwrap() > 0, "{name}");
         for stage in ["decode_ms", "preprocess_ms", "infer_ms", "postprocess_ms", "encode_ms"] {
             assert!(line[stage].as_f64().unwrap() >= 0.0, "{name}: {stage}");
         }

@@ -26,7 +26,8 @@ const REPORT_PERIOD: Duration = Duration::from_secs(10);
 
 /// ONNX Runtime, fetched where it must be, and how models are to be run in it.
 ///
-/// The environment must outlive what is opened in it.
+/// The environment must outlive what is opened in it. That the CPU stands in for a provider whose library cannot be had is said
+/// when a model is [opened](open), and in its report.
 pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
     let provider = match engine.ep.provider() {
         Some(provider) => provider,
@@ -36,8 +37,8 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
     options.check()?;
     let library = match locate(&engine.tuning.library, provider.into()) {
         Err(error) if options.allow_fallback && provider != Provider::Cpu => {
-            note(&format!("instead of {provider} the CPU computes: {}", chain(error.as_ref())));
-            options = Options { threads: options.threads, ..Options::default() };
+            let instead = vec![format!("{provider}: {}", chain(error.as_ref()))];
+            options = Options { threads: options.threads, instead, ..Options::default() };
             locate(&engine.tuning.library, Build::Cpu)?
         }
         located => located?,
@@ -127,7 +128,7 @@ pub(crate) fn probe(engine: &Engine, limit: Duration) -> anyhow::Result<RunsOn> 
 }
 
 /// How models are to be run on a provider.
-fn options(engine: &Engine, provider: Provider) -> Options {
+pub(crate) fn options(engine: &Engine, provider: Provider) -> Options {
     let args::Tuning {
         allow_fallback,
         threads,
@@ -142,6 +143,7 @@ fn options(engine: &Engine, provider: Provider) -> Options {
     let engines = search(&library, Build::Gpu).cache.map(|cache| EngineCache::new(cache.join("tensorrt")));
     Options {
         provider,
+        instead: Vec::new(),
         allow_fallback,
         threads,
         device_id,

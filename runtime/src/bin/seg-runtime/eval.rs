@@ -73,7 +73,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
         models: segmenter.files(),
         contract: contract.clone(),
         settings,
-        runs_on: segmenter.as_ref().runs_on().clone(),
+        runs_on: segmenter.runs_on(),
         data,
     };
     let report = evaluator.report(about, skipped);

@@ -37,7 +37,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let mine = part.map_or(names.len(), |part| part.count(names.len()));
     // Before anything is written, so that what cannot be done leaves nothing behind.
     let mut segmenters = open(args, &environment, &options, &settings, mine)?;
-    let job = Job::new(files(&segmenters)?, settings.clone(), save, &names);
+    let job = Job::new(files(&segmenters)?, segmenters[0].runs_on().precision, settings.clone(), save, &names);
     if args.certified.require_certificate {
         // A fallback may have chosen another provider, and another precision with it.
         let options = segmenters[0].as_ref().options();
