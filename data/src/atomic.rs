@@ -57,10 +57,7 @@ pub enum WriteError {
 /// When the folder takes no file, `write` or the disk fails, or the name is not that of a file. Nothing is left behind,
 /// and an older file of that name is untouched.
 pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), WriteError> {
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(WriteError::NotAFile { path: path.into() });
-    }
-    let mut file = create_beside(path).map_err(|source| WriteError::Create { path: path.into(), source })?;
+    let mut file = begin(path)?;
     fill(&mut file, write).map_err(|source| WriteError::Content { path: path.into(), source })?;
     file.persist(path).map_err(|failed| WriteError::Rename { path: path.into(), source: failed.error })?;
     Ok(())
@@ -72,6 +69,14 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Resul
 /// As [`write_atomic`].
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     write_atomic(path, |file| file.write_all(bytes))
+}
+
+/// Makes sure that a file can be written, and leaves none: for whoever computes for long before there is something to write.
+///
+/// # Errors
+/// When the name is not that of a file, or its folder takes none.
+pub fn check_writable(path: &Path) -> Result<(), WriteError> {
+    begin(path).map(drop)
 }
 
 /// Whether a name in a folder is that of a file that was not written to its end.
@@ -91,6 +96,14 @@ pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is to become the file of a name.
+fn begin(path: &Path) -> Result<NamedTempFile, WriteError> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(WriteError::NotAFile { path: path.into() });
+    }
+    create_beside(path).map_err(|source| WriteError::Create { path: path.into(), source })
 }
 
 /// A temporary file in the folder of `path`, where a rename cannot cross a file system.
@@ -179,9 +192,13 @@ mod tests {
             ("no such folder", "nowhere/a.txt", "check that the folder exists"),
             ("a file as folder", "file/a.txt", "check that the folder exists"),
         ] {
-            let message = write_bytes(&folder.path().join(path), b"").unwrap_err().to_string();
-            assert!(message.contains(part), "{name}: {message}");
+            let path = folder.path().join(path);
+            for result in [write_bytes(&path, b""), check_writable(&path)] {
+                let message = result.unwrap_err().to_string();
+                assert!(message.contains(part), "{name}: {message}");
+            }
         }
+        check_writable(&folder.path().join("a.txt")).unwrap();
         assert_eq!(names(folder.path()), ["file"]);
     }
 

@@ -19,7 +19,7 @@ mod reader;
 mod sheet;
 mod tiff_rows;
 
-pub use atomic::{WriteError, is_unfinished, remove_unfinished, write_atomic, write_bytes};
+pub use atomic::{WriteError, check_writable, is_unfinished, remove_unfinished, write_atomic, write_bytes};
 pub use check::{
     Check, ClassShare, Copies, Finding, Likeness, PartReport, Report, SheetError, Sizes, check, contact_sheet,
 };
