@@ -41,6 +41,11 @@ pub enum Culprit {
         /// The field.
         field: String,
     },
+    /// The reference: its figures are of other inputs.
+    Reference {
+        /// The first such case.
+        case: String,
+    },
     /// The graph that the network was lowered to: the training framework computes something else.
     Lowering,
     /// A pass.
@@ -109,6 +114,10 @@ pub fn bisect(
     }
     if findings.iter().any(|finding| matches!(finding, Finding::Hash { .. })) {
         return diagnosis(None, Culprit::Weights { tensor: None });
+    }
+    let is_of_another_input = |case: &&CaseReport| case.findings.contains(&Finding::Input);
+    if let Some(case) = cases.iter().find(is_of_another_input) {
+        return diagnosis(None, Culprit::Reference { case: case.name.clone() });
     }
     let plain = &reference.model.graph;
     let of_trained = |finding: &Finding| match finding {
@@ -215,6 +224,9 @@ impl fmt::Display for Diagnosis {
             }
             Culprit::Contract { field } => {
                 write!(f, "the contract: `{field}` is not what the network was trained with")?
+            }
+            Culprit::Reference { case } => {
+                write!(f, "the reference: its `{case}` is another input; export the model again")?;
             }
             Culprit::Lowering => f.write_str("the graph: it is not what the training framework computes")?,
             Culprit::Precision => f.write_str("the precision: in 32-bit floats the value is right")?,

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, fmt, path::PathBuf};
 
-use image::{GrayImage, Rgb, Rgb32FImage};
+use image::{GrayImage, Rgb, Rgb32FImage, imageops};
 use ndarray::{Array3, Array4, ArrayView4, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seg_data::{Dataset, DatasetError, Part, PartError, ReadError, Sample, SampleError};
-use seg_onnx::contract::{Contract, Geometry, PreprocessError};
+use seg_onnx::contract::{self, Contract, Element, Geometry, InputForm, PreprocessError, Preprocessed, Window};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -16,12 +16,14 @@ use thiserror::Error;
 pub struct Case {
     /// Its name, which no other has.
     pub name: String,
+    /// The form in which the model takes it.
+    form: InputForm,
     content: Content,
 }
 
 #[derive(Clone, Debug)]
 enum Content {
-    Fixed { pattern: Pattern, shape: [usize; 3], seed: u64 },
+    Fixed { pattern: Pattern, shape: [usize; 3] },
     Sample(Box<Sample>),
     File(PathBuf),
 }
@@ -59,6 +61,8 @@ pub struct Input {
     pub geometry: Option<Geometry>,
     /// The true mask, where there is one.
     pub truth: Option<GrayImage>,
+    /// Height and width of the image file of which the tensor is the middle, where the model takes another size only.
+    pub middle_of: Option<[usize; 2]>,
 }
 
 /// Why a case cannot be had.
@@ -141,28 +145,30 @@ const HUGE: f32 = 256.0;
 const DENORMAL: f32 = 1e-40;
 
 impl Case {
-    /// The fixed list, in as far as a model takes it that may have one batch, height or width only; the first case is the one that values
-    /// inside are compared on.
-    pub fn fixed(thorough: bool, only: [Option<usize>; 3], side_min: usize) -> Vec<Self> {
+    /// The fixed list, in as far as a model takes it that may have one batch, height or width only, or nothing but bytes; the first case is the one
+    /// that values inside are compared on. A name stands for the same numbers in every list.
+    pub fn fixed(thorough: bool, input: &contract::Input) -> Vec<Self> {
+        let contract::Input { form, side_min, .. } = *input;
         let more = if thorough { THOROUGH } else { &[] };
         let mut cases: Vec<Self> = Vec::new();
-        for (seed, &(pattern, [n, h, w])) in (1..).zip(FIXED.iter().chain(more)) {
-            let [batch, height, width] = only;
-            let shape = [batch.unwrap_or(n), height.unwrap_or(h.max(side_min)), width.unwrap_or(w.max(side_min))];
-            let name = format!("{pattern} {}x{}x{}", shape[0], shape[1], shape[2]);
-            if cases.iter().all(|case| case.name != name) {
-                cases.push(Self { name, content: Content::Fixed { pattern, shape, seed } });
+        for &(pattern, [n, h, w]) in FIXED.iter().chain(more) {
+            let [height, width] = form.size.unwrap_or([h, w].map(|side| side.max(side_min)));
+            let shape = [form.batch.unwrap_or(n), height, width];
+            let name = format!("{pattern} {}x{height}x{width}", shape[0]);
+            let is_taken = form.element == Element::Float || pattern.is_of_bytes();
+            if is_taken && cases.iter().all(|case| case.name != name) {
+                cases.push(Self { name, form, content: Content::Fixed { pattern, shape } });
             }
         }
         cases
     }
 
     /// The images of a data set, of the part that is held out unless another is asked for; or those of files and of
-    /// folders without masks.
+    /// folders without masks; for a model that takes them in the form.
     ///
     /// # Errors
     /// When a folder holds no images.
-    pub fn images(inputs: &[PathBuf], part: Option<Part>) -> Result<Vec<Self>, CaseError> {
+    pub fn images(inputs: &[PathBuf], part: Option<Part>, form: InputForm) -> Result<Vec<Self>, CaseError> {
         let Some(dataset) = dataset(inputs)? else {
             let files = crate::inputs::image_files(inputs)?;
             let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -171,13 +177,14 @@ impl Case {
             let is_told = names.len() == files.len();
             let case = |file: PathBuf| {
                 let name = if is_told { name(&file) } else { file.to_string_lossy().into_owned() };
-                Self { name: format!("{IMAGE}{name}"), content: Content::File(file) }
+                Self { name: format!("{IMAGE}{name}"), form, content: Content::File(file) }
             };
             return Ok(files.into_iter().map(case).collect());
         };
         let (_, samples) = dataset.part(part)?;
         let case = |sample: &Sample| Self {
             name: format!("{IMAGE}{}", sample.name),
+            form,
             content: Content::Sample(Box::new(sample.clone())),
         };
         Ok(samples.iter().map(case).collect())
@@ -204,20 +211,25 @@ impl Case {
         matches!(&self.content, Content::Fixed { pattern: Pattern::Huge, .. })
     }
 
-    /// Whether its values are among those that bytes stand for.
-    pub fn is_of_bytes(&self) -> bool {
-        !matches!(&self.content, Content::Fixed { pattern: Pattern::Far | Pattern::Huge | Pattern::Denormal, .. })
-    }
-
-    /// The case as a contract describes it to the network.
+    /// The case as a contract describes it to the network, in the form in which the model takes it: where that is bytes, what lies between two of them is
+    /// rounded, and of an image of another size than the only one there is the middle.
     ///
     /// # Errors
     /// When an image file cannot be read.
     pub fn load(&self, contract: &Contract) -> Result<Input, CaseError> {
+        let input = contract::Input { form: self.form, ..contract.input.clone() };
+        let mut loaded = self.normalize(&Contract { input, ..contract.clone() })?;
+        if self.form.element == Element::U8 {
+            loaded.tensor = contract.input.through_bytes(loaded.tensor);
+        }
+        Ok(loaded)
+    }
+
+    fn normalize(&self, contract: &Contract) -> Result<Input, CaseError> {
         let (image, truth) = match &self.content {
-            Content::Fixed { pattern, shape, seed } => {
-                let tensor = pattern.tensor(*shape, *seed, contract);
-                return Ok(Input { tensor, geometry: None, truth: None });
+            Content::Fixed { pattern, shape } => {
+                let tensor = pattern.tensor(*shape, seed(&self.name), contract);
+                return Ok(Input { tensor, geometry: None, truth: None, middle_of: None });
             }
             Content::Sample(sample) => {
                 let (image, truth) = sample.load()?;
@@ -226,12 +238,33 @@ impl Case {
             Content::File(file) => (seg_data::read_image(file)?, None),
         };
         let failed = |source| CaseError::Preprocess { case: self.name.clone(), source };
-        let preprocessed = contract.preprocess(&image).map_err(failed)?;
-        Ok(Input { tensor: preprocessed.tensor.insert_axis(Axis(0)), geometry: Some(preprocessed.geometry), truth })
+        let (Preprocessed { tensor, geometry }, window) = contract.preprocess_middle(&image).map_err(failed)?;
+        let truth = match &window {
+            Some(window) => truth.map(|truth| cut(&truth, window)),
+            None => truth,
+        };
+        let tensor = tensor.insert_axis(Axis(0));
+        Ok(Input { tensor, geometry: Some(geometry), truth, middle_of: window.map(|window| window.image) })
     }
 }
 
+/// The seed of a made input, so that one name is one input.
+fn seed(name: &str) -> u64 {
+    Sha256::digest(name).iter().take(size_of::<u64>()).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+}
+
+/// What of a mask lies inside of a window.
+fn cut(mask: &GrayImage, window: &Window) -> GrayImage {
+    let ([top, left], [height, width]) = (window.corner, window.inside());
+    imageops::crop_imm(mask, left as u32, top as u32, width as u32, height as u32).to_image()
+}
+
 impl Pattern {
+    /// Whether its values are among those that bytes stand for.
+    fn is_of_bytes(self) -> bool {
+        !matches!(self, Self::Far | Self::Huge | Self::Denormal)
+    }
+
     fn tensor(self, [batch, height, width]: [usize; 3], seed: u64, contract: &Contract) -> Array4<f32> {
         let channels = contract.input.color.channels();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -287,7 +320,7 @@ pub(super) fn sha256(tensor: ArrayView4<'_, f32>) -> String {
     for value in tensor {
         hash.update(value.to_le_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", hash.finalize())
 }
 
 impl fmt::Display for Pattern {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use seg_onnx::{Model, ModelError};
+use seg_onnx::{Model, ModelError, contract::Element};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -46,6 +46,9 @@ pub struct Certificate {
     /// Whether the model's graph was compared exactly with what these passes make of the reference's: not where it
     /// has fewer bits, nor where another version exported it.
     pub rebuilt: bool,
+    /// What the model takes: where that is bytes, every answer is that to images which were rounded to bytes.
+    #[serde(default)]
+    pub element: Element,
     /// The images, where there were any beside the fixed inputs.
     pub data: Option<DataFacts>,
     /// Whether the long list of fixed inputs was run.
@@ -150,6 +153,7 @@ impl Certificate {
             data,
             thorough,
             provider: bound.provider,
+            element: Element::default(),
             precision: bound.precision,
             placement,
             environment: EnvironmentFacts::now(),

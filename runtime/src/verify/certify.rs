@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ort::environment::Environment;
 use seg_data::ReadError;
-use seg_onnx::{Model, contract::Element, passes};
+use seg_onnx::{Model, passes};
 use thiserror::Error;
 
 use super::{
@@ -103,14 +103,10 @@ pub enum CertifyError {
 /// # Errors
 /// When a folder of images holds none.
 pub fn cases(model: &Model, thorough: bool, data: &[PathBuf]) -> Result<Vec<Case>, CaseError> {
-    let form = &model.contract.input.form;
-    let only = [form.batch, form.size.map(|[height, _]| height), form.size.map(|[_, width]| width)];
-    let mut cases = Case::fixed(thorough, only, model.contract.input.side_min);
-    if form.element == Element::U8 {
-        cases.retain(Case::is_of_bytes);
-    }
+    let input = &model.contract.input;
+    let mut cases = Case::fixed(thorough, input);
     if !data.is_empty() {
-        cases.extend(Case::images(data, None)?);
+        cases.extend(Case::images(data, None, input.form)?);
     }
     Ok(cases)
 }

@@ -1,6 +1,7 @@
 //! A certificate as a page that a person reads.
 
 use maud::{Markup, html};
+use seg_onnx::contract::Element;
 use seg_report::{Figure, count, figures, page as html_page, table};
 
 use super::{
@@ -174,6 +175,7 @@ fn cases(certificate: &Certificate) -> Markup {
     html! {
         section {
             h2 { "Input by input" }
+            @if let Some([height, width]) = case.middle_of { " (the middle of " (height) "x" (width) ")" }
             div.wide { table {
                 thead { tr {
                     th { "Input" } th.n { "Error of scale" } th.n { "allowed" } th.n { "× training's" } th.n { "allowed" } th.n { "Batch" }
@@ -290,6 +292,11 @@ fn facts(certificate: &Certificate) -> Markup {
             "Images",
             html! { (data.images) " of " (data.inputs.join(", ")) @if let Some(sha256) = sha256 { br; (sha256) } },
         ));
+    if certificate.element == Element::U8 {
+        let rounded = "bytes: what lies between two of them, in images that are stretched, of 16 bits or made gray, is rounded before any of the \
+                       answers is computed";
+        rows.push(("Takes", html! { (rounded) }));
+    }
     }
     rows.extend([
         ("Nodes", html! { (placement.join(", ")) }),

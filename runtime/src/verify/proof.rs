@@ -46,6 +46,9 @@ pub struct CaseReport {
     pub shape: [usize; 3],
     /// The hash of the input.
     pub input_sha256: String,
+    /// Height and width of the image file of which the input is the middle, where the model takes another size only.
+    #[serde(default)]
+    pub middle_of: Option<[usize; 2]>,
     /// The error of the exported model, where it gives scores.
     pub exported: Option<Figures>,
     /// The error of the same scores in the training framework, where it is known.
@@ -217,6 +220,7 @@ fn examine(
         name: case.name.clone(),
         shape: [n, height, width],
         input_sha256: case::sha256(input.tensor.view()),
+        middle_of: input.middle_of,
         exported: None,
         trained: None,
         framework: None,

@@ -31,8 +31,8 @@ use crate::tensors::{TensorError, TensorFile};
 /// The key in an ONNX file's metadata under which a reference keeps all but the graph and the contract, as JSON.
 pub const REFERENCE_KEY: &str = "seg.reference";
 
-/// The version of a reference's own layout; a reader refuses every other one.
-pub const REFERENCE_FORMAT: u32 = 1;
+/// The version of a reference's own layout, and of the fixed inputs that its figures are of; a reader refuses every other one.
+pub const REFERENCE_FORMAT: u32 = 2;
 
 /// The note in a checkpoint that holds its contract.
 const CHECKPOINT_CONTRACT: &str = "contract";

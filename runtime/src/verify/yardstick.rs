@@ -294,9 +294,13 @@ fn exact(input: ArrayView4<'_, f32>) -> ArrayD<f64> {
 mod tests {
     use std::{cell::Cell, rc::Rc};
 
-    use seg_onnx::graph::{BuildError, Conv, Dim, GraphBuilder};
+    use seg_onnx::{
+        contract::{InputForm, SizePolicy},
+        graph::{BuildError, Conv, Dim, GraphBuilder},
+    };
 
     use super::*;
+    use crate::threshold;
 
     /// A pixel of three channels to one, which is cut off at zero, and to a gate that multiplies the pixel.
     fn gated(weight: [f32; 3], bias: f32) -> Result<Graph, BuildError> {
@@ -317,8 +321,10 @@ mod tests {
         for name in ["a.png", "b.png", "c.png"] {
             image::RgbImage::from_pixel(1, 1, image::Rgb([200, 100, 50])).save(folder.path().join(name)).unwrap();
         }
-        let images = Case::images(&[folder.path().to_owned()], None).unwrap();
-        let fixed = Case::fixed(false, [Some(1); 3], 1).remove(0);
+        let images = Case::images(&[folder.path().to_owned()], None, InputForm::default()).unwrap();
+        let mut expected = threshold::model(SizePolicy::Native).contract.input;
+        expected.form.size = Some([1, 1]);
+        let fixed = Case::fixed(false, &expected).remove(0);
         let input = Array4::from_elem([1, 3, 1, 1], 0.5);
         let bytes = 3 * size_of::<f64>();
         for (name, room, kept) in

@@ -63,7 +63,7 @@ impl Setting {
         // A normalisation in which every channel is another one.
         let stated = Stated { mean: Some(vec![0.5, 0.4, 0.3]), std: Some(vec![0.3, 0.25, 0.2]), ..Stated::default() };
         let export = export(&trained, &Options { stated, ..Options::default() }).unwrap();
-        let all = Case::fixed(false, [None; 3], export.model.contract.input.side_min);
+        let all = Case::fixed(false, &export.model.contract.input);
         let cases: Vec<_> = all.into_iter().filter(|case| CASES.contains(&case.name.as_str())).collect();
         assert_eq!(cases.len(), CASES.len());
         Self { net, export, cases, checkpoint: TensorFile::open(&path).unwrap() }
@@ -166,6 +166,7 @@ fn place(diagnosis: &Diagnosis) -> String {
     match &diagnosis.culprit {
         Culprit::Weights { tensor } => format!("weights {}", tensor.clone().unwrap_or_default()),
         Culprit::Contract { field } => format!("contract {field}"),
+        Culprit::Reference { case } => format!("reference {case}"),
         Culprit::Lowering => format!("lowering {value}"),
         Culprit::Pass { pass } => format!("pass {pass}"),
         Culprit::File { node, .. } => format!("file {node}"),
