@@ -11,7 +11,7 @@ use ort::value::TensorRef;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seg_onnx::Model;
-use seg_onnx::contract::{Contract, Element, OutputKind, PreprocessError, SizePolicy, most_probable};
+use seg_onnx::contract::{Contract, Element, OutputKind, PreprocessError, Preprocessed, SizePolicy, most_probable};
 use seg_onnx::graph::{DataType, Dim, DimError, Graph};
 use seg_onnx::precision::Range;
 use seg_onnx::proto::{self, WriteError};
@@ -74,7 +74,7 @@ pub enum CalibrationError {
     },
 }
 
-/// The most images that are looked at; of more, so many evenly chosen ones.
+/// The most images that are looked at.
 const IMAGES_MAX: usize = 16;
 /// The longest side of what is looked at of an image, its middle, where the model takes any size.
 const SIDE_MAX: usize = 320;
@@ -97,9 +97,7 @@ impl<'e> Calibration<'e> {
         contract: &Contract,
         files: &[PathBuf],
     ) -> Result<Self, CalibrationError> {
-        let count = files.len().min(IMAGES_MAX);
-        let chosen = (0..count).map(|index| &files[index * files.len() / count]);
-        let images = chosen.map(|path| read(contract, path)).collect::<Result<Vec<_>, _>>()?;
+        let images = some_of(files).map(|path| read(contract, path)).collect::<Result<Vec<_>, _>>()?;
         if images.is_empty() { Err(CalibrationError::NoImages) } else { Ok(Self { environment, images }) }
     }
 
@@ -178,11 +176,16 @@ impl<'e> Calibration<'e> {
     }
 }
 
+/// The files that are looked at: all of them, or, of many, some evenly chosen ones.
+pub fn some_of(files: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
+    let count = files.len().min(IMAGES_MAX);
+    (0..count).map(move |index| &files[index * files.len() / count])
+}
+
 fn read(contract: &Contract, path: &Path) -> Result<Array4<f32>, CalibrationError> {
     let image = seg_data::read_image(path)?;
-    let done =
-        contract.preprocess(&image).map_err(|source| CalibrationError::Preprocess { path: path.into(), source })?;
-    let mut tensor = done.tensor;
+    let failed = |source| CalibrationError::Preprocess { path: path.into(), source };
+    let (Preprocessed { mut tensor, .. }, _) = contract.preprocess_middle(&image).map_err(failed)?;
     if contract.input.form.size.is_none() && contract.input.size == SizePolicy::Native {
         for axis in [1, 2].map(Axis) {
             let left_out = tensor.len_of(axis).saturating_sub(SIDE_MAX);
@@ -300,6 +303,16 @@ mod tests {
                 let Range { min, max } = range(method, &mut seen.sample.clone(), seen.range);
                 assert!(!(min.is_finite() && max.is_finite()), "{name}, {method:?}: {min} to {max}");
             }
+        }
+    }
+
+    #[test]
+    fn of_many_files_some_evenly_chosen_ones_are_looked_at() {
+        for (count, last) in [(0, None), (1, Some(0)), (16, Some(15)), (40, Some(37))] {
+            let files: Vec<_> = (0..count).map(|number: usize| PathBuf::from(number.to_string())).collect();
+            let chosen: Vec<_> = some_of(&files).collect();
+            assert_eq!(chosen.len(), count.min(IMAGES_MAX));
+            assert_eq!(chosen.last().copied(), last.map(|number: usize| &files[number]), "{count}");
         }
     }
 

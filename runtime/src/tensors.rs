@@ -89,6 +89,11 @@ impl TensorFile {
         Ok(metadata.metadata().as_ref().and_then(|notes| notes.get(key).cloned()))
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The file's content.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

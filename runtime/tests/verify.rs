@@ -11,10 +11,13 @@ use std::{
     process::Command,
 };
 
+use image::{ImageBuffer, Rgb};
 use ndarray::{Array4, ArrayView4};
+use safetensors::tensor::TensorView;
 use seg_onnx::{
     Model,
-    contract::SizePolicy,
+    contract::{ColorOrder, Element, InputForm, OutputKind, SizePolicy},
+    forms,
     graph::{Conv, Dim, GraphBuilder, Tensor},
     precision::{Activations, Range, quantize},
 };
@@ -76,7 +79,7 @@ impl Workplace {
 
 /// Writes an image whose red grows by `step` from column to column.
 fn picture(path: &Path, step: u32) {
-    image::RgbImage::from_fn(20, 20, |x, y| image::Rgb([(step * x + y) as u8, 90, 90])).save(path).unwrap();
+    image::RgbImage::from_fn(20, 20, |x, y| Rgb([(step * x + y) as u8, 90, 90])).save(path).unwrap();
 }
 
 /// The model as what others are held against.
@@ -114,6 +117,12 @@ fn a_model_that_is_its_reference_is_certified_and_only_then_required_ones_run() 
             "\"provider\": \"cpu\"",
             "\"provider\": \"cuda\"",
             "the provider is cpu, certified was cuda",
+        ),
+        (
+            "another device",
+            "\"device\": null",
+            "\"device\": \"GPU\"",
+            "the device is that is not named, certified was GPU",
         ),
         ("another runtime", "\"onnx_runtime\": \"", "\"onnx_runtime\": \"an older ", "ONNX Runtime is"),
         ("another layout", "\"format\": 1", "\"format\": 2", "has format 2"),
@@ -207,6 +216,11 @@ fn a_certificate_holds_only_where_the_same_was_proven_again() {
             "certified was CUDA, and the CPU would compute the model; choose",
         ),
         (
+            "\"device\": null",
+            "\"device\": \"GPU.1\"",
+            "certified was the device GPU.1, and the device that is not named would compute the model; choose",
+        ),
+        (
             "\"precision\": \"float32\"",
             "\"precision\": \"float16\"",
             "certified was float16, and the model would be comp",
@@ -219,6 +233,38 @@ fn a_certificate_holds_only_where_the_same_was_proven_again() {
             assert!(code == Some(1) && text.contains(part) && !text.contains("noise "), "{flags}: {text}");
         }
     }
+}
+
+#[test]
+fn a_certificate_is_proven_again_from_any_folder() {
+    let place = Workplace::new();
+    for folder in ["proofs", "photos"] {
+        fs::create_dir(place.path(folder)).unwrap();
+    }
+    picture(&place.path("photos/a.png"), 7);
+    place.expect(
+        "verify threshold.onnx --data photos --out proofs/c.json",
+        0,
+        "`threshold.onnx` is the trained network",
+    );
+    let from = |folder: &str, args: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seg-runtime"));
+        let output = command.args(args.split_whitespace()).current_dir(place.path(folder)).output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(text.contains("holds on this machine, to the last figure"), "{folder}, {args}: {text}");
+    };
+    from(".", "verify --certificate proofs/c.json");
+    from("proofs", "verify --certificate c.json");
+    from("photos", "verify --certificate ../proofs/c.json");
+    fs::rename(place.path("photos"), place.path("moved")).unwrap();
+    place.expect(
+        "verify --certificate proofs/c.json",
+        1,
+        "which is not there; name the folder of its images with `--data",
+    );
+    from("moved", "verify --certificate ../proofs/c.json --data .");
+    // One certificate replaces another, with its page.
+    place.expect("verify threshold.onnx --out proofs/c.json", 0, "certificate  proofs/c.json");
 }
 
 /// The sixteenth power of what a convolution gives, which amplifies its roundings as many times.
@@ -310,6 +356,7 @@ fn after_a_fallback_the_certificate_names_what_computed() {
     let environment = Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap();
     let (reference, bytes) = (reference(model()), model().to_bytes().unwrap());
     let order = Order {
+        folder: Path::new("."),
         model: Path::new("threshold.onnx"),
         bytes: &bytes,
         reference: &reference,
@@ -381,6 +428,11 @@ fn a_model_of_8_bit_integers_is_proven_on_images_only() {
     picture(&place.path("a.png"), 12);
     place.expect(WITH_IMAGES, 0, "is the trained network on the CPU in int8");
 
+    let certificate = fs::read(place.path("threshold.cpu.certificate.json")).unwrap();
+    place.expect("verify threshold.onnx", 1, "kept         threshold.cpu.certificate.json, as too little was asked");
+    assert_eq!(fs::read(place.path("threshold.cpu.certificate.json")).unwrap(), certificate);
+    place.expect(INFER, 0, "");
+
     // All answers are zero.
     place.write(&int8([0.0; 2]));
     place.expect("verify threshold.onnx", 1, "is not proven on the CPU in int8");
@@ -394,7 +446,7 @@ fn on_nearly_empty_images_8_bit_integers_are_judged_by_what_little_they_show() {
     for (folder, side) in [("rare", 11), ("few", 9), ("empty", 0)] {
         fs::create_dir(place.path(folder)).unwrap();
         let red = |x, y| if x < side && y < side { 255 } else { 0 };
-        let picture = image::RgbImage::from_fn(200, 200, |x, y| image::Rgb([red(x, y), 90, 90]));
+        let picture = image::RgbImage::from_fn(200, 200, |x, y| Rgb([red(x, y), 90, 90]));
         picture.save(place.path(folder).join("square.png")).unwrap();
     }
     // All answers of the second are zero: of 40,000 pixels fewer are wrong than half a percent.
@@ -407,11 +459,18 @@ fn on_nearly_empty_images_8_bit_integers_are_judged_by_what_little_they_show() {
         (&zero, "empty", ["class `nucleus` does not occur in the exact masks", none], &["Inputs"]),
     ] {
         place.write(model);
+        // One that is undecided would not replace one that is not.
+        fs::remove_file(place.path("threshold.cpu.certificate.json")).or_else(is_absent).unwrap();
         for part in parts {
             place.expect(&format!("verify threshold.onnx --data {folder}"), i32::from(!failing.is_empty()), part);
         }
         assert_eq!(place.failing_criteria(), failing, "{folder}");
     }
+}
+
+/// What was to be removed need not be there.
+fn is_absent(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 fn exchange_classes(model: &mut Model) {
@@ -441,10 +500,125 @@ fn signatures_are_checked_where_a_key_is_given() {
 }
 
 #[test]
+fn a_model_of_bytes_is_held_to_the_images_as_bytes() {
+    const NATIVE: SizePolicy = SizePolicy::Native;
+    let of =
+        |size: u32, top: u16| ImageBuffer::from_fn(size, size, |x, y| Rgb([x, y, 3 * x + y].map(|v| v as u16 * top)));
+    let rows = [
+        ("8 bits", NATIVE, ColorOrder::Rgb, of(20, 257)),
+        ("stretched", SizePolicy::Resize { height: 12, width: 17 }, ColorOrder::Rgb, of(20, 257)),
+        ("16 bits", NATIVE, ColorOrder::Rgb, of(20, 331)),
+        ("gray", NATIVE, ColorOrder::Gray, of(20, 257)),
+    ];
+    for (name, size, color, image) in rows {
+        let place = Workplace::new();
+        image.save(place.path("a.png")).unwrap();
+        let mut model = if color == ColorOrder::Gray { gray() } else { threshold::model(size) };
+        fs::write(place.path("threshold.reference.onnx"), reference(model.clone()).to_bytes().unwrap()).unwrap();
+        model.contract.input.form.element = Element::U8;
+        forms::apply(&mut model.graph, "logits", &model.contract).unwrap();
+        place.write(&model);
+        let (code, text) = place.run("verify threshold.onnx --data .");
+        assert_eq!(code, Some(0), "{name}: {text}");
+        let page = fs::read_to_string(place.path("threshold.cpu.certificate.html")).unwrap();
+        assert!(page.contains("is rounded before any of the answers is computed"), "{name}");
+    }
+}
+
+/// The model for images of one channel.
+fn gray() -> Model {
+    let mut builder = GraphBuilder::new("gray");
+    let image = builder.input("input", [Dim::batch(), Dim::from(1), Dim::height(), Dim::width()]).unwrap();
+    let weight = Tensor::new([2, 1, 1, 1], vec![-1.0, 1.0]).unwrap();
+    let scores = builder.root().conv("scores", image, weight, None, Conv::default()).unwrap();
+    let mut model = Model { graph: builder.finish(&[("logits", scores)]).unwrap(), ..model() };
+    let input = &mut model.contract.input;
+    (input.color, input.mean, input.std) = (ColorOrder::Gray, vec![0.5], vec![0.5]);
+    model
+}
+
+#[test]
+fn a_model_of_one_size_is_proven_on_the_middle_of_images_of_another() {
+    let place = Workplace::new();
+    let size = Some([16, 12]);
+    let masks = place.path("set/masks");
+    fs::create_dir_all(place.path("set/images")).unwrap();
+    fs::create_dir_all(&masks).unwrap();
+    for (name, width, height) in [("larger", 20, 24), ("wider", 30, 10), ("smaller", 9, 11), ("equal", 12, 16)] {
+        let red = |x: u32, y: u32| ((31 * x + 17 * y) % 256) as u8;
+        let image = image::RgbImage::from_fn(width, height, |x, y| Rgb([red(x, y), 90, 90]));
+        image.save(place.path(&format!("set/images/{name}.png"))).unwrap();
+        let mask = image::GrayImage::from_fn(width, height, |x, y| image::Luma([255 * u8::from(red(x, y) > 127)]));
+        mask.save(masks.join(format!("{name}.png"))).unwrap();
+    }
+    for kind in [OutputKind::Logits, OutputKind::Mask] {
+        let form = InputForm { size, ..InputForm::default() };
+        fs::rename(threshold::write_as(place.0.path(), form, kind), place.path("threshold.onnx")).unwrap();
+        place.expect("verify threshold.onnx --data set", 0, "is the trained network");
+        let json = fs::read(place.path("threshold.cpu.certificate.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let cases = json["proof"]["cases"].as_array().unwrap();
+        for (name, whole) in [
+            ("larger", serde_json::json!([24, 20])),
+            ("wider", serde_json::json!([10, 30])),
+            ("smaller", serde_json::json!([11, 9])),
+            ("equal", serde_json::Value::Null),
+        ] {
+            let case = cases.iter().find(|case| case["name"] == format!("image {name}")).unwrap();
+            assert_eq!(case["middle_of"], whole, "{name}");
+            assert_eq!(case["shape"], serde_json::json!([1, 16, 12]), "{name}");
+            assert_eq!(case["dice"], serde_json::json!({"exact": 1.0, "exported": 1.0}), "{name}");
+        }
+        let page = fs::read_to_string(place.path("threshold.cpu.certificate.html")).unwrap();
+        assert!(page.contains("image larger (the middle of 24x20)"), "{page}");
+    }
+}
+
+#[test]
+fn an_input_is_the_same_for_models_of_any_and_of_one_size() {
+    let place = Workplace::new();
+    let mut reference = reference(model());
+    let mut yardstick = Yardstick::new(&reference.model.graph);
+    for case in cases(&model(), false, &[]).unwrap() {
+        let input = case.load(&model().contract).unwrap().tensor;
+        let exact = &yardstick.answer(&case, input.view()).unwrap().output;
+        let found = exact.mapv(|value| value as f32);
+        reference.trained.insert(case.name, Trained::of(input.view(), found.view(), exact.view()));
+    }
+    let write = |name: &str, reference: &Reference| {
+        fs::write(place.path(name), reference.to_bytes().unwrap()).unwrap();
+    };
+    write("other.reference.onnx", &reference);
+    let form = InputForm { batch: Some(1), size: Some([16, 16]), ..InputForm::default() };
+    threshold::write_as(place.0.path(), form, OutputKind::Logits);
+    const OTHER: &str = "verify other.onnx --bisect --against other.reference.onnx";
+    place.expect(OTHER, 0, "is the trained network");
+    reference.trained.get_mut("noise 1x16x16").unwrap().input_sha256 = "ab".into();
+    write("other.reference.onnx", &reference);
+    place.expect(OTHER, 1, "to blame     the reference: its `noise 1x16x16` is another input; export the model again");
+}
+
+#[test]
 fn what_cannot_be_verified_is_named() {
     let place = Workplace::new();
     fs::write(place.path("text.onnx"), "no model").unwrap();
     fs::create_dir(place.path("run")).unwrap();
+    place.expect("keygen --out mine", 0, "mine.pem");
+    let weights =
+        safetensors::serialize::<&str, TensorView<'_>, _>([], Some([("contract".into(), "{}".into())].into()));
+    fs::write(place.path("odd.safetensors"), weights.unwrap()).unwrap();
+    let others = ["run.json", "a.html", "b.json.sig"];
+    for name in others {
+        fs::write(place.path(name), "{\"format\": 1}").unwrap();
+    }
+    let files = || {
+        let entries = fs::read_dir(place.0.path()).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .filter(|path| path.is_file())
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let before = files();
     for (args, code, part) in [
         ("verify", 2, "<MODEL>"),
         ("verify threshold.onnx --certificate c.json", 2, "cannot be used with"),
@@ -455,9 +629,37 @@ fn what_cannot_be_verified_is_named() {
         ("verify threshold.onnx --against run", 1, "run/best.safetensors"),
         ("verify threshold.onnx --data run", 1, "holds no image"),
         ("verify --certificate a.png", 1, "is not a certificate"),
-        ("verify threshold.onnx --out proof.html", 1, "its page goes there; choose a name that ends in `.json`"),
-        ("verify threshold.onnx --out threshold.onnx", 1, "it is the model or its reference; choose another name"),
+        (
+            "verify threshold.onnx --out proof.html",
+            1,
+            "its page is called after it; choose a name that ends in `.json`",
+        ),
+        ("verify threshold.onnx --out threshold.onnx", 1, "choose a name that ends in `.json`"),
+        (
+            "verify threshold.onnx --out run.json",
+            1,
+            "cannot write the certificate to `run.json`: what is there is none",
+        ),
+        (
+            "verify threshold.onnx --out a.json",
+            1,
+            "cannot write the certificate's page to `a.html`: what is there is no",
+        ),
+        ("verify threshold.onnx --out b.json --sign mine.pem", 1, "signature to `b.json.sig`: what is there is none"),
+        (
+            "verify threshold.onnx --out absent/c.json",
+            1,
+            "cannot write `absent/c.json`: no file can be created in its fold",
+        ),
+        ("verify threshold.onnx --sign absent.pem", 1, "cannot read the key `absent.pem`"),
+        ("verify threshold.onnx --sign mine.pub.pem", 1, "is not an Ed25519 private key"),
+        (
+            "verify threshold.onnx --against odd.safetensors",
+            1,
+            "cannot compare with the contract that the checkpoint `odd.",
+        ),
     ] {
         place.expect(args, code, part);
+        assert!(files() == before, "{args}: a file was written or replaced");
     }
 }

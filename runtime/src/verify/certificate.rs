@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::{
     bisect::Diagnosis,
     bounds::{ANY_ANSWER, Bound, Precision, TRAINED},
-    facts::{DataFacts, EnvironmentFacts, FileFacts},
+    facts::{self, DataFacts, EnvironmentFacts, FileFacts},
     layers::{Extreme, Layer},
     proof::Proof,
     reference::Reference,
@@ -55,6 +55,9 @@ pub struct Certificate {
     pub thorough: bool,
     /// What computes the model.
     pub provider: Provider,
+    /// What of it computes, where that can be chosen: OpenVINO's device, and CUDA's kernels as one graph.
+    #[serde(default)]
+    pub device: Option<String>,
     /// In which precision.
     pub precision: Precision,
     /// The number of nodes that each provider of ONNX Runtime computes.
@@ -150,10 +153,11 @@ impl Certificate {
             weights_sha256: of.model.contract.provenance.weights_sha256.clone(),
             passes: of.passes.clone(),
             rebuilt: false,
+            element: Element::default(),
             data,
             thorough,
             provider: bound.provider,
-            element: Element::default(),
+            device: None,
             precision: bound.precision,
             placement,
             environment: EnvironmentFacts::now(),
@@ -180,7 +184,7 @@ impl Certificate {
 
     /// The file beside a model in which its certificate for a provider is kept: `amsunet.cpu.certificate.json` of `amsunet.onnx`.
     pub fn beside(model: &Path, provider: Provider) -> PathBuf {
-        model.with_extension(format!("{}.certificate.json", provider.flag()))
+        facts::beside(model, &format!("{}.certificate.json", provider.flag()))
     }
 
     /// The certificate as JSON; equal certificates give equal text.

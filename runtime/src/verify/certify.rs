@@ -12,26 +12,28 @@ use super::{
     bounds::{Bound, Precision},
     case::{self, Case, CaseError},
     certificate::{Certificate, CertificateError, identity},
-    facts::{DataFacts, FileFacts, folder_of},
+    facts::{DataFacts, FileFacts, device, path_from},
     finding::Finding,
     layers::{check_layers, check_overflow, farthest, largest_half, layers},
     probe::{Probe, comparable},
     proof::{CaseReport, Proof, ProofError, Subject, prove},
     rebuilt::{RebuildError, check_graph},
-    reference::Reference,
+    reference::{CheckpointError, Reference},
     standing::Mismatch,
     yardstick::Yardstick,
 };
 use crate::{
     Options, Provider,
     session::{OpenError, RunError, Session, parse},
-    tensors::{TensorError, TensorFile},
+    tensors::TensorFile,
 };
 
 /// What is to be certified, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {
-    /// The model's file, beside which the certificate is to lie.
+    /// The folder in which the certificate is to lie.
+    pub folder: &'a Path,
+    /// The model's file.
     pub model: &'a Path,
     /// Its bytes; the file itself need not exist yet.
     pub bytes: &'a [u8],
@@ -83,7 +85,7 @@ pub enum CertifyError {
     Proof(#[from] ProofError),
     /// The checkpoint cannot be read.
     #[error(transparent)]
-    Checkpoint(#[from] TensorError),
+    Checkpoint(#[from] CheckpointError),
     /// The model that shows its values cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -122,14 +124,14 @@ pub fn certify(
     yardstick: &mut Yardstick,
     see: impl FnMut(&CaseReport),
 ) -> Result<Certificate, CertifyError> {
-    let Order { model: path, bytes, reference, .. } = order;
+    let Order { model: path, bytes, folder, reference, .. } = order;
     let model = parse(path, bytes)?;
     let mut session = Session::start(environment, path, bytes, model.clone(), options)?;
     // A fallback may have chosen others than were asked for.
     let options = &session.options().clone();
     let (provider, precision) = (options.provider, Precision::of(&model.graph, options.precision));
     if let Some(certified) = order.certified {
-        certified.check(provider, precision)?;
+        certified.check(options, precision)?;
     }
     let unbounded = || CertifyError::NoBound { model: path.into(), precision, provider };
     let bound = Bound::find(provider, precision).ok_or_else(unbounded)?;
@@ -159,18 +161,19 @@ pub fn certify(
         most_off = farthest(&inside, bound, side);
     }
     proof.findings.extend(check_overflow(&model, yardstick.magnitudes()));
-    let folder = folder_of(path);
     let mut weights = None;
     if let Some((path, checkpoint)) = order.checkpoint {
         proof.findings.extend(reference.check_weights(checkpoint)?);
-        weights = Some(FileFacts::of(path, checkpoint.bytes(), &folder, None));
+        weights = Some(FileFacts::of(path, checkpoint.bytes(), folder, None));
     }
-    let data = (!order.data.is_empty()).then(|| data_facts(order.data, &cases)).transpose()?;
-    let files = [FileFacts::of(path, bytes, &folder, None), order.reference_file.clone()];
+    let data = (!order.data.is_empty()).then(|| data_facts(order.data, &cases, folder)).transpose()?;
+    let files = [FileFacts::of(path, bytes, folder, None), order.reference_file.clone()];
     let id = identity(path, &model)?;
     let placement = session.runs_on().nodes.clone();
     let mut certificate =
         Certificate::new(id, files, weights, reference, data, order.thorough, bound, placement, proof);
+    certificate.element = model.contract.input.form.element;
+    certificate.device = device(options);
     certificate.rebuilt = is_rebuilt;
     certificate.inside = most_off;
     certificate.reach = largest_half(&model, yardstick.magnitudes());
@@ -194,12 +197,12 @@ pub fn smallest_failing<'c>(cases: &'c [Case], proof: &Proof) -> Option<&'c Case
     smallest.map(|(case, _)| case).or(first)
 }
 
-fn data_facts(inputs: &[PathBuf], cases: &[Case]) -> Result<DataFacts, CertifyError> {
+fn data_facts(inputs: &[PathBuf], cases: &[Case], folder: &Path) -> Result<DataFacts, CertifyError> {
     let images = cases.iter().filter(|case| case.is_image()).count();
     let sha256 = match case::dataset(inputs).map_err(CaseError::from)? {
         Some(dataset) => Some(dataset.fingerprint()?),
         None => None,
     };
-    let inputs = inputs.iter().map(|input| input.to_string_lossy().into_owned()).collect();
+    let inputs = inputs.iter().map(|input| path_from(folder, input)).collect();
     Ok(DataFacts { inputs, images, sha256 })
 }

@@ -1,19 +1,21 @@
 //! What a certificate names: files by their hashes, images, and what proved the model on what.
 
 use std::{
-    env, fs,
-    path::{Path, PathBuf},
+    env, fs, io,
+    path::{Component, Path, PathBuf},
     thread,
 };
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::provider::{Options, Provider};
+
 /// A file that takes part in a proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileFacts {
-    /// Its path: the name alone where it lies beside the certificate.
+    /// Its path from the certificate's folder: the name alone where it lies beside the certificate.
     pub path: String,
     /// The SHA-256 of its bytes, in hexadecimal.
     pub sha256: String,
@@ -25,7 +27,7 @@ pub struct FileFacts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataFacts {
-    /// The folder, or the folders and files where there were several.
+    /// The folder, or the folders and files where there were several, by their paths from the certificate's folder.
     pub inputs: Vec<String>,
     /// How many images.
     pub images: usize,
@@ -70,21 +72,72 @@ pub(super) fn onnx_runtime() -> String {
 }
 
 impl FileFacts {
-    /// A file whose bytes are given, called by its name alone where it lies in `folder`.
+    /// A file whose bytes are given, for a certificate that lies in `folder`.
     pub fn of(path: &Path, bytes: &[u8], folder: &Path, tool: Option<&str>) -> Self {
-        let same = |other: &Path| match (fs::canonicalize(other), fs::canonicalize(folder)) {
-            (Ok(other), Ok(folder)) => other == folder,
-            _ => other == folder,
-        };
-        let parent = folder_of(path);
-        let name = path.file_name().filter(|_| same(&parent)).map_or(path.as_os_str(), |name| name);
-        Self { path: name.to_string_lossy().into_owned(), sha256: sha256(bytes), tool: tool.map(str::to_owned) }
+        Self { path: path_from(folder, path), sha256: sha256(bytes), tool: tool.map(str::to_owned) }
     }
 
     /// The file of a certificate that lies in `folder`.
     pub fn locate(&self, folder: &Path) -> PathBuf {
-        let beside = folder.join(&self.path);
-        if beside.exists() { beside } else { PathBuf::from(&self.path) }
+        locate(folder, &self.path)
+    }
+}
+
+impl DataFacts {
+    /// The images of a certificate that lies in `folder`.
+    pub fn locate(&self, folder: &Path) -> Vec<PathBuf> {
+        self.inputs.iter().map(|input| locate(folder, input)).collect()
+    }
+}
+
+/// A path as it is found from a folder; as it is where one of them is not there.
+pub(super) fn path_from(folder: &Path, path: &Path) -> String {
+    let relative = || -> io::Result<PathBuf> {
+        let folder = fs::canonicalize(folder)?;
+        let place = match path.file_name() {
+            // A link keeps its name, and what is yet to be written has a folder.
+            Some(name) => fs::canonicalize(folder_of(path))?.join(name),
+            None => fs::canonicalize(path)?,
+        };
+        let shared = folder.components().zip(place.components()).take_while(|(one, other)| one == other).count();
+        if shared == 0 {
+            return Ok(place);
+        }
+        let up = folder.components().skip(shared).map(|_| Component::ParentDir);
+        let found: PathBuf = up.chain(place.components().skip(shared)).collect();
+        Ok(if found == Path::new("") { ".".into() } else { found })
+    };
+    relative().unwrap_or_else(|_| path.into()).to_string_lossy().into_owned()
+}
+
+/// What a certificate that lies in `folder` calls by this path.
+fn locate(folder: &Path, path: &str) -> PathBuf {
+    let from_folder = folder.join(path);
+    // Older certificates name what does not lie beside them as it was found from where they were made.
+    if !from_folder.exists() && Path::new(path).exists() { path.into() } else { from_folder }
+}
+
+/// The file beside a model with another ending: `net.v1.reference.onnx` of `net.v1.onnx`, and of `net.v1` as well, lest it be that of `net.v2`.
+pub(super) fn beside(model: &Path, ending: &str) -> PathBuf {
+    match model.extension() {
+        Some(extension) if extension == "onnx" => model.with_extension(ending),
+        _ => appended(model, &format!(".{ending}")),
+    }
+}
+
+/// A path with more at its end.
+pub(super) fn appended(path: &Path, end: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(end);
+    path.into()
+}
+
+/// What of a provider computes, where that can be chosen: OpenVINO's device, and CUDA's kernels as one graph.
+pub(super) fn device(options: &Options) -> Option<String> {
+    match options.provider {
+        Provider::OpenVino => Some(options.openvino_device().to_owned()),
+        Provider::Cuda => options.cuda_graph.then(|| "GPU with `--cuda-graph`".to_owned()),
+        Provider::Cpu | Provider::TensorRt => None,
     }
 }
 
@@ -98,5 +151,50 @@ pub fn folder_of(path: &Path) -> PathBuf {
 
 /// The SHA-256 of bytes, in hexadecimal.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_certificate_names_is_found_from_its_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |path: &str| place.path().join(path);
+        for folder in ["certificates", "models/data"] {
+            fs::create_dir_all(at(folder)).unwrap();
+        }
+        fs::write(at("models/net.onnx"), "a model").unwrap();
+        for (folder, path, expected) in [
+            ("models", "models/net.onnx", "net.onnx"),
+            ("models", "models/to_come.onnx", "to_come.onnx"),
+            ("models", "certificates/../models/net.onnx", "net.onnx"),
+            ("certificates", "models/net.onnx", "../models/net.onnx"),
+            ("certificates", "models/data", "../models/data"),
+            ("models/data", "models/data/..", ".."),
+            ("models/data", "models/data", "."),
+        ] {
+            let expected = if path == folder { "../data" } else { expected };
+            let found = path_from(&at(folder), &at(path));
+            assert_eq!(found, expected, "{path} from {folder}");
+            let located = locate(&at(folder), &found);
+            let is_there = at(path).exists();
+            assert!(!is_there || fs::canonicalize(located).unwrap() == fs::canonicalize(at(path)).unwrap(), "{path}");
+        }
+        assert_eq!(path_from(&at("absent"), Path::new("a/net.onnx")), "a/net.onnx");
+    }
+
+    #[test]
+    fn models_whose_names_have_dots_share_no_file() {
+        for (model, expected) in [
+            ("a/net.onnx", "a/net.reference.onnx"),
+            ("net.v1.onnx", "net.v1.reference.onnx"),
+            ("net.v1", "net.v1.reference.onnx"),
+            ("net.v2", "net.v2.reference.onnx"),
+            ("net", "net.reference.onnx"),
+        ] {
+            assert_eq!(beside(Path::new(model), "reference.onnx"), Path::new(expected), "{model}");
+        }
+    }
 }

@@ -30,6 +30,7 @@ mod certificate;
 mod criteria;
 mod facts;
 mod page;
+mod place;
 mod signature;
 mod standing;
 
@@ -45,10 +46,13 @@ pub use finding::{Finding, contract_differences};
 pub use layers::{Extreme, Layer, check_layers, check_overflow, layers};
 pub use masks::{MaskReport, Overlap, classes, probabilities};
 pub use page::page;
+pub use place::{Place, PlaceError};
 pub use probe::Probe;
 pub use proof::{CaseReport, Deployed, Dice, Proof, ProofError, Subject, prove};
 pub use rebuilt::{RebuildError, check_graph};
-pub use reference::{REFERENCE_FORMAT, REFERENCE_KEY, Reference, ReferenceError, Trained, TrainedReport};
-pub use signature::{KeyError, SignatureError, generate_key, sign, verify_signature};
+pub use reference::{
+    CheckpointError, REFERENCE_FORMAT, REFERENCE_KEY, Reference, ReferenceError, Trained, TrainedReport,
+};
+pub use signature::{KeyError, PrivateKey, SignatureError, generate_key, verify_signature};
 pub use standing::{Mismatch, Refusal};
 pub use yardstick::{Exact, Inside, Yardstick, YardstickError, amplification};

@@ -15,6 +15,14 @@ use super::{
     proof::CaseReport,
 };
 
+/// How the title of a page begins.
+const TITLE: &str = "Certificate of ";
+
+/// Whether bytes are a certificate's page.
+pub(super) fn is_page(bytes: &[u8]) -> bool {
+    String::from_utf8_lossy(bytes).contains(&format!("<title>{TITLE}"))
+}
+
 /// The certificate as one HTML page that needs no other file.
 pub fn page(certificate: &Certificate) -> String {
     let body = html! {
@@ -26,7 +34,7 @@ pub fn page(certificate: &Certificate) -> String {
         (facts(certificate))
         p.note { "This page shows what the certificate's JSON file says; that file is what counts, and what is signed." }
     };
-    html_page(&format!("Certificate of {}", certificate.model.path), &body)
+    html_page(&format!("{TITLE}{}", certificate.model.path), &body)
 }
 
 fn verdict(certificate: &Certificate) -> Markup {
@@ -46,8 +54,9 @@ fn verdict(certificate: &Certificate) -> Markup {
             p { "Certificate · " (certificate.environment.tool) }
             h1 { (certificate.model.path) }
             p.lead {
-                "The model " strong { (is) } " on " (certificate.provider) " in " (certificate.precision) ", on "
-                (count(cases.len(), "input")) "."
+                "The model " strong { (is) } " on " (certificate.provider)
+                @if let Some(device) = &certificate.device { " (" (device) ")" }
+                " in " (certificate.precision) ", on " (count(cases.len(), "input")) "."
             }
             @for unknown in certificate.unknown() { p.note { "Of " (unknown) "." } }
             @if beyond > 0 {
@@ -166,6 +175,7 @@ fn cases(certificate: &Certificate) -> Markup {
     let mark = |case: &CaseReport| {
         html! {
             (case.name)
+            @if let Some([height, width]) = case.middle_of { " (the middle of " (height) "x" (width) ")" }
             @if case.beyond_float32 { " (beyond float32)" }
             @if let Some(amplification) = case.amplification { " (rounding amplified " (format!("{amplification:.1}")) " times)" }
             @if !case.findings.is_empty() { " " strong { "(fails)" } }
@@ -175,7 +185,6 @@ fn cases(certificate: &Certificate) -> Markup {
     html! {
         section {
             h2 { "Input by input" }
-            @if let Some([height, width]) = case.middle_of { " (the middle of " (height) "x" (width) ")" }
             div.wide { table {
                 thead { tr {
                     th { "Input" } th.n { "Error of scale" } th.n { "allowed" } th.n { "× training's" } th.n { "allowed" } th.n { "Batch" }
@@ -283,6 +292,11 @@ fn facts(certificate: &Certificate) -> Markup {
             },
         ),
     ];
+    if certificate.element == Element::U8 {
+        let rounded = "bytes: what lies between two of them, in images that are stretched, of 16 bits or made gray, is rounded before any of the \
+                       answers is computed";
+        rows.push(("Takes", html! { (rounded) }));
+    }
     if let Some(weights) = &certificate.weights {
         rows.push(("Checkpoint, equal bit for bit", file(weights)));
     }
@@ -292,11 +306,6 @@ fn facts(certificate: &Certificate) -> Markup {
             "Images",
             html! { (data.images) " of " (data.inputs.join(", ")) @if let Some(sha256) = sha256 { br; (sha256) } },
         ));
-    if certificate.element == Element::U8 {
-        let rounded = "bytes: what lies between two of them, in images that are stretched, of 16 bits or made gray, is rounded before any of the \
-                       answers is computed";
-        rows.push(("Takes", html! { (rounded) }));
-    }
     }
     rows.extend([
         ("Nodes", html! { (placement.join(", ")) }),

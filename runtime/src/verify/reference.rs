@@ -11,7 +11,7 @@ use ndarray::{Array3, Array4, ArrayView4, Axis};
 use seg_data::WriteError;
 use seg_onnx::{
     CONTRACT_KEY, Model, ModelError, Opset,
-    contract::Contract,
+    contract::{Contract, ContractError},
     graph::Tensor,
     proto::{self, WriteError as GraphError},
 };
@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use super::{
     bounds::TRAINED,
-    case,
+    case, facts,
     figures::Figures,
     finding::{Finding, contract_differences},
     masks::{MaskReport, classes, probabilities},
@@ -139,6 +139,22 @@ pub enum ReferenceError {
     Write(#[from] WriteError),
 }
 
+/// Why a checkpoint cannot be compared with.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// Its tensors cannot be read.
+    #[error(transparent)]
+    Tensors(#[from] TensorError),
+    /// Its contract cannot be read.
+    #[error("cannot compare with the contract that the checkpoint `{path}` carries")]
+    Contract {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ContractError,
+    },
+}
+
 impl Reference {
     /// Reads a reference.
     ///
@@ -187,7 +203,7 @@ impl Reference {
 
     /// The file beside a model in which its reference is kept: `amsunet.reference.onnx` of `amsunet.onnx`.
     pub fn beside(model: &Path) -> PathBuf {
-        model.with_extension("reference.onnx")
+        facts::beside(model, "reference.onnx")
     }
 
     /// The learned constants by the names that they have in a checkpoint; `None` for one that the graph lacks.
@@ -231,8 +247,8 @@ impl Reference {
     /// checkpoint carries.
     ///
     /// # Errors
-    /// When the checkpoint cannot be read.
-    pub fn check_weights(&self, checkpoint: &TensorFile) -> Result<Vec<Finding>, TensorError> {
+    /// When the checkpoint, or the contract that it carries, cannot be read.
+    pub fn check_weights(&self, checkpoint: &TensorFile) -> Result<Vec<Finding>, CheckpointError> {
         let mut findings = Vec::new();
         let mut differ = |name: &str, problem: String| {
             findings.push(Finding::Weights { tensor: name.into(), problem });
@@ -259,7 +275,9 @@ impl Reference {
                 differ(name, format!("{count} of {} values are not the trained ones", values.len()));
             }
         }
-        if let Some(contract) = checkpoint.note(CHECKPOINT_CONTRACT)?.and_then(|json| Contract::from_json(&json).ok()) {
+        if let Some(json) = checkpoint.note(CHECKPOINT_CONTRACT)? {
+            let unreadable = |source| CheckpointError::Contract { path: checkpoint.path().into(), source };
+            let contract = Contract::from_json(&json).map_err(unreadable)?;
             findings.extend(contract_differences(&self.model.contract, &contract, true));
         }
         Ok(findings)

@@ -17,6 +17,8 @@ use ed25519_dalek::{
 use seg_data::{WriteError, write_bytes};
 use thiserror::Error;
 
+use super::facts::appended;
+
 /// Why a key cannot be made or read.
 #[derive(Debug, Error)]
 pub enum KeyError {
@@ -74,7 +76,7 @@ pub enum KeyError {
     Write(#[from] WriteError),
 }
 
-/// Why a signature cannot be written, or is not accepted.
+/// Why a signature is not accepted.
 #[derive(Debug, Error)]
 pub enum SignatureError {
     /// The key cannot be used.
@@ -94,9 +96,26 @@ pub enum SignatureError {
         /// The file.
         path: PathBuf,
     },
-    /// The file cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
+}
+
+/// A key to sign certificates with.
+#[derive(Debug)]
+pub struct PrivateKey(SigningKey);
+
+impl PrivateKey {
+    /// Reads a key.
+    ///
+    /// # Errors
+    /// When the file is none.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let key = SigningKey::from_pkcs8_pem(&read_key(path)?);
+        key.map(Self).map_err(|source| KeyError::Private { path: path.into(), source })
+    }
+
+    /// The content of the file that holds the signature of a certificate's bytes.
+    pub fn sign(&self, bytes: &[u8]) -> String {
+        format!("{:x}\n", self.0.sign(bytes))
+    }
 }
 
 /// Writes a new private key, readable for its owner alone, and its public key: `NAME.pem` and `NAME.pub.pem`. Returns both.
@@ -104,7 +123,7 @@ pub enum SignatureError {
 /// # Errors
 /// When a file exists or cannot be written.
 pub fn generate_key(name: &Path) -> Result<[PathBuf; 2], KeyError> {
-    let [private, public] = ["pem", "pub.pem"].map(|extension| name.with_extension(extension));
+    let [private, public] = [".pem", ".pub.pem"].map(|end| appended(name, end));
     for path in [&private, &public] {
         if path.exists() {
             return Err(KeyError::Exists { path: path.clone() });
@@ -140,23 +159,8 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
 }
 
 /// The file that holds a certificate's signature: `NAME.json.sig` of `NAME.json`.
-fn signature_path(certificate: &Path) -> PathBuf {
-    let mut name = certificate.as_os_str().to_owned();
-    name.push(".sig");
-    name.into()
-}
-
-/// Signs the bytes of a certificate's file with a private key; returns the signature's file.
-///
-/// # Errors
-/// When the key cannot be read or the file not be written.
-pub fn sign(certificate: &Path, bytes: &[u8], key: &Path) -> Result<PathBuf, SignatureError> {
-    let private =
-        SigningKey::from_pkcs8_pem(&read_key(key)?).map_err(|source| KeyError::Private { path: key.into(), source })?;
-    let signature: String = private.sign(bytes).to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let path = signature_path(certificate);
-    write_bytes(&path, format!("{signature}\n").as_bytes())?;
-    Ok(path)
+pub(super) fn signature_path(certificate: &Path) -> PathBuf {
+    appended(certificate, ".sig")
 }
 
 /// Makes sure that the bytes of a certificate's file are signed with the private key of a public one.
@@ -168,12 +172,17 @@ pub fn verify_signature(certificate: &Path, bytes: &[u8], key: &Path) -> Result<
         .map_err(|source| KeyError::Public { path: key.into(), source })?;
     let path = signature_path(certificate);
     let text = fs::read_to_string(&path).map_err(|source| SignatureError::Missing { path: path.clone(), source })?;
-    let accepted = parse(text.trim()).is_some_and(|signature| public.verify_strict(bytes, &signature).is_ok());
+    let accepted = parse(&text).is_some_and(|signature| public.verify_strict(bytes, &signature).is_ok());
     if accepted { Ok(()) } else { Err(SignatureError::Wrong { path }) }
 }
 
+/// Whether bytes are a signature, whosever it is.
+pub(super) fn is_signature(bytes: &[u8]) -> bool {
+    parse(&String::from_utf8_lossy(bytes)).is_some()
+}
+
 fn parse(text: &str) -> Option<Signature> {
-    let digits: Vec<_> = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+    let digits: Vec<_> = text.trim().chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
     let bytes: Vec<_> = digits.chunks_exact(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect();
     Some(Signature::from_bytes(&bytes.try_into().ok()?))
 }
@@ -192,7 +201,8 @@ mod tests {
         let [private, public] = generate_key(&folder.path().join("one")).unwrap();
         let [_, other] = generate_key(&folder.path().join("two")).unwrap();
         let certificate = folder.path().join("c.json");
-        let signature = sign(&certificate, b"holds", &private).unwrap();
+        let signature = signature_path(&certificate);
+        fs::write(&signature, PrivateKey::read(&private).unwrap().sign(b"holds")).unwrap();
         let check =
             |bytes: &[u8], key: &Path| verify_signature(&certificate, bytes, key).map_err(|error| error.to_string());
         assert_eq!(check(b"holds", &public), Ok(()));
@@ -210,7 +220,7 @@ mod tests {
         }
         fs::remove_file(signature).unwrap();
         assert!(check(b"holds", &public).unwrap_err().contains("not signed"));
-        assert!(matches!(sign(&certificate, b"holds", &public), Err(SignatureError::Key(KeyError::Private { .. }))));
+        assert!(matches!(PrivateKey::read(&public), Err(KeyError::Private { .. })));
     }
 
     #[test]
@@ -221,6 +231,9 @@ mod tests {
         let before = fs::read(&private).unwrap();
         assert!(matches!(generate_key(&name), Err(KeyError::Exists { .. })));
         assert_eq!(fs::read(&private).unwrap(), before);
+        // What looks like an extension is part of the name.
+        let [first, second] = ["site.v1", "site.v2"].map(|name| generate_key(&folder.path().join(name)).unwrap());
+        assert!(first[0].ends_with("site.v1.pem") && second[1].ends_with("site.v2.pub.pem"), "{first:?} {second:?}");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::{
     bounds::Precision,
     certificate::{Certificate, CertificateError},
-    facts::{onnx_runtime, sha256},
+    facts::{device, onnx_runtime, sha256},
     proof::CaseReport,
     signature::{SignatureError, verify_signature},
 };
@@ -70,6 +70,17 @@ pub enum Mismatch {
         /// The other one.
         found: Provider,
     },
+    /// Another of the provider's devices would compute the model.
+    #[error(
+        "certified was the device {certified}, and the device {found} would compute the model; choose the \
+         `--openvino-device`, or the `--cuda-graph`, that was certified"
+    )]
+    Device {
+        /// The certified one.
+        certified: String,
+        /// The other one.
+        found: String,
+    },
     /// It would be computed in another precision.
     #[error(
         "certified was {certified}, and the model would be computed in {found}; choose the `--precision` that was \
@@ -103,11 +114,12 @@ impl Certificate {
         let metadata = proto::read_metadata(&bytes).map_err(|error| unreadable(error.into()))?;
         let graph = Model::from_bytes(&bytes).map_err(unreadable)?.graph;
         let precision = Precision::of(&graph, options.precision).to_string();
-        let named = metadata.into_iter().find(|(key, _)| key == CERTIFICATE_KEY).map(|(_, id)| id);
+        let id = metadata.into_iter().find(|(key, _)| key == CERTIFICATE_KEY).map(|(_, id)| id);
         for (what, found, certified) in [
             ("the model's file", sha256(&bytes), &certificate.model.sha256),
-            ("the certificate that the model names", named.unwrap_or_default(), &certificate.id),
+            ("the certificate that the model names", id.unwrap_or_default(), &certificate.id),
             ("the provider", provider.flag().to_owned(), &certificate.provider.flag().to_owned()),
+            ("the device", named(device(options)), &named(certificate.device.clone())),
             ("the precision", precision, &certificate.precision.to_string()),
             ("ONNX Runtime", onnx_runtime(), &certificate.environment.onnx_runtime),
         ] {
@@ -118,13 +130,17 @@ impl Certificate {
         if certificate.holds { Ok(certificate) } else { Err(Refusal::Against { path }) }
     }
 
-    /// Makes sure that a proof by this provider in this precision is the certified one.
+    /// Makes sure that a proof of a model run as the options say, in this precision, is the certified one.
     ///
     /// # Errors
     /// When it would be another one.
-    pub fn check(&self, provider: Provider, precision: Precision) -> Result<(), Mismatch> {
-        if provider != self.provider {
-            return Err(Mismatch::Provider { certified: self.provider, found: provider });
+    pub fn check(&self, options: &Options, precision: Precision) -> Result<(), Mismatch> {
+        if options.provider != self.provider {
+            return Err(Mismatch::Provider { certified: self.provider, found: options.provider });
+        }
+        let device = device(options);
+        if device != self.device {
+            return Err(Mismatch::Device { certified: named(self.device.clone()), found: named(device) });
         }
         if precision != self.precision {
             return Err(Mismatch::Precision { certified: self.precision, found: precision });
@@ -158,6 +174,7 @@ impl Certificate {
         compare("ONNX Runtime", &self.environment.onnx_runtime, &again.environment.onnx_runtime);
         compare("the system", &self.environment.system, &again.environment.system);
         compare("this program", &self.environment.tool_sha256, &again.environment.tool_sha256);
+        compare("the device", &named(self.device.clone()), &named(again.device.clone()));
         compare("the precision", &self.precision.to_string(), &again.precision.to_string());
         let rebuilt = |certificate: &Self| {
             if certificate.rebuilt { "compared with what the passes make" } else { "not compared" }
@@ -198,4 +215,9 @@ impl Certificate {
         differences.extend(proven.into_keys().map(|name| format!("the input {name}: asked, but not certified")));
         differences
     }
+}
+
+/// A device in words.
+fn named(device: Option<String>) -> String {
+    device.unwrap_or_else(|| "that is not named".into())
 }

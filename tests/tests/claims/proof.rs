@@ -107,6 +107,7 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
             let bytes = reference.to_bytes().unwrap();
             let reference = Reference::from_bytes(path, &bytes).unwrap();
             let order = Order {
+                folder: Path::new("."),
                 model: Path::new("model.onnx"),
                 bytes: &export.bytes,
                 reference: &reference,

@@ -6,10 +6,12 @@ use anyhow::bail;
 use burn::tensor::Device;
 use ort::environment::Environment;
 use seg_data::write_bytes;
+use seg_export::calibration::some_of;
 use seg_export::{Export, proof};
 use seg_runtime::inputs::image_files;
 use seg_runtime::verify::{
-    CaseReport, Certificate, FileFacts, Order, Reference, Yardstick, bounds::Precision, cases, certify, folder_of, page,
+    CaseReport, Certificate, FileFacts, Order, Place, Reference, Yardstick, bounds::Precision, cases, certify,
+    folder_of,
 };
 use seg_train::checkpoint::Checkpoint;
 
@@ -17,9 +19,6 @@ use crate::args::Args;
 use crate::note;
 use crate::progress::{self, Progress};
 
-/// The most images of a calibration that a model is proven on; of more, so many evenly chosen ones. The exact answer to
-/// each takes a while.
-const IMAGES_MAX: usize = 16;
 /// The most bytes of exact answers to images that are kept until they are asked for again; others are computed twice.
 const ANSWERS_BYTES_MAX: usize = 1 << 30;
 
@@ -42,11 +41,12 @@ pub(crate) fn export(
 
     let reference_path = Reference::beside(&args.out);
     let reference_bytes = reference.to_bytes()?;
-    let reference_file =
-        FileFacts::of(&reference_path, &reference_bytes, &folder_of(&args.out), Some(reference.tool.as_str()));
+    let folder = folder_of(&args.out);
+    let reference_file = FileFacts::of(&reference_path, &reference_bytes, &folder, Some(reference.tool.as_str()));
     let order = Order {
         model: &args.out,
         bytes: &export.bytes,
+        folder: &folder,
         reference: &reference,
         reference_file: &reference_file,
         certified: None,
@@ -82,8 +82,7 @@ pub(crate) fn export(
     write_bytes(&args.out, &export.bytes)?;
     write_bytes(&reference_path, &reference_bytes)?;
     let path = Certificate::beside(&args.out, certificate.provider);
-    write_bytes(&path, certificate.to_json().as_bytes())?;
-    write_bytes(&path.with_extension("html"), page(&certificate).as_bytes())?;
+    Place::check(&path, None)?.write(&certificate, None)?;
     let cases = &certificate.proof.cases;
     let comparable = cases.iter().filter(|case| !case.beyond_float32);
     let worst = comparable.filter_map(CaseReport::relative).fold(0.0, f64::max);
@@ -101,9 +100,8 @@ fn images(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
     if args.calibrate.is_empty() {
         return Ok(Vec::new());
     }
-    let files = image_files(&args.calibrate)?;
-    let count = files.len().min(IMAGES_MAX);
-    Ok((0..count).map(|index| files[index * files.len() / count].clone()).collect())
+    // The exact answer to each takes a while.
+    Ok(some_of(&image_files(&args.calibrate)?).cloned().collect())
 }
 
 /// Says what speaks against a case; those that hold need no words.

@@ -6,13 +6,12 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use seg_data::write_bytes;
 use seg_runtime::{
     read_model,
     tensors::TensorFile,
     verify::{
-        CaseReport, Certificate, FileFacts, Order, Reference, Yardstick, bounds::Precision, certify, folder_of, page,
-        sign, verify_signature,
+        CaseReport, Certificate, FileFacts, Order, Place, PrivateKey, Reference, Yardstick, bounds::Precision, certify,
+        folder_of, verify_signature,
     },
 };
 
@@ -38,39 +37,34 @@ struct Files {
     data: Vec<PathBuf>,
 }
 
-/// Verifies a model and leaves its certificate beside it.
+/// Verifies a model and leaves its certificate beside it, or where it is asked for.
 fn first(args: &Verify, model: &Path) -> anyhow::Result<()> {
     let (reference, checkpoint) = against(model, args.against.as_deref());
     let files = Files { model: model.into(), reference, checkpoint, data: args.data.iter().cloned().collect() };
-    if let Some(out) = &args.out {
-        check_out(out, &files)?;
-    }
-    let certificate = run(args, &files, args.thorough, args.layers, None)?;
-    let path = args.out.clone().unwrap_or_else(|| Certificate::beside(model, certificate.provider));
-    let json = certificate.to_json();
-    write_bytes(&path, json.as_bytes())?;
-    write_bytes(&path.with_extension("html"), page(&certificate).as_bytes())?;
-    note(&format!("certificate  {}", path.display()));
-    if let Some(key) = &args.sign {
-        note(&format!("signature    {}", sign(&path, json.as_bytes(), key)?.display()));
-    }
-    verdict(&certificate)
-}
-
-/// Refuses to write the certificate where its page goes, or over what it is of.
-fn check_out(out: &Path, files: &Files) -> anyhow::Result<()> {
-    let refuse = |why| bail!("cannot write the certificate to `{}`: {why}", out.display());
-    if out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html")) {
-        return refuse("its page goes there; choose a name that ends in `.json`");
-    }
-    let is = |path: &Path| match (fs::canonicalize(out), fs::canonicalize(path)) {
-        (Ok(out), Ok(path)) => out == path,
-        _ => false,
+    let key = args.sign.as_deref().map(PrivateKey::read).transpose()?;
+    let place = |provider| {
+        let path = args.out.clone().unwrap_or_else(|| Certificate::beside(model, provider));
+        Place::check(&path, key.as_ref())
     };
-    if is(&files.model) || is(&files.reference) {
-        return refuse("it is the model or its reference; choose another name");
+    // Before anything is computed for it.
+    if let Some(provider) = args.engine.ep.provider() {
+        read_model(model)?;
+        place(provider)?;
     }
-    Ok(())
+    let folder = folder_of(args.out.as_deref().unwrap_or(model));
+    let certificate = run(args, &files, &folder, args.thorough, args.layers, None)?;
+    // Another provider may have been chosen.
+    let place = place(certificate.provider)?;
+    if place.says_more_than(&certificate) {
+        note(&format!("kept         {}, as too little was asked to replace it", place.certificate().display()));
+    } else {
+        place.write(&certificate, key.as_ref())?;
+        note(&format!("certificate  {}", place.certificate().display()));
+        if key.is_some() {
+            note(&format!("signature    {}", place.signature().display()));
+        }
+    }
+    verdict(model, &certificate)
 }
 
 /// Proves again what a certificate says.
@@ -87,22 +81,30 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
         checkpoint: certified.weights.as_ref().map(|weights| weights.locate(&folder)),
         data: match &args.data {
             Some(folder) => vec![folder.clone()],
-            None => certified.data.iter().flat_map(|data| &data.inputs).map(PathBuf::from).collect(),
+            None => certified.data.iter().flat_map(|data| data.locate(&folder)).collect(),
         },
     };
+    let is_pattern = |input: &Path| input.to_string_lossy().contains(['*', '?', '[']);
+    if let Some(absent) = files.data.iter().find(|input| args.data.is_none() && !input.exists() && !is_pattern(input)) {
+        bail!(
+            "the certificate `{}` is of images in `{}`, which is not there; name the folder of its images with `--data DIR`",
+            path.display(),
+            absent.display()
+        );
+    }
     let another = || format!("cannot prove again what the certificate `{}` says", path.display());
     // Before a library is fetched for it; a fallback may yet choose another one.
     if let Some(provider) = args.engine.ep.provider().filter(|_| !args.engine.tuning.allow_fallback) {
         let precision = Precision::of(&read_model(&files.model)?.graph, args.engine.precision.into());
-        certified.check(provider, precision).with_context(another)?;
+        certified.check(&engine::options(&args.engine, provider), precision).with_context(another)?;
     }
-    let now = run(args, &files, certified.thorough, !certified.layers.is_empty(), Some(&certified));
+    let now = run(args, &files, &folder, certified.thorough, !certified.layers.is_empty(), Some(&certified));
     let now = now.with_context(another)?;
     let differences = certified.differences(&now);
     for difference in &differences {
         note(&format!("another      {difference}"));
     }
-    verdict(&now)?;
+    verdict(&files.model, &now)?;
     if !certified.holds {
         bail!("the certificate `{}` says that the model does not hold; verify the model itself", path.display());
     }
@@ -137,6 +139,7 @@ fn against(model: &Path, against: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
 fn run(
     args: &Verify,
     files: &Files,
+    folder: &Path,
     thorough: bool,
     layers: bool,
     certified: Option<&Certificate>,
@@ -149,12 +152,12 @@ fn run(
         format!("cannot read the reference `{}`; `export` writes it beside the model", reference_path.display())
     })?;
     let reference = Reference::from_bytes(reference_path, &reference_bytes)?;
-    let reference_file =
-        FileFacts::of(reference_path, &reference_bytes, &folder_of(model), Some(reference.tool.as_str()));
+    let reference_file = FileFacts::of(reference_path, &reference_bytes, folder, Some(reference.tool.as_str()));
     let tensors = checkpoint.as_deref().map(TensorFile::open).transpose()?;
     let (environment, options) = engine::start(&args.engine)?;
     let mut yardstick = Yardstick::new(&reference.model.graph);
     let order = Order {
+        folder,
         model,
         bytes: &bytes,
         reference: &reference,
@@ -189,7 +192,7 @@ fn line(case: &CaseReport) -> String {
     line
 }
 
-fn verdict(certificate: &Certificate) -> anyhow::Result<()> {
+fn verdict(model: &Path, certificate: &Certificate) -> anyhow::Result<()> {
     for finding in &certificate.proof.findings {
         note(&format!("    {finding}"));
     }
@@ -213,12 +216,12 @@ fn verdict(certificate: &Certificate) -> anyhow::Result<()> {
         }
     }
     let findings = seg_report::count(certificate.proof.findings().count(), "finding");
-    let Certificate { model, provider, precision, .. } = certificate;
+    let (model, Certificate { provider, precision, .. }) = (model.display(), certificate);
     if certificate.proof.is_undecided() {
-        bail!("`{}` is not proven on {provider} in {precision}: too little was asked of it", model.path);
+        bail!("`{model}` is not proven on {provider} in {precision}: too little was asked of it");
     }
     if !certificate.holds {
-        bail!("`{}` is not the trained network on {provider} in {precision}: {findings}", model.path);
+        bail!("`{model}` is not the trained network on {provider} in {precision}: {findings}");
     }
-    print(&format!("`{}` is the trained network on {provider} in {precision}\n", model.path))
+    print(&format!("`{model}` is the trained network on {provider} in {precision}\n"))
 }

@@ -33,7 +33,7 @@ pub(crate) struct Verify {
     /// Where something is wrong, say where it begins and what is to blame
     #[arg(long)]
     pub(crate) bisect: bool,
-    /// Another file for the certificate
+    /// Another file for the certificate, NAME.json; its page is NAME.html
     #[arg(long, value_name = "FILE", conflicts_with = "certificate")]
     pub(crate) out: Option<PathBuf>,
     /// Sign the certificate with an Ed25519 private key in PEM
@@ -50,7 +50,7 @@ pub(crate) struct Verify {
 /// Make an Ed25519 key to sign certificates with: NAME.pem and NAME.pub.pem.
 #[derive(Debug, Args)]
 pub(crate) struct Keygen {
-    /// The files' name without their extension
+    /// The files' name, to which `.pem` and `.pub.pem` are added
     #[arg(long, value_name = "NAME", default_value = "seg")]
     pub(crate) out: PathBuf,
 }
