@@ -145,6 +145,27 @@ fn the_model_has_the_form_that_the_flags_say() {
 }
 
 #[test]
+fn bytes_and_sizes_are_proven_on_images_that_are_none_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    device.seed(1);
+    let gray = AmsUnetConfig::new().with_in_channels(1).with_base_width(4).init(&device);
+    Weights::of(&gray).write(&folder.path().join("gray.safetensors"), None).unwrap();
+    fs::create_dir(folder.path().join("images")).unwrap();
+    for (name, width, height) in [("wide.png", 61, 30), ("small.png", 20, 18)] {
+        let image = image::ImageBuffer::from_fn(width, height, |x, y| {
+            image::Rgb([911 * x, 1203 * y, 307 * (x + y)].map(|v| v as u16))
+        });
+        image.save(folder.path().join("images").join(name)).unwrap();
+    }
+    let flags = "--checkpoint gray.safetensors --input u8 --size 32x48 --verify images";
+    let (_, stderr) = succeed(folder.path(), flags);
+    assert!(stderr.contains("proven "), "{stderr}");
+    let (_, stderr) = succeed(folder.path(), &format!("{flags} --precision fp16 --calibrate images"));
+    assert!(stderr.contains("calibrated  on 2 images"), "{stderr}");
+}
+
+#[test]
 fn few_bits_are_chosen_on_images_and_told() {
     let folder = folder();
     let images = concat!(env!("CARGO_MANIFEST_DIR"), "/../sample/nuclei/test/images");
@@ -222,6 +243,8 @@ fn the_newest_run_is_exported_with_its_contract() {
 
     let size = SizePolicy::Resize { height: 32, width: 48 };
     write_run(Contract { input: Input { size, ..contract.input.clone() }, ..contract });
+    let images = concat!(env!("CARGO_MANIFEST_DIR"), "/../sample/nuclei/test/images");
+    succeed(folder.path(), &format!("--out bytes.onnx --input u8 --verify {images}"));
     for (flags, hinted, size) in [("--no-verify", true, "256x256"), ("--no-verify --size 32x48", false, "32x48")] {
         let (_, stderr) = succeed(folder.path(), flags);
         assert_eq!(stderr.contains("with `--size 32x48` the graph is faster"), hinted, "{stderr}");
@@ -235,6 +258,7 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
     let folder = folder();
     fs::write(folder.path().join("text.pth"), "not weights").unwrap();
     fs::create_dir(folder.path().join("empty")).unwrap();
+    fs::write(folder.path().join("other.cpu.certificate.html"), "a page of another kind").unwrap();
     for (file, tensor) in [("foreign.safetensors", "conv.weight"), ("part.safetensors", "in_conv.0.weight")] {
         let weight = TensorView::new(Dtype::F32, vec![1; 4], &[0; 4]).unwrap();
         fs::write(folder.path().join(file), safetensors::serialize([(tensor, weight)], None).unwrap()).unwrap();
@@ -252,6 +276,14 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         (&format!("{named} --std 1,1,0"), 1, "`input.std` is [1.0, 1.0, 0.0]"),
         (&format!("{named} --classes background,vessel,optic_disc"), 1, "the network has 2 classes"),
         (&format!("{named} --out missing/amsunet.onnx"), 1, "check that the folder exists"),
+        (&format!("{named} --card missing/c.md"), 1, "check that the folder exists"),
+        (&format!("{named} --card empty"), 1, "a folder or a device has this name"),
+        (&format!("{named} --reference missing/r.safetensors"), 1, "check that the folder exists"),
+        (
+            &format!("{named} --out other.onnx"),
+            1,
+            "certificate's page to `other.cpu.certificate.html`: what is there is none",
+        ),
         (&format!("{named} --opset 26"), 2, "opset 26 is not supported: expected 17 to 25"),
         (&format!("{named} --size 8x64"), 1, "`input.form.size` is 8x64"),
         (&format!("{named} --size 512"), 2, "expected `dynamic` or HEIGHTxWIDTH"),

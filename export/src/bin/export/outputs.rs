@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::{fs, path};
 
 use anyhow::{Context, bail, ensure};
+use seg_data::check_writable;
 use seg_export::triton;
 use seg_runtime::Provider;
-use seg_runtime::verify::{Certificate, Reference};
+use seg_runtime::verify::{Certificate, Place, Reference};
 use seg_train::checkpoint::Checkpoint;
 
 use crate::args::Args;
 
-/// Refuses to write over the checkpoint, or two things to one file, whatever the paths look like.
+/// Refuses to write over the checkpoint, or two things to one file, whatever the paths look like; or to where nothing can be written, before anything is
+/// computed for it.
 pub(crate) fn check(args: &Args, checkpoint: &Checkpoint) -> anyhow::Result<()> {
     let source = place(&checkpoint.path)?;
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();
@@ -23,6 +25,13 @@ pub(crate) fn check(args: &Args, checkpoint: &Checkpoint) -> anyhow::Result<()> 
             bail!("cannot write both {other} and {what} to `{shown}`; choose another name");
         }
         taken.push((what, place));
+    }
+    for path in [Some(&args.out), args.reference.as_ref(), args.card.as_ref()].into_iter().flatten() {
+        check_writable(path)?;
+    }
+    if !args.proof.no_verify {
+        check_writable(&Reference::beside(&args.out))?;
+        Place::check(&Certificate::beside(&args.out, Provider::Cpu), None)?;
     }
     Ok(())
 }
