@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::{bail, ensure};
-use clap::{Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum};
 use seg_export::Options;
 use seg_export::contract::Stated;
 use seg_export::precision::Quantization;
@@ -11,7 +11,9 @@ use seg_onnx::contract::{Element, InputForm, OutputKind};
 use seg_onnx::passes::Selection;
 use seg_onnx::precision::{Activations, CalibrationMethod};
 use seg_onnx::{Opset, Target};
+use seg_runtime::verify::bounds::FLIPPED;
 use seg_train::run::RUNS;
+use thiserror::Error;
 
 /// Write the network of a checkpoint as an ONNX model.
 ///
@@ -166,46 +168,77 @@ pub(crate) struct Proof {
     pub(crate) no_verify: bool,
 }
 
+/// Why flags are wrong together.
+#[derive(Debug, Error)]
+enum Conflict {
+    /// Nothing becomes integers.
+    #[error("`{0}` says how values become integers, and none do; add `--precision int8` or leave it out")]
+    NoIntegers(&'static str),
+    /// No bits are chosen.
+    #[error("there is nothing to calibrate; add `--precision fp16` or `int8`")]
+    NothingToCalibrate,
+    /// The target takes other integers.
+    #[error("TensorRT takes no `--activations u8`; leave the flag out, or choose another `--target`")]
+    Unsigned,
+    /// Nothing is run.
+    #[error("`--ort-lib` has no effect with `--no-verify` in fp32, where nothing is run; leave out one of them")]
+    NothingRun,
+}
+
 impl Args {
-    /// The precision that is asked for.
-    ///
-    /// # Errors
-    /// When flags say how to choose it, but there is nothing to choose, or the target does not take it.
-    pub(crate) fn precision(&self) -> anyhow::Result<Precision> {
+    /// The flags of the command line; ends the program where they are wrong.
+    pub(crate) fn read() -> Self {
+        let args = Self::parse();
+        match args.check() {
+            Ok(()) => args,
+            Err(conflict) => Self::command().error(ErrorKind::ArgumentConflict, conflict).exit(),
+        }
+    }
+
+    /// Makes sure that each flag has an effect beside the others, and that the target takes them.
+    fn check(&self) -> Result<(), Conflict> {
         let int8_only = [
             ("--calibration-method", self.calibration_method.is_some()),
             ("--activations", self.activations.is_some()),
             ("--max-dice-loss", self.max_dice_loss.is_some()),
         ];
-        if let (PrecisionArg::Fp32 | PrecisionArg::Fp16, Some((flag, _))) =
-            (self.precision, int8_only.iter().find(|(_, is_given)| *is_given))
-        {
-            bail!("`{flag}` says how values become integers, and none do; add `--precision int8` or leave it out");
-        }
-        Ok(match self.precision {
-            PrecisionArg::Fp32 => {
-                ensure!(self.calibrate.is_empty(), "there is nothing to calibrate; add `--precision fp16` or `int8`");
-                Precision::Single
+        let idle = int8_only.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag);
+        match (self.precision, idle) {
+            (PrecisionArg::Fp32 | PrecisionArg::Fp16, Some(flag)) => Err(Conflict::NoIntegers(flag)),
+            (PrecisionArg::Fp32, None) if !self.calibrate.is_empty() => Err(Conflict::NothingToCalibrate),
+            (PrecisionArg::Fp32, None) if self.proof.no_verify && self.ort_lib.is_some() => Err(Conflict::NothingRun),
+            (PrecisionArg::Int8, _)
+                if matches!((self.activations, self.target), (Some(ActivationsArg::U8), Target::TensorRt)) =>
+            {
+                Err(Conflict::Unsigned)
             }
-            PrecisionArg::Fp16 => Precision::Half,
-            PrecisionArg::Int8 => Precision::Int8(self.quantization()?),
-        })
+            _ => Ok(()),
+        }
     }
 
-    fn quantization(&self) -> anyhow::Result<Quantization> {
+    /// The precision that is asked for.
+    pub(crate) fn precision(&self) -> Precision {
+        match self.precision {
+            PrecisionArg::Fp32 => Precision::Single,
+            PrecisionArg::Fp16 => Precision::Half,
+            PrecisionArg::Int8 => Precision::Int8(self.quantization()),
+        }
+    }
+
+    fn quantization(&self) -> Quantization {
         let method = match self.calibration_method {
             Some(MethodArg::MinMax) => CalibrationMethod::MinMax,
             None | Some(MethodArg::Percentile) => CalibrationMethod::Percentile,
             Some(MethodArg::Entropy) => CalibrationMethod::Entropy,
         };
         let activations = match (self.activations, self.target) {
-            (Some(ActivationsArg::U8), Target::TensorRt) => {
-                bail!("TensorRT takes no `--activations u8`; leave the flag out, or choose another `--target`")
-            }
             (Some(ActivationsArg::I8), _) | (None, Target::TensorRt) => Activations::I8,
             (Some(ActivationsArg::U8) | None, _) => Activations::U8,
         };
-        Ok(Quantization { method, activations, dice_loss_max: self.max_dice_loss.unwrap_or(DICE_LOSS_MAX) })
+        // The proof would refuse what flips more.
+        let flipped_max = if self.proof.no_verify { 1.0 } else { FLIPPED };
+        let dice_loss_max = self.max_dice_loss.unwrap_or(DICE_LOSS_MAX);
+        Quantization { method, activations, dice_loss_max, flipped_max }
     }
 
     /// What of the flags concerns the export itself.

@@ -12,7 +12,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use burn::tensor::Device;
-use clap::Parser;
 use ort::environment::Environment;
 use seg_data::write_bytes;
 use seg_export::calibration::Calibration;
@@ -33,7 +32,7 @@ use seg_train::run;
 use args::{Args, Precision};
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    match run(&Args::read()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             note(&format!("error: {error:#}"));
@@ -46,7 +45,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::read(&source(args)?)?;
     outputs::check(args, &checkpoint)?;
-    let precision = args.precision()?;
+    let precision = args.precision();
     let mut export = export(&checkpoint, &args.options())?;
     for assumption in &export.assumptions {
         note(&format!("warning: {assumption}; {}", remedy(assumption)));
