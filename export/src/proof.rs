@@ -79,7 +79,7 @@ pub fn trained(
 }
 
 /// The name of a stage's output in the network's graph.
-fn value_of_stage(graph: &Graph, stage: &str) -> String {
+pub fn value_of_stage(graph: &Graph, stage: &str) -> String {
     if stage == "out_conv" { graph.outputs[0].clone() } else { format!("{stage}.amse.gelu") }
 }
 

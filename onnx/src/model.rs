@@ -70,7 +70,7 @@ impl Model {
         let mut hash = Sha256::new();
         hash.update(proto::write(&self.graph, self.opset, &[])?);
         hash.update(self.contract.to_json());
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(format!("{:x}", hash.finalize()))
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.

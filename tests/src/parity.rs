@@ -4,6 +4,7 @@ use std::fmt;
 
 use burn::tensor::Device;
 use ndarray::{ArrayD, Ix4};
+use seg_export::proof::value_of_stage;
 use seg_onnx::Model;
 use seg_onnx::graph::Graph;
 use seg_runtime::Session;
@@ -80,11 +81,6 @@ pub fn stages(net: &AmsUnet, input: &ArrayD<f32>) -> Vec<Stage> {
         stages.push((stage.to_owned(), to_array(output.clone())));
     });
     stages
-}
-
-/// The name of a stage's output in the network's graph.
-pub fn value_of_stage(graph: &Graph, stage: &str) -> String {
-    if stage == "out_conv" { graph.outputs[0].clone() } else { format!("{stage}.amse.gelu") }
 }
 
 /// The graph with other outputs: the values of any of its nodes.

@@ -51,9 +51,6 @@ pub struct Bound {
 /// The largest error of the training framework itself, relative to their scale.
 pub const TRAINED: f64 = 5e-6;
 
-/// The largest magnitude that a 16-bit float holds.
-pub const HALF_MAX: f64 = 65504.0;
-
 /// ONNX Runtime on the CPU in 32-bit floats.
 pub const CPU_FLOAT32: Bound = Bound {
     provider: Provider::Cpu,

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use ndarray::{ArrayD, ArrayView4};
-use seg_onnx::{Model, evaluate::EvaluateError, graph::DataType};
+use seg_onnx::{Model, evaluate::EvaluateError, graph::DataType, precision::HALF_MAX};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    bounds::{Bound, HALF_MAX},
+    bounds::Bound,
     figures::Figures,
     finding::Finding,
     reference::{Reference, Trained},

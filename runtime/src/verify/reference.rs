@@ -235,7 +235,7 @@ impl Reference {
                 hash.update(value.to_le_bytes());
             }
         }
-        let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = format!("{:x}", hash.finalize());
         let expected = &self.model.contract.provenance.weights_sha256;
         if found == *expected {
             return Vec::new();

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ndarray::{ArrayD, Ix4};
+use seg_export::proof::value_of_stage;
 use seg_export::{Options, export, lower};
 use seg_onnx::Opset;
 use seg_tests::fixtures::{checkpoint, to_tensor};
-use seg_tests::parity::{check, norm, stages, value_of_stage, with_outputs};
+use seg_tests::parity::{check, norm, stages, with_outputs};
 use seg_tests::reference::Reference;
 use seg_tests::runtime::{open, run};
 use seg_tests::tolerance::{
