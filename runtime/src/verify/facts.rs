@@ -175,7 +175,6 @@ mod tests {
             ("models/data", "models/data/..", ".."),
             ("models/data", "models/data", "."),
         ] {
-            let expected = if path == folder { "../data" } else { expected };
             let found = path_from(&at(folder), &at(path));
             assert_eq!(found, expected, "{path} from {folder}");
             let located = locate(&at(folder), &found);
@@ -183,6 +182,21 @@ mod tests {
             assert!(!is_there || fs::canonicalize(located).unwrap() == fs::canonicalize(at(path)).unwrap(), "{path}");
         }
         assert_eq!(path_from(&at("absent"), Path::new("a/net.onnx")), "a/net.onnx");
+    }
+
+    #[test]
+    fn a_device_is_named_where_it_can_be_chosen() {
+        let of = |provider| Options { provider, ..Options::default() };
+        for (options, expected) in [
+            (of(Provider::Cpu), None),
+            (of(Provider::TensorRt), None),
+            (of(Provider::OpenVino), Some("CPU")),
+            (Options { openvino_device: Some("GPU.1".into()), ..of(Provider::OpenVino) }, Some("GPU.1")),
+            (of(Provider::Cuda), None),
+            (Options { cuda_graph: true, ..of(Provider::Cuda) }, Some("GPU with `--cuda-graph`")),
+        ] {
+            assert_eq!(device(&options).as_deref(), expected, "{options:?}");
+        }
     }
 
     #[test]
