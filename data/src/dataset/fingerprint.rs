@@ -35,7 +35,7 @@ fn line(part: Part, sample: &Sample) -> Result<String, ReadError> {
 
 /// The SHA-256 of `bytes` in hexadecimal.
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 #[cfg(test)]
