@@ -1,24 +1,30 @@
-//! A graph with convolutions in 8-bit integers, in the form that ONNX calls QDQ.
+//! A graph that computes in 8-bit integers, in the form that ONNX calls QDQ.
 //!
 //! A value `x` is held as `q = round(x/s) + z`: `QuantizeLinear` and `DequantizeLinear` stand around each quantised
-//! convolution, and a runtime that sees them on both sides computes it with integers. Weights are symmetric (`z = 0`) with a
+//! node, and a runtime that sees them on both sides computes it with integers. Weights are symmetric (`z = 0`) with a
 //! step `s` per output channel, other values have one step. Biases stay floats; runtimes round them to the product of both
 //! steps themselves.
 //!
-//! With unsigned values weights use 7 bits, `-63..=63`: CPUs without VNNI add two products in 16 bits, and
-//! `2 * 255 * 127` is more than those hold.
+//! Integers pay where one node hands them to the next. Between two that compute in floats, or in another layout of memory,
+//! a value is written and read once more than without them, which costs more than a faster convolution saves. So
+//! depthwise convolutions, sums and products go along with the others, and what stays float does so in
+//! whole parts of the network ([`parts`]).
+//!
+//! With unsigned values, CPUs without VNNI add the products of two neighbouring input channels in 16 bits, which hold no
+//! more than `32767 = 128.5 * 255`. The step of a filter's weights is therefore chosen so that neither a weight nor two
+//! neighbours of one sign together are more than 127 steps; rounding may add one. Depthwise convolutions have no neighbours.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::graph::{CheckError, Data, Graph, Node, Op, Tensor, TensorType};
+use crate::graph::{CheckError, Data, DataType, Graph, Node, Op, Tensor, TensorType};
 
 /// What the quantised values of a graph are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activations {
-    /// `0..=255` with a zero point, and weights of 7 bits: for CPUs.
+    /// `0..=255` with a zero point: for CPUs.
     #[default]
     U8,
-    /// `-127..=127` around zero, and weights of 8 bits: what TensorRT takes.
+    /// `-127..=127` around zero: what TensorRT takes.
     I8,
 }
 
@@ -47,7 +53,10 @@ pub struct Quantized {
 #[derive(Debug, thiserror::Error)]
 pub enum QuantizeError {
     /// The node is not one that can be quantised.
-    #[error("cannot quantise `{0}`: it is no convolution of one group with constant weights inside of the graph")]
+    #[error(
+        "cannot quantise `{0}`: it is no sum or product of two values and no convolution with constant weights inside of \
+         the graph"
+    )]
     Node(String),
     /// Nobody has seen the range of a value.
     #[error("cannot quantise `{0}`: the range of its values is not known or not finite")]
@@ -57,42 +66,62 @@ pub enum QuantizeError {
     Check(#[from] CheckError),
 }
 
-/// The fewest weights of an output channel for which integers pay: reading and writing values in two forms costs more than
-/// a smaller sum saves.
-const WEIGHTS_MIN: usize = 64;
-/// The fewest output channels for which they do.
+/// The fewest channels, of input and of output, with which a convolution of one group gains by integers.
 const CHANNELS_MIN: usize = 8;
+/// The largest weight, in steps.
+const WEIGHT_MAX: f32 = 127.0;
 
-/// The convolutions that can be quantised to advantage, in the order of the graph: those of one group over images (and not
-/// over what is pooled of one), with long sums and several channels, whose result is not what a caller gets.
+/// The nodes that can be quantised to advantage, in the order of the graph: convolutions of several channels, in one group or
+/// in many, sums and products of two values; all of them over images (and not over what is pooled of one), and none whose
+/// result is what a caller gets.
 pub fn quantizable(graph: &Graph) -> Vec<&str> {
-    let pays = |node: &&Node| {
-        let is_pooled = node.output.shape.iter().skip(2).all(|size| size.as_constant() == Some(1));
-        let weight = dense_weight(graph, node).map(Tensor::shape);
-        let is_large =
-            |shape: &[usize]| shape[0] >= CHANNELS_MIN && shape[1..].iter().product::<usize>() >= WEIGHTS_MIN;
-        weight.is_some_and(is_large) && !is_pooled
+    let is_wide = |node: &Node| match &node.op {
+        Op::Conv(conv) if conv.group == 1 => {
+            let channels = &graph.initializers[&node.inputs[1]].shape()[..2];
+            channels.iter().all(|count| *count >= CHANNELS_MIN)
+        }
+        _ => true,
     };
+    let is_pooled = |node: &Node| node.output.shape.iter().skip(2).all(|size| size.as_constant() == Some(1));
+    let pays = |node: &&Node| operands(graph, node).is_some() && is_wide(node) && !is_pooled(node);
     graph.nodes.iter().filter(pays).map(|node| node.name.as_str()).collect()
 }
 
-/// The values around the given convolutions: what must have a range for them to be quantised.
-pub fn values_around<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>) -> BTreeSet<&'g str> {
-    let around = |node: &'g Node| node.inputs.first().into_iter().chain([&node.name]).map(String::as_str);
-    graph.nodes.iter().filter(|node| nodes.contains(node.name.as_str())).flat_map(around).collect()
-}
-
-/// The weight of a convolution that can be quantised.
-fn dense_weight<'g>(graph: &'g Graph, node: &Node) -> Option<&'g Tensor> {
-    match (&node.op, &node.inputs[..]) {
-        (Op::Conv(conv), [_, weight, ..]) if conv.group == 1 && !graph.outputs.contains(&node.name) => {
-            graph.initializers.get(weight).filter(|weight| weight.as_f32().is_some())
+/// Nodes by the part of the network that they belong to, the first three names of their path, in the order of the graph.
+pub fn parts<'g>(nodes: &[&'g str]) -> Vec<(&'g str, Vec<&'g str>)> {
+    let part = |node: &'g str| node.match_indices('.').nth(2).map_or(node, |(end, _)| &node[..end]);
+    let mut parts: Vec<(&str, Vec<&str>)> = Vec::new();
+    for node in nodes {
+        match parts.iter_mut().find(|(name, _)| *name == part(node)) {
+            Some((_, nodes)) => nodes.push(node),
+            None => parts.push((part(node), vec![node])),
         }
-        _ => None,
     }
+    parts
 }
 
-/// The graph with the given convolutions in integers, their values within `ranges`.
+/// The values around the given nodes: what must have a range for them to be quantised.
+pub fn values_around<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>) -> BTreeSet<&'g str> {
+    let around = |node: &'g Node| operands(graph, node).unwrap_or_default().iter().chain([&node.name]);
+    let chosen = graph.nodes.iter().filter(|node| nodes.contains(node.name.as_str()));
+    chosen.flat_map(around).map(String::as_str).collect()
+}
+
+/// What a node that can be quantised computes from, beside a convolution's constants.
+fn operands<'g>(graph: &Graph, node: &'g Node) -> Option<&'g [String]> {
+    let is_constant = |name: &String| graph.initializers.contains_key(name);
+    let can_be = match (&node.op, &node.inputs[..]) {
+        (Op::Conv(_), [x, weight, ..]) => {
+            !is_constant(x) && graph.initializers.get(weight).is_some_and(|weight| weight.as_f32().is_some())
+        }
+        (Op::Add | Op::Mul, values) => node.output.data_type == DataType::F32 && !values.iter().any(is_constant),
+        _ => false,
+    };
+    let operands = if matches!(node.op, Op::Conv(_)) { &node.inputs[..1] } else { &node.inputs[..] };
+    (can_be && !graph.outputs.contains(&node.name)).then_some(operands)
+}
+
+/// The graph with the given nodes in integers, their values within `ranges`.
 ///
 /// # Errors
 /// When a node cannot be quantised or a range is missing.
@@ -110,12 +139,13 @@ pub fn quantize(
         activations,
     };
     for &missing in nodes {
-        if !graph.nodes.iter().any(|node| node.name == missing && dense_weight(graph, node).is_some()) {
+        if !graph.nodes.iter().any(|node| node.name == missing && operands(graph, node).is_some()) {
             return Err(QuantizeError::Node(missing.to_owned()));
         }
     }
     for node in &graph.nodes {
-        quantizing.add(node, nodes.contains(node.name.as_str()))?;
+        let operands = operands(graph, node).filter(|_| nodes.contains(node.name.as_str()));
+        quantizing.add(node, operands)?;
     }
     let Quantizing { mut graph, values, .. } = quantizing;
     graph.drop_unread_initializers();
@@ -133,11 +163,13 @@ struct Quantizing<'g> {
 }
 
 impl Quantizing<'_> {
-    fn add(&mut self, node: &Node, is_quantized: bool) -> Result<(), QuantizeError> {
+    /// Adds a node, which computes in integers where the values that it computes from are given.
+    fn add(&mut self, node: &Node, operands: Option<&[String]>) -> Result<(), QuantizeError> {
         let mut node = node.clone();
-        if is_quantized {
-            let x = node.inputs[0].clone();
-            self.hold(&x)?;
+        for value in operands.unwrap_or_default() {
+            self.hold(value)?;
+        }
+        if let (Op::Conv(_), Some(_)) = (&node.op, operands) {
             node.inputs[1] = self.quantize_weight(&node.inputs[1]);
         }
         for operand in &mut node.inputs {
@@ -147,7 +179,7 @@ impl Quantizing<'_> {
         }
         let name = node.name.clone();
         self.graph.nodes.push(node);
-        if is_quantized { self.hold(&name) } else { Ok(()) }
+        if operands.is_some() { self.hold(&name) } else { Ok(()) }
     }
 
     /// Holds a value in 8 bits; who reads it from here on reads what is left of it.
@@ -177,13 +209,16 @@ impl Quantizing<'_> {
         let Some((shape, values)) = tensor.filter(|_| self.graph.nodes.iter().all(|node| node.name != name)) else {
             return name;
         };
-        let largest = self.activations.weight_max();
+        let taps = shape[2..].iter().product::<usize>().max(1);
         let filter_len = shape[1..].iter().product::<usize>().max(1);
         let (mut steps, mut quantized) = (Vec::new(), Vec::new());
         for filter in values.chunks_exact(filter_len) {
-            let reach = filter.iter().fold(0.0, |reach: f32, value| reach.max(value.abs()));
+            let mut reach = filter.iter().fold(0.0, |reach: f32, value| reach.max(value.abs()));
+            if self.activations == Activations::U8 {
+                reach = filter.iter().zip(&filter[taps..]).fold(reach, |reach, (a, b)| reach.max(of_one_sign(*a, *b)));
+            }
             // A filter of zeros has any step.
-            let step = if reach > 0.0 { reach / largest } else { 1.0 };
+            let step = if reach > 0.0 { reach / WEIGHT_MAX } else { 1.0 };
             steps.push(step);
             quantized.extend(filter.iter().map(|value| (value / step).round_ties_even() as i8));
         }
@@ -205,7 +240,7 @@ fn dequantized(value: &str) -> String {
 
 /// A node whose type is inferred when all nodes are there.
 fn node(name: String, op: Op, inputs: Vec<String>) -> Node {
-    Node { name, op, inputs, output: TensorType::new(crate::graph::DataType::F32, []) }
+    Node { name, op, inputs, output: TensorType::new(DataType::F32, []) }
 }
 
 impl Activations {
@@ -220,13 +255,11 @@ impl Activations {
             Self::I8 => (positive(max.max(-min) / 127.0), Data::I8(vec![0])),
         }
     }
+}
 
-    fn weight_max(self) -> f32 {
-        match self {
-            Self::U8 => 63.0,
-            Self::I8 => 127.0,
-        }
-    }
+/// The magnitude of the larger sum of what is positive and of what is negative of two weights.
+fn of_one_sign(a: f32, b: f32) -> f32 {
+    (a.max(0.0) + b.max(0.0)).max(-(a.min(0.0) + b.min(0.0)))
 }
 
 /// A step that can be divided by, for values that are all zero as well.
@@ -243,7 +276,7 @@ mod tests {
     use crate::graph::example::Random;
     use crate::graph::{Conv, Dim, GraphBuilder};
 
-    /// Two convolutions of 64 channels with an activation between them, and one that the caller sees.
+    /// Convolutions of 64 channels with an activation, a sum and a gate between them, and two of few channels, one of which the caller sees.
     fn network() -> Graph {
         let mut random = Random(8);
         let mut builder = GraphBuilder::new("network");
@@ -251,10 +284,14 @@ mod tests {
         let mut root = builder.root();
         let x =
             root.conv("first", x, random.tensor([64, 64, 1, 1]), Some(random.tensor([64])), Conv::default()).unwrap();
-        let x = root.conv("second", x, random.tensor([64, 64, 1, 1]), None, Conv::default()).unwrap();
-        let x = root.gelu("gelu", x).unwrap();
+        let second = root.conv("second", x, random.tensor([64, 64, 1, 1]), None, Conv::default()).unwrap();
+        let x = root.gelu("gelu", second).unwrap();
         let depthwise = Conv { pads: [1; 4], group: 64, ..Conv::default() };
         let x = root.conv("depthwise", x, random.tensor([64, 1, 3, 3]), None, depthwise).unwrap();
+        let x = root.add("sum", x, second).unwrap();
+        let gate = root.global_average_pool("pool", x).unwrap();
+        let gate = root.mul("square", gate, gate).unwrap();
+        let x = root.mul("gated", x, gate).unwrap();
         let x = root.conv("narrow", x, random.tensor([3, 64, 1, 1]), None, Conv::default()).unwrap();
         let y = root.conv("y", x, random.tensor([2, 3, 1, 1]), None, Conv::default()).unwrap();
         builder.finish(&[("y", y)]).unwrap()
@@ -282,11 +319,70 @@ mod tests {
     }
 
     #[test]
-    fn convolutions_of_long_sums_inside_of_the_graph_can_be_quantised() {
+    fn what_hands_images_on_inside_of_the_graph_can_be_quantised() {
         let graph = network();
-        assert_eq!(quantizable(&graph), ["first", "second"]);
-        let around = values_around(&graph, &BTreeSet::from(["second"]));
-        assert_eq!(around, BTreeSet::from(["first", "second"]));
+        assert_eq!(quantizable(&graph), ["first", "second", "depthwise", "sum", "gated"]);
+        for (node, expected) in [
+            ("second", vec!["first", "second"]),
+            ("depthwise", vec!["depthwise", "gelu"]),
+            ("gated", vec!["gated", "square", "sum"]),
+        ] {
+            assert_eq!(values_around(&graph, &BTreeSet::from([node])), expected.into_iter().collect(), "{node}");
+        }
+    }
+
+    #[test]
+    fn nodes_belong_to_the_part_that_the_first_names_of_their_path_say() {
+        let nodes = ["up.gate.product.factor", "up.sum", "up.gate.product.square", "up.gate.spatial", "logits"];
+        let expected = [
+            ("up.gate.product", vec!["up.gate.product.factor", "up.gate.product.square"]),
+            ("up.sum", vec!["up.sum"]),
+            ("up.gate.spatial", vec!["up.gate.spatial"]),
+            ("logits", vec!["logits"]),
+        ];
+        assert_eq!(parts(&nodes), expected);
+    }
+
+    #[test]
+    fn two_products_of_neighbouring_channels_fit_16_bits() {
+        let graph = |weight: Vec<f32>, shape: [usize; 4], group| {
+            let mut builder = GraphBuilder::new("network");
+            let x = builder.input("image", [Dim::batch(), 4.into(), Dim::height(), Dim::width()]).unwrap();
+            let mut root = builder.root();
+            let conv = Conv { group, pads: [0, 0, shape[2] - 1, 0], ..Conv::default() };
+            let x = root.conv("conv", x, Tensor::new(shape, Data::F32(weight)).unwrap(), None, conv).unwrap();
+            let y = root.gelu("y", x).unwrap();
+            builder.finish(&[("y", y)]).unwrap()
+        };
+        let range = Range { min: 0.0, max: 1.0 };
+        let ranges = Ranges::from([("image".to_owned(), range), ("conv".to_owned(), range)]);
+        for (name, weight, shape, group, activations, expected) in [
+            // The third and the fourth are the largest sum of one sign: -1.5 is 127 steps.
+            ("neighbours", vec![1.0, -0.5, -0.5, -1.0], [1, 4, 1, 1], 1, Activations::U8, vec![85, -42, -42, -85]),
+            (
+                "opposite signs",
+                vec![1.0, -1.0, 1.0, -1.0],
+                [1, 4, 1, 1],
+                1,
+                Activations::U8,
+                vec![127, -127, 127, -127],
+            ),
+            ("signed values", vec![1.0, -0.5, -0.5, -1.0], [1, 4, 1, 1], 1, Activations::I8, vec![127, -64, -64, -127]),
+            // Rows of a filter are other products; its channels are two values apart.
+            (
+                "taps",
+                vec![1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+                [1, 4, 2, 1],
+                1,
+                Activations::U8,
+                vec![127, 127, 0, 0, 127, 0, 0, 0],
+            ),
+            ("depthwise", vec![1.0, 1.0, 0.5, -2.0], [4, 1, 1, 1], 4, Activations::U8, vec![127, 127, 127, -127]),
+        ] {
+            let graph = graph(weight, shape, group);
+            let quantized = quantize(&graph, &BTreeSet::from(["conv"]), &ranges, activations).unwrap().graph;
+            assert_eq!(quantized.initializers["conv.weight.quantized"].data(), &Data::I8(expected), "{name}");
+        }
     }
 
     #[test]
@@ -296,7 +392,10 @@ mod tests {
         for activations in [Activations::U8, Activations::I8] {
             let Quantized { graph, values: held } = quantize(&before, &nodes, &ranges(&before), activations).unwrap();
             assert_eq!((&graph.inputs, &graph.outputs), (&before.inputs, &before.outputs));
-            assert_eq!(held.iter().collect::<Vec<_>>(), ["first", "image", "second"]);
+            assert_eq!(
+                held.iter().collect::<Vec<_>>(),
+                ["depthwise", "first", "gated", "gelu", "image", "second", "square", "sum"]
+            );
             let (expected, found) = (&values(&before)["y"], &values(&graph)["y"]);
             let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
             let worst = (expected - found).iter().fold(0.0, |worst: f64, value| worst.max(value.abs())) / largest;
@@ -325,8 +424,6 @@ mod tests {
                 "gelu: f32[batch, 64, height, width] = Gelu(second.dequantized)",
             ]
         );
-        let Data::I8(weights) = graph.initializers["second.weight.quantized"].data() else { panic!("weights are i8") };
-        assert_eq!(weights.iter().map(|weight| weight.abs()).max(), Some(63), "two products fit 16 bits");
     }
 
     #[test]
@@ -344,7 +441,7 @@ mod tests {
     #[test]
     fn what_cannot_be_quantised_is_named() {
         let graph = network();
-        for node in ["depthwise", "y", "gelu", "nothing"] {
+        for node in ["y", "gelu", "pool", "nothing"] {
             let error = quantize(&graph, &BTreeSet::from([node]), &ranges(&graph), Activations::U8).unwrap_err();
             assert!(error.to_string().starts_with(&format!("cannot quantise `{node}`: it is no")), "{error}");
         }

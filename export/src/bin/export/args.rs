@@ -270,7 +270,7 @@ fn size(text: &str) -> Result<Size, &'static str> {
 
 fn dice_help() -> String {
     let what = "How much Dice int8 may lose against the float model's masks of the images";
-    format!("{what}; convolutions that lose more stay float [default: {DICE_LOSS_MAX}]")
+    format!("{what}; parts of the network that lose more stay float [default: {DICE_LOSS_MAX}]")
 }
 
 fn share(text: &str) -> Result<f64, &'static str> {

@@ -1,4 +1,4 @@
-//! How far a proof is, on standard error: one line that changes on a terminal, else a line for each image.
+//! How far a proof or a quantisation is, on standard error: one line that changes on a terminal, else a few that stay.
 
 use std::io::{IsTerminal, Write, stderr};
 
@@ -20,18 +20,22 @@ impl Progress {
     /// Tells of a case before its exact answer is computed.
     pub(crate) fn tell(&self, case: &Case) {
         let number = self.names.iter().position(|name| *name == case.name).map_or(0, |index| index + 1);
-        let line = format!("proving     {number}/{} {}", self.names.len(), case.name);
-        if stderr().is_terminal() {
-            write(&format!("{CLEAR}{line}"));
-        } else if case.is_image() {
-            write(&format!("{line}\n"));
-        }
+        tell(&format!("proving     {number}/{} {}", self.names.len(), case.name), case.is_image());
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
         clear();
+    }
+}
+
+/// Shows a line in place of the last one on a terminal; elsewhere only one that stands for several.
+pub(crate) fn tell(line: &str, is_milestone: bool) {
+    if stderr().is_terminal() {
+        write(&format!("{CLEAR}{line}"));
+    } else if is_milestone {
+        write(&format!("{line}\n"));
     }
 }
 

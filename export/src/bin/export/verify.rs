@@ -72,7 +72,7 @@ pub(crate) fn export(
                 "; few bits may fit images and not noise: prove it on images with `--verify DIR`"
             }
             (Precision::Int8, false) if !certificate.proof.is_undecided() => {
-                "; calibrate on more images like these, or let fewer convolutions be int8 with a smaller `--max-dice-loss`"
+                "; calibrate on more images like these, or let less of the network be int8 with a smaller `--max-dice-loss`"
             }
             _ => "",
         };
