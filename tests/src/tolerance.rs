@@ -37,14 +37,6 @@ pub const BURN_CPU: Tolerance = Tolerance {
 pub const ONNX_RUNTIME_CPU: Tolerance =
     Tolerance { measure: Measure::OfRange, max: bounds::CPU_FLOAT32.relative, reason: bounds::CPU_FLOAT32.reason };
 
-/// ONNX Runtime on the CPU in float32: a block that upsamples noise, of up to 480 pixels a side.
-pub const ONNX_RUNTIME_CPU_UPSAMPLED: Tolerance = Tolerance {
-    measure: Measure::OfRange,
-    max: 3e-5,
-    reason: "its Resize finds coordinates in float32, 1.5e-5 of a pixel off on each axis where they are near 240, and \
-             neighbouring pixels of noise are a whole range apart",
-};
-
 /// `rten` on the CPU in float32: what the network computes.
 pub const RTEN_CPU: Tolerance = Tolerance {
     measure: Measure::OfRange,

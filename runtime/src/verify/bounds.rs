@@ -30,9 +30,7 @@ pub struct Bound {
     pub precision: Precision,
     /// The largest error of a logit, and of any value inside, relative to their scale, see [`Figures`](super::Figures) and [`Inside`](super::Inside).
     pub relative: f64,
-    /// How much larger the error may be for each pixel of the longer side.
-    pub per_pixel: f64,
-    /// How many times the error of the trained network in the training framework's float32 the error may be, beside what the side allows. Errors are
+    /// How many times the error of the trained network in the training framework's float32 the error may be. Errors are
     /// root mean squares here: the largest of some thousand differs by a factor of four between two computations that are equally exact, and as
     /// often in the favour of either. Not asked of images that repeat themselves, whose pixels all have one error, nor of values so far outside of
     /// what images have that they are there to overflow.
@@ -48,22 +46,25 @@ pub struct Bound {
     pub reason: &'static str,
 }
 
-/// The largest error of the training framework itself, relative to their scale.
+/// The largest error of the training framework itself, relative to their scale, beside [`PER_PIXEL`].
 pub const TRAINED: f64 = 5e-6;
+
+/// How much larger an error may be, the training framework's and the exported model's, for each pixel of the longer side, relative to their scale:
+/// both find the coordinates of bilinear upsampling in 32-bit floats, so that they read beside the pixel by up to 1.2e-7 of the side, and neighbours
+/// differ by about a tenth of the scale.
+pub const PER_PIXEL: f64 = 1.2e-8;
 
 /// ONNX Runtime on the CPU in 32-bit floats.
 pub const CPU_FLOAT32: Bound = Bound {
     provider: Provider::Cpu,
     precision: Precision::Float32,
     relative: 5e-6,
-    per_pixel: 1.2e-8,
     times_trained: Some(2.0),
     batch: None,
     flipped: 1.0,
     dice: None,
     reason: "float32 rounds by 6e-8, and the values pass some hundred roundings in another order, with weights that are \
-             rounded once more where a normalisation is folded into them; ONNX Runtime's Resize finds its coordinates in \
-             float32, so that it reads beside the pixel by up to 1.2e-7 of the side, and neighbours differ by about a tenth of the scale",
+             rounded once more where a normalisation is folded into them; coordinates of an upsampling are rounded as well",
 };
 
 /// How many of an image's pixels fewer bits may move across a border between classes.
@@ -95,8 +96,23 @@ pub const ORDINARY: f64 = 2.0;
 /// The least that the training framework's root mean square error counts as, relative to the scale: one rounding. Less is luck, and no measure for others.
 pub const RMS_LEAST: f64 = ROUNDING;
 
-/// How much of what the side allows the largest error it allows the root mean square error: a coordinate is off by that much at few pixels only.
-pub const RMS_OF_SIDE: f64 = 0.1;
+/// From where on errors, masks and rounding are judged at all: see the constant of each name.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// [`RMS_LEAST`]
+    pub rms_least: f64,
+    /// [`ORDINARY`]
+    pub ordinary_roundings: f64,
+    /// [`CLASS_PIXELS_LEAST`]
+    pub class_pixels_least: usize,
+}
+
+impl Limits {
+    /// Those of this version.
+    pub const IN_FORCE: Self =
+        Self { rms_least: RMS_LEAST, ordinary_roundings: ORDINARY, class_pixels_least: CLASS_PIXELS_LEAST };
+}
 
 /// A GPU, or another library for the CPU, in 32-bit floats.
 const fn float32(provider: Provider) -> Bound {
@@ -149,7 +165,6 @@ const fn int8(provider: Provider) -> Bound {
         flipped: FLIPPED,
         dice: Some(DICE),
         reason: "a scale of 256 steps fits the images that it was calibrated on and nothing else, so what counts is the masks of real images",
-        ..CPU_FLOAT32
     }
 }
 
@@ -190,8 +205,13 @@ impl Bound {
 
     /// The largest relative error for an input of a longer side, in pixels.
     pub fn at(&self, side: usize) -> f64 {
-        self.relative + self.per_pixel * side as f64
+        self.relative + PER_PIXEL * side as f64
     }
+}
+
+/// The largest relative error of the training framework for an input of a longer side, in pixels.
+pub fn trained_at(side: usize) -> f64 {
+    TRAINED + PER_PIXEL * side as f64
 }
 
 impl Precision {

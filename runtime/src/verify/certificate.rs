@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::{
     bisect::Diagnosis,
-    bounds::{ANY_ANSWER, Bound, Precision, TRAINED},
+    bounds::{ANY_ANSWER, Bound, Limits, PER_PIXEL, Precision, TRAINED},
     facts::{self, DataFacts, EnvironmentFacts, FileFacts},
     layers::{Extreme, Layer},
     proof::Proof,
@@ -21,7 +21,7 @@ use super::{
 use crate::provider::Provider;
 
 /// The version of a certificate's own layout; a reader refuses every other one.
-pub const CERTIFICATE_FORMAT: u32 = 1;
+pub const CERTIFICATE_FORMAT: u32 = 2;
 
 /// The result of a proof. Equal proofs give equal certificates: it holds no date and no duration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ pub struct Certificate {
     pub environment: EnvironmentFacts,
     /// The largest error that passes, relative to their scale.
     pub relative: f64,
-    /// How much more passes for each pixel of the longer side.
+    /// How much more passes for each pixel of the longer side, of the training framework as well.
     pub per_pixel: f64,
     /// How many times the training framework's error passes.
     pub times_trained: Option<f64>,
@@ -76,6 +76,8 @@ pub struct Certificate {
     pub dice: Option<f64>,
     /// The largest error of the training framework that passes, relative to the scale.
     pub trained_relative: f64,
+    /// What these bounds rest on.
+    pub limits: Limits,
     /// Why these bounds.
     pub reason: String,
     /// What was found.
@@ -160,13 +162,14 @@ impl Certificate {
             device: None,
             precision: bound.precision,
             placement,
-            environment: EnvironmentFacts::now(),
+            environment: EnvironmentFacts::now(bound.provider),
             relative: bound.relative,
-            per_pixel: bound.per_pixel,
+            per_pixel: PER_PIXEL,
             times_trained: bound.times_trained,
             flipped: bound.flipped,
             dice: bound.dice,
             trained_relative: TRAINED,
+            limits: Limits::IN_FORCE,
             reason: bound.reason.into(),
             proof,
             inside: None,

@@ -14,7 +14,8 @@ use super::{
     certificate::{Certificate, CertificateError, identity},
     facts::{DataFacts, FileFacts, device, path_from},
     finding::Finding,
-    layers::{check_layers, check_overflow, farthest, largest_half, layers},
+    layers::{check_layers, farthest, layers},
+    overflow::Halves,
     probe::{Probe, comparable},
     proof::{CaseReport, Proof, ProofError, Subject, prove},
     rebuilt::{RebuildError, check_graph},
@@ -160,7 +161,11 @@ pub fn certify(
         proof.findings.extend(check_layers(&inside, bound, side));
         most_off = farthest(&inside, bound, side);
     }
-    proof.findings.extend(check_overflow(&model, yardstick.magnitudes()));
+    let mut halves = Halves::of(&model, precision, yardstick.magnitudes());
+    if let (true, Some(case)) = (halves.has_unknown(), cases.iter().find(|case| case.is_image()).or(cases.first())) {
+        halves.look(&model, case.load(&model.contract)?.tensor.view()).map_err(BisectError::from)?;
+    }
+    proof.findings.extend(halves.findings());
     let mut weights = None;
     if let Some((path, checkpoint)) = order.checkpoint {
         proof.findings.extend(reference.check_weights(checkpoint)?);
@@ -176,7 +181,7 @@ pub fn certify(
     certificate.device = device(options);
     certificate.rebuilt = is_rebuilt;
     certificate.inside = most_off;
-    certificate.reach = largest_half(&model, yardstick.magnitudes());
+    certificate.reach = halves.largest();
     if order.layers {
         certificate.layers = inside;
     }

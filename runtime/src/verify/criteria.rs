@@ -144,8 +144,9 @@ impl<'c> Rows<'c> {
     }
 
     fn of_the_framework(self) -> [Criterion; 2] {
-        let allowed = self.certificate.trained_relative;
-        let error = self.worst(|case| Some([case.framework.as_ref()?.relative, allowed]));
+        let Self { certificate: Certificate { trained_relative, per_pixel, .. } } = self;
+        let error = self
+            .worst(|case| Some([case.framework.as_ref()?.relative, trained_relative + per_pixel * case.side() as f64]));
         let known: Vec<_> = self.cases().filter_map(|case| case.framework.as_ref()).collect();
         let pixels = self.cases().filter(|case| case.framework.is_some()).map(|case| case.mask.pixels).sum();
         let sum = |of: fn(&TrainedReport) -> usize| known.iter().copied().map(of).sum::<usize>();
@@ -154,7 +155,7 @@ impl<'c> Rows<'c> {
             self.row(
                 Topic::Framework,
                 "Training framework's error",
-                format!("{} of the scale, of logits and of values inside", scientific(allowed)),
+                format!("{}, of logits and of values inside", error_bound(*trained_relative, *per_pixel)),
                 error.map(|(found, case)| place(found, case) + &of(known.len())),
             ),
             self.row(
@@ -179,7 +180,7 @@ impl<'c> Rows<'c> {
         let error = self.worst(|case| Some([case.relative()?, self.allowed(case)]));
         let times = self.worst(|case| case.times_trained.zip(case.times_allowed).map(<[f64; 2]>::from));
         let batch = self.worst(|case| case.batch.zip(case.batch_allowed).map(<[f64; 2]>::from));
-        let bound = error_bound(certificate);
+        let bound = error_bound(certificate.relative, certificate.per_pixel);
         vec![
             self.row(
                 Topic::Answer,
@@ -196,10 +197,9 @@ impl<'c> Rows<'c> {
                 Topic::TimesTrained,
                 "Root mean square error",
                 match certificate.times_trained {
-                    Some(times) => format!(
-                        "{times} times the training framework's, beside a tenth of what the side allows; asked of \
-                         images that do not repeat themselves"
-                    ),
+                    Some(times) => {
+                        format!("{times} times the training framework's; asked of images that do not repeat themselves")
+                    }
                     None => "not asked on this provider and in this precision".into(),
                 },
                 times.map(|([found, allowed], case)| format!("{found:.2} times, {allowed:.2} allowed ({case})")),
@@ -305,8 +305,8 @@ pub(super) fn allowed(certificate: &Certificate, case: &CaseReport) -> f64 {
     certificate.relative + certificate.per_pixel * case.side() as f64
 }
 
-fn error_bound(Certificate { relative, per_pixel, .. }: &Certificate) -> String {
-    let [relative, per_pixel] = [*relative, *per_pixel].map(scientific);
+fn error_bound(relative: f64, per_pixel: f64) -> String {
+    let [relative, per_pixel] = [relative, per_pixel].map(scientific);
     format!("{relative} of the scale, and {per_pixel} more for each pixel of the longer side")
 }
 
@@ -326,7 +326,9 @@ fn topic_of(finding: &Finding) -> Topic {
         Finding::Class { .. } => Topic::Classes,
         Finding::Value { .. } => Topic::Inside,
         Finding::Overflow { .. } => Topic::Range,
-        Finding::NoImage { .. } | Finding::OneClass { .. } | Finding::Nothing => Topic::Inputs,
+        Finding::NoImage { .. } | Finding::OneClass { .. } | Finding::Nothing | Finding::NothingOfImage => {
+            Topic::Inputs
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! The judgement of one case: its answers beside the exact ones, by a bound and a scale.
 
-use ndarray::{Array3, Array4};
+use ndarray::{Array3, Array4, Axis};
 use seg_onnx::contract::OutputKind;
 
 use super::{
-    bounds::{Bound, Precision, RMS_LEAST, RMS_OF_SIDE},
+    bounds::{Bound, Precision, RMS_LEAST},
     figures::Figures,
     finding::Finding,
     masks::{MaskReport, classes, probabilities},
@@ -48,6 +48,9 @@ impl Evidence<'_> {
             }
         }
         if let Answer::Scores(scores) = answer {
+            if report.beyond_float32 && bound.precision != Precision::Int8 {
+                report.look_for_hidden(scores, exact, kind);
+            }
             let (exact_scores, theirs, scale) = match kind {
                 // A probability moves by at most half as much as the logits do, and by so much where it is undecided, however large they are.
                 OutputKind::Probabilities => {
@@ -88,14 +91,7 @@ impl CaseReport {
         let trained = trained.map(|trained| trained.clone().at_scale(scale));
         let trained = trained.as_ref();
         let allowed = bound.at(self.side());
-        if self.beyond_float32 {
-            let hidden = |(found, exact): &(&f32, &f64)| found.is_finite() && exact.abs() > f64::from(f32::MAX);
-            let count = scores.iter().zip(exact).filter(hidden).count();
-            // Integers of 8 bits end at their scale by definition.
-            if count > 0 && bound.precision != Precision::Int8 {
-                self.findings.push(Finding::Hidden { count, elements: figures.elements });
-            }
-        } else {
+        if !self.beyond_float32 {
             if figures.not_finite > 0 {
                 self.findings.push(Finding::NotFinite { count: figures.not_finite, elements: figures.elements });
             }
@@ -104,9 +100,7 @@ impl CaseReport {
             }
             self.times_trained = trained.map(|trained| times(figures.rms, least_rms(trained)));
             self.largest_times_trained = trained.map(|trained| times(figures.max, trained.max));
-            let by_side = RMS_OF_SIDE * (allowed - bound.relative) * figures.scale;
-            if let (Some(found), Some(trained), Some(asked)) = (self.times_trained, trained, bound.times_trained) {
-                let allowed = asked + times(by_side, least_rms(trained));
+            if let (Some(found), Some(allowed)) = (self.times_trained, bound.times_trained) {
                 self.times_allowed = Some(allowed);
                 if found > allowed {
                     self.findings.push(Finding::TimesTrained { found, allowed });
@@ -115,6 +109,23 @@ impl CaseReport {
         }
         self.trained = trained.cloned();
         self.exported = Some(figures);
+    }
+
+    /// Looks for scores that are finite where no 32-bit float holds the exact logit; a probability, where it holds one of its pixel's not.
+    /// Not asked of 8-bit integers, which end at their scale by definition.
+    fn look_for_hidden(&mut self, scores: &Array4<f32>, exact: &Array4<f64>, kind: OutputKind) {
+        let is_beyond = |exact: &f64| exact.abs() > f64::from(f32::MAX);
+        let beyond = match kind {
+            OutputKind::Probabilities => {
+                let pixels = exact.map_axis(Axis(1), |logits| logits.iter().any(is_beyond)).insert_axis(Axis(1));
+                pixels.broadcast(exact.dim()).expect("a pixel has as many scores as logits").to_owned()
+            }
+            OutputKind::Logits | OutputKind::Mask => exact.mapv(|exact| is_beyond(&exact)),
+        };
+        let count = scores.iter().zip(&beyond).filter(|(score, beyond)| score.is_finite() && **beyond).count();
+        if count > 0 {
+            self.findings.push(Finding::Hidden { count, elements: scores.len() });
+        }
     }
 
     /// Compares the answers to a batch with those to each of its images alone. Of masks as many pixels may differ as of an image, and only where a margin

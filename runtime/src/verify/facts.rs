@@ -9,7 +9,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::provider::{Options, Provider};
+use crate::{
+    nvidia::Driver,
+    provider::{Options, Provider},
+};
 
 /// A file that takes part in a proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,22 +50,44 @@ pub struct EnvironmentFacts {
     pub onnx_runtime: String,
     /// The system and the kind of processor.
     pub system: String,
-    /// How many threads the processor runs at once.
+    /// What the processor calls itself, where the system tells.
+    pub processor: String,
+    /// How many threads it runs at once.
     pub processors: usize,
+    /// The GPUs and the newest CUDA that their driver runs, where one of them computed.
+    pub gpus: Vec<String>,
 }
 
 impl EnvironmentFacts {
-    /// This program, on this machine, with the ONNX Runtime that is loaded.
-    pub fn now() -> Self {
+    /// This program, on this machine, with the ONNX Runtime that is loaded and a provider that computes.
+    pub fn now(provider: Provider) -> Self {
         let own = env::current_exe().and_then(fs::read);
         Self {
             tool: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
             tool_sha256: own.map_or_else(|_| "unknown".into(), |bytes| sha256(&bytes)),
             onnx_runtime: onnx_runtime(),
             system: format!("{} {}", env::consts::OS, env::consts::ARCH),
+            processor: processor(),
             processors: thread::available_parallelism().map_or(1, usize::from),
+            gpus: match provider {
+                Provider::Cuda | Provider::TensorRt => gpus(),
+                Provider::Cpu | Provider::OpenVino => Vec::new(),
+            },
         }
     }
+}
+
+/// What the first processor calls itself.
+fn processor() -> String {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = cpuinfo.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.trim() == "model name");
+    name.map_or_else(|| "unknown".into(), |(_, name)| name.trim().to_owned())
+}
+
+/// The GPUs that the driver shows, each with the driver's CUDA.
+fn gpus() -> Vec<String> {
+    let Ok(Driver { cuda, gpus }) = Driver::query() else { return vec!["unknown".into()] };
+    gpus.iter().map(|gpu| format!("{gpu}, CUDA {cuda}")).collect()
 }
 
 /// The loaded build of ONNX Runtime: its branch and its commit.

@@ -79,6 +79,8 @@ pub enum Finding {
     },
     /// Nothing was compared: whatever the input, the network takes it beyond what 32-bit floats hold, or amplifies their rounding to the size of its answer.
     Nothing,
+    /// The same of an image file, of which a proof is asked for.
+    NothingOfImage,
     /// The training framework saw another input.
     Input,
     /// The output has another shape.
@@ -175,7 +177,7 @@ pub enum Finding {
 impl Finding {
     /// Whether it says that too little was asked, and nothing of the model.
     pub fn is_undecided(&self) -> bool {
-        matches!(self, Self::NoImage { .. } | Self::OneClass { .. } | Self::Nothing)
+        matches!(self, Self::NoImage { .. } | Self::OneClass { .. } | Self::Nothing | Self::NothingOfImage)
     }
 }
 
@@ -248,6 +250,10 @@ impl fmt::Display for Finding {
             Self::Nothing => f.write_str(
                 "no input could be compared: the network takes each beyond what 32-bit floats hold, or amplifies \
                  rounding to the size of its answer; train it anew",
+            ),
+            Self::NothingOfImage => f.write_str(
+                "nothing could be compared: the network takes this image beyond what 32-bit floats hold, or amplifies \
+                 rounding to the size of its answer; leave the image out, or train the network anew",
             ),
             Self::Input => f.write_str("the training framework saw another input: export the model again"),
             Self::Shape { found, expected } => write!(f, "the output has the shape {found:?}, expected {expected:?}"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ndarray::{ArrayD, ArrayView4};
-use seg_onnx::{Model, evaluate::EvaluateError, graph::DataType, precision::HALF_MAX};
+use seg_onnx::{Model, evaluate::EvaluateError, precision::HALF_MAX};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -100,24 +100,4 @@ pub fn check_layers(layers: &[Layer], bound: &Bound, side: usize) -> Vec<Finding
         allowed: bound.at(side),
     })
     .collect()
-}
-
-/// The values that a model computes in 16-bit floats and that these do not hold, on image files or, without these, on noise.
-pub fn check_overflow(model: &Model, magnitudes: &BTreeMap<String, f64>) -> Vec<Finding> {
-    let beyond = halves(model, magnitudes).filter(|half| half.found > half.allowed);
-    beyond.map(|Extreme { value, found, allowed }| Finding::Overflow { value, found, allowed }).collect()
-}
-
-/// The largest value that a model computes in 16-bit floats.
-pub(super) fn largest_half(model: &Model, magnitudes: &BTreeMap<String, f64>) -> Option<Extreme> {
-    halves(model, magnitudes).max_by(|one, other| one.found.total_cmp(&other.found))
-}
-
-/// The magnitudes of the values that a model computes in 16-bit floats, where they are known.
-fn halves(model: &Model, magnitudes: &BTreeMap<String, f64>) -> impl Iterator<Item = Extreme> {
-    let halves = model.graph.nodes.iter().filter(|node| node.output.data_type == DataType::F16);
-    halves.filter_map(|node| {
-        let found = magnitudes.get(&node.name)?.min(f64::MAX);
-        Some(Extreme { value: node.name.clone(), found, allowed: HALF_MAX })
-    })
 }

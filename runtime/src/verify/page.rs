@@ -311,7 +311,13 @@ fn facts(certificate: &Certificate) -> Markup {
         ("Nodes", html! { (placement.join(", ")) }),
         ("ONNX Runtime", html! { (environment.onnx_runtime) }),
         ("Proven by", html! { (environment.tool) br; (hash(&environment.tool_sha256)) }),
-        ("On", html! { (environment.system) ", " (count(environment.processors, "processor")) }),
+        (
+            "On",
+            html! {
+                (environment.system) ", " (environment.processor) ", " (count(environment.processors, "thread"))
+                @for gpu in &environment.gpus { br; (gpu) }
+            },
+        ),
     ]);
     html! { section { h2 { "Of what, by what, on what" } (table::facts(&rows)) } }
 }

@@ -262,15 +262,20 @@ fn examine(
         bound: &Bound { times_trained, ..*bound },
     };
     let ordinary = figures::scale(exact.view().into_dyn());
-    let judged = evidence.judge(report.clone(), ordinary);
-    if judged.findings.is_empty() || beyond_float32 {
-        return Ok(judged);
+    let mut judged = evidence.judge(report.clone(), ordinary);
+    if !judged.findings.is_empty() && !beyond_float32 {
+        // It may be that no one could have done better.
+        let error = yardstick.rounding(input.tensor.view(), exact.view()).map_err(failed)?;
+        if let Some(amplification) = amplification(error, ordinary) {
+            report.amplification = Some(amplification);
+            judged = evidence.judge(report, ordinary * amplification);
+        }
     }
-    // It may be that no one could have done better.
-    let error = yardstick.rounding(input.tensor.view(), exact.view()).map_err(failed)?;
-    let Some(amplification) = amplification(error, ordinary) else { return Ok(judged) };
-    report.amplification = Some(amplification);
-    Ok(evidence.judge(report, ordinary * amplification))
+    let is_judged = if bound.rests_on_images() { !beyond_float32 } else { judged.is_telling(bound) };
+    if case.is_image() && !is_judged {
+        judged.findings.push(Finding::NothingOfImage);
+    }
+    Ok(judged)
 }
 
 impl CaseReport {

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{
-    bounds::TRAINED,
+    bounds::trained_at,
     case, facts,
     figures::Figures,
     finding::{Finding, contract_differences},
@@ -32,7 +32,7 @@ use crate::tensors::{TensorError, TensorFile};
 pub const REFERENCE_KEY: &str = "seg.reference";
 
 /// The version of a reference's own layout, and of the fixed inputs that its figures are of; a reader refuses every other one.
-pub const REFERENCE_FORMAT: u32 = 2;
+pub const REFERENCE_FORMAT: u32 = 3;
 
 /// The note in a checkpoint that holds its contract.
 const CHECKPOINT_CONTRACT: &str = "contract";
@@ -317,20 +317,22 @@ impl Trained {
     /// How far it is from the exact answer, the logits measured by a scale, and what of that speaks against the graph being the trained network: errors
     /// that the training framework's rounding does not explain.
     pub fn check(&self, exact: &Array4<f64>, scale: f64) -> (TrainedReport, Vec<Finding>) {
-        let (logits, margin) = (self.logits.clone().at_scale(scale), 2.0 * TRAINED * scale);
+        let (_, _, height, width) = exact.dim();
+        let allowed = trained_at(height.max(width));
+        let (logits, margin) = (self.logits.clone().at_scale(scale), 2.0 * allowed * scale);
         let off = |value: &str, figures: &Figures| Finding::Trained {
             value: value.into(),
             found: figures.relative(),
             not_finite: figures.not_finite,
-            allowed: TRAINED,
+            allowed,
         };
         let mut findings: Vec<_> = self
             .values
             .iter()
-            .filter(|(_, figures)| !figures.is_within(TRAINED))
+            .filter(|(_, figures)| !figures.is_within(allowed))
             .map(|(value, figures)| off(value, figures))
             .collect();
-        if !logits.is_within(TRAINED) {
+        if !logits.is_within(allowed) {
             findings.push(off("the output", &logits));
         }
         let mask = MaskReport::of(self.mask(exact).view(), exact.view(), margin);

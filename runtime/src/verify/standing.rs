@@ -95,12 +95,12 @@ pub enum Mismatch {
 }
 
 impl Certificate {
-    /// The certificate that covers a model's file as it is, run as the options say, in the ONNX Runtime that is loaded; signed with the private key of
-    /// `public_key`, where one is given.
+    /// The certificate that covers a model's file, which was `opened` as bytes of this SHA-256 and is run as the options say, in the ONNX Runtime that is
+    /// loaded; signed with the private key of `public_key`, where one is given.
     ///
     /// # Errors
     /// When there is none, or it is for another file, provider or ONNX Runtime.
-    pub fn require(model: &Path, options: &Options, public_key: Option<&Path>) -> Result<Self, Refusal> {
+    pub fn require(model: &Path, opened: &str, options: &Options, public_key: Option<&Path>) -> Result<Self, Refusal> {
         let provider = options.provider;
         let path = Self::beside(model, provider);
         let missing =
@@ -117,6 +117,7 @@ impl Certificate {
         let id = metadata.into_iter().find(|(key, _)| key == CERTIFICATE_KEY).map(|(_, id)| id);
         for (what, found, certified) in [
             ("the model's file", sha256(&bytes), &certificate.model.sha256),
+            ("the model's file as it was opened", opened.to_owned(), &certificate.model.sha256),
             ("the certificate that the model names", id.unwrap_or_default(), &certificate.id),
             ("the provider", provider.flag().to_owned(), &certificate.provider.flag().to_owned()),
             ("the device", named(device(options)), &named(certificate.device.clone())),
@@ -127,7 +128,7 @@ impl Certificate {
                 return Err(Refusal::Stale { path, what, found, certified: certified.clone() });
             }
         }
-        if certificate.holds { Ok(certificate) } else { Err(Refusal::Against { path }) }
+        if certificate.holds && certificate.proof.holds() { Ok(certificate) } else { Err(Refusal::Against { path }) }
     }
 
     /// Makes sure that a proof of a model run as the options say, in this precision, is the certified one.
@@ -173,6 +174,8 @@ impl Certificate {
         compare("the images", &data(self), &data(again));
         compare("ONNX Runtime", &self.environment.onnx_runtime, &again.environment.onnx_runtime);
         compare("the system", &self.environment.system, &again.environment.system);
+        compare("the processor", &self.environment.processor, &again.environment.processor);
+        compare("the GPUs", &self.environment.gpus.join(", "), &again.environment.gpus.join(", "));
         compare("this program", &self.environment.tool_sha256, &again.environment.tool_sha256);
         compare("the device", &named(self.device.clone()), &named(again.device.clone()));
         compare("the precision", &self.precision.to_string(), &again.precision.to_string());
@@ -181,12 +184,12 @@ impl Certificate {
         };
         compare("the graph", rebuilt(self), rebuilt(again));
         let bounds = |certificate: &Self| {
-            let Self { relative, per_pixel, times_trained, trained_relative, flipped, dice, .. } = certificate;
+            let Self { relative, per_pixel, times_trained, trained_relative, flipped, dice, limits, .. } = certificate;
             let times = times_trained.map_or("any number of".to_owned(), |times| times.to_string());
             let dice = dice.unwrap_or_default();
             format!(
                 "{relative:e} of the scale and {per_pixel:e} for each pixel, {times} times training's \
-                 {trained_relative:e}, {flipped} of the pixels and a Dice of {dice}"
+                 {trained_relative:e}, {flipped} of the pixels and a Dice of {dice}, {limits:?}"
             )
         };
         compare("the bounds", &bounds(self), &bounds(again));

@@ -9,7 +9,7 @@ use seg_onnx::graph::{Data, Tensor};
 use seg_onnx::passes::PASSES;
 use seg_onnx::{Model, Opset, Target};
 use seg_runtime::verify::{
-    CaseReport, FileFacts, Finding, Inside, Order, Reference, Yardstick, cases, certify, check_graph,
+    CaseReport, FileFacts, Finding, Inside, Order, Reference, Trained, Yardstick, cases, certify, check_graph,
 };
 use seg_tests::fixtures::{NARROW, checkpoint, network};
 use seg_tests::reference::Reference as PyTorch;
@@ -33,6 +33,12 @@ fn the_yardstick_is_pytorchs_float64() {
         assert_eq!(found.shape(), expected.shape());
         let error = (found - expected).iter().fold(0.0, |worst: f64, error| worst.max(error.abs()));
         assert!(error <= YARDSTICK.max, "{case}: {error:e}, allowed {:e}: {}", YARDSTICK.max, YARDSTICK.reason);
+        // PyTorch's own 32 bits are the trained network's, by the proof's bounds.
+        let exact = found.clone().into_dimensionality::<Ix4>().unwrap();
+        let float32 = pytorch.tensor(&format!("{case}.logits")).mapv(|value| value as f32);
+        let trained = Trained::of(input.view(), float32.into_dimensionality::<Ix4>().unwrap().view(), exact.view());
+        let (report, findings) = trained.check(&exact, trained.logits.scale);
+        assert!(findings.is_empty() && report.relative > 0.0, "{case}: {findings:?}");
     }
 }
 
@@ -47,6 +53,7 @@ fn forms() -> Vec<(&'static str, Options)> {
     vec![
         ("portable", plain()),
         ("for the CPU", Options { target: Target::Cpu, ..plain() }),
+        ("for CUDA", Options { target: Target::Cuda, ..plain() }),
         ("for TensorRT", Options { target: Target::TensorRt, ..plain() }),
         (HALF, plain()),
         ("opset 17", Options { opset: Opset::V17, ..plain() }),
@@ -54,6 +61,7 @@ fn forms() -> Vec<(&'static str, Options)> {
         ("probabilities", Options { output: OutputKind::Probabilities, ..plain() }),
         ("bytes to mask", Options { input: bytes, output: OutputKind::Mask, ..plain() }),
         ("two images of one size", Options { input: fixed, ..plain() }),
+        ("two images of one size for the CPU", Options { input: fixed, target: Target::Cpu, ..plain() }),
     ]
 }
 

@@ -41,8 +41,8 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     if args.certified.require_certificate {
         // A fallback may have chosen another provider, and another precision with it.
         let options = segmenters[0].as_ref().options();
-        for model in &args.model {
-            Certificate::require(model, options, args.certified.public_key.as_deref())?;
+        for (model, file) in args.model.iter().zip(segmenters[0].files()) {
+            Certificate::require(model, &file.sha256, options, args.certified.public_key.as_deref())?;
         }
     }
 

@@ -136,6 +136,7 @@ pub(super) const FAULTS: &[(&str, &str, Fault)] = &[
         InPass(|g| *op(g, "in_conv.pad") = Op::Pad { mode: PadMode::Edge }),
     ),
     ("a pass that drops a residual", "pass clumsy", InPass(|g| *op(g, "down3.amse.sum") = Op::Sub)),
+    ("a pass that keeps nothing beyond 65504", "pass clumsy", InPass(|g| saturate(g, "up4.rsc.product"))),
     (
         "a pass that approximates",
         "pass clumsy",

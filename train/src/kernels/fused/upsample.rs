@@ -1,4 +1,7 @@
 //! Twice the height and width, bilinear with aligned corners, in a border of zeros.
+//!
+//! Coordinates are rounded to 32 bits, once, as ONNX Runtime's `Resize` rounds them: what is learned with reads beside the
+//! pixel by as much as what is deployed, up to 6e-8 of the side, and the two differ by none of it.
 
 use rayon::prelude::*;
 
@@ -20,11 +23,10 @@ struct Between {
 
 /// The places of twice as many values, the first and the last on the old ones.
 fn places(count: usize) -> Vec<Between> {
-    let step = (count - 1) as f64 / (2 * count - 1) as f64;
     let place = |index: usize| {
-        let place = index as f64 * step;
+        let place = (index * (count - 1)) as f32 / (2 * count - 1) as f32;
         let first = (place as usize).min(count - 1);
-        Between { first, second: (first + 1).min(count - 1), share: (place - first as f64) as f32 }
+        Between { first, second: (first + 1).min(count - 1), share: place - first as f32 }
     };
     (0..2 * count).map(place).collect()
 }
