@@ -125,7 +125,13 @@ fn a_model_that_is_its_reference_is_certified_and_only_then_required_ones_run() 
             "the device is that is not named, certified was GPU",
         ),
         ("another runtime", "\"onnx_runtime\": \"", "\"onnx_runtime\": \"an older ", "ONNX Runtime is"),
-        ("another layout", "\"format\": 1", "\"format\": 2", "has format 2"),
+        (
+            "what speaks against it",
+            "\"findings\": []",
+            "\"findings\": [{ \"finding\": \"nothing\" }]",
+            "says that the model does not hold",
+        ),
+        ("another layout", "\"format\": 2", "\"format\": 1", "has format 1"),
         ("no certificate", "{", "", "is not a certificate"),
     ] {
         fs::write(place.path("threshold.cpu.certificate.json"), json.replacen(from, to, 1)).unwrap();
