@@ -121,7 +121,7 @@ pub fn run(
     let workers = (cores().get() / 2).clamp(1, WORKERS_MAX);
     let (ready, to_lanes) = sync_channel(segmenters.len() * batch);
     let (answered, to_writers) = sync_channel(workers);
-    let (ended, results) = sync_channel(tasks.len().max(1));
+    let (ended, results) = sync_channel(workers);
     let (to_lanes, to_writers) = (Arc::new(Mutex::new(to_lanes)), Arc::new(Mutex::new(to_writers)));
     thread::scope(|scope| {
         let stages = &stages;

@@ -1,11 +1,11 @@
 //! `seg-runtime infer`: images to masks, whatever else is asked for, and a record of what is done.
 
-use std::{iter, ops::ControlFlow, path::PathBuf, thread};
+use std::{collections::HashMap, iter, ops::ControlFlow, thread};
 
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
 use seg_runtime::{
-    Job, JobPart, Line, Manifest, ModelFile, Options, Provider, Segmenter, Settings, Tiles, Tiling,
+    Counts, Job, JobPart, Line, Manifest, ModelFile, Options, Prediction, Provider, Segmenter, Settings, Tiles, Tiling,
     inputs::image_files,
     outputs::{keep_inputs, unique_stems},
     pipeline::{self, Lanes, Task, create_folders},
@@ -46,30 +46,29 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
         }
     }
 
-    let mut manifest = Manifest::begin(&args.out, &job, part, args.go_on)?;
+    let by_name: HashMap<_, _> = names.iter().map(String::as_str).zip(&inputs).collect();
+    // An image that has changed since, or is another one of the same name, is done again.
+    let holds = |done: &Prediction| by_name.get(done.name.as_str()).is_some_and(|input| done.is_of(input));
+    let mut manifest = Manifest::begin(&args.out, &job, part, args.go_on.then_some(&holds))?;
     let folders = create_folders(&args.out, &writers)?;
     if part.is_none() {
         // Of a part, another one may be writing there.
         remove_leftovers(iter::once(args.out.clone()).chain(folders))?;
     }
     let is_mine = |index| part.is_none_or(|part| part.has(index));
-    let complete = manifest.complete();
-    // An image that has changed since, or is another one of the same name, is done again.
-    let is_open = |name: &str, input: &PathBuf| complete.get(name).is_none_or(|done| !done.is_of(input));
     let all = names.iter().zip(&inputs).enumerate().filter(|(index, _)| is_mine(*index));
-    let open = all.filter(|(_, (name, input))| is_open(name, input));
+    let open = all.filter(|(_, (name, _))| !manifest.is_complete(name));
     let tasks: Vec<_> = open.map(|(_, (name, input))| Task { input: input.clone(), name: name.clone() }).collect();
     if args.go_on {
         note(&format!("{} of {mine} images are complete", mine - tasks.len()));
     }
     segment(args, &tasks, &mut segmenters, &writers, &mut manifest)?;
 
-    let lines = manifest.end(&names)?;
-    let skipped = lines.iter().filter(|line| matches!(line, Line::Skipped { .. })).count();
+    let Counts { images, skipped } = manifest.end(&names)?;
     if skipped > 0 {
         bail!("{skipped} of {mine} images were skipped");
     }
-    note(&format!("{} of {mine} images segmented into `{}`", lines.len(), args.out.display()));
+    note(&format!("{images} of {mine} images segmented into `{}`", args.out.display()));
     Ok(())
 }
 
@@ -157,7 +156,7 @@ fn segment(
                 return ControlFlow::Break(());
             }
         };
-        match manifest.add(line) {
+        match manifest.add(&line) {
             Ok(()) => done += 1,
             Err(error) => {
                 failed.get_or_insert(error.into());
