@@ -1,6 +1,6 @@
 //! `seg-runtime infer`: images to masks, whatever else is asked for, and a record of what is done.
 
-use std::{collections::HashMap, iter, ops::ControlFlow, thread};
+use std::{collections::HashMap, iter, num::NonZeroUsize, ops::ControlFlow, thread};
 
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
@@ -8,7 +8,7 @@ use seg_runtime::{
     Counts, Job, JobPart, Line, Manifest, ModelFile, Options, Prediction, Provider, Segmenter, Settings, Tiles, Tiling,
     inputs::image_files,
     outputs::{keep_inputs, unique_stems},
-    pipeline::{self, Lanes, Task, create_folders},
+    pipeline::{self, Lanes, Task, create_folders, largest_at_once},
     provider::Shapes,
     read_model, remove_leftovers,
     verify::Certificate,
@@ -24,19 +24,24 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     // Before a library is fetched for it.
     let contract = read_model(&args.model[0])?.contract;
     args.answers.check_for(&contract)?;
-    let classes = contract.classes;
+    let classes = &contract.classes;
     let targets: Vec<_> = classes.iter().skip(1).map(|class| class.name.clone()).collect();
     let settings = args.saves.complete(args.answers.settings(&targets));
     let save = args.saves.list();
-    let writers: Vec<_> = save.iter().flat_map(|save| save.writers(&classes)).collect();
+    let writers: Vec<_> = save.iter().flat_map(|save| save.writers(classes)).collect();
     let paths = |name| writers.iter().map(move |writer| args.out.join(writer.place().path(name)));
     let written: Vec<_> = names.iter().flat_map(|name| paths(name.as_str())).collect();
     keep_inputs(&args.out, &written, &inputs)?;
     let (environment, options) = engine::start(&args.engine)?;
     let options = for_tiles(options, &settings);
+    let is_mine = |index| part.is_none_or(|part| part.has(index));
     let mine = part.map_or(names.len(), |part| part.count(names.len()));
+    let lanes = Lanes::new(options.provider, mine, options.threads, || {
+        let inputs = inputs.iter().enumerate().filter(|(index, _)| is_mine(*index));
+        largest_at_once(inputs.map(|(_, input)| input.as_path()), &contract, &settings)
+    });
     // Before anything is written, so that what cannot be done leaves nothing behind.
-    let mut segmenters = open(args, &environment, &options, &settings, mine)?;
+    let mut segmenters = open(args, &environment, &options, &settings, &lanes)?;
     let job = Job::new(files(&segmenters)?, segmenters[0].runs_on().precision, settings.clone(), save, &names);
     if args.certified.require_certificate {
         // A fallback may have chosen another provider, and another precision with it.
@@ -55,7 +60,6 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
         // Of a part, another one may be writing there.
         remove_leftovers(iter::once(args.out.clone()).chain(folders))?;
     }
-    let is_mine = |index| part.is_none_or(|part| part.has(index));
     let all = names.iter().zip(&inputs).enumerate().filter(|(index, _)| is_mine(*index));
     let open = all.filter(|(_, (name, _))| !manifest.is_complete(name));
     let tasks: Vec<_> = open.map(|(_, (name, input))| Task { input: input.clone(), name: name.clone() }).collect();
@@ -96,11 +100,10 @@ fn open(
     environment: &Environment,
     options: &Options,
     settings: &Settings,
-    images: usize,
+    lanes: &Lanes,
 ) -> anyhow::Result<Vec<Segmenter>> {
-    let lanes = Lanes::new(options.provider, images, options.threads);
-    let options = Options { threads: Some(lanes.threads), ..options.clone() };
-    let open = || -> anyhow::Result<Segmenter> {
+    let open = |threads: NonZeroUsize| -> anyhow::Result<Segmenter> {
+        let options = Options { threads: Some(threads), ..options.clone() };
         let segmenter = match args.model.as_slice() {
             [model] => Segmenter::open(environment, model, &options)?,
             models => Segmenter::open_ensemble(environment, models, &options)?,
@@ -108,8 +111,8 @@ fn open(
         Ok(segmenter.with(settings.clone())?)
     };
     thread::scope(|scope| {
-        let others: Vec<_> = (1..lanes.count).map(|_| scope.spawn(open)).collect();
-        let mut segmenters = vec![engine::open(&options, open)?];
+        let others: Vec<_> = lanes.threads[1..].iter().map(|threads| scope.spawn(|| open(*threads))).collect();
+        let mut segmenters = vec![engine::open(options, || open(lanes.threads[0]))?];
         for other in others {
             segmenters.push(other.join().expect("opening a model does not panic")?);
         }
