@@ -1,6 +1,9 @@
-//! Whether a JPEG file is whole.
+//! Whether a JPEG file is whole, and how large its image is.
 //!
-//! The decoder fills what a cut-off file lacks with grey and reports success, so this is asked first.
+//! The decoder fills what a cut-off file lacks with grey and reports success, so this is asked first; and it reads all of a
+//! file to tell the size.
+
+use std::io::{self, BufRead, Seek};
 
 /// Whether the image ends with its end-of-image marker; `bytes` begin with the start-of-image marker.
 ///
@@ -28,6 +31,36 @@ pub(crate) fn is_whole(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Width and height that the frame's header says, in a file that is at its start.
+///
+/// # Errors
+/// When the file cannot be read, or ends before.
+pub(crate) fn size(file: &mut (impl BufRead + Seek)) -> io::Result<(u32, u32)> {
+    loop {
+        file.skip_until(0xff)?;
+        let mut marker = [0xff];
+        while marker == [0xff] {
+            file.read_exact(&mut marker)?;
+        }
+        match marker[0] {
+            0x00 | 0x01 | 0xd0..=0xd8 => {}
+            // Huffman tables, what is reserved, and arithmetic coding lie among the frames' markers.
+            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
+                let mut header = [0; 7];
+                file.read_exact(&mut header)?;
+                let [_, _, _, height @ .., w1, w0] = header;
+                return Ok((u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes(height).into()));
+            }
+            0xd9 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => {
+                let mut length = [0; 2];
+                file.read_exact(&mut length)?;
+                file.seek_relative(i64::from(u16::from_be_bytes(length)) - 2)?;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod overlay;
 mod picture;
 mod reader;
 mod sheet;
+mod size;
 mod tiff_rows;
 
 pub use atomic::{WriteError, check_writable, is_unfinished, remove_unfinished, write_atomic, write_bytes};
@@ -31,3 +32,4 @@ pub use overlay::{OverlayError, OverlayStyle, Overlayer, overlay};
 pub use picture::Picture;
 pub use reader::{ImageInfo, ImageReader, open_image};
 pub use sheet::{Pair, sheet};
+pub use size::stored_size;

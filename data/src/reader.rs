@@ -1,5 +1,6 @@
 //! Image files of any size, read whole or in bands of rows.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::ops::Range;
@@ -40,7 +41,7 @@ pub trait ImageReader: Send {
     ///
     /// # Panics
     /// When there are not so many rows.
-    fn rows(&mut self, rows: Range<u32>) -> Result<Picture, ReadError>;
+    fn rows(&mut self, rows: Range<u32>) -> Result<Cow<'_, Picture>, ReadError>;
 }
 
 /// Opens an image file.
@@ -89,12 +90,13 @@ impl ImageReader for WholeImage {
         &self.info
     }
 
-    fn rows(&mut self, rows: Range<u32>) -> Result<Picture, ReadError> {
+    fn rows(&mut self, rows: Range<u32>) -> Result<Cow<'_, Picture>, ReadError> {
         if let Content::Encoded(bytes) = &self.content {
             self.content = Content::Decoded(decode_bytes(&self.path, bytes)?.into());
         }
         match &self.content {
-            Content::Decoded(picture) => Ok(Picture::copy_rows(picture.pixels(), rows)),
+            Content::Decoded(picture) if rows == (0..self.info.height) => Ok(Cow::Borrowed(picture)),
+            Content::Decoded(picture) => Ok(Cow::Owned(Picture::copy_rows(picture.pixels(), rows))),
             Content::Encoded(_) => unreachable!("it has just been decoded"),
         }
     }
@@ -141,7 +143,7 @@ mod tests {
         }
         let mut reader = open_image(&path).unwrap();
         for rows in [0..3, 1000..1002, side - 1..side] {
-            let Picture::Bits8(read) = reader.rows(rows.clone()).unwrap() else { panic!("{rows:?}") };
+            let Picture::Bits8(read) = reader.rows(rows.clone()).unwrap().into_owned() else { panic!("{rows:?}") };
             assert!(read.enumerate_pixels().all(|(x, y, pixel)| pixel.0 == [value(x, rows.start + y); 3]), "{rows:?}");
         }
     }

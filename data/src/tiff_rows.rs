@@ -1,5 +1,6 @@
 //! Rows of a TIFF file, read strip by strip or tile by tile.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 use std::ops::Range;
@@ -168,7 +169,7 @@ impl<R: Read + Seek + Send> ImageReader for TiffRows<R> {
         &self.info
     }
 
-    fn rows(&mut self, rows: Range<u32>) -> Result<Picture, ReadError> {
+    fn rows(&mut self, rows: Range<u32>) -> Result<Cow<'_, Picture>, ReadError> {
         assert!(rows.start <= rows.end && rows.end <= self.info.height, "the image has not so many rows");
         let bands = rows.start / self.chunk[0]..rows.end.div_ceil(self.chunk[0]);
         self.decoded.retain(|index, _| bands.contains(index));
@@ -194,7 +195,7 @@ impl<R: Read + Seek + Send> ImageReader for TiffRows<R> {
             })),
         };
         debug_assert_eq!(picture.dimensions(), (width, height));
-        checked_range(&self.path, picture)
+        checked_range(&self.path, picture).map(Cow::Owned)
     }
 }
 

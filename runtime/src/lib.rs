@@ -39,6 +39,7 @@ pub mod writers;
 
 mod budget;
 mod job;
+mod line;
 mod manifest;
 mod merge;
 pub mod pipeline;
@@ -58,7 +59,8 @@ mod threshold;
 pub use cleanup::Cleanup;
 pub use flips::Views;
 pub use job::{JOB, Job, JobError, JobPart, ModelFile};
-pub use manifest::{Line, Manifest, ManifestError, PREDICTIONS, remove_leftovers};
+pub use line::{Counts, Line};
+pub use manifest::{Manifest, ManifestError, PREDICTIONS, remove_leftovers};
 pub use merge::{MergeError, merge};
 pub use placement::{PlacedNode, Placement, PlacementError};
 pub use prediction::{ClassArea, Prediction};

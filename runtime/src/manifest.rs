@@ -10,14 +10,15 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
+    slice,
 };
 
 use seg_data::{WriteError, remove_unfinished, write_bytes};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
     job::{JOB, Job, JobError, JobPart},
+    line::{Counts, Line, Place, each_line, text_of, write_lines},
     prediction::Prediction,
 };
 
@@ -26,33 +27,8 @@ pub const PREDICTIONS: &str = "predictions.jsonl";
 
 /// Which process writes to a folder is settled by a lock on this file.
 const LOCK: &str = ".lock";
-
-/// A line of the record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Line {
-    /// The image is complete.
-    Segmented(Box<Prediction>),
-    /// The image cannot be segmented.
-    Skipped {
-        /// The name that its files would have.
-        name: String,
-        /// The image.
-        input: String,
-        /// Why.
-        error: String,
-    },
-}
-
-impl Line {
-    /// The name of the image's files.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Segmented(prediction) => &prediction.name,
-            Self::Skipped { name, .. } => name,
-        }
-    }
-}
+/// Whose folder it is, is settled under a lock on this file: parts that begin at the same time share the other one.
+const JOB_LOCK: &str = ".lock-job";
 
 /// Why a folder's record cannot be kept.
 #[derive(Debug, Error)]
@@ -117,15 +93,6 @@ pub enum ManifestError {
     },
 }
 
-/// A line as it stands in the file.
-#[derive(Serialize, Deserialize)]
-struct Entry<L> {
-    /// The job's [`id`](Job::id).
-    job: String,
-    #[serde(flatten)]
-    line: L,
-}
-
 /// The record of a run, or of a part of it, while it is written.
 #[derive(Debug)]
 pub struct Manifest {
@@ -135,7 +102,8 @@ pub struct Manifest {
     file: File,
     /// The length of the file, in bytes; none after a line that could not be written.
     bytes: Option<u64>,
-    lines: Vec<Line>,
+    /// Where the last line of each image stands, by the image's name.
+    lines: HashMap<String, Place>,
     /// Held until the run ends, in whatever way.
     _locks: Vec<File>,
 }
@@ -143,89 +111,113 @@ pub struct Manifest {
 impl Manifest {
     /// Begins the record of a job, or of a part of it, in a folder, which is created.
     ///
-    /// `keep` says that lines of images which are complete are kept; otherwise the record begins anew, and a whole one takes the
-    /// place of those of parts. Parts of one job may be written at the same time, and nothing else.
+    /// `keep` says of what was reported of an image whether it still holds; the lines of such images stay where their files
+    /// are whole. Without it the record begins anew, and a whole one takes the place of those of parts. Parts of one job may
+    /// be written at the same time, and nothing else.
     ///
     /// # Errors
     /// When another process writes to the folder, it holds results of another job, or it cannot be read or written.
-    pub fn begin(folder: &Path, job: &Job, part: Option<JobPart>, keep: bool) -> Result<Self, ManifestError> {
+    pub fn begin(
+        folder: &Path,
+        job: &Job,
+        part: Option<JobPart>,
+        keep: Option<&dyn Fn(&Prediction) -> bool>,
+    ) -> Result<Self, ManifestError> {
         fs::create_dir_all(folder).map_err(|source| ManifestError::Folder { path: folder.into(), source })?;
         let locks = lock(folder, part)?;
-        job.check(folder)?;
         let id = job.id();
         let whole = folder.join(PREDICTIONS);
         let path = part.map_or_else(|| whole.clone(), |part| folder.join(part.file_name()));
-        let found = if path.exists() { read_lines(&path, &id)? } else { Vec::new() };
-        let others: Vec<_> = match part {
+        let others = match part {
             None => parts(folder)?.iter().map(|part| folder.join(part.file_name())).collect(),
             Some(_) => Vec::from_iter(whole.exists().then_some(whole)),
         };
-        for path in &others {
-            read_lines(path, &id)?;
-        }
-        // From here on nothing of another job is in the folder.
-        write_bytes(&folder.join(JOB), job.text().as_bytes())?;
-        if !keep && part.is_none() {
+        claim(folder, job, others.iter().chain([&path]))?;
+        if keep.is_none() && part.is_none() {
             let remove = |path: &PathBuf| {
                 fs::remove_file(path).map_err(|source| ManifestError::File { path: path.clone(), source })
             };
             others.iter().try_for_each(remove)?;
         }
 
-        let is_complete = |line: &Line| match line {
-            Line::Segmented(prediction) => prediction.is_whole(folder),
-            // It may have been fetched again.
-            Line::Skipped { .. } => false,
-        };
-        let lines: Vec<_> = found.into_iter().filter(|line| keep && is_complete(line)).collect();
-        let text = text_of(&lines, &id);
-        write_bytes(&path, text.as_bytes())?;
+        let mut kept = Vec::new();
+        if let Some(keep) = keep {
+            each_line(&path, &id, |line, bytes| match line {
+                Line::Segmented(prediction) if prediction.is_whole(folder) && keep(&prediction) => {
+                    kept.push((prediction.name, bytes));
+                }
+                // What was skipped may have been fetched again.
+                _ => {}
+            })?;
+        }
+        let from = if kept.is_empty() { &[] } else { slice::from_ref(&path) };
+        write_lines(&path, from, kept.iter().map(|(_, bytes)| (0, bytes.clone())))?;
+        let mut end = 0;
+        let moved = kept.into_iter().map(|(name, bytes)| {
+            let start = end;
+            end += bytes.end - bytes.start;
+            (name, Place { bytes: start..end, is_skipped: false })
+        });
+        let lines = moved.collect();
         let opened = OpenOptions::new().append(true).open(&path);
         let file = opened.map_err(|source| ManifestError::File { path: path.clone(), source })?;
-        Ok(Self { path, job: id, file, bytes: Some(text.len() as u64), lines, _locks: locks })
+        Ok(Self { path, job: id, file, bytes: Some(end), lines, _locks: locks })
     }
 
-    /// The lines so far.
-    pub fn lines(&self) -> &[Line] {
-        &self.lines
-    }
-
-    /// What was reported of the images that are complete, by their names; of two lines with one name the later one.
-    pub fn complete(&self) -> HashMap<&str, &Prediction> {
-        let complete = self.lines.iter().filter_map(|line| match line {
-            Line::Segmented(prediction) => Some((prediction.name.as_str(), &**prediction)),
-            Line::Skipped { .. } => None,
-        });
-        complete.collect()
+    /// Whether the image of this name is complete.
+    pub fn is_complete(&self, name: &str) -> bool {
+        self.lines.get(name).is_some_and(|line| !line.is_skipped)
     }
 
     /// Adds a line, which is on the disk when this returns.
     ///
     /// # Errors
     /// When it cannot be written; no line is added after that.
-    pub fn add(&mut self, line: Line) -> Result<(), ManifestError> {
+    pub fn add(&mut self, line: &Line) -> Result<(), ManifestError> {
         let Some(bytes) = self.bytes.take() else { return Err(ManifestError::Closed { path: self.path.clone() }) };
-        let text = text_of(std::slice::from_ref(&line), &self.job);
+        let text = text_of(line, &self.job);
         if let Err(source) = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data()) {
             // A piece of the line that stays all the same is left out when the record is read.
             let _ = self.file.set_len(bytes);
             return Err(ManifestError::File { path: self.path.clone(), source });
         }
-        self.bytes = Some(bytes + text.len() as u64);
-        self.lines.push(line);
+        let end = bytes + text.len() as u64;
+        self.bytes = Some(end);
+        let place = Place { bytes: bytes..end, is_skipped: matches!(line, Line::Skipped { .. }) };
+        self.lines.insert(line.name().to_owned(), place);
         Ok(())
     }
 
-    /// Puts the lines into the order of `names`, one for each, and gives them back; the run is at its end.
+    /// Puts the lines into the order of `names`, one for each; the run is at its end.
     ///
     /// # Errors
     /// When the record cannot be written.
-    pub fn end(self, names: &[String]) -> Result<Vec<Line>, ManifestError> {
-        let mut by_name: HashMap<_, _> = self.lines.into_iter().map(|line| (line.name().to_owned(), line)).collect();
-        let lines: Vec<_> = names.iter().filter_map(|name| by_name.remove(name)).collect();
-        write_bytes(&self.path, text_of(&lines, &self.job).as_bytes())?;
-        Ok(lines)
+    pub fn end(self, names: &[String]) -> Result<Counts, ManifestError> {
+        let places = || names.iter().filter_map(|name| self.lines.get(name));
+        write_lines(&self.path, slice::from_ref(&self.path), places().map(|place| (0, place.bytes.clone())))?;
+        Ok(places().collect())
     }
+}
+
+/// Makes the folder that of the job, after making sure that nothing in these records is of another one.
+///
+/// # Errors
+/// When the folder is that of another job, or something cannot be read or written.
+fn claim<'a>(folder: &Path, job: &Job, records: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), ManifestError> {
+    let path = folder.join(JOB_LOCK);
+    let failed = |source| ManifestError::File { path: path.clone(), source };
+    // Held until the end of the function, or of the process if that comes first.
+    let lock = open_lock(&path).map_err(failed)?;
+    lock.lock().map_err(failed)?;
+    job.check(folder)?;
+    let id = job.id();
+    records.into_iter().try_for_each(|path| each_line(path, &id, |_, _| {}))?;
+    Ok(write_bytes(&folder.join(JOB), job.text().as_bytes())?)
+}
+
+/// Opens the file of a lock.
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).open(path)
 }
 
 /// Removes what killed processes left unfinished in the folders of results, where no other process writes.
@@ -247,7 +239,7 @@ pub(crate) fn lock(folder: &Path, part: Option<JobPart>) -> Result<Vec<File>, Ma
     let take = |name: &str, is_shared| {
         let path = folder.join(name);
         let failed = |source| ManifestError::File { path: path.clone(), source };
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let file = open_lock(&path).map_err(failed)?;
         let locked = if is_shared { file.try_lock_shared() } else { file.try_lock() };
         match locked {
             Ok(()) => Ok(file),
@@ -272,34 +264,6 @@ pub(crate) fn parts(folder: &Path) -> Result<Vec<JobPart>, ManifestError> {
     Ok(entries.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// The lines of a record, all of which are of the job with this id. A last line that was not written to its end is left out.
-///
-/// # Errors
-/// When the file cannot be read, or another line is none or is of another job.
-pub(crate) fn read_lines(path: &Path, job: &str) -> Result<Vec<Line>, ManifestError> {
-    // Bytes: the last line may end within a character.
-    let bytes = fs::read(path).map_err(|source| ManifestError::File { path: path.into(), source })?;
-    let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    let parse = |(index, line)| {
-        let (path, number) = (path.to_path_buf(), index + 1);
-        match serde_json::from_slice::<Entry<Line>>(line) {
-            Ok(entry) if entry.job == job => Ok(entry.line),
-            Ok(_) => Err(ManifestError::OtherJob { path, line: number }),
-            Err(source) => Err(ManifestError::Line { path, line: number, source }),
-        }
-    };
-    lines.enumerate().map(parse).collect()
-}
-
-/// Lines of the job with this id as they stand in the file.
-pub(crate) fn text_of(lines: &[Line], job: &str) -> String {
-    let text = |line| {
-        let entry = Entry { job: job.into(), line };
-        serde_json::to_string(&entry).expect("a line has no map with keys that are no strings") + "\n"
-    };
-    lines.iter().map(text).collect()
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use sha2::{Digest, Sha256};
@@ -307,6 +271,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::{
         job::hex,
+        line::read_lines,
         provider::{Precision, Provider},
         saved_file::SavedFile,
         session::RunsOn,
@@ -355,26 +320,40 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let job = job(&["a", "b", "c", "d"]);
-        let mut manifest = Manifest::begin(folder, &job, None, false).unwrap();
+        let mut manifest = Manifest::begin(folder, &job, None, None).unwrap();
         for name in ["b", "a", "c"] {
-            manifest.add(complete(folder, name, name)).unwrap();
+            manifest.add(&complete(folder, name, name)).unwrap();
         }
         let skipped = Line::Skipped { name: "d".into(), input: "d.tif".into(), error: "cut off".into() };
-        manifest.add(skipped).unwrap();
+        manifest.add(&skipped).unwrap();
         drop(manifest);
         fs::write(folder.join("masks/c.png"), "damaged").unwrap();
         // A process that is killed while it writes a line.
         let mut file = OpenOptions::new().append(true).open(folder.join(PREDICTIONS)).unwrap();
         file.write_all(b"{\"name\":\"e\",\"input\":\"\xc3").unwrap();
 
-        let manifest = Manifest::begin(folder, &job, None, true).unwrap();
-        let mut complete: Vec<_> = manifest.complete().into_keys().collect();
-        complete.sort_unstable();
+        let names = ["a", "b", "c", "d"].map(str::to_owned);
+        let recorded = || {
+            let lines = read_lines(&folder.join(PREDICTIONS), &job.id()).unwrap();
+            lines.iter().map(|line| line.name().to_owned()).collect::<Vec<_>>()
+        };
+        let kept = |keep: &dyn Fn(&Prediction) -> bool| {
+            let manifest = Manifest::begin(folder, &job, None, Some(keep)).unwrap();
+            let complete: Vec<_> = names.iter().filter(|name| manifest.is_complete(name)).cloned().collect();
+            (complete, manifest)
+        };
+        let (complete, mut manifest) = kept(&|_| true);
         assert_eq!(complete, ["a", "b"]);
-        let ended = manifest.end(&["a", "b", "c", "d"].map(str::to_owned)).unwrap();
-        assert_eq!(ended.iter().map(Line::name).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(read_lines(&folder.join(PREDICTIONS), &job.id()).unwrap(), ended);
-        assert_eq!(Manifest::begin(folder, &job, None, false).unwrap().lines(), [], "a run begins anew");
+        assert_eq!(recorded(), ["b", "a"]);
+        manifest.add(&Line::Skipped { name: "c".into(), input: "c.tif".into(), error: "…".into() }).unwrap();
+        assert!(!manifest.is_complete("c"));
+        assert_eq!(manifest.end(&names).unwrap(), Counts { images: 3, skipped: 1 });
+        assert_eq!(recorded(), ["a", "b", "c"], "in the order of the inputs");
+        let (complete, manifest) = kept(&|done| done.input == "b.tif");
+        assert_eq!(complete, ["b"], "an image that has changed is not complete");
+        drop(manifest);
+        drop(Manifest::begin(folder, &job, None, None).unwrap());
+        assert_eq!(recorded(), Vec::<String>::new(), "a run begins anew");
     }
 
     /// Whatever was killed before, copied there or removed.
@@ -404,16 +383,16 @@ pub(crate) mod tests {
                 }
                 for (part, job) in records {
                     let line = complete(folder, "a", "a");
-                    fs::write(folder.join(record(*part)), text_of(&[line], &job.id())).unwrap();
+                    fs::write(folder.join(record(*part)), text_of(&line, &job.id())).unwrap();
                 }
                 let state = || [JOB.into(), record(None), record(first)].map(|name| fs::read(folder.join(name)).ok());
                 let before = state();
                 let name = format!("{name}, {part:?}, {keep}");
-                match Manifest::begin(folder, &ours, part, keep) {
+                match Manifest::begin(folder, &ours, part, keep.then_some(&|_| true)) {
                     Ok(manifest) => {
                         assert!(may, "{name}");
-                        let kept = usize::from(keep && records.iter().any(|(found, _)| *found == part));
-                        assert_eq!(manifest.lines().len(), kept, "{name}");
+                        let kept = keep && records.iter().any(|(found, _)| *found == part);
+                        assert_eq!(manifest.is_complete("a"), kept, "{name}");
                         let has_part = folder.join(record(first)).exists();
                         assert!(keep || part.is_some() || !has_part, "{name}: a part's record is left");
                     }
@@ -428,35 +407,18 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_record_that_is_cut_anywhere_has_its_whole_lines() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(PREDICTIONS);
-        let skipped = |name: &str| Line::Skipped { name: name.into(), input: "ä.tif".into(), error: "…".into() };
-        let lines = ["ä", "b", "文"].map(skipped);
-        let text = text_of(&lines, "1");
-        for end in 0..=text.len() {
-            let cut = &text.as_bytes()[..end];
-            fs::write(&path, cut).unwrap();
-            let whole = cut.iter().filter(|byte| **byte == b'\n').count();
-            assert_eq!(read_lines(&path, "1").unwrap(), lines[..whole], "{end}");
-        }
-        fs::write(&path, [b"\xff\n", text.as_bytes()].concat()).unwrap();
-        assert!(matches!(read_lines(&path, "1"), Err(ManifestError::Line { line: 1, .. })), "damage is no tear");
-    }
-
-    #[test]
     fn nothing_follows_a_line_that_could_not_be_written() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let job = job(&["a", "b", "c"]);
-        let mut manifest = Manifest::begin(folder, &job, None, false).unwrap();
-        manifest.add(complete(folder, "a", "a")).unwrap();
+        let mut manifest = Manifest::begin(folder, &job, None, None).unwrap();
+        manifest.add(&complete(folder, "a", "a")).unwrap();
         let whole = std::mem::replace(&mut manifest.file, File::open(folder.join(PREDICTIONS)).unwrap());
-        assert!(matches!(manifest.add(complete(folder, "b", "b")), Err(ManifestError::File { .. })));
+        assert!(matches!(manifest.add(&complete(folder, "b", "b")), Err(ManifestError::File { .. })));
         manifest.file = whole;
-        assert!(matches!(manifest.add(complete(folder, "c", "c")), Err(ManifestError::Closed { .. })));
-        assert_eq!(read_lines(&folder.join(PREDICTIONS), &job.id()).unwrap(), manifest.lines());
-        assert_eq!(manifest.lines().len(), 1);
+        assert!(matches!(manifest.add(&complete(folder, "c", "c")), Err(ManifestError::Closed { .. })));
+        let recorded = read_lines(&folder.join(PREDICTIONS), &job.id()).unwrap();
+        assert_eq!(recorded.iter().map(Line::name).collect::<Vec<_>>(), ["a"]);
     }
 
     #[test]
@@ -464,7 +426,7 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let job = job(&["a", "b"]);
         let part = |part| Some(JobPart { part, parts: 2 });
-        let begin = |part| Manifest::begin(folder.path(), &job, part, false);
+        let begin = |part| Manifest::begin(folder.path(), &job, part, None);
         let first = begin(part(1)).unwrap();
         let second = begin(part(2)).unwrap();
         for (name, other) in [("the same part", part(1)), ("the whole", None)] {
@@ -475,5 +437,29 @@ pub(crate) mod tests {
         assert!(matches!(begin(part(1)), Err(ManifestError::Locked { .. })));
         drop(whole);
         begin(part(1)).unwrap();
+    }
+
+    #[test]
+    fn of_parts_that_begin_at_the_same_time_no_two_are_of_different_jobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let (ours, other) = (job(&["a", "b"]), job(&["a", "c"]));
+        // As a part of the other job that has made sure that the folder is nobody's, and has not yet said that it is its own.
+        let begins = open_lock(&folder.join(JOB_LOCK)).unwrap();
+        begins.lock().unwrap();
+        let part = Some(JobPart { part: 1, parts: 2 });
+        std::thread::scope(|scope| {
+            let begun = scope.spawn(|| Manifest::begin(folder, &ours, part, None).map(drop));
+            // The part's own lock is the last thing that it has before it must wait.
+            while !folder.join(".lock-1-of-2").exists() {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            fs::write(folder.join(JOB), other.text()).unwrap();
+            drop(begins);
+            let message = begun.join().unwrap().unwrap_err().to_string();
+            assert!(message.contains("another job, which differs in its images"), "{message}");
+        });
+        assert_eq!(fs::read_to_string(folder.join(JOB)).unwrap(), other.text());
     }
 }

@@ -1,16 +1,16 @@
 //! Joins the records of a job's parts.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
-use seg_data::write_bytes;
 use thiserror::Error;
 
 use crate::{
     job::{Job, JobError, JobPart},
-    manifest::{self, Line, ManifestError, PREDICTIONS, read_lines, remove_leftovers, text_of},
+    line::{Counts, Line, Place, each_line, write_lines},
+    manifest::{self, ManifestError, PREDICTIONS, remove_leftovers},
 };
 
 /// Why the parts are not a whole.
@@ -51,7 +51,7 @@ pub enum MergeError {
 /// # Errors
 /// When another process writes there, a part, an image or a file is missing, damaged or of another job, or a file cannot be
 /// read or written.
-pub fn merge(folder: &Path) -> Result<Vec<Line>, MergeError> {
+pub fn merge(folder: &Path) -> Result<Counts, MergeError> {
     let job = Job::read(folder)?.ok_or_else(|| MergeError::NoJob { folder: folder.into() })?;
     let _locks = manifest::lock(folder, None)?;
     let id = job.id();
@@ -64,45 +64,45 @@ pub fn merge(folder: &Path) -> Result<Vec<Line>, MergeError> {
         return Err(MergeError::Parts { folder: folder.into(), found });
     };
 
-    let mut lines = Vec::new();
+    let records: Vec<_> = (1..=parts).map(|part| folder.join(JobPart { part, parts }.file_name())).collect();
+    // By name: where each image's last line stands, and in which record.
+    let mut lines = BTreeMap::<String, (usize, Place)>::new();
+    let mut folders = BTreeSet::from([folder.to_path_buf()]);
     let mut missing = Vec::new();
-    for part in 1..=parts {
-        let part = JobPart { part, parts };
-        let path = folder.join(part.file_name());
-        let found = if path.exists() { read_lines(&path, &id)? } else { Vec::new() };
-        let is_there = |line: &Line| match line {
-            Line::Segmented(prediction) => prediction.is_whole(folder),
-            Line::Skipped { .. } => true,
-        };
-        let whole: Vec<_> = found.into_iter().filter(is_there).collect();
-        let (count, expected) = (whole.iter().map(Line::name).collect::<HashSet<_>>().len(), part.count(job.images));
+    for (index, record) in records.iter().enumerate() {
+        let mut found = HashMap::new();
+        each_line(record, &id, |line, bytes| {
+            let (is_there, is_skipped) = match &line {
+                Line::Segmented(prediction) => (prediction.is_whole(folder), false),
+                Line::Skipped { .. } => (true, true),
+            };
+            if is_there {
+                found.insert(line.name().to_owned(), (index, Place { bytes, is_skipped }));
+            }
+            if let Line::Segmented(prediction) = line {
+                let parents =
+                    prediction.files.iter().filter_map(|file| folder.join(&file.path).parent().map(Into::into));
+                folders.extend(parents);
+            }
+        })?;
+        let part = JobPart { part: index + 1, parts };
+        let (count, expected) = (found.len(), part.count(job.images));
         if count != expected {
             missing.push(format!("part {} of {parts} has {count} of {expected} images", part.part));
         }
-        lines.extend(whole);
+        lines.extend(found);
     }
-    let names: HashSet<_> = lines.iter().map(Line::name).collect();
-    if missing.is_empty() && names.len() != job.images {
-        missing.push(format!("the parts have {} of {} images, some of them twice", names.len(), job.images));
+    if missing.is_empty() && lines.len() != job.images {
+        missing.push(format!("the parts have {} of {} images, some of them twice", lines.len(), job.images));
     }
     if !missing.is_empty() {
         let missing = format!("{}; run `infer --continue` for them", missing.join(", "));
         return Err(MergeError::Incomplete { missing });
     }
-    lines.sort_by(|a, b| a.name().cmp(b.name()));
-    remove_leftovers(folders_of(folder, &lines))?;
-    write_bytes(&folder.join(PREDICTIONS), text_of(&lines, &id).as_bytes()).map_err(ManifestError::from)?;
-    Ok(lines)
-}
-
-/// The folder of the results and those in it that their files lie in.
-fn folders_of(folder: &Path, lines: &[Line]) -> BTreeSet<PathBuf> {
-    let files = lines.iter().flat_map(|line| match line {
-        Line::Segmented(prediction) => prediction.files.as_slice(),
-        Line::Skipped { .. } => &[],
-    });
-    let inner = files.filter_map(|file| Some(folder.join(&file.path).parent()?.to_path_buf()));
-    inner.chain([folder.into()]).collect()
+    remove_leftovers(folders)?;
+    let places = lines.values().map(|(record, place)| (*record, place.bytes.clone()));
+    write_lines(&folder.join(PREDICTIONS), &records, places).map_err(ManifestError::from)?;
+    Ok(lines.values().map(|(_, place)| place).collect())
 }
 
 #[cfg(test)]
@@ -110,9 +110,12 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::manifest::{
-        Manifest,
-        tests::{complete, job},
+    use crate::{
+        line::{read_lines, text_of},
+        manifest::{
+            Manifest,
+            tests::{complete, job},
+        },
     };
 
     #[test]
@@ -122,8 +125,8 @@ mod tests {
         assert!(matches!(merge(folder), Err(MergeError::NoJob { .. })));
         let job = job(&["a", "b", "c"]);
         let record = |part, names: &[&str]| {
-            let mut manifest = Manifest::begin(folder, &job, Some(JobPart { part, parts: 2 }), false).unwrap();
-            names.iter().for_each(|name| manifest.add(complete(folder, name, name)).unwrap());
+            let mut manifest = Manifest::begin(folder, &job, Some(JobPart { part, parts: 2 }), None).unwrap();
+            names.iter().for_each(|name| manifest.add(&complete(folder, name, name)).unwrap());
         };
         let refused = |part: &str| {
             let message = merge(folder).unwrap_err().to_string();
@@ -132,23 +135,23 @@ mod tests {
         record(1, &["a", "c"]);
         refused("part 2 of 2 has 0 of 1 images");
         record(2, &["b"]);
-        let running = Manifest::begin(folder, &job, Some(JobPart { part: 1, parts: 2 }), true).unwrap();
+        let running = Manifest::begin(folder, &job, Some(JobPart { part: 1, parts: 2 }), Some(&|_| true)).unwrap();
         refused("another process is writing");
         drop(running);
         for place in [folder, &folder.join("masks")] {
             fs::write(place.join(".unfinished-1"), "killed").unwrap();
         }
-        let lines = merge(folder).unwrap();
+        assert_eq!(merge(folder).unwrap(), Counts { images: 3, skipped: 0 });
         assert!(!folder.join(".unfinished-1").exists() && !folder.join("masks/.unfinished-1").exists());
+        let lines = read_lines(&folder.join(PREDICTIONS), &job.id()).unwrap();
         assert_eq!(lines.iter().map(Line::name).collect::<Vec<_>>(), ["a", "b", "c"]);
-        assert_eq!(read_lines(&folder.join(PREDICTIONS), &job.id()).unwrap(), lines);
         fs::write(folder.join("masks/c.png"), "damaged").unwrap();
         refused("part 1 of 2 has 1 of 2 images");
         record(1, &["a", "b"]);
         refused("some of them twice");
         let part = folder.join("predictions-1-of-2.jsonl");
         let ours = fs::read(&part).unwrap();
-        fs::write(&part, text_of(&lines, "another")).unwrap();
+        fs::write(&part, text_of(&lines[0], "another")).unwrap();
         refused("predictions-1-of-2.jsonl` is of another job");
         fs::write(&part, ours).unwrap();
         fs::write(folder.join("predictions-1-of-3.jsonl"), "").unwrap();

@@ -35,14 +35,16 @@ pub fn keep_inputs(
     }
 }
 
-/// The stem of each path; where an earlier path has taken it, `-2`, `-3`, ... is added.
+/// The stem of each path; where an earlier path has taken it, in whatever case, `-2`, `-3`, ... is added.
+///
+/// Many file systems do not tell `A` from `a`, and results may be copied to one that does not.
 pub fn unique_stems(paths: &[PathBuf]) -> Vec<String> {
     let mut taken = HashSet::new();
     let mut unique = |path: &PathBuf| {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let numbered = (2_usize..).map(|number| format!("{stem}-{number}"));
         let mut names = std::iter::once(stem.clone()).chain(numbered);
-        names.find(|name| taken.insert(name.clone())).expect("the numbers do not end")
+        names.find(|name| taken.insert(name.to_lowercase())).expect("the numbers do not end")
     };
     paths.iter().map(&mut unique).collect()
 }
@@ -53,10 +55,11 @@ mod tests {
 
     #[test]
     fn no_two_inputs_share_a_result() {
-        let rows: [(&str, &[&str], &[&str]); 4] = [
+        let rows: [(&str, &[&str], &[&str]); 5] = [
             ("different stems", &["a.png", "b.png"], &["a", "b"]),
             ("formats", &["a.png", "a.jpg", "a.tif"], &["a", "a-2", "a-3"]),
             ("folders", &["x/a.png", "y/a.png"], &["a", "a-2"]),
+            ("cases", &["x/A.png", "y/a.png", "z/Ä.png", "z/ä.png"], &["A", "a-2", "Ä", "ä-2"]),
             ("a stem that looks numbered", &["a.png", "a.jpg", "a-2.png"], &["a", "a-2", "a-2-2"]),
         ];
         for (name, inputs, stems) in rows {

@@ -18,7 +18,8 @@ use std::{
     thread,
 };
 
-use seg_data::{ReadError, WriteError};
+use seg_data::{ReadError, WriteError, stored_size};
+use seg_onnx::contract::Contract;
 use thiserror::Error;
 
 use crate::{
@@ -26,10 +27,11 @@ use crate::{
     prediction::Prediction,
     provider::Provider,
     segmenter::{SegmentError, Segmenter},
+    settings::Settings,
     writers::ResultWriter,
 };
 
-use stages::Stages;
+use stages::{PIXELS_IN_NETWORKS, Stages};
 
 /// The most lanes; each has its own copy of the model.
 const LANES_MAX: usize = 8;
@@ -79,21 +81,45 @@ impl TaskError {
 }
 
 /// How many networks run side by side, and with how many threads each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lanes {
-    /// The number of networks.
-    pub count: usize,
-    /// The CPU threads of each.
-    pub threads: NonZeroUsize,
+    /// The CPU threads of each network.
+    pub threads: Vec<NonZeroUsize>,
 }
 
 impl Lanes {
     /// The lanes for so many images and threads; all cores unless given.
-    pub fn new(provider: Provider, images: usize, threads: Option<NonZeroUsize>) -> Self {
-        let threads = threads.unwrap_or_else(cores);
-        let count = if provider == Provider::Cpu { images.min(threads.get()).clamp(1, LANES_MAX) } else { 1 };
-        Self { count, threads: NonZeroUsize::new(threads.get() / count).unwrap_or(NonZeroUsize::MIN) }
+    ///
+    /// `largest` tells how many pixels a network works on at once at most; it is asked where there may be several lanes. No
+    /// more of them are taken than can work at the same time in bounded memory, so that no thread waits for a lane.
+    pub fn new(
+        provider: Provider,
+        images: usize,
+        threads: Option<NonZeroUsize>,
+        largest: impl FnOnce() -> usize,
+    ) -> Self {
+        let threads = threads.unwrap_or_else(cores).get();
+        let most = if provider == Provider::Cpu { images.min(threads).clamp(1, LANES_MAX) } else { 1 };
+        let fit = || (PIXELS_IN_NETWORKS as usize / largest().max(1)).max(1);
+        let count = if most > 1 { most.min(fit()) } else { 1 };
+        let of = |lane| threads / count + usize::from(lane < threads % count);
+        Self { threads: (0..count).filter_map(|lane| NonZeroUsize::new(of(lane))).collect() }
     }
+}
+
+/// How many pixels the network works on at once in the largest of these images, by their files' heads.
+///
+/// What cannot be read counts for nothing: whoever segments it says why.
+pub fn largest_at_once<'a>(
+    inputs: impl IntoIterator<Item = &'a Path>,
+    contract: &Contract,
+    settings: &Settings,
+) -> usize {
+    let pixels = |path| match stored_size(path) {
+        Ok((width, height)) => settings.pixels_at_once(contract, [height as usize, width as usize]),
+        Err(_) => 0,
+    };
+    inputs.into_iter().map(pixels).max().unwrap_or(0)
 }
 
 fn cores() -> NonZeroUsize {
@@ -121,7 +147,7 @@ pub fn run(
     let workers = (cores().get() / 2).clamp(1, WORKERS_MAX);
     let (ready, to_lanes) = sync_channel(segmenters.len() * batch);
     let (answered, to_writers) = sync_channel(workers);
-    let (ended, results) = sync_channel(tasks.len().max(1));
+    let (ended, results) = sync_channel(workers);
     let (to_lanes, to_writers) = (Arc::new(Mutex::new(to_lanes)), Arc::new(Mutex::new(to_writers)));
     thread::scope(|scope| {
         let stages = &stages;
@@ -163,20 +189,55 @@ pub fn create_folders(folder: &Path, writers: &[Box<dyn ResultWriter>]) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use seg_onnx::contract::SizePolicy;
+
     use super::*;
+    use crate::{settings::Tiles, threshold, tiles::Tiling};
 
     #[test]
-    fn lanes_share_the_threads_and_are_no_more_than_the_images() {
-        for (name, provider, images, threads, expected) in [
-            ("many images", Provider::Cpu, 100, 2, (2, 1)),
-            ("one image", Provider::Cpu, 1, 4, (1, 4)),
-            ("few images", Provider::Cpu, 3, 8, (3, 2)),
-            ("many threads", Provider::Cpu, 100, 32, (8, 4)),
-            ("nothing to do", Provider::Cpu, 0, 2, (1, 2)),
-            ("a GPU", Provider::Cuda, 100, 8, (1, 8)),
-        ] {
-            let lanes = Lanes::new(provider, images, NonZeroUsize::new(threads));
-            assert_eq!((lanes.count, lanes.threads.get()), expected, "{name}");
+    fn lanes_share_the_threads_and_are_no_more_than_can_work_at_the_same_time() {
+        const MPX: usize = 1 << 20;
+        let rows: [(&str, _, _, _, _, &[usize]); 10] = [
+            ("many images", Provider::Cpu, 100, 2, 1000, &[1, 1]),
+            ("one image", Provider::Cpu, 1, 4, 1000, &[4]),
+            ("few images", Provider::Cpu, 3, 8, 1000, &[3, 3, 2]),
+            ("many threads", Provider::Cpu, 100, 32, 1000, &[4; 8]),
+            ("nothing to do", Provider::Cpu, 0, 2, 0, &[2]),
+            ("a GPU", Provider::Cuda, 100, 8, 1000, &[8]),
+            ("images of which two fit", Provider::Cpu, 100, 2, 2 * MPX, &[1, 1]),
+            ("images of which one fits", Provider::Cpu, 100, 2, 2 * MPX + 1, &[2]),
+            ("images of which three fit", Provider::Cpu, 100, 8, 4 * MPX / 3, &[3, 3, 2]),
+            ("an image that is larger than all that fits", Provider::Cpu, 100, 2, 99 * MPX, &[2]),
+        ];
+        for (name, provider, images, threads, pixels, expected) in rows {
+            let lanes = Lanes::new(provider, images, NonZeroUsize::new(threads), || pixels);
+            let found: Vec<_> = lanes.threads.iter().map(|threads| threads.get()).collect();
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_largest_image_counts_as_the_network_is_given_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let contract = threshold::model(SizePolicy::Native).contract;
+        image::GrayImage::new(30, 20).save(path("small.png")).unwrap();
+        image::GrayImage::new(2000, 3).save(path("narrow.png")).unwrap();
+        std::fs::write(path("text.png"), "no image").unwrap();
+        let tiling = Tiling { size: [64; 2], overlap: 0.5 };
+        let tiles = Settings { tiles: Tiles::Of(tiling), batch: NonZeroUsize::new(3), ..Settings::default() };
+        let whole = Settings::default();
+        let rows: [(&str, &[&str], _, _); 5] = [
+            ("none", &[], &whole, 0),
+            ("one that cannot be read", &["text.png"], &whole, 0),
+            ("extended to the network's shortest side", &["small.png", "narrow.png"], &whole, 2000 * 8),
+            ("the first", &["small.png", "text.png"], &whole, 600),
+            ("in tiles, three at once", &["small.png"], &tiles, 3 * 64 * 64),
+        ];
+        for (name, files, settings, expected) in rows {
+            let paths: Vec<_> = files.iter().map(|name| path(name)).collect();
+            let found = largest_at_once(paths.iter().map(PathBuf::as_path), &contract, settings);
+            assert_eq!(found, expected, "{name}");
         }
     }
 }

@@ -1,15 +1,19 @@
 //! Segments images: from the pixels of an image to the class of each.
 
+mod tiled;
+
 use std::{
+    borrow::Cow,
+    ops::Range,
     path::Path,
     time::{Duration, Instant},
 };
 
 use image::GrayImage;
-use ndarray::{Array2, Array3, ArrayView3, Axis, s};
+use ndarray::{Array, Array2, Array3, ArrayView3, Axis, RemoveAxis};
 use ort::environment::Environment;
 use seg_data::{ImageInfo, ImageReader, Picture, ReadError};
-use seg_onnx::contract::{Contract, Input, Pixels, PostprocessError, PreprocessError, Window};
+use seg_onnx::contract::{Contract, Input, Pixels, PostprocessError, PreprocessError};
 use thiserror::Error;
 
 use crate::{
@@ -19,7 +23,6 @@ use crate::{
     provider::Options,
     session::{Answer, OpenError, RunError, RunsOn, Session},
     settings::{Settings, SettingsError, Uncertainty},
-    tiles::{Blend, Tiling},
 };
 
 /// A model, or several as one, that segments images.
@@ -248,94 +251,13 @@ impl Segmenter {
         Ok(Segmentation::whole(known, input.geometry.network, timings))
     }
 
-    /// Segments an image that is read band by band, in tiles.
-    ///
-    /// In memory are a row of tiles, the mask, and the maps that are asked for.
-    ///
-    /// # Errors
-    /// When the image cannot be read, its maps would take too much memory, or the model or its provider fails.
-    pub(crate) fn segment_tiles(
-        &mut self,
-        image: &mut dyn ImageReader,
-        tiling: Tiling,
-    ) -> Result<Segmentation, SegmentError> {
-        let [height, width] = [image.info().height, image.info().width].map(|side| side as usize);
-        let classes = self.recipe.contract.classes.len();
-        let Settings { probabilities, uncertainty, batch, .. } = self.recipe.settings.clone();
-        let bytes = height.saturating_mul(width).saturating_mul(self.recipe.maps() * size_of::<f32>());
-        if bytes > MAPS_BYTES_MAX {
-            return Err(SegmentError::Maps { width, height, bytes });
-        }
-        let mut mask = Vec::with_capacity(height * width);
-        let mut probabilities = probabilities.then(|| Array3::zeros((classes, height, width)));
-        let mut doubt = uncertainty.map(|_| Array2::zeros((height, width)));
-
-        let mut timings = Timings::default();
-        let with_variance = usize::from(uncertainty == Some(Uncertainty::Variance));
-        let mut blend = Blend::new(tiling, classes + with_variance, width);
-        let (rows, columns) = (tiling.starts(0, height), tiling.starts(1, width));
-        for (index, top) in rows.iter().enumerate() {
-            let start = Instant::now();
-            let mut window = Window { image: [height, width], corner: [*top, 0], size: tiling.size, band_top: 0 };
-            let read = window.rows();
-            window.band_top = read.start;
-            let band = image.rows(read.start as u32..read.end as u32)?;
-            timings.preprocess += start.elapsed();
-            for lefts in columns.chunks(batch.map_or(1, usize::from)) {
-                let start = Instant::now();
-                let input = &self.recipe.contract.input;
-                let tile =
-                    |left: &usize| input.normalize_window(band.pixels(), &Window { corner: [*top, *left], ..window });
-                let tiles: Vec<_> = lefts.iter().map(tile).collect();
-                timings.preprocess += start.elapsed();
-
-                let start = Instant::now();
-                let answers = self.answer(&tiles.iter().map(|tile| tile.view()).collect::<Vec<_>>())?;
-                timings.infer += start.elapsed();
-
-                let start = Instant::now();
-                for (left, answer) in lefts.iter().zip(answers) {
-                    match answer {
-                        Reply::Scores(scores) => blend.add(*left, self.recipe.probabilities(scores.view()).view()),
-                        Reply::Probabilities(planes) => blend.add(*left, planes.view()),
-                        Reply::Mask(_) => return Err(RunError::NoScores.into()),
-                    }
-                }
-                timings.postprocess += start.elapsed();
-            }
-            let start = Instant::now();
-            let end = rows.get(index + 1).copied().unwrap_or(height);
-            let known = self.recipe.decide(blend.take(end - top));
-            mask.extend(known.mask.into_raw());
-            if let (Some(all), Some(some)) = (&mut probabilities, known.probabilities) {
-                all.slice_mut(s![.., *top..end, ..]).assign(&some);
-            }
-            if let (Some(all), Some(some)) = (&mut doubt, known.uncertainty) {
-                all.slice_mut(s![*top..end, ..]).assign(&some);
-            }
-            timings.postprocess += start.elapsed();
-        }
-        let start = Instant::now();
-        let mut mask = GrayImage::from_raw(width as u32, height as u32, mask).expect("the bands cover the image");
-        self.recipe.clean(&mut mask);
-        timings.postprocess += start.elapsed();
-        Ok(Segmentation {
-            mask,
-            probabilities,
-            uncertainty: doubt,
-            network: tiling.size,
-            tiles: Some(rows.len() * columns.len()),
-            timings,
-        })
-    }
-
     /// What the networks say of inputs of one size, averaged over views and models.
     pub(crate) fn answer(&mut self, inputs: &[ArrayView3<'_, f32>]) -> Result<Vec<Reply>, SegmentError> {
         let views = self.recipe.settings.views.all();
         if self.members.len() * views.len() == 1 {
             return Ok(match answer(&mut self.members[0], inputs)? {
-                Answer::Scores(scores) => scores.outer_iter().map(|scores| Reply::Scores(scores.to_owned())).collect(),
-                Answer::Masks(masks) => masks.outer_iter().map(|mask| Reply::Mask(mask.to_owned())).collect(),
+                Answer::Scores(scores) => each(scores).into_iter().map(Reply::Scores).collect(),
+                Answer::Masks(masks) => each(masks).into_iter().map(Reply::Mask).collect(),
             });
         }
         let with_variance = self.recipe.settings.uncertainty == Some(Uncertainty::Variance);
@@ -374,6 +296,14 @@ fn answer(session: &mut Session, inputs: &[ArrayView3<'_, f32>]) -> Result<Answe
         }
     }
     Ok(answer)
+}
+
+/// What a batch holds for each image; of one image it is not copied.
+fn each<T: Clone, D: RemoveAxis>(batch: Array<T, D>) -> Vec<Array<T, D::Smaller>> {
+    match batch.len_of(Axis(0)) {
+        1 => vec![batch.index_axis_move(Axis(0), 0)],
+        _ => batch.outer_iter().map(|image| image.to_owned()).collect(),
+    }
 }
 
 /// In what two contracts differ that are to be one model.
@@ -430,7 +360,7 @@ impl ImageReader for InMemory<'_> {
         &self.info
     }
 
-    fn rows(&mut self, rows: std::ops::Range<u32>) -> Result<Picture, ReadError> {
-        Ok(Picture::copy_rows(self.pixels, rows))
+    fn rows(&mut self, rows: Range<u32>) -> Result<Cow<'_, Picture>, ReadError> {
+        Ok(Cow::Owned(Picture::copy_rows(self.pixels, rows)))
     }
 }

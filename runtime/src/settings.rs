@@ -183,6 +183,16 @@ impl Settings {
         }
     }
 
+    /// How many pixels of an image of the given height and width the network works on at once, with others of its size where
+    /// [`batch`](Self::batch) asks for them.
+    pub fn pixels_at_once(&self, contract: &Contract, image: [usize; 2]) -> usize {
+        let size = match self.tiling(contract, image) {
+            Some(tiling) => tiling.size,
+            None => contract.input.geometry(image).network,
+        };
+        size.iter().product::<usize>() * self.batch.map_or(1, NonZeroUsize::get)
+    }
+
     /// How an image of the given height and width is cut, if it is.
     pub(crate) fn tiling(&self, contract: &Contract, image: [usize; 2]) -> Option<Tiling> {
         let input = &contract.input;

@@ -9,7 +9,7 @@ use std::{
     num::NonZeroUsize,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{OnceLock, mpsc},
     thread,
     time::Duration,
@@ -18,7 +18,12 @@ use std::{
 use image::{DynamicImage, GrayImage, Luma, Rgb, Rgb32FImage};
 use ndarray::{Array4, Axis};
 use ort::environment::Environment;
-use seg_onnx::contract::{Element, InputForm, OutputKind, Rgb16Image, SizePolicy};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use seg_onnx::{
+    contract::{Element, InputForm, OutputKind, Rgb16Image, SizePolicy},
+    graph::{Conv, Dim, GraphBuilder, Tensor},
+};
 use seg_runtime::{
     Answer, Cleanup, EnsembleError, ModelFile, Options, Segmenter, Session, Settings, Tiles, Tiling, Uncertainty,
     Views,
@@ -412,25 +417,91 @@ fn a_stage_that_panics_ends_the_run() {
 
 #[test]
 fn images_of_any_size_keep_it() {
+    const SIDE_MAX: u32 = 4096;
     let folder = tempfile::tempdir().unwrap();
-    let tiling = Tiles::Of(Tiling { size: [64; 2], overlap: 0.25 });
+    let tiling = Tiles::Of(Tiling { size: [256; 2], overlap: 0.25 });
     let mut segmenters = [
         (SizePolicy::Native, Tiles::Off),
         (SizePolicy::Native, tiling),
         (SizePolicy::Resize { height: 16, width: 64 }, Tiles::default()),
     ]
     .map(|(policy, tiles)| segmenter(folder.path(), policy, Settings { tiles, ..Settings::default() }));
-    let mut state = 11_u32;
-    let mut side = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        1 + (state >> 16) % 300
-    };
-    let sizes = (0..12).map(|_| (side(), side())).chain([(1, 1), (1, 4096), (4096, 1), (4096, 70)]);
-    for (width, height) in sizes {
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    // As many sides of 1 to 2 as of 2048 to 4096.
+    let mut side = || f64::from(SIDE_MAX).powf(random.random()) as u32;
+    let sizes: Vec<_> = (0..24).map(|_| [side(), side()]).collect();
+    let edges = [[1, 1], [1, SIDE_MAX], [SIDE_MAX, 1], [SIDE_MAX, 70], [SIDE_MAX, SIDE_MAX]];
+    for [width, height] in sizes.into_iter().chain(edges) {
         let image = half_red(width, height);
         for segmenter in &mut segmenters {
             let mask = segmenter.segment(&image).unwrap().mask;
-            assert_eq!(mask.dimensions(), (width, height), "{:?}", segmenter.settings().tiles);
+            let tiles = segmenter.settings().tiles;
+            assert_eq!(mask.dimensions(), (width, height), "{tiles:?}");
+            let is_stretched = matches!(segmenter.contract().input.size, SizePolicy::Resize { .. });
+            assert!(is_stretched || mask == left_half(width, height), "{width}x{height}, {tiles:?}");
         }
+    }
+}
+
+/// How far a pixel of the smoothing model looks.
+const REACH: usize = 4;
+
+/// Writes a model whose scores are those of the threshold model after two convolutions of 5x5, with zeros around the image.
+fn write_smoothing(folder: &Path) -> PathBuf {
+    let mut model = threshold::model(SizePolicy::Native);
+    let mut builder = GraphBuilder::new("smoothing");
+    let image = builder.input("input", [Dim::batch(), Dim::from(3), Dim::height(), Dim::width()]).unwrap();
+    let mut root = builder.root();
+    // No two taps are alike, so that a tile that is shifted or mirrored is seen.
+    let taps = |channels: [usize; 2]| {
+        let count = channels[0] * channels[1] * 25;
+        let values: Vec<_> = (0..count).map(|index| ((index * 37 + 11) % 53) as f32 / 250.0 - 0.104).collect();
+        Tensor::new([channels[0], channels[1], 5, 5], values).unwrap()
+    };
+    let conv = Conv { pads: [2; 4], ..Conv::default() };
+    let first = root.conv("first", image, taps([4, 3]), None, conv.clone()).unwrap();
+    let bent = root.relu("bent", first).unwrap();
+    let scores = root.conv("scores", bent, taps([2, 4]), None, conv).unwrap();
+    model.graph = builder.finish(&[("logits", scores)]).unwrap();
+    let path = folder.join("smoothing.onnx");
+    std::fs::write(&path, model.to_bytes().unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn tiles_of_a_convolutional_model_answer_as_the_whole_does_where_no_border_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = write_smoothing(folder.path());
+    let (width, height) = (150, 131);
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let image = Rgb32FImage::from_fn(width, height, |_, _| Rgb(random.random()));
+    let answer = |tiles| {
+        let settings = Settings { tiles, probabilities: true, ..Settings::default() };
+        let segmenter = Segmenter::open(environment(), &model, &Options::default()).unwrap();
+        segmenter.with(settings).unwrap().segment(&image).unwrap()
+    };
+    let whole = answer(Tiles::Off);
+    for (name, side, overlap) in [("side by side", 48, 0.0), ("by a quarter", 64, 0.25), ("by half", 64, 0.5)] {
+        let found = answer(Tiles::Of(Tiling { size: [side; 2], overlap }));
+        let stride = (side as f64 * (1.0 - overlap)) as usize;
+        // Whether the network sees the border of a tile, or of the image, from a place along a side.
+        let sees_a_border = |place: usize, len: usize| {
+            let starts = (0..=(len - side).div_ceil(stride)).map(|index| index * stride);
+            let mut borders = starts.flat_map(|start| [start, start + side]).chain([len]);
+            borders.any(|border| (border.saturating_sub(REACH)..border + REACH).contains(&place))
+        };
+        let (mut inside, mut near) = (0, 0.0_f32);
+        let probabilities = found.probabilities.as_ref().unwrap();
+        for ((class, y, x), found) in probabilities.indexed_iter() {
+            let distance = (found - whole.probabilities.as_ref().unwrap()[[class, y, x]]).abs();
+            if sees_a_border(y, height as usize) || sees_a_border(x, width as usize) {
+                near = near.max(distance);
+            } else {
+                inside += 1;
+                assert!(distance < 1e-5, "{name}: {distance} at {y}, {x}");
+            }
+        }
+        assert!(2 * inside > probabilities.len(), "{name}: {inside} of {}", probabilities.len());
+        assert!(near > 1e-3, "{name}: borders change nothing");
     }
 }

@@ -1,54 +1,43 @@
 //! All sides in turn, each in a process of its own.
 
-use std::{env, path::Path, process::Command, thread};
+use std::{env, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use seg_benches::{median, median_ratio};
 
 use crate::measure::Measured;
 
-/// Measures all sides in turn and prints medians and the ratios of the rounds.
-pub(crate) fn run(
-    model: &Path,
-    images: &Path,
-    python: Option<&Path>,
-    threads: Option<usize>,
-    rounds: usize,
-) -> Result<()> {
-    let threads = threads.or_else(|| thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
-    let program = env::current_exe().context("cannot find this program")?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/infer.py");
-    let mut sides = Vec::new();
-    for side in ["bare", "pipeline"] {
-        let mut command = vec![program.clone().into_os_string()];
-        command.extend(["measure", "--side", side].map(Into::into));
-        sides.push((side, command, Vec::new()));
-    }
-    if let Some(python) = python {
-        sides.push(("python", vec![python.into(), script.into()], Vec::new()));
-    }
+/// What the pipeline keeps of the bare network's throughput at least.
+const OF_BARE_MIN: f64 = 0.95;
+/// How many times Python's throughput the pipeline has at least.
+const OF_PYTHON_MIN: f64 = 1.3;
+
+/// Measures all sides in turn and prints medians and the ratios of the rounds; fails where the pipeline is too slow.
+pub(crate) fn run(model: &Path, images: &Path, python: Option<&Path>, threads: usize, rounds: usize) -> Result<()> {
+    let mut sides = vec![("bare", Vec::new()), ("pipeline", Vec::new())];
+    sides.extend(python.map(|_| ("python", Vec::new())));
     for _ in 0..rounds {
-        for (side, command, measured) in &mut sides {
+        for (side, measured) in &mut sides {
             let out = tempfile::tempdir().context("cannot make a folder for results")?;
-            let mut process = Command::new(&command[0]);
-            process.args(&command[1..]).arg("--model").arg(model).arg("--images").arg(images);
-            process.arg("--out").arg(out.path()).args(["--threads", &threads.to_string()]);
-            let output = process.output().with_context(|| format!("cannot start the side `{side}`"))?;
-            let messages = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success(), "the side `{side}` failed: {}\n{messages}", output.status);
-            let found: Measured = serde_json::from_slice(&output.stdout)
-                .with_context(|| format!("the side `{side}` printed no measurement\n{messages}"))?;
-            measured.push(found);
+            measured.push(match python.filter(|_| *side == "python") {
+                Some(python) => {
+                    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/infer.py");
+                    let mut process = Command::new(python);
+                    process.arg(script);
+                    ask(side, process, model, images, out.path(), threads)?
+                }
+                None => measure(side, model, images, out.path(), threads)?,
+            });
         }
     }
-    println!("{threads} threads, {rounds} rounds, {} images", sides[0].2[0].images);
+    println!("{threads} threads, {rounds} rounds, {} images", sides[0].1[0].images);
     println!("{:10} {:>9} {:>14} {:>12} {:>10}", "", "images/s", "CPU ms/image", "peak MB", "of bare");
     let per_image = |measured: &[Measured], of: fn(&Measured) -> f64| -> Vec<f64> {
         measured.iter().map(|measured| of(measured) / measured.images as f64).collect()
     };
-    let bare = per_image(&sides[0].2, |measured| measured.seconds);
+    let bare = per_image(&sides[0].1, |measured| measured.seconds);
     let mut all = Vec::new();
-    for (side, _, measured) in &sides {
+    for (side, measured) in &sides {
         let seconds = per_image(measured, |measured| measured.seconds);
         let cpu_ms = median(per_image(measured, |measured| measured.cpu_seconds * 1e3));
         let peak = median(measured.iter().map(|measured| measured.rss_peak as f64 / 1e6).collect());
@@ -57,8 +46,35 @@ pub(crate) fn run(
         println!("{side:10} {rate:9.2} {cpu_ms:14.1} {peak:12.0} {ratio:10.2}  {}", measured[0].version);
         all.push(seconds);
     }
-    if let [_, pipeline, python] = all.as_slice() {
-        println!("the pipeline's throughput over Python's: {:.2}", median_ratio(python, pipeline));
+    let of_bare = median_ratio(&all[0], &all[1]);
+    let of_python = python.map(|_| median_ratio(&all[2], &all[1]));
+    if let Some(of_python) = of_python {
+        println!("the pipeline's throughput over Python's: {of_python:.2}");
     }
+    ensure!(
+        of_bare >= OF_BARE_MIN,
+        "the pipeline has {of_bare:.3} of the bare network's throughput, expected {OF_BARE_MIN}"
+    );
+    ensure!(
+        of_python.is_none_or(|of_python| of_python >= OF_PYTHON_MIN),
+        "the pipeline's throughput over Python's is less than {OF_PYTHON_MIN}"
+    );
     Ok(())
+}
+
+/// Measures a side of ours in a process of its own.
+pub(crate) fn measure(side: &str, model: &Path, images: &Path, out: &Path, threads: usize) -> Result<Measured> {
+    let mut process = Command::new(env::current_exe().context("cannot find this program")?);
+    process.args(["measure", "--side", side]);
+    ask(side, process, model, images, out, threads)
+}
+
+fn ask(side: &str, mut process: Command, model: &Path, images: &Path, out: &Path, threads: usize) -> Result<Measured> {
+    process.arg("--model").arg(model).arg("--images").arg(images);
+    process.arg("--out").arg(out).args(["--threads", &threads.to_string()]);
+    let output = process.output().with_context(|| format!("cannot start the side `{side}`"))?;
+    let messages = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "the side `{side}` failed: {}\n{messages}", output.status);
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("the side `{side}` printed no measurement\n{messages}"))
 }

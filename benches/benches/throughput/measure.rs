@@ -2,15 +2,17 @@
 
 use std::{fs, num::NonZeroUsize, ops::ControlFlow, path::PathBuf, time::Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use ndarray::Axis;
+use ort::environment::Environment;
 use seg_runtime::{
-    Options, Provider, Segmenter, Session,
+    Job, Line, Manifest, Options, Provider, Segmenter, Session, Settings,
     inputs::image_files,
     library::{Build, Search},
     outputs::unique_stems,
-    pipeline::{self, Lanes, Task, create_folders},
+    pipeline::{self, Lanes, Task, create_folders, largest_at_once},
+    read_model,
     writers::Save,
 };
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,8 @@ pub(crate) enum Side {
     Bare,
     /// Files to files
     Pipeline,
+    /// Loading the model in ONNX Runtime, and nothing else
+    Session,
 }
 
 /// What a process found; all sides print it as one line of JSON.
@@ -72,38 +76,61 @@ impl Measurement {
                 session.answer(tensors[0].view())?;
                 timed(|| tensors.iter().try_for_each(|tensor| session.answer(tensor.view()).map(drop)))?
             }
-            Side::Pipeline => {
-                let lanes = Lanes::new(Provider::Cpu, inputs.len(), Some(self.threads));
-                let options = Options { threads: Some(lanes.threads), ..Options::default() };
-                let open = |_| Segmenter::open(&environment, &self.model, &options);
-                let mut segmenters = (0..lanes.count).map(open).collect::<Result<Vec<_>, _>>()?;
-                for segmenter in &mut segmenters {
-                    segmenter.segment(&seg_data::read_image(&inputs[0])?)?;
-                }
-                let classes = segmenters[0].contract().classes.clone();
-                let writers: Vec<_> =
-                    [Save::Mask, Save::Overlay].into_iter().flat_map(|save| save.writers(&classes)).collect();
-                create_folders(&self.out, &writers)?;
-                let names = unique_stems(&inputs);
-                let tasks = inputs.iter().cloned().zip(names).map(|(input, name)| Task { input, name });
-                let tasks: Vec<_> = tasks.collect();
-                let mut failed = None;
-                let times = timed(|| {
-                    pipeline::run(&mut segmenters, &tasks, &self.out, &writers, |_, result| match result {
-                        Ok(_) => ControlFlow::Continue(()),
-                        Err(error) => {
-                            failed = Some(error);
-                            ControlFlow::Break(())
-                        }
-                    });
-                    Ok::<_, anyhow::Error>(())
-                })?;
-                ensure!(failed.is_none(), "an image failed: {failed:?}");
-                times
+            Side::Pipeline => self.pipeline(&environment, &inputs)?,
+            Side::Session => {
+                let session = ort::session::Session::builder(&environment)?.with_intra_threads(self.threads.get());
+                let mut session = session.map_err(|error| anyhow!("{error}"))?;
+                timed(|| session.commit_from_file(&self.model).map(drop))?
             }
         };
         let version = format!("seg-runtime {}", env!("CARGO_PKG_VERSION"));
         Ok(Measured { images: inputs.len(), seconds, cpu_seconds, rss_peak: rss_peak()?, version })
+    }
+}
+
+impl Measurement {
+    /// What `infer` does of its own accord: masks, overlays and the record of them.
+    fn pipeline(&self, environment: &Environment, inputs: &[PathBuf]) -> Result<(f64, f64)> {
+        let contract = read_model(&self.model)?.contract;
+        let settings = Settings::default();
+        let lanes = Lanes::new(Provider::Cpu, inputs.len(), Some(self.threads), || {
+            largest_at_once(inputs.iter().map(PathBuf::as_path), &contract, &settings)
+        });
+        let open = |threads: &NonZeroUsize| {
+            let options = Options { threads: Some(*threads), ..Options::default() };
+            Segmenter::open(environment, &self.model, &options)
+        };
+        let mut segmenters = lanes.threads.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        for segmenter in &mut segmenters {
+            segmenter.segment(&seg_data::read_image(&inputs[0])?)?;
+        }
+        let save = vec![Save::Mask, Save::Overlay];
+        let writers: Vec<_> = save.iter().flat_map(|save| save.writers(&contract.classes)).collect();
+        create_folders(&self.out, &writers)?;
+        let names = unique_stems(inputs);
+        let tasks = inputs.iter().zip(&names).map(|(input, name)| Task { input: input.clone(), name: name.clone() });
+        let tasks: Vec<_> = tasks.collect();
+        let job = Job::new(segmenters[0].files(), segmenters[0].runs_on().precision, settings, save, &names);
+        timed(|| {
+            let mut manifest = Manifest::begin(&self.out, &job, None, None)?;
+            let mut failed = None;
+            pipeline::run(&mut segmenters, &tasks, &self.out, &writers, |_, result| {
+                let recorded = result
+                    .map_err(anyhow::Error::from)
+                    .and_then(|prediction| Ok(manifest.add(&Line::Segmented(Box::new(prediction)))?));
+                match recorded {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failed = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
+            });
+            match failed {
+                Some(error) => Err(error),
+                None => Ok(manifest.end(&names).map(drop)?),
+            }
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::reader::ImageReader;
 use crate::tiff_rows::TiffRows;
 
 /// The formats that are read.
-const FORMATS: [ImageFormat; 6] =
+pub(crate) const FORMATS: [ImageFormat; 6] =
     [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Tiff, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::WebP];
 
 /// The largest image that is read, in pixels: 11585x11585, or 1.6 GB once its values are `f32`.
@@ -153,17 +153,22 @@ pub(crate) fn checked_range(path: &Path, picture: Picture) -> Result<Picture, Re
 
 /// The content of a regular file; a folder or a device is refused before it is read.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, ReadError> {
-    let failed = |source| ReadError::File { path: path.into(), source };
-    let kind = fs::metadata(path).map_err(failed)?;
+    check_file(path)?;
+    fs::read(path).map_err(|source| ReadError::File { path: path.into(), source })
+}
+
+/// Makes sure that a path is that of a regular file.
+pub(crate) fn check_file(path: &Path) -> Result<(), ReadError> {
+    let kind = fs::metadata(path).map_err(|source| ReadError::File { path: path.into(), source })?;
     if !kind.is_file() {
         let found = if kind.is_dir() { "a folder" } else { "a device or a pipe" };
         return Err(ReadError::NotAFile { path: path.into(), found });
     }
-    fs::read(path).map_err(failed)
+    Ok(())
 }
 
 /// How an unknown content begins, for a message.
-fn describe(bytes: &[u8]) -> String {
+pub(crate) fn describe(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         "it is empty".into()
     } else {

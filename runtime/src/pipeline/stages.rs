@@ -30,7 +30,7 @@ use crate::{
 /// How many pixels of images are in memory at once, with all that is made of them; see [`pixels_held`].
 const PIXELS_IN_MEMORY: u64 = 1 << 26;
 /// How many pixels the networks work on at once; a network takes several hundred bytes for each.
-const PIXELS_IN_NETWORKS: u64 = 1 << 22;
+pub(super) const PIXELS_IN_NETWORKS: u64 = 1 << 22;
 
 /// What a task came to, by its place.
 pub(super) type Ended = (usize, Result<Prediction, TaskError>);

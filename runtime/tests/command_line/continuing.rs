@@ -10,7 +10,7 @@ use std::{
 use crate::{Ended, Workplace};
 
 /// The content of all files below a folder by their paths, without locks and the records, which tell times.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

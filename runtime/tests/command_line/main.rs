@@ -7,6 +7,8 @@ mod eval;
 mod infer;
 mod inspection;
 mod refusals;
+mod sharing;
+mod size;
 #[path = "../threshold/mod.rs"]
 mod threshold;
 

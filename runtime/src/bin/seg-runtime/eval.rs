@@ -139,8 +139,8 @@ fn mask_paths(folder: &Path, samples: &[Sample], dataset: &Dataset) -> anyhow::R
     let paths: Vec<_> = samples.iter().map(|sample| folder.join(format!("{}.png", sample.name))).collect();
     let mut taken = HashMap::new();
     for (sample, path) in samples.iter().zip(&paths) {
-        // Numbered names would not say which part a mask is of.
-        if let Some(first) = taken.insert(path, &sample.image) {
+        // Numbered names would not say which part a mask is of. Many file systems do not tell `A` from `a`.
+        if let Some(first) = taken.insert(sample.name.to_lowercase(), &sample.image) {
             bail!(
                 "the masks of `{}` and `{}` would both be saved as `{}`; measure one part at a time by `--split`, or leave \
                  out `--save-masks`",

@@ -1,14 +1,14 @@
 //! `seg-runtime infer`: images to masks, whatever else is asked for, and a record of what is done.
 
-use std::{iter, ops::ControlFlow, path::PathBuf, thread};
+use std::{collections::HashMap, iter, num::NonZeroUsize, ops::ControlFlow, thread};
 
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
 use seg_runtime::{
-    Job, JobPart, Line, Manifest, ModelFile, Options, Provider, Segmenter, Settings, Tiles, Tiling,
+    Counts, Job, JobPart, Line, Manifest, ModelFile, Options, Prediction, Provider, Segmenter, Settings, Tiles, Tiling,
     inputs::image_files,
     outputs::{keep_inputs, unique_stems},
-    pipeline::{self, Lanes, Task, create_folders},
+    pipeline::{self, Lanes, Task, create_folders, largest_at_once},
     provider::Shapes,
     read_model, remove_leftovers,
     verify::Certificate,
@@ -24,19 +24,24 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     // Before a library is fetched for it.
     let contract = read_model(&args.model[0])?.contract;
     args.answers.check_for(&contract)?;
-    let classes = contract.classes;
+    let classes = &contract.classes;
     let targets: Vec<_> = classes.iter().skip(1).map(|class| class.name.clone()).collect();
     let settings = args.saves.complete(args.answers.settings(&targets));
     let save = args.saves.list();
-    let writers: Vec<_> = save.iter().flat_map(|save| save.writers(&classes)).collect();
+    let writers: Vec<_> = save.iter().flat_map(|save| save.writers(classes)).collect();
     let paths = |name| writers.iter().map(move |writer| args.out.join(writer.place().path(name)));
     let written: Vec<_> = names.iter().flat_map(|name| paths(name.as_str())).collect();
     keep_inputs(&args.out, &written, &inputs)?;
     let (environment, options) = engine::start(&args.engine)?;
     let options = for_tiles(options, &settings);
+    let is_mine = |index| part.is_none_or(|part| part.has(index));
     let mine = part.map_or(names.len(), |part| part.count(names.len()));
+    let lanes = Lanes::new(options.provider, mine, options.threads, || {
+        let inputs = inputs.iter().enumerate().filter(|(index, _)| is_mine(*index));
+        largest_at_once(inputs.map(|(_, input)| input.as_path()), &contract, &settings)
+    });
     // Before anything is written, so that what cannot be done leaves nothing behind.
-    let mut segmenters = open(args, &environment, &options, &settings, mine)?;
+    let mut segmenters = open(args, &environment, &options, &settings, &lanes)?;
     let job = Job::new(files(&segmenters)?, segmenters[0].runs_on().precision, settings.clone(), save, &names);
     if args.certified.require_certificate {
         // A fallback may have chosen another provider, and another precision with it.
@@ -46,30 +51,28 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
         }
     }
 
-    let mut manifest = Manifest::begin(&args.out, &job, part, args.go_on)?;
+    let by_name: HashMap<_, _> = names.iter().map(String::as_str).zip(&inputs).collect();
+    // An image that has changed since, or is another one of the same name, is done again.
+    let holds = |done: &Prediction| by_name.get(done.name.as_str()).is_some_and(|input| done.is_of(input));
+    let mut manifest = Manifest::begin(&args.out, &job, part, args.go_on.then_some(&holds))?;
     let folders = create_folders(&args.out, &writers)?;
     if part.is_none() {
         // Of a part, another one may be writing there.
         remove_leftovers(iter::once(args.out.clone()).chain(folders))?;
     }
-    let is_mine = |index| part.is_none_or(|part| part.has(index));
-    let complete = manifest.complete();
-    // An image that has changed since, or is another one of the same name, is done again.
-    let is_open = |name: &str, input: &PathBuf| complete.get(name).is_none_or(|done| !done.is_of(input));
     let all = names.iter().zip(&inputs).enumerate().filter(|(index, _)| is_mine(*index));
-    let open = all.filter(|(_, (name, input))| is_open(name, input));
+    let open = all.filter(|(_, (name, _))| !manifest.is_complete(name));
     let tasks: Vec<_> = open.map(|(_, (name, input))| Task { input: input.clone(), name: name.clone() }).collect();
     if args.go_on {
         note(&format!("{} of {mine} images are complete", mine - tasks.len()));
     }
     segment(args, &tasks, &mut segmenters, &writers, &mut manifest)?;
 
-    let lines = manifest.end(&names)?;
-    let skipped = lines.iter().filter(|line| matches!(line, Line::Skipped { .. })).count();
+    let Counts { images, skipped } = manifest.end(&names)?;
     if skipped > 0 {
         bail!("{skipped} of {mine} images were skipped");
     }
-    note(&format!("{} of {mine} images segmented into `{}`", lines.len(), args.out.display()));
+    note(&format!("{images} of {mine} images segmented into `{}`", args.out.display()));
     Ok(())
 }
 
@@ -97,11 +100,10 @@ fn open(
     environment: &Environment,
     options: &Options,
     settings: &Settings,
-    images: usize,
+    lanes: &Lanes,
 ) -> anyhow::Result<Vec<Segmenter>> {
-    let lanes = Lanes::new(options.provider, images, options.threads);
-    let options = Options { threads: Some(lanes.threads), ..options.clone() };
-    let open = || -> anyhow::Result<Segmenter> {
+    let open = |threads: NonZeroUsize| -> anyhow::Result<Segmenter> {
+        let options = Options { threads: Some(threads), ..options.clone() };
         let segmenter = match args.model.as_slice() {
             [model] => Segmenter::open(environment, model, &options)?,
             models => Segmenter::open_ensemble(environment, models, &options)?,
@@ -109,8 +111,8 @@ fn open(
         Ok(segmenter.with(settings.clone())?)
     };
     thread::scope(|scope| {
-        let others: Vec<_> = (1..lanes.count).map(|_| scope.spawn(open)).collect();
-        let mut segmenters = vec![engine::open(&options, open)?];
+        let others: Vec<_> = lanes.threads[1..].iter().map(|threads| scope.spawn(|| open(*threads))).collect();
+        let mut segmenters = vec![engine::open(options, || open(lanes.threads[0]))?];
         for other in others {
             segmenters.push(other.join().expect("opening a model does not panic")?);
         }
@@ -157,7 +159,7 @@ fn segment(
                 return ControlFlow::Break(());
             }
         };
-        match manifest.add(line) {
+        match manifest.add(&line) {
             Ok(()) => done += 1,
             Err(error) => {
                 failed.get_or_insert(error.into());
