@@ -9,8 +9,10 @@ use seg_onnx::contract::{
 };
 
 use crate::{
+    provider::Shapes,
     segmenter::SegmentError,
     settings::{Settings, Uncertainty},
+    tiles::Tiling,
 };
 
 /// What a contract and settings make of images and answers; it knows no network, so that each stage can have its own.
@@ -18,6 +20,8 @@ use crate::{
 pub(crate) struct Recipe {
     pub(crate) contract: Contract,
     pub(crate) settings: Settings,
+    /// What TensorRT's engines take, where there are any.
+    pub(crate) engines: Vec<Shapes>,
 }
 
 /// What the network says of one image, at the network's size.
@@ -44,6 +48,11 @@ impl Recipe {
     /// The network's input for an image that is not cut.
     pub(crate) fn prepare(&self, image: Pixels<'_>) -> Result<Preprocessed, PreprocessError> {
         self.contract.preprocess(image)
+    }
+
+    /// How an image of the given height and width is cut, if it is.
+    pub(crate) fn tiling(&self, image: [usize; 2]) -> Option<Tiling> {
+        self.settings.tiling(&self.contract, &self.engines, image)
     }
 
     /// How many maps of `f32` are asked for besides the mask.

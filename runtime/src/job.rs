@@ -23,8 +23,8 @@ pub struct Job {
     pub tool: String,
     /// The models, whose probabilities are averaged where there are several.
     pub models: Vec<ModelFile>,
-    /// How their float32 values are computed.
-    pub precision: Precision,
+    /// How the float32 values of each are computed.
+    pub precisions: Vec<Precision>,
     /// How their answers become masks.
     pub settings: Settings,
     /// What is saved of each image.
@@ -106,7 +106,7 @@ impl Job {
     /// A job on images whose results have these names.
     pub fn new(
         models: Vec<ModelFile>,
-        precision: Precision,
+        precisions: Vec<Precision>,
         settings: Settings,
         save: Vec<Save>,
         names: &[String],
@@ -116,7 +116,7 @@ impl Job {
         let tool = format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         // It changes no result.
         let settings = Settings { batch: None, ..settings };
-        Self { tool, models, precision, settings, save, images: names.len(), names_sha256: hex(&hash.finalize()) }
+        Self { tool, models, precisions, settings, save, images: names.len(), names_sha256: hex(&hash.finalize()) }
     }
 
     /// Reads the job of a folder, if it has one.
@@ -153,7 +153,7 @@ impl Job {
         let Some(other) = Self::read(folder)? else { return Ok(()) };
         let rows = [
             (self.models != other.models, "its models"),
-            (self.precision != other.precision, "the precision in which they are computed"),
+            (self.precisions != other.precisions, "the precision in which they are computed"),
             (self.settings != other.settings, "how masks are made"),
             (self.save != other.save, "what is saved"),
             ((self.images, &self.names_sha256) != (other.images, &other.names_sha256), "its images"),
@@ -232,7 +232,7 @@ mod tests {
         let job_in = |precision, model: ModelFile, save: Save, names: &[&str]| {
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
             let settings = Settings { batch: NonZeroUsize::new(3), threshold: Some(0.1), ..Settings::default() };
-            Job::new(vec![model], precision, settings, vec![save], &names)
+            Job::new(vec![model], vec![precision], settings, vec![save], &names)
         };
         let job = |model, save, names: &[&str]| job_in(Precision::Fp32, model, save, names);
         let first = job(model("1"), Save::Mask, &["a", "b"]);

@@ -16,6 +16,7 @@ use std::{
     ffi::CStr,
     fmt,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use libloading::Symbol;
@@ -81,17 +82,21 @@ pub enum Origin {
     Caller,
     /// The environment variable [`LIBRARY_VARIABLE`].
     Variable,
-    /// The cache.
-    Cache,
+    /// The cache, where this build was looked for.
+    Cache(Build),
 }
 
 impl Origin {
     /// What to do where the library cannot be used.
-    fn remedy(self) -> &'static str {
+    fn remedy(self) -> String {
         match self {
-            Self::Caller => "name another file by `--ort-lib`, or none so that the right one is fetched",
-            Self::Variable => "let ORT_DYLIB_PATH name another file, or unset it so that the right one is fetched",
-            Self::Cache => "remove its folder from the cache and fetch it again with `seg-runtime setup`",
+            Self::Caller => "name another file by `--ort-lib`, or none so that the right one is fetched".into(),
+            Self::Variable => {
+                format!("let {LIBRARY_VARIABLE} name another file, or unset it so that the right one is fetched")
+            }
+            Self::Cache(build) => {
+                format!("remove its folder from the cache and fetch it again with `{}`", build.setup())
+            }
         }
     }
 }
@@ -101,7 +106,7 @@ impl fmt::Display for Origin {
         f.write_str(match self {
             Self::Caller => "`--ort-lib`",
             Self::Variable => LIBRARY_VARIABLE,
-            Self::Cache => "the cache",
+            Self::Cache(_) => "the cache",
         })
     }
 }
@@ -208,6 +213,11 @@ impl Search {
         }
     }
 
+    /// Whether the build is in the cache.
+    pub fn is_fetched(&self) -> bool {
+        self.cache.as_deref().is_some_and(|cache| fetch::library_path(cache, self.build).exists())
+    }
+
     /// The library, fetched where it must be.
     ///
     /// # Errors
@@ -231,7 +241,7 @@ impl Search {
             return Library::check(path, Origin::Variable).map(Some);
         }
         match self.cache.as_deref().map(|cache| fetch::library_path(cache, self.build)) {
-            Some(path) if path.exists() => Library::check(&path, Origin::Cache).map(Some),
+            Some(path) if path.exists() => Library::check(&path, Origin::Cache(self.build)).map(Some),
             _ => Ok(None),
         }
     }
@@ -244,7 +254,7 @@ impl Search {
     /// When fetching is forbidden or fails.
     pub fn fetch(&self) -> Result<Library, LibraryError> {
         let path = fetch::fetch(self.cache.as_deref(), self.offline, self.build)?;
-        Library::check(&path, Origin::Cache)
+        Library::check(&path, Origin::Cache(self.build))
     }
 }
 
@@ -289,6 +299,8 @@ impl Library {
             origin: self.origin,
             reason: loader_message(&source),
         })?;
+        // A process loads one library; the first one stays.
+        LOADED.get_or_init(|| self.version.clone());
         // Every failure comes back as an error; ONNX Runtime prints it as well only where the user asks it to talk.
         let is_quiet = env::var_os("ORT_LOG").is_none();
         let builder = builder.with_name("seg-runtime").with_telemetry(false);
@@ -299,6 +311,14 @@ impl Library {
         }
         Ok(environment)
     }
+}
+
+/// The version of the library that this process has loaded.
+static LOADED: OnceLock<String> = OnceLock::new();
+
+/// The version of the ONNX Runtime that [`Library::load`] has loaded; "unknown" where something else loaded it.
+pub(crate) fn loaded_version() -> &'static str {
+    LOADED.get().map_or("unknown", String::as_str)
 }
 
 /// The version that a library says it has.
@@ -356,6 +376,19 @@ pub(crate) mod tests {
         ] {
             let message = search.locate().unwrap_err().to_string();
             assert!(message.contains(part), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_library_in_the_cache_is_fetched_again_as_the_build_that_it_is() {
+        for build in [Build::Cpu, Build::Gpu, Build::OpenVino] {
+            let cache = tempfile::tempdir().unwrap();
+            let path = fetch::library_path(cache.path(), build);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "cut off").unwrap();
+            let message =
+                Search { cache: Some(cache.path().into()), build, ..search() }.find().unwrap_err().to_string();
+            assert!(message.ends_with(&format!("fetch it again with `{}`", build.setup())), "{message}");
         }
     }
 

@@ -270,18 +270,13 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::{
-        job::hex,
-        line::read_lines,
-        provider::{Precision, Provider},
-        saved_file::SavedFile,
-        session::RunsOn,
-        settings::Settings,
+        job::hex, line::read_lines, provider::Precision, saved_file::SavedFile, session::RunsOn, settings::Settings,
         writers::Save,
     };
 
     pub(crate) fn job(names: &[&str]) -> Job {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        Job::new(Vec::new(), Precision::Fp32, Settings::default(), vec![Save::Mask], &names)
+        Job::new(Vec::new(), vec![Precision::Fp32], Settings::default(), vec![Save::Mask], &names)
     }
 
     /// A complete image whose only file holds `content`.
@@ -301,12 +296,7 @@ pub(crate) mod tests {
             tiles: None,
             area: Vec::new(),
             files: vec![SavedFile { kind: Save::Mask, path, sha256: hex(&Sha256::digest(content)) }],
-            runs_on: RunsOn {
-                provider: Provider::Cpu,
-                precision: Precision::Fp32,
-                instead: Vec::new(),
-                nodes: [("CPUExecutionProvider".into(), 7)].into(),
-            },
+            runs_on: RunsOn { nodes: [("CPUExecutionProvider".into(), 7)].into(), ..RunsOn::default() },
             decode_ms: 0.0,
             preprocess_ms: 0.5,
             infer_ms: 0.1,

@@ -27,6 +27,7 @@ use crate::{
     prediction::Prediction,
     provider::Provider,
     segmenter::{SegmentError, Segmenter},
+    session::RunError,
     settings::Settings,
     writers::ResultWriter,
 };
@@ -67,9 +68,10 @@ pub enum TaskError {
 }
 
 impl TaskError {
-    /// Whether the image is to blame, so that others may still succeed; otherwise the output folder is.
+    /// Whether the image is to blame, so that others may still succeed; otherwise the output folder or the provider is.
     pub fn is_about_the_image(&self) -> bool {
         match self {
+            Self::Segment { source: SegmentError::Run(RunError::Provider { .. }), .. } => false,
             Self::Read(_) | Self::Segment { .. } => true,
             // Drawing onto an image reads it again.
             Self::Write(WriteError::Content { source, .. }) => {

@@ -12,7 +12,7 @@ use std::{
 
 use ort::{AsPointer, session::Session, sys::OrtStatusPtr};
 use seg_onnx::graph::{DataType, Graph, Node};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::provider::Provider;
@@ -68,7 +68,7 @@ impl Placement {
     /// The nodes that another provider computes than the one asked for.
     ///
     /// On the CPU, the shape arithmetic of `graph` is accepted.
-    pub fn misplaced(&self, asked: Provider, graph: &Graph) -> Vec<&PlacedNode> {
+    pub(crate) fn misplaced(&self, asked: Provider, graph: &Graph) -> Vec<&PlacedNode> {
         let shapes: HashSet<_> =
             graph.nodes.iter().filter(is_shape_arithmetic).map(|node| node.name.as_str()).collect();
         let accepted = |node: &PlacedNode| {
@@ -105,7 +105,7 @@ fn is_shape_arithmetic(node: &&Node) -> bool {
 }
 
 /// A node of ONNX Runtime's optimised graph and the provider that computes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacedNode {
     /// The node's name: of the model, or of ONNX Runtime's making where it fused or added nodes.
     pub name: String,

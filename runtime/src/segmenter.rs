@@ -141,10 +141,10 @@ pub enum SegmentError {
 /// The most memory that probabilities and uncertainty of one image may take, in bytes.
 pub const MAPS_BYTES_MAX: usize = 4 << 30;
 
-/// The network alone, the first one of an ensemble.
-impl AsRef<Session> for Segmenter {
-    fn as_ref(&self) -> &Session {
-        &self.members[0]
+/// The networks alone.
+impl AsRef<[Session]> for Segmenter {
+    fn as_ref(&self) -> &[Session] {
+        &self.members
     }
 }
 
@@ -155,7 +155,8 @@ impl Segmenter {
     /// As [`Session::open`].
     pub fn open(environment: &Environment, path: &Path, options: &Options) -> Result<Self, OpenError> {
         let session = Session::open(environment, path, options)?;
-        let recipe = Recipe { contract: session.contract().clone(), settings: Settings::default() };
+        let engines = session.shapes().into_iter().collect();
+        let recipe = Recipe { contract: session.contract().clone(), settings: Settings::default(), engines };
         Ok(Self { members: vec![session], recipe })
     }
 
@@ -177,6 +178,7 @@ impl Segmenter {
                 return Err(EnsembleError::Disagreement { first, other, what });
             }
             ensemble.recipe.contract.input = common(ensemble.contract(), member.contract());
+            ensemble.recipe.engines.extend(member.shapes());
             ensemble.members.push(member);
         }
         Ok(ensemble)
@@ -207,20 +209,9 @@ impl Segmenter {
         self.members.iter().map(|member| member.file().clone()).collect()
     }
 
-    /// What computes it, and why not another provider; of several models, the nodes of all.
+    /// What computes it, and why not another provider; of several models, all of them.
     pub fn runs_on(&self) -> RunsOn {
-        let mut all = self.members[0].runs_on().clone();
-        for RunsOn { instead, nodes, .. } in self.members[1..].iter().map(Session::runs_on) {
-            for reason in instead {
-                if !all.instead.contains(reason) {
-                    all.instead.push(reason.clone());
-                }
-            }
-            for (provider, count) in nodes {
-                *all.nodes.entry(provider.clone()).or_default() += count;
-            }
-        }
-        all
+        RunsOn::of_all(&self.members.iter().map(Session::runs_on).collect::<Vec<_>>())
     }
 
     pub(crate) fn recipe(&self) -> &Recipe {
@@ -233,7 +224,7 @@ impl Segmenter {
     /// When the image has no pixels, or the model or its provider fails.
     pub fn segment<'a>(&mut self, image: impl Into<Pixels<'a>>) -> Result<Segmentation, SegmentError> {
         let image = image.into();
-        if let Some(tiling) = self.recipe.settings.tiling(&self.recipe.contract, image.size()) {
+        if let Some(tiling) = self.recipe.tiling(image.size()) {
             return self.segment_tiles(&mut InMemory::new(image)?, tiling);
         }
         let start = Instant::now();

@@ -26,8 +26,8 @@ use thiserror::Error;
 use crate::{
     captured::{Captures, uncaptured},
     job::ModelFile,
-    placement::{PlacedNode, Placement},
-    provider::{Options, Provider, Shapes},
+    placement::Placement,
+    provider::{Options, Provider, ProviderError, Shapes, diagnose},
 };
 
 use opening::{File, Opened, read};
@@ -65,6 +65,14 @@ pub enum RunError {
         /// Why.
         source: ort::Error,
     },
+    /// The provider cannot be used, which shows only now.
+    #[error("cannot run the model with {provider}")]
+    Provider {
+        /// The provider.
+        provider: Provider,
+        /// Why.
+        source: ProviderError,
+    },
     /// The model gives masks where scores are needed.
     #[error("the model gives masks and no scores of the classes; export it with `--output logits` or `probabilities`")]
     NoScores,
@@ -89,9 +97,10 @@ pub enum RunError {
     },
 }
 
-impl AsRef<Self> for Session {
-    fn as_ref(&self) -> &Self {
-        self
+/// The one network.
+impl AsRef<[Self]> for Session {
+    fn as_ref(&self) -> &[Self] {
+        std::slice::from_ref(self)
     }
 }
 
@@ -151,16 +160,14 @@ impl Session {
         &self.runs_on
     }
 
+    /// What TensorRT's engine takes, where there is one.
+    pub(crate) fn shapes(&self) -> Option<Shapes> {
+        self.shapes
+    }
+
     /// Which provider computes which node.
     pub fn placement(&self) -> &Placement {
         &self.placement
-    }
-
-    /// The nodes that another provider computes than [`Self::provider`], other than shape arithmetic on the CPU.
-    ///
-    /// There are none unless a fallback was allowed.
-    pub fn misplaced(&self) -> Vec<&PlacedNode> {
-        self.placement.misplaced(self.provider(), &self.model.graph)
     }
 
     /// What the model gives for a batch of normalised images, `[n, channels, h, w]`.
@@ -220,7 +227,11 @@ impl Session {
         if let Some(shapes) = self.shapes.filter(|shapes| !shapes.contain(shape)) {
             return Err(RunError::Outside { shape, shapes: shapes.into() });
         }
-        let failed = |source| RunError::Run { shape, source };
+        let options = &self.options;
+        let failed = |source| match diagnose(options, source) {
+            ProviderError::Other { source } => RunError::Run { shape, source },
+            source => RunError::Provider { provider: options.provider, source },
+        };
         let Contract { input: expected, output, .. } = &self.model.contract;
         let fed = Fed::of(input, expected);
         let captured = match &mut self.captures {

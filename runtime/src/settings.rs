@@ -6,7 +6,7 @@ use seg_onnx::contract::{Contract, OutputKind, SizePolicy};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{cleanup::Cleanup, flips::Views, tiles::Tiling};
+use crate::{cleanup::Cleanup, flips::Views, provider::Shapes, tiles::Tiling};
 
 /// How a model's answers become a mask. The default does what training's evaluation does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,8 +32,8 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tiles {
-    /// Those with more than [`WHOLE_PIXELS_MAX`] pixels, and those that are not of the only size that the graph takes; none
-    /// where the model stretches images or gives masks.
+    /// Those with more than [`WHOLE_PIXELS_MAX`] pixels, and those that are not of a size that the graph or TensorRT's engine
+    /// takes; none where the model stretches images or gives masks.
     Auto {
         /// The share of a tile that it has in common with the next one, 0 to [`Tiling::OVERLAP_MAX`].
         overlap: f64,
@@ -186,24 +186,57 @@ impl Settings {
     /// How many pixels of an image of the given height and width the network works on at once, with others of its size where
     /// [`batch`](Self::batch) asks for them.
     pub fn pixels_at_once(&self, contract: &Contract, image: [usize; 2]) -> usize {
-        let size = match self.tiling(contract, image) {
+        let size = match self.tiling(contract, &[], image) {
             Some(tiling) => tiling.size,
             None => contract.input.geometry(image).network,
         };
         size.iter().product::<usize>() * self.batch.map_or(1, NonZeroUsize::get)
     }
 
-    /// How an image of the given height and width is cut, if it is.
-    pub(crate) fn tiling(&self, contract: &Contract, image: [usize; 2]) -> Option<Tiling> {
+    /// How an image of the given height and width is cut, if it is, for a model with these engines.
+    pub(crate) fn tiling(&self, contract: &Contract, engines: &[Shapes], image: [usize; 2]) -> Option<Tiling> {
         let input = &contract.input;
         match self.tiles {
             _ if !self.cuts(contract) => None,
             Tiles::Of(tiling) => Some(tiling),
             Tiles::Auto { overlap } => match input.form.size {
                 Some(size) => (input.geometry(image).network != size).then_some(Tiling { size, overlap }),
-                None => (image[0] * image[1] > WHOLE_PIXELS_MAX).then(|| Tiling { overlap, ..Tiling::default() }),
+                None => {
+                    let is_taken = |engine: &Shapes| engine.take_size(input.geometry(image).network);
+                    let is_whole = image[0] * image[1] <= WHOLE_PIXELS_MAX && engines.iter().all(is_taken);
+                    let nearest = |size, engine: &Shapes| engine.nearest_size(size);
+                    let size = engines.iter().fold(Tiling::default().size, nearest);
+                    (!is_whole).then_some(Tiling { size, overlap })
+                }
             },
             Tiles::Off => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::threshold;
+
+    #[test]
+    fn an_image_that_no_engine_takes_is_cut_into_tiles_that_each_takes() {
+        let contract = threshold::model(SizePolicy::Native).contract;
+        let shapes = |text: &str| text.parse::<Shapes>().unwrap();
+        let (large, small) = (shapes("1x16x16,1x512x512,8x1024x1024"), shapes("1x64x64,1x64x64,4x256x128"));
+        for (name, engines, image, expected) in [
+            ("without an engine", vec![], [1500, 1500], None),
+            ("too large for a network", vec![], [1600, 1600], Some([512, 512])),
+            ("what the engine takes", vec![large], [1024, 900], None),
+            ("one side too long", vec![large], [1025, 100], Some([512, 512])),
+            ("too small", vec![small], [30, 100], Some([256, 128])),
+            ("too large for a small engine", vec![small], [300, 100], Some([256, 128])),
+            ("an ensemble", vec![large, small], [600, 100], Some([256, 128])),
+        ] {
+            let found = Settings::default().tiling(&contract, &engines, image);
+            assert_eq!(found.map(|tiling| tiling.size), expected, "{name}");
+        }
+        let off = Settings { tiles: Tiles::Off, ..Settings::default() };
+        assert_eq!(off.tiling(&contract, &[small], [2000, 2000]), None);
     }
 }

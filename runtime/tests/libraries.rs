@@ -89,6 +89,11 @@ impl Place {
     ///
     /// That build itself is too large to be fetched for a test.
     fn gpu_build(&self) -> PathBuf {
+        self.failing_gpu_build("nothing runs here")
+    }
+
+    /// The same, with what it says where a session would begin.
+    fn failing_gpu_build(&self, reason: &str) -> PathBuf {
         macro_rules! slots {
             ($($function:ident)*) => {
                 [$(format!(
@@ -102,9 +107,16 @@ impl Place {
             GetErrorCode GetErrorMessage CreateEnvWithCustomLogger CreateSessionOptions
             CreateCUDAProviderOptions SessionOptionsAppendExecutionProvider_CUDA_V2
             CreateTensorRTProviderOptions SessionOptionsAppendExecutionProvider_TensorRT_V2
+            CreateSessionFromArray
         );
-        let version = "#define VERSION \"1.31.1\"\n";
+        let version = format!("#define VERSION \"1.31.1\"\n#define REASON \"{reason}\"\n");
         self.library("libonnxruntime.so", &format!("{version}{}{GPU_BUILD}", slots.concat()), &[])
+    }
+
+    /// A driver with one GPU, or with an error, and with the newest CUDA that it runs.
+    fn driver(&self, error: u32, cuda: u32) -> PathBuf {
+        let source = DRIVER.replace("ERROR", &error.to_string()).replace("NEWEST", &cuda.to_string());
+        self.library("libcuda.so.1", &source, &[])
     }
 
     fn command(&self, args: &str, library: &Path) -> Command {
@@ -152,6 +164,7 @@ static void *load(const char *name) {
 }
 static void *cuda(void) { return load("libonnxruntime_providers_cuda.so"); }
 static void *tensorrt(void) { return load("libonnxruntime_providers_tensorrt.so"); }
+static void *begin(void) { return REASON; }
 static void *table[1024];
 static const void *api(unsigned number) {
     for (int slot = 0; slot < 1024; slot++) table[slot] = nothing;
@@ -163,46 +176,63 @@ static const void *api(unsigned number) {
     table[CreateTensorRTProviderOptions] = create;
     table[SessionOptionsAppendExecutionProvider_CUDA_V2] = cuda;
     table[SessionOptionsAppendExecutionProvider_TensorRT_V2] = tensorrt;
+    table[CreateSessionFromArray] = begin;
     return table;
 }
 static const char *version(void) { return VERSION; }
 static const struct { const void *(*api)(unsigned); const char *(*version)(void); } base = { api, version };
 const void *OrtGetApiBase(void) { return &base; }"#;
 
+/// What a session says that meets an old driver, or a GPU that its kernels were not built for.
+const OLD_DRIVER: &str =
+    "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version ; GPU=-1 ; hostname=h";
+const NO_KERNELS: &str =
+    "CUDA failure 209: no kernel image is available for execution on the device ; GPU=0 ; hostname=h";
+
+const ANOTHER_FILE: &str = "let ORT_DYLIB_PATH name another file, or unset it so that the right one is fetched";
+const CUDA_REMEDY: &str =
+    "install CUDA 13 (`pip install nvidia-cublas nvidia-cuda-runtime nvidia-curand nvidia-cufft`) or choose `--ep cpu`";
+const TENSORRT_REMEDY: &str = "install TensorRT 10 (`pip install 'tensorrt-cu13-libs<11'`) or choose `--ep cuda`";
+
 #[test]
 fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
     type Prepare = fn(&Place) -> PathBuf;
-    let rows: [(&str, &str, Prepare, &str); 17] = [
+    let rows: [(&str, &str, Prepare, &str, &str); 25] = [
         (
             "no file",
             "cpu",
             |place| place.path("absent.so"),
             "absent.so: cannot open shared object file: No such file or directory",
+            ANOTHER_FILE,
         ),
-        ("not a library", "cpu", |place| place.path("a.png"), "invalid ELF header"),
+        ("not a library", "cpu", |place| place.path("a.png"), "invalid ELF header", ANOTHER_FILE),
         (
             "another library",
             "cpu",
             |place| place.library("libother.so", "", &[]),
             "is not ONNX Runtime: it does not export `OrtGetApiBase`",
+            ANOTHER_FILE,
         ),
         (
             "ONNX Runtime for another processor",
             "cpu",
             |place| place.foreign_library("libonnxruntime.so"),
             "it is built for aarch64, this program for x86_64",
+            ANOTHER_FILE,
         ),
         (
             "an old ONNX Runtime",
             "cpu",
             |place| place.library("libonnxruntime.so", OLD_BUILD, &[]),
             "is ONNX Runtime 1.20.1, expected 1.24 or newer",
+            ANOTHER_FILE,
         ),
         (
             "ONNX Runtime without the provider",
             "cuda",
             Place::gpu_build,
             "libonnxruntime_providers_cuda.so: not part of the ONNX Runtime library in use",
+            "name none by `--ort-lib` or ORT_DYLIB_PATH, so that a build with CUDA is fetched, or choose `--ep cpu`",
         ),
         (
             "the provider for another processor",
@@ -212,6 +242,7 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
                 place.gpu_build()
             },
             "libonnxruntime_providers_cuda.so: built for aarch64, this program for x86_64",
+            "remove its folder, fetch it again with `seg-runtime setup --gpu`, or choose `--ep cpu`",
         ),
         (
             "no CUDA",
@@ -220,7 +251,30 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
                 place.library(CUDA, "", &["libcublasLt.so.13"]);
                 place.gpu_build()
             },
-            "libcublasLt.so.13: not found; install CUDA 13",
+            "libcublasLt.so.13: not found",
+            CUDA_REMEDY,
+        ),
+        (
+            "an old CUDA",
+            "cuda",
+            |place| {
+                place.library(CUDA, "", &["libcublasLt.so.13"]);
+                place.library("libcublasLt.so.12", "", &[]);
+                place.gpu_build()
+            },
+            "libcublasLt.so.13: not found, only `/libs/libcublasLt.so.12`",
+            CUDA_REMEDY,
+        ),
+        (
+            "CUDA for another processor",
+            "cuda",
+            |place| {
+                place.library(CUDA, "", &["libcublasLt.so.13"]);
+                place.foreign_library("libcublasLt.so.13");
+                place.gpu_build()
+            },
+            "libcublasLt.so.13: `/libs/libcublasLt.so.13` is built for aarch64, this program for x86_64",
+            CUDA_REMEDY,
         ),
         (
             "no driver",
@@ -229,7 +283,40 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
                 place.library(CUDA, "", &["libcuda.so.1"]);
                 place.gpu_build()
             },
-            "libcuda.so.1: not found; install the NVIDIA driver or choose `--ep cpu`",
+            "libcuda.so.1: not found",
+            "install the NVIDIA driver or choose `--ep cpu`",
+        ),
+        (
+            "no driver",
+            "tensorrt",
+            |place| {
+                place.library(TENSORRT, "", &["libcuda.so.1"]);
+                place.gpu_build()
+            },
+            "libcuda.so.1: not found",
+            "install the NVIDIA driver or choose `--ep cpu`",
+        ),
+        (
+            "an old driver",
+            "cuda",
+            |place| {
+                place.library(CUDA, "", &[]);
+                place.driver(0, 12020);
+                place.failing_gpu_build(OLD_DRIVER)
+            },
+            "the NVIDIA driver runs CUDA 12.2, 13.0 or newer is wanted",
+            "install a newer driver or choose `--ep cpu`",
+        ),
+        (
+            "an old driver",
+            "tensorrt",
+            |place| {
+                place.library(TENSORRT, "", &[]);
+                place.driver(0, 12020);
+                place.gpu_build()
+            },
+            "the NVIDIA driver runs CUDA 12.2, 13.0 or newer is wanted",
+            "install a newer driver or choose `--ep cpu`",
         ),
         (
             "no cuDNN",
@@ -238,7 +325,8 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
                 place.library(CUDA, "", &["libcudnn.so.9"]);
                 place.gpu_build()
             },
-            "libcudnn.so.9: not found; install cuDNN 9",
+            "libcudnn.so.9: not found",
+            "install cuDNN 9 (`pip install nvidia-cudnn-cu13`) or choose `--ep cpu`",
         ),
         (
             "CUDA of another version",
@@ -248,6 +336,7 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
                 place.gpu_build()
             },
             "libonnxruntime_providers_cuda.so: undefined symbol: old",
+            "install CUDA 13 and cuDNN 9 or choose `--ep cpu`",
         ),
         (
             "no TensorRT",
@@ -256,67 +345,106 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
                 place.library(TENSORRT, "", &["libnvinfer.so.10"]);
                 place.gpu_build()
             },
-            "libnvinfer.so.10: not found; install TensorRT 10 or choose `--ep cuda`",
+            "libnvinfer.so.10: not found",
+            TENSORRT_REMEDY,
+        ),
+        (
+            "an old TensorRT",
+            "tensorrt",
+            |place| {
+                place.library(TENSORRT, "", &["libnvinfer.so.10"]);
+                place.library("libnvinfer.so.8", "", &[]);
+                place.gpu_build()
+            },
+            "libnvinfer.so.10: not found, only `/libs/libnvinfer.so.8`",
+            TENSORRT_REMEDY,
+        ),
+        (
+            "TensorRT for another processor",
+            "tensorrt",
+            |place| {
+                place.library(TENSORRT, "", &["libnvinfer.so.10"]);
+                place.foreign_library("libnvinfer.so.10");
+                place.gpu_build()
+            },
+            "libnvinfer.so.10: `/libs/libnvinfer.so.10` is built for aarch64, this program for x86_64",
+            TENSORRT_REMEDY,
         ),
         (
             "a driver without a GPU",
             "tensorrt",
             |place| {
                 place.library(TENSORRT, "", &[]);
-                place.library("libcuda.so.1", &DRIVER.replace("ERROR", "100"), &[]);
+                place.driver(100, 13020);
                 place.gpu_build()
             },
-            "libcuda.so.1: no CUDA-capable device is detected; install the NVIDIA driver",
+            "libcuda.so.1: no CUDA-capable device is detected",
+            "check the GPU and its driver by `nvidia-smi`, or choose `--ep cpu`",
         ),
         (
             "a driver without a GPU",
             "cuda --device-id 3",
             |place| {
                 place.library(CUDA, "", &[]);
-                place.library("libcuda.so.1", &DRIVER.replace("ERROR", "100"), &[]);
+                place.driver(100, 13020);
                 place.gpu_build()
             },
-            "libcuda.so.1: no CUDA-capable device is detected; install the NVIDIA driver",
+            "libcuda.so.1: no CUDA-capable device is detected",
+            "check the GPU and its driver by `nvidia-smi`, or choose `--ep cpu`",
         ),
         (
             "no such GPU",
             "cuda --device-id 3",
             |place| {
                 place.library(CUDA, "", &[]);
-                place.library("libcuda.so.1", &DRIVER.replace("ERROR", "0"), &[]);
+                place.driver(0, 13020);
                 place.gpu_build()
             },
-            "no GPU 3: the driver shows 1, counted from 0; choose another `--device-id`",
+            "no GPU 3: the driver shows 1, counted from 0",
+            "choose another `--device-id`",
         ),
         (
             "no such GPU",
             "tensorrt --device-id 3",
             |place| {
                 place.library(TENSORRT, "", &[]);
-                place.library("libcuda.so.1", &DRIVER.replace("ERROR", "0"), &[]);
+                place.driver(0, 13020);
                 place.gpu_build()
             },
-            "no GPU 3: the driver shows 1, counted from 0; choose another `--device-id`",
+            "no GPU 3: the driver shows 1, counted from 0",
+            "choose another `--device-id`",
+        ),
+        (
+            "a GPU without kernels",
+            "cuda",
+            |place| {
+                place.library(CUDA, "", &[]);
+                place.driver(0, 13020);
+                place.failing_gpu_build(NO_KERNELS)
+            },
+            "GPU 0, Stub GPU (sm_121, 80 GiB): CUDA's libraries hold no kernels for it (no kernel image is available for execution on the device)",
+            "choose another `--device-id` or `--ep cpu`",
         ),
         (
             "no OpenVINO",
             "openvino",
             Place::onnx_runtime,
             "libonnxruntime_providers_openvino.so: not part of the ONNX Runtime library in use",
+            "name none by `--ort-lib` or ORT_DYLIB_PATH, so that a build with OpenVINO is fetched, or choose `--ep cpu`",
         ),
     ];
-    for (name, ep, prepare, part) in rows {
+    for (name, ep, prepare, part, remedy) in rows {
         let place = Place::new();
         let library = prepare(&place);
         let args = format!("infer --model threshold.onnx --out out --ep {ep} a.png");
         let Output { status, stdout, stderr } = place.command(&args, &library).output().unwrap();
-        let said = text(&stderr);
+        let said = text(&stderr).replace(place.0.path().to_str().unwrap(), "/libs");
         assert_eq!(status.code(), Some(1), "{name}: {said}");
         assert!(said.starts_with("error: ") && said.lines().count() == 1, "{name}: {said}");
-        assert!(said.contains(part), "{name}: {said}");
+        assert!(said.ends_with(&format!("{part}; {remedy}\n")), "{name}: {said}");
         assert!(stdout.is_empty() && !place.path("out").exists(), "{name}");
-        assert!(MANUAL.contains(&format!("| {name} |")), "the manual has no row for {name}");
-        assert!(MANUAL.contains(part), "the manual does not show `{part}`");
+        let row = format!("| {name} | {part} | {remedy} |");
+        assert!(MANUAL.lines().any(|line| line == row), "the manual has no row `{row}`");
     }
 }
 
@@ -351,12 +479,12 @@ fn what_crashes_or_hangs_is_a_finding_and_not_the_end() {
     }
 }
 
-/// A driver with one GPU, or with an error.
+/// The driver of [`Place::driver`].
 const DRIVER: &str = r#"
 #include <string.h>
 int cuInit(unsigned flags) { return ERROR; }
 int cuGetErrorString(int error, const char **text) { *text = "no CUDA-capable device is detected"; return 0; }
-int cuDriverGetVersion(int *version) { *version = 13020; return 0; }
+int cuDriverGetVersion(int *version) { *version = NEWEST; return 0; }
 int cuDeviceGetCount(int *count) { *count = 1; return 0; }
 int cuDeviceGet(int *device, int id) { *device = 7; return id != 0; }
 int cuDeviceGetName(char *name, int len, int device) { strncpy(name, "Stub GPU", len); return device != 7; }
@@ -371,22 +499,95 @@ fn doctor_tells_what_the_driver_and_tensorrt_say() {
     let place = Place::new();
     let library = place.onnx_runtime();
     let tensorrt = "int getInferLibVersion(void) { return 101302; }";
-    for (name, error, tensorrt, parts) in [
+    place.library("libcudart.so.13", "int cudaRuntimeGetVersion(int *version) { *version = 13010; return 0; }", &[]);
+    place.library("libcudnn.so.9", "unsigned long cudnnGetVersion(void) { return 91002; }", &[]);
+    place.library("libnvidia-ml.so.1", MANAGEMENT, &[]);
+    for (name, error, cuda, tensorrt, parts) in [
         (
             "all there",
-            "0",
+            0,
+            13020,
             tensorrt,
-            &["driver     NVIDIA's, up to CUDA 13.2", "GPU 0      Stub GPU (sm_121, 80 GiB)", "TensorRT   10.13.2"][..],
+            &[
+                "driver     NVIDIA's 580.65.06, up to CUDA 13.2\n",
+                "GPU 0      Stub GPU (sm_121, 80 GiB)\n",
+                "CUDA       13.1\n",
+                "cuDNN      9.10.2\n",
+                "TensorRT   10.13.2\n",
+            ][..],
         ),
-        ("no GPU", "100", tensorrt, &["driver     libcuda.so.1: no CUDA-capable device is detected; install the"]),
-        ("another library", "0", "", &["TensorRT   libnvinfer.so.10: ", "getInferLibVersion; install TensorRT 10"]),
+        ("an old driver", 0, 12020, tensorrt, &["up to CUDA 12.2; 13.0 or newer is wanted"]),
+        (
+            "no GPU",
+            100,
+            13020,
+            tensorrt,
+            &["driver     libcuda.so.1: no CUDA-capable device is detected; check the GPU"],
+        ),
+        (
+            "another library",
+            0,
+            13020,
+            "",
+            &["TensorRT   libnvinfer.so.10: ", "getInferLibVersion; install TensorRT 10"],
+        ),
     ] {
-        place.library("libcuda.so.1", &DRIVER.replace("ERROR", error), &[]);
+        place.driver(error, cuda);
         place.library("libnvinfer.so.10", tensorrt, &[]);
         let output = place.command("doctor", &library).output().unwrap();
         for part in parts {
             assert!(text(&output.stdout).contains(part), "{name}: {part}: {}", text(&output.stdout));
         }
+    }
+}
+
+/// What knows the driver's own version.
+const MANAGEMENT: &str = r#"
+#include <string.h>
+int nvmlInit_v2(void) { return 0; }
+int nvmlShutdown(void) { return 0; }
+int nvmlSystemGetDriverVersion(char *version, unsigned len) { strncpy(version, "580.65.06", len); return 0; }"#;
+
+#[test]
+fn what_lies_beside_the_images_is_neither_loaded_nor_run() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("nvidia/cublas/lib")).unwrap();
+    fs::create_dir_all(place.path("pip")).unwrap();
+    let planted = place.library("planted.so", "__attribute__((constructor)) void f(void) { __builtin_trap(); }", &[]);
+    fs::rename(planted, place.path("nvidia/cublas/lib/libcublasLt.so.13")).unwrap();
+    fs::write(place.path("pip/__init__.py"), "").unwrap();
+    fs::write(place.path("pip/__main__.py"), "open('ran', 'w')").unwrap();
+
+    place.library(CUDA, "", &["libcublasLt.so.13"]);
+    let library = place.gpu_build();
+    let output = place.command("infer --model threshold.onnx --out out --ep cuda a.png", &library).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("libcublasLt.so.13: not found"), "{output:?}");
+
+    let mut command = place.command("setup", &library);
+    // Nothing can be fetched: what matters is which pip says so.
+    command.env("SEG_RUNTIME_CACHE", "cache").env("PIP_NO_INDEX", "1").env_remove("PIP_FIND_LINKS");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("No matching distribution found for onnxruntime"), "{output:?}");
+    assert!(!place.path("ran").exists(), "a module in the working folder was run");
+}
+
+#[test]
+fn a_precision_that_the_environment_forbids_is_refused() {
+    let place = Place::new();
+    place.library(CUDA, "", &[]);
+    let library = place.failing_gpu_build("the session begins");
+    for (precision, variable, said) in [
+        ("tf32", "0", "NVIDIA_TF32_OVERRIDE=0 keeps CUDA from computing in TensorFloat-32; unset it or choose"),
+        ("tf32", "1", "the session begins"),
+        // What the variable says otherwise is overridden.
+        ("fp32", "1", "the session begins"),
+    ] {
+        let args = format!("infer --model threshold.onnx --out out --ep cuda --precision {precision} a.png");
+        let output = place.command(&args, &library).env("NVIDIA_TF32_OVERRIDE", variable).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{precision} {variable}: {output:?}");
+        assert!(text(&output.stderr).contains(said), "{precision} {variable}: {}", text(&output.stderr));
     }
 }
 
@@ -437,6 +638,32 @@ fn a_fallback_happens_only_where_it_is_allowed_and_is_said() {
 }
 
 #[test]
+fn bench_shows_what_ran() {
+    let place = Place::new();
+    let library = place.onnx_runtime();
+    let bench = |flags: &str| {
+        let args = format!(
+            "bench threshold.onnx --ep cuda --allow-fallback --warm-up 1 --runs 1 --size 16x16 --against threshold.onnx {flags}"
+        );
+        let output = place.command(&args, &library).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        // By the process that measures, for each of the two models.
+        assert_eq!(text(&output.stderr).matches("cannot use CUDA: ").count(), 2, "{output:?}");
+        text(&output.stdout)
+    };
+    let table = bench("");
+    let row = table.lines().nth(1).unwrap();
+    assert!(row.starts_with("cpu       fp32           1      16x16  "), "{table}");
+    assert!(table.contains("note  cannot use CUDA: libonnxruntime_providers_cuda.so: not part of"), "{table}");
+    let rows: Value = serde_json::from_str(&bench("--json")).unwrap();
+    assert_eq!(rows[0]["ep"], "cuda");
+    for ran in [&rows[0]["runs_on"], &rows[0]["against"]["runs_on"]] {
+        assert_eq!((&ran["provider"], &ran["precision"]), (&"cpu".into(), &"fp32".into()), "{ran}");
+        assert!(ran["instead"][0].as_str().unwrap().starts_with("CUDA: "), "{ran}");
+    }
+}
+
+#[test]
 fn a_library_that_cannot_be_had_is_in_the_report_and_in_the_record() {
     let place = Place::new();
     for folder in ["data/images", "data/masks"] {
@@ -461,6 +688,7 @@ fn a_library_that_cannot_be_had_is_in_the_report_and_in_the_record() {
         let report: Value = serde_json::from_slice(&fs::read(place.path(file)).unwrap()).unwrap();
         let runs_on = &report["runs_on"];
         assert_eq!((&runs_on["provider"], &runs_on["precision"]), (&"cpu".into(), &"fp32".into()), "{file}: {runs_on}");
+        assert_eq!(runs_on["onnx_runtime"], library.version, "{file}: {runs_on}");
         let instead = runs_on["instead"].as_array().unwrap();
         assert_eq!(instead.len(), 1, "{file}: {runs_on}");
         assert!(instead[0].as_str().unwrap().starts_with("CUDA: "), "{file}: {runs_on}");

@@ -13,6 +13,7 @@ use seg_runtime::{
     bench::example_input,
     library::{Build, Search},
     probe,
+    provider::openvino_devices,
 };
 use serde_json::Value;
 
@@ -29,7 +30,7 @@ fn openvino_computes_all_of_a_model_and_what_the_definition_says() {
     assert_eq!(runs_on.nodes.keys().collect::<Vec<_>>(), ["OpenVINOExecutionProvider"]);
 
     let mut session = Session::open(&environment, &path, &options).unwrap();
-    assert!(session.misplaced().is_empty());
+    assert!(session.runs_on().elsewhere.is_empty());
     for shape in [[1, 3, 8, 8], [3, 3, 33, 20], [1, 3, 64, 100]] {
         let input = example_input(shape);
         let output = session.run(input.view()).unwrap();
@@ -37,6 +38,11 @@ fn openvino_computes_all_of_a_model_and_what_the_definition_says() {
             assert_eq!([output[[n, 0, y, x]], output[[n, 1, y, x]]], [-red, *red], "{shape:?}");
         }
     }
+
+    let library = Search::from_env(None, Build::OpenVino).locate().unwrap();
+    assert!(openvino_devices(&library.path).unwrap().contains(&"CPU".into()));
+    let error = openvino_devices(std::path::Path::new("/absent/libonnxruntime.so")).unwrap_err();
+    assert!(error.starts_with("libopenvino_c.so: "), "{error}");
 
     let absent = Options { openvino_device: Some("GPU.7".into()), ..options };
     let error = Session::open(&environment, &path, &absent).unwrap_err();
@@ -63,7 +69,7 @@ fn bench_measures_each_case_and_names_what_cannot_be_measured() {
         let latency = &row["latency_ms"];
         let [p50, p99] = ["p50", "p99"].map(|key| latency[key].as_f64().unwrap());
         assert!(0.0 < p50 && p50 <= p99, "{row}");
-        assert_eq!(row["provider"], row["ep"], "{row}");
+        assert_eq!(row["runs_on"]["provider"], row["ep"], "{row}");
         let images = row["batch"].as_f64().unwrap() * 1e3 / p50;
         assert!((row["images_per_second"].as_f64().unwrap() / images - 1.0).abs() < 1e-9, "{row}");
         assert!(row["peak_memory_bytes"].as_u64().unwrap() > 1 << 20, "{row}");

@@ -110,7 +110,8 @@ impl Measurement {
         let names = unique_stems(inputs);
         let tasks = inputs.iter().zip(&names).map(|(input, name)| Task { input: input.clone(), name: name.clone() });
         let tasks: Vec<_> = tasks.collect();
-        let job = Job::new(segmenters[0].files(), segmenters[0].runs_on().precision, settings, save, &names);
+        let precisions = segmenters[0].as_ref().iter().map(|session| session.runs_on().precision).collect();
+        let job = Job::new(segmenters[0].files(), precisions, settings, save, &names);
         timed(|| {
             let mut manifest = Manifest::begin(&self.out, &job, None, None)?;
             let mut failed = None;

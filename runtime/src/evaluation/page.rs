@@ -8,6 +8,7 @@ use seg_report::table::{self, score};
 use seg_report::{Chart, Curve, Figure, Mark, Rated, count, distribution, figures, legend, page};
 
 use super::report::{About, Curves, Report};
+use crate::session::RunsOn;
 use crate::settings::{Tiles, WHOLE_PIXELS_MAX};
 
 /// Curves are thinned to about so many points.
@@ -226,6 +227,19 @@ impl Report {
             ("Precision", html! { (runs_on.precision) }),
             ("Nodes", html! { (nodes.join(", ")) }),
         ];
+        if let Some(device) = &runs_on.device {
+            rows.push(("Device", html! { (device) }));
+        }
+        if !runs_on.elsewhere.is_empty() {
+            let nodes =
+                runs_on.elsewhere.iter().map(|node| format!("{} {} on {}", node.operator, node.name, node.provider));
+            rows.push(("Elsewhere", html! { (nodes.collect::<Vec<_>>().join(", ")) }));
+        }
+        for (model, member) in about.models.iter().zip(&runs_on.members) {
+            let RunsOn { provider, precision, .. } = member;
+            rows.push(("Not alike", html! { code { (model.file) } ": " (provider) ", " (precision) }));
+        }
+        rows.push(("ONNX Runtime", html! { (runs_on.onnx_runtime) }));
         for model in &about.models {
             rows.push(("Model", html! { code { (model.file) } }));
             rows.push(("Model (SHA-256)", html! { code { (model.sha256) } }));

@@ -186,7 +186,6 @@ pub(super) mod tests {
 
     use super::super::evaluator::tests::{classes, report};
     use super::*;
-    use crate::provider::{Precision, Provider};
 
     pub(crate) fn about() -> About {
         let input = Input {
@@ -209,12 +208,7 @@ pub(super) mod tests {
                 provenance: Provenance::default(),
             },
             settings: Settings::default(),
-            runs_on: RunsOn {
-                provider: Provider::Cpu,
-                precision: Precision::Fp32,
-                instead: Vec::new(),
-                nodes: [("CPU".into(), 7)].into(),
-            },
+            runs_on: RunsOn { nodes: [("CPU".into(), 7)].into(), ..RunsOn::default() },
             data: Data {
                 name: "<cells>".into(),
                 folder: "data".into(),

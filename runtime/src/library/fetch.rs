@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File},
     io,
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
     process::Command,
 };
 
@@ -180,6 +180,8 @@ fn fetch_wheel(wheel: &Wheel, cache: &Path) -> Result<(), FetchError> {
 
 /// Unpacks a wheel to the folder `site` in `partial`.
 fn install(wheel: &Wheel, partial: &Path) -> Result<(), FetchError> {
+    let refused = |source| FetchError::Cache { path: partial.into(), source };
+    let partial = &absolute(partial).map_err(refused)?;
     let requirement = partial.join("requirements.txt");
     let site = partial.join("site");
     fs::write(&requirement, format!("{}=={} --hash=sha256:{}\n", wheel.package, wheel.version, wheel.sha256))
@@ -187,6 +189,8 @@ fn install(wheel: &Wheel, partial: &Path) -> Result<(), FetchError> {
     let mut attempts = Vec::new();
     for pip in PIP {
         let outcome = Command::new(pip[0])
+            // `-m` looks into the working folder first, where the user's images may lie beside a folder of the name `pip`.
+            .current_dir(partial)
             .args(&pip[1..])
             .args(["--quiet", "--disable-pip-version-check", "--no-input", "install"])
             .args(["--no-deps", "--no-compile", "--only-binary=:all:", "--require-hashes"])

@@ -8,7 +8,7 @@ use std::{
 use libloading::{Library, Symbol};
 use serde::{Deserialize, Serialize};
 
-use super::{NvidiaError, loader_reason};
+use super::{NvidiaError, Version, loader_reason};
 
 const LIBRARY: &str = "libcuda.so.1";
 
@@ -16,11 +16,21 @@ const LIBRARY: &str = "libcuda.so.1";
 const COMPUTE_CAPABILITY_MAJOR: c_int = 75;
 const COMPUTE_CAPABILITY_MINOR: c_int = 76;
 
+/// The oldest CUDA that a driver must run.
+const CUDA_MAJOR_MIN: usize = 13;
+
+/// The library that knows the driver's own version.
+const MANAGEMENT_LIBRARY: &str = "libnvidia-ml.so.1";
+
 /// An NVIDIA driver that works.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Driver {
+    /// Its own version, as in `580.65.06`, where it tells.
+    pub version: Option<String>,
     /// The newest CUDA that it can run, as in `13.0`.
     pub cuda: String,
+    /// Whether that is too old for the providers.
+    pub is_old: bool,
     /// The GPUs, in the order of their ids.
     pub gpus: Vec<Gpu>,
 }
@@ -56,6 +66,25 @@ impl Driver {
     }
 }
 
+/// The driver's version, by the library that manages GPUs; `None` without it, as a driver works without it.
+fn driver_version() -> Option<String> {
+    let mut buffer = [0; 96];
+    // SAFETY: the signatures are those of `nvml.h` in all versions since 5; the buffer is as long as is said.
+    unsafe {
+        let library = Library::new(MANAGEMENT_LIBRARY).ok()?;
+        let init: Symbol<'_, unsafe extern "C" fn() -> c_int> = library.get(b"nvmlInit_v2\0").ok()?;
+        let version: Symbol<'_, unsafe extern "C" fn(*mut c_char, u32) -> c_int> =
+            library.get(b"nvmlSystemGetDriverVersion\0").ok()?;
+        let shutdown: Symbol<'_, unsafe extern "C" fn() -> c_int> = library.get(b"nvmlShutdown\0").ok()?;
+        if init() != 0 {
+            return None;
+        }
+        let told = version(buffer.as_mut_ptr(), buffer.len() as u32 - 1) == 0;
+        shutdown();
+        told.then(|| CStr::from_ptr(buffer.as_ptr()).to_string_lossy().into_owned())
+    }
+}
+
 /// The functions of the driver's API that are called here; each returns 0 or an error's number.
 struct Calls {
     library: std::mem::ManuallyDrop<Library>,
@@ -73,7 +102,9 @@ impl Calls {
             self.check(version(&raw mut number))?;
             self.check(count(&raw mut gpus))?;
             let gpus = (0..gpus).map(|id| self.gpu(id)).collect::<Result<_, _>>()?;
-            Ok(Driver { cuda: format!("{}.{}", number / 1000, number % 1000 / 10), gpus })
+            let cuda = Version::of_cuda(number.unsigned_abs() as usize);
+            let is_old = cuda.major() < CUDA_MAJOR_MIN;
+            Ok(Driver { version: driver_version(), cuda: cuda.to_string(), is_old, gpus })
         }
     }
 

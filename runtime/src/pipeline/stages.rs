@@ -129,7 +129,7 @@ impl<'a> Stages<'a> {
             content.map_err(|source| ReadError::File { path: task.input.clone(), source })?;
         let info = reader.info().clone();
         let size = [info.height, info.width].map(|side| side as usize);
-        let tiling = self.recipe.settings.tiling(&self.recipe.contract, size);
+        let tiling = self.recipe.tiling(size);
         let rows = match (tiling, info.band) {
             (Some(tiling), Some(band)) => rows_held(size[0], tiling.size[0], band),
             _ => size[0],

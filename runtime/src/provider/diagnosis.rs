@@ -4,11 +4,11 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use super::{EngineCacheError, Provider, tensorrt::TF32_VARIABLE};
+use super::{EngineCacheError, Options, Provider, gpu, tensorrt::TF32_VARIABLE};
 use crate::{
-    library::{LIBRARY_VARIABLE, foreign_machine},
+    library::{Build, LIBRARY_VARIABLE, foreign_machine},
     log,
-    nvidia::NvidiaError,
+    nvidia::{ABSENT, Driver, NvidiaError, absence},
 };
 
 /// Why a provider cannot be used.
@@ -22,7 +22,7 @@ pub enum ProviderError {
         /// What the system's loader says.
         reason: String,
         /// What brings the library.
-        remedy: &'static str,
+        remedy: String,
         /// The provider that does without.
         alternative: Provider,
     },
@@ -43,6 +43,32 @@ pub enum ProviderError {
         /// What CUDA says.
         reason: String,
     },
+    /// The driver does not know CUDA 13.
+    #[error(
+        "the NVIDIA driver{} runs CUDA {cuda}, 13.0 or newer is wanted; install a newer driver or choose `--ep cpu`",
+        after(" ", version)
+    )]
+    OldDriver {
+        /// The driver's own version, where it tells.
+        version: Option<String>,
+        /// The newest CUDA that it runs.
+        cuda: String,
+    },
+    /// The libraries have no code for the GPU.
+    #[error(
+        "GPU {id}{}: {provider}'s libraries hold no kernels for it ({reason}); choose another `--device-id` or `--ep cpu`",
+        after(", ", gpu)
+    )]
+    NoKernels {
+        /// The provider.
+        provider: Provider,
+        /// The GPU, counted from 0.
+        id: u32,
+        /// The GPU's name and architecture, where the driver tells.
+        gpu: Option<String>,
+        /// What CUDA says.
+        reason: String,
+    },
     /// The driver does not show the GPU that is asked for.
     #[error("no GPU {id}: the driver shows {gpus}, counted from 0; choose another `--device-id`")]
     NoSuchGpu {
@@ -57,9 +83,20 @@ pub enum ProviderError {
         /// What OpenVINO says.
         reason: String,
     },
-    /// TensorRT would compute in TensorFloat-32.
-    #[error("TensorRT would compute in TensorFloat-32; set {TF32_VARIABLE}=0 or choose `--precision tf32`")]
-    Tf32,
+    /// The provider would compute in TensorFloat-32.
+    #[error("{provider} would compute in TensorFloat-32; set {TF32_VARIABLE}=0 or choose `--precision tf32`")]
+    Tf32 {
+        /// The provider.
+        provider: Provider,
+    },
+    /// The provider is kept from computing in TensorFloat-32.
+    #[error(
+        "{TF32_VARIABLE}=0 keeps {provider} from computing in TensorFloat-32; unset it or choose `--precision fp32`"
+    )]
+    NoTf32 {
+        /// The provider.
+        provider: Provider,
+    },
     /// TensorRT's engines cannot be kept.
     #[error(transparent)]
     EngineCache(#[from] EngineCacheError),
@@ -72,22 +109,40 @@ pub enum ProviderError {
 }
 
 /// What brings a library, by the beginning of its name.
-const REMEDIES: [(&str, &str); 7] = [
-    ("libcuda.", "install the NVIDIA driver"),
+const REMEDIES: [(&str, &str); 8] = [
+    (DRIVER, "install the NVIDIA driver"),
+    ("libnvidia", "install the NVIDIA driver"),
     ("libcudnn", "install cuDNN 9 (`pip install nvidia-cudnn-cu13`)"),
-    ("libcu", "install CUDA 13 (`pip install nvidia-cublas nvidia-cuda-runtime nvidia-curand nvidia-cufft`)"),
-    ("libnvinfer", "install TensorRT 10"),
-    ("libnvonnxparser", "install TensorRT 10"),
-    ("libonnxruntime", "remove its folder, fetch it again with `seg-runtime setup`,"),
+    ("libcu", CUDA_REMEDY),
+    ("libnvrtc", CUDA_REMEDY),
+    ("libnvinfer", TENSORRT_REMEDY),
+    ("libnvonnxparser", TENSORRT_REMEDY),
     ("", "install it"),
 ];
+const CUDA_REMEDY: &str =
+    "install CUDA 13 (`pip install nvidia-cublas nvidia-cuda-runtime nvidia-curand nvidia-cufft`)";
+const TENSORRT_REMEDY: &str = "install TensorRT 10 (`pip install 'tensorrt-cu13-libs<11'`)";
+
+/// What a file of ONNX Runtime's own begins with.
+const OWN: &str = "libonnxruntime";
+
+/// The file of NVIDIA's driver.
+const DRIVER: &str = "libcuda.";
+
+/// A name after something, where there is one.
+fn after(separator: &str, name: &Option<String>) -> String {
+    name.as_ref().map_or_else(String::new, |name| format!("{separator}{name}"))
+}
 
 impl ProviderError {
     /// A library that cannot be loaded, with what brings it.
     fn library(library: &str, reason: &str) -> Self {
         let remedy = REMEDIES.iter().find(|(start, _)| library.starts_with(start)).map_or("", |(_, remedy)| remedy);
-        let alternative = if remedy.contains("TensorRT") { Provider::Cuda } else { Provider::Cpu };
-        Self::Library { library: library.into(), reason: reason.into(), remedy, alternative }
+        // A driver that is there says so itself.
+        let is_there = library.starts_with(DRIVER) && !reason.starts_with(ABSENT);
+        let remedy = if is_there { "check the GPU and its driver by `nvidia-smi`," } else { remedy };
+        let alternative = if remedy == TENSORRT_REMEDY { Provider::Cuda } else { Provider::Cpu };
+        Self::Library { library: library.into(), reason: reason.into(), remedy: remedy.into(), alternative }
     }
 }
 
@@ -97,17 +152,47 @@ impl From<NvidiaError> for ProviderError {
     }
 }
 
+/// The reason in ONNX Runtime's message, with its remedy and with what was found instead of what is wanted.
+pub(crate) fn diagnose(options: &Options, error: ort::Error) -> ProviderError {
+    let Options { provider, .. } = *options;
+    let read = |message: &str| provider.read(message, absence);
+    match read(error.message()).or_else(|| read(&log::take())) {
+        Some(ProviderError::Gpu { reason }) => match Driver::query() {
+            Ok(driver) if driver.is_old => driver.into(),
+            _ => ProviderError::Gpu { reason },
+        },
+        Some(ProviderError::NoKernels { provider, reason, .. }) => {
+            let id = options.device_id.unwrap_or(0);
+            let gpu = gpu(options).ok().map(|gpu| gpu.to_string());
+            ProviderError::NoKernels { provider, id, gpu, reason }
+        }
+        Some(reason) => reason,
+        None => ProviderError::Other { source: error },
+    }
+}
+
+impl From<Driver> for ProviderError {
+    /// What is wrong with a driver that is too old.
+    fn from(driver: Driver) -> Self {
+        Self::OldDriver { version: driver.version, cuda: driver.cuda }
+    }
+}
+
 impl Provider {
-    /// The reason in ONNX Runtime's message, with its remedy.
-    pub(crate) fn diagnose(self, error: ort::Error) -> ProviderError {
-        match self.read(error.message()).or_else(|| self.read(&log::take())) {
-            Some(reason) => reason,
-            None => ProviderError::Other { source: error },
+    /// What brings a file of ONNX Runtime's own that is there and cannot be loaded.
+    fn own_remedy(self, reason: &str) -> String {
+        match self {
+            // What it was linked with is there, in a version that lacks what it needs.
+            Self::Cuda if reason.contains("undefined symbol") => "install CUDA 13 and cuDNN 9".into(),
+            Self::TensorRt if reason.contains("undefined symbol") => "install CUDA 13, cuDNN 9 and TensorRT 10".into(),
+            _ => format!("remove its folder, fetch it again with `{}`,", Build::from(self).setup()),
         }
     }
 
     /// The reason in a message, where it is one of those that are known.
-    fn read(self, message: &str) -> Option<ProviderError> {
+    ///
+    /// `absence` says of a library that is not found what is there instead.
+    fn read(self, message: &str, absence: impl Fn(&str) -> String) -> Option<ProviderError> {
         let not_built = |library| ProviderError::NotBuilt { provider: self, library };
         if ["is not enabled in this build", "is not supported in this build"].iter().any(|part| message.contains(part))
         {
@@ -117,24 +202,34 @@ impl Provider {
         if let Some((library, reason)) =
             message.split_once("with error: ").and_then(|(_, cause)| cause.split_once(": "))
         {
-            let foreign = foreign_machine(Path::new(library));
+            // A name alone is not one of the working folder.
+            let path = Path::new(library);
+            let foreign = path.is_absolute().then(|| foreign_machine(path)).flatten();
             let library = library.rsplit('/').next().unwrap_or(library);
-            let reason = reason.trim();
-            if let Some(machine) = foreign {
-                let reason = format!("built for {machine}, this program for {}", std::env::consts::ARCH);
-                return Some(ProviderError::library(library, &reason));
-            }
-            let absent = reason.starts_with("cannot open shared object file");
+            let absent = foreign.is_none() && reason.trim().starts_with("cannot open shared object file");
             if let Some(own) = self.library().filter(|own| absent && *own == library) {
                 return Some(not_built(own));
             }
-            let reason = if absent { "not found" } else { reason };
-            return Some(ProviderError::library(library, reason));
+            let reason = match foreign {
+                Some(machine) => format!("built for {machine}, this program for {}", std::env::consts::ARCH),
+                None if absent => absence(library),
+                None => reason.trim().into(),
+            };
+            if !library.starts_with(OWN) {
+                return Some(ProviderError::library(library, &reason));
+            }
+            let (remedy, alternative) = (self.own_remedy(&reason), Self::Cpu);
+            return Some(ProviderError::Library { library: library.into(), reason, remedy, alternative });
         }
         // `... [OpenVINO] Device <name> is not available`
         if let Some((_, reason)) = message.split_once("[OpenVINO] ").filter(|(_, reason)| reason.starts_with("Device"))
         {
             return Some(ProviderError::OpenVinoDevice { reason: reason.trim().into() });
+        }
+        // Whoever launches one says it: CUDA, cuDNN or ONNX Runtime.
+        if let Some(start) = message.find("no kernel image") {
+            let reason = message[start..].split([';', '\n']).next().unwrap_or_default().trim().to_owned();
+            return Some(ProviderError::NoKernels { provider: self, id: 0, gpu: None, reason });
         }
         // `CUDA failure <number>: <reason> ; GPU=...`
         let reason = message.split_once("CUDA failure ")?.1.split(" ;").next()?.trim();
@@ -152,7 +247,11 @@ mod tests {
                           onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library";
 
     fn read(provider: Provider, message: &str) -> String {
-        provider.read(message).map_or_else(|| "unknown".into(), |error| error.to_string())
+        let absence = |library: &str| match library {
+            "libnvinfer.so.10" => "not found, only `/old/libnvinfer.so.8`".into(),
+            _ => "not found".into(),
+        };
+        provider.read(message, absence).map_or_else(|| "unknown".into(), |error| error.to_string())
     }
 
     #[test]
@@ -187,7 +286,8 @@ mod tests {
                 "TensorRT",
                 Provider::TensorRt,
                 missing("libnvinfer.so.10"),
-                "libnvinfer.so.10: not found; install TensorRT 10 or choose `--ep cuda`",
+                "libnvinfer.so.10: not found, only `/old/libnvinfer.so.8`; install TensorRT 10 (`pip install \
+                 'tensorrt-cu13-libs<11'`) or choose `--ep cuda`",
             ),
             (
                 "the provider's own file",
@@ -209,6 +309,36 @@ mod tests {
                 format!("{BRIDGE} p.so with error: /lib/libcublas.so.13: undefined symbol: cublasFoo"),
                 "libcublas.so.13: undefined symbol: cublasFoo; install CUDA 13 (`pip install nvidia-cublas \
                  nvidia-cuda-runtime nvidia-curand nvidia-cufft`) or choose `--ep cpu`",
+            ),
+            (
+                "CUDA of another version",
+                Provider::Cuda,
+                format!("{BRIDGE} p.so with error: /o/libonnxruntime_providers_cuda.so: undefined symbol: cublasFoo"),
+                "libonnxruntime_providers_cuda.so: undefined symbol: cublasFoo; install CUDA 13 and cuDNN 9 or choose \
+                 `--ep cpu`",
+            ),
+            (
+                "TensorRT of another version",
+                Provider::TensorRt,
+                format!("{BRIDGE} p.so with error: /o/libonnxruntime_providers_tensorrt.so: undefined symbol: foo"),
+                "libonnxruntime_providers_tensorrt.so: undefined symbol: foo; install CUDA 13, cuDNN 9 and TensorRT 10 \
+                 or choose `--ep cpu`",
+            ),
+            (
+                "a damaged file of its own",
+                Provider::OpenVino,
+                format!("{BRIDGE} p.so with error: /o/libonnxruntime_providers_openvino.so: file too short"),
+                "libonnxruntime_providers_openvino.so: file too short; remove its folder, fetch it again with \
+                 `seg-runtime setup --openvino`, or choose `--ep cpu`",
+            ),
+            (
+                "a GPU without kernels",
+                Provider::Cuda,
+                "Non-zero status code returned while running Conv node. CUDA failure 209: no kernel image is available \
+                 for execution on the device ; GPU=0 ; hostname=h"
+                    .into(),
+                "GPU 0: CUDA's libraries hold no kernels for it (no kernel image is available for execution on the \
+                 device); choose another `--device-id` or `--ep cpu`",
             ),
             (
                 "an old driver",

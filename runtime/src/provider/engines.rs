@@ -79,27 +79,34 @@ impl EngineCache {
     /// Opens something with the folder of a key's engines, building them where they are not there yet.
     ///
     /// `open` gets a folder and writes into it what it finds missing, files whose names end with `.engine`. Where it
-    /// builds, it does so alone, in an empty folder that the others see only when it succeeded; they wait for it.
+    /// builds, it does so alone, in an empty folder that the others see only when it succeeded; they wait for it. An
+    /// engine of which its error `is_unreadable` is built anew, once.
     ///
     /// # Errors
     /// When the cache cannot be used, or with `open`'s own error.
     pub fn open<T, E: From<EngineCacheError>>(
         &self,
         key: &EngineKey<'_>,
-        open: impl FnOnce(&Path) -> Result<T, E>,
+        open: impl Fn(&Path) -> Result<T, E>,
+        is_unreadable: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
         let name = key.to_string();
         let whole = self.folder.join(&name);
-        if whole.exists() {
-            return open(&whole);
+        let readable = || match whole.exists().then(|| open(&whole)) {
+            Some(Err(error)) if is_unreadable(&error) => None,
+            opened => opened,
+        };
+        if let Some(opened) = readable() {
+            return opened;
         }
         fs::create_dir_all(&self.folder).map_err(refused(&self.folder))?;
         let lock = self.folder.join(format!("{name}.lock"));
         let lock_file = File::create(&lock).map_err(refused(&lock))?;
         // Held until the end of the function, or of the process if that comes first.
         lock_file.lock().map_err(refused(&lock))?;
-        if whole.exists() {
-            return open(&whole);
+        // Whoever held the lock may have built it meanwhile.
+        if let Some(opened) = readable() {
+            return opened;
         }
         // Under the lock the name is ours alone: what is there was left by a process that was killed.
         let partial = self.folder.join(format!("{name}.{PARTIAL}"));
@@ -110,6 +117,9 @@ impl EngineCache {
         match open(&partial) {
             Ok(opened) if !files(&partial, ENGINE)?.is_empty() => {
                 copy_timings(&partial, &timings)?;
+                store(&partial).map_err(refused(&partial))?;
+                // What is still there cannot be read.
+                remove(&whole).map_err(refused(&whole))?;
                 fs::rename(&partial, &whole).map_err(refused(&whole))?;
                 Ok(opened)
             }
@@ -143,6 +153,14 @@ impl EngineCache {
         }
         Ok((keys, bytes))
     }
+}
+
+/// Has the system store each file of a folder, so that no loss of power leaves an engine with a name and without content.
+fn store(folder: &Path) -> io::Result<()> {
+    for entry in folder.read_dir()? {
+        File::open(entry?.path())?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn remove(folder: &Path) -> io::Result<()> {
@@ -201,6 +219,11 @@ mod tests {
         }
     }
 
+    /// Whether an engine cannot be read, where each can.
+    fn never(_: &EngineCacheError) -> bool {
+        false
+    }
+
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<_> =
             folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -238,8 +261,8 @@ mod tests {
             EngineKey { architecture: "sm_120".into(), ..one.clone() },
             EngineKey { options: "precision fp16".into(), ..one.clone() },
         ] {
-            cache.open(&key, |folder| build(folder, false)).unwrap();
-            let again = cache.open(&key, |folder| Ok::<_, EngineCacheError>(folder.to_path_buf())).unwrap();
+            cache.open(&key, |folder| build(folder, false), never).unwrap();
+            let again = cache.open(&key, |folder| Ok(folder.to_path_buf()), never).unwrap();
             assert!(again.join("kernel_sm90.engine").exists(), "{key}");
             folders.push(again);
         }
@@ -252,8 +275,8 @@ mod tests {
     fn what_was_measured_for_one_engine_serves_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let cache = EngineCache::new(folder.path());
-        cache.open(&key(b"one"), |folder| build(folder, false)).unwrap();
-        let seen = |key| cache.open(&key, |folder| Ok::<_, EngineCacheError>(names(folder))).unwrap();
+        cache.open(&key(b"one"), |folder| build(folder, false), never).unwrap();
+        let seen = |key| cache.open(&key, |folder| Ok(names(folder)), never).unwrap();
         assert_eq!(seen(key(b"other")), ["cache_sm90.timing"]);
         assert!(seen(EngineKey { tensorrt: "10.9.0".into(), ..key(b"other") }).is_empty(), "of another version");
     }
@@ -262,20 +285,53 @@ mod tests {
     fn what_was_not_built_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
         let cache = EngineCache::new(folder.path());
-        cache.open(&key(b""), |_| Ok::<_, EngineCacheError>(())).unwrap();
-        let failed = cache.open(&key(b""), |folder| {
+        cache.open(&key(b""), |_| Ok(()), never).unwrap();
+        let fail = |folder: &Path| {
             build(folder, false)?;
             Err::<(), _>(refused(folder)(io::Error::other("no memory")))
-        });
+        };
+        let failed = cache.open(&key(b""), fail, never);
         assert!(failed.is_err());
         assert_eq!(names(folder.path()), [format!("{}.lock", key(b""))]);
+    }
+
+    #[test]
+    fn an_engine_that_cannot_be_read_is_built_anew_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = EngineCache::new(folder.path());
+        let key = key(b"one");
+        let engine = folder.path().join(key.to_string()).join("kernel_sm90.engine");
+        let broken = |folder: &Path| refused(folder)(io::Error::other("cannot be read"));
+        let read = |folder: &Path| match fs::read(folder.join("kernel_sm90.engine")) {
+            Ok(bytes) if bytes.len() < 1_000_000 => Err(broken(folder)),
+            _ => build(folder, false),
+        };
+        cache.open(&key, read, never).unwrap();
+        fs::write(&engine, "cut off").unwrap();
+        assert!(cache.open(&key, read, never).is_err(), "for another reason");
+        assert_eq!(fs::read(&engine).unwrap(), b"cut off", "an engine that may be whole is kept");
+        cache.open(&key, read, |_| true).unwrap();
+        assert_eq!(fs::metadata(&engine).unwrap().len(), 1_000_000);
+        assert_eq!(cache.contents().unwrap(), (1, 1_000_000));
+        // Where the new one cannot be read either, that is the error.
+        let opened = std::cell::Cell::new(0);
+        let failed = cache.open(
+            &key,
+            |folder| {
+                opened.set(opened.get() + 1);
+                Err::<(), _>(broken(folder))
+            },
+            |_| true,
+        );
+        assert!(failed.is_err());
+        assert_eq!(opened.get(), 3, "without the lock, with it, and a new one");
     }
 
     #[test]
     fn a_folder_that_cannot_be_made_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let cache = EngineCache::new(file.path().join("tensorrt"));
-        let message = cache.open(&key(b""), |folder| build(folder, false)).unwrap_err().to_string();
+        let message = cache.open(&key(b""), |folder| build(folder, false), never).unwrap_err().to_string();
         assert!(message.contains("tensorrt` in the cache of TensorRT's engines"), "{message}");
     }
 
@@ -286,7 +342,7 @@ mod tests {
     #[test]
     fn neither_kills_nor_company_leave_half_an_engine() {
         if let Some(folder) = env::var_os(BUILDER_VARIABLE) {
-            EngineCache::new(folder).open(&key(b"one"), |folder| build(folder, true)).unwrap();
+            EngineCache::new(folder).open(&key(b"one"), |folder| build(folder, true), never).unwrap();
             return;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -11,10 +11,12 @@ mod tensorrt;
 
 pub use diagnosis::ProviderError;
 pub use engines::{EngineCache, EngineCacheError, EngineKey};
+pub use openvino::openvino_devices;
 pub use options::{OptionError, Options, Precision};
 pub use shapes::Shapes;
 pub use tensorrt::TF32_VARIABLE;
 
+pub(crate) use diagnosis::diagnose;
 pub(crate) use tensorrt::engine_key;
 
 use std::{fmt, path::Path};
@@ -113,6 +115,7 @@ pub(crate) fn register(
         Provider::Cpu => providers.push(cpu::provider().into()),
         Provider::Cuda => {
             nvidia::preload();
+            tensorrt::check_precision(options)?;
             providers.push(cuda::provider(options).into());
         }
         Provider::TensorRt => {
@@ -129,7 +132,7 @@ pub(crate) fn register(
     // Otherwise a provider that cannot be had is dropped without a word, and the CPU computes.
     let strict = providers.into_iter().map(ExecutionProviderDispatch::error_on_failure);
     let registered = builder.with_execution_providers(strict.collect::<Vec<_>>());
-    let builder = registered.map_err(|error| provider.diagnose(error.into()))?;
+    let builder = registered.map_err(|error| diagnose(options, error.into()))?;
     if options.device_id.is_some() {
         // CUDA's own words for it name neither the GPU nor how many there are.
         gpu(options)?;
@@ -140,9 +143,12 @@ pub(crate) fn register(
 /// The GPU that `options` ask for, as the driver shows it.
 ///
 /// # Errors
-/// When there is no driver or no such GPU.
+/// When there is no driver, an old one, or no such GPU.
 fn gpu(options: &Options) -> Result<Gpu, ProviderError> {
-    let (id, all) = (options.device_id.unwrap_or(0), Driver::query()?.gpus);
-    let gpus = all.len();
-    all.into_iter().nth(id as usize).ok_or(ProviderError::NoSuchGpu { id, gpus })
+    let driver = Driver::query()?;
+    if driver.is_old {
+        return Err(driver.into());
+    }
+    let (id, gpus) = (options.device_id.unwrap_or(0), driver.gpus.len());
+    driver.gpus.into_iter().nth(id as usize).ok_or(ProviderError::NoSuchGpu { id, gpus })
 }

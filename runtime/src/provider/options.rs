@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{EngineCache, Provider, Shapes};
+use crate::{
+    settings::{Settings, Tiles},
+    tiles::Tiling,
+};
 
 /// How a model is run.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +37,11 @@ pub struct Options {
     pub builder_level: Option<u8>,
     /// The sizes of input that TensorRT's engine is built for; those that the model's contract lets expect unless given.
     pub shapes: Option<Shapes>,
+    /// The height and width of all inputs, where that is known, as of [tiles](Self::for_settings): an engine whose shapes nobody
+    /// chose is built for it.
+    pub tile: Option<[usize; 2]>,
+    /// The most images or tiles that are run at once; an engine whose shapes nobody chose takes so many.
+    pub batch_max: Option<NonZeroUsize>,
     /// Where TensorRT's engines are kept; without it, one is built in each session.
     pub engines: Option<EngineCache>,
 }
@@ -59,6 +68,9 @@ impl fmt::Display for Precision {
         })
     }
 }
+
+/// How the names of OpenVINO's devices begin that are none: each hands a model to devices that it chooses.
+const CHOOSING_DEVICES: [&str; 3] = ["AUTO", "HETERO", "MULTI"];
 
 /// An option that the provider does not have.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -91,6 +103,11 @@ impl Options {
         only(self.builder_level.is_some(), "builder-level", &[TensorRt])?;
         only(self.shapes.is_some(), "shapes", &[TensorRt])?;
         only(self.openvino_device.is_some(), "openvino-device", &[OpenVino])?;
+        let chooses = |device: &str| CHOOSING_DEVICES.iter().any(|name| device.to_ascii_uppercase().starts_with(name));
+        if let Some(device) = self.openvino_device.as_deref().filter(|device| !self.allow_fallback && chooses(device)) {
+            let reason = " without `--allow-fallback`: it chooses among devices by itself; name one of them";
+            return refuse(&format!("openvino-device {device}"), reason);
+        }
         match (provider, self.precision) {
             (_, Precision::Fp32) | (Cuda, Precision::Tf32) | (TensorRt, _) => Ok(()),
             (OpenVino, Precision::Fp16) if self.openvino_device() != "CPU" => Ok(()),
@@ -100,9 +117,27 @@ impl Options {
         }
     }
 
+    /// The options with which a model is opened that is run with these settings, so that an engine takes what they give it.
+    pub fn for_settings(self, settings: &Settings) -> Self {
+        let tile = match settings.tiles {
+            Tiles::Of(Tiling { size, .. }) => Some(size),
+            Tiles::Auto { .. } | Tiles::Off => None,
+        };
+        Self { tile, batch_max: settings.batch, ..self }
+    }
+
     /// The sizes of input that TensorRT's engine is built for, for a model with this input.
     pub fn shapes(&self, input: &Input) -> Shapes {
-        self.shapes.unwrap_or_else(|| Shapes::of(input))
+        self.shapes.unwrap_or_else(|| Shapes::of(input, self.tile, self.batch_max.map_or(1, usize::from)))
+    }
+
+    /// What of a provider computes, where that can be chosen: OpenVINO's device, and CUDA's kernels as one graph.
+    pub(crate) fn device(&self) -> Option<String> {
+        match self.provider {
+            Provider::OpenVino => Some(self.openvino_device().to_owned()),
+            Provider::Cuda => self.cuda_graph.then(|| "GPU with `--cuda-graph`".to_owned()),
+            Provider::Cpu | Provider::TensorRt => None,
+        }
     }
 
     /// OpenVINO's device.
@@ -150,10 +185,40 @@ mod tests {
                 Options { precision: Precision::Fp16, ..openvino.clone() },
                 Some("OpenVINO has no `--precision fp16` on its CPU; choose another `--openvino-device`"),
             ),
-            (Options { precision: Precision::Fp16, openvino_device: Some("GPU".into()), ..openvino }, None),
+            (Options { precision: Precision::Fp16, openvino_device: Some("GPU".into()), ..openvino.clone() }, None),
+            (
+                Options { openvino_device: Some("AUTO".into()), ..openvino.clone() },
+                Some(
+                    "OpenVINO has no `--openvino-device AUTO` without `--allow-fallback`: it chooses among devices by \
+                     itself; name one of them",
+                ),
+            ),
+            (
+                Options { openvino_device: Some("hetero:GPU,CPU".into()), ..openvino.clone() },
+                Some(
+                    "OpenVINO has no `--openvino-device hetero:GPU,CPU` without `--allow-fallback`: it chooses among \
+                     devices by itself; name one of them",
+                ),
+            ),
+            (Options { openvino_device: Some("MULTI:GPU,CPU".into()), allow_fallback: true, ..openvino }, None),
         ] {
             let found = options.check().err().map(|error| error.to_string());
             assert_eq!(found.as_deref(), expected, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_named_where_it_can_be_chosen() {
+        let of = |provider| Options { provider, ..Options::default() };
+        for (options, expected) in [
+            (of(Provider::Cpu), None),
+            (of(Provider::TensorRt), None),
+            (of(Provider::OpenVino), Some("CPU")),
+            (Options { openvino_device: Some("GPU.1".into()), ..of(Provider::OpenVino) }, Some("GPU.1")),
+            (of(Provider::Cuda), None),
+            (Options { cuda_graph: true, ..of(Provider::Cuda) }, Some("GPU with `--cuda-graph`")),
+        ] {
+            assert_eq!(options.device().as_deref(), expected, "{options:?}");
         }
     }
 

@@ -32,15 +32,17 @@ impl Shapes {
         Self { min: batch(1), best: batch(batch_max), max: batch(batch_max) }
     }
 
-    /// What a model's contract lets expect.
-    pub fn of(input: &Input) -> Self {
-        let shapes = match (input.form.size, input.size) {
-            (Some([height, width]), _) | (None, SizePolicy::Resize { height, width }) => {
-                Self { best: [1, height, width], ..Self::fixed(height, width, BATCH_SIZE_MAX) }
+    /// What a model's contract lets expect, of which so many images or tiles are run at once; tiles have one height and width.
+    pub fn of(input: &Input, tile: Option<[usize; 2]>, batch: usize) -> Self {
+        let batch_max = batch.max(BATCH_SIZE_MAX);
+        let shapes = match (tile, input.form.size, input.size) {
+            (Some([height, width]), ..) => Self::fixed(height, width, batch),
+            (None, Some([height, width]), _) | (None, None, SizePolicy::Resize { height, width }) => {
+                Self { best: [1, height, width], ..Self::fixed(height, width, batch_max) }
             }
-            (None, SizePolicy::Native) => {
+            (None, None, SizePolicy::Native) => {
                 let square = |batch, side: usize| [batch, side.max(input.side_min), side.max(input.side_min)];
-                Self { min: square(1, 0), best: square(1, SIDE_BEST), max: square(BATCH_SIZE_MAX, SIDE_MAX) }
+                Self { min: square(1, 0), best: square(1, SIDE_BEST), max: square(batch_max, SIDE_MAX) }
             }
         };
         let Some(batch) = input.form.batch else { return shapes };
@@ -48,10 +50,20 @@ impl Shapes {
         Self { min, best, max }
     }
 
-    /// The most frequent shape of an input with so many channels, `[n, c, h, w]`.
-    pub fn best(&self, channels: usize) -> [usize; 4] {
-        let [n, h, w] = self.best;
-        [n, channels, h, w]
+    /// The most frequent height and width.
+    pub fn best_size(&self) -> [usize; 2] {
+        let [_, height, width] = self.best;
+        [height, width]
+    }
+
+    /// Whether an image of this height and width lies between the smallest and the largest.
+    pub(crate) fn take_size(&self, size: [usize; 2]) -> bool {
+        self.nearest_size(size) == size
+    }
+
+    /// The height and width nearest to these that lie between the smallest and the largest.
+    pub(crate) fn nearest_size(&self, size: [usize; 2]) -> [usize; 2] {
+        [0, 1].map(|axis| size[axis].clamp(self.min[axis + 1], self.max[axis + 1]))
     }
 
     /// Whether an input `[n, c, h, w]` lies between the smallest and the largest.
@@ -114,19 +126,32 @@ mod tests {
 
     #[test]
     fn a_contract_says_what_an_engine_is_built_for() {
-        for (size, text, profile) in [
+        let stretched = SizePolicy::Resize { height: 64, width: 96 };
+        for (size, tile, batch, text, profile) in [
             (
                 SizePolicy::Native,
+                None,
+                1,
                 "1x16x16,1x512x512,8x1024x1024",
                 ["input:1x3x16x16", "input:1x3x512x512", "input:8x3x1024x1024"],
             ),
+            (stretched, None, 1, "1x64x96,1x64x96,8x64x96", ["input:1x3x64x96", "input:1x3x64x96", "input:8x3x64x96"]),
             (
-                SizePolicy::Resize { height: 64, width: 96 },
-                "1x64x96,1x64x96,8x64x96",
-                ["input:1x3x64x96", "input:1x3x64x96", "input:8x3x64x96"],
+                stretched,
+                None,
+                32,
+                "1x64x96,1x64x96,32x64x96",
+                ["input:1x3x64x96", "input:1x3x64x96", "input:32x3x64x96"],
+            ),
+            (
+                SizePolicy::Native,
+                Some([128, 64]),
+                4,
+                "1x128x64,4x128x64,4x128x64",
+                ["input:1x3x128x64", "input:4x3x128x64", "input:4x3x128x64"],
             ),
         ] {
-            let shapes = Shapes::of(&input(size));
+            let shapes = Shapes::of(&input(size), tile, batch);
             assert_eq!(shapes.to_string(), text);
             assert_eq!(shapes.profile(&input(size)), profile);
             assert_eq!(text.parse(), Ok(shapes));
@@ -137,8 +162,11 @@ mod tests {
     fn the_form_of_the_input_goes_before_the_policy() {
         let fixed = InputForm { batch: Some(2), size: Some([32, 48]), element: Element::U8 };
         let input = Input { form: fixed, ..input(SizePolicy::Native) };
-        let shapes = Shapes::of(&input);
-        assert_eq!(shapes.to_string(), "2x32x48,2x32x48,2x32x48");
+        for tile in [None, Some([32, 48])] {
+            let shapes = Shapes::of(&input, tile, 4);
+            assert_eq!(shapes.to_string(), "2x32x48,2x32x48,2x32x48", "{tile:?}");
+        }
+        let shapes = Shapes::of(&input, None, 1);
         assert_eq!(shapes.profile(&input), ["input:2x32x48x3"; 3]);
     }
 
@@ -162,6 +190,12 @@ mod tests {
             ([1, 3, 64, 257], false),
         ] {
             assert_eq!(shapes.contain(shape), inside, "{shape:?}");
+        }
+        for (size, nearest) in
+            [([16, 256], [16, 256]), ([200, 15], [128, 16]), ([64, 512], [64, 256]), ([64, 64], [64, 64])]
+        {
+            assert_eq!(shapes.nearest_size(size), nearest);
+            assert_eq!(shapes.take_size(size), size == nearest, "{size:?}");
         }
     }
 }

@@ -5,12 +5,12 @@
 //!
 //! TensorFloat-32 is TensorRT's default and no option of the provider: only an environment variable turns it off.
 
-use std::{env, path::Path};
+use std::{env, ffi::OsStr, path::Path};
 
 use ort::ep::TensorRT;
 use seg_onnx::contract::Input;
 
-use super::{EngineKey, Options, Precision, ProviderError, gpu};
+use super::{EngineKey, Options, Precision, Provider, ProviderError, gpu};
 use crate::nvidia;
 
 /// Set to 0, it keeps NVIDIA's libraries from computing in TensorFloat-32.
@@ -40,9 +40,22 @@ pub(super) fn provider(input: &Input, options: &Options, engines: Option<&Path>)
 }
 
 /// Makes sure that NVIDIA's libraries compute as precisely as is asked for.
+///
+/// CUDA's provider has an option of its own, which the variable goes before.
 pub(super) fn check_precision(options: &Options) -> Result<(), ProviderError> {
-    let exact = env::var_os(TF32_VARIABLE).is_some_and(|value| value == "0");
-    if options.precision == Precision::Fp32 && !exact { Err(ProviderError::Tf32) } else { Ok(()) }
+    agree(options, env::var_os(TF32_VARIABLE).as_deref())
+}
+
+/// Whether the variable, where it is set, leaves what is asked for.
+fn agree(&Options { provider, precision, .. }: &Options, variable: Option<&OsStr>) -> Result<(), ProviderError> {
+    let (is_off, is_set) = (variable.is_some_and(|value| value == "0"), variable.is_some());
+    match precision {
+        Precision::Fp32 if !is_off && (is_set || provider == Provider::TensorRt) => {
+            Err(ProviderError::Tf32 { provider })
+        }
+        Precision::Tf32 if is_off => Err(ProviderError::NoTf32 { provider }),
+        _ => Ok(()),
+    }
 }
 
 /// Under what the engine of a model, whose bytes are given, is kept.
@@ -121,6 +134,35 @@ mod tests {
         }
         let text = format!("{:?}", provider(&input(), &Options::default(), None));
         assert!(!text.contains("cache"), "{text}");
+    }
+
+    #[test]
+    fn the_variable_contradicts_no_precision() {
+        use Precision::{Fp16, Fp32, Tf32};
+        use Provider::{Cuda, TensorRt};
+        const UNSAID: &str = "would compute in TensorFloat-32; set NVIDIA_TF32_OVERRIDE=0";
+        const OFF: &str = "NVIDIA_TF32_OVERRIDE=0 keeps";
+        for (provider, precision, variable, expected) in [
+            (Cuda, Fp32, None, None),
+            (Cuda, Fp32, Some("0"), None),
+            (Cuda, Fp32, Some("1"), Some(UNSAID)),
+            (Cuda, Tf32, None, None),
+            (Cuda, Tf32, Some("1"), None),
+            (Cuda, Tf32, Some("0"), Some(OFF)),
+            (TensorRt, Fp32, None, Some(UNSAID)),
+            (TensorRt, Fp32, Some("0"), None),
+            (TensorRt, Tf32, Some("0"), Some(OFF)),
+            (TensorRt, Fp16, None, None),
+            (TensorRt, Fp16, Some("0"), None),
+        ] {
+            let options = Options { provider, precision, ..Options::default() };
+            let found = agree(&options, variable.map(OsStr::new)).err().map(|error| error.to_string());
+            let is_right = match (&found, expected) {
+                (Some(found), Some(part)) => found.contains(part) && found.contains(&provider.to_string()),
+                (found, expected) => found.is_none() && expected.is_none(),
+            };
+            assert!(is_right, "{provider} {precision} {variable:?}: {found:?}");
+        }
     }
 
     #[test]

@@ -15,22 +15,37 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    placement::{self, Placement, PlacementError, RECORD_PLACEMENT},
-    provider::{self, EngineCacheError, OptionError, Options, Precision, Provider, ProviderError, engine_key},
+    library::loaded_version,
+    placement::{self, PlacedNode, Placement, PlacementError, RECORD_PLACEMENT},
+    provider::{
+        self, EngineCacheError, OptionError, Options, Precision, Provider, ProviderError, diagnose, engine_key,
+    },
 };
 
 /// What computes a session, for a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunsOn {
     /// The provider.
     pub provider: Provider,
     /// How it computes float32 values.
     pub precision: Precision,
+    /// What of the provider, where that can be chosen: OpenVINO's device, CUDA's kernels as one graph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// The version of ONNX Runtime.
+    pub onnx_runtime: String,
     /// Why not one that was asked for, where a fallback was allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instead: Vec<String>,
     /// The number of nodes that each provider computes, by ONNX Runtime's name for it.
     pub nodes: BTreeMap<String, usize>,
+    /// The nodes that another provider computes, other than shape arithmetic on the CPU, where a fallback was allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<PlacedNode>,
+    /// Each model of an ensemble, in their order, where they do not run alike; what stands above is then the first one's, but for
+    /// reasons and nodes, which are those of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Self>,
 }
 
 /// Why a model file cannot be opened.
@@ -122,6 +137,43 @@ pub(super) struct Opened {
     pub(super) options: Options,
 }
 
+impl RunsOn {
+    /// What computes several models, of which there is at least one: the first one, with the reasons and the nodes of all, and
+    /// each by itself where they do not run alike.
+    pub(crate) fn of_all(members: &[&Self]) -> Self {
+        let mut all = members[0].clone();
+        let alike = |member: &&Self| Self { nodes: BTreeMap::new(), ..(*member).clone() };
+        if members.iter().map(alike).any(|member| member != alike(&members[0])) {
+            all.members = members.iter().copied().cloned().collect();
+        }
+        for Self { instead, nodes, elsewhere, .. } in &members[1..] {
+            for reason in instead {
+                if !all.instead.contains(reason) {
+                    all.instead.push(reason.clone());
+                }
+            }
+            for (provider, count) in nodes {
+                *all.nodes.entry(provider.clone()).or_default() += count;
+            }
+            all.elsewhere.extend(elsewhere.iter().cloned());
+        }
+        all
+    }
+
+    /// What a user is to know who asked for something else: why it is another provider, and what is computed elsewhere.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<_> = self.instead.iter().map(|reason| format!("cannot use {reason}")).collect();
+        let mut operators = BTreeMap::<_, usize>::new();
+        for node in &self.elsewhere {
+            *operators.entry((&node.provider, &node.operator)).or_default() += 1;
+        }
+        for ((provider, operator), count) in operators {
+            notes.push(format!("{provider} computes {count} {operator} instead of {}", self.provider));
+        }
+        notes
+    }
+}
+
 impl File<'_> {
     /// Opens the file on the provider that the options ask for, or, where they allow it, on the first after it that can be had.
     pub(super) fn open(&self, options: &Options) -> Result<Opened, OpenError> {
@@ -147,7 +199,8 @@ impl File<'_> {
         self.register(options, None)?;
         let input = &self.model.contract.input;
         let key = engine_key(self.bytes, input, options).map_err(|source| self.unusable(options, source))?;
-        let opened = engines.open(&key, |folder| self.start(options, Some(folder)).map_err(Refusal::Open));
+        let start = |folder: &Path| self.start(options, Some(folder)).map_err(Refusal::Open);
+        let opened = engines.open(&key, start, Refusal::is_about_the_engine);
         opened.map_err(|refusal| match refusal {
             Refusal::Open(error) => error,
             Refusal::Cache(error) => self.unusable(options, error.into()),
@@ -159,7 +212,7 @@ impl File<'_> {
         let provider = options.provider;
         let mut builder = self.register(options, engines)?;
         // CUDA and TensorRT meet the driver only now.
-        let session = builder.commit_from_memory(self.bytes).map_err(|error| match provider.diagnose(error) {
+        let session = builder.commit_from_memory(self.bytes).map_err(|error| match diagnose(options, error) {
             ProviderError::Other { source } => self.refused(source),
             source => self.unusable(options, source),
         })?;
@@ -168,8 +221,16 @@ impl File<'_> {
         if !options.allow_fallback {
             placement.check(provider, &model.graph).map_err(misplaced)?;
         }
-        let precision = options.precision;
-        let runs_on = RunsOn { provider, precision, instead: Vec::new(), nodes: placement.counts() };
+        let runs_on = RunsOn {
+            provider,
+            precision: options.precision,
+            device: options.device(),
+            onnx_runtime: loaded_version().into(),
+            instead: Vec::new(),
+            nodes: placement.counts(),
+            elsewhere: placement.misplaced(provider, &model.graph).into_iter().cloned().collect(),
+            members: Vec::new(),
+        };
         Ok(Opened { session, placement, runs_on, options: options.clone() })
     }
 
@@ -194,6 +255,15 @@ enum Refusal {
     Cache(EngineCacheError),
 }
 
+/// What ONNX Runtime says where TensorRT cannot read an engine.
+const UNREADABLE_ENGINE: &str = "could not deserialize engine";
+
+impl Refusal {
+    fn is_about_the_engine(&self) -> bool {
+        matches!(self, Self::Open(OpenError::Session { source, .. }) if source.message().contains(UNREADABLE_ENGINE))
+    }
+}
+
 impl From<EngineCacheError> for Refusal {
     fn from(error: EngineCacheError) -> Self {
         Self::Cache(error)
@@ -208,6 +278,11 @@ fn configure(environment: &Environment, options: &Options) -> ort::Result<Sessio
         .with_config_entry(RECORD_PLACEMENT, "1")?
         // A memory plan is a block of its own beside what the first run of each size has taken: twice the memory.
         .with_memory_pattern(false)?;
+    if options.provider == Provider::OpenVino && !options.allow_fallback {
+        // OpenVINO's provider asks this as well: what its NPU cannot compile it would hand to its CPU, and placement would not
+        // show it.
+        builder = builder.with_config_entry("session.disable_cpu_ep_fallback", "1")?;
+    }
     if let Some(threads) = options.threads {
         builder = builder.with_intra_threads(threads.get())?;
     }
@@ -220,6 +295,33 @@ mod tests {
 
     use super::*;
     use crate::{library::tests::environment, session::Session, threshold};
+
+    #[test]
+    fn models_that_run_differently_are_told_apart() {
+        let node = |name: &str| PlacedNode { name: name.into(), operator: "Conv".into(), provider: "CPU".into() };
+        let cuda = RunsOn { provider: Provider::Cuda, nodes: [("CUDA".into(), 5)].into(), ..RunsOn::default() };
+        let larger = RunsOn { nodes: [("CUDA".into(), 7)].into(), ..cuda.clone() };
+        let leaves = |name| RunsOn {
+            nodes: [("CUDA".into(), 4), ("CPU".into(), 1)].into(),
+            elsewhere: vec![node(name)],
+            ..cuda.clone()
+        };
+        let cpu = RunsOn { instead: vec!["CUDA: it is away".into()], ..RunsOn::default() };
+        for (name, members, nodes, differ, notes) in [
+            ("alone", vec![&cpu], 0, false, &["cannot use CUDA: it is away"][..]),
+            ("of several sizes", vec![&cuda, &larger], 12, false, &[]),
+            ("one on the CPU", vec![&cuda, &cpu], 5, true, &["cannot use CUDA: it is away"]),
+            ("with equal reasons", vec![&cpu, &cpu], 0, false, &["cannot use CUDA: it is away"]),
+            ("a node elsewhere", vec![&cuda, &leaves("a")], 10, true, &["CPU computes 1 Conv instead of CUDA"]),
+            ("other nodes", vec![&leaves("a"), &leaves("b")], 10, true, &["CPU computes 2 Conv instead of CUDA"]),
+        ] {
+            let all = RunsOn::of_all(&members);
+            assert_eq!(all.nodes.values().sum::<usize>(), nodes, "{name}");
+            let expected: Vec<_> = members.iter().filter(|_| differ).map(|member| (*member).clone()).collect();
+            assert_eq!(all.members, expected, "{name}");
+            assert_eq!(all.notes(), notes, "{name}");
+        }
+    }
 
     #[test]
     fn after_a_fallback_the_options_are_those_of_what_computes() {

@@ -12,7 +12,7 @@ use super::{
     bounds::{Bound, Precision},
     case::{self, Case, CaseError},
     certificate::{Certificate, CertificateError, identity},
-    facts::{DataFacts, FileFacts, device, path_from},
+    facts::{DataFacts, FileFacts, path_from},
     finding::Finding,
     layers::{check_layers, farthest, layers},
     overflow::Halves,
@@ -178,7 +178,7 @@ pub fn certify(
     let mut certificate =
         Certificate::new(id, files, weights, reference, data, order.thorough, bound, placement, proof);
     certificate.element = model.contract.input.form.element;
-    certificate.device = device(options);
+    certificate.device = options.device();
     certificate.rebuilt = is_rebuilt;
     certificate.inside = most_off;
     certificate.reach = halves.largest();

@@ -9,10 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    nvidia::Driver,
-    provider::{Options, Provider},
-};
+use crate::{nvidia::Driver, provider::Provider};
 
 /// A file that takes part in a proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +83,7 @@ fn processor() -> String {
 
 /// The GPUs that the driver shows, each with the driver's CUDA.
 fn gpus() -> Vec<String> {
-    let Ok(Driver { cuda, gpus }) = Driver::query() else { return vec!["unknown".into()] };
+    let Ok(Driver { cuda, gpus, .. }) = Driver::query() else { return vec!["unknown".into()] };
     gpus.iter().map(|gpu| format!("{gpu}, CUDA {cuda}")).collect()
 }
 
@@ -157,15 +154,6 @@ pub(super) fn appended(path: &Path, end: &str) -> PathBuf {
     path.into()
 }
 
-/// What of a provider computes, where that can be chosen: OpenVINO's device, and CUDA's kernels as one graph.
-pub(super) fn device(options: &Options) -> Option<String> {
-    match options.provider {
-        Provider::OpenVino => Some(options.openvino_device().to_owned()),
-        Provider::Cuda => options.cuda_graph.then(|| "GPU with `--cuda-graph`".to_owned()),
-        Provider::Cpu | Provider::TensorRt => None,
-    }
-}
-
 /// The folder that a file lies in.
 pub fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
@@ -207,21 +195,6 @@ mod tests {
             assert!(!is_there || fs::canonicalize(located).unwrap() == fs::canonicalize(at(path)).unwrap(), "{path}");
         }
         assert_eq!(path_from(&at("absent"), Path::new("a/net.onnx")), "a/net.onnx");
-    }
-
-    #[test]
-    fn a_device_is_named_where_it_can_be_chosen() {
-        let of = |provider| Options { provider, ..Options::default() };
-        for (options, expected) in [
-            (of(Provider::Cpu), None),
-            (of(Provider::TensorRt), None),
-            (of(Provider::OpenVino), Some("CPU")),
-            (Options { openvino_device: Some("GPU.1".into()), ..of(Provider::OpenVino) }, Some("GPU.1")),
-            (of(Provider::Cuda), None),
-            (Options { cuda_graph: true, ..of(Provider::Cuda) }, Some("GPU with `--cuda-graph`")),
-        ] {
-            assert_eq!(device(&options).as_deref(), expected, "{options:?}");
-        }
     }
 
     #[test]

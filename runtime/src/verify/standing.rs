@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::{
     bounds::Precision,
     certificate::{Certificate, CertificateError},
-    facts::{device, onnx_runtime, sha256},
+    facts::{onnx_runtime, sha256},
     proof::CaseReport,
     signature::{SignatureError, verify_signature},
 };
@@ -120,7 +120,7 @@ impl Certificate {
             ("the model's file as it was opened", opened.to_owned(), &certificate.model.sha256),
             ("the certificate that the model names", id.unwrap_or_default(), &certificate.id),
             ("the provider", provider.flag().to_owned(), &certificate.provider.flag().to_owned()),
-            ("the device", named(device(options)), &named(certificate.device.clone())),
+            ("the device", named(options.device()), &named(certificate.device.clone())),
             ("the precision", precision, &certificate.precision.to_string()),
             ("ONNX Runtime", onnx_runtime(), &certificate.environment.onnx_runtime),
         ] {
@@ -139,7 +139,7 @@ impl Certificate {
         if options.provider != self.provider {
             return Err(Mismatch::Provider { certified: self.provider, found: options.provider });
         }
-        let device = device(options);
+        let device = options.device();
         if device != self.device {
             return Err(Mismatch::Device { certified: named(self.device.clone()), found: named(device) });
         }

@@ -19,6 +19,8 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use seg_data::Part;
 
+use answers::Tile;
+
 /// Runs exported segmentation models.
 ///
 /// Exit status: 0 when all was done, 1 when something failed, 2 when the command line is wrong.
@@ -266,6 +268,12 @@ pub(crate) struct Warm {
     /// The model file
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
+    /// As the runs to come will have it: TensorRT's engine is built for these tiles
+    #[arg(long, value_name = "PIXELS|auto|off", default_value = "auto")]
+    tile: Tile,
+    /// As the runs to come will have it: TensorRT's engine takes so many images or tiles at once
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    batch: NonZeroUsize,
     #[command(flatten)]
     pub(crate) engine: Engine,
 }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, fmt::Write, path::Path};
 
 use anyhow::{Context, ensure};
 use seg_runtime::{
-    Provider, Segmenter, Session,
+    Options, RunsOn, Segmenter, Session,
     bench::{self, Distribution, Paired, Stages, example_input, measure_paired, measure_stages, peak_memory_bytes},
     inputs::image_files,
     read_model,
@@ -21,6 +21,7 @@ use crate::{
 /// One case and what was measured, or why nothing was.
 #[derive(Serialize)]
 struct Row {
+    /// As was asked for; what was measured says what ran.
     ep: String,
     precision: String,
     batch: usize,
@@ -35,16 +36,26 @@ struct Row {
 /// What one process measured.
 #[derive(Serialize, Deserialize)]
 struct Measured {
-    provider: Provider,
+    /// What computed the model.
+    runs_on: RunsOn,
     /// The time of one run.
     latency_ms: Distribution,
     images_per_second: f64,
     /// With another model, the peak of both together.
     peak_memory_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    against: Option<Paired>,
+    against: Option<Against>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stages: Option<Stages>,
+}
+
+/// Another model, which ran in turn with the first one.
+#[derive(Serialize, Deserialize)]
+struct Against {
+    /// What computed it.
+    runs_on: RunsOn,
+    #[serde(flatten)]
+    paired: Paired,
 }
 
 pub(crate) fn bench(args: &Bench) -> anyhow::Result<()> {
@@ -86,6 +97,7 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<()> {
 /// Measures one case.
 pub(crate) fn measure(args: &Measure) -> anyhow::Result<()> {
     let (environment, options) = engine::start(&args.engine)?;
+    let options = Options { batch_max: Some(args.batch), ..options };
     let open = |path: &Path| engine::open(&options, || Session::open(&environment, path, &options));
     let mut session = open(&args.model)?;
     let channels = session.contract().input.color.channels();
@@ -97,10 +109,10 @@ pub(crate) fn measure(args: &Measure) -> anyhow::Result<()> {
         Some(path) => {
             let mut other = open(path)?;
             let paired = measure_paired([&mut session, &mut other], &input, runs)?;
-            (paired.first_ms, Some(paired))
+            (paired.first_ms, Some(Against { runs_on: other.runs_on().clone(), paired }))
         }
     };
-    let provider = session.provider();
+    let runs_on = session.runs_on().clone();
     // Before the images: their stages come with a session of their own.
     let peak_memory_bytes = peak_memory_bytes();
     drop(session);
@@ -112,7 +124,7 @@ pub(crate) fn measure(args: &Measure) -> anyhow::Result<()> {
         Some(measure_stages(&mut segmenter, &args.images, folder.path())?)
     };
     let images_per_second = args.batch.get() as f64 * 1e3 / latency_ms.p50;
-    let measured = Measured { provider, latency_ms, images_per_second, peak_memory_bytes, against, stages };
+    let measured = Measured { runs_on, latency_ms, images_per_second, peak_memory_bytes, against, stages };
     print(&(serde_json::to_string(&measured)? + "\n"))
 }
 
@@ -145,8 +157,13 @@ impl Row {
         Self { ep, precision, batch, height: size.height, width: size.width, measured: None, error: None }
     }
 
+    /// The case: by what computed it, once that is known.
     fn name(&self) -> String {
-        let Self { ep, precision, batch, height, width, .. } = self;
+        let Self { ep, precision, batch, height, width, measured, .. } = self;
+        let (ep, precision) = match measured {
+            Some(Measured { runs_on, .. }) => (runs_on.provider.flag().to_owned(), runs_on.precision.to_string()),
+            None => (ep.clone(), precision.clone()),
+        };
         format!("{ep:8}  {precision:9}  {batch:5}  {:>9}", format!("{height}x{width}"))
     }
 }
@@ -163,9 +180,16 @@ fn table(rows: &[Row]) -> anyhow::Result<String> {
         let Distribution { p50, p95, p99, .. } = measured.latency_ms;
         let peak = measured.peak_memory_bytes.map_or("unknown".into(), |bytes| (bytes >> 20).to_string());
         writeln!(text, "{name}  {p50:8.2}  {p95:8.2}  {p99:8.2}  {:8.2}  {peak:>8}", measured.images_per_second)?;
-        if let Some(Paired { second_ms: Distribution { p50, p95, p99, .. }, ratio_quartiles, .. }) = measured.against {
+        for line in measured.runs_on.notes() {
+            writeln!(text, "{:>36}  {line}", "note")?;
+        }
+        if let Some(Against { runs_on, paired }) = &measured.against {
+            let Paired { second_ms: Distribution { p50, p95, p99, .. }, ratio_quartiles, .. } = paired;
             let [low, middle, high] = ratio_quartiles;
             writeln!(text, "{:>36}  {p50:8.2}  {p95:8.2}  {p99:8.2}", "against")?;
+            if runs_on.notes() != measured.runs_on.notes() {
+                writeln!(text, "{:>36}  with {} in {}", "", runs_on.provider, runs_on.precision)?;
+            }
             writeln!(text, "{:>36}  {middle:8.3}  (half of the pairs: {low:.3} to {high:.3})", "ratio")?;
         }
         if let Some(Stages { decode_ms, preprocess_ms, infer_ms, postprocess_ms, encode_ms }) = measured.stages {

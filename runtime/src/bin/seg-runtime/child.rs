@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsString,
-    io::Read,
+    io::{BufRead, BufReader, Read},
     process::{Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -12,12 +12,16 @@ use std::{
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
-use crate::one_line;
+use crate::{note, one_line};
 
 /// How long to wait between two looks at the process.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// Runs this program with other arguments and reads the line of JSON that it prints.
+/// How a line begins that says why the program failed.
+const ERROR: &str = "error: ";
+
+/// Runs this program with other arguments and reads the line of JSON that it prints. What it notes on the way, as that it still
+/// builds an engine, is noted here.
 ///
 /// # Errors
 /// With the program's own error; or when it crashes, or takes longer than `limit` and is killed.
@@ -30,7 +34,7 @@ pub(crate) fn ask<T: DeserializeOwned>(args: &[OsString], limit: Option<Duration
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot start this program once more")?;
-    let (stdout, stderr) = (reader(process.stdout.take()), reader(process.stderr.take()));
+    let (stdout, stderr) = (reader(process.stdout.take(), |_| ()), reader(process.stderr.take(), pass_on));
     let begun = Instant::now();
     let status = loop {
         if let Some(status) = process.try_wait().context("cannot wait for a process")? {
@@ -52,7 +56,6 @@ pub(crate) fn ask<T: DeserializeOwned>(args: &[OsString], limit: Option<Duration
 
 /// Why a process failed that ended so and said so much: its error, which may have several lines, or its crash.
 fn reason(status: ExitStatus, said: &str) -> String {
-    const ERROR: &str = "error: ";
     let lines: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     let error = lines.iter().rposition(|line| line.starts_with(ERROR));
     // A signal has no exit status, whatever was said before.
@@ -62,15 +65,27 @@ fn reason(status: ExitStatus, said: &str) -> String {
     }
 }
 
-/// Reads all that a process writes, while it runs: a full pipe would stop it.
-fn reader(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+/// Notes a line of the process, but not its error, which whoever asked reports.
+fn pass_on(line: &str) {
+    if !line.starts_with(ERROR) && !line.is_empty() {
+        note(line);
+    }
+}
+
+/// Reads all that a process writes, while it runs: a full pipe would stop it. Each line is told as it comes.
+fn reader(stream: Option<impl Read + Send + 'static>, tell: fn(&str)) -> thread::JoinHandle<String> {
     thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut stream) = stream {
-            // What was read before a failure is still of use.
-            let _ = stream.read_to_end(&mut bytes);
+        let mut all = String::new();
+        let Some(mut stream) = stream.map(BufReader::new) else { return all };
+        let mut line = Vec::new();
+        // What was read before a failure is still of use.
+        while stream.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line);
+            tell(text.trim_end());
+            all.push_str(&text);
+            line.clear();
         }
-        String::from_utf8_lossy(&bytes).into_owned()
+        all
     })
 }
 

@@ -6,9 +6,9 @@ use anyhow::ensure;
 use seg_runtime::{
     Provider, RunsOn,
     library::{self, Build, CACHE_VARIABLE, MINOR_VERSION_MIN},
-    nvidia::{self, Driver, Gpu},
+    nvidia::{self, Driver, NvidiaError, Version},
     probe as run_probe,
-    provider::{EngineCache, ProviderError},
+    provider::{EngineCache, ProviderError, openvino_devices},
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,8 @@ struct System {
 #[derive(Serialize)]
 struct Cache {
     folder: Option<PathBuf>,
+    /// The number of builds of ONNX Runtime that were fetched.
+    libraries: usize,
     /// The number of models and settings that there are TensorRT engines for.
     engines: usize,
     engine_bytes: u64,
@@ -65,17 +67,43 @@ struct Library {
 struct Found {
     path: PathBuf,
     version: String,
+    /// The devices that OpenVINO finds, where the library is looked for as a build with it; or why it tells none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    openvino_devices: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    openvino_error: Option<String>,
 }
 
 /// What NVIDIA's libraries say; without them, why they do not.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Nvidia {
-    /// The newest CUDA that the driver can run.
-    cuda: Option<String>,
-    gpus: Vec<Gpu>,
+    driver: Option<Driver>,
     driver_error: Option<String>,
-    tensorrt: Option<String>,
-    tensorrt_error: Option<String>,
+    cuda_runtime: Installed,
+    cudnn: Installed,
+    tensorrt: Installed,
+}
+
+/// The version of a library; without it, why there is none.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Installed {
+    version: Option<String>,
+    error: Option<String>,
+}
+
+impl From<Result<Version, NvidiaError>> for Installed {
+    fn from(version: Result<Version, NvidiaError>) -> Self {
+        match version {
+            Ok(version) => Self { version: Some(version.to_string()), error: None },
+            Err(error) => Self { version: None, error: Some(ProviderError::from(error).to_string()) },
+        }
+    }
+}
+
+impl Installed {
+    fn describe(&self) -> &str {
+        self.version.as_deref().or(self.error.as_deref()).unwrap_or("unknown")
+    }
 }
 
 /// A provider that was tried on a small graph.
@@ -107,27 +135,33 @@ pub(crate) fn probe(args: &args::Probe) -> anyhow::Result<()> {
     let answer = if args.nvidia {
         serde_json::to_string(&ask_nvidia())?
     } else if args.locate {
-        let build = args.engine.ep.provider().unwrap_or_default().into();
+        let build = Build::from(args.engine.ep.provider().unwrap_or_default());
         let library::Library { path, version, .. } = engine::locate(&args.engine.tuning.library, build)?;
-        serde_json::to_string(&Found { path, version })?
+        let devices = if build == Build::OpenVino { openvino_devices(&path) } else { Ok(Vec::new()) };
+        let (openvino_devices, openvino_error) = match devices {
+            Ok(devices) => (devices, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        serde_json::to_string(&Found { path, version, openvino_devices, openvino_error })?
     } else {
         let (environment, options) = engine::start(&args.engine)?;
-        serde_json::to_string(&run_probe(&environment, &options)?)?
+        serde_json::to_string(&engine::watch(&options, || run_probe(&environment, &options))?)?
     };
     print(&(answer + "\n"))
 }
 
 fn ask_nvidia() -> Nvidia {
-    let mut found = Nvidia::default();
-    match Driver::query() {
-        Ok(driver) => (found.cuda, found.gpus) = (Some(driver.cuda), driver.gpus),
-        Err(error) => found.driver_error = Some(ProviderError::from(error).to_string()),
+    let (driver, driver_error) = match Driver::query() {
+        Ok(driver) => (Some(driver), None),
+        Err(error) => (None, Some(ProviderError::from(error).to_string())),
+    };
+    Nvidia {
+        driver,
+        driver_error,
+        cuda_runtime: nvidia::cuda_runtime_version().into(),
+        cudnn: nvidia::cudnn_version().into(),
+        tensorrt: nvidia::tensorrt_version().into(),
     }
-    match nvidia::tensorrt_version() {
-        Ok(version) => found.tensorrt = Some(version.to_string()),
-        Err(error) => found.tensorrt_error = Some(ProviderError::from(error).to_string()),
-    }
-    found
 }
 
 /// Asks everything at once: what hangs is waited for once.
@@ -161,18 +195,22 @@ fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
 fn examine_nvidia(limit: Duration) -> Nvidia {
     child::ask(&["probe".into(), "--nvidia".into()], Some(limit)).unwrap_or_else(|error| {
         let error = Some(chain(error.as_ref()));
-        Nvidia { driver_error: error.clone(), tensorrt_error: error, ..Nvidia::default() }
+        let installed = Installed { version: None, error: error.clone() };
+        let [cuda_runtime, cudnn, tensorrt] = std::array::from_fn(|_| installed.clone());
+        Nvidia { driver: None, driver_error: error, cuda_runtime, cudnn, tensorrt }
     })
 }
 
 fn examine_cache(library: &args::Library) -> Cache {
     let folder = engine::search(library, Build::Cpu).cache;
+    let is_fetched = |provider: &&Provider| engine::search(library, Build::from(**provider)).is_fetched();
+    let libraries = LIBRARIES.iter().filter(is_fetched).count();
     let engines = folder.as_ref().map_or(Ok((0, 0)), |folder| EngineCache::new(folder.join("tensorrt")).contents());
     let (counts, error) = match engines {
         Ok(counts) => (counts, None),
         Err(error) => ((0, 0), Some(chain(&error))),
     };
-    Cache { folder, engines: counts.0, engine_bytes: counts.1, error }
+    Cache { folder, libraries, engines: counts.0, engine_bytes: counts.1, error }
 }
 
 fn find_library(library: &args::Library, provider: Provider, limit: Duration) -> Library {
@@ -210,7 +248,10 @@ fn describe(report: &Report) -> anyhow::Result<String> {
         "system     {os} {architecture}, {cpus} CPUs; seg-runtime {seg_runtime}, ONNX Runtime 1.{MINOR_VERSION_MIN} or newer"
     )?;
     match &cache.folder {
-        Some(folder) => writeln!(text, "cache      {} ({CACHE_VARIABLE} moves it)", folder.display())?,
+        Some(folder) => {
+            let count = cache.libraries;
+            writeln!(text, "cache      {} ({CACHE_VARIABLE} moves it), {count} libraries", folder.display())?;
+        }
         None => writeln!(text, "cache      none; set {CACHE_VARIABLE} to a folder")?,
     }
     match &cache.error {
@@ -219,22 +260,28 @@ fn describe(report: &Report) -> anyhow::Result<String> {
     }
     for library in libraries {
         match (&library.found, &library.error) {
-            (Some(Found { path, version }), _) => {
-                writeln!(text, "library    ONNX Runtime {version}: {}", path.display())?
+            (Some(Found { path, version, openvino_devices, .. }), _) => {
+                writeln!(text, "library    ONNX Runtime {version}: {}", path.display())?;
+                if !openvino_devices.is_empty() {
+                    writeln!(text, "OpenVINO   {}", openvino_devices.join(", "))?;
+                }
             }
             (None, error) => writeln!(text, "library    {}", error.as_deref().unwrap_or(&library.package))?,
         }
     }
-    match (&nvidia.cuda, &nvidia.driver_error) {
-        (Some(cuda), _) => writeln!(text, "driver     NVIDIA's, up to CUDA {cuda}")?,
+    match (&nvidia.driver, &nvidia.driver_error) {
+        (Some(Driver { version, cuda, is_old, .. }), _) => {
+            let version = version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
+            let wanted = if *is_old { "; 13.0 or newer is wanted" } else { "" };
+            writeln!(text, "driver     NVIDIA's{version}, up to CUDA {cuda}{wanted}")?;
+        }
         (None, error) => writeln!(text, "driver     {}", error.as_deref().unwrap_or("unknown"))?,
     }
-    for (id, gpu) in nvidia.gpus.iter().enumerate() {
+    for (id, gpu) in nvidia.driver.iter().flat_map(|driver| &driver.gpus).enumerate() {
         writeln!(text, "GPU {id}      {gpu}")?;
     }
-    match (&nvidia.tensorrt, &nvidia.tensorrt_error) {
-        (Some(version), _) => writeln!(text, "TensorRT   {version}")?,
-        (None, error) => writeln!(text, "TensorRT   {}", error.as_deref().unwrap_or("unknown"))?,
+    for (name, library) in [("CUDA", &nvidia.cuda_runtime), ("cuDNN", &nvidia.cudnn), ("TensorRT", &nvidia.tensorrt)] {
+        writeln!(text, "{name:9}  {}", library.describe())?;
     }
     for tried in providers {
         let name = format!("--ep {}", tried.provider.flag());

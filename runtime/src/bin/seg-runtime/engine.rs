@@ -1,7 +1,6 @@
 //! Starts ONNX Runtime as the flags say.
 
 use std::{
-    collections::BTreeMap,
     env,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
@@ -43,7 +42,8 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
         }
         located => located?,
     };
-    if options.provider == Provider::TensorRt && options.precision == Precision::Fp32 {
+    let is_nvidia = matches!(options.provider, Provider::TensorRt | Provider::Cuda);
+    if is_nvidia && options.precision == Precision::Fp32 {
         // SAFETY: the process has no other thread that reads variables; those of ONNX Runtime start when it is loaded.
         unsafe { env::set_var(TF32_VARIABLE, "0") };
     }
@@ -51,39 +51,42 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
 }
 
 /// Opens a model, and says on standard error that it takes long where it does, and what another provider computes.
-pub(crate) fn open<T: AsRef<Session>, E>(options: &Options, open: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    let begun = Instant::now();
-    let (done, waiting) = mpsc::channel::<()>();
-    let is_slow = options.provider == Provider::TensorRt;
-    let watch = move || {
-        while waiting.recv_timeout(REPORT_PERIOD) == Err(RecvTimeoutError::Timeout) {
-            note(&format!("TensorRT builds its engine, {} s so far; the next run finds it", begun.elapsed().as_secs()));
-        }
-    };
-    let watcher = is_slow.then(|| thread::spawn(watch));
-    let opened = open();
-    drop(done);
-    if let Some(watcher) = watcher {
-        // It prints and cannot fail; if it did, the model would be open all the same.
-        let _ = watcher.join();
-    }
+pub(crate) fn open<T: AsRef<[Session]>, E>(options: &Options, open: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    let opened = watch(options, open);
     if let Ok(opened) = &opened {
         report_fallback(opened.as_ref());
     }
     opened
 }
 
-/// Says why another provider computes than the one asked for, and which nodes.
-fn report_fallback(session: &Session) {
-    for reason in &session.runs_on().instead {
-        note(&format!("cannot use {reason}"));
+/// Does what may build an engine, and says every now and then that it is still being built.
+pub(crate) fn watch<T>(options: &Options, work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let (done, waiting) = mpsc::channel::<()>();
+    let is_slow = options.provider == Provider::TensorRt;
+    let tell = move || {
+        while waiting.recv_timeout(REPORT_PERIOD) == Err(RecvTimeoutError::Timeout) {
+            note(&format!("TensorRT builds its engine, {} s so far; the next run finds it", begun.elapsed().as_secs()));
+        }
+    };
+    let watcher = is_slow.then(|| thread::spawn(tell));
+    let outcome = work();
+    drop(done);
+    if let Some(watcher) = watcher {
+        // It prints and cannot fail; if it did, the work would be done all the same.
+        let _ = watcher.join();
     }
-    let mut operators = BTreeMap::<_, usize>::new();
-    for node in session.misplaced() {
-        *operators.entry((&node.provider, &node.operator)).or_default() += 1;
-    }
-    for ((provider, operator), count) in operators {
-        note(&format!("{provider} computes {count} {operator} instead of {}", session.provider()));
+    outcome
+}
+
+/// Says why another provider computes than the one asked for, and which nodes; of each model where they do not run alike.
+fn report_fallback(sessions: &[Session]) {
+    let notes: Vec<_> = sessions.iter().map(|session| session.runs_on().notes()).collect();
+    let are_alike = notes.windows(2).all(|pair| pair[0] == pair[1]);
+    let told = if are_alike { &notes[..1] } else { &notes };
+    for (session, notes) in sessions.iter().zip(told) {
+        let whose = if are_alike { String::new() } else { format!("`{}`: ", session.file().file) };
+        notes.iter().for_each(|line| note(&format!("{whose}{line}")));
     }
 }
 
@@ -153,6 +156,8 @@ pub(crate) fn options(engine: &Engine, provider: Provider) -> Options {
         openvino_device,
         builder_level,
         shapes,
+        tile: None,
+        batch_max: None,
         engines,
     }
 }

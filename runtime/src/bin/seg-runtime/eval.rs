@@ -61,6 +61,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     }
     let masks = args.save_masks.as_ref().map(|folder| mask_paths(folder, &samples, &dataset)).transpose()?;
     let (environment, options) = engine::start(&args.engine)?;
+    let options = options.for_settings(&settings);
     let mut segmenter = engine::open(&options, || open(&environment, &args.model, &options, &settings))?;
 
     let data = describe(&dataset, args, part);

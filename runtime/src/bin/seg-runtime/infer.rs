@@ -5,11 +5,10 @@ use std::{collections::HashMap, iter, num::NonZeroUsize, ops::ControlFlow, threa
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
 use seg_runtime::{
-    Counts, Job, JobPart, Line, Manifest, ModelFile, Options, Prediction, Provider, Segmenter, Settings, Tiles, Tiling,
+    Counts, Job, JobPart, Line, Manifest, ModelFile, Options, Prediction, Segmenter, Settings,
     inputs::image_files,
     outputs::{keep_inputs, unique_stems},
     pipeline::{self, Lanes, Task, create_folders, largest_at_once},
-    provider::Shapes,
     read_model, remove_leftovers,
     verify::Certificate,
     writers::ResultWriter,
@@ -33,7 +32,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let written: Vec<_> = names.iter().flat_map(|name| paths(name.as_str())).collect();
     keep_inputs(&args.out, &written, &inputs)?;
     let (environment, options) = engine::start(&args.engine)?;
-    let options = for_tiles(options, &settings);
+    let options = options.for_settings(&settings);
     let is_mine = |index| part.is_none_or(|part| part.has(index));
     let mine = part.map_or(names.len(), |part| part.count(names.len()));
     let lanes = Lanes::new(options.provider, mine, options.threads, || {
@@ -42,12 +41,13 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     });
     // Before anything is written, so that what cannot be done leaves nothing behind.
     let mut segmenters = open(args, &environment, &options, &settings, &lanes)?;
-    let job = Job::new(files(&segmenters)?, segmenters[0].runs_on().precision, settings.clone(), save, &names);
+    let precisions = segmenters[0].as_ref().iter().map(|session| session.runs_on().precision).collect();
+    let job = Job::new(files(&segmenters)?, precisions, settings.clone(), save, &names);
     if args.certified.require_certificate {
         // A fallback may have chosen another provider, and another precision with it.
-        let options = segmenters[0].as_ref().options();
-        for (model, file) in args.model.iter().zip(segmenters[0].files()) {
-            Certificate::require(model, &file.sha256, options, args.certified.public_key.as_deref())?;
+        for (model, session) in args.model.iter().zip(segmenters[0].as_ref()) {
+            let (opened, key) = (&session.file().sha256, args.certified.public_key.as_deref());
+            Certificate::require(model, opened, session.options(), key)?;
         }
     }
 
@@ -79,19 +79,6 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
 /// The part of the job that the flags name.
 fn part(args: &Infer) -> Option<JobPart> {
     args.part.zip(args.num_parts).map(|(part, parts)| JobPart { part: part.get(), parts: parts.get() })
-}
-
-/// Where all tiles have one size, TensorRT's engine is built for that.
-fn for_tiles(options: Options, settings: &Settings) -> Options {
-    match settings.tiles {
-        Tiles::Of(Tiling { size: [height, width], .. })
-            if options.provider == Provider::TensorRt && options.shapes.is_none() =>
-        {
-            let batch = settings.batch.map_or(1, usize::from);
-            Options { shapes: Some(Shapes::fixed(height, width, batch)), ..options }
-        }
-        _ => options,
-    }
 }
 
 /// Opens the models for each lane, all at once.

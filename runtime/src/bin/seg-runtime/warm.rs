@@ -2,18 +2,23 @@
 
 use std::time::Instant;
 
-use seg_runtime::{Session, bench::example_input, read_model};
+use image::RgbImage;
+use seg_runtime::{Segmenter, read_model};
 
 use crate::{args::Warm, engine, print};
 
 pub(crate) fn warm(args: &Warm) -> anyhow::Result<()> {
     // Before a library is fetched for it.
     let contract = read_model(&args.model)?.contract;
+    let settings = args.settings();
     let start = Instant::now();
     let (environment, options) = engine::start(&args.engine)?;
-    let mut session = engine::open(&options, || Session::open(&environment, &args.model, &options))?;
-    let shape = options.shapes(&contract.input).best(contract.input.color.channels());
-    session.answer(example_input(shape).view())?;
-    let seconds = start.elapsed().as_secs_f64();
-    print(&format!("`{}` is ready to run with {} after {seconds:.1} s\n", args.model.display(), session.provider()))
+    let options = options.for_settings(&settings);
+    let mut segmenter = engine::open(&options, || -> anyhow::Result<_> {
+        Ok(Segmenter::open(&environment, &args.model, &options)?.with(settings)?)
+    })?;
+    let [height, width] = options.shapes(&contract.input).best_size();
+    segmenter.segment(&RgbImage::new(width as u32, height as u32))?;
+    let (seconds, provider) = (start.elapsed().as_secs_f64(), segmenter.runs_on().provider);
+    print(&format!("`{}` is ready to run with {provider} after {seconds:.1} s\n", args.model.display()))
 }

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, num::NonZeroUsize, str::FromStr};
 use clap::{Args, ValueEnum};
 use seg_runtime::{Cleanup, Settings, Tiles, Tiling, Uncertainty, Views, writers::Save};
 
+use super::Warm;
+
 /// What stands for every class but the background.
 const ALL: &str = "all";
 
@@ -57,6 +59,24 @@ impl FromStr for Tile {
     }
 }
 
+impl Tile {
+    fn tiles(self, overlap: f64) -> Tiles {
+        match self {
+            Self::Auto => Tiles::Auto { overlap },
+            Self::Off => Tiles::Off,
+            Self::Side(side) => Tiles::Of(Tiling { size: [side.get(); 2], overlap }),
+        }
+    }
+}
+
+impl Warm {
+    /// The settings of the runs to come, as far as they change what is built.
+    pub(crate) fn settings(&self) -> Settings {
+        let tiles = self.tile.tiles(Tiling::default().overlap);
+        Settings { tiles, batch: Some(self.batch), ..Settings::default() }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Tta {
     None,
@@ -95,11 +115,7 @@ impl Answers {
         self.largest_component.iter().for_each(|name| change(name, &|cleanup| cleanup.largest_component = true));
         let overlap = self.overlap.unwrap_or(Tiling::default().overlap);
         Settings {
-            tiles: match self.tile {
-                Tile::Auto => Tiles::Auto { overlap },
-                Tile::Off => Tiles::Off,
-                Tile::Side(side) => Tiles::Of(Tiling { size: [side.get(); 2], overlap }),
-            },
+            tiles: self.tile.tiles(overlap),
             views: match self.tta {
                 Tta::None => Views::None,
                 Tta::Flips => Views::Flips,
