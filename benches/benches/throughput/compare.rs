@@ -3,7 +3,7 @@
 use std::{env, path::Path, process::Command, thread};
 
 use anyhow::{Context, Result, ensure};
-use seg_benches::{median, median_ratio};
+use seg_benches::{bench_file, median, median_ratio};
 
 use crate::measure::Measured;
 
@@ -17,7 +17,7 @@ pub(crate) fn run(
 ) -> Result<()> {
     let threads = threads.or_else(|| thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
     let program = env::current_exe().context("cannot find this program")?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/infer.py");
+    let script = bench_file("python/infer.py");
     let mut sides = Vec::new();
     for side in ["bare", "pipeline"] {
         let mut command = vec![program.clone().into_os_string()];
