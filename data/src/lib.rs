@@ -22,7 +22,7 @@ mod tiff_rows;
 
 pub use atomic::{WriteError, check_writable, is_unfinished, remove_unfinished, write_atomic, write_bytes};
 pub use check::{
-    Check, ClassShare, Copies, Finding, Likeness, PartReport, Report, SheetError, Sizes, check, contact_sheet,
+    Check, ClassShare, Copies, Finding, Likeness, PartReport, Report, Role, SheetError, Sizes, check, contact_sheet,
 };
 pub use dataset::{Dataset, DatasetError, Layout, Part, PartError, Sample, SampleError};
 pub use decode::{PIXELS_MAX, ReadError, has_image_extension, read_image};

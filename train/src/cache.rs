@@ -15,15 +15,17 @@ use crate::picture::Picture;
 #[derive(Debug)]
 pub struct Cache {
     size: SizePolicy,
+    /// How many times the pixels that the network sees are kept in each direction, at most.
+    detail: u32,
     kept: Vec<OnceLock<Arc<Picture>>>,
     /// The bytes that are still free.
     room: AtomicUsize,
 }
 
 impl Cache {
-    /// A cache for so many samples, to be seen at a size, that keeps at most `bytes` in memory.
-    pub fn new(samples: usize, size: SizePolicy, bytes: usize) -> Self {
-        Self { size, kept: vec![OnceLock::new(); samples], room: AtomicUsize::new(bytes) }
+    /// A cache for so many samples, to be seen at a size and kept in such [detail](Picture::load), of at most `bytes` in memory.
+    pub fn new(samples: usize, size: SizePolicy, detail: u32, bytes: usize) -> Self {
+        Self { size, detail, kept: vec![OnceLock::new(); samples], room: AtomicUsize::new(bytes) }
     }
 
     /// The picture of the sample at a place in the set.
@@ -34,7 +36,7 @@ impl Cache {
         if let Some(picture) = self.kept[place].get() {
             return Ok(Arc::clone(picture));
         }
-        let picture = Arc::new(Picture::load(sample, self.size)?);
+        let picture = Arc::new(Picture::load(sample, self.size, self.detail)?);
         let bytes = picture.bytes();
         let takes = |room: usize| room.checked_sub(bytes);
         if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, takes).is_ok()
@@ -71,7 +73,7 @@ mod tests {
         let samples = Dataset::open(folder.path()).unwrap().train;
         // Each takes 400 bytes.
         for (name, bytes, kept) in [("room for none", 399, 0), ("for two", 900, 2), ("for all", 1200, 3)] {
-            let cache = Cache::new(3, SizePolicy::Native, bytes);
+            let cache = Cache::new(3, SizePolicy::Native, 1, bytes);
             let load = || -> Vec<_> { (0..3).map(|place| cache.get(place, &samples[place]).unwrap()).collect() };
             let (first, second) = (load(), load());
             assert_eq!(first, second, "{name}");

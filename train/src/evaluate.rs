@@ -1,5 +1,8 @@
 //! The network on whole images, by the same contract that a deployment follows.
 
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use image::{GrayImage, Rgb32FImage};
 use ndarray::Ix3;
@@ -9,6 +12,9 @@ use thiserror::Error;
 
 use crate::model::AmsUnet;
 use crate::weights::to_array;
+
+/// How many images are decoded at once, ahead of the network, at most: each is held whole.
+const LOADERS_MAX: usize = 4;
 
 /// Why an image cannot be evaluated.
 #[derive(Debug, Error)]
@@ -63,14 +69,27 @@ impl Evaluator<'_> {
         mut observe: impl FnMut(&Sample, &GrayImage),
     ) -> Result<Evaluation, EvaluateError> {
         let mut evaluation = Evaluation::new(self.contract.classes.len());
-        for sample in samples {
-            let (image, truth) = sample.load()?;
-            let mask = self.segment(&sample.name, &image)?;
-            let name = sample.name.clone();
-            evaluation.add(&mask, &truth).map_err(|source| EvaluateError::Score { name, source })?;
-            observe(sample, &mask);
-        }
-        Ok(evaluation)
+        thread::scope(|scope| {
+            let loaders = thread::available_parallelism().map_or(1, usize::from).min(LOADERS_MAX);
+            let loaded: Vec<_> = (0..loaders)
+                .map(|first| {
+                    let (sender, receiver) = sync_channel(0);
+                    // Nobody receives any more where a sample before could not be evaluated.
+                    scope.spawn(move || {
+                        samples.iter().skip(first).step_by(loaders).try_for_each(|sample| sender.send(sample.load()))
+                    });
+                    receiver
+                })
+                .collect();
+            for (sample, receiver) in samples.iter().zip(loaded.iter().cycle()) {
+                let (image, truth) = receiver.recv().expect("a loader ends after its last sample")?;
+                let mask = self.segment(&sample.name, &image)?;
+                let name = sample.name.clone();
+                evaluation.add(&mask, &truth).map_err(|source| EvaluateError::Score { name, source })?;
+                observe(sample, &mask);
+            }
+            Ok(evaluation)
+        })
     }
 
     /// The mask of one image, at its own size; `name` is for errors.
@@ -89,5 +108,55 @@ impl Evaluator<'_> {
         self.contract
             .postprocess(logits.view(), &input.geometry)
             .map_err(|source| EvaluateError::Postprocess { name: name.into(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use image::{Luma, Rgb, RgbImage};
+    use seg_data::{Dataset, write_mask_png, write_png};
+
+    use super::*;
+    use crate::augment::Augmentation;
+    use crate::config::Config;
+    use crate::model::AmsUnetConfig;
+
+    #[test]
+    fn samples_are_seen_in_order_up_to_the_first_that_cannot_be_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["images", "masks"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        for number in 0..9u8 {
+            // Those behind are decoded sooner than those before.
+            let side = 16 * (10 - u32::from(number));
+            let mask = GrayImage::from_fn(side, side, |x, _| Luma([u8::from(2 * x > side)]));
+            let image = RgbImage::from_pixel(side, side, Rgb([number; 3]));
+            write_png(&folder.path().join(format!("images/{number}.png")), &image).unwrap();
+            write_mask_png(&folder.path().join(format!("masks/{number}.png")), &mask, &[[0; 3], [255; 3]]).unwrap();
+        }
+        let Dataset { train: samples, classes, .. } = Dataset::open(folder.path()).unwrap();
+        let network = AmsUnetConfig::new().with_base_width(4);
+        let device = Device::flex();
+        let net = network.init(&device);
+        let config = Config::recipe(folder.path().into(), network, Augmentation::none(None, [16, 16]));
+        let contract = config.contract(classes);
+        let evaluator = Evaluator { net: &net, contract: &contract, device: &device };
+        let names: Vec<_> = samples.iter().map(|sample| sample.name.clone()).collect();
+        for (name, gone, seen) in [("all are there", None, 9), ("one is gone", Some(5), 5)] {
+            if let Some(gone) = gone {
+                fs::remove_file(folder.path().join(format!("masks/{gone}.png"))).unwrap();
+            }
+            let mut found = Vec::new();
+            let done = evaluator.run(&samples, |sample, mask| {
+                assert_eq!(mask.width(), 16 * (10 - sample.name.parse::<u32>().unwrap()), "{name}");
+                found.push(sample.name.clone());
+            });
+            assert_eq!(found, names[..seen], "{name}");
+            let message = done.err().map(|error| error.to_string());
+            assert_eq!(message.map(|text| text.contains("5.png")), gone.map(|_| true), "{name}");
+        }
     }
 }

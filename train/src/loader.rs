@@ -95,7 +95,7 @@ impl Loader {
             .panic_handler(|_| {})
             .build();
         let threads = pool.map_err(|source| LoaderError { threads, source })?;
-        let cache = Cache::new(source.samples.len(), source.input.size, source.cache);
+        let cache = Cache::new(source.samples.len(), source.input.size, source.augmentation.detail(), source.cache);
         Ok(Arc::new(Self { source, cache, threads }))
     }
 
@@ -242,6 +242,7 @@ mod tests {
     use seg_onnx::contract::{ColorOrder, InputForm, SizePolicy};
 
     use super::*;
+    use crate::model::AmsUnetConfig;
 
     /// Seven pictures, each of a grey of its own.
     fn source(folder: &Path) -> Source {
@@ -328,6 +329,49 @@ mod tests {
         let batches = batches(&loader, 0);
         assert_eq!(batches[0].names, batches[1].names);
         assert_ne!(batches[0].images, batches[1].images);
+    }
+
+    #[test]
+    fn a_view_without_changes_is_what_is_validated_and_deployed() {
+        for (name, [width, height], bound) in [
+            ("smaller than the network's", [20, 14], 1e-5),
+            ("of the network's", [32, 24], 0.0),
+            ("less than twice as large", [50, 45], 1e-5),
+            // Two and a half of 255 steps; an average would come to 0.014.
+            ("kept with fewer pixels than its file has", [150, 131], 1e-2),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["images", "masks"] {
+                fs::create_dir(folder.path().join(name)).unwrap();
+            }
+            // Edges, and waves from coarse to finer than the network's pixels.
+            let value = |x: f32, y: f32| {
+                let waves = 60.0 * (x * x * 8.0).sin() + 50.0 * (y * y * 11.0 + x).cos();
+                128.0 + if x + y > 3.0 { -waves } else { waves }
+            };
+            let image = RgbImage::from_fn(width, height, |x, y| {
+                let [x, y] = [(x, width), (y, height)].map(|(place, side)| 4.0 * place as f32 / side as f32);
+                Rgb([value(x, y), value(y, x), value(4.0 - x, y)].map(|value| value as u8))
+            });
+            write_png(&folder.path().join("images/a.png"), &image).unwrap();
+            let mask = GrayImage::from_fn(width, height, |x, _| Luma([u8::from(2 * x >= width)]));
+            write_mask_png(&folder.path().join("masks/a.png"), &mask, &[[0; 3], [255; 3]]).unwrap();
+            let config = Config {
+                size: SizePolicy::Resize { height: 24, width: 32 },
+                std: [1.0; 3],
+                ..Config::recipe(folder.path().into(), AmsUnetConfig::new(), Augmentation::none(None, [24, 32]))
+            };
+            let samples = Dataset::open(folder.path()).unwrap().train;
+            let (pixels, _) = samples[0].load().unwrap();
+            let expected = config.contract(Vec::new()).preprocess(&pixels).unwrap().tensor;
+            let loader = Loader::new(Source::of(&config, samples)).unwrap();
+            let batch = batches(&loader, 0).remove(0);
+            let squares = batch.images.iter::<f32>().zip(&expected).map(|(view, seen)| (view - seen).powi(2));
+            let apart = (squares.sum::<f32>() / expected.len() as f32).sqrt();
+            assert!(apart <= bound, "{name}: {apart} apart in the root mean square");
+            let labels = batch.labels.iter::<i32>().collect::<Vec<_>>();
+            assert!(labels.chunks(32).all(|row| (0..32).all(|x| row[x] == i32::from(x >= 16))), "{name}: labels");
+        }
     }
 
     #[test]

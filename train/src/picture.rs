@@ -10,6 +10,8 @@ use seg_onnx::contract::SizePolicy;
 pub struct Picture {
     width: u32,
     height: u32,
+    /// Width and height at which the network sees it.
+    seen: (u32, u32),
     pixels: Pixels,
 }
 
@@ -41,26 +43,38 @@ impl Picture {
         } else {
             Pixels::Bits16(pixels.map(|([r, g, b], label)| [wide(r), wide(g), wide(b), label.into()]).collect())
         };
-        Self { width: image.width(), height: image.height(), pixels }
+        Self { width: image.width(), height: image.height(), seen: image.dimensions(), pixels }
     }
 
-    /// Loads a sample as a network of this size policy sees it.
+    /// Loads a sample for a network of this size policy, with as many pixels as its file has, but at most `detail` times those that
+    /// the network sees in each direction.
+    ///
+    /// It is not brought to the network's size: a view does that in the same step as all else that moves pixels, so that it is
+    /// as sharp as what a deployment sees.
     ///
     /// # Errors
     /// When it cannot be loaded.
-    pub fn load(sample: &Sample, size: SizePolicy) -> Result<Self, SampleError> {
+    pub fn load(sample: &Sample, size: SizePolicy, detail: u32) -> Result<Self, SampleError> {
         let (mut image, mut labels) = sample.load()?;
-        if let SizePolicy::Resize { height, width } = size {
-            let (width, height) = (width as u32, height as u32);
-            image = imageops::resize(&image, width, height, FilterType::Triangle);
-            labels = imageops::resize(&labels, width, height, FilterType::Nearest);
+        let SizePolicy::Resize { height, width } = size else { return Ok(Self::new(&image, &labels)) };
+        let seen = (width as u32, height as u32);
+        let kept = (image.width().min(detail * seen.0), image.height().min(detail * seen.1));
+        if kept != image.dimensions() {
+            // Of the filters this one keeps best what the view's own, which follows, lets through.
+            image = imageops::resize(&image, kept.0, kept.1, FilterType::Lanczos3);
+            labels = imageops::resize(&labels, kept.0, kept.1, FilterType::Nearest);
         }
-        Ok(Self::new(&image, &labels))
+        Ok(Self { seen, ..Self::new(&image, &labels) })
     }
 
     /// Width and height in pixels.
     pub fn dimensions(&self) -> (u32, u32) {
         (self.width, self.height)
+    }
+
+    /// Width and height at which the network sees it, in pixels: what a scale of 1 stands for.
+    pub fn seen(&self) -> (u32, u32) {
+        self.seen
     }
 
     /// Red, green, blue and the label of each pixel, row by row.

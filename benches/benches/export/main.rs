@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use seg_benches::{median, median_ratio};
+use seg_benches::{median, median_ratio, typed_path, typed_program};
 use seg_export::contract::Stated;
 use seg_export::{Options, export};
 use seg_onnx::Target;
@@ -35,16 +35,16 @@ const MEBIBYTE: f64 = 1024.0 * 1024.0;
 #[derive(Parser)]
 struct Cli {
     /// A Python that has onnxruntime
-    #[arg(long)]
+    #[arg(long, value_parser = typed_program)]
     python: PathBuf,
     /// The folder of PyTorch's graphs
-    #[arg(long)]
+    #[arg(long, value_parser = typed_path)]
     peers: PathBuf,
     /// The weights that PyTorch's graphs have
-    #[arg(long)]
+    #[arg(long, value_parser = typed_path)]
     checkpoint: PathBuf,
     /// Other models to measure, such as an 8-bit one; their outputs are not compared
-    #[arg(long)]
+    #[arg(long, value_parser = typed_path)]
     also: Vec<PathBuf>,
     /// ONNX Runtime's execution provider: cpu or openvino
     #[arg(long, default_value = "cpu")]

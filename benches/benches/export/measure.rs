@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use seg_benches::bench_file;
 use serde::Deserialize;
 
 /// What to run, and where.
@@ -33,10 +34,10 @@ pub(crate) struct Measured {
 impl Measurement<'_> {
     /// Starts the process and waits for what it prints.
     pub(crate) fn run(&self) -> Result<Measured> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("onnxruntime/measure.py");
+        let script = bench_file("onnxruntime/measure.py");
         let [height, width] = self.size.map(|side| side.to_string());
         let output = Command::new(self.python)
-            .args([&script, self.model])
+            .args([script.as_path(), self.model])
             .args(["--provider", self.provider, "--size", &height, &width])
             .args(["--threads", &self.threads.to_string(), "--runs", &self.runs.to_string()])
             .output()

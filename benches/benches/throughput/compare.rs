@@ -3,7 +3,7 @@
 use std::{env, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
-use seg_benches::{median, median_ratio};
+use seg_benches::{bench_file, median, median_ratio};
 
 use crate::measure::Measured;
 
@@ -21,7 +21,7 @@ pub(crate) fn run(model: &Path, images: &Path, python: Option<&Path>, threads: u
             let out = tempfile::tempdir().context("cannot make a folder for results")?;
             measured.push(match python.filter(|_| *side == "python") {
                 Some(python) => {
-                    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/infer.py");
+                    let script = bench_file("python/infer.py");
                     let mut process = Command::new(python);
                     process.arg(script);
                     ask(side, process, model, images, out.path(), threads)?

@@ -16,6 +16,7 @@ use std::{num::NonZeroUsize, path::PathBuf, thread};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use seg_benches::{typed_path, typed_program};
 
 use measure::Measurement;
 
@@ -24,13 +25,13 @@ use measure::Measurement;
 #[command(args_conflicts_with_subcommands = true)]
 struct Cli {
     /// The model file
-    #[arg(long, required = true)]
+    #[arg(long, required = true, value_parser = typed_path)]
     model: Option<PathBuf>,
     /// A folder of images
-    #[arg(long, required = true)]
+    #[arg(long, required = true, value_parser = typed_path)]
     images: Option<PathBuf>,
     /// A Python that has `benches/python/requirements.txt`; without it, there is no third side
-    #[arg(long)]
+    #[arg(long, value_parser = typed_program)]
     python: Option<PathBuf>,
     /// Threads of each side [default: the machine's]
     #[arg(long)]

@@ -2,16 +2,18 @@
 //!
 //! `cargo bench -p seg-benches --bench training -- --python VENV/bin/python`, on a GPU with `--features seg-train/cuda` and `--device cuda`
 //!
-//! Each measurement is a process of its own, and the two sides take turns. Wall time asks for a quiet machine; on a busy one
-//! processor time holds better, and `OMP_WAIT_POLICY=PASSIVE` keeps PyTorch's threads from spinning while they wait. Both
-//! sides start from the same weights and learn from the same batch, and the run fails where their losses part. A profile of
-//! our step alone: `perf record --call-graph dwarf` of this program with `measure` and the flags of its help.
+//! Each measurement is a process of its own, and the sides take turns: ours, and PyTorch in every setting that may be its best. Wall
+//! time asks for a quiet machine; on a busy one processor time holds better, and `OMP_WAIT_POLICY=PASSIVE` keeps PyTorch's
+//! threads from spinning while they wait. All start from the same weights and learn from the same batch; at the end the run fails
+//! where their losses or weights part, or where something could not be measured. A profile of our step alone: `perf record
+//! --call-graph dwarf` of this program with `measure` and the flags of its help.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 mod batch;
 mod compare;
 mod measure;
 mod side;
+mod steps;
 
 use std::path::PathBuf;
 use std::thread;
@@ -21,7 +23,9 @@ use clap::{Parser, Subcommand};
 
 use compare::Comparison;
 use measure::Measurement;
+use seg_benches::typed_program;
 use seg_train::device::DeviceChoice;
+use seg_train::precision::Precision;
 
 /// A training step of ours against the same step in PyTorch.
 #[derive(Parser)]
@@ -31,11 +35,17 @@ struct Cli {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// A Python that has `benches/pytorch/requirements.txt`; else the variable SEG_BENCH_PYTHON names it
-    #[arg(long)]
+    #[arg(long, value_parser = typed_program)]
     python: Option<PathBuf>,
     /// What computes on both sides: cpu, cuda or cuda:INDEX
     #[arg(long, default_value_t = DeviceChoice::Cpu)]
     device: DeviceChoice,
+    /// Only cases whose name holds one of these texts, as in `480x480` or `train 8x`
+    #[arg(long, value_name = "TEXTS", value_delimiter = ',')]
+    case: Vec<String>,
+    /// Only these precisions of ours, with all settings of PyTorch that compare with them [default: fp32, and bf16 on a GPU]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    precision: Vec<Precision>,
     /// Threads of each side [default: the machine's]
     #[arg(long)]
     threads: Option<usize>,
@@ -60,5 +70,6 @@ fn main() -> Result<()> {
     }
     let threads = cli.threads.or_else(|| thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
     let python = side::python(cli.python.as_deref())?;
-    Comparison { python, device: cli.device, rounds: cli.rounds, threads }.run()
+    let Cli { device, rounds, case, precision, .. } = cli;
+    Comparison::new(python, device, rounds, threads, &case, &precision)?.run()
 }

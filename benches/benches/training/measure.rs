@@ -136,7 +136,7 @@ impl Measurement {
             rss_before,
             rss_peak: resident("VmHWM")?,
             losses,
-            version: format!("seg-train {} in {}", env!("CARGO_PKG_VERSION"), self.precision.name()),
+            version: format!("seg-train {}", env!("CARGO_PKG_VERSION")),
         })
     }
 }

@@ -1,10 +1,13 @@
 //! The two sides: programs that measure and print one line of JSON.
 
 use std::env;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use seg_benches::{bench_file, typed_program};
+use seg_train::device::DeviceChoice;
 use seg_train::precision::Precision;
 
 use crate::measure::{Measured, Measurement, Task};
@@ -12,13 +15,65 @@ use crate::measure::{Measured, Measurement, Task};
 /// The variable that names the Python.
 pub(crate) const PYTHON: &str = "SEG_BENCH_PYTHON";
 
+/// How PyTorch computes; on a GPU it looks for the fastest convolutions first in every setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// Whether the channels of a pixel lie side by side.
+    pub(crate) channels_last: bool,
+    pub(crate) numbers: Numbers,
+}
+
+/// The numbers that PyTorch's products are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    Fp32,
+    /// float32 rounded to 10 bits, on a GPU's tensor cores.
+    Tf32,
+    /// bfloat16 where autocast takes it, TF32 elsewhere.
+    Bf16,
+}
+
+impl Setting {
+    /// What to compare with where ours computes in a precision: every setting that may be the fastest there.
+    pub(crate) fn all(precision: Precision, device: DeviceChoice) -> Vec<Self> {
+        let numbers: &[Numbers] = match (precision, device) {
+            (Precision::Bf16, _) => &[Numbers::Bf16],
+            (Precision::Fp32, DeviceChoice::Cpu) => &[Numbers::Fp32],
+            (Precision::Fp32, _) => &[Numbers::Fp32, Numbers::Tf32],
+        };
+        let layouts = |numbers: &Numbers| [false, true].map(|channels_last| Self { channels_last, numbers: *numbers });
+        numbers.iter().flat_map(layouts).collect()
+    }
+
+    /// The flags of `pytorch/measure.py`.
+    fn flags(self) -> impl Iterator<Item = &'static str> {
+        let numbers: &[&str] = match self.numbers {
+            Numbers::Fp32 => &[],
+            Numbers::Tf32 => &["--tf32"],
+            Numbers::Bf16 => &["--tf32", "--amp"],
+        };
+        numbers.iter().copied().chain(self.channels_last.then_some("--channels-last"))
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers = match self.numbers {
+            Numbers::Fp32 => "fp32",
+            Numbers::Tf32 => "tf32",
+            Numbers::Bf16 => "bf16",
+        };
+        write!(f, "PyTorch, {numbers}, {}", if self.channels_last { "channels last" } else { "contiguous" })
+    }
+}
+
 /// Who measures.
 #[derive(Clone, Debug)]
 pub(crate) enum Side {
     /// This program.
     Ours,
-    /// A Python that has PyTorch, eager; in bf16 with what else suits a GPU best: channels last, and TF32 where autocast keeps 32 bits.
-    PyTorch(PathBuf),
+    /// A Python that has PyTorch, eager.
+    PyTorch(PathBuf, Setting),
 }
 
 impl Side {
@@ -31,12 +86,10 @@ impl Side {
                 command.env("RAYON_NUM_THREADS", threads.to_string());
                 command
             }
-            Self::PyTorch(python) => {
+            Self::PyTorch(python, setting) => {
                 let mut command = Command::new(python);
-                command.arg(pytorch_folder().join("measure.py")).args(["--threads", &threads.to_string()]);
-                if measurement.precision == Precision::Bf16 {
-                    command.args(["--channels-last", "--amp"]);
-                }
+                command.arg(bench_file("pytorch/measure.py")).args(["--threads", &threads.to_string()]);
+                command.args(setting.flags());
                 command
             }
         };
@@ -60,23 +113,20 @@ impl Side {
     fn program(&self) -> String {
         match self {
             Self::Ours => "training measure".into(),
-            Self::PyTorch(python) => python.display().to_string(),
+            Self::PyTorch(python, _) => python.display().to_string(),
         }
     }
 }
 
 /// The Python of the flag, or else of the environment.
 pub(crate) fn python(flag: Option<&Path>) -> Result<PathBuf> {
-    let python = flag.map(PathBuf::from).or_else(|| env::var_os(PYTHON).map(PathBuf::from));
+    let variable = || env::var(PYTHON).ok().map(|name| typed_program(&name)).transpose();
+    let python = flag.map_or_else(variable, |python| Ok(Some(python.into())))?;
     python.with_context(|| {
-        let requirements = pytorch_folder().join("requirements.txt");
+        let requirements = bench_file("pytorch/requirements.txt");
         let requirements = requirements.display();
         format!(
             "no Python with PyTorch to compare with; make one by `python3 -m venv VENV && VENV/bin/pip install -r {requirements}` and name it by `--python VENV/bin/python` or {PYTHON}"
         )
     })
-}
-
-fn pytorch_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("pytorch")
 }

@@ -1,4 +1,4 @@
-//! Images that occur more than once: what is learned from must not come back in the test.
+//! Images that occur more than once: what is learned from must not come back in validation or test.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub enum Likeness {
 pub struct Copies {
     /// How they are the same.
     pub likeness: Likeness,
-    /// Whether they lie in different parts, so that the test knows what was learned.
+    /// Whether they lie in different parts, so that what was learned is measured, or what is tested chosen by.
     pub across_parts: bool,
     /// Their parts and names, as `train/21`.
     pub samples: Vec<String>,
@@ -108,7 +108,7 @@ impl Copies {
     fn new(likeness: Likeness, samples: &[&Examined]) -> Self {
         Self {
             likeness,
-            across_parts: samples.iter().any(|sample| sample.part != samples[0].part),
+            across_parts: samples.iter().any(|sample| sample.role != samples[0].role),
             samples: samples.iter().map(|sample| sample.label()).collect(),
         }
     }

@@ -8,7 +8,8 @@ use seg_onnx::contract::IGNORE_LABEL;
 use sha2::{Digest, Sha256};
 
 use super::alike::Look;
-use crate::dataset::{Part, Sample};
+use super::role::Role;
+use crate::dataset::Sample;
 use crate::decode::{ReadError, decode_bytes, read_file};
 use crate::mask::read_mask;
 
@@ -17,7 +18,7 @@ pub(super) type Hash = [u8; 32];
 
 /// What was found in a sample's files.
 pub(super) struct Examined {
-    pub(super) part: Part,
+    pub(super) role: Role,
     pub(super) name: String,
     /// What keeps the sample from being loaded.
     pub(super) problems: Vec<String>,
@@ -52,12 +53,12 @@ pub(super) struct Labels {
 impl Examined {
     /// The name in a report, unique across parts.
     pub(super) fn label(&self) -> String {
-        format!("{}/{}", self.part, self.name)
+        format!("{}/{}", self.role, self.name)
     }
 }
 
 /// Reads a sample's files, each even where another cannot be read.
-pub(super) fn examine(part: Part, sample: &Sample, classes: usize) -> Examined {
+pub(super) fn examine(role: Role, sample: &Sample, classes: usize) -> Examined {
     let mut problems = Vec::new();
     let picture = picture(&sample.image).map_err(|error| problems.push(chain(&error))).ok();
     let labels = match &picture {
@@ -73,7 +74,7 @@ pub(super) fn examine(part: Part, sample: &Sample, classes: usize) -> Examined {
             hash: hash(labels.dimensions(), &labels),
         }
     });
-    Examined { part, name: sample.name.clone(), problems, turned: sample.is_turned(), picture, labels }
+    Examined { role, name: sample.name.clone(), problems, turned: sample.is_turned(), picture, labels }
 }
 
 fn picture(path: &Path) -> Result<Picture, ReadError> {

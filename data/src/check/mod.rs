@@ -5,18 +5,20 @@ mod copies;
 mod digit;
 mod examine;
 mod report;
+mod role;
 mod sheet;
 mod text;
 
 pub use copies::{Copies, Likeness};
 pub use report::{ClassShare, Finding, PartReport, Report, Sizes};
+pub use role::Role;
 pub use sheet::{SheetError, contact_sheet};
 
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::dataset::{Dataset, DatasetError, Part, Sample};
+use crate::dataset::{Dataset, DatasetError, Sample};
 use examine::{Examined, chain, examine};
 
 /// The images that the contact sheet shows, at most.
@@ -42,12 +44,11 @@ pub struct Check {
 /// is in the report.
 pub fn check(root: &Path, progress: impl Fn(usize) + Sync) -> Result<Check, DatasetError> {
     let (dataset, refusals) = Dataset::survey(root)?;
-    let samples = dataset.train.iter().map(|sample| (Part::Train, sample));
-    let samples: Vec<_> = samples.chain(dataset.test.iter().map(|sample| (Part::Test, sample))).collect();
+    let samples = Role::of_all(&dataset);
     let examined: Vec<Examined> = samples
         .par_iter()
-        .map(|(part, sample)| {
-            let examined = examine(*part, sample, dataset.classes.len());
+        .map(|(role, sample)| {
+            let examined = examine(*role, sample, dataset.classes.len());
             progress(samples.len());
             examined
         })
@@ -124,6 +125,33 @@ mod tests {
         let sheet = contact_sheet(&found.shown, &found.dataset.classes).unwrap();
         assert!(sheet.width() > 4 * 2 * 32 && sheet.height() > 2 * 32, "{:?}", sheet.dimensions());
         assert!(found.report.to_string().contains("nothing stops training"));
+    }
+
+    #[test]
+    fn the_part_that_chooses_an_epoch_is_one_of_its_own() {
+        let write_pair = |root: &Path, name: u32, seed: u32| {
+            for kind in ["images", "masks"] {
+                fs::create_dir_all(root.join(format!("val/{kind}"))).unwrap();
+            }
+            picture(seed).save(root.join(format!("val/images/{name}.png"))).unwrap();
+            mask(seed).save(root.join(format!("val/masks/{name}.png"))).unwrap();
+        };
+        for (name, seeds, samples) in [
+            ("nothing twice", [7, 8], None),
+            ("an image to learn from", [7, 2], Some("train/2, validation/8")),
+            ("an image that is held out", [7, 6], Some("validation/8, test/6")),
+        ] {
+            let root = folder();
+            for (file, seed) in [7, 8].into_iter().zip(seeds) {
+                write_pair(root.path(), file, seed);
+            }
+            let report = check(root.path(), |_| {}).unwrap().report;
+            let parts: Vec<_> = report.parts.iter().map(|part| (part.part, part.images)).collect();
+            assert_eq!(parts, [(Role::Train, 4), (Role::Validation, 2), (Role::Test, 2)], "{name}");
+            let across = report.copies.iter().filter(|copies| copies.across_parts);
+            let found: Vec<_> = across.map(|copies| copies.samples.join(", ")).collect();
+            assert_eq!(found, Vec::from_iter(samples), "{name}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::copies::{Copies, copies};
 use super::examine::{Examined, Labels, chain};
-use crate::dataset::{Dataset, DatasetError, Part};
+use super::role::Role;
+use crate::dataset::{Dataset, DatasetError};
 
 /// What a check found.
 #[derive(Clone, Debug, Serialize)]
@@ -47,7 +48,7 @@ pub struct Finding {
 #[derive(Clone, Debug, Serialize)]
 pub struct PartReport {
     /// The part.
-    pub part: Part,
+    pub part: Role,
     /// How many samples it has.
     pub images: usize,
     /// How large the images are that can be read.
@@ -106,8 +107,8 @@ impl Report {
             let message = "there is one image to learn from, expected at least two: one of them chooses the best epoch";
             report.problems.push(Finding { message: message.into(), samples: Vec::new() });
         }
-        for part in [Part::Train, Part::Test] {
-            let samples: Vec<&Examined> = examined.iter().filter(|sample| sample.part == part).collect();
+        for part in Role::ALL {
+            let samples: Vec<&Examined> = examined.iter().filter(|sample| sample.role == part).collect();
             if !samples.is_empty() {
                 let numbers = PartReport::new(part, &samples, &dataset.classes);
                 report.warnings.extend(warnings(&numbers, &samples, &dataset.classes));
@@ -119,7 +120,7 @@ impl Report {
 }
 
 impl PartReport {
-    fn new(part: Part, samples: &[&Examined], classes: &[Class]) -> Self {
+    fn new(part: Role, samples: &[&Examined], classes: &[Class]) -> Self {
         let mut kinds = BTreeMap::new();
         let mut sizes = Vec::new();
         for picture in samples.iter().filter_map(|sample| sample.picture.as_ref()) {

@@ -85,8 +85,11 @@ fn write_copies(to: &mut Formatter<'_>, likeness: Likeness, copies: &[&Copies]) 
         Likeness::SameMask => "the same mask for different images",
     };
     let across = copies.iter().filter(|copies| copies.across_parts).count();
-    let across =
-        if across > 0 { format!(", {across} ACROSS PARTS: the test knows what was learned") } else { String::new() };
+    let across = if across > 0 {
+        format!(", {across} ACROSS PARTS: validation or test knows what was learned")
+    } else {
+        String::new()
+    };
     writeln!(to, "\n{title}: {}{across}", copies.len())?;
     for copies in copies.iter().take(LINES_MAX) {
         writeln!(to, "  - {}", first(&copies.samples))?;

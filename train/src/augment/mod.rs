@@ -1,6 +1,6 @@
 //! The random views of an image that training sees: the recipe's scale, flips and crop, and what else is chosen.
 //!
-//! All that moves pixels is one map, through which colours and labels are read once; then come the changes of colour, the blur and
+//! All that moves pixels, from the file's size to the crop, is one map, through which colours and labels are read once; then come the changes of colour, the blur and
 //! the noise, which labels do not have.
 
 mod change;
@@ -104,12 +104,18 @@ impl Augmentation {
         }
     }
 
+    /// How many times the pixels that the network sees a picture needs in each direction, so that no view of it is blurred.
+    pub(crate) fn detail(&self) -> u32 {
+        // Twice at least: what is turned lies between the pixels.
+        (self.scale_max.ceil() as u32).max(2)
+    }
+
     /// A random view of a picture and its labels, of the crop's size.
     ///
     /// What lies beyond the picture has the colour `fill` and is labelled
     /// [`IGNORE_LABEL`](seg_onnx::contract::IGNORE_LABEL).
     pub fn view(&self, picture: &Picture, fill: [f32; 3], rng: &mut impl Rng) -> (Rgb32FImage, GrayImage) {
-        let warp = Warp::draw(self, picture.dimensions(), rng);
+        let warp = Warp::draw(self, picture, rng);
         let tone = Tone::draw(self, rng);
         let [blur, noise] = [self.blur, self.noise].map(|chance| effect::draw(chance, rng));
         let (mut image, labels) = resample::view(picture, &warp, self.crop, fill);
@@ -198,9 +204,8 @@ mod tests {
             let apart = view_labels.iter().zip(expected_labels.iter()).filter(|(a, b)| a != b).count();
             // A pixel's centre on the border of two may go to either.
             assert!(apart <= 40, "seed {seed}: {apart} labels differ");
-            let difference =
-                view.iter().zip(expected.iter()).map(|(a, b)| (a - b).abs()).sum::<f32>() / view.len() as f32;
-            assert!(difference < 0.01, "seed {seed}: the colours are {difference} apart");
+            let difference = view.iter().zip(expected.iter()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(difference < 1e-4, "seed {seed}: the colours are {difference} apart");
         }
     }
 
@@ -266,7 +271,7 @@ mod tests {
             augmentation.apply(&format!("scale={scale}..{scale}").parse().unwrap());
             let (view, _) = augmentation.view(&picture, FILL, &mut rng(0));
             let worst = view.iter().map(|value| (value - 0.5).abs()).fold(0.0, f32::max);
-            assert!(worst < 0.25, "scale {scale}: a checkerboard's grey is {worst} off");
+            assert!(worst < 0.05, "scale {scale}: a checkerboard's grey is {worst} off");
         }
     }
 

@@ -1,4 +1,7 @@
 //! The pixels of a view, read from its picture: colours between their neighbours, labels from the nearest.
+//!
+//! Colours are weighted by a triangle that widens where the view shrinks the picture, so that nothing is skipped: upright it is the
+//! filter by which the contract brings an image to the network's size.
 
 use image::{GrayImage, Luma, Rgb, Rgb32FImage};
 use seg_onnx::contract::IGNORE_LABEL;
@@ -7,8 +10,6 @@ use super::warp::Warp;
 use crate::picture::{Picture, Pixels};
 
 /// A view of a picture and its labels, of the height and width `crop`.
-///
-/// Where the view shrinks the picture, a pixel is the mean of as many points as it covers pixels, so that nothing is skipped.
 pub(super) fn view(picture: &Picture, warp: &Warp, crop: [u32; 2], fill: [f32; 3]) -> (Rgb32FImage, GrayImage) {
     let size = picture.dimensions();
     match picture.pixels() {
@@ -32,8 +33,7 @@ fn read<T: Copy + Into<f32>>(
     [height, width]: [u32; 2],
     fill: [f32; 3],
 ) -> (Rgb32FImage, GrayImage) {
-    let offsets = offsets(warp);
-    let count = offsets.len() as f32;
+    let reach = reach(warp);
     let mut view = Rgb32FImage::from_pixel(width, height, Rgb(fill));
     let mut labels = GrayImage::from_pixel(width, height, Luma([IGNORE_LABEL]));
     for (y, (colors, labels)) in (0..).zip(view.rows_mut().zip(labels.rows_mut())) {
@@ -43,27 +43,16 @@ fn read<T: Copy + Into<f32>>(
             let Some(nearest) = plane.nearest(point) else { continue };
             // A label is at most 255 in either depth.
             *label = Luma([nearest[3].into() as u8]);
-            let mut sum = [0.0; 4];
-            for offset in &offsets {
-                let value = plane.between([point[0] + offset[0], point[1] + offset[1]]);
-                sum = std::array::from_fn(|channel| sum[channel] + value[channel]);
-            }
-            *color = Rgb([sum[0], sum[1], sum[2]].map(|sum| sum / count / plane.largest));
+            *color = Rgb(plane.mean(point, reach).map(|value| value / plane.largest));
         }
     }
     (view, labels)
 }
 
-/// Where in the picture, from a pixel's centre, the points lie whose mean it is.
-fn offsets(warp: &Warp) -> Vec<[f32; 2]> {
-    // A step a trifle longer than a pixel is one pixel that was rounded.
-    let [columns, rows] = [warp.across, warp.down].map(|step| (step[0].hypot(step[1]) - 1e-3).ceil().max(1.0) as usize);
-    let place = |index: usize, count: usize| (index as f64 + 0.5) / count as f64 - 0.5;
-    let point = |index: usize| {
-        let (across, down) = (place(index % columns, columns), place(index / columns, rows));
-        [0, 1].map(|axis| (across * warp.across[axis] + down * warp.down[axis]) as f32)
-    };
-    (0..rows * columns).map(point).collect()
+/// How far from a point along x and y the pixels lie that count: as far as the view's pixels are apart in the picture, whichever
+/// way it is turned, but to the next pixel at least.
+fn reach(warp: &Warp) -> [f32; 2] {
+    [0, 1].map(|axis| warp.across[axis].hypot(warp.down[axis]).max(1.0) as f32)
 }
 
 impl<T: Copy + Into<f32>> Plane<'_, T> {
@@ -74,20 +63,26 @@ impl<T: Copy + Into<f32>> Plane<'_, T> {
         inside.then(|| self.pixels[y as usize * width as usize + x as usize])
     }
 
-    /// The values at a point between the four pixels around it; beyond the outermost centres they are those of the border.
-    fn between(&self, [x, y]: [f32; 2]) -> [f32; 4] {
-        let (width, height) = (self.size.0 as usize, self.size.1 as usize);
-        let (x, y) = ((x - 0.5).max(0.0), (y - 0.5).max(0.0));
-        let (left, top) = ((x as usize).min(width - 1), (y as usize).min(height - 1));
-        let (right, bottom) = ((left + 1).min(width - 1), (top + 1).min(height - 1));
-        let (to_right, to_bottom) = (x - left as f32, y - top as f32);
-        let at = |x: usize, y: usize| self.pixels[y * width + x].map(Into::into);
-        let upper = mix(at(left, top), at(right, top), to_right);
-        mix(upper, mix(at(left, bottom), at(right, bottom), to_right), to_bottom)
+    /// The mean of the colours around a point in the picture, each weighted by how near it is along x and y.
+    fn mean(&self, point: [f32; 2], reach: [f32; 2]) -> [f32; 3] {
+        let width = self.size.0 as usize;
+        let [columns, rows] =
+            [(point[0], reach[0], self.size.0), (point[1], reach[1], self.size.1)].map(|(centre, reach, side)| {
+                ((centre - reach) as usize)..((centre + reach).ceil() as usize).min(side as usize)
+            });
+        // From a pixel's centre; 0 for those that the ends of the range take in by rounding.
+        let weight =
+            |axis: usize, place: usize| (1.0 - (place as f32 + 0.5 - point[axis]).abs() / reach[axis]).max(0.0);
+        let (mut sum, mut total) = ([0.0; 3], 0.0);
+        for y in rows {
+            let row_weight = weight(1, y);
+            for x in columns.clone() {
+                let weight = row_weight * weight(0, x);
+                let pixel = self.pixels[y * width + x];
+                sum = std::array::from_fn(|channel| sum[channel] + weight * pixel[channel].into());
+                total += weight;
+            }
+        }
+        sum.map(|sum| sum / total)
     }
-}
-
-/// Each value a share of the way from `a` to `b`.
-fn mix(a: [f32; 4], b: [f32; 4], share: f32) -> [f32; 4] {
-    std::array::from_fn(|channel| a[channel] + share * (b[channel] - a[channel]))
 }

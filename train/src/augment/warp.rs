@@ -5,6 +5,7 @@ use rand::Rng;
 use super::Augmentation;
 use super::effect;
 use super::elastic::{Elastic, ElasticRow};
+use crate::picture::Picture;
 
 /// A map from the points of a view to those of its image.
 ///
@@ -22,10 +23,12 @@ pub(super) struct Warp {
 }
 
 impl Warp {
-    /// A random map for an image of this width and height.
+    /// A random map for a picture.
     ///
-    /// The image is scaled and mirrored, then a window of the crop's size laid onto it, and the window turned about its centre.
-    pub(super) fn draw(augmentation: &Augmentation, (width, height): (u32, u32), rng: &mut impl Rng) -> Self {
+    /// The picture is scaled from what the network sees of it and mirrored, then a window of the crop's size laid onto it, or around
+    /// it where it is smaller, and the window turned about its centre.
+    pub(super) fn draw(augmentation: &Augmentation, picture: &Picture, rng: &mut impl Rng) -> Self {
+        let (width, height) = picture.seen();
         let own_side = width.min(height);
         let side = augmentation.short_side.unwrap_or(own_side);
         let bound = |scale: f64| (f64::from(side) * scale).round().max(1.0) as u32;
@@ -35,7 +38,10 @@ impl Warp {
         let flips = [augmentation.flip_horizontal, augmentation.flip_vertical].map(|flip| rng.random_bool(flip));
         let [crop_height, crop_width] = augmentation.crop;
         let window = [crop_width, crop_height];
-        let corner = [0, 1].map(|axis| rng.random_range(0..=(scaled[axis] as u32).saturating_sub(window[axis])));
+        let corner = [0, 1].map(|axis| {
+            let room = scaled[axis] as i32 - window[axis] as i32;
+            rng.random_range(room.min(0)..=room.max(0))
+        });
         let turns =
             if augmentation.turn > 0.0 && rng.random_bool(augmentation.turn) { rng.random_range(1..=3) } else { 0 };
         let angle = effect::draw(augmentation.rotation, rng).unwrap_or(0.0).to_radians();
@@ -47,8 +53,9 @@ impl Warp {
             right = [-right[1], right[0]];
         }
         let below = [-right[1], right[0]];
-        // From the scaled image's pixels to the image's own; a flip runs backwards from the other side.
-        let unscale = [f64::from(width) / scaled[0], f64::from(height) / scaled[1]];
+        // From the scaled picture's pixels to those that are kept; a flip runs backwards from the other side.
+        let (kept_width, kept_height) = picture.dimensions();
+        let unscale = [f64::from(kept_width) / scaled[0], f64::from(kept_height) / scaled[1]];
         let step = [0, 1].map(|axis| if flips[axis] { -unscale[axis] } else { unscale[axis] });
         let edge = [0, 1].map(|axis| if flips[axis] { scaled[axis] * unscale[axis] } else { 0.0 });
         let half = window.map(|side| f64::from(side) / 2.0);
@@ -86,16 +93,24 @@ impl WarpRow<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use image::{GrayImage, Rgb32FImage};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
 
+    fn draw(augmentation: &Augmentation, seed: u64) -> Warp {
+        let picture = Picture::new(&Rgb32FImage::new(20, 20), &GrayImage::new(20, 20));
+        Warp::draw(augmentation, &picture, &mut ChaCha8Rng::seed_from_u64(seed))
+    }
+
     /// Where the centres of a 20x20 crop's corner pixels (top left, top right, bottom left) lie in a 20x20 image.
     fn corners(change: &str) -> [[f32; 2]; 3] {
         let mut augmentation = Augmentation::none(20, [20, 20]);
         augmentation.apply(&change.parse().unwrap());
-        let warp = Warp::draw(&augmentation, (20, 20), &mut ChaCha8Rng::seed_from_u64(0));
+        let warp = draw(&augmentation, 0);
         [[0, 0], [19, 0], [0, 19]].map(|[x, y]| warp.row(y).at(x).map(|value| (value * 1e4).round() / 1e4))
     }
 
@@ -119,10 +134,28 @@ mod tests {
     }
 
     #[test]
+    fn an_image_smaller_than_the_crop_lies_anywhere_in_it() {
+        for change in ["none", "flip-horizontal=1", "flip-vertical=1"] {
+            let mut augmentation = Augmentation::none(20, [24, 28]);
+            augmentation.apply(&change.parse().unwrap());
+            // Where in the crop the image's edge lies that is first along x and y.
+            let mut places = [0, 1].map(|_| BTreeSet::new());
+            for seed in 0..200 {
+                let Warp { origin, across, down, .. } = draw(&augmentation, seed);
+                for (axis, step) in [across[0], down[1]].into_iter().enumerate() {
+                    let edge = if step < 0.0 { 20.0 } else { 0.0 };
+                    places[axis].insert(((edge - origin[axis]) / step) as i64);
+                }
+            }
+            assert_eq!(places.map(Vec::from_iter), [Vec::from_iter(0..=8), Vec::from_iter(0..=4)], "{change}");
+        }
+    }
+
+    #[test]
     fn a_turn_maps_pixels_onto_pixels() {
         for seed in 0..10 {
             let augmentation = Augmentation { turn: 1.0, ..Augmentation::none(20, [20, 20]) };
-            let warp = Warp::draw(&augmentation, (20, 20), &mut ChaCha8Rng::seed_from_u64(seed));
+            let warp = draw(&augmentation, seed);
             assert_ne!(warp.across, [1.0, 0.0], "seed {seed}: not turned");
             assert!(warp.row(3).at(7).iter().all(|value| value.fract() == 0.5), "seed {seed}");
         }

@@ -32,33 +32,49 @@ pub fn pointwise(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Distribution;
+    use burn::module::Module;
+    use burn::tensor::{Distribution, TensorData};
 
-    use super::super::assert_close;
+    use super::super::{assert_close, devices};
     use super::*;
+
+    /// Value and gradients of input, weight and bias, when the sum of `along * y` is differentiated on a device.
+    fn on(
+        device: &Device,
+        layer: &Conv2d,
+        [x, along]: &[TensorData; 2],
+        convolve: fn(&Conv2d, Tensor<4>) -> Tensor<4>,
+    ) -> Vec<(&'static str, TensorData)> {
+        let device = device.clone().autodiff();
+        let layer = layer.clone().fork(&device);
+        let x = Tensor::<4>::from_data(x.clone(), &device).require_grad();
+        let y = convolve(&layer, x.clone());
+        let gradients = (y.clone() * Tensor::from_data(along.clone(), &device)).sum().backward();
+        let mut parts = vec![("value", y.into_data())];
+        parts.push(("input", x.grad(&gradients).unwrap().into_data()));
+        parts.push(("weight", layer.weight.grad(&gradients).unwrap().into_data()));
+        parts.extend(layer.bias.iter().map(|bias| ("bias", bias.grad(&gradients).unwrap().into_data())));
+        parts
+    }
 
     #[test]
     fn value_and_gradients_equal_those_of_burns_convolution() {
-        let device = Device::flex().autodiff();
-        device.seed(6);
+        let cpu = Device::flex();
+        cpu.seed(6);
         for (bias, [n, c_in, h, w], c_out) in
             [(true, [2, 5, 7, 9], 3), (false, [1, 4, 1, 1], 1), (true, [3, 8, 4, 33], 16)]
         {
             let name = format!("bias {bias}, input {:?} to {c_out}", [n, c_in, h, w]);
-            let layer = Conv2dConfig::new([c_in, c_out], [1, 1]).with_bias(bias).init(&device);
-            let x = Tensor::<4>::random([n, c_in, h, w], Distribution::Normal(0.0, 1.0), &device).require_grad();
-            let along = Tensor::<4>::random([n, c_out, h, w], Distribution::Normal(0.0, 1.0), &device);
-            let [ours, burns] = [pointwise(&layer, x.clone()), layer.forward(x.clone())].map(|y| {
-                let gradients = (y.clone() * along.clone()).sum().backward();
-                let mut parts = vec![("value", y.into_data())];
-                parts.push(("input", x.grad(&gradients).unwrap().into_data()));
-                parts.push(("weight", layer.weight.grad(&gradients).unwrap().into_data()));
-                parts.extend(layer.bias.iter().map(|bias| ("bias", bias.grad(&gradients).unwrap().into_data())));
-                parts
+            let layer = Conv2dConfig::new([c_in, c_out], [1, 1]).with_bias(bias).init(&cpu.clone().autodiff());
+            let data = [c_in, c_out].map(|channels| {
+                Tensor::<4>::random([n, channels, h, w], Distribution::Normal(0.0, 1.0), &cpu).into_data()
             });
-            assert_eq!(ours.len(), if bias { 4 } else { 3 }, "{name}");
-            for ((part, ours), (_, burns)) in ours.iter().zip(&burns) {
-                assert_close(&format!("{name}: {part}"), ours, burns);
+            let burns = on(&cpu, &layer, &data, Conv2d::forward);
+            assert_eq!(burns.len(), if bias { 4 } else { 3 }, "{name}");
+            for (device, handle) in devices() {
+                for ((part, ours), (_, burns)) in on(&handle, &layer, &data, pointwise).iter().zip(&burns) {
+                    assert_close(&format!("{name}: {part} on {device}"), ours, burns);
+                }
             }
         }
     }

@@ -24,8 +24,12 @@ use super::fused::frame::Frame;
 use super::mixed::on_cpu;
 use super::values;
 
-/// A depthwise convolution with bias whose output has the size of its input; `kernel` must be odd.
+/// A depthwise convolution with bias whose output has the size of its input.
+///
+/// # Panics
+/// When a side of the kernel is even.
 pub fn depthwise_layer(channels: usize, kernel: [usize; 2], dilation: usize, device: &Device) -> Conv2d {
+    assert!(kernel.iter().all(|side| side % 2 == 1), "a kernel of {kernel:?} has no middle; its sides must be odd");
     let [vertical, horizontal] = kernel.map(|side| dilation * (side - 1) / 2);
     Conv2dConfig::new([channels, channels], kernel)
         .with_groups(channels)
@@ -39,10 +43,29 @@ pub fn depthwise_layer(channels: usize, kernel: [usize; 2], dilation: usize, dev
 /// # Shapes
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, h, w]`
+///
+/// # Panics
+/// When the layer is another one than [`depthwise_layer`] makes.
 pub fn depthwise(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    assert_keeps_size(layer);
     let Some(bias) = &layer.bias else { return layer.forward(x) };
     let (weight, bias) = (layer.weight.val().into_dispatch(), bias.val().into_dispatch());
     Tensor::from_dispatch(<Dispatch as DepthwiseOps>::depthwise(x.into_dispatch(), weight, bias, layer.dilation))
+}
+
+/// Fails unless a layer is what the operator computes, whatever else its fields could say.
+fn assert_keeps_size(layer: &Conv2d) {
+    let [channels, per_group, kh, kw] = layer.weight.dims();
+    assert!(
+        layer.groups == channels && per_group == 1,
+        "expected a group for each of {channels} channels, found {}",
+        layer.groups
+    );
+    assert!(kh % 2 == 1 && kw % 2 == 1, "a kernel of {:?} has no middle; its sides must be odd", [kh, kw]);
+    assert_eq!(layer.stride, [1, 1], "a depthwise convolution of another stride does not keep the size");
+    let [vertical, horizontal] = [layer.dilation[0] * (kh / 2), layer.dilation[1] * (kw / 2)];
+    let padding = PaddingConfig2d::Explicit(vertical, horizontal, vertical, horizontal);
+    assert_eq!(layer.padding, padding, "a depthwise convolution of another padding does not keep the size");
 }
 
 /// What a backend must compute for [`depthwise`] and its gradients.
@@ -216,6 +239,8 @@ impl<B: DepthwiseOps, C: CheckpointStrategy> DepthwiseOps for Autodiff<B, C> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use burn::module::Module;
     use burn::tensor::Distribution;
 
@@ -247,14 +272,19 @@ mod tests {
         ]
     }
 
+    fn numbers(data: &TensorData) -> Vec<f64> {
+        data.iter().collect()
+    }
+
+    /// Weight and bias.
+    fn parameters(layer: &Conv2d) -> [Vec<f64>; 2] {
+        [layer.weight.val().into_data(), layer.bias.as_ref().unwrap().val().into_data()].map(|data| numbers(&data))
+    }
+
     /// The parts by their definition, in float64.
-    fn by_definition(layer: &Conv2d, [x, along]: &[TensorData; 2]) -> Parts {
-        let [n, c, h, w]: [usize; 4] = x.shape().dims();
+    fn by_definition(layer: &Conv2d, shape: [usize; 4], [x, weight, bias]: &[Vec<f64>; 3], along: &[f64]) -> Parts {
+        let [n, c, h, w] = shape;
         let [_, _, kh, kw] = layer.weight.dims();
-        let numbers = |data: &TensorData| data.iter::<f64>().collect::<Vec<_>>();
-        let (x, along) = (numbers(x), numbers(along));
-        let weight = numbers(&layer.weight.val().into_data());
-        let bias = numbers(&layer.bias.as_ref().unwrap().val().into_data());
         let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
         let (mut dweight, mut dbias) = (vec![0.0; weight.len()], vec![0.0; c]);
         for at in 0..n * c * h * w {
@@ -301,7 +331,8 @@ mod tests {
             let layer = depthwise_layer(c, kernel, dilation, &cpu.clone().autodiff());
             let normal = Distribution::Normal(0.0, 1.0);
             let data = [0, 1].map(|_| Tensor::<4>::random([n, c, h, w], normal, &cpu).into_data());
-            let expected = by_definition(&layer, &data);
+            let [weight, bias] = parameters(&layer);
+            let expected = by_definition(&layer, [n, c, h, w], &[numbers(&data[0]), weight, bias], &numbers(&data[1]));
             for (device, handle) in devices() {
                 for ((part, found), (_, expected)) in on(&handle, &layer, &data, depthwise).iter().zip(&expected) {
                     assert_close(&format!("{name}: {part} on {device}"), found, expected);
@@ -311,6 +342,68 @@ mod tests {
             let [(_, burns), ..] = on(&cpu, &layer, &data, Conv2d::forward);
             assert_close(&format!("{name}: value by Burn"), &burns, &expected[0].1);
         }
+    }
+
+    #[test]
+    fn gradients_are_difference_quotients() {
+        let cpu = Device::flex();
+        cpu.seed(7);
+        for (kernel, dilation, [n, c, h, w]) in [
+            ([3, 3], 1, [2, 3, 9, 13]),
+            ([3, 3], 3, [1, 4, 7, 41]),
+            ([1, 11], 1, [1, 3, 2, 4]),
+            ([5, 3], 2, [1, 2, 1, 1]),
+        ] {
+            let layer = depthwise_layer(c, kernel, dilation, &cpu.clone().autodiff());
+            let normal = Distribution::Normal(0.0, 1.0);
+            let random = |shape: [usize; 4]| Tensor::<4>::random(shape, normal, &cpu).into_data();
+            let data = [random([n, c, h, w]), random([n, c, h, w])];
+            let ([weight, bias], along) = (parameters(&layer), numbers(&data[1]));
+            let at = [numbers(&data[0]), weight, bias];
+            let sum = |at: &[Vec<f64>; 3]| {
+                let [(_, y), ..] = by_definition(&layer, [n, c, h, w], at, &along);
+                numbers(&y).iter().zip(&along).map(|(y, along)| y * along).sum::<f64>()
+            };
+            for (device, handle) in devices() {
+                let [_, gradients @ ..] = on(&handle, &layer, &data, depthwise);
+                for (moved, (part, gradient)) in gradients.iter().enumerate() {
+                    let direction = numbers(&random([1, 1, 1, at[moved].len()]));
+                    let step = |length: f64| {
+                        let mut at = at.clone();
+                        at[moved].iter_mut().zip(&direction).for_each(|(value, along)| *value += length * along);
+                        sum(&at)
+                    };
+                    // The sum is linear in each of the three, so that a long step loses nothing.
+                    let quotient = (step(1.0) - step(-1.0)) / 2.0;
+                    let terms = numbers(gradient).into_iter().zip(&direction).map(|(slope, along)| slope * along);
+                    let (slope, scale) = terms.fold((0.0, 0.0), |(sum, scale), term| (sum + term, scale + term.abs()));
+                    let name = format!("kernel {kernel:?}, dilation {dilation}, {part} on {device}");
+                    assert!((slope - quotient).abs() <= 1e-5 * scale, "{name}: {slope}, expected {quotient}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_layer_that_does_not_keep_the_size_is_refused() {
+        type Change = fn(Conv2dConfig) -> Conv2dConfig;
+        let same = PaddingConfig2d::Explicit(1, 1, 1, 1);
+        let rows: [(&str, [usize; 2], Change, &str); 5] = [
+            ("an even kernel", [4, 3], |config| config, "must be odd"),
+            ("a stride", [3, 3], |config| config.with_stride([2, 2]), "another stride"),
+            ("no padding", [3, 3], |config| config.with_padding(PaddingConfig2d::Valid), "another padding"),
+            ("a dilation beyond the padding", [3, 3], |config| config.with_dilation([2, 2]), "another padding"),
+            ("one group", [3, 3], |config| config.with_groups(1), "a group for each"),
+        ];
+        for (name, kernel, change, part) in rows {
+            let config = Conv2dConfig::new([2, 2], kernel).with_groups(2).with_padding(same.clone());
+            let layer = change(config).init(&Device::flex());
+            let x = Tensor::zeros([1, 2, 8, 8], &Device::flex());
+            let refused = catch_unwind(AssertUnwindSafe(|| depthwise(&layer, x))).unwrap_err();
+            let message = refused.downcast_ref::<String>().unwrap();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+        assert!(catch_unwind(|| depthwise_layer(2, [3, 2], 1, &Device::flex())).is_err(), "it is not made");
     }
 
     #[test]

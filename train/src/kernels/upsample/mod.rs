@@ -124,6 +124,26 @@ mod tests {
     }
 
     #[test]
+    fn the_gradient_is_a_difference_quotient() {
+        let (shape, normal) = ([2, 3, 5, 7], Distribution::Normal(0.0, 1.0));
+        for (name, device) in devices() {
+            let device = device.autodiff();
+            device.seed(10);
+            let random = |[n, c, h, w]: [usize; 4]| Tensor::<4>::random([n, c, h, w], normal, &device);
+            let (x, direction, along) = (random(shape).require_grad(), random(shape), random([2, 3, 10, 14]));
+            let gradient = x.grad(&(upsample(x.clone()) * along.clone()).sum().backward()).unwrap();
+            let along = along.into_data();
+            // The map is linear: its difference along a direction is its value there.
+            let [moved, _] = by_definition(&direction.to_data(), &along, shape);
+            let sum = |one: &TensorData, other: &TensorData| -> f64 {
+                one.iter::<f64>().zip(other.iter::<f64>()).map(|(one, other)| one * other).sum()
+            };
+            let (slope, quotient) = (sum(&gradient.into_data(), &direction.into_data()), sum(&moved, &along));
+            assert!((slope - quotient).abs() <= 1e-4, "{name}: {slope}, expected {quotient}");
+        }
+    }
+
+    #[test]
     fn value_and_gradient_are_those_of_the_definition() {
         for [n, c, h, w] in [[2, 3, 5, 7], [1, 2, 1, 1], [1, 1, 2, 1], [1, 1, 3, 2], [2, 2, 16, 31], [1, 1, 1, 64]] {
             for (name, device) in devices() {

@@ -1,0 +1,111 @@
+//! Whether both sides take the same steps: their losses and weights after some of them.
+
+use std::path::Path;
+
+use anyhow::Result;
+use seg_train::device::DeviceChoice;
+use seg_train::precision::Precision;
+use seg_train::weights::Weights;
+
+use crate::measure::{Measured, Measurement, Task};
+use crate::side::{Numbers, Setting, Side};
+
+/// Small, so that many steps are quick.
+const SIZE: [usize; 2] = [64, 64];
+const STEPS: usize = 20;
+
+/// How far the two sides may part within [`STEPS`].
+struct Tolerance {
+    /// Of the losses, relative to the loss.
+    losses: f64,
+    /// Of the weights, relative to how far they have moved, both as L2 norms over what is learned.
+    weights: f64,
+}
+
+/// Losses: rounding in another order comes to some 1e-6, while AdamW with Burn's own epsilon is off by a fifth. Weights: AdamW divides a
+/// gradient by its own size, so where one is nearly zero, its rounding moves a weight as far as any other.
+const CPU: Tolerance = Tolerance { losses: 1e-4, weights: 0.05 };
+/// Burn's matrix products of float32 run on CUDA's tensor cores as TF32, whose factors are rounded to one part in 2048: some
+/// thousand times as coarse as float32, and a gradient goes through about a hundred of them. What comes to 1e-6 of the losses on the
+/// CPU may thus come to 1e-3, and gradients of less than about a hundredth of the usual size, a hundredth of all, may change their
+/// sign: such weights move the other way, and `2 sqrt(0.01)` of the way is 0.2. AdamW's epsilon would still be found.
+const CUDA: Tolerance = Tolerance { losses: 1e-2, weights: 0.2 };
+/// How far our losses in bf16 may depart from those in float32, beside how far PyTorch's autocast departs: both round at the same places
+/// but for what PyTorch keeps in 32 bits, and neither rounds as the other.
+const BF16_DEPARTURE: f64 = 2.0;
+
+/// Prints the losses of both sides and how far their weights part, and returns in which way the steps are not the same.
+pub(crate) fn compare(
+    python: &Path,
+    device: DeviceChoice,
+    threads: usize,
+    precision: Precision,
+    weights: &Path,
+) -> Result<Vec<String>> {
+    let measure = |side: &Side, precision: Precision| -> Result<_> {
+        let learned = weights.with_file_name("learned.safetensors");
+        let measurement = Measurement {
+            task: Task::Train,
+            size: SIZE.to_vec(),
+            batch: 2,
+            steps: STEPS,
+            weights: weights.into(),
+            device,
+            precision,
+            checkpoint_activations: false,
+            save: Some(learned.clone()),
+        };
+        Ok((side.measure(&measurement, threads)?, Weights::read(&learned)?))
+    };
+    let peer = |numbers| Side::PyTorch(python.into(), Setting { channels_last: false, numbers });
+    let (ours, our_weights) = measure(&Side::Ours, Precision::Fp32)?;
+    let mut faults = Vec::new();
+    if precision == Precision::Bf16 {
+        let [theirs, theirs_bf16] = [Numbers::Fp32, Numbers::Bf16].map(|numbers| measure(&peer(numbers), precision));
+        let (ours_bf16, _) = measure(&Side::Ours, precision)?;
+        let [ours, theirs] = [losses_apart(&ours_bf16, &ours), losses_apart(&theirs_bf16?.0, &theirs?.0)];
+        println!(
+            "\nin bf16 the losses depart from those in float32 by at most {ours:.1e} here, {theirs:.1e} in PyTorch"
+        );
+        if ours > BF16_DEPARTURE * theirs {
+            faults.push(format!("our losses in bf16 depart more than {BF16_DEPARTURE} times as far as PyTorch's"));
+        }
+        return Ok(faults);
+    }
+    let tolerance = if device == DeviceChoice::Cpu { CPU } else { CUDA };
+    let moved = distance(&Weights::read(weights)?, &our_weights);
+    for setting in Setting::all(precision, device).into_iter().filter(|setting| !setting.channels_last) {
+        let (theirs, their_weights) = measure(&Side::PyTorch(python.into(), setting), precision)?;
+        let apart = losses_apart(&ours, &theirs);
+        let weights_apart = distance(&our_weights, &their_weights) / moved;
+        println!("\n{} against {} ({setting}), the same weights and the same batch", ours.version, theirs.version);
+        let [our_loss, their_loss] = [&ours, &theirs].map(|side| side.losses[STEPS]);
+        println!("loss after {STEPS} steps: {our_loss:.6} and {their_loss:.6}; at most {apart:.1e} apart on the way");
+        println!("the weights have moved by {moved:.3} (L2), and are {weights_apart:.1e} of that apart");
+        for (what, apart, bound) in [("losses", apart, tolerance.losses), ("weights", weights_apart, tolerance.weights)]
+        {
+            if apart.is_nan() || apart > bound {
+                faults
+                    .push(format!("the {what} are {apart:.1e} apart from {setting}, more than {bound:e}: other steps"));
+            }
+        }
+    }
+    Ok(faults)
+}
+
+/// How far the losses of two sides are apart at most, relative to the loss; infinitely where one is not a number.
+fn losses_apart(one: &Measured, other: &Measured) -> f64 {
+    let apart = |(one, other): (&f64, &f64)| Some((one / other - 1.0).abs()).filter(|apart| !apart.is_nan());
+    let apart = one.losses.iter().zip(&other.losses).map(|pair| apart(pair).unwrap_or(f64::INFINITY));
+    apart.fold(0.0, f64::max)
+}
+
+/// The L2 norm of the difference over all that is learned: not over running statistics, which are of another order.
+fn distance(from: &Weights, to: &Weights) -> f64 {
+    let learned = from.tensors().iter().filter(|(name, _)| !name.contains("running_"));
+    let squares = learned.map(|(name, from)| {
+        let pairs = from.iter().zip(&to.tensors()[name]);
+        pairs.map(|(from, to)| f64::from(from - to).powi(2)).sum::<f64>()
+    });
+    squares.sum::<f64>().sqrt()
+}
