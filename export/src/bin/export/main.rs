@@ -207,7 +207,7 @@ fn summary(Export { model, bytes, report, .. }: &Export, args: &Args) -> String 
         format!("network     {} {}", provenance.network, provenance.configuration),
         format!("lowered     {}", extent(&report.lowered)),
     ];
-    lines.push(format!("target      {}", args.target));
+    lines.push(format!("target      {}: {}", args.target, args.target.reason()));
     let before = [&report.formed].into_iter().chain(report.passes.iter().map(|(_, after)| after));
     for (before, (pass, after)) in before.zip(&report.passes) {
         if args.explain {
