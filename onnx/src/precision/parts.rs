@@ -55,11 +55,7 @@ mod tests {
         let graph = builder.finish(&[("y", y)]).unwrap();
         for (name, left_out, expected) in [
             // The sum joins what its operands belong to; a shared image or activation joins nothing.
-            (
-                "all",
-                "",
-                vec![vec!["first", "inner", "last", "sum"], vec!["alone"], vec!["gated", "joined"]],
-            ),
+            ("all", "", vec![vec!["first", "inner", "last", "sum"], vec!["alone"], vec!["gated", "joined"]]),
             (
                 "without the sum",
                 "sum",

@@ -404,12 +404,9 @@ mod tests {
         let range = Range { min: -1.0, max: 1.0 };
         let ranges = ["gelu", "conv"].map(|value| (value.to_owned(), range)).into();
         let quantized = quantize(&graph, &BTreeSet::from(["conv"]), &ranges, Activations::U8).unwrap().graph;
-        for (name, expected) in [
-            ("before", "gelu"),
-            ("conv", "gelu.dequantized"),
-            ("after", "gelu"),
-            ("rounded", "conv.dequantized"),
-        ] {
+        for (name, expected) in
+            [("before", "gelu"), ("conv", "gelu.dequantized"), ("after", "gelu"), ("rounded", "conv.dequantized")]
+        {
             let node = quantized.nodes.iter().find(|node| node.name == name).unwrap();
             assert_eq!(node.inputs[0], expected, "{name}");
         }
