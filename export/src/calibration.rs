@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use image::GrayImage;
-use ndarray::{Array4, ArrayD, ArrayView3, Axis, Ix3, Ix4};
+use ndarray::{Array4, ArrayD, ArrayView3, ArrayView4, ArrayViewD, Axis, Ix3, Ix4};
 use ort::environment::Environment;
 use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
@@ -76,8 +76,9 @@ pub enum CalibrationError {
 
 /// The most images that are looked at.
 const IMAGES_MAX: usize = 16;
-/// The longest side of what is looked at of an image, its middle, where the model takes any size.
-const SIDE_MAX: usize = 320;
+/// The longest side of the middle of an image in which values are watched, where the model takes any size. Masks are made of
+/// whole images, as the proof makes them.
+const WATCHED_SIDE_MAX: usize = 640;
 /// The most values of one image that are kept of each place in the network.
 const SAMPLE_MAX: usize = 16_384;
 /// The most bytes of values that are looked at in one run; of more, the network runs several times.
@@ -127,33 +128,39 @@ impl<'e> Calibration<'e> {
     /// When ONNX Runtime cannot run the model.
     pub fn watch(&self, model: &Model, names: &BTreeSet<&str>) -> Result<BTreeMap<String, Seen>, CalibrationError> {
         let mut seen = BTreeMap::new();
-        for group in self.groups(&model.graph, names)? {
+        for group in self.groups(model, names)? {
             let outputs = group.iter().map(|name| (*name).to_owned()).collect();
             let graph = Graph { outputs, ..model.graph.clone() };
             let mut runner = Runner::open(self.environment, model, &graph)?;
-            for image in &self.images {
+            for image in self.watched(model) {
                 for (name, values) in runner.floats(image)? {
-                    note(&mut seen, &name, &values);
+                    note(&mut seen, &name, values.view());
                 }
             }
         }
-        if names.contains(model.contract.input.name.as_str()) {
-            let name = &model.contract.input.name;
-            self.images.iter().for_each(|image| note(&mut seen, name, &image.clone().into_dyn()));
+        let name = &model.contract.input.name;
+        if names.contains(name.as_str()) {
+            self.watched(model).for_each(|image| note(&mut seen, name, image.into_dyn()));
         }
         Ok(seen)
     }
 
-    /// The names of the nodes among those given, in groups that fit memory at the size of the largest image.
-    fn groups<'n>(&self, graph: &Graph, names: &BTreeSet<&'n str>) -> Result<Vec<Vec<&'n str>>, CalibrationError> {
-        let sides = |axis| self.images.iter().map(|image| image.len_of(Axis(axis))).max().unwrap_or_default() as i64;
+    /// What of each image is watched.
+    fn watched(&self, model: &Model) -> impl Iterator<Item = ArrayView4<'_, f32>> {
+        let side_max = model.contract.input.form.size.map_or(WATCHED_SIDE_MAX, |_| usize::MAX);
+        self.images.iter().map(move |image| middle(image.view(), side_max))
+    }
+
+    /// The names of the nodes among those given, in groups that fit memory at the size of the largest that is watched.
+    fn groups<'n>(&self, model: &Model, names: &BTreeSet<&'n str>) -> Result<Vec<Vec<&'n str>>, CalibrationError> {
+        let sides = |axis| self.watched(model).map(|image| image.len_of(Axis(axis))).max().unwrap_or_default() as i64;
         let symbols = [(Dim::batch(), 1), (Dim::height(), sides(2)), (Dim::width(), sides(3))];
         let symbols = symbols.map(|(dim, size)| (dim.to_string(), size));
         let bindings = symbols.each_ref().map(|(symbol, size)| (symbol.as_str(), *size));
         let mut groups: Vec<Vec<&str>> = Vec::new();
         let mut bytes = usize::MAX;
         for name in names.iter().copied() {
-            let Some(node) = graph.nodes.iter().find(|node| node.name == name) else { continue };
+            let Some(node) = model.graph.nodes.iter().find(|node| node.name == name) else { continue };
             let sizes = node.output.shape.iter().map(|dim| dim.evaluate(&bindings)).collect::<Result<Vec<_>, _>>()?;
             let own = sizes.iter().map(|&size| size as usize).product::<usize>() * DataType::F32.size_bytes();
             if bytes.saturating_add(own) > BYTES_MAX {
@@ -172,7 +179,7 @@ impl<'e> Calibration<'e> {
     /// When ONNX Runtime cannot run the model.
     pub fn masks(&self, model: &Model) -> Result<Vec<GrayImage>, CalibrationError> {
         let mut runner = Runner::open(self.environment, model, &model.graph)?;
-        self.images.iter().map(|image| runner.mask(image)).collect()
+        self.images.iter().map(|image| runner.mask(image.view())).collect()
     }
 }
 
@@ -185,21 +192,24 @@ pub fn some_of(files: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
 fn read(contract: &Contract, path: &Path) -> Result<Array4<f32>, CalibrationError> {
     let image = seg_data::read_image(path)?;
     let failed = |source| CalibrationError::Preprocess { path: path.into(), source };
-    let (Preprocessed { mut tensor, .. }, _) = contract.preprocess_middle(&image).map_err(failed)?;
-    if contract.input.form.size.is_none() && contract.input.size == SizePolicy::Native {
-        for axis in [1, 2].map(Axis) {
-            let left_out = tensor.len_of(axis).saturating_sub(SIDE_MAX);
-            let middle = left_out / 2..tensor.len_of(axis) - left_out.div_ceil(2);
-            tensor.slice_axis_inplace(axis, middle.into());
-        }
-    }
+    let (Preprocessed { tensor, .. }, _) = contract.preprocess_middle(&image).map_err(failed)?;
     Ok(tensor.insert_axis(Axis(0)))
 }
 
-fn note(seen: &mut BTreeMap<String, Seen>, name: &str, values: &ArrayD<f32>) {
+/// The middle of images `[n, channels, h, w]` that is no longer on either side; all of them where they are not.
+pub fn middle(mut images: ArrayView4<'_, f32>, side_max: usize) -> ArrayView4<'_, f32> {
+    for axis in [2, 3].map(Axis) {
+        let left_out = images.len_of(axis).saturating_sub(side_max);
+        let middle = left_out / 2..images.len_of(axis) - left_out.div_ceil(2);
+        images.slice_axis_inplace(axis, middle.into());
+    }
+    images
+}
+
+fn note(seen: &mut BTreeMap<String, Seen>, name: &str, values: ArrayViewD<'_, f32>) {
     let nothing = Range { min: f32::INFINITY, max: f32::NEG_INFINITY };
     let seen = seen.entry(name.to_owned()).or_insert(Seen { range: nothing, sample: Vec::new() });
-    for &value in values {
+    for &value in &values {
         // `f32::min` would forget it with the next number.
         if value.is_nan() || seen.range.min.is_nan() {
             seen.range = Range { min: f32::NAN, max: f32::NAN };
@@ -229,11 +239,11 @@ impl<'m> Runner<'m> {
     /// Runs an image; a graph of one batch size gets it so many times, and only the first answer counts.
     fn run<T>(
         &mut self,
-        image: &Array4<f32>,
+        image: ArrayView4<'_, f32>,
         take: impl FnOnce(&ort::session::SessionOutputs<'_>) -> Result<T, CalibrationError>,
     ) -> Result<T, CalibrationError> {
         let input = &self.contract.input;
-        let copies = vec![image.view(); input.form.batch.unwrap_or(1)];
+        let copies = vec![image; input.form.batch.unwrap_or(1)];
         let images = ndarray::concatenate(Axis(0), &copies).expect("copies have one size");
         let bytes;
         let tensor: SessionInputValue<'_> = match input.form.element {
@@ -247,7 +257,7 @@ impl<'m> Runner<'m> {
     }
 
     /// All outputs that are float32.
-    fn floats(&mut self, image: &Array4<f32>) -> Result<Vec<(String, ArrayD<f32>)>, CalibrationError> {
+    fn floats(&mut self, image: ArrayView4<'_, f32>) -> Result<Vec<(String, ArrayD<f32>)>, CalibrationError> {
         self.run(image, |outputs| {
             let array = |(name, value): (&str, ort::value::ValueRef<'_>)| {
                 Ok((name.to_owned(), value.try_extract_array::<f32>()?.to_owned()))
@@ -256,7 +266,7 @@ impl<'m> Runner<'m> {
         })
     }
 
-    fn mask(&mut self, image: &Array4<f32>) -> Result<GrayImage, CalibrationError> {
+    fn mask(&mut self, image: ArrayView4<'_, f32>) -> Result<GrayImage, CalibrationError> {
         let Contract { output, .. } = self.contract;
         self.run(image, |outputs| {
             let value = &outputs[output.name.as_str()];
@@ -295,7 +305,7 @@ mod tests {
         ] {
             let mut all = BTreeMap::new();
             for value in images {
-                note(&mut all, "x", &arr1(&[0.5, value, -0.5]).into_dyn());
+                note(&mut all, "x", arr1(&[0.5, value, -0.5]).view().into_dyn());
             }
             let seen = all.get_mut("x").unwrap();
             assert!(!seen.magnitude().is_finite(), "{name}: {seen:?}");
@@ -320,7 +330,7 @@ mod tests {
     fn what_was_seen_is_the_smallest_and_the_largest_of_all_images() {
         let mut all = BTreeMap::new();
         for values in [[0.5, -0.25], [3.0, 1.0], [-2.0, 0.0]] {
-            note(&mut all, "x", &arr1(&values).into_dyn());
+            note(&mut all, "x", arr1(&values).view().into_dyn());
         }
         let seen = &all["x"];
         assert_eq!((seen.range, seen.magnitude()), (Range { min: -2.0, max: 3.0 }, 3.0));

@@ -12,9 +12,10 @@ use seg_onnx::precision::{
     quantizable, values_around,
 };
 use seg_onnx::{Model, ModelError};
+use seg_runtime::verify::bounds::CLASS_PIXELS_LEAST;
 use thiserror::Error;
 
-use crate::calibration::{Calibration, CalibrationError};
+use crate::calibration::{Calibration, CalibrationError, middle};
 use crate::export::{Export, Extent};
 
 /// How a model is quantised.
@@ -28,6 +29,8 @@ pub struct Quantization {
     pub dice_loss_max: f64,
     /// The largest share of a calibration image's pixels whose class may change.
     pub flipped_max: f64,
+    /// The least Dice of each class's pixels on all calibration images together, of classes that have enough to be judged.
+    pub class_dice_min: f64,
 }
 
 /// What half precision does to a model.
@@ -44,7 +47,7 @@ pub struct HalfReport {
 /// What the evaluator, which rounds every 16-bit value, finds on one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Simulated {
-    /// Height and width of the image, or of its corner that was evaluated.
+    /// Height and width of the image, or of its middle that was evaluated.
     pub size: [usize; 2],
     /// The share of pixels whose class stays the same.
     pub agreement: f64,
@@ -55,7 +58,8 @@ pub struct Simulated {
 pub struct QuantizationReport {
     /// The convolutions, sums and products that are computed in 8 bits.
     pub quantized: Vec<String>,
-    /// The parts of the network that could be and stay in float32, with the share of pixels whose class each alone would change.
+    /// The parts of the network that could be and stay in float32, by their first and last node, with the share of pixels whose
+    /// class each alone would change.
     pub kept: Vec<(String, f64)>,
     /// One minus the Dice of the model's masks against the float model's, on the calibration images.
     pub dice_loss: f64,
@@ -63,6 +67,8 @@ pub struct QuantizationReport {
     pub agreement: f64,
     /// The largest share of an image's pixels whose class changes.
     pub flipped: f64,
+    /// The least Dice of a class's pixels on all calibration images together.
+    pub class_dice: f64,
 }
 
 /// Why a model cannot be had in fewer bits.
@@ -129,11 +135,10 @@ fn replace(export: &mut Export, graph: Graph, precision: String) -> Result<(), P
 /// The first image through both graphs, in 64 bits but for what is rounded to 16.
 fn simulate(model: &Model, halved: &Graph, calibration: &Calibration<'_>) -> Result<Simulated, PrecisionError> {
     let input = &model.contract.input;
-    let image = &calibration.images()[0];
-    let sides = |axis| image.len_of(Axis(axis));
-    let size = input.form.size.unwrap_or_else(|| [sides(2), sides(3)].map(|side| side.min(SIMULATED_SIDE_MAX)));
-    let corner = image.slice(ndarray::s![.., .., ..size[0], ..size[1]]);
-    let copies = vec![corner; input.form.batch.unwrap_or(1)];
+    let image = calibration.images()[0].view();
+    let image = if input.form.size.is_none() { middle(image, SIMULATED_SIDE_MAX) } else { image };
+    let size = [2, 3].map(|axis| image.len_of(Axis(axis)));
+    let copies = vec![image; input.form.batch.unwrap_or(1)];
     let images = ndarray::concatenate(Axis(0), &copies).expect("copies have one size");
     let images = match input.form.element {
         Element::Float => images.mapv(f64::from).into_dyn(),
@@ -164,8 +169,9 @@ fn classes(model: &Model, graph: &Graph, images: &ArrayD<f64>) -> Result<Vec<i64
 /// Brings a model to 8 bits, as many of its parts as the bounds on the masks allow.
 ///
 /// The loss is measured on the calibration images against the masks of the float model, so it needs no labels. Where all
-/// parts together lose too much, those whose quantisation alone changes the most pixels stay in float32, as few as
-/// possible; `tell` hears how many parts of how many have been tried on their own.
+/// parts together lose too much, those whose quantisation alone changes the most pixels stay in float32. How many, is
+/// found by halving, as if more of them always lost less: where that is not so, fewer might do. Where nothing is left, the
+/// export stays as it is. `tell` hears how many parts of how many have been tried on their own.
 ///
 /// # Errors
 /// When the model cannot be run on the images.
@@ -194,20 +200,19 @@ pub fn quantize(
     let mut kept = Vec::new();
     let mut quantized = candidates.clone();
     if !chosen.1.is_within(quantization) {
-        let parts = parts(&candidates);
+        let parts = parts(&before.graph, &all);
         let mut worst = Vec::new();
-        for (tried, (part, nodes)) in parts.iter().enumerate() {
+        for (tried, part) in parts.iter().enumerate() {
             tell(tried, parts.len());
-            let alone = trial(&nodes.iter().copied().collect())?.1;
-            worst.push((*part, nodes, 1.0 - alone.agreement));
+            let alone = trial(&part.iter().copied().collect())?.1;
+            worst.push((part, 1.0 - alone.agreement));
         }
-        worst.sort_by(|(.., a), (.., b)| b.total_cmp(a));
-        // As few as possible by halving: more of them in floats lose less, all of them nothing.
+        worst.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         let (mut too_few, mut enough) = (0, worst.len());
         chosen = trial(&BTreeSet::new())?;
         while enough - too_few > 1 {
             let middle = usize::midpoint(too_few, enough);
-            let attempt = trial(&worst[middle..].iter().flat_map(|(_, nodes, _)| *nodes).copied().collect())?;
+            let attempt = trial(&worst[middle..].iter().flat_map(|(part, _)| *part).copied().collect())?;
             if attempt.1.is_within(quantization) {
                 (enough, chosen) = (middle, attempt);
             } else {
@@ -215,18 +220,25 @@ pub fn quantize(
             }
         }
         let (floats, _) = worst.split_at(enough);
-        kept = floats.iter().map(|(part, _, changed)| ((*part).to_owned(), *changed)).collect();
-        quantized.retain(|name| floats.iter().all(|(_, nodes, _)| !nodes.contains(name)));
+        kept = floats.iter().map(|(part, changed)| (name(part), *changed)).collect();
+        quantized.retain(|name| floats.iter().all(|(part, _)| !part.contains(name)));
     }
-    let (graph, Agreement { dice_loss, agreement, flipped }) = chosen;
+    let (graph, Agreement { dice_loss, agreement, flipped, class_dice }) = chosen;
     let quantized: Vec<_> = quantized.into_iter().map(str::to_owned).collect();
-    let images = calibration.images().len();
-    let note = format!(
-        "int8 in {} convolutions, sums and products, float32 elsewhere, calibrated on {images} images",
-        quantized.len()
-    );
-    replace(export, graph, note)?;
-    Ok(QuantizationReport { quantized, kept, dice_loss, agreement, flipped })
+    if !quantized.is_empty() {
+        let (nodes, images) = (quantized.len(), calibration.images().len());
+        let what = format!("int8 in {nodes} convolutions, sums and products, float32 elsewhere");
+        replace(export, graph, format!("{what}, calibrated on {images} images"))?;
+    }
+    Ok(QuantizationReport { quantized, kept, dice_loss, agreement, flipped, class_dice })
+}
+
+/// A part by its ends.
+fn name(part: &[&str]) -> String {
+    match part {
+        [first, .., last] => format!("{first} to {last}"),
+        nodes => nodes.concat(),
+    }
 }
 
 /// How far masks are from others.
@@ -234,6 +246,7 @@ struct Agreement {
     dice_loss: f64,
     agreement: f64,
     flipped: f64,
+    class_dice: f64,
 }
 
 impl Agreement {
@@ -247,11 +260,22 @@ impl Agreement {
             flipped = flipped.max(1.0 - matrix.accuracy());
             pooled.merge(&matrix);
         }
-        Ok(Self { dice_loss: 1.0 - dice / masks.len().max(1) as f64, agreement: pooled.accuracy(), flipped })
+        // As the proof judges classes: of a few pixels nothing can be said.
+        let pixels = |class: usize| {
+            let counts = pooled.counts();
+            let found = counts.iter().map(|row| row[class]).sum::<u64>();
+            found.max(counts[class].iter().sum())
+        };
+        let judged = (0..classes).filter(|class| pixels(*class) >= CLASS_PIXELS_LEAST as u64);
+        let class_dice = judged.map(|class| pooled.dice(class)).fold(1.0, f64::min);
+        let dice_loss = 1.0 - dice / masks.len().max(1) as f64;
+        Ok(Self { dice_loss, agreement: pooled.accuracy(), flipped, class_dice })
     }
 
     fn is_within(&self, quantization: &Quantization) -> bool {
-        self.dice_loss <= quantization.dice_loss_max && self.flipped <= quantization.flipped_max
+        self.dice_loss <= quantization.dice_loss_max
+            && self.flipped <= quantization.flipped_max
+            && self.class_dice >= quantization.class_dice_min
     }
 }
 
@@ -264,6 +288,7 @@ mod tests {
     use seg_onnx::contract::{InputForm, OutputKind};
     use seg_onnx::graph::{DataType, Op};
     use seg_runtime::library::{Build, Search};
+    use seg_runtime::verify::bounds::DICE;
     use seg_train::checkpoint::Checkpoint;
     use seg_train::model::AmsUnetConfig;
     use seg_train::weights::Weights;
@@ -325,11 +350,16 @@ mod tests {
             activations: Activations::U8,
             dice_loss_max,
             flipped_max: 1.0,
+            class_dice_min: 0.0,
         };
         let before = exported(8, InputForm { size: Some([48, 48]), ..InputForm::default() }, OutputKind::Logits);
         let calibration = Calibration::of_noise(environment(), &before.model.contract);
         let convs = |export: &Export| {
-            export.model.graph.nodes.iter().filter(|node| matches!(node.op, Op::DequantizeLinear { .. })).count()
+            let nodes = &export.model.graph.nodes;
+            nodes
+                .iter()
+                .filter(|node| matches!(node.op, Op::Conv(_)) && node.inputs[1].ends_with(".dequantized"))
+                .count()
         };
         let quantized = |quantization| {
             let mut export = before.clone();
@@ -342,6 +372,7 @@ mod tests {
         assert_eq!(report.kept, []);
         // A random network on noise decides nothing clearly: every pixel is near a tie.
         assert!(report.dice_loss > 0.0 && report.flipped >= 1.0 - report.agreement, "{report:?}");
+        // Of a network so narrow, the nodes around each value take more than what is left of the weights.
         assert!(
             loose.bytes.len() < before.bytes.len() * 3 / 4,
             "{} of {} bytes",
@@ -362,6 +393,31 @@ mod tests {
         assert!(report.dice_loss == 0.0 && report.agreement == 1.0, "{report:?}");
         assert!(convs(&none) < convs(&middle));
         assert_eq!(quantized(bound(1.0)).0.bytes, loose.bytes, "the same each time");
+    }
+
+    #[test]
+    fn a_class_that_few_pixels_show_is_kept_as_the_proof_asks() {
+        let quantization = Quantization {
+            method: CalibrationMethod::MinMax,
+            activations: Activations::U8,
+            dice_loss_max: 1.0,
+            flipped_max: 1.0,
+            class_dice_min: DICE,
+        };
+        let mask = |pixels| GrayImage::from_fn(100, 100, |x, y| image::Luma([u8::from(100 * y + x < pixels)]));
+        // Pixels of the class in each of two images, before and after.
+        for (name, truth, found, is_within) in [
+            ("the same", [100, 100], [100, 100], true),
+            ("borders moved", [100, 100], [100, 95], true),
+            ("kept in one image and lost in the other", [100, 100], [100, 0], false),
+            ("lost", [50, 50], [0, 0], false),
+            ("invented", [0, 0], [100, 0], false),
+            ("too few to say", [50, 49], [0, 0], true),
+        ] {
+            let [found, truth] = [found, truth].map(|pixels| pixels.map(mask));
+            let agreement = Agreement::of(2, &found, &truth).unwrap();
+            assert_eq!(agreement.is_within(&quantization), is_within, "{name}: {}", agreement.class_dice);
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub enum Target {
 pub struct UnknownTarget(pub String);
 
 /// The operators of our graphs that the parser of TensorRT 10 takes, each with what its table says of the types and modes
-/// that we use (`docs/operators.md` of onnx-tensorrt).
+/// that we use (`docs/operators.md` of onnx-tensorrt); `docs/operators.md` of this project shows it to readers.
 pub const TENSORRT_OPERATORS: [(&str, &str); 26] = [
     ("Add", "f32, f16, i64"),
     ("ArgMax", "f32, f16"),
@@ -62,6 +62,15 @@ impl Target {
         matches!(self, Self::Cuda | Self::TensorRt)
     }
 
+    /// What its rewrites were chosen by.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Portable => "only what no engine is the worse for",
+            Self::Cpu => "what makes ONNX Runtime's CPU provider faster or smaller, by measurement",
+            Self::Cuda | Self::TensorRt => "what leaves the fewest nodes, by count: no GPU has timed it",
+        }
+    }
+
     fn names() -> String {
         Self::ALL.map(|target| format!("`{target}`")).join(", ")
     }
@@ -98,5 +107,13 @@ mod tests {
         }
         let error = "gpu".parse::<Target>().unwrap_err();
         assert_eq!(error.to_string(), "`gpu` is no target: expected `portable`, `cpu`, `cuda`, `tensorrt`");
+    }
+
+    #[test]
+    fn readers_see_the_operators_that_tensorrt_takes() {
+        let page = include_str!("../../docs/operators.md");
+        let shown: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        let expected = TENSORRT_OPERATORS.map(|(operator, types)| format!("| `{operator}` | {types} |"));
+        assert_eq!(shown, expected);
     }
 }

@@ -259,12 +259,12 @@ mod tests {
         Message::parse(std::str::from_utf8(&text).unwrap())
     }
 
-    /// The model with all convolutions in 8 bits, as if its values were within -1 and 1.
+    /// The model with all that can be in 8 bits, as if its values were within -1 and 1.
     fn quantized(model: &Model, activations: Activations) -> Model {
-        let convs = quantizable(&model.graph).into_iter().collect();
+        let nodes = quantizable(&model.graph).into_iter().collect();
         let range = Range { min: -1.0, max: 1.0 };
-        let ranges = values_around(&model.graph, &convs).into_iter().map(|value| (value.to_owned(), range)).collect();
-        let graph = quantize(&model.graph, &convs, &ranges, activations).unwrap().graph;
+        let ranges = values_around(&model.graph, &nodes).into_iter().map(|value| (value.to_owned(), range)).collect();
+        let graph = quantize(&model.graph, &nodes, &ranges, activations).unwrap().graph;
         Model { graph, ..model.clone() }
     }
 

@@ -83,7 +83,7 @@ fn patches<'x>(
     columns_out: usize,
 ) -> CowArray<'x, f64, Ix2> {
     let (channels, _, width) = x.dim();
-    if rows.is_identity() && columns.is_identity() {
+    if rows.is_identity(band.end) && columns.is_identity(columns_out) {
         let planes = x.into_shape_with_order((channels, rows.size * width)).expect("the image is contiguous");
         return planes.slice_move(s![.., band.start * width..band.end * width]).into();
     }
@@ -131,9 +131,9 @@ impl Taps {
         Ok(steps / self.stride + 1)
     }
 
-    /// Whether each output sees the pixel in its own place and no other, wherever the image ends.
-    fn is_identity(&self) -> bool {
-        (self.kernel, self.stride, self.before) == (1, 1, 0)
+    /// Whether each of so many outputs sees the pixel in its own place and no other.
+    fn is_identity(&self, outputs: usize) -> bool {
+        (self.kernel, self.stride, self.before) == (1, 1, 0) && outputs <= self.size
     }
 
     /// The pixel under a tap, unless that lies in the padding.

@@ -15,14 +15,15 @@ pub(super) fn run(graph: &mut Graph) -> Vec<String> {
     super::rewrite_everywhere(graph, Addend::at, Addend::apply)
 }
 
-struct Addend {
-    sum: usize,
-    operand: usize,
-    channels: usize,
+/// An addend of a convolution that a `Pad` gives.
+pub(super) struct Addend {
+    pub(super) sum: usize,
+    pub(super) operand: usize,
+    pub(super) channels: usize,
 }
 
 impl Addend {
-    fn at(graph: &Graph, index: &Index<'_>, sum: usize) -> Option<Self> {
+    pub(super) fn at(graph: &Graph, index: &Index<'_>, sum: usize) -> Option<Self> {
         let node = &graph.nodes[sum];
         let (Op::Add, [left, right]) = (&node.op, &node.inputs[..]) else { return None };
         let own = |value| index.sole_reader(value).and_then(|_| Some(&graph.nodes[index.producer(value)?].op));

@@ -1,6 +1,6 @@
 //! Multiplies factors that are smaller than a map with each other before the map.
 //!
-//! `(x*a) * (x*b)` is `((a*b) * x) * x`: as many products, but one map fewer is kept, and each is written over the last.
+//! `(x*a) * (x*b)` is `((a*b) * x) * x`: as many products, but one map fewer is kept.
 //!
 //! Refuses when either factor is as large as the map, when the products inside have another reader, or when they have no
 //! factor in common.

@@ -19,13 +19,10 @@ struct Fold {
 impl Fold {
     fn at(graph: &Graph, index: &Index<'_>, pad: usize) -> Option<Self> {
         let node = &graph.nodes[pad];
-        let Op::Pad { mode: PadMode::Constant } = node.op else { return None };
         let conv = index.sole_reader(&node.name)?;
         let (Op::Conv(_), Some(image)) = (&graph.nodes[conv].op, graph.nodes[conv].inputs.first()) else { return None };
-        let pads = graph.known_integers(node.inputs.get(1)?)?;
-        let pads = pads.iter().map(|pad| pad.as_constant()?.try_into().ok()).collect::<Option<Vec<usize>>>()?;
-        let [0, 0, top, left, 0, 0, bottom, right] = pads[..] else { return None };
-        (*image == node.name).then_some(Self { pad, conv, pads: [top, left, bottom, right] })
+        let pads = constant_pads(graph, pad)?;
+        (*image == node.name).then_some(Self { pad, conv, pads })
     }
 
     fn apply(self, graph: &mut Graph) -> String {
@@ -36,6 +33,17 @@ impl Fold {
         graph.nodes[conv].inputs[0] = graph.nodes[pad].inputs[0].clone();
         graph.nodes[conv].name.clone()
     }
+}
+
+/// How far a padding with zeros extends images, `[top, left, bottom, right]`; none where that is computed, or it adds images
+/// or channels.
+pub(super) fn constant_pads(graph: &Graph, pad: usize) -> Option<[usize; 4]> {
+    let node = &graph.nodes[pad];
+    let Op::Pad { mode: PadMode::Constant } = node.op else { return None };
+    let pads = graph.known_integers(node.inputs.get(1)?)?;
+    let pads = pads.iter().map(|pad| pad.as_constant()?.try_into().ok()).collect::<Option<Vec<usize>>>()?;
+    let [0, 0, top, left, 0, 0, bottom, right] = pads[..] else { return None };
+    Some([top, left, bottom, right])
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@
 //! every size, and without a node that knows the size. The ones come from the depthwise convolution `A` that computes the
 //! map, as an output channel with zero weights and a bias of one; so may the map that `A` reads, where it is a term too.
 //!
+//! Two convolutions, along rows and along columns, are no third form: each chain is a product of its own two directions, and a
+//! sum of such products is none.
+//!
 //! Refuses unless two chains at least go, and where the map is no depthwise convolution's of its own or has other readers,
 //! or a chain is longer than two, strided or dilated, changes the size, or has two kernels that both extend along an axis.
 

@@ -19,6 +19,7 @@ mod fold_batch_norm_into_previous_conv;
 mod fold_padding_into_conv;
 mod merge_depthwise_sum;
 mod move_conv_below_resize;
+mod pad_addend_by_conv;
 #[cfg(test)]
 mod random_graphs;
 mod selection;
@@ -93,6 +94,9 @@ pub const PASSES: &[Pass] = &[
     Pass { name: "crop_instead_of_pad", applies: |_, target| target.is_gpu(), run: crop_instead_of_pad::run },
     // For the caches and the blocked layout of ONNX Runtime's CPU provider; elsewhere only more nodes.
     Pass { name: "slice_wide_middle", applies: |_, target| target == Target::Cpu, run: slice_wide_middle::run },
+    // Where maps are computed in blocks of channels, this saves half a dozen changes of layout; elsewhere it changes nothing.
+    Pass { name: "pad_addend_by_conv", applies: |_, target| !target.is_gpu(), run: pad_addend_by_conv::run },
+    // The same where the padding stays: one node more.
     Pass { name: "block_padded_addend", applies: |_, target| target == Target::Cpu, run: block_padded_addend::run },
     // A GPU adds up in a tree, and a node is a launch there.
     Pass {

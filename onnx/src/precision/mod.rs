@@ -6,8 +6,10 @@
 
 mod half;
 mod histogram;
+mod parts;
 mod quantize;
 
 pub use half::{HALF_MAX, HalfError, Halved, Kept, Magnitudes, halve};
 pub use histogram::{CalibrationMethod, range};
-pub use quantize::{Activations, QuantizeError, Quantized, Range, Ranges, parts, quantizable, quantize, values_around};
+pub use parts::parts;
+pub use quantize::{Activations, QuantizeError, Quantized, Range, Ranges, quantizable, quantize, values_around};

@@ -8,11 +8,17 @@
 //! Integers pay where one node hands them to the next. Between two that compute in floats, or in another layout of memory,
 //! a value is written and read once more than without them, which costs more than a faster convolution saves. So
 //! depthwise convolutions, sums and products go along with the others, and what stays float does so in
-//! whole parts of the network ([`parts`]).
+//! whole [`parts`](super::parts).
 //!
-//! With unsigned values, CPUs without VNNI add the products of two neighbouring input channels in 16 bits, which hold no
-//! more than `32767 = 128.5 * 255`. The step of a filter's weights is therefore chosen so that neither a weight nor two
-//! neighbours of one sign together are more than 127 steps; rounding may add one. Depthwise convolutions have no neighbours.
+//! Whoever computes in integers reads what is left of a value, and so does everyone of a value that was computed in
+//! integers: there is nothing else. A node that computes in floats from a value that was computed in floats reads that
+//! value itself, whoever else reads it rounded.
+//!
+//! CPUs without VNNI add the products of two neighbouring weights in 16 bits, which hold no more than
+//! `32767 = 128.5 * 255`. The step of a filter's weights is therefore chosen so that neither a weight nor two neighbours of
+//! one sign together are more than 127 steps; rounding may add one. Neighbours are those in the order in which ONNX Runtime
+//! lays out a filter: all channels of a tap, then those of the next. It is so for signed values as well, because it
+//! adds 128 to them and computes with the unsigned ones. Depthwise convolutions add in 32 bits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,19 +93,6 @@ pub fn quantizable(graph: &Graph) -> Vec<&str> {
     graph.nodes.iter().filter(pays).map(|node| node.name.as_str()).collect()
 }
 
-/// Nodes by the part of the network that they belong to, the first three names of their path, in the order of the graph.
-pub fn parts<'g>(nodes: &[&'g str]) -> Vec<(&'g str, Vec<&'g str>)> {
-    let part = |node: &'g str| node.match_indices('.').nth(2).map_or(node, |(end, _)| &node[..end]);
-    let mut parts: Vec<(&str, Vec<&str>)> = Vec::new();
-    for node in nodes {
-        match parts.iter_mut().find(|(name, _)| *name == part(node)) {
-            Some((_, nodes)) => nodes.push(node),
-            None => parts.push((part(node), vec![node])),
-        }
-    }
-    parts
-}
-
 /// The values around the given nodes: what must have a range for them to be quantised.
 pub fn values_around<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>) -> BTreeSet<&'g str> {
     let around = |node: &'g Node| operands(graph, node).unwrap_or_default().iter().chain([&node.name]);
@@ -108,7 +101,7 @@ pub fn values_around<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>) -> BTreeSet<&
 }
 
 /// What a node that can be quantised computes from, beside a convolution's constants.
-fn operands<'g>(graph: &Graph, node: &'g Node) -> Option<&'g [String]> {
+pub(super) fn operands<'g>(graph: &Graph, node: &'g Node) -> Option<&'g [String]> {
     let is_constant = |name: &String| graph.initializers.contains_key(name);
     let can_be = match (&node.op, &node.inputs[..]) {
         (Op::Conv(_), [x, weight, ..]) => {
@@ -135,6 +128,7 @@ pub fn quantize(
     let mut quantizing = Quantizing {
         graph: Graph { nodes: Vec::new(), ..graph.clone() },
         values: BTreeSet::new(),
+        nodes,
         ranges,
         activations,
     };
@@ -158,6 +152,7 @@ pub fn quantize(
 struct Quantizing<'g> {
     graph: Graph,
     values: BTreeSet<String>,
+    nodes: &'g BTreeSet<&'g str>,
     ranges: &'g Ranges,
     activations: Activations,
 }
@@ -169,11 +164,12 @@ impl Quantizing<'_> {
         for value in operands.unwrap_or_default() {
             self.hold(value)?;
         }
-        if let (Op::Conv(_), Some(_)) = (&node.op, operands) {
-            node.inputs[1] = self.quantize_weight(&node.inputs[1]);
+        if let (Op::Conv(conv), Some(_)) = (&node.op, operands) {
+            node.inputs[1] = self.quantize_weight(&node.inputs[1], conv.group);
         }
         for operand in &mut node.inputs {
-            if self.values.contains(operand) {
+            let is_rounded = operands.is_some() || self.nodes.contains(operand.as_str());
+            if is_rounded && self.values.contains(operand) {
                 *operand = dequantized(operand);
             }
         }
@@ -182,7 +178,7 @@ impl Quantizing<'_> {
         if operands.is_some() { self.hold(&name) } else { Ok(()) }
     }
 
-    /// Holds a value in 8 bits; who reads it from here on reads what is left of it.
+    /// Holds a value in 8 bits.
     fn hold(&mut self, value: &str) -> Result<(), QuantizeError> {
         if !self.values.insert(value.to_owned()) {
             return Ok(());
@@ -203,22 +199,22 @@ impl Quantizing<'_> {
     }
 
     /// Holds the weight in 8 bits, with a step for each output channel; returns the name of what is left of it.
-    fn quantize_weight(&mut self, weight: &str) -> String {
+    fn quantize_weight(&mut self, weight: &str, group: usize) -> String {
         let name = dequantized(weight);
         let tensor = self.graph.initializers.get(weight).and_then(|tensor| Some((tensor.shape(), tensor.as_f32()?)));
         let Some((shape, values)) = tensor.filter(|_| self.graph.nodes.iter().all(|node| node.name != name)) else {
             return name;
         };
-        let taps = shape[2..].iter().product::<usize>().max(1);
         let filter_len = shape[1..].iter().product::<usize>().max(1);
+        let is_depthwise = group > 1 && shape[..2] == [group, 1];
         let (mut steps, mut quantized) = (Vec::new(), Vec::new());
         for filter in values.chunks_exact(filter_len) {
             let mut reach = filter.iter().fold(0.0, |reach: f32, value| reach.max(value.abs()));
-            if self.activations == Activations::U8 {
-                reach = filter.iter().zip(&filter[taps..]).fold(reach, |reach, (a, b)| reach.max(of_one_sign(*a, *b)));
+            if !is_depthwise {
+                let by_tap = by_tap(filter, shape[1]);
+                reach = by_tap.windows(2).fold(reach, |reach, pair| reach.max(of_one_sign(pair[0], pair[1])));
             }
-            // A filter of zeros has any step.
-            let step = if reach > 0.0 { reach / WEIGHT_MAX } else { 1.0 };
+            let step = positive(reach / WEIGHT_MAX);
             steps.push(step);
             quantized.extend(filter.iter().map(|value| (value / step).round_ties_even() as i8));
         }
@@ -257,12 +253,18 @@ impl Activations {
     }
 }
 
+/// The weights of a filter of so many channels, those of one tap after those of another.
+fn by_tap(filter: &[f32], channels: usize) -> Vec<f32> {
+    let taps = filter.len() / channels;
+    (0..taps).flat_map(|tap| filter.iter().skip(tap).step_by(taps)).copied().collect()
+}
+
 /// The magnitude of the larger sum of what is positive and of what is negative of two weights.
 fn of_one_sign(a: f32, b: f32) -> f32 {
     (a.max(0.0) + b.max(0.0)).max(-(a.min(0.0) + b.min(0.0)))
 }
 
-/// A step that can be divided by, for values that are all zero as well.
+/// A step that can be divided by, for values that are all zero, or next to it, as well.
 fn positive(step: f32) -> f32 {
     if step.is_normal() { step } else { 1.0 }
 }
@@ -332,22 +334,11 @@ mod tests {
     }
 
     #[test]
-    fn nodes_belong_to_the_part_that_the_first_names_of_their_path_say() {
-        let nodes = ["up.gate.product.factor", "up.sum", "up.gate.product.square", "up.gate.spatial", "logits"];
-        let expected = [
-            ("up.gate.product", vec!["up.gate.product.factor", "up.gate.product.square"]),
-            ("up.sum", vec!["up.sum"]),
-            ("up.gate.spatial", vec!["up.gate.spatial"]),
-            ("logits", vec!["logits"]),
-        ];
-        assert_eq!(parts(&nodes), expected);
-    }
-
-    #[test]
-    fn two_products_of_neighbouring_channels_fit_16_bits() {
+    fn two_products_of_neighbouring_weights_fit_16_bits() {
         let graph = |weight: Vec<f32>, shape: [usize; 4], group| {
             let mut builder = GraphBuilder::new("network");
-            let x = builder.input("image", [Dim::batch(), 4.into(), Dim::height(), Dim::width()]).unwrap();
+            let channels = Dim::try_from(shape[1] * group).unwrap();
+            let x = builder.input("image", [Dim::batch(), channels, Dim::height(), Dim::width()]).unwrap();
             let mut root = builder.root();
             let conv = Conv { group, pads: [0, 0, shape[2] - 1, 0], ..Conv::default() };
             let x = root.conv("conv", x, Tensor::new(shape, Data::F32(weight)).unwrap(), None, conv).unwrap();
@@ -356,32 +347,68 @@ mod tests {
         };
         let range = Range { min: 0.0, max: 1.0 };
         let ranges = Ranges::from([("image".to_owned(), range), ("conv".to_owned(), range)]);
-        for (name, weight, shape, group, activations, expected) in [
+        for (name, weight, shape, group, expected) in [
             // The third and the fourth are the largest sum of one sign: -1.5 is 127 steps.
-            ("neighbours", vec![1.0, -0.5, -0.5, -1.0], [1, 4, 1, 1], 1, Activations::U8, vec![85, -42, -42, -85]),
+            ("neighbours", vec![1.0, -0.5, -0.5, -1.0], [1, 4, 1, 1], 1, vec![85, -42, -42, -85]),
+            ("opposite signs", vec![1.0, -1.0, 1.0, -1.0], [1, 4, 1, 1], 1, vec![127, -127, 127, -127]),
+            // A channel's weights are its taps: by taps these are 1, -1, 0, 0 and 1, -1, 0, 0.
             (
-                "opposite signs",
-                vec![1.0, -1.0, 1.0, -1.0],
-                [1, 4, 1, 1],
-                1,
-                Activations::U8,
-                vec![127, -127, 127, -127],
-            ),
-            ("signed values", vec![1.0, -0.5, -0.5, -1.0], [1, 4, 1, 1], 1, Activations::I8, vec![127, -64, -64, -127]),
-            // Rows of a filter are other products; its channels are two values apart.
-            (
-                "taps",
-                vec![1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+                "taps of one channel",
+                vec![1.0, 1.0, -1.0, -1.0, 0.0, 0.0, 0.0, 0.0],
                 [1, 4, 2, 1],
                 1,
-                Activations::U8,
-                vec![127, 127, 0, 0, 127, 0, 0, 0],
+                vec![127, 127, -127, -127, 0, 0, 0, 0],
             ),
-            ("depthwise", vec![1.0, 1.0, 0.5, -2.0], [4, 1, 1, 1], 4, Activations::U8, vec![127, 127, 127, -127]),
+            // 1, 0, 0.5 and 0.5, 0, 0: the last channel of the first tap is next to the first channel of the second.
+            (
+                "from tap to tap, odd channels",
+                vec![1.0, 0.5, 0.0, 0.0, 0.5, 0.0],
+                [1, 3, 2, 1],
+                1,
+                vec![127, 64, 0, 0, 64, 0],
+            ),
+            (
+                "from tap to tap, too much",
+                vec![1.0, 1.0, 0.0, 0.0, 1.0, 0.0],
+                [1, 3, 2, 1],
+                1,
+                vec![64, 64, 0, 0, 64, 0],
+            ),
+            // Two maps of each channel: no depthwise convolution to ONNX Runtime, so that taps are neighbours.
+            ("several of a channel", vec![1.0, 1.0, 1.0, -1.0], [2, 1, 2, 1], 1, vec![64, 64, 127, -127]),
+            ("depthwise", vec![1.0, 1.0, 0.5, -2.0], [2, 1, 2, 1], 2, vec![127, 127, 32, -127]),
+            ("next to nothing", vec![1e-44, -1e-44], [1, 2, 1, 1], 1, vec![0, 0]),
         ] {
             let graph = graph(weight, shape, group);
-            let quantized = quantize(&graph, &BTreeSet::from(["conv"]), &ranges, activations).unwrap().graph;
-            assert_eq!(quantized.initializers["conv.weight.quantized"].data(), &Data::I8(expected), "{name}");
+            for activations in [Activations::U8, Activations::I8] {
+                let quantized = quantize(&graph, &BTreeSet::from(["conv"]), &ranges, activations).unwrap().graph;
+                let found = quantized.initializers["conv.weight.quantized"].data();
+                assert_eq!(found, &Data::I8(expected.clone()), "{name}, {activations:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn floats_are_read_as_they_are_unless_integers_computed_them() {
+        let mut builder = GraphBuilder::new("network");
+        let x = builder.input("image", [Dim::batch(), 8.into(), Dim::height(), Dim::width()]).unwrap();
+        let (mut random, mut root) = (Random(2), builder.root());
+        let gelu = root.gelu("gelu", x).unwrap();
+        let before = root.sigmoid("before", gelu).unwrap();
+        let conv = root.conv("conv", gelu, random.tensor([8, 8, 1, 1]), None, Conv::default()).unwrap();
+        let after = root.sigmoid("after", gelu).unwrap();
+        let rounded = root.sigmoid("rounded", conv).unwrap();
+        let sum = root.add("sum", before, after).unwrap();
+        let y = root.add("y", sum, rounded).unwrap();
+        let graph = builder.finish(&[("y", y)]).unwrap();
+        let range = Range { min: -1.0, max: 1.0 };
+        let ranges = ["gelu", "conv"].map(|value| (value.to_owned(), range)).into();
+        let quantized = quantize(&graph, &BTreeSet::from(["conv"]), &ranges, Activations::U8).unwrap().graph;
+        for (name, expected) in
+            [("before", "gelu"), ("conv", "gelu.dequantized"), ("after", "gelu"), ("rounded", "conv.dequantized")]
+        {
+            let node = quantized.nodes.iter().find(|node| node.name == name).unwrap();
+            assert_eq!(node.inputs[0], expected, "{name}");
         }
     }
 

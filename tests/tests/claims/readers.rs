@@ -67,7 +67,8 @@ fn in_fewer_bits(single: &Export) -> [(&'static str, Export); 3] {
     precision::halve(&mut half, &calibration).unwrap();
     for (activations, export) in [(Activations::U8, &mut unsigned), (Activations::I8, &mut signed)] {
         let method = CalibrationMethod::MinMax;
-        let quantization = Quantization { method, activations, dice_loss_max: 1.0, flipped_max: 1.0 };
+        let quantization =
+            Quantization { method, activations, dice_loss_max: 1.0, flipped_max: 1.0, class_dice_min: 0.0 };
         let report = precision::quantize(export, &calibration, &quantization, |_, _| {});
         assert!(!report.unwrap().quantized.is_empty(), "nothing is quantised");
     }

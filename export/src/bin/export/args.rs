@@ -11,7 +11,7 @@ use seg_onnx::contract::{Element, InputForm, OutputKind};
 use seg_onnx::passes::Selection;
 use seg_onnx::precision::{Activations, CalibrationMethod};
 use seg_onnx::{Opset, Target};
-use seg_runtime::verify::bounds::FLIPPED;
+use seg_runtime::verify::bounds::{DICE, FLIPPED};
 use seg_train::run::RUNS;
 use thiserror::Error;
 
@@ -103,7 +103,7 @@ enum PrecisionArg {
     Fp32,
     /// 16-bit floats where they suffice
     Fp16,
-    /// 8-bit integers in convolutions
+    /// 8-bit integers in convolutions, sums and products
     Int8,
 }
 
@@ -235,10 +235,10 @@ impl Args {
             (Some(ActivationsArg::I8), _) | (None, Target::TensorRt) => Activations::I8,
             (Some(ActivationsArg::U8) | None, _) => Activations::U8,
         };
-        // The proof would refuse what flips more.
-        let flipped_max = if self.proof.no_verify { 1.0 } else { FLIPPED };
+        // The proof would refuse what flips more, or keeps less of a class.
+        let (flipped_max, class_dice_min) = if self.proof.no_verify { (1.0, 0.0) } else { (FLIPPED, DICE) };
         let dice_loss_max = self.max_dice_loss.unwrap_or(DICE_LOSS_MAX);
-        Quantization { method, activations, dice_loss_max, flipped_max }
+        Quantization { method, activations, dice_loss_max, flipped_max, class_dice_min }
     }
 
     /// What of the flags concerns the export itself.

@@ -162,13 +162,19 @@ fn tell_half(HalfReport { kept, largest, simulated }: &HalfReport) {
     note(&format!("agreement   {:.3} % of the pixels, simulated on {height}x{width}", 100.0 * simulated.agreement));
 }
 
-fn tell_int8(QuantizationReport { quantized, kept, dice_loss, agreement, flipped }: &QuantizationReport) {
+fn tell_int8(report: &QuantizationReport) {
+    let QuantizationReport { quantized, kept, dice_loss, agreement, flipped, class_dice } = report;
     for (part, changed) in kept {
         note(&format!("float32     {part}: alone it changes {:.3} % of the pixels", 100.0 * changed));
+    }
+    if quantized.is_empty() {
+        note("warning: no part of the network is int8 within the bounds: the model is one of float32");
+        return;
     }
     let (nodes, parts) = (quantized.len(), kept.len());
     note(&format!("int8        {nodes} convolutions, sums and products; {parts} parts that could be stay float"));
     note(&format!("Dice loss   {dice_loss:.5} against the float model's masks of the images"));
+    note(&format!("class Dice  {class_dice:.5} at least, of each class's pixels on all images together"));
     note(&format!(
         "agreement   {:.3} % of the pixels, {:.3} % in the worst image",
         100.0 * agreement,
@@ -201,7 +207,7 @@ fn summary(Export { model, bytes, report, .. }: &Export, args: &Args) -> String 
         format!("network     {} {}", provenance.network, provenance.configuration),
         format!("lowered     {}", extent(&report.lowered)),
     ];
-    lines.push(format!("target      {}", args.target));
+    lines.push(format!("target      {}: {}", args.target, args.target.reason()));
     let before = [&report.formed].into_iter().chain(report.passes.iter().map(|(_, after)| after));
     for (before, (pass, after)) in before.zip(&report.passes) {
         if args.explain {
