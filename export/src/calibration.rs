@@ -40,6 +40,15 @@ impl Seen {
     }
 }
 
+/// How much of an image a mask is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// All of it, as the proof does.
+    Whole,
+    /// Its middle, which tells models apart in a fraction of the time.
+    Middle,
+}
+
 /// Why a model cannot be measured.
 #[derive(Debug, Error)]
 pub enum CalibrationError {
@@ -76,9 +85,10 @@ pub enum CalibrationError {
 
 /// The most images that are looked at.
 const IMAGES_MAX: usize = 16;
-/// The longest side of the middle of an image in which values are watched, where the model takes any size. Masks are made of
-/// whole images, as the proof makes them.
+/// The longest side of the middle of an image in which values are watched, where the model takes any size.
 const WATCHED_SIDE_MAX: usize = 640;
+/// The same of [`View::Middle`].
+const MIDDLE_SIDE_MAX: usize = 256;
 /// The most values of one image that are kept of each place in the network.
 const SAMPLE_MAX: usize = 16_384;
 /// The most bytes of values that are looked at in one run; of more, the network runs several times.
@@ -147,7 +157,12 @@ impl<'e> Calibration<'e> {
 
     /// What of each image is watched.
     fn watched(&self, model: &Model) -> impl Iterator<Item = ArrayView4<'_, f32>> {
-        let side_max = model.contract.input.form.size.map_or(WATCHED_SIDE_MAX, |_| usize::MAX);
+        self.middles(model, WATCHED_SIDE_MAX)
+    }
+
+    /// The middle of each image that is no longer on either side, where the model takes it.
+    fn middles(&self, model: &Model, side_max: usize) -> impl Iterator<Item = ArrayView4<'_, f32>> {
+        let side_max = model.contract.input.form.size.map_or(side_max, |_| usize::MAX);
         self.images.iter().map(move |image| middle(image.view(), side_max))
     }
 
@@ -173,13 +188,17 @@ impl<'e> Calibration<'e> {
         Ok(groups)
     }
 
-    /// The mask that the model gives of each image, at the network's size.
+    /// The mask that the model gives of so much of each image, at the network's size.
     ///
     /// # Errors
     /// When ONNX Runtime cannot run the model.
-    pub fn masks(&self, model: &Model) -> Result<Vec<GrayImage>, CalibrationError> {
+    pub fn masks(&self, model: &Model, view: View) -> Result<Vec<GrayImage>, CalibrationError> {
         let mut runner = Runner::open(self.environment, model, &model.graph)?;
-        self.images.iter().map(|image| runner.mask(image.view())).collect()
+        let side_max = match view {
+            View::Whole => usize::MAX,
+            View::Middle => MIDDLE_SIDE_MAX,
+        };
+        self.middles(model, side_max).map(|image| runner.mask(image)).collect()
     }
 }
 

@@ -15,7 +15,7 @@ use seg_onnx::{Model, ModelError};
 use seg_runtime::verify::bounds::CLASS_PIXELS_LEAST;
 use thiserror::Error;
 
-use crate::calibration::{Calibration, CalibrationError, middle};
+use crate::calibration::{Calibration, CalibrationError, View, middle};
 use crate::export::{Export, Extent};
 
 /// How a model is quantised.
@@ -169,8 +169,8 @@ fn classes(model: &Model, graph: &Graph, images: &ArrayD<f64>) -> Result<Vec<i64
 /// Brings a model to 8 bits, as many of its parts as the bounds on the masks allow.
 ///
 /// The loss is measured on the calibration images against the masks of the float model, so it needs no labels. Where all
-/// parts together lose too much, those whose quantisation alone changes the most pixels stay in float32. How many, is
-/// found by halving, as if more of them always lost less: where that is not so, fewer might do. Where nothing is left, the
+/// parts together lose too much, those whose quantisation alone changes the most pixels of the images' middles stay in
+/// float32. How many, is found by halving, as if more of them always lost less: where that is not so, fewer might do. Where nothing is left, the
 /// export stays as it is. `tell` hears how many parts of how many have been tried on their own.
 ///
 /// # Errors
@@ -189,22 +189,23 @@ pub fn quantize(
         .iter_mut()
         .map(|(name, seen)| (name.clone(), precision::range(quantization.method, &mut seen.sample, seen.range)))
         .collect();
-    let truth = calibration.masks(&before)?;
-    let trial = |nodes: &BTreeSet<&str>| -> Result<(Graph, Agreement), PrecisionError> {
+    let compare = |nodes: &BTreeSet<&str>, view, truth: &[GrayImage]| -> Result<(Graph, Agreement), PrecisionError> {
         let graph = precision::quantize(&before.graph, nodes, &ranges, quantization.activations)?.graph;
         let model = Model { graph, ..before.clone() };
-        let agreement = Agreement::of(before.contract.classes.len(), &calibration.masks(&model)?, &truth)?;
+        let agreement = Agreement::of(before.contract.classes.len(), &calibration.masks(&model, view)?, truth)?;
         Ok((model.graph, agreement))
     };
+    let truth = calibration.masks(&before, View::Whole)?;
+    let trial = |nodes: &BTreeSet<&str>| compare(nodes, View::Whole, &truth);
     let mut chosen = trial(&all)?;
     let mut kept = Vec::new();
     let mut quantized = candidates.clone();
     if !chosen.1.is_within(quantization) {
         let parts = parts(&before.graph, &all);
-        let mut worst = Vec::new();
+        let (mut worst, truth) = (Vec::new(), calibration.masks(&before, View::Middle)?);
         for (tried, part) in parts.iter().enumerate() {
             tell(tried, parts.len());
-            let alone = trial(&part.iter().copied().collect())?.1;
+            let alone = compare(&part.iter().copied().collect(), View::Middle, &truth)?.1;
             worst.push((part, 1.0 - alone.agreement));
         }
         worst.sort_by(|(_, a), (_, b)| b.total_cmp(a));
@@ -337,7 +338,8 @@ mod tests {
             assert!(halved.model.contract.provenance.precision.starts_with("float16 but for"));
             // ONNX Runtime takes the file, and what it computes of it is close too.
             let before = exported(4, input, output);
-            let [before, after] = [&before.model, &halved.model].map(|model| calibration.masks(model).unwrap());
+            let [before, after] =
+                [&before.model, &halved.model].map(|model| calibration.masks(model, View::Whole).unwrap());
             let Agreement { agreement, .. } = Agreement::of(2, &after, &before).unwrap();
             assert!(agreement > 0.97, "{output}: {agreement}");
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ndarray::ArrayD;
 use rten_tensor::prelude::*;
-use seg_export::calibration::Calibration;
+use seg_export::calibration::{Calibration, View};
 use seg_export::precision::{self, Quantization};
 use seg_export::{Export, Options, export};
 use seg_onnx::contract::{Element, InputForm, OutputKind};
@@ -73,7 +73,7 @@ fn in_fewer_bits(single: &Export) -> [(&'static str, Export); 3] {
         assert!(!report.unwrap().quantized.is_empty(), "nothing is quantised");
     }
     for export in [&half, &unsigned, &signed] {
-        calibration.masks(&export.model).unwrap();
+        calibration.masks(&export.model, View::Whole).unwrap();
     }
     [("half", half), ("u8", unsigned), ("i8", signed)]
 }
