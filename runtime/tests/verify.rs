@@ -12,7 +12,7 @@ use std::{
 };
 
 use image::{ImageBuffer, Rgb};
-use ndarray::{Array4, ArrayView4};
+use ndarray::{Array4, ArrayView4, Axis};
 use safetensors::tensor::TensorView;
 use seg_onnx::{
     Model,
@@ -26,7 +26,7 @@ use seg_runtime::{
     library::{Build, Search},
     provider,
     verify::{
-        Deployed, FileFacts, Order, Reference, Subject, Trained, Yardstick, amplification,
+        Deployed, FileFacts, Finding, Order, Reference, Subject, Trained, Yardstick, amplification,
         bounds::{CPU_FLOAT32, Precision},
         cases, certify, prove,
     },
@@ -321,6 +321,63 @@ fn a_network_that_amplifies_rounding_may_be_off_by_as_many_times_as_much() {
             assert_eq!(case.findings.is_empty(), holds, "{off:e} of {most:e}: {:?}", case.findings);
             assert_eq!(case.amplification.is_some(), is_looked_at, "{off:e} of {most:e}");
         }
+    }
+}
+
+/// These answers, whatever is asked.
+struct Given(Array4<f32>);
+
+impl Deployed for Given {
+    fn answer(&mut self, _: ArrayView4<'_, f32>) -> Result<Answer, RunError> {
+        Ok(Answer::Scores(self.0.clone()))
+    }
+}
+
+/// The model with weights for which no 32-bit float holds the background's logit.
+fn beyond_float32() -> Model {
+    let mut model = model();
+    for (name, weights) in [("red.weight", vec![1e30_f32, 0.0, 0.0]), ("scores.weight", vec![-1e30, 1e-30])] {
+        let weight = model.graph.initializers.get_mut(name).unwrap();
+        *weight = Tensor::new(weight.shape(), weights).unwrap();
+    }
+    model
+}
+
+#[test]
+fn what_no_float_holds_is_neither_hidden_nor_proven() {
+    let place = Workplace::new();
+    let reference = reference(beyond_float32());
+    let all = cases(&reference.model, false, &[place.path("a.png")]).unwrap();
+    let image = &all[all.len() - 1..];
+    let input = image[0].load(&reference.model.contract).unwrap().tensor;
+    let mut yardstick = Yardstick::new(&reference.model.graph);
+    let logits = yardstick.answer(&image[0], input.view()).unwrap().output.mapv(|logit| logit as f32);
+    assert!(
+        logits.iter().any(|logit| *logit == f32::INFINITY) && logits.iter().any(|logit| *logit == f32::NEG_INFINITY)
+    );
+    // As 32-bit floats have it: not a number where the largest logit is infinite, and else right.
+    let mut softmax = logits.clone();
+    for mut pixel in softmax.lanes_mut(Axis(1)) {
+        let largest = pixel.fold(f32::NEG_INFINITY, |most, logit| most.max(*logit));
+        pixel.mapv_inplace(|logit| (logit - largest).exp());
+        let sum = pixel.sum();
+        pixel.mapv_inplace(|share| share / sum);
+    }
+    for (name, kind, answer, is_hidden) in [
+        ("logits", OutputKind::Logits, logits.clone(), false),
+        ("logits that are cut off", OutputKind::Logits, logits.mapv(|logit| logit.clamp(f32::MIN, f32::MAX)), true),
+        ("probabilities", OutputKind::Probabilities, softmax, false),
+        ("probabilities of something else", OutputKind::Probabilities, logits.mapv(|_| 0.5), true),
+    ] {
+        let mut model = reference.model.clone();
+        model.contract.output.kind = kind;
+        let subject = Subject { reference: &reference, model: &model, bound: &CPU_FLOAT32 };
+        let proof = prove(subject, &mut yardstick, &mut Given(answer), image, |_| {}).unwrap();
+        let found = &proof.cases[0].findings;
+        let hidden = found.iter().filter(|finding| matches!(finding, Finding::Hidden { .. })).count();
+        assert_eq!(hidden, usize::from(is_hidden), "{name}: {found:?}");
+        assert_eq!(found.last(), Some(&Finding::NothingOfImage), "{name}: {found:?}");
+        assert_eq!(proof.is_undecided(), !is_hidden, "{name}: {found:?}");
     }
 }
 

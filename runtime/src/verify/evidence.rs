@@ -111,16 +111,18 @@ impl CaseReport {
         self.exported = Some(figures);
     }
 
-    /// Looks for scores that are finite where no 32-bit float holds the exact logit; a probability, where it holds one of its pixel's not.
-    /// Not asked of 8-bit integers, which end at their scale by definition.
+    /// Looks for scores that are finite where no 32-bit float holds the exact logit; of probabilities, where it does not hold the pixel's
+    /// largest, as those of a class that is infinitely unlikely are right. Not asked of 8-bit integers, which end at their scale by definition.
     fn look_for_hidden(&mut self, scores: &Array4<f32>, exact: &Array4<f64>, kind: OutputKind) {
-        let is_beyond = |exact: &f64| exact.abs() > f64::from(f32::MAX);
+        let is_beyond = |exact: f64| exact.abs() > f64::from(f32::MAX);
         let beyond = match kind {
             OutputKind::Probabilities => {
-                let pixels = exact.map_axis(Axis(1), |logits| logits.iter().any(is_beyond)).insert_axis(Axis(1));
+                let largest =
+                    exact.map_axis(Axis(1), |logits| logits.fold(f64::NEG_INFINITY, |most, one| most.max(*one)));
+                let pixels = largest.mapv(is_beyond).insert_axis(Axis(1));
                 pixels.broadcast(exact.dim()).expect("a pixel has as many scores as logits").to_owned()
             }
-            OutputKind::Logits | OutputKind::Mask => exact.mapv(|exact| is_beyond(&exact)),
+            OutputKind::Logits | OutputKind::Mask => exact.mapv(is_beyond),
         };
         let count = scores.iter().zip(&beyond).filter(|(score, beyond)| score.is_finite() && **beyond).count();
         if count > 0 {
