@@ -46,9 +46,9 @@ struct Cli {
     /// Other models to measure, such as an 8-bit one; their outputs are not compared
     #[arg(long, value_parser = typed_path)]
     also: Vec<PathBuf>,
-    /// ONNX Runtime's execution provider: cpu or openvino
-    #[arg(long, default_value = "cpu")]
-    provider: String,
+    /// ONNX Runtime's execution providers, cpu or openvino; all are compared with the first one's run of PyTorch's graph
+    #[arg(long, value_delimiter = ',', default_value = "cpu")]
+    provider: Vec<String>,
     /// Sizes of the image
     #[arg(long, value_parser = size, default_values = ["256x256", "512x512", "565x584"])]
     size: Vec<[usize; 2]>,
@@ -81,9 +81,20 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The models of a size: a name, the file, and whether its outputs are those of the peer.
-fn models(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<Vec<(String, PathBuf, bool)>> {
-    let peer = |name: &str| (name.to_owned(), cli.peers.join(format!("{name}.onnx")), true);
+/// A model to measure.
+struct Model {
+    name: String,
+    path: PathBuf,
+    /// Whether its outputs are those of the peer.
+    same_weights: bool,
+}
+
+/// The models of a size, the peer first.
+fn models(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<Vec<Model>> {
+    let peer = |name: &str| {
+        let path = cli.peers.join(format!("{name}.onnx"));
+        Model { name: name.to_owned(), path, same_weights: true }
+    };
     let mut models = vec![peer(PEER)];
     if size == PEER_FIXED.1 {
         models.push(peer(PEER_FIXED.0));
@@ -98,31 +109,30 @@ fn models(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<Vec<(String, Pat
         let path = folder.join(format!("{}.onnx", name.replace(", ", "_").replace(' ', "_")));
         let bytes = export(&checkpoint, &Options { target, stated, input, ..Options::default() })?.bytes;
         fs::write(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))?;
-        models.push((name, path, true));
+        models.push(Model { name, path, same_weights: true });
     }
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    models.extend(cli.also.iter().map(|path| (name(path), path.clone(), false)));
+    models.extend(cli.also.iter().map(|path| Model { name: name(path), path: path.clone(), same_weights: false }));
     Ok(models)
 }
 
 fn compare(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<()> {
     let models = models(cli, folder, size)?;
-    let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); models.len()];
+    let rows: Vec<_> =
+        cli.provider.iter().flat_map(|provider| models.iter().map(move |model| (provider, model))).collect();
+    let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); rows.len()];
     for _ in 0..cli.rounds {
-        for ((_, model, _), measured) in models.iter().zip(&mut measured) {
-            let (python, provider) = (&cli.python, &cli.provider);
+        for ((provider, model), measured) in rows.iter().zip(&mut measured) {
+            let (python, model) = (&cli.python, &model.path);
             let measurement = Measurement { python, model, provider, size, threads: cli.threads, runs: cli.runs };
             measured.push(measurement.run()?);
         }
     }
     let version = measured.first().and_then(|peer| peer.first()).map_or("", |peer| &peer.version);
     let [height, width] = size;
-    println!(
-        "{height}x{width}, ONNX Runtime {version}, {}, {} threads, {} rounds",
-        cli.provider, cli.threads, cli.rounds
-    );
-    println!("  {:32} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "ms", "times", "cpu ms", "times", "MiB");
-    for ((name, _, same_weights), ours) in models.iter().zip(&measured) {
+    println!("{height}x{width}, ONNX Runtime {version}, {} threads, {} rounds", cli.threads, cli.rounds);
+    println!("  {:40} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "ms", "times", "cpu ms", "times", "MiB");
+    for ((provider, Model { name, same_weights, .. }), ours) in rows.iter().zip(&measured) {
         let of = |quantity: fn(&Measured) -> f64| {
             let [ours, peer]: [Vec<f64>; 2] = [ours, &measured[0]].map(|side| side.iter().map(quantity).collect());
             (median(ours.clone()), median_ratio(&peer, &ours))
@@ -137,7 +147,8 @@ fn compare(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<()> {
             "`{name}` computes something else than {PEER}"
         );
         let (wall, cpu, memory) = (wall * 1e3, cpu * 1e3, memory / MEBIBYTE);
-        println!("  {name:32} {wall:9.1} {faster:9.2} {cpu:9.1} {cheaper:9.2} {memory:9.0}");
+        let name = format!("{provider}: {name}");
+        println!("  {name:40} {wall:9.1} {faster:9.2} {cpu:9.1} {cheaper:9.2} {memory:9.0}");
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ mod crop_instead_of_pad;
 mod decompose_gelu;
 mod drop_identities;
 mod factor_products;
+mod factor_sums;
 mod fold_batch_norm_into_next_conv;
 mod fold_batch_norm_into_previous_conv;
 mod fold_padding_into_conv;
@@ -85,6 +86,8 @@ pub const PASSES: &[Pass] = &[
     // After the normalisations, which would lie between two convolutions.
     Pass { name: "compose_pointwise_convs", applies: |_, _| true, run: compose_pointwise_convs::run },
     Pass { name: "factor_products", applies: |_, _| true, run: factor_products::run },
+    // What is left of a product by two factors is one by the map itself.
+    Pass { name: "factor_sums", applies: |_, _| true, run: factor_sums::run },
     // A node is a launch on a GPU; on a CPU the large kernel takes longer than the small ones and their sum.
     Pass { name: "merge_depthwise_sum", applies: |_, target| target.is_gpu(), run: merge_depthwise_sum::run },
     // In a graph of one size, paddings are constant or nothing.
@@ -177,10 +180,13 @@ mod tests {
                 ("split_conv_over_concat", Some(vec!["logits"])),
                 ("move_conv_below_resize", Some(vec!["logits.part_2"])),
                 ("fold_batch_norm_into_next_conv", Some(vec!["down.norm", "up.norm"])),
+                ("factor_sums", Some(vec!["gate.sum"])),
                 ("crop_instead_of_pad", target.is_gpu().then(|| vec!["logits.part_2"])),
                 ("block_padded_addend", (target == Target::Cpu).then(|| vec!["logits"])),
                 ("average_rows_first", (opset == Opset::V20 && !target.is_gpu()).then(|| vec!["gate.average"])),
                 ("decompose_gelu", (opset == Opset::V17).then(|| vec!["in_conv.gelu", "down.gelu"])),
+                // GELU's parts have it too.
+                ("share_equal_initializers", (opset == Opset::V17).then(|| vec!["gelu.one"])),
             ];
             let expected: Vec<_> = expected.into_iter().filter_map(|(pass, places)| Some((pass, places?))).collect();
             let found: Vec<(_, Vec<_>)> =

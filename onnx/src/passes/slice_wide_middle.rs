@@ -5,14 +5,21 @@
 //! processor's cache holds better, and of which fewer are alive at once. A term that is added to the result is the first to
 //! be added, so that each sum can be fused into the convolution before it.
 //!
-//! Refuses when the middle is no wider than both ends, has another reader, cannot be cut into slices of [`SLICE`]
-//! channels, or into more than [`SLICES_MAX`] of them.
+//! Refuses when the middle is no wider than both ends, has another reader, is known to fit a cache whole ([`CACHE`]), or
+//! cannot be cut into equal slices, or only into more than [`SLICES_MAX`] of them.
 
 use super::conv_parameters::{ConvParameters, add_conv};
 use crate::graph::{Conv, Graph, Index, Op};
 
-/// Fewer channels leave ONNX Runtime's kernels idle: they compute 32 at a time.
+/// The channels of a slice. Fewer leave ONNX Runtime's kernels idle: they compute 32 at a time.
 const SLICE: usize = 32;
+
+/// The same where sizes are open: there ONNX Runtime cannot tell that a sum may be written in place, and copies it for each
+/// further slice.
+const SLICE_OF_ANY_SIZE: usize = 64;
+
+/// The bytes of an image's middle that a processor's last cache holds.
+const CACHE: usize = 32 << 20;
 
 /// The result is read and written once for each slice. Networks have their widest middles where maps are small anyway.
 const SLICES_MAX: usize = 8;
@@ -58,8 +65,14 @@ impl Slices {
             }
         };
         let [out, ..] = project.shape();
-        let slices = wide / SLICE;
-        if wide % SLICE != 0 || !(2..=SLICES_MAX).contains(&slices) || wide <= narrow.max(out) {
+        let sizes = graph.nodes[first].output.shape.get(2..)?;
+        let area: Option<usize> = sizes.iter().map(|size| usize::try_from(size.as_constant()?).ok()).product();
+        if area.is_some_and(|area| area * wide * size_of::<f32>() <= CACHE) {
+            return None;
+        }
+        let slice = if area.is_some() { SLICE } else { SLICE_OF_ANY_SIZE };
+        let slices = wide / slice;
+        if wide % slice != 0 || !(2..=SLICES_MAX).contains(&slices) || wide <= narrow.max(out) {
             return None;
         }
         let last = &graph.nodes[*chain.last()?];
@@ -127,9 +140,14 @@ mod tests {
 
     /// Four channels, `wide` channels, a depthwise convolution and GELU of them, four channels, and perhaps the image again.
     fn network(wide: usize, group: usize, residual: bool) -> Graph {
+        network_at([Dim::height(), Dim::width()], wide, group, residual)
+    }
+
+    /// The same for images of a size.
+    fn network_at([height, width]: [Dim; 2], wide: usize, group: usize, residual: bool) -> Graph {
         let mut random = Random(3);
         let mut builder = GraphBuilder::new("network");
-        let image = builder.input("image", [Dim::batch(), 4.into(), Dim::height(), Dim::width()]).unwrap();
+        let image = builder.input("image", [Dim::batch(), 4.into(), height, width]).unwrap();
         let mut root = builder.root();
         let bias = Some(random.tensor([wide]));
         let x = root.conv("expand", image, random.tensor([wide, 4, 1, 1]), bias, Conv::default()).unwrap();
@@ -149,10 +167,10 @@ mod tests {
     #[test]
     fn fires_on_middles_of_several_slices_and_the_outputs_agree() {
         for (name, wide, residual, result, nodes) in [
-            ("two slices", 64, false, "project", 2 * 5),
-            ("two slices and a residual", 64, true, "sum", 2 * 5 + 1),
-            ("as many as can be", 256, true, "sum", 8 * 5 + 1),
-            ("three slices", 96, true, "sum", 3 * 5 + 1),
+            ("two slices", 128, false, "project", 2 * 5),
+            ("two slices and a residual", 128, true, "sum", 2 * 5 + 1),
+            ("as many as can be", 512, true, "sum", 8 * 5 + 1),
+            ("three slices", 192, true, "sum", 3 * 5 + 1),
         ] {
             let before = network(wide, wide, residual);
             let mut after = before.clone();
@@ -164,8 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn where_sizes_are_known_slices_are_thinner_and_small_middles_stay() {
+        // 32 MiB are 64 channels of 512x256.
+        for (width, slices) in [(256, 0), (257, 2)] {
+            let mut graph = network_at([512.into(), width.into()], 64, 64, true);
+            run(&mut graph);
+            graph.check().unwrap();
+            let found = graph.nodes.iter().filter(|node| node.name.starts_with("gelu.slice")).count();
+            assert_eq!(found, slices, "width {width}");
+        }
+    }
+
+    #[test]
     fn each_slice_is_added_to_the_last() {
-        let mut graph = network(64, 64, true);
+        let mut graph = network(128, 128, true);
         run(&mut graph);
         let nodes: Vec<_> = graph.nodes.iter().map(|node| format!("{} {}", node.name, node.inputs[0])).collect();
         assert_eq!(
@@ -188,13 +218,13 @@ mod tests {
 
     #[test]
     fn refuses_middles_that_are_narrow_mixed_or_seen() {
-        let mut seen = network(64, 64, true);
+        let mut seen = network(128, 128, true);
         seen.outputs.push("gelu".into());
         for (name, before) in [
-            ("a narrow middle", network(32, 32, true)),
-            ("a middle too wide", network(288, 288, true)),
-            ("no whole slices", network(65, 65, true)),
-            ("channels are mixed", network(64, 32, true)),
+            ("a narrow middle", network(64, 64, true)),
+            ("a middle too wide", network(576, 576, true)),
+            ("no whole slices", network(130, 130, true)),
+            ("channels are mixed", network(128, 64, true)),
             ("the middle is an output", seen),
         ] {
             assert_refused(name, &before, run);

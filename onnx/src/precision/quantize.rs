@@ -93,21 +93,22 @@ pub fn quantizable(graph: &Graph) -> Vec<&str> {
     graph.nodes.iter().filter(pays).map(|node| node.name.as_str()).collect()
 }
 
-/// The values around the given nodes: what must have a range for them to be quantised.
+/// The values around the given nodes that no constant is: what must have a range for them to be quantised.
 pub fn values_around<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>) -> BTreeSet<&'g str> {
     let around = |node: &'g Node| operands(graph, node).unwrap_or_default().iter().chain([&node.name]);
     let chosen = graph.nodes.iter().filter(|node| nodes.contains(node.name.as_str()));
-    chosen.flat_map(around).map(String::as_str).collect()
+    let values = chosen.flat_map(around).filter(|value| !graph.initializers.contains_key(*value));
+    values.map(String::as_str).collect()
 }
 
-/// What a node that can be quantised computes from, beside a convolution's constants.
+/// What a node that can be quantised computes from, beside a convolution's weights.
 pub(super) fn operands<'g>(graph: &Graph, node: &'g Node) -> Option<&'g [String]> {
     let is_constant = |name: &String| graph.initializers.contains_key(name);
     let can_be = match (&node.op, &node.inputs[..]) {
         (Op::Conv(_), [x, weight, ..]) => {
             !is_constant(x) && graph.initializers.get(weight).is_some_and(|weight| weight.as_f32().is_some())
         }
-        (Op::Add | Op::Mul, values) => node.output.data_type == DataType::F32 && !values.iter().any(is_constant),
+        (Op::Add | Op::Mul, values) => node.output.data_type == DataType::F32 && !values.iter().all(is_constant),
         _ => false,
     };
     let operands = if matches!(node.op, Op::Conv(_)) { &node.inputs[..1] } else { &node.inputs[..] };
@@ -184,17 +185,28 @@ impl Quantizing<'_> {
             return Ok(());
         }
         let unknown = || QuantizeError::Range(value.to_owned());
-        let range = self.ranges.get(value).filter(|range| range.min.is_finite() && range.max.is_finite());
-        let (step, zero) = self.activations.step(range.ok_or_else(unknown)?);
-        let constant = |part: &str| format!("{value}.{part}");
-        let [scale, zero_point, quantized] = ["scale", "zero", "quantized"].map(constant);
+        let constant = self.graph.initializers.get(value).and_then(|tensor| Some((tensor.shape(), tensor.as_f32()?)));
+        let range = constant.map(|(_, values)| Range::of(values)).or_else(|| self.ranges.get(value).copied());
+        let range = range.filter(|range| range.min.is_finite() && range.max.is_finite()).ok_or_else(unknown)?;
+        let held = constant.map(|(shape, values)| {
+            let held = self.activations.hold(values, &range);
+            Tensor::new(shape, held).expect("the shape is kept")
+        });
+        let (step, zero) = self.activations.step(&range);
+        let [scale, zero_point, quantized] = ["scale", "zero", "quantized"].map(|part| format!("{value}.{part}"));
         self.graph.initializers.insert(scale.clone(), Tensor::scalar(step));
         self.graph.initializers.insert(zero_point.clone(), Tensor::new([], zero).expect("a scalar has one element"));
-        let quantize = (quantized.clone(), Op::QuantizeLinear { axis: 0 }, value.to_owned());
-        let dequantize = (dequantized(value), Op::DequantizeLinear { axis: 0 }, quantized);
-        for (name, op, x) in [quantize, dequantize] {
-            self.graph.nodes.push(node(name, op, vec![x, scale.clone(), zero_point.clone()]));
+        let steps = [scale, zero_point];
+        let with_steps = |x: String| [x].into_iter().chain(steps.clone()).collect();
+        match held {
+            Some(held) => _ = self.graph.initializers.insert(quantized.clone(), held),
+            None => {
+                let op = Op::QuantizeLinear { axis: 0 };
+                self.graph.nodes.push(node(quantized.clone(), op, with_steps(value.to_owned())));
+            }
         }
+        let op = Op::DequantizeLinear { axis: 0 };
+        self.graph.nodes.push(node(dequantized(value), op, with_steps(quantized)));
         Ok(())
     }
 
@@ -239,7 +251,27 @@ fn node(name: String, op: Op, inputs: Vec<String>) -> Node {
     Node { name, op, inputs, output: TensorType::new(DataType::F32, []) }
 }
 
+impl Range {
+    /// The smallest range that holds the values.
+    fn of(values: &[f32]) -> Self {
+        let (min, max) = (f32::INFINITY, f32::NEG_INFINITY);
+        values
+            .iter()
+            .fold(Self { min, max }, |range, value| Self { min: range.min.min(*value), max: range.max.max(*value) })
+    }
+}
+
 impl Activations {
+    /// The values, which lie within the range, in steps.
+    fn hold(self, values: &[f32], range: &Range) -> Data {
+        let (step, zero) = self.step(range);
+        let steps = values.iter().map(|value| (value / step).round_ties_even());
+        match zero {
+            Data::U8(zero) => Data::U8(steps.map(|steps| (steps + f32::from(zero[0])) as u8).collect()),
+            _ => Data::I8(steps.map(|steps| steps as i8).collect()),
+        }
+    }
+
     /// The step and the zero point with which the range, and zero itself, can be held.
     fn step(self, range: &Range) -> (f32, Data) {
         let (min, max) = (range.min.min(0.0), range.max.max(0.0));
@@ -294,6 +326,8 @@ mod tests {
         let gate = root.global_average_pool("pool", x).unwrap();
         let gate = root.mul("square", gate, gate).unwrap();
         let x = root.mul("gated", x, gate).unwrap();
+        let half = root.constant("half", Tensor::scalar(0.5)).unwrap();
+        let x = root.add("raised", x, half).unwrap();
         let x = root.conv("narrow", x, random.tensor([3, 64, 1, 1]), None, Conv::default()).unwrap();
         let y = root.conv("y", x, random.tensor([2, 3, 1, 1]), None, Conv::default()).unwrap();
         builder.finish(&[("y", y)]).unwrap()
@@ -323,11 +357,12 @@ mod tests {
     #[test]
     fn what_hands_images_on_inside_of_the_graph_can_be_quantised() {
         let graph = network();
-        assert_eq!(quantizable(&graph), ["first", "second", "depthwise", "sum", "gated"]);
+        assert_eq!(quantizable(&graph), ["first", "second", "depthwise", "sum", "gated", "raised"]);
         for (node, expected) in [
             ("second", vec!["first", "second"]),
             ("depthwise", vec!["depthwise", "gelu"]),
             ("gated", vec!["gated", "square", "sum"]),
+            ("raised", vec!["gated", "raised"]),
         ] {
             assert_eq!(values_around(&graph, &BTreeSet::from([node])), expected.into_iter().collect(), "{node}");
         }
@@ -389,6 +424,19 @@ mod tests {
     }
 
     #[test]
+    fn a_constant_is_held_as_it_is() {
+        for (activations, expected) in [(Activations::U8, Data::U8(vec![255])), (Activations::I8, Data::I8(vec![127]))]
+        {
+            let quantized = quantize(&network(), &BTreeSet::from(["raised"]), &ranges(&network()), activations);
+            let Quantized { graph, .. } = quantized.unwrap();
+            assert_eq!(graph.initializers["half.quantized"].data(), &expected);
+            let raised = graph.nodes.iter().find(|node| node.name == "raised").unwrap();
+            assert_eq!(raised.inputs, ["gated.dequantized", "half.dequantized"]);
+            assert!(!graph.initializers.contains_key("half"), "only what is left of it is kept");
+        }
+    }
+
+    #[test]
     fn floats_are_read_as_they_are_unless_integers_computed_them() {
         let mut builder = GraphBuilder::new("network");
         let x = builder.input("image", [Dim::batch(), 8.into(), Dim::height(), Dim::width()]).unwrap();
@@ -421,7 +469,7 @@ mod tests {
             assert_eq!((&graph.inputs, &graph.outputs), (&before.inputs, &before.outputs));
             assert_eq!(
                 held.iter().collect::<Vec<_>>(),
-                ["depthwise", "first", "gated", "gelu", "image", "second", "square", "sum"]
+                ["depthwise", "first", "gated", "gelu", "half", "image", "raised", "second", "square", "sum"]
             );
             let (expected, found) = (&values(&before)["y"], &values(&graph)["y"]);
             let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));

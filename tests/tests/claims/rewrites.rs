@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use burn::tensor::Device;
 use ndarray::ArrayD;
 use seg_export::{Options, export};
-use seg_onnx::contract::InputForm;
+use seg_onnx::contract::{InputForm, SizePolicy};
 use seg_onnx::evaluate::evaluate;
 use seg_onnx::graph::Graph;
 use seg_onnx::passes::{PASSES, Pass, of, run_selected};
 use seg_onnx::{Opset, Target, forms};
+use seg_tests::discs;
 use seg_tests::fixtures::{checkpoint, network, noise};
 use seg_tests::reference::Reference;
 use seg_tests::runtime::Opened;
+use seg_train::checkpoint::Checkpoint;
 use seg_train::model::AmsUnet;
 
 /// How much larger the error of a rewritten graph may be.
@@ -93,8 +95,12 @@ fn error(graph: &mut Opened<'_>, image: &ArrayD<f32>, exact: &ArrayD<f64>) -> f6
 #[test]
 fn a_rewritten_network_is_as_exact_as_the_plain_one() {
     let reference = Reference::open().weights.to_network(&Device::flex()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let run = discs::begin_run(folder.path(), SizePolicy::Native);
+    run.train(|_| {}).unwrap();
+    let trained = Checkpoint::read(&run.folder).unwrap().weights.to_network(&Device::flex()).unwrap();
     let mut fired = BTreeSet::new();
-    for (name, net) in [("random", network(WIDTH, 3)), ("the reference's", reference)] {
+    for (name, net) in [("random", network(WIDTH, 3)), ("the reference's", reference), ("trained", trained)] {
         for (size, plain) in forms_of(&net) {
             let images = IMAGES.iter().filter(|[_, height, width]| size.is_none_or(|size| size == [*height, *width]));
             let mut of_plain = Opened::new(&plain, Opset::V20);
