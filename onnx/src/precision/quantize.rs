@@ -108,7 +108,12 @@ pub(super) fn operands<'g>(graph: &Graph, node: &'g Node) -> Option<&'g [String]
         (Op::Conv(_), [x, weight, ..]) => {
             !is_constant(x) && graph.initializers.get(weight).is_some_and(|weight| weight.as_f32().is_some())
         }
-        (Op::Add | Op::Mul, values) => node.output.data_type == DataType::F32 && !values.iter().all(is_constant),
+        (Op::Add | Op::Mul, values) if !values.iter().any(is_constant) => node.output.data_type == DataType::F32,
+        // A constant is added to what is in integers already, and is no reason to bring anything there.
+        (Op::Add, values) => values.iter().any(|value| {
+            let mut computed = graph.nodes.iter().filter(|node| node.name == *value);
+            computed.any(|node| matches!(node.op, Op::Conv(_) | Op::Add | Op::Mul) && operands(graph, node).is_some())
+        }),
         _ => false,
     };
     let operands = if matches!(node.op, Op::Conv(_)) { &node.inputs[..1] } else { &node.inputs[..] };
@@ -328,6 +333,8 @@ mod tests {
         let x = root.mul("gated", x, gate).unwrap();
         let half = root.constant("half", Tensor::scalar(0.5)).unwrap();
         let x = root.add("raised", x, half).unwrap();
+        let x = root.relu("active", x).unwrap();
+        let x = root.add("raised_again", x, half).unwrap();
         let x = root.conv("narrow", x, random.tensor([3, 64, 1, 1]), None, Conv::default()).unwrap();
         let y = root.conv("y", x, random.tensor([2, 3, 1, 1]), None, Conv::default()).unwrap();
         builder.finish(&[("y", y)]).unwrap()
@@ -432,7 +439,8 @@ mod tests {
             assert_eq!(graph.initializers["half.quantized"].data(), &expected);
             let raised = graph.nodes.iter().find(|node| node.name == "raised").unwrap();
             assert_eq!(raised.inputs, ["gated.dequantized", "half.dequantized"]);
-            assert!(!graph.initializers.contains_key("half"), "only what is left of it is kept");
+            let again = graph.nodes.iter().find(|node| node.name == "raised_again").unwrap();
+            assert_eq!(again.inputs, ["active", "half"], "who computes in floats reads the constant itself");
         }
     }
 
@@ -516,7 +524,7 @@ mod tests {
     #[test]
     fn what_cannot_be_quantised_is_named() {
         let graph = network();
-        for node in ["y", "gelu", "pool", "nothing"] {
+        for node in ["y", "gelu", "pool", "raised_again", "nothing"] {
             let error = quantize(&graph, &BTreeSet::from([node]), &ranges(&graph), Activations::U8).unwrap_err();
             assert!(error.to_string().starts_with(&format!("cannot quantise `{node}`: it is no")), "{error}");
         }
