@@ -8,12 +8,14 @@ use thiserror::Error;
 
 use super::{Dataset, Sample};
 
-/// A part of a data set: `train`, `test` or `all`.
+/// A part of a data set: `train`, `validation`, `test` or `all`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
     /// What may be learned from.
     Train,
+    /// What of it the publishers choose by.
+    Validation,
     /// What the publishers hold out.
     Test,
     /// Both, what may be learned from first.
@@ -24,7 +26,7 @@ pub enum Part {
 #[derive(Debug, Error)]
 pub enum PartError {
     /// The text names no part.
-    #[error("`{text}` is not a part of a data set; expected train, test or all")]
+    #[error("`{text}` is not a part of a data set; expected train, validation, test or all")]
     Unknown {
         /// The text.
         text: String,
@@ -43,7 +45,7 @@ impl FromStr for Part {
     type Err = PartError;
 
     fn from_str(text: &str) -> Result<Self, PartError> {
-        let parts = [Self::Train, Self::Test, Self::All];
+        let parts = [Self::Train, Self::Validation, Self::Test, Self::All];
         let part = parts.into_iter().find(|part| part.to_string() == text);
         part.ok_or_else(|| PartError::Unknown { text: text.into() })
     }
@@ -53,6 +55,7 @@ impl fmt::Display for Part {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Train => "train",
+            Self::Validation => "validation",
             Self::Test => "test",
             Self::All => "all",
         })
@@ -68,6 +71,10 @@ impl Dataset {
         let part = part.unwrap_or(if self.test.is_empty() { Part::All } else { Part::Test });
         let samples = match part {
             Part::Train => self.train.clone(),
+            Part::Validation => {
+                let chosen = self.train.iter().filter(|sample| self.validation.contains(&sample.name));
+                chosen.cloned().collect()
+            }
             Part::Test => self.test.clone(),
             Part::All => [self.train.as_slice(), &self.test].concat(),
         };
@@ -101,7 +108,7 @@ mod tests {
             layout: Layout::Folder,
             classes: Vec::new(),
             train: samples(train),
-            validation: Vec::new(),
+            validation: train.iter().skip(1).map(|name| (*name).into()).collect(),
             test: samples(test),
         }
     }
@@ -113,6 +120,7 @@ mod tests {
             ("held out", &both, None, "c"),
             ("nothing held out", &one, None, "a"),
             ("train", &both, Some("train"), "ab"),
+            ("validation", &both, Some("validation"), "b"),
             ("test", &both, Some("test"), "c"),
             ("all", &both, Some("all"), "abc"),
         ] {
@@ -125,7 +133,9 @@ mod tests {
     #[test]
     fn a_part_that_is_not_there_is_an_error() {
         assert!("val".parse::<Part>().unwrap_err().to_string().contains("`val`"));
-        let message = dataset(&["a"], &[]).part(Some(Part::Test)).unwrap_err().to_string();
-        assert!(message.contains("`set`") && message.contains("`test`"), "{message}");
+        for part in [Part::Validation, Part::Test] {
+            let message = dataset(&["a"], &[]).part(Some(part)).unwrap_err().to_string();
+            assert!(message.contains("`set`") && message.contains(&format!("`{part}`")), "{message}");
+        }
     }
 }

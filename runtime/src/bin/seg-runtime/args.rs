@@ -106,7 +106,7 @@ pub(crate) struct Eval {
     /// The folder of the data set
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// The part of the data set, train, test or all; what is held out, or all where nothing is, unless given
+    /// The part of the data set, train, validation (the publishers' own), test or all; what is held out, or all where nothing is, unless given
     #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
     /// A folder for the scores as JSON, CSV and HTML

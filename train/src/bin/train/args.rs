@@ -240,7 +240,7 @@ pub(crate) struct EvaluateArgs {
     /// A run or a `best.safetensors` of one [default: the newest run under runs/]
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) checkpoint: Option<PathBuf>,
-    /// The part of the data set, train, test or all [default: what is held out, or all where nothing is]
+    /// The part of the data set, train, validation (the publishers' own), test or all [default: what is held out, or all where nothing is]
     #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
     /// Write the scores here [default: evaluation-DATA-PART.json in the run's folder, where the checkpoint is a run]
