@@ -106,7 +106,7 @@ impl Composer {
     fn wide(&mut self, at: &mut Scope<'_>, name: &str, x: Value) -> Result<Value, BuildError> {
         let at = &mut at.scope(name);
         let channels = channels(at, x)?;
-        let wide = [128, 192][self.below(2)];
+        let wide = 128;
         let bias = self.flag().then(|| self.tensor([wide]));
         let y = at.conv("expand", x, self.tensor([wide, channels, 1, 1]), bias, Conv::default())?;
         let local = Conv { pads: [1, 0, 1, 0], group: wide, ..Conv::default() };
