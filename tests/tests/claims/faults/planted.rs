@@ -136,7 +136,7 @@ pub(super) const FAULTS: &[(&str, &str, Fault)] = &[
         InPass(|g| *op(g, "in_conv.pad") = Op::Pad { mode: PadMode::Edge }),
     ),
     ("a pass that drops a residual", "pass clumsy", InPass(|g| *op(g, "down3.amse.sum") = Op::Sub)),
-    ("a pass that keeps nothing beyond 65504", "pass clumsy", InPass(|g| saturate(g, "up4.rsc.product"))),
+    ("a pass that keeps nothing beyond 65504", "pass clumsy", InPass(|g| saturate(g, "up4.rsc.sum"))),
     (
         "a pass that approximates",
         "pass clumsy",
@@ -166,8 +166,8 @@ pub(super) const FAULTS: &[(&str, &str, Fault)] = &[
     ),
     (
         "another operand in the file",
-        "file up1.rsc.product",
-        File(|g| node(g, "up1.rsc.product").inputs[0] = "up1.rsc.product.factor".into()),
+        "file up1.rsc.sum",
+        File(|g| node(g, "up1.rsc.sum").inputs[0] = "up1.rsc.product.once".into()),
     ),
     (
         "one weight off by a thousandth in the file",
@@ -189,7 +189,7 @@ pub(super) const FAULTS: &[(&str, &str, Fault)] = &[
         "file down1.amse.ffn.expand",
         File(|g| weights_of(g, "down1.amse.ffn.expand", 2, |bias| bias.fill(0.0))),
     ),
-    ("nothing beyond 65504 in the file", "file up4.rsc.product", File(|g| saturate(g, "up4.rsc.product"))),
+    ("nothing beyond 65504 in the file", "file up4.rsc.sum", File(|g| saturate(g, "up4.rsc.sum"))),
     ("red and blue in the file's weights", "file in_conv.norm", File(|g| weights_of(g, "in_conv.norm", 1, swap_red))),
     (
         "classes the other way round in the file's weights",
