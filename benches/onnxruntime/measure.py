@@ -14,7 +14,8 @@ def rss_peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def session(arguments):
+def session(arguments, dimensions):
+    """A session, opened for the lengths that `dimensions` has for the model's open ones."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = arguments.threads
     options.log_severity_level = 3
@@ -22,6 +23,8 @@ def session(arguments):
     options.enable_mem_pattern = False
     # Threads that spin while they wait would count as processor time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for name, length in dimensions.items():
+        options.add_free_dimension_override_by_name(name, length)
     providers = ["CPUExecutionProvider"]
     if arguments.provider == "openvino":
         if "OpenVINOExecutionProvider" not in onnxruntime.get_available_providers():
@@ -37,12 +40,17 @@ def main():
     parser.add_argument("--size", type=int, nargs=2, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--runs", type=int, required=True)
+    parser.add_argument("--for-size", action="store_true", help="open the model for this shape alone")
     arguments = parser.parse_args()
 
+    shape = (1, 3, *arguments.size)
     rss_before = rss_peak()
-    model = session(arguments)
+    model = session(arguments, {})
+    if arguments.for_size:
+        named = zip(model.get_inputs()[0].shape, shape)
+        model = session(arguments, {name: length for name, length in named if isinstance(name, str)})
     name = model.get_inputs()[0].name
-    image = numpy.random.default_rng(0).standard_normal((1, 3, *arguments.size)).astype(numpy.float32)
+    image = numpy.random.default_rng(0).standard_normal(shape).astype(numpy.float32)
     for _ in range(2):
         output = model.run(None, {name: image})[0]
     seconds, cpu = [], time.process_time()

@@ -82,20 +82,29 @@ fn main() -> Result<()> {
 }
 
 /// A model to measure.
+#[derive(Clone)]
 struct Model {
     name: String,
     path: PathBuf,
+    /// Whether it takes any size and ONNX Runtime opens it for the one at hand alone (free dimensions are overridden).
+    for_size: bool,
     /// Whether its outputs are those of the peer.
     same_weights: bool,
+}
+
+impl Model {
+    fn opened_for_size(self) -> Self {
+        Self { name: format!("{}, opened for the size", self.name), for_size: true, ..self }
+    }
 }
 
 /// The models of a size, the peer first.
 fn models(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<Vec<Model>> {
     let peer = |name: &str| {
         let path = cli.peers.join(format!("{name}.onnx"));
-        Model { name: name.to_owned(), path, same_weights: true }
+        Model { name: name.to_owned(), path, for_size: false, same_weights: true }
     };
-    let mut models = vec![peer(PEER)];
+    let mut models = vec![peer(PEER), peer(PEER).opened_for_size()];
     if size == PEER_FIXED.1 {
         models.push(peer(PEER_FIXED.0));
     }
@@ -109,10 +118,17 @@ fn models(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<Vec<Model>> {
         let path = folder.join(format!("{}.onnx", name.replace(", ", "_").replace(' ', "_")));
         let bytes = export(&checkpoint, &Options { target, stated, input, ..Options::default() })?.bytes;
         fs::write(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))?;
-        models.push(Model { name, path, same_weights: true });
+        let model = Model { name, path, for_size: false, same_weights: true };
+        models.extend(fixed.is_none().then(|| model.clone().opened_for_size()));
+        models.push(model);
     }
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    models.extend(cli.also.iter().map(|path| Model { name: name(path), path: path.clone(), same_weights: false }));
+    models.extend(cli.also.iter().map(|path| Model {
+        name: name(path),
+        path: path.clone(),
+        for_size: false,
+        same_weights: false,
+    }));
     Ok(models)
 }
 
@@ -123,8 +139,9 @@ fn compare(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<()> {
     let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); rows.len()];
     for _ in 0..cli.rounds {
         for ((provider, model), measured) in rows.iter().zip(&mut measured) {
-            let (python, model) = (&cli.python, &model.path);
-            let measurement = Measurement { python, model, provider, size, threads: cli.threads, runs: cli.runs };
+            let Model { path: model, for_size, .. } = model;
+            let (python, for_size, threads, runs) = (&cli.python, *for_size, cli.threads, cli.runs);
+            let measurement = Measurement { python, model, provider, size, for_size, threads, runs };
             measured.push(measurement.run()?);
         }
     }

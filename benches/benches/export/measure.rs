@@ -13,6 +13,8 @@ pub(crate) struct Measurement<'c> {
     pub(crate) model: &'c Path,
     pub(crate) provider: &'c str,
     pub(crate) size: [usize; 2],
+    /// Whether a model of any size is opened for this one alone.
+    pub(crate) for_size: bool,
     pub(crate) threads: usize,
     pub(crate) runs: usize,
 }
@@ -40,6 +42,7 @@ impl Measurement<'_> {
             .args([script.as_path(), self.model])
             .args(["--provider", self.provider, "--size", &height, &width])
             .args(["--threads", &self.threads.to_string(), "--runs", &self.runs.to_string()])
+            .args(self.for_size.then_some("--for-size"))
             .output()
             .with_context(|| format!("cannot start `{}`", self.python.display()))?;
         let model = self.model.display();
