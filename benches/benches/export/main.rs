@@ -77,7 +77,7 @@ fn main() -> Result<()> {
     for &size in &cli.size {
         compare(&cli, folder.path(), size)?;
     }
-    println!("burn-onnx is not in the table: it cannot export a network with GELU and any height and width");
+    println!("burn-onnx 0.22 is not in the table: its export has neither GELU nor symbolic height and width");
     Ok(())
 }
 
