@@ -8,8 +8,10 @@ mod half;
 mod histogram;
 mod parts;
 mod quantize;
+mod steps;
 
 pub use half::{HALF_MAX, HalfError, Halved, Kept, Magnitudes, halve};
 pub use histogram::{CalibrationMethod, range};
 pub use parts::parts;
-pub use quantize::{Activations, QuantizeError, Quantized, Range, Ranges, quantizable, quantize, values_around};
+pub use quantize::{QuantizeError, Quantized, Ranges, quantizable, quantize, values_around};
+pub use steps::{Activations, Range};

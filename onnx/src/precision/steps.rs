@@ -1,0 +1,154 @@
+//! Numbers in 8 bits: so many steps from zero.
+//!
+//! CPUs without VNNI add the products of two neighbouring weights in 16 bits, which hold no more than
+//! `32767 = 128.5 * 255`. The step of a filter's weights is therefore chosen so that neither a weight nor two neighbours of
+//! one sign together are more than 127 steps; rounding may add one. Neighbours are those in the order in which ONNX Runtime
+//! lays out a filter: all channels of a tap, then those of the next. It is so for signed values as well, because it
+//! adds 128 to them and computes with the unsigned ones. Depthwise convolutions add in 32 bits.
+
+use crate::graph::Data;
+
+/// What the quantised values of a graph are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activations {
+    /// `0..=255` with a zero point: for CPUs.
+    #[default]
+    U8,
+    /// `-127..=127` around zero: what TensorRT takes.
+    I8,
+}
+
+/// The values between which a value lies, or as far as its quantised form should reach.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// The smallest.
+    pub min: f32,
+    /// The largest.
+    pub max: f32,
+}
+
+/// The largest weight, in steps.
+const WEIGHT_MAX: f32 = 127.0;
+
+impl Range {
+    /// The smallest range that holds the values.
+    pub(super) fn of(values: &[f32]) -> Self {
+        let (min, max) = (f32::INFINITY, f32::NEG_INFINITY);
+        values
+            .iter()
+            .fold(Self { min, max }, |range, value| Self { min: range.min.min(*value), max: range.max.max(*value) })
+    }
+}
+
+impl Activations {
+    /// The values, which lie within the range, in steps.
+    pub(super) fn hold(self, values: &[f32], range: &Range) -> Data {
+        let (step, zero) = self.step(range);
+        let steps = values.iter().map(|value| (value / step).round_ties_even());
+        match zero {
+            Data::U8(zero) => Data::U8(steps.map(|steps| (steps + f32::from(zero[0])) as u8).collect()),
+            _ => Data::I8(steps.map(|steps| steps as i8).collect()),
+        }
+    }
+
+    /// The step and the zero point with which the range, and zero itself, can be held.
+    pub(super) fn step(self, range: &Range) -> (f32, Data) {
+        let (min, max) = (range.min.min(0.0), range.max.max(0.0));
+        match self {
+            Self::U8 => {
+                let step = positive((max - min) / 255.0);
+                (step, Data::U8(vec![(-min / step).round() as u8]))
+            }
+            Self::I8 => (positive(max.max(-min) / 127.0), Data::I8(vec![0])),
+        }
+    }
+}
+
+/// The step of each output channel of a weight `[channels out, channels in / group, h, w]`, and the weight in these steps.
+pub(super) fn in_steps(weight: &[f32], shape: &[usize], group: usize) -> (Vec<f32>, Vec<i8>) {
+    let filter_len = shape[1..].iter().product::<usize>().max(1);
+    let is_depthwise = group > 1 && shape[..2] == [group, 1];
+    let (mut steps, mut quantized) = (Vec::new(), Vec::new());
+    for filter in weight.chunks_exact(filter_len) {
+        let mut reach = filter.iter().fold(0.0, |reach: f32, value| reach.max(value.abs()));
+        if !is_depthwise {
+            let by_tap = by_tap(filter, shape[1]);
+            reach = by_tap.windows(2).fold(reach, |reach, pair| reach.max(of_one_sign(pair[0], pair[1])));
+        }
+        let step = positive(reach / WEIGHT_MAX);
+        steps.push(step);
+        quantized.extend(filter.iter().map(|value| (value / step).round_ties_even() as i8));
+    }
+    (steps, quantized)
+}
+
+/// The weights of a filter of so many channels, those of one tap after those of another.
+fn by_tap(filter: &[f32], channels: usize) -> Vec<f32> {
+    let taps = filter.len() / channels;
+    (0..taps).flat_map(|tap| filter.iter().skip(tap).step_by(taps)).copied().collect()
+}
+
+/// The magnitude of the larger sum of what is positive and of what is negative of two weights.
+fn of_one_sign(a: f32, b: f32) -> f32 {
+    (a.max(0.0) + b.max(0.0)).max(-(a.min(0.0) + b.min(0.0)))
+}
+
+/// A step that can be divided by, for values that are all zero, or next to it, as well.
+fn positive(step: f32) -> f32 {
+    if step.is_normal() { step } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_products_of_neighbouring_weights_fit_16_bits() {
+        for (name, weight, shape, group, expected) in [
+            // The third and the fourth are the largest sum of one sign: -1.5 is 127 steps.
+            ("neighbours", vec![1.0, -0.5, -0.5, -1.0], [1, 4, 1, 1], 1, vec![85, -42, -42, -85]),
+            ("opposite signs", vec![1.0, -1.0, 1.0, -1.0], [1, 4, 1, 1], 1, vec![127, -127, 127, -127]),
+            // A channel's weights are its taps: by taps these are 1, -1, 0, 0 and 1, -1, 0, 0.
+            (
+                "taps of one channel",
+                vec![1.0, 1.0, -1.0, -1.0, 0.0, 0.0, 0.0, 0.0],
+                [1, 4, 2, 1],
+                1,
+                vec![127, 127, -127, -127, 0, 0, 0, 0],
+            ),
+            // 1, 0, 0.5 and 0.5, 0, 0: the last channel of the first tap is next to the first channel of the second.
+            (
+                "from tap to tap, odd channels",
+                vec![1.0, 0.5, 0.0, 0.0, 0.5, 0.0],
+                [1, 3, 2, 1],
+                1,
+                vec![127, 64, 0, 0, 64, 0],
+            ),
+            (
+                "from tap to tap, too much",
+                vec![1.0, 1.0, 0.0, 0.0, 1.0, 0.0],
+                [1, 3, 2, 1],
+                1,
+                vec![64, 64, 0, 0, 64, 0],
+            ),
+            // Two maps of each channel: no depthwise convolution to ONNX Runtime, so that taps are neighbours.
+            ("several of a channel", vec![1.0, 1.0, 1.0, -1.0], [2, 1, 2, 1], 1, vec![64, 64, 127, -127]),
+            ("depthwise", vec![1.0, 1.0, 0.5, -2.0], [2, 1, 2, 1], 2, vec![127, 127, 32, -127]),
+            ("next to nothing", vec![1e-44, -1e-44], [1, 2, 1, 1], 1, vec![0, 0]),
+        ] {
+            assert_eq!(in_steps(&weight, &shape, group).1, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_range_always_holds_zero_exactly() {
+        for (min, max, expected) in
+            [(-1.0, 1.55, (0.01, 100)), (1.0, 2.55, (0.01, 0)), (-2.55, -1.0, (0.01, 255)), (0.0, 0.0, (1.0, 0))]
+        {
+            let (step, zero) = Activations::U8.step(&Range { min, max });
+            assert!((step - expected.0).abs() < 1e-7, "{min}..{max}: {step}");
+            assert_eq!(zero, Data::U8(vec![expected.1]), "{min}..{max}");
+        }
+        assert_eq!(Activations::I8.step(&Range { min: -2.54, max: 1.0 }), (0.02, Data::I8(vec![0])));
+    }
+}
