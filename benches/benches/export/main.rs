@@ -148,7 +148,7 @@ fn compare(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<()> {
     let version = measured.first().and_then(|peer| peer.first()).map_or("", |peer| &peer.version);
     let [height, width] = size;
     println!("{height}x{width}, ONNX Runtime {version}, {} threads, {} rounds", cli.threads, cli.rounds);
-    println!("  {:40} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "ms", "times", "cpu ms", "times", "MiB");
+    println!("  {:56} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "ms", "times", "cpu ms", "times", "MiB");
     for ((provider, Model { name, same_weights, .. }), ours) in rows.iter().zip(&measured) {
         let of = |quantity: fn(&Measured) -> f64| {
             let [ours, peer]: [Vec<f64>; 2] = [ours, &measured[0]].map(|side| side.iter().map(quantity).collect());
@@ -165,7 +165,7 @@ fn compare(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<()> {
         );
         let (wall, cpu, memory) = (wall * 1e3, cpu * 1e3, memory / MEBIBYTE);
         let name = format!("{provider}: {name}");
-        println!("  {name:40} {wall:9.1} {faster:9.2} {cpu:9.1} {cheaper:9.2} {memory:9.0}");
+        println!("  {name:56} {wall:9.1} {faster:9.2} {cpu:9.1} {cheaper:9.2} {memory:9.0}");
     }
     Ok(())
 }
