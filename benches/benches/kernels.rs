@@ -1,4 +1,4 @@
-//! The operators of `seg_train::kernels` against Burn's own, forward and backward, in the network's shapes on the CPU.
+//! The operators of `seg_nets::kernels` against Burn's own, forward and backward, in the network's shapes on the CPU.
 //!
 //! `cargo bench -p seg-benches --bench kernels`
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
@@ -6,7 +6,7 @@
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Distribution, Tensor, activation};
 use seg_benches::paired;
-use seg_train::kernels::{depthwise, depthwise_layer, gelu, pointwise, pointwise_layer};
+use seg_nets::kernels::{depthwise, depthwise_layer, gelu, pointwise, pointwise_layer};
 
 const ROUNDS: usize = 7;
 

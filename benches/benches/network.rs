@@ -8,11 +8,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::Array4;
 use seg_benches::paired;
 use seg_export::{Options as ExportOptions, export};
-use seg_runtime::library::{Build, Search};
-use seg_runtime::{Options, Session};
-use seg_train::checkpoint::Checkpoint;
-use seg_train::model::AmsUnetConfig;
-use seg_train::weights::Weights;
+use seg_inference::library::{Build, Search};
+use seg_inference::{Options, Session};
+use seg_nets::amsunet::AmsUnetConfig;
+use seg_nets::checkpoint::Checkpoint;
+use seg_nets::weights::Weights;
 
 const ROUNDS: usize = 7;
 

@@ -4,8 +4,8 @@
 
 use std::fmt::Write;
 
+use seg_contract::{ColorOrder, Contract, Element, OutputKind, Provenance, Scores, SizePolicy};
 use seg_onnx::Model;
-use seg_onnx::contract::{ColorOrder, Contract, Element, OutputKind, Provenance, Scores, SizePolicy};
 use seg_onnx::graph::Graph;
 
 const UNKNOWN: &str = "unknown";
@@ -205,9 +205,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use burn::tensor::Device;
-    use seg_train::checkpoint::Checkpoint;
-    use seg_train::model::AmsUnetConfig;
-    use seg_train::weights::Weights;
+    use seg_nets::amsunet::AmsUnetConfig;
+    use seg_nets::checkpoint::Checkpoint;
+    use seg_nets::weights::Weights;
 
     use super::*;
     use crate::{Options, export};

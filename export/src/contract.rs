@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use seg_onnx::contract::{Class, ColorOrder, Contract, SizePolicy};
-use seg_train::checkpoint::Checkpoint;
-use seg_train::contract;
-use seg_train::model::AmsUnetConfig;
+use seg_contract::{Class, ColorOrder, Contract, SizePolicy};
+use seg_nets::amsunet::AmsUnetConfig;
+use seg_nets::checkpoint::Checkpoint;
+use seg_nets::contract;
 use thiserror::Error;
 
 /// What is stated about a model beside its checkpoint.
@@ -202,8 +202,8 @@ impl fmt::Display for Assumption {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
-    use seg_onnx::contract::Provenance;
-    use seg_train::weights::Weights;
+    use seg_contract::Provenance;
+    use seg_nets::weights::Weights;
 
     use super::*;
 

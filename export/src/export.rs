@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use seg_onnx::contract::{Contract, InputForm, OutputKind};
+use seg_contract::{Contract, InputForm, OutputKind};
+use seg_nets::checkpoint::Checkpoint;
+use seg_nets::weights::FitError;
 use seg_onnx::forms::{self, FormError};
 use seg_onnx::graph::{DimError, Graph};
 use seg_onnx::passes::{PassError, PassReport, Selection, run_selected};
 use seg_onnx::{Model, ModelError, Opset, Target};
-use seg_train::checkpoint::Checkpoint;
-use seg_train::weights::FitError;
 use thiserror::Error;
 
 use crate::contract::{Assumption, SettleError, Stated, settle};
@@ -171,12 +171,12 @@ impl Extent {
 
 #[cfg(test)]
 mod tests {
+    use seg_contract::{Class, ColorOrder, Contract, Element};
+    use seg_nets::amsunet::AmsUnetConfig;
+    use seg_nets::weights::Weights;
     use seg_onnx::TENSORRT_OPERATORS;
-    use seg_onnx::contract::{Class, ColorOrder, Contract, Element};
     use seg_onnx::graph::{DataType, Node, Op};
     use seg_onnx::precision::{Activations, Range, halve, quantizable, quantize, values_around};
-    use seg_train::model::AmsUnetConfig;
-    use seg_train::weights::Weights;
 
     use super::*;
     use crate::parity::randomised;

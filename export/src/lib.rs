@@ -16,8 +16,8 @@ pub mod lower;
 #[cfg(test)]
 mod parity;
 pub mod precision;
-pub mod proof;
-pub mod reference;
+pub mod test_vectors;
 pub mod triton;
+pub mod verify_inputs;
 
 pub use export::{Export, ExportError, Extent, Options, Report, export};

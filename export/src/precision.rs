@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use image::GrayImage;
 use ndarray::{ArrayD, Axis};
-use seg_onnx::contract::{ConfusionMatrix, Element, EvaluationError};
+use seg_contract::{ConfusionMatrix, Element, EvaluationError};
 use seg_onnx::evaluate::{Array, EvaluateError, evaluate};
 use seg_onnx::graph::{DimError, Graph};
 use seg_onnx::precision::{
@@ -12,7 +12,7 @@ use seg_onnx::precision::{
     quantizable, values_around,
 };
 use seg_onnx::{Model, ModelError};
-use seg_runtime::verify::bounds::CLASS_PIXELS_LEAST;
+use seg_verify::bounds::CLASS_PIXELS_LEAST;
 use thiserror::Error;
 
 use crate::calibration::{Calibration, CalibrationError, View, middle};
@@ -286,13 +286,13 @@ mod tests {
 
     use burn::tensor::Device;
     use ort::environment::Environment;
-    use seg_onnx::contract::{InputForm, OutputKind};
+    use seg_contract::{InputForm, OutputKind};
+    use seg_inference::library::{Build, Search};
+    use seg_nets::amsunet::AmsUnetConfig;
+    use seg_nets::checkpoint::Checkpoint;
+    use seg_nets::weights::Weights;
     use seg_onnx::graph::{DataType, Op};
-    use seg_runtime::library::{Build, Search};
-    use seg_runtime::verify::bounds::DICE;
-    use seg_train::checkpoint::Checkpoint;
-    use seg_train::model::AmsUnetConfig;
-    use seg_train::weights::Weights;
+    use seg_verify::bounds::DICE;
 
     use super::*;
     use crate::parity::randomised;

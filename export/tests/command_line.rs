@@ -7,13 +7,13 @@ use std::process::{Command, Output};
 
 use burn::tensor::Device;
 use safetensors::tensor::{Dtype, TensorView};
-use seg_onnx::contract::{Contract, Element, Input, InputForm, OutputKind, SizePolicy};
+use seg_contract::{Contract, Element, Input, InputForm, OutputKind, SizePolicy};
+use seg_nets::amsunet::AmsUnetConfig;
+use seg_nets::checkpoint::Checkpoint;
+use seg_nets::runs::BEST;
+use seg_nets::weights::Weights;
 use seg_onnx::graph::DataType;
 use seg_onnx::{Model, Opset};
-use seg_train::checkpoint::Checkpoint;
-use seg_train::model::AmsUnetConfig;
-use seg_train::run::BEST;
-use seg_train::weights::Weights;
 use tempfile::TempDir;
 
 /// A folder with `net.safetensors`, which carries no contract.

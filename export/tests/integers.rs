@@ -10,14 +10,14 @@ use ort::value::TensorRef;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seg_export::{Options, export};
+use seg_inference::library::{Build, Search};
+use seg_nets::amsunet::AmsUnetConfig;
+use seg_nets::checkpoint::Checkpoint;
+use seg_nets::weights::Weights;
 use seg_onnx::evaluate::{Array, evaluate};
 use seg_onnx::graph::{Conv, Dim, Graph, GraphBuilder, Tensor};
 use seg_onnx::precision::{Activations, Range, Ranges, parts, quantizable, quantize};
 use seg_onnx::{Opset, Target, proto};
-use seg_runtime::library::{Build, Search};
-use seg_train::checkpoint::Checkpoint;
-use seg_train::model::AmsUnetConfig;
-use seg_train::weights::Weights;
 
 /// Maps, and their height and width.
 const SIDES: [usize; 2] = [13, 18];

@@ -1,6 +1,5 @@
-//! What an exported segmentation model is: its graph, its passes, its bytes and its contract.
+//! What an exported segmentation model is: its graph, its passes and its bytes.
 
-pub mod contract;
 pub mod evaluate;
 pub mod forms;
 pub mod graph;

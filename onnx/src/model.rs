@@ -1,9 +1,9 @@
 //! A model file: a graph together with the contract that says what it expects and means.
 
+use seg_contract::{Contract, ContractError, Element, OutputKind};
 use sha2::{Digest, Sha256};
 
 use crate::Opset;
-use crate::contract::{Contract, ContractError, Element, OutputKind};
 use crate::graph::{DataType, Dim, Graph, TensorType};
 use crate::proto::{self, ReadError, WriteError};
 
@@ -136,11 +136,10 @@ fn keeps(what: &'static str, expected: String, found: String) -> Result<(), Mode
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract;
     use crate::graph::example;
 
     fn model() -> Model {
-        Model { graph: example::encoder_decoder(), opset: Opset::V20, contract: contract::tests::contract() }
+        Model { graph: example::encoder_decoder(), opset: Opset::V20, contract: seg_contract::example::contract() }
     }
 
     #[test]
@@ -174,7 +173,7 @@ mod tests {
             (
                 "colours",
                 |c| {
-                    c.input.color = contract::ColorOrder::Gray;
+                    c.input.color = seg_contract::ColorOrder::Gray;
                     c.input.mean.truncate(1);
                     c.input.std.truncate(1);
                 },
@@ -182,7 +181,7 @@ mod tests {
             ),
             (
                 "classes",
-                |c| c.classes.push(contract::Class::new("cell", 2)),
+                |c| c.classes.push(seg_contract::Class::new("cell", 2)),
                 "expected the output's type f32[batch, 3, height, width], found f32[batch, 2, height, width]",
             ),
             (

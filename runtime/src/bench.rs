@@ -1,19 +1,14 @@
 //! How fast a model is: times of many runs, of two models in turn, and of each stage from file to file.
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ndarray::Array4;
 use seg_data::{EncodeError, ReadError, read_image, write_mask_png};
+use seg_inference::session::{RunError, Session};
+use seg_inference::{SegmentError, Segmenter};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-
-use crate::{
-    segmenter::{SegmentError, Segmenter},
-    session::{RunError, Session},
-};
 
 /// How often a model is run.
 #[derive(Clone, Copy, Debug)]

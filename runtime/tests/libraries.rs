@@ -5,20 +5,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../crates/inference/tests/threshold/mod.rs"]
 mod threshold;
 
-use std::{
-    fs,
-    mem::offset_of,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::OnceLock,
-};
+use std::fs;
+use std::mem::offset_of;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use ort::sys::OrtApi;
-use seg_onnx::contract::SizePolicy;
-use seg_runtime::library::{Build, LIBRARY_VARIABLE, Library, Search};
+use seg_contract::SizePolicy;
+use seg_inference::library::{Build, LIBRARY_VARIABLE, Library, Search};
 use serde_json::Value;
 
 /// What the user reads; the rows of its table are the rows of this test.

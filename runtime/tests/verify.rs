@@ -2,34 +2,26 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../crates/inference/tests/threshold/mod.rs"]
 mod threshold;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use image::{ImageBuffer, Rgb};
 use ndarray::{Array4, ArrayView4, Axis};
 use safetensors::tensor::TensorView;
-use seg_onnx::{
-    Model,
-    contract::{ColorOrder, Element, InputForm, OutputKind, SizePolicy},
-    forms,
-    graph::{Conv, Dim, GraphBuilder, Tensor},
-    precision::{Activations, Range, quantize},
-};
-use seg_runtime::{
-    Answer, Options, Provider, RunError,
-    library::{Build, Search},
-    provider,
-    verify::{
-        Deployed, FileFacts, Finding, Order, Reference, Subject, Trained, Yardstick, amplification,
-        bounds::{CPU_FLOAT32, Precision},
-        cases, certify, prove,
-    },
+use seg_contract::{ColorOrder, Element, InputForm, OutputKind, SizePolicy};
+use seg_inference::library::{Build, Search};
+use seg_inference::{Answer, Options, Provider, RunError, provider};
+use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
+use seg_onnx::precision::{Activations, Range, quantize};
+use seg_onnx::{Model, forms};
+use seg_verify::bounds::{CPU_FLOAT32, Precision};
+use seg_verify::{
+    Deployed, FileFacts, Finding, Order, Reference, Subject, Trained, Yardstick, amplification, cases, certify, prove,
 };
 
 /// A folder with the model `threshold.onnx`, its reference and an image.

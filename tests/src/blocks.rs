@@ -6,9 +6,10 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use ndarray::ArrayD;
 use seg_export::lower::{Lower, LowerError};
+use seg_nets::amsunet::*;
+use seg_nets::blocks::{BatchNorm, BatchNormConfig};
+use seg_nets::weights::to_array;
 use seg_onnx::graph::{Dim, Graph, GraphBuilder, Scope, Value};
-use seg_train::model::*;
-use seg_train::weights::to_array;
 
 use crate::fixtures::{noise, randomised, to_tensor};
 

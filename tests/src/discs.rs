@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use seg_contract::SizePolicy;
 use seg_data::{Dataset, write_mask_png, write_png};
-use seg_onnx::contract::SizePolicy;
-use seg_train::augment::Augmentation;
-use seg_train::config::Config;
-use seg_train::model::AmsUnetConfig;
+use seg_nets::amsunet::AmsUnetConfig;
+use seg_train::data::augment::Augmentation;
+use seg_train::data::split::Split;
 use seg_train::run::Run;
-use seg_train::split::Split;
+use seg_train::run::config::Config;
 
 const IMAGES: u32 = 6;
 

@@ -5,9 +5,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::ArrayD;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use seg_train::checkpoint::Checkpoint;
-use seg_train::model::{AmsUnet, AmsUnetConfig};
-use seg_train::weights::Weights;
+use seg_nets::amsunet::{AmsUnet, AmsUnetConfig};
+use seg_nets::checkpoint::Checkpoint;
+use seg_nets::weights::Weights;
 
 /// The width of the networks that are compared at many sizes; narrower than the default, to be fast.
 pub const NARROW: usize = 8;

@@ -4,13 +4,13 @@ use std::fmt;
 
 use burn::tensor::Device;
 use ndarray::{ArrayD, Ix4};
-use seg_export::proof::value_of_stage;
+use seg_export::verify_inputs::value_of_stage;
+use seg_inference::Session;
+use seg_inference::compare::{Comparison, compare};
+use seg_nets::amsunet::AmsUnet;
+use seg_nets::weights::to_array;
 use seg_onnx::Model;
 use seg_onnx::graph::Graph;
-use seg_runtime::Session;
-use seg_runtime::compare::{Comparison, compare};
-use seg_train::model::AmsUnet;
-use seg_train::weights::to_array;
 
 use crate::fixtures::to_tensor;
 use crate::runtime;

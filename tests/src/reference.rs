@@ -10,14 +10,13 @@
 //!   (`after5.*`); `grad.*`: the gradients of the first step.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use ndarray::ArrayD;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use seg_train::weights::Weights;
+use seg_nets::weights::Weights;
 
 /// Names a folder to be used instead of the committed one.
 pub const REFERENCE_VARIABLE: &str = "SEG_REFERENCE";

@@ -9,10 +9,10 @@ use ndarray::ArrayD;
 use ort::environment::Environment;
 use ort::session::SessionInputValue;
 use ort::value::TensorRef;
+use seg_inference::library::{Build, Search};
+use seg_inference::{Options, Session};
 use seg_onnx::graph::Graph;
 use seg_onnx::{Opset, proto};
-use seg_runtime::library::{Build, Search};
-use seg_runtime::{Options, Session};
 
 /// ONNX Runtime, which a process can start once; with the CPU alone a static does no harm.
 ///

@@ -3,9 +3,9 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use image::Rgb32FImage;
 use ndarray::{Array3, Axis, Ix3};
-use seg_onnx::contract::Contract;
-use seg_train::model::AmsUnet;
-use seg_train::weights::to_array;
+use seg_contract::Contract;
+use seg_nets::amsunet::AmsUnet;
+use seg_nets::weights::to_array;
 
 use crate::tolerance::ONNX_RUNTIME_CPU;
 

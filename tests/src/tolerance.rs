@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use seg_runtime::verify::bounds;
+use seg_verify::bounds;
 
 /// How far values may be from the expected ones.
 #[derive(Clone, Copy, Debug, PartialEq)]

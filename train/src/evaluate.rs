@@ -6,12 +6,11 @@ use std::thread;
 use burn::tensor::{Device, Tensor, TensorData};
 use image::{GrayImage, Rgb32FImage};
 use ndarray::Ix3;
+use seg_contract::{Contract, Evaluation, EvaluationError, PostprocessError, PreprocessError};
 use seg_data::{Sample, SampleError};
-use seg_onnx::contract::{Contract, Evaluation, EvaluationError, PostprocessError, PreprocessError};
+use seg_nets::amsunet::AmsUnet;
+use seg_nets::weights::to_array;
 use thiserror::Error;
-
-use crate::model::AmsUnet;
-use crate::weights::to_array;
 
 /// How many images are decoded at once, ahead of the network, at most: each is held whole.
 const LOADERS_MAX: usize = 4;
@@ -117,11 +116,11 @@ mod tests {
 
     use image::{Luma, Rgb, RgbImage};
     use seg_data::{Dataset, write_mask_png, write_png};
+    use seg_nets::amsunet::AmsUnetConfig;
 
     use super::*;
-    use crate::augment::Augmentation;
-    use crate::config::Config;
-    use crate::model::AmsUnetConfig;
+    use crate::data::augment::Augmentation;
+    use crate::run::config::Config;
 
     #[test]
     fn samples_are_seen_in_order_up_to_the_first_that_cannot_be_loaded() {

@@ -9,11 +9,11 @@ use std::process::{Command, Output};
 use burn::tensor::Device;
 use image::{GrayImage, RgbImage};
 use seg_data::Dataset;
-use seg_train::augment::Augmentation;
-use seg_train::checkpoint::Checkpoint;
-use seg_train::config::Config;
-use seg_train::model::AmsUnetConfig;
-use seg_train::weights::Weights;
+use seg_nets::amsunet::AmsUnetConfig;
+use seg_nets::checkpoint::Checkpoint;
+use seg_nets::weights::Weights;
+use seg_train::data::augment::Augmentation;
+use seg_train::run::config::Config;
 
 /// A data set of two parts, each of an image named `1` with its field of view, and a checkpoint for it.
 fn workplace(folder: &Path) {

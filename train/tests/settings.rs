@@ -7,9 +7,9 @@ use std::process::{Command, Output};
 use burn::tensor::Device;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use seg_data::{write_mask_png, write_png};
-use seg_train::checkpoint::Checkpoint;
-use seg_train::model::AmsUnetConfig;
-use seg_train::weights::Weights;
+use seg_nets::amsunet::AmsUnetConfig;
+use seg_nets::checkpoint::Checkpoint;
+use seg_nets::weights::Weights;
 use serde_json::{Value, json};
 
 /// A folder of ten pictures.

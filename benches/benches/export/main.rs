@@ -14,14 +14,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use measure::{Measured, Measurement};
 use seg_benches::{median, median_ratio, typed_path, typed_program};
+use seg_contract::InputForm;
 use seg_export::contract::Stated;
 use seg_export::{Options, export};
+use seg_nets::checkpoint::Checkpoint;
 use seg_onnx::Target;
-use seg_onnx::contract::InputForm;
-use seg_train::checkpoint::Checkpoint;
-
-use measure::{Measured, Measurement};
 
 /// The graph that all others are compared with.
 const PEER: &str = "torch_dynamo_opset20";

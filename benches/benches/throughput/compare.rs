@@ -1,6 +1,8 @@
 //! All sides in turn, each in a process of its own.
 
-use std::{env, path::Path, process::Command};
+use std::env;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use seg_benches::{bench_file, median, median_ratio};

@@ -12,13 +12,14 @@ mod compare;
 mod measure;
 mod startup;
 
-use std::{num::NonZeroUsize, path::PathBuf, thread};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use seg_benches::{typed_path, typed_program};
-
 use measure::Measurement;
+use seg_benches::{typed_path, typed_program};
 
 /// A folder of images through the whole pipeline, against the bare network and against the same job in Python.
 #[derive(Parser)]

@@ -1,20 +1,22 @@
 //! One measurement of one side, in a process of its own.
 
-use std::{fs, num::NonZeroUsize, ops::ControlFlow, path::PathBuf, time::Instant};
+use std::fs;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use ndarray::Axis;
 use ort::environment::Environment;
-use seg_runtime::{
-    Job, Line, Manifest, Options, Provider, Segmenter, Session, Settings,
-    inputs::image_files,
-    library::{Build, Search},
-    outputs::unique_stems,
-    pipeline::{self, Lanes, Task, create_folders, largest_at_once},
-    read_model,
-    writers::Save,
-};
+use seg_inference::inputs::image_files;
+use seg_inference::library::{Build, Search};
+use seg_inference::{Options, Provider, Segmenter, Session, Settings, read_model};
+use seg_runtime::pipeline::{self, Lanes, Task, create_folders, largest_at_once};
+use seg_runtime::record::{Job, Line, Manifest};
+use seg_runtime::save::Save;
+use seg_runtime::save::outputs::unique_stems;
 use serde::{Deserialize, Serialize};
 
 /// The unit of the times in `/proc/self/stat`.

@@ -1,10 +1,8 @@
 //! How long the program takes from its start to the mask of one small image.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Instant,
-};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use image::RgbImage;

@@ -1,8 +1,8 @@
 //! The batch that both sides learn from.
 
 use burn::tensor::TensorData;
-use seg_onnx::contract::IGNORE_LABEL;
-use seg_train::batch::Batch;
+use seg_contract::IGNORE_LABEL;
+use seg_train::data::batch::Batch;
 
 /// Noise under a brighter disc, and the disc as its label; the same numbers as in `pytorch/measure.py`.
 ///

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use burn::tensor::Device;
 use seg_benches::{median, median_ratio};
-use seg_train::device::DeviceChoice;
-use seg_train::model::AmsUnetConfig;
-use seg_train::precision::Precision;
-use seg_train::weights::Weights;
+use seg_nets::amsunet::AmsUnetConfig;
+use seg_nets::device::DeviceChoice;
+use seg_nets::precision::Precision;
+use seg_nets::weights::Weights;
 
 use crate::measure::{Measured, Measurement, Task};
 use crate::side::{Setting, Side};

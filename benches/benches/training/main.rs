@@ -20,12 +20,11 @@ use std::thread;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-
 use compare::Comparison;
 use measure::Measurement;
 use seg_benches::typed_program;
-use seg_train::device::DeviceChoice;
-use seg_train::precision::Precision;
+use seg_nets::device::DeviceChoice;
+use seg_nets::precision::Precision;
 
 /// A training step of ours against the same step in PyTorch.
 #[derive(Parser)]

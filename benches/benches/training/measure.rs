@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 use burn::tensor::Tensor;
 use clap::{Args, ValueEnum};
 use seg_benches::median;
-use seg_train::config::TrainingConfig;
-use seg_train::device::DeviceChoice;
-use seg_train::learner::Learner;
-use seg_train::optimizer::Optimizer;
-use seg_train::precision::Precision;
-use seg_train::weights::Weights;
+use seg_nets::device::DeviceChoice;
+use seg_nets::precision::Precision;
+use seg_nets::weights::Weights;
+use seg_train::learn::learner::Learner;
+use seg_train::learn::optimizer::Optimizer;
+use seg_train::run::config::TrainingConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::batch;

@@ -1,14 +1,13 @@
 //! The two sides: programs that measure and print one line of JSON.
 
-use std::env;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fmt};
 
 use anyhow::{Context, Result, ensure};
 use seg_benches::{bench_file, typed_program};
-use seg_train::device::DeviceChoice;
-use seg_train::precision::Precision;
+use seg_nets::device::DeviceChoice;
+use seg_nets::precision::Precision;
 
 use crate::measure::{Measured, Measurement, Task};
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
-use seg_train::device::DeviceChoice;
-use seg_train::precision::Precision;
-use seg_train::weights::Weights;
+use seg_nets::device::DeviceChoice;
+use seg_nets::precision::Precision;
+use seg_nets::weights::Weights;
 
 use crate::measure::{Measured, Measurement, Task};
 use crate::side::{Numbers, Setting, Side};

@@ -1,28 +1,15 @@
-//! The networks as graphs, block by block; each file is the twin of the one of the same name in [`seg_train::model`].
-
-mod batch_norm;
-mod strip;
-
-mod ams;
-mod attention;
-mod ffn;
-
-mod amse;
-mod rsc;
-
-mod down;
-mod stem;
-mod up;
+//! The networks as graphs, block by block; each file is the twin of the one of the same name in [`seg_nets::amsunet`].
 
 mod amsunet;
+mod blocks;
 
 pub use amsunet::to_graph;
 
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;
 use burn::tensor;
+use seg_nets::weights::to_array;
 use seg_onnx::graph::{BuildError, Conv, Scope, Tensor, Value};
-use seg_train::weights::to_array;
 use thiserror::Error;
 
 /// A module that can be written into a graph; `X` is what it computes from.
@@ -72,7 +59,7 @@ fn constant<const D: usize>(values: tensor::Tensor<D>) -> Tensor {
 mod tests {
     use std::collections::BTreeSet;
     use std::fs;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use burn::nn::conv::Conv2dConfig;
     use burn::tensor::Device;
@@ -80,13 +67,36 @@ mod tests {
 
     use super::*;
 
+    /// The folders of the networks' crate that hold no blocks.
+    const NO_NETWORKS: [&str; 2] = ["kernels", "weights"];
+
+    /// The files below a folder of this crate, by their paths in it.
+    fn files(folder: &str) -> BTreeSet<PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let mut folders = vec![root.clone()];
+        let mut files = BTreeSet::new();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.insert(path.strip_prefix(&root).unwrap().to_owned());
+                }
+            }
+        }
+        files
+    }
+
     #[test]
     fn each_block_has_its_twin() {
-        let blocks = |folder: &str| -> BTreeSet<_> {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-            fs::read_dir(folder).unwrap().map(|file| file.unwrap().path().file_stem().unwrap().to_owned()).collect()
-        };
-        assert_eq!(blocks("src/lower"), blocks("../train/src/model"));
+        let nets = files("../crates/nets/src");
+        let [lowered, networks] = [files("src/lower"), nets].map(|files| {
+            let blocks = files.into_iter().filter(|file| !NO_NETWORKS.iter().any(|folder| file.starts_with(folder)));
+            blocks.filter(|file| file.components().count() > 1).collect::<BTreeSet<_>>()
+        });
+        assert_eq!(lowered, networks);
+        assert!(lowered.contains(Path::new("amsunet/up.rs")), "{lowered:?}");
     }
 
     #[test]

@@ -7,17 +7,19 @@ use std::rc::Rc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use seg_nets::amsunet::*;
+use seg_nets::blocks::{BatchNorm, BatchNormConfig};
+use seg_nets::weights::to_array;
 use seg_onnx::evaluate::evaluate;
 use seg_onnx::graph::{Coordinates, Dim, Graph, GraphBuilder, Op, PadMode, Scope, Value};
 use seg_onnx::{Opset, Target, passes};
-use seg_train::model::*;
-use seg_train::weights::to_array;
 
 pub(crate) use random::randomised;
 
-use crate::lower::{Lower, LowerError, to_graph};
 use difference::Difference;
 use random::noise;
+
+use crate::lower::{Lower, LowerError, to_graph};
 
 /// An even size, and odd ones that the encoder halves unevenly.
 const SIZES: [[usize; 2]; 3] = [[16, 32], [17, 31], [45, 22]];

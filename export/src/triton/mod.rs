@@ -11,7 +11,7 @@ mod text_format;
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
-use seg_onnx::contract::{Contract, SizePolicy};
+use seg_contract::{Contract, SizePolicy};
 use seg_onnx::graph::{DataType, Dim, Graph, Op, TensorType};
 use seg_onnx::{Model, ModelError};
 
@@ -235,11 +235,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     use burn::tensor::Device;
-    use seg_onnx::contract::{Element, InputForm, OutputKind};
+    use seg_contract::{Element, InputForm, OutputKind};
+    use seg_nets::amsunet::AmsUnetConfig;
+    use seg_nets::checkpoint::Checkpoint;
+    use seg_nets::weights::Weights;
     use seg_onnx::precision::{Activations, Range, quantizable, quantize, values_around};
-    use seg_train::checkpoint::Checkpoint;
-    use seg_train::model::AmsUnetConfig;
-    use seg_train::weights::Weights;
 
     use super::text_format::{Field, Message};
     use super::*;

@@ -170,7 +170,8 @@ mod tests {
     use ndarray::IxDyn;
 
     use super::*;
-    use crate::graph::{example, example::Random};
+    use crate::graph::example;
+    use crate::graph::example::Random;
 
     #[test]
     fn inputs_must_fit_the_graph() {

@@ -105,8 +105,8 @@ pub(super) fn compute(op: &Op, operands: &[&Array], data_type: DataType) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use super::super::{EvaluateError, evaluate};
     use super::*;
+    use crate::evaluate::{EvaluateError, evaluate};
     use crate::graph::{
         BatchNorm, Conv, Coordinates, Data, Dim, GraphBuilder, PadMode, ResizeMode, Scope, Tensor, Value,
     };

@@ -2,7 +2,9 @@
 
 use ndarray::{ArrayD, IxDyn};
 
-use super::{OpError, array::narrowed, elementwise::combine};
+use super::OpError;
+use super::array::narrowed;
+use super::elementwise::combine;
 use crate::graph::DataType;
 
 /// `round(x / scale) + zero`, halves rounded to even, within the range of `to`.

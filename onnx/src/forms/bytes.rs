@@ -4,8 +4,9 @@
 //! `255*mean`, the variance `(255*std)^2`, the factor 1 and the shift 0, which the passes fold into the first convolution.
 //! The cast comes first because TensorRT takes bytes nowhere but at its input.
 
+use seg_contract::Input;
+
 use super::{FormError, image_input};
-use crate::contract::Input;
 use crate::graph::{DataType, Graph, Node, Op, Tensor, TensorType};
 
 /// The largest byte: what 1 is in an image in [0, 1].
@@ -50,11 +51,11 @@ pub(super) fn take_bytes(graph: &mut Graph, input: &Input) -> Result<(), FormErr
 
 #[cfg(test)]
 mod tests {
+    use seg_contract::example::contract;
+
     use super::*;
-    use crate::contract::tests::contract;
     use crate::graph::example;
-    use crate::passes;
-    use crate::{Opset, Target};
+    use crate::{Opset, Target, passes};
 
     #[test]
     fn the_first_convolution_takes_the_normalisation_through_the_mirrored_border() {

@@ -1,7 +1,8 @@
 //! A graph for one size of batch or image: symbols become numbers, and what then is known becomes constant.
 
+use seg_contract::InputForm;
+
 use super::FormError;
-use crate::contract::InputForm;
 use crate::graph::{CheckError, Content, Data, Dim, Graph, Tensor};
 
 pub(super) fn fix_sizes(graph: &mut Graph, form: &InputForm) -> Result<(), FormError> {

@@ -8,7 +8,8 @@ mod bytes;
 mod classes;
 mod fixed;
 
-use crate::contract::{Contract, Element, OutputKind};
+use seg_contract::{Contract, Element, OutputKind};
+
 use crate::graph::{CheckError, Graph, TensorType};
 
 /// Why a graph cannot be brought to a form.
@@ -65,13 +66,12 @@ fn image_input<'g>(graph: &'g Graph, name: &str) -> Result<&'g TensorType, FormE
 #[cfg(test)]
 mod tests {
     use ndarray::{ArrayD, IxDyn};
+    use seg_contract::example::contract;
 
     use super::*;
-    use crate::contract::tests::contract;
     use crate::evaluate::{Array, evaluate};
     use crate::graph::example::{self, Random};
-    use crate::{Model, passes};
-    use crate::{Opset, Target};
+    use crate::{Model, Opset, Target, passes};
 
     /// Every form of a model, with a name.
     fn forms() -> Vec<(String, Contract)> {

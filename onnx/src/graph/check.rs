@@ -162,9 +162,8 @@ fn insert<'g>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::example;
     use super::*;
-    use crate::graph::{Dim, Tensor};
+    use crate::graph::{Dim, Tensor, example};
 
     #[test]
     fn what_the_builder_makes_is_whole() {

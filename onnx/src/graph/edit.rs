@@ -93,8 +93,8 @@ impl Graph {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example;
     use super::*;
+    use crate::graph::example;
 
     #[test]
     fn a_tidy_graph_stays_as_it_is() {

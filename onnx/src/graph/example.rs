@@ -1,6 +1,6 @@
 //! A small network for tests: an encoder, a gate and a decoder, with operators of every kind and no fresh statistics.
 
-use super::*;
+use crate::graph::*;
 
 /// Channels of the full and of the halved image.
 const CHANNELS: [usize; 2] = [4, 6];

@@ -37,9 +37,9 @@ fn apply(Average { average, x }: Average, graph: &mut Graph) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::{Dim, GraphBuilder};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     fn network(ops: &[Op]) -> Graph {
         let mut builder = GraphBuilder::new("network");

@@ -55,10 +55,10 @@ impl Addend {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{Dim, GraphBuilder, PadMode};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     /// The sum of an image of four channels, cut and padded again, and of a convolution or something else of it.
     fn network(other: Op, padded_first: bool) -> Graph {

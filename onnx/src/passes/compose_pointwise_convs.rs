@@ -72,10 +72,10 @@ impl Composition {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{Dim, GraphBuilder};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     /// Two convolutions of `[channels, between, filters]`, the second with the given kernel.
     fn network(widths: [usize; 3], kernel: [usize; 2], biases: [bool; 2], conv: Conv, first: Conv) -> Graph {

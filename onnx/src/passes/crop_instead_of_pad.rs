@@ -66,10 +66,10 @@ impl Crop {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{Conv, Coordinates, GraphBuilder, ResizeMode};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     /// An image, divided by a factor and multiplied again, padded to its size.
     fn network(factor: u8) -> Graph {

@@ -42,9 +42,9 @@ pub(super) fn run(graph: &mut Graph) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::{Dim, GraphBuilder};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     fn network(activations: &[Op]) -> Graph {
         let mut builder = GraphBuilder::new("network");

@@ -26,9 +26,9 @@ fn apply(node: usize, graph: &mut Graph) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::{Dim, GraphBuilder, PadMode};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     fn network(pads: [u32; 4]) -> Graph {
         let mut builder = GraphBuilder::new("network");

@@ -50,10 +50,10 @@ impl Factoring {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{Conv, Dim, GraphBuilder, Scope, Value};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     /// The product that `product` makes of an image, a factor for each pixel and one for each channel.
     fn network(product: impl FnOnce(&mut Scope<'_>, [Value; 3]) -> Value) -> Graph {

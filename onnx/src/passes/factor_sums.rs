@@ -46,10 +46,10 @@ impl Factoring {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{Conv, Dim, GraphBuilder, Scope, Value};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     /// What `sum` makes of an image, a factor for each of its values and one for each of its pixels.
     fn network(sum: impl FnOnce(&mut Scope<'_>, [Value; 3]) -> Value) -> Graph {

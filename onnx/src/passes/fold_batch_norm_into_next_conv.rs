@@ -78,10 +78,10 @@ fn repeats_pixels(graph: &Graph, norm: usize, reader: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{Conv, Dim, GraphBuilder, Input};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     /// `image` `[batch, 4, height, width]`, normalised, and a convolution with kernel `[2, 3]` of six channels.
     fn network(conv: Conv, has_bias: bool) -> Graph {

@@ -45,10 +45,10 @@ impl Fold {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{BuildError, Conv, Dim, GraphBuilder, Scope, Tensor, Value};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     /// `image` `[batch, 4, height, width]`, a padded convolution of two groups, and what `rest` makes of it.
     fn network(

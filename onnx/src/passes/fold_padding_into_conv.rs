@@ -48,10 +48,10 @@ pub(super) fn constant_pads(graph: &Graph, pad: usize) -> Option<[usize; 4]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{Conv, Dim, GraphBuilder};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     fn network(mode: PadMode, computed: bool) -> Graph {
         let mut random = Random(3);

@@ -249,10 +249,10 @@ fn widen(graph: &mut Graph, source: usize, with_input: bool, with_ones: bool) ->
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{Dim, GraphBuilder, Scope, Value};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     const CHANNELS: usize = 3;
 

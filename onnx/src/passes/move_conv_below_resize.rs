@@ -80,10 +80,10 @@ fn pads_only_pixels(graph: &Graph, pad: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{Coordinates, Dim, GraphBuilder, ResizeMode, Tensor};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     struct Case {
         scale: f32,

@@ -41,10 +41,10 @@ impl Padding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{Dim, GraphBuilder, Op, PadMode, Tensor};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     /// How the cut image is padded again.
     enum By {

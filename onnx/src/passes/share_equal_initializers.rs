@@ -41,9 +41,9 @@ fn key(tensor: &Tensor) -> (&'static str, Vec<usize>, Vec<u64>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::{Dim, GraphBuilder};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     /// An image plus the given constants, one after another.
     fn network(constants: &[Tensor]) -> Graph {

@@ -138,10 +138,10 @@ impl Slices {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_agree_on, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{Dim, GraphBuilder};
+    use crate::passes::agreement::{assert_agree, assert_agree_on, assert_refused};
 
     /// Four channels, `wide` channels, a depthwise convolution and GELU of them, four channels, and perhaps the image again.
     fn network(wide: usize, group: usize, residual: bool) -> Graph {

@@ -64,10 +64,10 @@ impl Split {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::{assert_agree, assert_refused};
     use super::*;
     use crate::graph::example::Random;
     use crate::graph::{Dim, GraphBuilder};
+    use crate::passes::agreement::{assert_agree, assert_refused};
 
     /// The halves of what three parts of an image of six channels are joined to, convolved.
     fn network(parts: usize, axis: usize, conv: Conv, has_bias: bool) -> Graph {

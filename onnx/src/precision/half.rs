@@ -183,8 +183,7 @@ mod tests {
     use super::*;
     use crate::evaluate::{Array, evaluate, evaluate_each};
     use crate::graph::example::{self, Random};
-    use crate::passes;
-    use crate::{Opset, Target};
+    use crate::{Opset, Target, passes};
 
     fn image(gain: f64) -> ArrayD<f64> {
         let mut random = Random(3);

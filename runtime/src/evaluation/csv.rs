@@ -55,7 +55,8 @@ fn row(fields: impl Iterator<Item = String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::evaluator::{Method, tests::report};
+    use crate::evaluation::evaluator::Method;
+    use crate::evaluation::evaluator::tests::report;
 
     #[test]
     fn every_image_has_a_row_and_undefined_values_are_empty() {

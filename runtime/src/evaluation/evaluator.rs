@@ -2,9 +2,9 @@
 
 use image::{GrayImage, Rgb32FImage};
 use ndarray::ArrayView3;
+use seg_contract::{Class, EvaluationError};
 use seg_data::OverlayError;
 use seg_metrics::{Bootstrap, Calibration, ImageScores, Metric, ShapeError, Summary, ThresholdSweep};
-use seg_onnx::contract::{Class, EvaluationError};
 use seg_report::Exhibit;
 use serde::Serialize;
 use thiserror::Error;
@@ -153,10 +153,10 @@ fn caption(scores: &ImageScores) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use ndarray::Array3;
-    use seg_onnx::contract::IGNORE_LABEL;
+    use seg_contract::IGNORE_LABEL;
 
-    use super::super::report::tests::about;
     use super::*;
+    use crate::evaluation::report::tests::about;
 
     pub(crate) fn classes() -> Vec<Class> {
         vec![Class::new("background", 0), Class::new("nucleus", 1)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use seg_contract::Class;
 use seg_metrics::{ImageScores, ObjectCounts};
-use seg_onnx::contract::Class;
 use serde::Serialize;
 
 /// Where a model failed.

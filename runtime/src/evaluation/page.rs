@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
+use seg_inference::session::RunsOn;
+use seg_inference::{Tiles, WHOLE_PIXELS_MAX};
 use seg_metrics::{Estimate, Metric, OperatingPoint, Reliability, SweepSummary};
 use seg_report::table::{self, score};
 use seg_report::{Chart, Curve, Figure, Mark, Rated, count, distribution, figures, legend, page};
 
 use super::report::{About, Curves, Report};
-use crate::session::RunsOn;
-use crate::settings::{Tiles, WHOLE_PIXELS_MAX};
 
 /// Curves are thinned to about so many points.
 const POINTS_MAX: usize = 300;
@@ -405,11 +405,12 @@ fn dash() -> String {
 
 #[cfg(test)]
 mod tests {
-    use seg_onnx::contract::SizePolicy;
+    use seg_contract::SizePolicy;
+    use seg_inference::Tiling;
 
-    use super::super::evaluator::{Method, tests::report};
     use super::*;
-    use crate::tiles::Tiling;
+    use crate::evaluation::evaluator::Method;
+    use crate::evaluation::evaluator::tests::report;
 
     #[test]
     fn the_page_says_what_was_found() {

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use seg_contract::{Class, ConfusionMatrix, Contract};
+use seg_inference::ModelFile;
+use seg_inference::Settings;
+use seg_inference::session::RunsOn;
 use seg_metrics::{
     CalibrationSummary, ImageScores, Metric, ObjectCounts, RANK_BINS, RELIABILITY_BINS, Summary, SweepSummary,
     THRESHOLD_STEPS, Values, definition_of_surfaces,
 };
-use seg_onnx::contract::{Class, ConfusionMatrix, Contract};
 use seg_report::Exhibit;
 use serde::Serialize;
 
 use super::evaluator::Method;
 use super::failures::Failures;
-use crate::job::ModelFile;
-use crate::session::RunsOn;
-use crate::settings::Settings;
 
 /// The report on an evaluation.
 #[derive(Clone, Debug, Serialize)]
@@ -179,13 +179,11 @@ pub(super) fn definitions(tolerance_px: f64) -> BTreeMap<&'static str, String> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use seg_onnx::contract::{
-        CONTRACT_FORMAT, ColorOrder, Input, InputForm, Output, OutputKind, Provenance, SizePolicy,
-    };
+    use seg_contract::{CONTRACT_FORMAT, ColorOrder, Input, InputForm, Output, OutputKind, Provenance, SizePolicy};
     use serde_json::Value;
 
-    use super::super::evaluator::tests::{classes, report};
     use super::*;
+    use crate::evaluation::evaluator::tests::{classes, report};
 
     pub(crate) fn about() -> About {
         let input = Input {

@@ -1,31 +1,25 @@
 //! The stages of the pipeline: what readers, lanes and writers do with an image, and what they have of memory.
 
-use std::{
-    num::NonZeroUsize,
-    path::Path,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender},
-    },
-    time::Instant,
-};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
+use seg_contract::{Geometry, PreprocessError, Preprocessed};
 use seg_data::{ImageReader, ReadError, open_image};
-use seg_onnx::contract::{Geometry, PreprocessError, Preprocessed};
+use seg_inference::Tiling;
+use seg_inference::digest;
+use seg_inference::segment::steps::{Recipe, Reply, milliseconds_since};
+use seg_inference::session::RunsOn;
+use seg_inference::{SegmentError, Segmentation, Segmenter, Timings};
 
 use super::{Task, TaskError};
-use crate::{
-    answer::{Recipe, Reply, milliseconds_since},
-    budget::{Budget, Permit, pixels_held, rows_held},
-    job::digest,
-    prediction::{Prediction, areas},
-    saved_file::SavedFile,
-    segmenter::{SegmentError, Segmentation, Segmenter, Timings},
-    session::RunsOn,
-    tiles::Tiling,
-    writers::{Finished, ResultWriter},
-};
+use crate::pipeline::budget::{Budget, Permit, pixels_held, rows_held};
+use crate::record::SavedFile;
+use crate::record::{Prediction, areas};
+use crate::save::{Finished, ResultWriter};
 
 /// How many pixels of images are in memory at once, with all that is made of them; see [`pixels_held`].
 const PIXELS_IN_MEMORY: u64 = 1 << 26;

@@ -1,11 +1,9 @@
 //! Runs that are killed, go on, or are one of several parts end with the files of a run in one go.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::{Ended, Workplace};
 

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use safetensors::{Dtype, tensor::TensorView};
-use seg_onnx::contract::{InputForm, OutputKind, SizePolicy};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use seg_contract::{InputForm, OutputKind, SizePolicy};
 use serde_json::Value;
 
 use crate::{Workplace, threshold};

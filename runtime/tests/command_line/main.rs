@@ -9,18 +9,16 @@ mod inspection;
 mod refusals;
 mod sharing;
 mod size;
-#[path = "../threshold/mod.rs"]
+#[path = "../../../crates/inference/tests/threshold/mod.rs"]
 mod threshold;
 
-use std::{
-    ffi::OsStr,
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use seg_onnx::contract::SizePolicy;
+use seg_contract::SizePolicy;
 use serde_json::Value;
 
 /// A folder with the model `threshold.onnx`, in which the program is run.

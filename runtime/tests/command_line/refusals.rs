@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use seg_onnx::contract::{InputForm, OutputKind, SizePolicy};
-use seg_runtime::library::{Build, LIBRARY_VARIABLE, Search};
+use seg_contract::{InputForm, OutputKind, SizePolicy};
+use seg_inference::library::{Build, LIBRARY_VARIABLE, Search};
 
 use crate::{Ended, Workplace, threshold};
 

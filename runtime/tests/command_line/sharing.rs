@@ -1,18 +1,16 @@
 //! Processes that share a folder or a cache, and are killed at any moment, lose nothing and leave nothing half-written.
 
-use std::{
-    env, fs,
-    os::unix::fs::PermissionsExt,
-    process::{Child, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use seg_runtime::library::{Build, LIBRARY_VARIABLE, Search};
+use seg_inference::library::{Build, LIBRARY_VARIABLE, Search};
 
-use crate::{Ended, Workplace, continuing::contents};
+use crate::continuing::contents;
+use crate::{Ended, Workplace};
 
 impl Workplace {
     fn start(&self, args: &str) -> Child {

@@ -1,6 +1,8 @@
 //! What the program takes: on the disk, and in memory while it segments an image of many pixels.
 
-use std::{fs, process::Stdio, thread, time::Duration};
+use std::process::Stdio;
+use std::time::Duration;
+use std::{fs, thread};
 
 use image::{GrayImage, Luma};
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use seg_export::{Options, export};
+use seg_nets::checkpoint::Checkpoint;
 use seg_tests::reference::Reference;
-use seg_train::checkpoint::Checkpoint;
 
 /// The workspace.
 fn root() -> &'static Path {
@@ -28,10 +28,17 @@ fn packages(package: &str) -> Vec<String> {
 #[test]
 fn each_crate_is_free_of_what_it_must_not_know() {
     for (package, needs, forbidden) in [
-        ("seg-onnx", "prost", &["burn", "ort", "seg-data", "seg-train", "seg-export", "seg-runtime"][..]),
-        ("seg-data", "seg-onnx", &["burn", "ort", "seg-train", "seg-export", "seg-runtime"]),
-        ("seg-runtime", "ort", &["burn", "seg-train", "seg-export"]),
-        ("seg-train", "burn", &["ort", "seg-export", "seg-runtime"]),
+        ("seg-contract", "serde", &["burn", "ort", "seg-onnx", "seg-data", "seg-metrics"][..]),
+        ("seg-onnx", "prost", &["burn", "ort", "seg-data", "seg-nets", "seg-inference"]),
+        ("seg-data", "image", &["burn", "ort", "seg-onnx", "seg-nets", "seg-inference"]),
+        ("seg-metrics", "seg-contract", &["burn", "ort", "seg-onnx", "seg-data"]),
+        ("seg-report", "seg-data", &["burn", "ort", "seg-onnx"]),
+        ("seg-nets", "burn", &["ort", "seg-onnx", "seg-train", "seg-inference"]),
+        ("seg-inference", "ort", &["burn", "seg-nets", "seg-verify", "seg-runtime"]),
+        ("seg-verify", "ort", &["burn", "seg-nets", "seg-export", "seg-runtime"]),
+        ("seg-runtime", "ort", &["burn", "seg-nets", "seg-train", "seg-export"]),
+        ("seg-train", "burn", &["ort", "seg-onnx", "seg-export", "seg-runtime"]),
+        ("seg-export", "burn", &["seg-train", "seg-runtime"]),
     ] {
         let packages = packages(package);
         assert!(packages.iter().any(|name| name == needs), "{package}: `{needs}` is not seen, nor would the others be");
@@ -64,6 +71,7 @@ fn the_waist_does_no_input_or_output() {
         found.flatten().collect()
     };
     assert_eq!(found("onnx/src"), []);
+    assert_eq!(found("crates/contract/src"), []);
     assert!(!found("runtime/src").is_empty(), "nothing is found where there is something");
 }
 

@@ -7,10 +7,10 @@ use image::{GrayImage, Luma};
 use ndarray::{Array3, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use seg_contract::IGNORE_LABEL;
 use seg_metrics::{
     Bootstrap, Calibration, ImageScores, Metric, RELIABILITY_BINS, Region, Reliability, ThresholdSweep, skeleton,
 };
-use seg_onnx::contract::IGNORE_LABEL;
 use seg_tests::python::Python;
 use serde_json::{Value, json};
 

@@ -4,13 +4,13 @@
 use std::fs;
 
 use burn::tensor::Device;
+use seg_contract::{Evaluation, SizePolicy};
 use seg_export::{Options, export};
+use seg_inference::Segmenter;
+use seg_nets::checkpoint::Checkpoint;
 use seg_onnx::Opset;
-use seg_onnx::contract::{Evaluation, SizePolicy};
-use seg_runtime::Segmenter;
 use seg_tests::runtime::environment;
 use seg_tests::{discs, ties};
-use seg_train::checkpoint::Checkpoint;
 use seg_train::evaluate::Evaluator;
 
 #[test]

@@ -1,24 +1,24 @@
 //! What a proof rests on: its yardstick is PyTorch's float64, and every exported form passes it at every size and batch of its list.
 
+use std::path::Path;
+
+use burn::tensor::Device;
 use ndarray::Ix4;
+use seg_contract::{Element, InputForm, OutputKind};
 use seg_export::calibration::Calibration;
 use seg_export::precision::halve;
-use seg_export::{Options, export, lower, proof};
-use seg_onnx::contract::{Element, InputForm, OutputKind};
+use seg_export::{Options, export, lower, verify_inputs};
+use seg_nets::checkpoint::Checkpoint;
 use seg_onnx::graph::{Data, Tensor};
 use seg_onnx::passes::PASSES;
 use seg_onnx::{Model, Opset, Target};
-use seg_runtime::verify::{
-    CaseReport, FileFacts, Finding, Inside, Order, Reference, Trained, Yardstick, cases, certify, check_graph,
-};
 use seg_tests::fixtures::{NARROW, checkpoint, network};
 use seg_tests::reference::Reference as PyTorch;
 use seg_tests::runtime::environment;
 use seg_tests::tolerance::YARDSTICK;
-use seg_train::checkpoint::Checkpoint;
-use std::path::Path;
-
-use burn::tensor::Device;
+use seg_verify::{
+    CaseReport, FileFacts, Finding, Inside, Order, Reference, Trained, Yardstick, cases, certify, check_graph,
+};
 
 #[test]
 fn the_yardstick_is_pytorchs_float64() {
@@ -73,7 +73,7 @@ fn the_passes_make_every_exported_file_again() {
             for (form, options) in forms().into_iter().filter(|(form, _)| *form != HALF) {
                 let place = format!("{target}, opset {opset}, {form}");
                 let mut export = export(&checkpoint, &Options { target, opset, ..options }).unwrap();
-                let bytes = proof::reference(&export).to_bytes().unwrap();
+                let bytes = verify_inputs::reference(&export).to_bytes().unwrap();
                 let reference = Reference::from_bytes(Path::new("model.reference.onnx"), &bytes).unwrap();
                 let model = Model::from_bytes(&export.bytes).unwrap();
                 assert_eq!(check_graph(&reference, &model, PASSES).unwrap(), Some(Vec::new()), "{place}");
@@ -106,10 +106,10 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
                 halve(&mut export, &noise).unwrap();
             }
             let net = checkpoint.weights.to_network(&Device::flex()).unwrap();
-            let mut reference = proof::reference(&export);
+            let mut reference = verify_inputs::reference(&export);
             let yardstick = yardstick.get_or_insert_with(|| Yardstick::new(&reference.model.graph));
             let cases = cases(&export.model, false, &[]).unwrap();
-            reference.trained = proof::trained(&net, &reference, &cases, yardstick).unwrap();
+            reference.trained = verify_inputs::trained(&net, &reference, &cases, yardstick).unwrap();
             // What is read back from its file serves as well.
             let path = Path::new("model.reference.onnx");
             let bytes = reference.to_bytes().unwrap();
@@ -127,7 +127,7 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
                 layers: true,
                 bisect: true,
             };
-            let run = seg_runtime::Options::default();
+            let run = seg_inference::Options::default();
             let certificate = certify(environment(), order, &run, yardstick, |_| {}).unwrap();
             let failing: Vec<_> = certificate.proof.cases.iter().filter(|case| !case.findings.is_empty()).collect();
             assert!(certificate.holds, "{weights}, {form}: {:?}, {failing:#?}", certificate.proof.findings);

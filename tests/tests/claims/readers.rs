@@ -6,10 +6,11 @@ use std::path::Path;
 
 use ndarray::ArrayD;
 use rten_tensor::prelude::*;
+use seg_contract::{Element, InputForm, OutputKind};
 use seg_export::calibration::{Calibration, View};
 use seg_export::precision::{self, Quantization};
 use seg_export::{Export, Options, export};
-use seg_onnx::contract::{Element, InputForm, OutputKind};
+use seg_nets::amsunet::AmsUnet;
 use seg_onnx::precision::{Activations, CalibrationMethod};
 use seg_onnx::{Opset, Target};
 use seg_tests::fixtures::{NARROW, checkpoint, network, noise};
@@ -17,7 +18,6 @@ use seg_tests::parity::{check, stages};
 use seg_tests::python::Python;
 use seg_tests::runtime::environment;
 use seg_tests::tolerance::RTEN_CPU;
-use seg_train::model::AmsUnet;
 
 const OPSETS: [Opset; 2] = [Opset::V20, Opset::V17];
 

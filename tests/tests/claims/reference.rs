@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ndarray::{ArrayD, Ix4};
-use seg_export::proof::value_of_stage;
+use seg_export::verify_inputs::value_of_stage;
 use seg_export::{Options, export, lower};
+use seg_nets::amsunet::AmsUnet;
+use seg_nets::gradients::Gradients;
+use seg_nets::weights::{Weights, to_array};
 use seg_onnx::Opset;
 use seg_tests::fixtures::{checkpoint, to_tensor};
 use seg_tests::parity::{check, norm, stages, with_outputs};
@@ -15,11 +18,8 @@ use seg_tests::runtime::{open, run};
 use seg_tests::tolerance::{
     AFTER_STEPS, BURN_CPU, ERRORS_OF_PYTORCH, GRADIENT, LOGITS, LOSS, ONNX_RUNTIME_CPU, Tolerance, VANISHING_GRADIENT,
 };
-use seg_train::gradients::Gradients;
-use seg_train::loss::{Loss, loss};
-use seg_train::model::AmsUnet;
-use seg_train::optimizer::Optimizer;
-use seg_train::weights::{Weights, to_array};
+use seg_train::learn::loss::{Loss, loss};
+use seg_train::learn::optimizer::Optimizer;
 
 /// The images that PyTorch saw.
 const CASES: [&str; 2] = ["even", "odd"];

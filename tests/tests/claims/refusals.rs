@@ -4,16 +4,15 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
+use seg_contract::{Class, SizePolicy};
 use seg_data::write_bytes;
 use seg_export::{Options, export};
-use seg_onnx::contract::{Class, SizePolicy};
+use seg_inference::Segmenter;
+use seg_nets::checkpoint::Checkpoint;
 use seg_onnx::{CONTRACT_KEY, Model, proto};
-use seg_runtime::Segmenter;
 use seg_tests::discs::begin_run;
 use seg_tests::fixtures::{checkpoint, network};
 use seg_tests::runtime::environment;
-use seg_train::checkpoint::Checkpoint;
-use seg_train::run;
 
 /// An error with its causes, as a program prints it.
 fn chain(error: &(dyn Error + 'static)) -> String {
@@ -66,7 +65,7 @@ fn only_trained_weights_are_exported() {
     let message = export(&run.folder).unwrap_err();
     assert!(message.contains("its first epoch has not ended"), "a run without an epoch: {message}");
 
-    let best = run.folder.join(run::BEST);
+    let best = run.folder.join(seg_nets::runs::BEST);
     let good = Checkpoint { path: best.clone(), contract: Some(run.contract()), ..checkpoint(&network(4, 1)) };
     good.write().unwrap();
     export(&run.folder).unwrap();
@@ -82,6 +81,6 @@ fn only_trained_weights_are_exported() {
     ] {
         write_bytes(&best, &bytes).unwrap();
         let message = export(&run.folder).unwrap_err();
-        assert!(message.contains(run::BEST) && message.contains(expected), "{name}: {message}");
+        assert!(message.contains(seg_nets::runs::BEST) && message.contains(expected), "{name}: {message}");
     }
 }

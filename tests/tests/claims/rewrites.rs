@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use burn::tensor::Device;
 use ndarray::ArrayD;
+use seg_contract::{InputForm, SizePolicy};
 use seg_export::{Options, export};
-use seg_onnx::contract::{InputForm, SizePolicy};
+use seg_nets::amsunet::AmsUnet;
+use seg_nets::checkpoint::Checkpoint;
 use seg_onnx::evaluate::evaluate;
 use seg_onnx::graph::Graph;
 use seg_onnx::passes::{PASSES, Pass, of, run_selected};
@@ -14,8 +16,6 @@ use seg_tests::discs;
 use seg_tests::fixtures::{checkpoint, network, noise};
 use seg_tests::reference::Reference;
 use seg_tests::runtime::Opened;
-use seg_train::checkpoint::Checkpoint;
-use seg_train::model::AmsUnet;
 
 /// How much larger the error of a rewritten graph may be.
 const ERROR_RATIO_MAX: f64 = 1.5;

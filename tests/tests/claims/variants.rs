@@ -5,16 +5,16 @@ use std::fs;
 use burn::tensor::Device;
 use image::{DynamicImage, GrayImage, Rgb, Rgb32FImage, RgbImage};
 use ndarray::{ArrayD, Axis, Ix4};
+use seg_contract::{Contract, Element, InputForm, OutputKind};
 use seg_export::{Options, export};
+use seg_inference::Segmenter;
+use seg_nets::amsunet::AmsUnet;
+use seg_nets::weights::to_array;
 use seg_onnx::Opset;
-use seg_onnx::contract::{Contract, Element, InputForm, OutputKind};
-use seg_runtime::Segmenter;
 use seg_tests::fixtures::{NARROW, checkpoint, network, noise, to_tensor};
 use seg_tests::parity::{Exported, stages};
 use seg_tests::runtime::environment;
 use seg_tests::tolerance::ONNX_RUNTIME_CPU;
-use seg_train::model::AmsUnet;
-use seg_train::weights::to_array;
 
 const SIZE: [u32; 2] = [51, 40];
 

@@ -1,16 +1,9 @@
 //! The folder of a training run and what lies in it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use thiserror::Error;
-
-/// The folder that runs are kept in unless another is named.
-pub const RUNS: &str = "runs";
-/// The weights of the best epoch, with the contract.
-pub const BEST: &str = "best.safetensors";
 /// The weights of the last epoch, with all that is needed to go on.
 pub const LAST: &str = "last.safetensors";
 /// Everything that configured the run.
@@ -42,50 +35,6 @@ pub(crate) fn lock(folder: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Why no run can be found.
-#[derive(Debug, Error)]
-pub enum FindRunError {
-    /// There is no finished run.
-    #[error("no run with a `{BEST}` under `{}`; train one, or name a checkpoint", folder.display())]
-    None {
-        /// The folder searched.
-        folder: PathBuf,
-    },
-    /// The folder cannot be read.
-    #[error("cannot look for runs under `{}`", folder.display())]
-    Io {
-        /// The folder searched.
-        folder: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-}
-
-/// The run below `folder` whose best weights were written last.
-///
-/// # Errors
-/// When the folder cannot be read or holds no run with best weights.
-pub fn newest(folder: &Path) -> Result<PathBuf, FindRunError> {
-    let fail = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => FindRunError::None { folder: folder.into() },
-        _ => FindRunError::Io { folder: folder.into(), source },
-    };
-    let mut newest: Option<(SystemTime, PathBuf)> = None;
-    for entry in fs::read_dir(folder).map_err(fail)? {
-        let run = entry.map_err(fail)?.path();
-        let best = run.join(BEST);
-        if !best.is_file() {
-            continue;
-        }
-        let written = fs::metadata(&best).and_then(|file| file.modified()).map_err(fail)?;
-        // Of two written at once the later name, so that the choice is always the same.
-        if newest.as_ref().is_none_or(|newest| (written, &run) > (newest.0, &newest.1)) {
-            newest = Some((written, run));
-        }
-    }
-    newest.map(|(_, run)| run).ok_or_else(|| FindRunError::None { folder: folder.into() })
-}
-
 /// A folder for a new run below `folder`: `name`, or `name-2`, `name-3` and so on where that is taken.
 pub fn free(folder: &Path, name: &str) -> PathBuf {
     let first = folder.join(name);
@@ -95,25 +44,9 @@ pub fn free(folder: &Path, name: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-    use std::time::Duration;
+    use std::fs;
 
     use super::*;
-
-    #[test]
-    fn the_newest_run_is_the_one_written_last() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(newest(&folder.path().join("none")), Err(FindRunError::None { .. })));
-        assert!(matches!(newest(folder.path()), Err(FindRunError::None { .. })));
-        let now = SystemTime::now();
-        for (name, age) in [("first", 20), ("last", 5), ("middle", 10)] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-            let best = File::create(folder.path().join(name).join(BEST)).unwrap();
-            best.set_modified(now - Duration::from_secs(age)).unwrap();
-        }
-        fs::create_dir(folder.path().join("unfinished")).unwrap();
-        assert_eq!(newest(folder.path()).unwrap(), folder.path().join("last"));
-    }
 
     #[test]
     fn a_free_folder_does_not_exist_yet() {

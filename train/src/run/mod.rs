@@ -1,27 +1,32 @@
 //! A training run: its folder, and everything that was decided when it began.
 
+pub mod config;
+pub mod ending;
 mod folder;
+pub mod record;
 mod scored;
 mod session;
+pub mod state;
+pub mod summary;
+pub mod trainer;
 
 pub(crate) use folder::lock;
-pub use folder::{BEST, CONFIG, CONTRACT, FindRunError, LAST, LOG, REPORT, RUNS, SESSIONS, SPLIT, free, newest};
+pub use folder::{CONFIG, CONTRACT, LAST, LOG, REPORT, SESSIONS, SPLIT, free};
 pub use scored::Scored;
 pub use session::{Session, SessionError};
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
+use seg_contract::Contract;
 use seg_data::{Dataset, DatasetError, WriteError, is_unfinished, write_bytes};
-use seg_onnx::contract::Contract;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::config::Config;
-use crate::record::EpochRecord;
-use crate::split::Split;
+use crate::data::split::Split;
+use crate::run::config::Config;
+use crate::run::record::EpochRecord;
 
 /// A run: its folder and everything that was decided when it began.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! What a checkpoint scored on a part of a data set, as it is kept beside the run.
 
+use seg_contract::Scores;
 use seg_data::Part;
-use seg_onnx::contract::Scores;
 use serde::{Deserialize, Serialize};
 
 /// The beginning of the names of files with scores.

@@ -1,10 +1,9 @@
 //! One stretch of a run, from its beginning or from where it went on: where, with what and on which data.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::SystemTime;
+use std::{fs, io};
 
 use seg_data::{ReadError, WriteError, write_bytes};
 use serde::{Deserialize, Serialize};

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
+use seg_contract::{Element, InputForm, OutputKind};
 use seg_export::Options;
 use seg_export::contract::Stated;
 use seg_export::precision::Quantization;
-use seg_onnx::contract::{Element, InputForm, OutputKind};
+use seg_nets::runs::RUNS;
 use seg_onnx::passes::Selection;
 use seg_onnx::precision::{Activations, CalibrationMethod};
 use seg_onnx::{Opset, Target};
-use seg_runtime::verify::bounds::{DICE, FLIPPED};
-use seg_train::run::RUNS;
+use seg_verify::bounds::{DICE, FLIPPED};
 use thiserror::Error;
 
 /// Write the network of a checkpoint as an ONNX model.

@@ -11,25 +11,24 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use args::{Args, Precision};
 use burn::tensor::Device;
 use ort::environment::Environment;
+use seg_contract::SizePolicy;
 use seg_data::write_bytes;
 use seg_export::calibration::Calibration;
 use seg_export::card::card;
 use seg_export::contract::Assumption;
 use seg_export::precision::{HalfReport, QuantizationReport, halve, quantize};
-use seg_export::reference::reference;
+use seg_export::test_vectors::reference;
 use seg_export::triton::{self, Limit};
 use seg_export::{Export, Extent, export};
-use seg_onnx::contract::SizePolicy;
+use seg_inference::inputs::image_files;
+use seg_inference::library::{Build, Search};
+use seg_nets::checkpoint::Checkpoint;
+use seg_nets::runs;
 use seg_onnx::passes::PassReport;
 use seg_onnx::precision::Kept;
-use seg_runtime::inputs::image_files;
-use seg_runtime::library::{Build, Search};
-use seg_train::checkpoint::Checkpoint;
-use seg_train::run;
-
-use args::{Args, Precision};
 
 fn main() -> ExitCode {
     match run(&Args::read()) {
@@ -186,7 +185,7 @@ fn tell_int8(report: &QuantizationReport) {
 fn source(args: &Args) -> anyhow::Result<PathBuf> {
     let (path, how) = match &args.checkpoint {
         Some(path) => (path.clone(), ""),
-        None => (run::newest(&args.runs)?, ", the newest run"),
+        None => (runs::newest(&args.runs)?, ", the newest run"),
     };
     note(&format!("checkpoint  {}{how}", path.display()));
     Ok(path)

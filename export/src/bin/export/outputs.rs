@@ -1,15 +1,14 @@
 //! The files that a command line writes, each to a place of its own.
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, path};
+use std::{fs, io, path};
 
 use anyhow::{Context, bail, ensure};
 use seg_data::check_writable;
 use seg_export::triton;
-use seg_runtime::Provider;
-use seg_runtime::verify::{Certificate, Place, Reference};
-use seg_train::checkpoint::Checkpoint;
+use seg_inference::Provider;
+use seg_nets::checkpoint::Checkpoint;
+use seg_verify::{Certificate, Place, Reference};
 
 use crate::args::Args;
 

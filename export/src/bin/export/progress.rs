@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write, stderr};
 
-use seg_runtime::verify::Case;
+use seg_verify::Case;
 
 /// Goes to the beginning of a terminal's line and clears it.
 const CLEAR: &str = "\r\x1b[2K";

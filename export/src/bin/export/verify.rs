@@ -7,13 +7,11 @@ use burn::tensor::Device;
 use ort::environment::Environment;
 use seg_data::write_bytes;
 use seg_export::calibration::some_of;
-use seg_export::{Export, proof};
-use seg_runtime::inputs::image_files;
-use seg_runtime::verify::{
-    CaseReport, Certificate, FileFacts, Order, Place, Reference, Yardstick, bounds::Precision, cases, certify,
-    folder_of,
-};
-use seg_train::checkpoint::Checkpoint;
+use seg_export::{Export, verify_inputs};
+use seg_inference::inputs::image_files;
+use seg_nets::checkpoint::Checkpoint;
+use seg_verify::bounds::Precision;
+use seg_verify::{CaseReport, Certificate, FileFacts, Order, Place, Reference, Yardstick, cases, certify, folder_of};
 
 use crate::args::Args;
 use crate::note;
@@ -31,13 +29,13 @@ pub(crate) fn export(
 ) -> anyhow::Result<()> {
     let data = images(args)?;
     let net = checkpoint.weights.to_network(&Device::flex())?;
-    let mut reference = proof::reference(export);
+    let mut reference = verify_inputs::reference(export);
     let cases = cases(&export.model, false, &data)?;
     let progress = Progress::new(&cases);
     let mut yardstick = Yardstick::new(&reference.model.graph)
         .with_room_for_images(ANSWERS_BYTES_MAX)
         .with_watcher(move |case| progress.tell(case));
-    reference.trained = proof::trained(&net, &reference, &cases, &mut yardstick)?;
+    reference.trained = verify_inputs::trained(&net, &reference, &cases, &mut yardstick)?;
 
     let reference_path = Reference::beside(&args.out);
     let reference_bytes = reference.to_bytes()?;
@@ -56,7 +54,7 @@ pub(crate) fn export(
         layers: false,
         bisect: true,
     };
-    let certificate = certify(environment, order, &seg_runtime::Options::default(), &mut yardstick, see)?;
+    let certificate = certify(environment, order, &seg_inference::Options::default(), &mut yardstick, see)?;
     // With it goes the line of progress.
     drop(yardstick);
     for unknown in certificate.unknown() {

@@ -88,8 +88,8 @@ pub(super) fn within(what: &'static str, axis: usize, x: &Fact) -> Result<(), Mi
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{assert_rows, integers, of_type};
     use crate::graph::Op;
+    use crate::graph::infer::tests::{assert_rows, integers, of_type};
 
     #[test]
     fn axes_are_reordered_dropped_and_searched_or_refused() {

@@ -1,6 +1,7 @@
 //! Operators between floats and the few integers that stand for them.
 
-use super::{Fact, Mismatch, axes::within, property, require};
+use super::axes::within;
+use super::{Fact, Mismatch, property, require};
 use crate::graph::{DataType, TensorType};
 
 /// `(x, scale, zero)` with `x` in f32; the result is of the type of `zero`.
@@ -42,9 +43,9 @@ fn fits(axis: usize, x: &Fact, scale: &Fact, zero: &Fact) -> Result<(), Mismatch
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{assert_rows, integers, of_type, typed};
     use super::*;
     use crate::graph::Op;
+    use crate::graph::infer::tests::{assert_rows, integers, of_type, typed};
 
     #[test]
     fn quantised_values_take_the_type_of_their_zero_point() {

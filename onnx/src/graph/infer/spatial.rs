@@ -97,8 +97,8 @@ fn scaled(size: &Dim, scale: f32) -> Result<Dim, Mismatch> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{assert_rows, floats, integers, of_type};
     use super::*;
+    use crate::graph::infer::tests::{assert_rows, floats, integers, of_type};
     use crate::graph::{Coordinates, Op, ResizeMode};
 
     #[test]

@@ -9,17 +9,14 @@ pub(crate) use answers::{Answers, Saves};
 pub(crate) use engine::{Engine, Ep, Library, Precision, Tuning};
 pub(crate) use verify::{Certified, Keygen, Verify};
 
-use std::{
-    fmt,
-    num::{NonZeroU64, NonZeroUsize},
-    path::PathBuf,
-    str::FromStr,
-};
-
-use clap::{Args, Parser, Subcommand};
-use seg_data::Part;
+use std::fmt;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use answers::Tile;
+use clap::{Args, Parser, Subcommand};
+use seg_data::Part;
 
 /// Runs exported segmentation models.
 ///

@@ -1,22 +1,20 @@
 //! `seg-runtime bench`: how fast a model is, a table of cases, each measured in a process of its own.
 
-use std::{ffi::OsString, fmt::Write, path::Path};
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::Path;
 
 use anyhow::{Context, ensure};
-use seg_runtime::{
-    Options, RunsOn, Segmenter, Session,
-    bench::{self, Distribution, Paired, Stages, example_input, measure_paired, measure_stages, peak_memory_bytes},
-    inputs::image_files,
-    read_model,
+use seg_inference::inputs::image_files;
+use seg_inference::{Options, RunsOn, Segmenter, Session, read_model};
+use seg_runtime::bench::{
+    self, Distribution, Paired, Stages, example_input, measure_paired, measure_stages, peak_memory_bytes,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    args::{Bench, Engine, Measure, Size},
-    chain, child, engine,
-    inspect::own_size,
-    note, print,
-};
+use crate::args::{Bench, Engine, Measure, Size};
+use crate::inspect::own_size;
+use crate::{chain, child, engine, note, print};
 
 /// One case and what was measured, or why nothing was.
 #[derive(Serialize)]

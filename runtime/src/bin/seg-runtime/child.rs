@@ -1,13 +1,10 @@
 //! This program in a process of its own: what crashes or hangs there is a finding here.
 
-use std::{
-    env,
-    ffi::OsString,
-    io::{BufRead, BufReader, Read},
-    process::{Command, ExitStatus, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, thread};
 
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;

@@ -2,9 +2,12 @@
 
 use anyhow::{anyhow, bail};
 use ndarray::Ix4;
-use seg_runtime::{Session, compare::compare as compare_tensors, read_model, tensors::TensorFile};
+use seg_inference::compare::compare as compare_tensors;
+use seg_inference::tensors::TensorFile;
+use seg_inference::{Session, read_model};
 
-use crate::{args::Compare, engine, print};
+use crate::args::Compare;
+use crate::{engine, print};
 
 pub(crate) fn compare(args: &Compare) -> anyhow::Result<()> {
     read_model(&args.model)?;

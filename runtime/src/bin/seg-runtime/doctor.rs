@@ -1,21 +1,19 @@
 //! `seg-runtime doctor`: what works here, and what to install for the rest.
 
-use std::{fmt::Write, path::PathBuf, thread, time::Duration, time::Instant};
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use seg_runtime::{
-    Provider, RunsOn,
-    library::{self, Build, CACHE_VARIABLE, MINOR_VERSION_MIN},
-    nvidia::{self, Driver, NvidiaError, Version},
-    probe as run_probe,
-    provider::{EngineCache, ProviderError, openvino_devices},
-};
+use seg_inference::library::{self, Build, CACHE_VARIABLE, MINOR_VERSION_MIN};
+use seg_inference::nvidia::{self, Driver, NvidiaError, Version};
+use seg_inference::provider::{EngineCache, ProviderError, openvino_devices};
+use seg_inference::{Provider, RunsOn, probe as run_probe};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    args::{self, Engine, Precision, Tuning},
-    chain, child, engine, print,
-};
+use crate::args::{self, Engine, Precision, Tuning};
+use crate::{chain, child, engine, print};
 
 /// A provider of each build of ONNX Runtime.
 const LIBRARIES: [Provider; 3] = [Provider::Cpu, Provider::Cuda, Provider::OpenVino];

@@ -1,21 +1,17 @@
 //! Starts ONNX Runtime as the flags say.
 
-use std::{
-    env,
-    sync::mpsc::{self, RecvTimeoutError},
-    thread,
-    time::{Duration, Instant},
-};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use std::{env, thread};
 
 use anyhow::bail;
 use ort::environment::Environment;
-use seg_runtime::{
-    Options, Provider, RunsOn, Session,
-    library::{Build, Library, Search},
-    provider::{EngineCache, Precision, TF32_VARIABLE},
-};
+use seg_inference::library::{Build, Library, Search};
+use seg_inference::provider::{EngineCache, Precision, TF32_VARIABLE};
+use seg_inference::{Options, Provider, RunsOn, Session};
 
-use crate::{args, args::Engine, chain, child, note};
+use crate::args::Engine;
+use crate::{args, chain, child, note};
 
 /// How long a provider may take to run a small graph; TensorRT builds an engine for it.
 const PROBE_LIMIT: Duration = Duration::from_secs(120);

@@ -1,30 +1,23 @@
 //! `seg-runtime eval`: how good a model is on a data set.
 
-use std::{
-    collections::HashMap,
-    fmt::Write,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use image::GrayImage;
 use ort::environment::Environment;
+use seg_contract::{Class, OutputKind};
 use seg_data::{Dataset, Part, Sample, write_bytes, write_mask_png};
+use seg_inference::{Options, Segmentation, Segmenter, Settings, read_model};
 use seg_metrics::{Bootstrap, Estimate, Metric};
-use seg_onnx::contract::{Class, OutputKind};
-use seg_runtime::{
-    Options, Segmentation, Segmenter, Settings,
-    evaluation::{About, Data, Evaluator, Method, Report, Skipped},
-    outputs::keep_inputs,
-    read_model,
-};
+use seg_runtime::evaluation::{About, Data, Evaluator, Method, Report, Skipped};
+use seg_runtime::save::outputs::keep_inputs;
 
-use crate::{
-    args::{Eval, Measuring},
-    chain, engine, note, print,
-    progress::Progress,
-};
+use crate::args::{Eval, Measuring};
+use crate::progress::Progress;
+use crate::{chain, engine, note, print};
 
 impl From<&Measuring> for Method {
     fn from(flags: &Measuring) -> Self {

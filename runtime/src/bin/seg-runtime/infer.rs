@@ -1,20 +1,23 @@
 //! `seg-runtime infer`: images to masks, whatever else is asked for, and a record of what is done.
 
-use std::{collections::HashMap, iter, num::NonZeroUsize, ops::ControlFlow, thread};
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::{iter, thread};
 
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
-use seg_runtime::{
-    Counts, Job, JobPart, Line, Manifest, ModelFile, Options, Prediction, Segmenter, Settings,
-    inputs::image_files,
-    outputs::{keep_inputs, unique_stems},
-    pipeline::{self, Lanes, Task, create_folders, largest_at_once},
-    read_model, remove_leftovers,
-    verify::Certificate,
-    writers::ResultWriter,
-};
+use seg_inference::inputs::image_files;
+use seg_inference::{ModelFile, Options, Segmenter, Settings, read_model};
+use seg_runtime::pipeline::{self, Lanes, Task, create_folders, largest_at_once};
+use seg_runtime::record::{Counts, Job, JobPart, Line, Manifest, Prediction, remove_leftovers};
+use seg_runtime::save::ResultWriter;
+use seg_runtime::save::outputs::{keep_inputs, unique_stems};
+use seg_verify::Certificate;
 
-use crate::{args::Infer, chain, engine, note, progress::Progress};
+use crate::args::Infer;
+use crate::progress::Progress;
+use crate::{chain, engine, note};
 
 pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let part = part(args);

@@ -1,19 +1,16 @@
 //! `seg-runtime inspect`: what a model file holds.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use anyhow::Context;
-use seg_onnx::{
-    Model,
-    contract::{Contract, SizePolicy},
-    graph::Dim,
-};
-use seg_runtime::{Session, read_model};
+use seg_contract::{Contract, SizePolicy};
+use seg_inference::{Session, read_model};
+use seg_onnx::Model;
+use seg_onnx::graph::Dim;
 
-use crate::{
-    args::{Inspect, Size},
-    engine, print,
-};
+use crate::args::{Inspect, Size};
+use crate::{engine, print};
 
 /// The size to count at where neither the user nor the model names one.
 const DEFAULT_SIZE: Size = Size { height: 256, width: 256 };

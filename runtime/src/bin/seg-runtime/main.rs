@@ -16,15 +16,12 @@ mod setup;
 mod verify;
 mod warm;
 
-use std::{
-    io::{self, ErrorKind, Write},
-    process::ExitCode,
-};
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
-
 use args::{Arguments, Command};
+use clap::Parser;
 
 /// The exit status where the command line is wrong, as `clap` has it.
 const WRONG_USAGE: u8 = 2;

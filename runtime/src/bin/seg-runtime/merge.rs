@@ -1,12 +1,13 @@
 //! `seg-runtime merge`: one record out of those of a job's parts.
 
 use anyhow::ensure;
-use seg_runtime::{Counts, PREDICTIONS};
+use seg_runtime::record::{Counts, PREDICTIONS};
 
-use crate::{args::Merge, note};
+use crate::args::Merge;
+use crate::note;
 
 pub(crate) fn merge(args: &Merge) -> anyhow::Result<()> {
-    let Counts { images, skipped } = seg_runtime::merge(&args.folder)?;
+    let Counts { images, skipped } = seg_runtime::record::merge(&args.folder)?;
     note(&format!("{images} images in `{}`", args.folder.join(PREDICTIONS).display()));
     ensure!(skipped == 0, "{skipped} of {images} images were skipped");
     Ok(())

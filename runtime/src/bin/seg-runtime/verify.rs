@@ -1,21 +1,19 @@
 //! `seg-runtime verify`: whether a model is the trained network, and a certificate that says so.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use seg_runtime::{
-    read_model,
-    tensors::TensorFile,
-    verify::{
-        CaseReport, Certificate, FileFacts, Order, Place, PrivateKey, Reference, Yardstick, bounds::Precision, certify,
-        folder_of, verify_signature,
-    },
+use seg_inference::read_model;
+use seg_inference::tensors::TensorFile;
+use seg_verify::bounds::Precision;
+use seg_verify::{
+    CaseReport, Certificate, FileFacts, Order, Place, PrivateKey, Reference, Yardstick, certify, folder_of,
+    verify_signature,
 };
 
-use crate::{args::Verify, engine, note, print};
+use crate::args::Verify;
+use crate::{engine, note, print};
 
 /// The file in a run's folder that holds the weights.
 const RUN_WEIGHTS: &str = "best.safetensors";

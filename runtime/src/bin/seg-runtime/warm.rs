@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use image::RgbImage;
-use seg_runtime::{Segmenter, read_model};
+use seg_inference::{Segmenter, read_model};
 
-use crate::{args::Warm, engine, print};
+use crate::args::Warm;
+use crate::{engine, print};
 
 pub(crate) fn warm(args: &Warm) -> anyhow::Result<()> {
     // Before a library is fetched for it.

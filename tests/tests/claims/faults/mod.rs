@@ -10,20 +10,20 @@ use ndarray::{Array4, ArrayView4, Axis};
 use planted::Fault::{self, Contract as InContract, File, Lowered, Pass as InPass, Runtime};
 use planted::{FAULTS, WIDTH};
 use seg_export::contract::Stated;
-use seg_export::{Export, Options, export, proof};
+use seg_export::{Export, Options, export, verify_inputs};
+use seg_inference::tensors::TensorFile;
+use seg_inference::{Answer, RunError, Session};
+use seg_nets::amsunet::AmsUnet;
 use seg_onnx::graph::Graph;
 use seg_onnx::passes::{Pass, of, run_selected};
 use seg_onnx::{Model, Opset, Target};
-use seg_runtime::tensors::TensorFile;
-use seg_runtime::verify::bounds::CPU_FLOAT32;
-use seg_runtime::verify::{
+use seg_tests::fixtures::{checkpoint, network};
+use seg_tests::runtime::environment;
+use seg_verify::bounds::CPU_FLOAT32;
+use seg_verify::{
     Case, Culprit, Deployed, Diagnosis, Probe, Proof, Reference, Subject, Yardstick, bisect, check_graph, check_layers,
     layers, prove, smallest_failing,
 };
-use seg_runtime::{Answer, RunError, Session};
-use seg_tests::fixtures::{checkpoint, network};
-use seg_tests::runtime::environment;
-use seg_train::model::AmsUnet;
 
 /// The share of faults whose place must be named.
 const NAMED_MIN: f64 = 0.9;
@@ -71,12 +71,12 @@ impl Setting {
 
     /// The reference, with what Burn makes of the cases; a fault of the lowering may be planted in it.
     fn reference(&self, fault: Option<fn(&mut Graph)>) -> Reference {
-        let mut reference = proof::reference(&self.export);
+        let mut reference = verify_inputs::reference(&self.export);
         if let Some(fault) = fault {
             fault(&mut reference.model.graph);
         }
         let mut yardstick = Yardstick::new(&reference.model.graph);
-        reference.trained = proof::trained(&self.net, &reference, &self.cases, &mut yardstick).unwrap();
+        reference.trained = verify_inputs::trained(&self.net, &reference, &self.cases, &mut yardstick).unwrap();
         reference
     }
 
@@ -115,7 +115,7 @@ impl Setting {
             Some(Runtime(fault)) => *fault,
             _ => |_: ArrayView4<'_, f32>, _: &mut Array4<f32>| {},
         };
-        let (path, options) = (Path::new("model.onnx"), seg_runtime::Options::default());
+        let (path, options) = (Path::new("model.onnx"), seg_inference::Options::default());
         let bytes = model.to_bytes().unwrap();
         let session = Session::start(environment(), path, &bytes, model.clone(), &options).unwrap();
         let subject = Subject { reference: &reference, model: &model, bound: &CPU_FLOAT32 };

@@ -2,7 +2,7 @@
 
 use Fault::{Contract as InContract, File, Lowered, Pass as InPass, Runtime};
 use ndarray::{Array4, ArrayView4, Axis, s};
-use seg_onnx::contract::{ColorOrder, Contract, SizePolicy};
+use seg_contract::{ColorOrder, Contract, SizePolicy};
 use seg_onnx::graph::{Coordinates, Graph, Op, PadMode};
 
 use super::damage::{coordinates, node, op, saturate, shorten, swap_red, transpose, weights, weights_of};

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+use seg_contract::SizePolicy;
 use seg_data::Part;
-use seg_onnx::contract::SizePolicy;
-use seg_train::augment::Change;
-use seg_train::config::{Preset, Settings};
-use seg_train::device::{DeviceChoice, DeviceError, Devices};
-use seg_train::precision::Precision;
+use seg_nets::device::{DeviceChoice, DeviceError, Devices};
+use seg_nets::precision::Precision;
+use seg_train::data::augment::Change;
+use seg_train::run::config::{Preset, Settings};
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -14,9 +14,9 @@ use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::{DefaultTerminal, Terminal};
-use seg_train::dashboard::draw;
-use seg_train::progress::Progress;
-use seg_train::trainer::Event;
+use seg_train::run::trainer::Event;
+use seg_train::view::dashboard::draw;
+use seg_train::view::progress::Progress;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 

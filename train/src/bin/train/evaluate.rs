@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
 use seg_data::{Dataset, Sample, write_bytes, write_mask_png};
-use seg_train::checkpoint::Checkpoint;
+use seg_nets::checkpoint::Checkpoint;
+use seg_nets::runs;
 use seg_train::evaluate::Evaluator;
-use seg_train::run::{self, Scored};
+use seg_train::run::Scored;
 
 use crate::args::EvaluateArgs;
 use crate::say;
@@ -17,7 +18,7 @@ use crate::say;
 pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     let path = match &args.checkpoint {
         Some(path) => path.clone(),
-        None => run::newest(run::RUNS.as_ref())?,
+        None => runs::newest(runs::RUNS.as_ref())?,
     };
     let checkpoint = Checkpoint::read(&path)?;
     let Some(contract) = &checkpoint.contract else {

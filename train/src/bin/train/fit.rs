@@ -4,14 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use seg_contract::SizePolicy;
 use seg_data::write_png;
-use seg_onnx::contract::SizePolicy;
-use seg_train::config::Config;
-use seg_train::device::Devices;
-use seg_train::ending::Ending;
-use seg_train::loader::{Loader, Source};
-use seg_train::precision::Precision;
-use seg_train::record::EpochRecord;
+use seg_nets::device::Devices;
+use seg_nets::precision::Precision;
+use seg_nets::runs;
+use seg_train::data::loader::{Loader, Source};
+use seg_train::run::config::Config;
+use seg_train::run::ending::Ending;
+use seg_train::run::record::EpochRecord;
 use seg_train::run::{self, Run};
 
 use crate::args::FitArgs;
@@ -75,7 +76,7 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     if let Some(EpochRecord { epoch, validation: Some(validation), .. }) = best {
         say(&format!("best       epoch {epoch}: {}", scores(validation)));
     }
-    say(&format!("weights    {}", run.folder.join(run::BEST).display()));
+    say(&format!("weights    {}", run.folder.join(runs::BEST).display()));
     let (devices, _) = run.config.devices()?;
     let (report, findings) =
         report::write(&run, &devices[0], None).context("training is done, but its report cannot be written")?;
@@ -108,7 +109,7 @@ fn warnings(plan: &Plan, devices: &Devices) -> Vec<String> {
 /// Begins the run that was planned.
 fn begin(args: &FitArgs, plan: Plan) -> Result<Run> {
     let name = plan.dataset.name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let folder = args.out.clone().unwrap_or_else(|| run::free(run::RUNS.as_ref(), &name));
+    let folder = args.out.clone().unwrap_or_else(|| run::free(runs::RUNS.as_ref(), &name));
     Ok(Run::create(&folder, plan.dataset, plan.config, plan.split)?)
 }
 
@@ -119,7 +120,7 @@ fn preview(plan: Plan, folder: &Path) -> Result<()> {
     let (training, _) = plan.split.apply(&plan.dataset.train)?;
     let loader = Loader::new(Source::of(&plan.config, training))?;
     let path = folder.join("preview.png");
-    write_png(&path, &seg_train::preview::sheet(&loader, &palette)?)?;
+    write_png(&path, &seg_train::data::preview::sheet(&loader, &palette)?)?;
     say(&format!("preview    {}", path.display()));
     Ok(())
 }

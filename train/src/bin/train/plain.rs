@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use seg_train::record::{EpochRecord, Validation};
-use seg_train::trainer::Event;
+use seg_train::run::record::{EpochRecord, Validation};
+use seg_train::run::trainer::Event;
 
 use crate::say;
 use crate::view::View;

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, Result, ensure};
+use seg_contract::SizePolicy;
 use seg_data::Dataset;
-use seg_onnx::contract::SizePolicy;
-use seg_train::checkpoint::Checkpoint;
-use seg_train::config::{Config, Layers, Preset, Settings, read_settings};
-use seg_train::model::AmsUnetConfig;
-use seg_train::split::Split;
-use seg_train::statistics::Statistics;
+use seg_nets::amsunet::AmsUnetConfig;
+use seg_nets::checkpoint::Checkpoint;
+use seg_train::data::split::Split;
+use seg_train::data::statistics::Statistics;
+use seg_train::run::config::{Config, Layers, Preset, Settings, read_settings};
 use serde_json::json;
 
 use crate::args::{FitArgs, NO_PRESET};

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use seg_train::events::{Events, EventsError};
-use seg_train::report::Findings;
-use seg_train::trainer::Event;
+use seg_train::run::trainer::Event;
+use seg_train::view::events::{Events, EventsError};
+use seg_train::view::report::Findings;
 
 /// Writes a run's events; where that fails once, it is said and the run goes on without.
 pub(crate) struct Recorder {

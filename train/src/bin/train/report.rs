@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use indicatif::ProgressBar;
-use seg_train::report::{Findings, Report};
+use seg_nets::runs;
 use seg_train::run::{self, Run};
+use seg_train::view::report::{Findings, Report};
 
 use crate::args::ReportArgs;
 use crate::say;
@@ -14,7 +15,7 @@ use crate::say;
 pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     let run = match &args.run {
         Some(run) => run.clone(),
-        None => run::newest(run::RUNS.as_ref())?,
+        None => runs::newest(runs::RUNS.as_ref())?,
     };
     let run = Run::open(&run).with_context(|| format!("cannot open the run `{}`", run.display()))?;
     let (device, _) = args.device.open()?;

@@ -1,7 +1,7 @@
 //! `train summarize`: mean and deviation over runs that differ in seed or fold.
 
 use anyhow::{Context, Result};
-use seg_train::summary::{Spread, Summary, summarize};
+use seg_train::run::summary::{Spread, Summary, summarize};
 
 use crate::args::SummarizeArgs;
 use crate::say;

@@ -4,9 +4,9 @@ use std::env;
 use std::io::{IsTerminal, stdin, stdout};
 
 use anyhow::Result;
-use seg_train::progress::Progress;
 use seg_train::run::Run;
-use seg_train::trainer::Event;
+use seg_train::run::trainer::Event;
+use seg_train::view::progress::Progress;
 
 use crate::dashboard::Dashboard;
 use crate::plain::Plain;

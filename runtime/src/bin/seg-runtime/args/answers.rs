@@ -1,9 +1,12 @@
 //! The flags that say how a model's answers become masks, and what is saved of them.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, str::FromStr};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use seg_runtime::{Cleanup, Settings, Tiles, Tiling, Uncertainty, Views, writers::Save};
+use seg_inference::{Cleanup, Settings, Tiles, Tiling, Uncertainty, Views};
+use seg_runtime::save::Save;
 
 use super::Warm;
 

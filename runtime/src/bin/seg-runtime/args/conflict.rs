@@ -3,13 +3,11 @@
 //! What only allows or forbids, as `--allow-fallback` and `--offline`, may stand where there is nothing to allow: it is kept
 //! to all the same.
 
-use seg_onnx::contract::{Contract, Input, OutputKind};
+use seg_contract::{Contract, Input, OutputKind};
 use thiserror::Error;
 
-use super::{
-    Answers, Command, Engine, Eval, Infer, Inspect, Measuring, Saves, Size,
-    answers::{SaveFlag, Tile},
-};
+use super::answers::{SaveFlag, Tile};
+use super::{Answers, Command, Engine, Eval, Infer, Inspect, Measuring, Saves, Size};
 
 /// Why flags are wrong together.
 #[derive(Debug, Error)]

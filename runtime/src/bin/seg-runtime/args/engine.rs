@@ -1,12 +1,14 @@
 //! The flags that say what computes, and how.
 
-use std::{ffi::OsString, fmt::Display, num::NonZeroUsize, path::PathBuf};
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
-use clap::{Args, ValueEnum, builder::PossibleValue};
-use seg_runtime::{
-    Provider,
-    provider::{self, Shapes},
-};
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
+use seg_inference::Provider;
+use seg_inference::provider::{self, Shapes};
 
 /// What computes, and how.
 #[derive(Clone, Debug, Default, PartialEq, Args)]

@@ -1,0 +1,180 @@
+//! The contract of a model: one value that travels with the weights.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{Class, Input, Output, Provenance, SizePolicy};
+
+/// The version of the contract's own layout; a reader refuses every other one.
+pub const CONTRACT_FORMAT: u32 = 1;
+
+/// The label of pixels that count in neither the loss nor a metric.
+pub const IGNORE_LABEL: u8 = 255;
+
+/// What a model expects and means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contract {
+    /// [`CONTRACT_FORMAT`] of the writer.
+    pub format: u32,
+    /// What the image must look like when it reaches the network.
+    pub input: Input,
+    /// What the network's output is.
+    pub output: Output,
+    /// The classes by index; index 0 is the background.
+    pub classes: Vec<Class>,
+    /// Where the weights came from.
+    pub provenance: Provenance,
+}
+
+/// Why a contract is refused.
+#[derive(Debug, Error)]
+pub enum ContractError {
+    /// The text is not a contract.
+    #[error("cannot read the model's contract: it is not the JSON that this version writes")]
+    Json(#[from] serde_json::Error),
+    /// The contract was written by a version with another layout.
+    #[error(
+        "the model's contract has format {found}, this version reads {CONTRACT_FORMAT}; use the tool that wrote it"
+    )]
+    Format {
+        /// The format that the contract names.
+        found: u32,
+    },
+    /// A field holds a value that no model can have.
+    #[error("the model's contract is unusable: `{field}` is {found}, expected {expected}")]
+    Field {
+        /// The path of the field.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What it should have been.
+        expected: &'static str,
+    },
+}
+
+impl Contract {
+    /// Reads a contract from its JSON text and validates it.
+    ///
+    /// # Errors
+    /// When the text is not a contract, is of another format, or holds values that no model can have.
+    pub fn from_json(text: &str) -> Result<Self, ContractError> {
+        /// Read first, so that another layout is named as such and not as a JSON error.
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let Format { format } = serde_json::from_str(text)?;
+        if format != CONTRACT_FORMAT {
+            return Err(ContractError::Format { found: format });
+        }
+        let contract: Self = serde_json::from_str(text)?;
+        contract.validate()?;
+        Ok(contract)
+    }
+
+    /// The contract as indented JSON; equal contracts give equal text.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a contract holds no map and no non-string key")
+    }
+
+    /// Checks every field against what a model can have.
+    ///
+    /// # Errors
+    /// [`ContractError::Field`] for the first field that is unusable.
+    pub fn validate(&self) -> Result<(), ContractError> {
+        let channels = self.input.color.channels();
+        let refuse = |field, found: String, expected| Err(ContractError::Field { field, found, expected });
+        if self.classes.len() < 2 || self.classes.len() > usize::from(IGNORE_LABEL) {
+            return refuse("classes", format!("{} classes", self.classes.len()), "2 to 255 classes");
+        }
+        if self.input.mean.len() != channels || self.input.mean.iter().any(|mean| !mean.is_finite()) {
+            return refuse("input.mean", format!("{:?}", self.input.mean), "one finite number per channel");
+        }
+        if self.input.std.len() != channels || self.input.std.iter().any(|std| !std.is_normal() || *std < 0.0) {
+            return refuse("input.std", format!("{:?}", self.input.std), "one positive number per channel");
+        }
+        if self.input.side_min == 0 {
+            return refuse("input.side_min", "0".into(), "at least 1 pixel");
+        }
+        if let SizePolicy::Resize { height, width } = self.input.size
+            && height.min(width) < self.input.side_min
+        {
+            return refuse("input.size", format!("{height}x{width}"), "sides of at least `input.side_min`");
+        }
+        let form = &self.input.form;
+        if form.batch == Some(0) {
+            return refuse("input.form.batch", "0".into(), "at least 1 image");
+        }
+        if let Some([height, width]) = form.size {
+            let found = format!("{height}x{width}");
+            match self.input.size {
+                _ if height.min(width) < self.input.side_min => {
+                    return refuse("input.form.size", found, "sides of at least `input.side_min`");
+                }
+                SizePolicy::Resize { height: own, width: wide } if [own, wide] != [height, width] => {
+                    return refuse("input.form.size", found, "the size that `input.size` stretches images to");
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::contract;
+    use crate::{Element, InputForm, OutputKind};
+
+    #[test]
+    fn json_round_trips() {
+        let contract = contract();
+        assert_eq!(Contract::from_json(&contract.to_json()).unwrap(), contract);
+    }
+
+    #[test]
+    fn the_usual_form_is_not_written_and_an_unusual_one_is_read_back() {
+        let mut contract = contract();
+        assert!(!contract.to_json().contains("form\": {"), "{}", contract.to_json());
+        contract.input.form = InputForm { element: Element::U8, batch: Some(4), size: Some([32, 48]) };
+        contract.output.kind = OutputKind::Mask;
+        assert_eq!(Contract::from_json(&contract.to_json()).unwrap(), contract);
+    }
+
+    #[test]
+    fn unusable_contracts_name_the_field() {
+        type Break = fn(&mut Contract);
+        let rows: [(&str, Break); 10] = [
+            ("format 2", |c| c.format = 2),
+            ("`classes`", |c| c.classes.truncate(1)),
+            ("`input.mean`", |c| c.input.mean = vec![0.0]),
+            ("`input.mean`", |c| c.input.mean[1] = f32::NAN),
+            ("`input.std`", |c| c.input.std[2] = 0.0),
+            ("`input.side_min`", |c| c.input.side_min = 0),
+            ("`input.size`", |c| c.input.size = SizePolicy::Resize { height: 8, width: 64 }),
+            ("`input.form.batch`", |c| c.input.form.batch = Some(0)),
+            ("`input.form.size` is 15x64", |c| c.input.form.size = Some([15, 64])),
+            ("`input.form.size` is 32x64", |c| {
+                c.input.size = SizePolicy::Resize { height: 64, width: 32 };
+                c.input.form.size = Some([32, 64]);
+            }),
+        ];
+        for (named, damage) in rows {
+            let mut damaged = contract();
+            damage(&mut damaged);
+            // A NaN has no JSON form, so the value is validated as it stands and the text where it can be written.
+            let error = damaged.validate().err().or_else(|| Contract::from_json(&damaged.to_json()).err());
+            let message = error.unwrap_or_else(|| panic!("{named}: accepted")).to_string();
+            assert!(message.contains(named), "{named}: {message}");
+        }
+    }
+
+    #[test]
+    fn foreign_json_is_refused() {
+        for text in ["", "{}", "[1]", "{\"format\": 1}"] {
+            assert!(matches!(Contract::from_json(text), Err(ContractError::Json(_))), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! From the network's output to a mask at the image's own size, for training and deployment alike.
+
+use image::{GrayImage, Luma};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis, Zip, s};
+use thiserror::Error;
+
+use crate::{Contract, Geometry, OutputKind, Placement};
+
+/// Why an output cannot be turned into a mask.
+#[derive(Debug, Error)]
+pub enum PostprocessError {
+    /// The output has another shape than the contract and the input imply.
+    #[error("the model's output has shape {found:?}, expected {expected:?} (classes, height, width)")]
+    Shape {
+        /// The shape that came.
+        found: [usize; 3],
+        /// The shape that the contract's classes and the input's size imply.
+        expected: [usize; 3],
+    },
+    /// A mask that the model computed has another shape than the input implies.
+    #[error("the model's mask has shape {found:?}, expected {expected:?} (height, width)")]
+    MaskShape {
+        /// The shape that came.
+        found: [usize; 2],
+        /// The shape that the input's size implies.
+        expected: [usize; 2],
+    },
+    /// A mask that the model computed holds what is no class.
+    #[error("the model's mask holds the class {found}, but the model has {classes} classes")]
+    Class {
+        /// The index that came.
+        found: u8,
+        /// The number of classes.
+        classes: usize,
+    },
+}
+
+impl Contract {
+    /// The mask of an image: per pixel the index of the class with the largest score, the lowest index on a tie.
+    ///
+    /// `scores` are the output of a model that gives logits or probabilities, `[classes, height, width]` at the network's
+    /// size. Where the image was stretched, the probabilities
+    /// are stretched back bilinearly before the largest is taken, so that borders stay smooth.
+    ///
+    /// # Errors
+    /// When the output's shape is not what the contract and `geometry` imply.
+    pub fn postprocess(&self, scores: ArrayView3<'_, f32>, geometry: &Geometry) -> Result<GrayImage, PostprocessError> {
+        Ok(match geometry.placement {
+            Placement::Extended => most_probable(self.cut(scores, geometry)?),
+            Placement::Stretched => most_probable(self.probabilities(scores, geometry)?.view()),
+        })
+    }
+
+    /// The mask of an image from the output of a model that gives masks, `[height, width]` at the network's size.
+    ///
+    /// Where the image was stretched, each pixel takes the class of the nearest one: there are no probabilities between
+    /// which to find a smooth border.
+    ///
+    /// # Errors
+    /// When the shape is not what `geometry` implies, or a class is none of the contract's.
+    pub fn postprocess_mask(
+        &self,
+        mask: ArrayView2<'_, u8>,
+        geometry: &Geometry,
+    ) -> Result<GrayImage, PostprocessError> {
+        let found: [usize; 2] = mask.dim().into();
+        if found != geometry.network {
+            return Err(PostprocessError::MaskShape { found, expected: geometry.network });
+        }
+        let classes = self.classes.len();
+        if let Some(&found) = mask.iter().find(|class| usize::from(**class) >= classes) {
+            return Err(PostprocessError::Class { found, classes });
+        }
+        let nearest = |place: u32, axis: usize| match geometry.placement {
+            Placement::Extended => place as usize,
+            // The centre of the pixel, at the network's size.
+            Placement::Stretched => (2 * place as usize + 1) * geometry.network[axis] / (2 * geometry.image[axis]),
+        };
+        let [height, width] = geometry.image.map(|side| side as u32);
+        Ok(GrayImage::from_fn(width, height, |x, y| Luma([mask[[nearest(y, 0), nearest(x, 1)]]])))
+    }
+
+    /// The probability of each class at each pixel of the image, `[classes, height, width]`.
+    ///
+    /// # Errors
+    /// When the output's shape is not what the contract and `geometry` imply.
+    pub fn probabilities(
+        &self,
+        scores: ArrayView3<'_, f32>,
+        geometry: &Geometry,
+    ) -> Result<Array3<f32>, PostprocessError> {
+        let scores = self.cut(scores, geometry)?;
+        let probabilities = match self.output.kind {
+            OutputKind::Probabilities => scores.to_owned(),
+            OutputKind::Logits | OutputKind::Mask => softmax(scores),
+        };
+        Ok(match geometry.placement {
+            Placement::Extended => probabilities,
+            Placement::Stretched => geometry.restore(probabilities.view()),
+        })
+    }
+
+    /// The part of the output that shows the image.
+    fn cut<'a>(
+        &self,
+        logits: ArrayView3<'a, f32>,
+        geometry: &Geometry,
+    ) -> Result<ArrayView3<'a, f32>, PostprocessError> {
+        let expected = [self.classes.len(), geometry.network[0], geometry.network[1]];
+        let found: [usize; 3] = logits.dim().into();
+        if found != expected {
+            return Err(PostprocessError::Shape { found, expected });
+        }
+        Ok(match geometry.placement {
+            Placement::Extended => logits.slice_move(s![.., ..geometry.image[0], ..geometry.image[1]]),
+            Placement::Stretched => logits,
+        })
+    }
+}
+
+/// Per pixel of `[classes, height, width]` the index of the class with the largest score, the lowest on a tie.
+pub fn most_probable(scores: ArrayView3<'_, f32>) -> GrayImage {
+    let (_, height, width) = scores.dim();
+    let mut labels = GrayImage::new(width as u32, height as u32);
+    let mut best = vec![0.0; width];
+    for (y, labels) in labels.chunks_exact_mut(width.max(1)).enumerate() {
+        let mut classes = scores.outer_iter().enumerate();
+        if let Some((_, first)) = classes.next() {
+            best.iter_mut().zip(first.row(y)).for_each(|(best, score)| *best = *score);
+        }
+        for (class, plane) in classes {
+            for ((best, label), score) in best.iter_mut().zip(labels.iter_mut()).zip(plane.row(y)) {
+                if *score > *best {
+                    (*best, *label) = (*score, class as u8);
+                }
+            }
+        }
+    }
+    labels
+}
+
+/// The softmax over the first axis, shifted by the maximum so that it cannot overflow.
+pub fn softmax(logits: ArrayView3<'_, f32>) -> Array3<f32> {
+    let mut probabilities = logits.as_standard_layout().into_owned();
+    let max = probabilities.fold_axis(Axis(0), f32::NEG_INFINITY, |max, logit| max.max(*logit));
+    let mut sum = Array2::<f32>::zeros(max.dim());
+    for mut plane in probabilities.outer_iter_mut() {
+        Zip::from(&mut plane).and(&max).and(&mut sum).for_each(|logit, max, sum| {
+            *logit = (*logit - max).exp();
+            *sum += *logit;
+        });
+    }
+    for mut plane in probabilities.outer_iter_mut() {
+        plane /= &sum;
+    }
+    probabilities
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+    use crate::SizePolicy;
+    use crate::example::contract;
+
+    #[test]
+    fn the_largest_logit_wins_and_ties_go_to_the_lower_class() {
+        let mut contract = contract();
+        contract.input.side_min = 1;
+        let geometry = contract.input.geometry([1, 3]);
+        let logits = array![[[1.0, 2.0, -1.0]], [[1.0, 3.0, -2.0]]];
+        assert_eq!(contract.postprocess(logits.view(), &geometry).unwrap().into_raw(), [0, 1, 0]);
+    }
+
+    #[test]
+    fn probabilities_are_taken_as_they_are() {
+        let mut contract = contract();
+        contract.input.side_min = 1;
+        contract.output.kind = OutputKind::Probabilities;
+        let shares = array![[[0.25, 0.5, 0.75]], [[0.75, 0.5, 0.25]]];
+        let geometry = contract.input.geometry([1, 3]);
+        assert_eq!(contract.probabilities(shares.view(), &geometry).unwrap(), shares);
+        assert_eq!(contract.postprocess(shares.view(), &geometry).unwrap().into_raw(), [1, 0, 0]);
+    }
+
+    #[test]
+    fn a_models_own_mask_is_cut_or_stretched_to_the_image() {
+        let mut contract = contract();
+        contract.input.side_min = 2;
+        let mask = array![[0_u8, 1], [1, 0]];
+        for (name, size, image, expected) in [
+            ("as it is", SizePolicy::Native, [2, 2], vec![0, 1, 1, 0]),
+            ("cut", SizePolicy::Native, [1, 2], vec![0, 1]),
+            ("grown", SizePolicy::Resize { height: 2, width: 2 }, [2, 4], vec![0, 0, 1, 1, 1, 1, 0, 0]),
+            ("shrunk", SizePolicy::Resize { height: 2, width: 2 }, [1, 1], vec![0]),
+        ] {
+            contract.input.size = size;
+            let found = contract.postprocess_mask(mask.view(), &contract.input.geometry(image)).unwrap();
+            assert_eq!((found.height() as usize, found.width() as usize), (image[0], image[1]), "{name}");
+            assert_eq!(found.into_raw(), expected, "{name}");
+        }
+        let geometry = contract.input.geometry([2, 2]);
+        let message = |mask: Array2<u8>| contract.postprocess_mask(mask.view(), &geometry).unwrap_err().to_string();
+        assert_eq!(message(array![[0, 1]]), "the model's mask has shape [1, 2], expected [2, 2] (height, width)");
+        assert_eq!(message(array![[0, 1], [2, 0]]), "the model's mask holds the class 2, but the model has 2 classes");
+    }
+
+    #[test]
+    fn what_was_added_is_cut_off() {
+        let contract = contract();
+        let geometry = contract.input.geometry([3, 5]);
+        let mask = contract.postprocess(Array3::zeros((2, 16, 16)).view(), &geometry).unwrap();
+        assert_eq!(mask.dimensions(), (5, 3));
+    }
+
+    #[test]
+    fn a_stretched_answer_comes_back_at_the_images_size() {
+        let mut contract = contract();
+        contract.input.size = SizePolicy::Resize { height: 16, width: 32 };
+        let geometry = contract.input.geometry([48, 64]);
+        let mut logits = Array3::zeros((2, 16, 32));
+        logits.slice_mut(ndarray::s![1, .., 16..]).fill(40.0);
+        logits.slice_mut(ndarray::s![0, .., ..16]).fill(40.0);
+        let mask = contract.postprocess(logits.view(), &geometry).unwrap();
+        assert_eq!(mask.dimensions(), (64, 48));
+        for (x, _, pixel) in mask.enumerate_pixels() {
+            assert_eq!(pixel[0], u8::from(x >= 32), "column {x}");
+        }
+    }
+
+    #[test]
+    fn another_shape_is_an_error_that_names_both() {
+        let contract = contract();
+        let geometry = contract.input.geometry([32, 32]);
+        let message = contract.postprocess(Array3::zeros((3, 32, 32)).view(), &geometry).unwrap_err().to_string();
+        assert!(message.contains("[3, 32, 32]") && message.contains("[2, 32, 32]"), "{message}");
+    }
+
+    #[test]
+    fn probabilities_are_those_of_the_softmax_and_sum_to_one() {
+        let mut contract = contract();
+        contract.input.side_min = 2;
+        // The second column is what was added to a narrow image.
+        let logits = array![[[0.0, 9.0], [1000.0, 9.0]], [[0.0, 0.0], [0.0, 9.0]]];
+        let found = contract.probabilities(logits.view(), &contract.input.geometry([2, 1])).unwrap();
+        assert_eq!(found, array![[[0.5], [1.0]], [[0.5], [0.0]]]);
+        contract.input.size = SizePolicy::Resize { height: 2, width: 2 };
+        let found = contract.probabilities(logits.view(), &contract.input.geometry([5, 7])).unwrap();
+        assert_eq!(found.dim(), (2, 5, 7));
+        assert!(found.sum_axis(Axis(0)).iter().all(|sum| (sum - 1.0).abs() < 1e-6));
+    }
+}

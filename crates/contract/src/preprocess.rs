@@ -1,0 +1,396 @@
+//! From an image to the network's input, for training and deployment alike.
+
+use std::ops::Range;
+
+use ndarray::{Array3, ArrayView3, s};
+use thiserror::Error;
+
+use crate::pixels::Share;
+use crate::resample::stretch;
+use crate::{Contract, Input, Pixels, Samples, SizePolicy};
+
+/// An image as the network takes it, with what is needed to bring its answer back.
+#[derive(Clone, Debug)]
+pub struct Preprocessed {
+    /// `[channels, height, width]`, normalised.
+    pub tensor: Array3<f32>,
+    /// How the tensor's pixels relate to the image's.
+    pub geometry: Geometry,
+}
+
+/// How the network's pixels relate to the image's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Height and width of the image, in pixels.
+    pub image: [usize; 2],
+    /// Height and width at which the network runs, in pixels.
+    pub network: [usize; 2],
+    /// How the one became the other.
+    pub placement: Placement,
+}
+
+/// How an image was brought to the network's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// At the top left corner, its last row and column repeated to the right and below where that was needed.
+    Extended,
+    /// Stretched, with a triangle filter that is widened when the image shrinks.
+    Stretched,
+}
+
+/// Why an image cannot be preprocessed.
+#[derive(Debug, Error)]
+pub enum PreprocessError {
+    /// The image has no pixel.
+    #[error("the image has no pixels: it is {width}x{height}")]
+    Empty {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+    },
+    /// The graph takes one size, and this is another.
+    #[error(
+        "the model takes images of {}x{} (height x width) only, this one is {}x{}; cut it into tiles of that size, or \
+         export the model with `--size dynamic`", expected[0], expected[1], found[0], found[1]
+    )]
+    Size {
+        /// Height and width that the graph takes.
+        expected: [usize; 2],
+        /// Height and width that the image would be run at.
+        found: [usize; 2],
+    },
+}
+
+impl Contract {
+    /// The network's input for an image, whatever its size.
+    ///
+    /// # Errors
+    /// When the image has no pixels, or the graph takes another size only.
+    pub fn preprocess<'a>(&self, image: impl Into<Pixels<'a>>) -> Result<Preprocessed, PreprocessError> {
+        let image = image.into();
+        let [height, width] = image.size();
+        if width == 0 || height == 0 {
+            return Err(PreprocessError::Empty { width, height });
+        }
+        let geometry = self.input.geometry(image.size());
+        if let Some(expected) = self.input.form.size.filter(|size| *size != geometry.network) {
+            return Err(PreprocessError::Size { expected, found: geometry.network });
+        }
+        let tensor = match geometry.placement {
+            Placement::Extended => self.input.normalize(image, geometry.network),
+            Placement::Stretched => {
+                let stretched = match image.samples() {
+                    Samples::Bits8(pixels) => stretch(pixels, image.size(), geometry.network),
+                    Samples::Bits16(pixels) => stretch(pixels, image.size(), geometry.network),
+                    Samples::Float(pixels) => stretch(pixels, image.size(), geometry.network),
+                };
+                let stretched = Pixels { size: geometry.network, samples: Samples::Float(&stretched) };
+                self.input.normalize(stretched, geometry.network)
+            }
+        };
+        Ok(Preprocessed { tensor, geometry })
+    }
+
+    /// The network's input for a look at an image, whatever its size: as [`preprocess`](Self::preprocess), or, where the
+    /// graph takes another size only, of the [middle](Window::middle), cut as a tile of that size.
+    ///
+    /// # Errors
+    /// When the image has no pixels.
+    pub fn preprocess_middle<'a>(
+        &self,
+        image: impl Into<Pixels<'a>>,
+    ) -> Result<(Preprocessed, Option<Window>), PreprocessError> {
+        let image = image.into();
+        match self.preprocess(image) {
+            Err(PreprocessError::Size { expected, .. }) => {
+                let window = Window::middle(image.size(), expected);
+                let tensor = self.input.normalize_window(image, &window);
+                let geometry = Geometry { image: window.inside(), network: expected, placement: Placement::Extended };
+                Ok((Preprocessed { tensor, geometry }, Some(window)))
+            }
+            done => Ok((done?, None)),
+        }
+    }
+}
+
+impl Input {
+    /// How an image of the given height and width is brought to the network.
+    pub fn geometry(&self, image: [usize; 2]) -> Geometry {
+        match self.size {
+            SizePolicy::Native => {
+                Geometry { image, network: image.map(|side| side.max(self.side_min)), placement: Placement::Extended }
+            }
+            SizePolicy::Resize { height, width } => {
+                Geometry { image, network: [height, width], placement: Placement::Stretched }
+            }
+        }
+    }
+
+    /// `(x - mean) / std` per channel as `[channels, height, width]`; beyond the image its border is repeated.
+    pub fn normalize<'a>(&self, image: impl Into<Pixels<'a>>, size: [usize; 2]) -> Array3<f32> {
+        let image = image.into();
+        let [rows, columns] = [0, 1].map(|axis| {
+            let last = image.size()[axis] - 1;
+            (0..size[axis]).map(|place| place.min(last)).collect::<Vec<_>>()
+        });
+        self.gather(image, &rows, &columns)
+    }
+
+    /// A window of an image that is given in a band of rows; beyond the image it is mirrored at its last pixels.
+    ///
+    /// # Panics
+    /// When the band lacks a row that the window reads; [`Window::rows`] are enough.
+    pub fn normalize_window<'a>(&self, band: impl Into<Pixels<'a>>, window: &Window) -> Array3<f32> {
+        let band = band.into();
+        let rows = window.mirrored(0).map(|row| row - window.band_top).collect::<Vec<_>>();
+        let columns = window.mirrored(1).collect::<Vec<_>>();
+        self.gather(band, &rows, &columns)
+    }
+
+    /// `(x - mean) / std` per channel of the given rows and columns of an image.
+    fn gather(&self, image: Pixels<'_>, rows: &[usize], columns: &[usize]) -> Array3<f32> {
+        match image.samples() {
+            Samples::Bits8(pixels) => self.gather_from(pixels, image.size()[1], rows, columns),
+            Samples::Bits16(pixels) => self.gather_from(pixels, image.size()[1], rows, columns),
+            Samples::Float(pixels) => self.gather_from(pixels, image.size()[1], rows, columns),
+        }
+    }
+
+    fn gather_from<T: Share>(&self, pixels: &[[T; 3]], width: usize, rows: &[usize], columns: &[usize]) -> Array3<f32> {
+        let channels = self.color.channels();
+        let plane = rows.len() * columns.len();
+        let mut values = vec![0.0; channels * plane];
+        let (first, last) =
+            columns.iter().fold((usize::MAX, 0), |(first, last), place| (first.min(*place), last.max(*place)));
+        // Of each row what is read, in the network's channels.
+        let mut line = vec![[0.0; 3]; (last + 1).saturating_sub(first)];
+        for (index, row) in rows.iter().enumerate() {
+            let read = &pixels[row * width + first..][..line.len()];
+            for (arranged, pixel) in line.iter_mut().zip(read) {
+                *arranged = self.color.arrange(pixel.map(Share::share));
+            }
+            for channel in 0..channels {
+                let (mean, std) = (self.mean[channel], self.std[channel]);
+                let target = &mut values[channel * plane + index * columns.len()..][..columns.len()];
+                for (value, place) in target.iter_mut().zip(columns) {
+                    *value = (line[place - first][channel] - mean) / std;
+                }
+            }
+        }
+        Array3::from_shape_vec((channels, rows.len(), columns.len()), values).expect("the planes have these sizes")
+    }
+}
+
+/// A part of an image that the network is run on, which may reach beyond the image.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Height and width of the image.
+    pub image: [usize; 2],
+    /// The first row and the first column of the window in the image.
+    pub corner: [usize; 2],
+    /// Height and width of the window.
+    pub size: [usize; 2],
+    /// The row of the image that is the first one of the band.
+    pub band_top: usize,
+}
+
+impl Window {
+    /// The window of a size in the middle of an image; along a side that is shorter, it begins at the image's corner.
+    pub fn middle(image: [usize; 2], size: [usize; 2]) -> Self {
+        let corner = [0, 1].map(|axis| image[axis].saturating_sub(size[axis]) / 2);
+        Self { image, corner, size, band_top: 0 }
+    }
+
+    /// Height and width of what of the window lies inside of the image.
+    pub fn inside(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.size[axis].min(self.image[axis] - self.corner[axis]))
+    }
+
+    /// The rows of the image that the window reads, all in one range.
+    pub fn rows(&self) -> Range<usize> {
+        let (first, last) =
+            self.mirrored(0).fold((usize::MAX, 0), |(first, last), row| (first.min(row), last.max(row)));
+        first..last + 1
+    }
+
+    /// The places in the image of the window's rows or columns.
+    fn mirrored(&self, axis: usize) -> impl Iterator<Item = usize> {
+        let (corner, last) = (self.corner[axis], self.image[axis] - 1);
+        let period = 2 * last.max(1);
+        (corner..corner + self.size[axis]).map(move |place| {
+            let place = place % period;
+            place.min(period - place).min(last)
+        })
+    }
+}
+
+impl Geometry {
+    /// Planes at the network's size, `[n, height, width]`, at the image's size.
+    pub fn restore(&self, planes: ArrayView3<'_, f32>) -> Array3<f32> {
+        let [height, width] = self.image;
+        match self.placement {
+            Placement::Extended => planes.slice(s![.., ..height, ..width]).to_owned(),
+            Placement::Stretched => {
+                let mut values = Vec::with_capacity(planes.dim().0 * height * width);
+                for plane in planes.outer_iter() {
+                    let plane = plane.as_standard_layout();
+                    let pixels = plane.as_slice().expect("the layout is standard").as_chunks::<1>().0;
+                    values.extend(stretch(pixels, self.network, self.image).as_flattened());
+                }
+                Array3::from_shape_vec((planes.dim().0, height, width), values).expect("each plane has this size")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Rgb, Rgb32FImage, RgbImage};
+    use ndarray::Axis;
+
+    use super::*;
+    use crate::example::contract;
+    use crate::{ColorOrder, Rgb16Image};
+
+    fn ramp(width: u32, height: u32) -> Rgb32FImage {
+        Rgb32FImage::from_fn(width, height, |x, y| Rgb([x as f32 / 64.0, y as f32 / 64.0, 0.5]))
+    }
+
+    #[test]
+    fn native_images_keep_their_size_and_small_ones_repeat_their_border() {
+        for (name, size, network) in
+            [("large enough", (20, 33), [33, 20]), ("narrow", (5, 33), [33, 16]), ("one pixel", (1, 1), [16, 16])]
+        {
+            let image = ramp(size.0, size.1);
+            let done = contract().preprocess(&image).unwrap();
+            assert_eq!(done.geometry.network, network, "{name}");
+            let last = image.get_pixel(size.0 - 1, size.1 - 1);
+            assert_eq!(done.tensor[[0, network[0] - 1, network[1] - 1]], (last[0] - 0.5) / 0.5, "{name}");
+            assert_eq!(done.tensor[[1, 0, 0]], (0.0 - 0.25) / 0.25, "{name}");
+        }
+    }
+
+    #[test]
+    fn channels_come_in_the_contracts_order() {
+        let image = Rgb32FImage::from_pixel(16, 16, Rgb([0.1, 0.2, 0.3]));
+        let gray = 0.2126 * 0.1 + 0.7152 * 0.2 + 0.0722 * 0.3;
+        for (color, expected) in [
+            (ColorOrder::Rgb, vec![0.1, 0.2, 0.3]),
+            (ColorOrder::Bgr, vec![0.3, 0.2, 0.1]),
+            (ColorOrder::Gray, vec![gray]),
+        ] {
+            let mut contract = contract();
+            contract.input.color = color;
+            contract.input.mean = vec![0.0; expected.len()];
+            contract.input.std = vec![1.0; expected.len()];
+            let tensor = contract.preprocess(&image).unwrap().tensor;
+            assert_eq!(tensor.slice(ndarray::s![.., 3, 7]).to_vec(), expected, "{color:?}");
+        }
+    }
+
+    #[test]
+    fn stretching_keeps_a_constant_and_the_mean_of_a_ramp() {
+        let mut contract = contract();
+        contract.input.size = SizePolicy::Resize { height: 24, width: 32 };
+        let done = contract.preprocess(&ramp(64, 48)).unwrap();
+        assert_eq!(done.tensor.dim(), (3, 24, 32));
+        assert!(done.tensor.index_axis(Axis(0), 2).iter().all(|value| (value - (0.5 - 0.125) / 0.25).abs() < 1e-6));
+        let mean = done.tensor.index_axis(Axis(0), 0).mean().unwrap();
+        assert!((mean - ((31.5 / 64.0) - 0.5) / 0.5).abs() < 1e-3, "{mean}");
+    }
+
+    #[test]
+    fn another_size_than_the_only_one_is_an_error() {
+        let mut contract = contract();
+        contract.input.form.size = Some([16, 24]);
+        for (name, width, height, accepted) in [
+            ("the size", 24, 16, true),
+            ("extended to the size", 24, 3, true),
+            ("larger", 24, 17, false),
+            ("turned", 16, 24, false),
+        ] {
+            let found = contract.preprocess(&ramp(width, height));
+            assert_eq!(found.is_ok(), accepted, "{name}");
+        }
+        let message = contract.preprocess(&ramp(30, 20)).unwrap_err().to_string();
+        assert!(
+            message.starts_with("the model takes images of 16x24 (height x width) only, this one is 20x30"),
+            "{message}"
+        );
+        contract.input.size = SizePolicy::Resize { height: 16, width: 24 };
+        assert!(contract.preprocess(&ramp(30, 20)).is_ok(), "stretched to the size");
+    }
+
+    #[test]
+    fn of_an_image_of_another_size_the_middle_is_looked_at() {
+        let mut contract = contract();
+        contract.input.mean = vec![0.0; 3];
+        contract.input.std = vec![64.0_f32.recip(); 3];
+        contract.input.form.size = Some([16, 24]);
+        for (name, width, height, corner, inside) in [
+            ("the size", 24, 16, None, [16, 24]),
+            ("extended to the size", 24, 3, None, [3, 24]),
+            ("larger", 31, 20, Some([2, 3]), [16, 24]),
+            ("wider and lower", 30, 10, Some([0, 3]), [10, 24]),
+            ("smaller", 20, 10, Some([0, 0]), [10, 20]),
+        ] {
+            let (Preprocessed { tensor, geometry }, window) = contract.preprocess_middle(&ramp(width, height)).unwrap();
+            assert_eq!(window.map(|window| window.corner), corner, "{name}");
+            assert_eq!((tensor.dim(), geometry.network, geometry.image), ((3, 16, 24), [16, 24], inside), "{name}");
+            let [top, left] = corner.unwrap_or_default();
+            for (row, column) in [(0, 0), (inside[0] - 1, inside[1] - 1)] {
+                let found = [1, 0].map(|channel| tensor[[channel, row, column]]);
+                assert_eq!(found, [(top + row) as f32, (left + column) as f32], "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_without_pixels_is_an_error() {
+        assert!(contract().preprocess(&Rgb32FImage::new(0, 0)).unwrap_err().to_string().contains("0x0"));
+    }
+
+    #[test]
+    fn stored_bits_reach_the_network_as_their_exact_share() {
+        let mut contract = contract();
+        contract.input.side_min = 1;
+        let bytes = RgbImage::from_fn(256, 1, |x, _| Rgb([x as u8; 3]));
+        let words = Rgb16Image::from_fn(256, 256, |x, y| Rgb([(256 * y + x) as u16; 3]));
+        let red = |image: Pixels<'_>| contract.preprocess(image).unwrap().tensor.index_axis(Axis(0), 0).to_owned();
+        assert!(red((&bytes).into()).iter().enumerate().all(|(i, v)| *v == (i as f32 / 255.0 - 0.5) / 0.5), "8 bits");
+        let words = red((&words).into());
+        assert!(words.iter().enumerate().all(|(i, v)| *v == (i as f32 / 65535.0 - 0.5) / 0.5), "16 bits");
+        let mut levels: Vec<_> = words.iter().map(|value| value.to_bits()).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        assert_eq!(levels.len(), 65536, "levels that a network can tell apart");
+    }
+
+    #[test]
+    fn a_window_beyond_the_image_is_mirrored() {
+        let mut contract = contract();
+        contract.input.mean = vec![0.0; 3];
+        contract.input.std = vec![1.0; 3];
+        let rows: [(&str, usize, usize, &[f32]); 4] = [
+            ("inside", 5, 1, &[1.0, 2.0, 3.0]),
+            ("to the right", 5, 3, &[3.0, 4.0, 3.0]),
+            ("wider than twice the image", 2, 1, &[1.0, 0.0, 1.0]),
+            ("one pixel", 1, 0, &[0.0, 0.0, 0.0]),
+        ];
+        for (name, side, start, expected) in rows {
+            let image = Rgb32FImage::from_fn(side as u32, side as u32, |x, y| Rgb([x as f32, y as f32, 0.0]));
+            let mut window = Window { image: [side, side], corner: [start, start], size: [3, 3], band_top: 0 };
+            let whole = contract.input.normalize_window(&image, &window);
+            for line in 0..3 {
+                assert_eq!(whole.slice(s![0, line, ..]).to_vec(), expected, "{name}: columns");
+                assert_eq!(whole.slice(s![1, .., line]).to_vec(), expected, "{name}: rows");
+            }
+            let rows = window.rows();
+            let (top, height) = (rows.start as u32, rows.len() as u32);
+            let band = image::imageops::crop_imm(&image, 0, top, side as u32, height).to_image();
+            window.band_top = rows.start;
+            assert_eq!(contract.input.normalize_window(&band, &window), whole, "{name}: from a band");
+        }
+    }
+}

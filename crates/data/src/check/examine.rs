@@ -1,0 +1,130 @@
+//! What one sample's files hold.
+
+use std::error::Error;
+use std::path::Path;
+
+use image::DynamicImage;
+use seg_contract::IGNORE_LABEL;
+use sha2::{Digest, Sha256};
+
+use super::alike::Look;
+use super::role::Role;
+use crate::dataset::Sample;
+use crate::decode::{ReadError, decode_bytes, read_file};
+use crate::mask::read_mask;
+
+/// A SHA-256.
+pub(super) type Hash = [u8; 32];
+
+/// What was found in a sample's files.
+pub(super) struct Examined {
+    pub(super) role: Role,
+    pub(super) name: String,
+    /// What keeps the sample from being loaded.
+    pub(super) problems: Vec<String>,
+    /// Whether the image is turned as its camera noted, and the mask is not.
+    pub(super) turned: bool,
+    pub(super) picture: Option<Picture>,
+    pub(super) labels: Option<Labels>,
+}
+
+/// What an image is.
+pub(super) struct Picture {
+    /// Width and height.
+    pub(super) size: [u32; 2],
+    /// Bits and channels, in words.
+    pub(super) kind: String,
+    /// Whether all of its pixels have the same colour.
+    pub(super) blank: bool,
+    pub(super) file: Hash,
+    pub(super) pixels: Hash,
+    pub(super) look: Look,
+}
+
+/// What a mask says.
+pub(super) struct Labels {
+    /// The counted pixels of each class.
+    pub(super) counts: Vec<u64>,
+    /// The pixels that do not count.
+    pub(super) ignored: u64,
+    pub(super) hash: Hash,
+}
+
+impl Examined {
+    /// The name in a report, unique across parts.
+    pub(super) fn label(&self) -> String {
+        format!("{}/{}", self.role, self.name)
+    }
+}
+
+/// Reads a sample's files, each even where another cannot be read.
+pub(super) fn examine(role: Role, sample: &Sample, classes: usize) -> Examined {
+    let mut problems = Vec::new();
+    let picture = picture(&sample.image).map_err(|error| problems.push(chain(&error))).ok();
+    let labels = match &picture {
+        Some(picture) => sample.labels(picture.size.into()).map_err(|error| problems.push(chain(&error))),
+        None => read_mask(&sample.mask, &sample.coding).map_err(|error| problems.push(chain(&error))),
+    };
+    let labels = labels.ok().map(|labels| {
+        let mut counts = [0; 256];
+        labels.iter().for_each(|label| counts[usize::from(*label)] += 1);
+        Labels {
+            counts: counts[..classes].to_vec(),
+            ignored: counts[usize::from(IGNORE_LABEL)],
+            hash: hash(labels.dimensions(), &labels),
+        }
+    });
+    Examined { role, name: sample.name.clone(), problems, turned: sample.is_turned(), picture, labels }
+}
+
+fn picture(path: &Path) -> Result<Picture, ReadError> {
+    let bytes = read_file(path)?;
+    let image = decode_bytes(path, &bytes)?;
+    let (width, height) = (image.width(), image.height());
+    Ok(Picture {
+        size: [width, height],
+        kind: kind(&image),
+        blank: is_blank(&image),
+        file: Sha256::digest(&bytes).into(),
+        pixels: hash((width, height), image.to_rgb8().as_raw()),
+        look: Look::of(&image),
+    })
+}
+
+/// Whether all pixels have the same colour, whatever their transparency, which nobody sees.
+fn is_blank(image: &DynamicImage) -> bool {
+    let kind = image.color();
+    let bytes = usize::from(kind.bytes_per_pixel());
+    // Alpha is the last channel.
+    let color = bytes - if kind.has_alpha() { bytes / usize::from(kind.channel_count()) } else { 0 };
+    let mut pixels = image.as_bytes().chunks_exact(bytes).map(|pixel| &pixel[..color]);
+    let first = pixels.next();
+    pixels.all(|pixel| Some(pixel) == first)
+}
+
+/// The channels and bits of an image, in words.
+fn kind(image: &DynamicImage) -> String {
+    let bits = 8 * image.color().bytes_per_pixel() / image.color().channel_count();
+    let channels = if image.color().has_color() { "colour" } else { "grey" };
+    let alpha = if image.color().has_alpha() { " with transparency" } else { "" };
+    format!("{bits}-bit {channels}{alpha}")
+}
+
+fn hash((width, height): (u32, u32), values: &[u8]) -> Hash {
+    let mut hasher = Sha256::new();
+    hasher.update(width.to_le_bytes());
+    hasher.update(height.to_le_bytes());
+    hasher.update(values);
+    hasher.finalize().into()
+}
+
+/// An error with its causes.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,192 @@
+//! What a check found, in numbers and sentences.
+
+use std::collections::BTreeMap;
+
+use seg_contract::Class;
+use serde::Serialize;
+
+use super::copies::{Copies, copies};
+use super::examine::{Examined, Labels, chain};
+use super::role::Role;
+use crate::dataset::{Dataset, DatasetError};
+
+/// What a check found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The data set's name.
+    pub name: String,
+    /// How its folder is laid out.
+    pub layout: String,
+    /// How masks show the classes: `binary`, `index` or `color`.
+    pub masks: &'static str,
+    /// The classes by label.
+    pub classes: Vec<Class>,
+    /// [`Dataset::fingerprint`], where nothing stops training.
+    pub fingerprint: Option<String>,
+    /// The parts that hold samples.
+    pub parts: Vec<PartReport>,
+    /// What stops training.
+    pub problems: Vec<Finding>,
+    /// What may be meant so, and may be a mistake.
+    pub warnings: Vec<Finding>,
+    /// Images and masks that occur more than once.
+    pub copies: Vec<Copies>,
+    /// The samples on the contact sheet, in the order of their numbers from 1.
+    pub contact_sheet: Vec<String>,
+}
+
+/// Something that was noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it is and what can be done.
+    pub message: String,
+    /// The samples or files that it concerns, where there are several.
+    pub samples: Vec<String>,
+}
+
+/// The numbers of a part.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartReport {
+    /// The part.
+    pub part: Role,
+    /// How many samples it has.
+    pub images: usize,
+    /// How large the images are that can be read.
+    pub sizes: Option<Sizes>,
+    /// How many images there are of each kind, as `8-bit colour`.
+    pub kinds: BTreeMap<String, usize>,
+    /// What each class has of the pixels that count.
+    pub classes: Vec<ClassShare>,
+    /// The share of the pixels that do not count.
+    pub ignored: f64,
+}
+
+/// The sizes of images, each width and height in pixels, ordered by their number of pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Sizes {
+    /// How many there are.
+    pub different: usize,
+    /// The smallest.
+    pub smallest: [u32; 2],
+    /// The one in the middle of all images.
+    pub median: [u32; 2],
+    /// The largest.
+    pub largest: [u32; 2],
+}
+
+/// How much there is of a class.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassShare {
+    /// The class's name.
+    pub name: String,
+    /// Its share of the pixels that count.
+    pub share: f64,
+    /// In how many masks it occurs.
+    pub masks: usize,
+}
+
+impl Report {
+    pub(super) fn new(dataset: &Dataset, refusals: &[DatasetError], examined: &[Examined]) -> Self {
+        let listing =
+            refusals.iter().map(|refusal| Finding { message: chain(refusal), samples: refusal.names().to_vec() });
+        let files = examined.iter().flat_map(|sample| &sample.problems);
+        let files = files.map(|problem| Finding { message: problem.clone(), samples: Vec::new() });
+        let mut report = Self {
+            name: dataset.name.clone(),
+            layout: dataset.layout.to_string(),
+            masks: dataset.train.iter().chain(&dataset.test).next().map_or("binary", |sample| sample.coding.name()),
+            classes: dataset.classes.clone(),
+            fingerprint: None,
+            parts: Vec::new(),
+            problems: listing.chain(files).collect(),
+            warnings: Vec::new(),
+            copies: copies(examined),
+            contact_sheet: Vec::new(),
+        };
+        if let [_] = dataset.train[..] {
+            let message = "there is one image to learn from, expected at least two: one of them chooses the best epoch";
+            report.problems.push(Finding { message: message.into(), samples: Vec::new() });
+        }
+        for part in Role::ALL {
+            let samples: Vec<&Examined> = examined.iter().filter(|sample| sample.role == part).collect();
+            if !samples.is_empty() {
+                let numbers = PartReport::new(part, &samples, &dataset.classes);
+                report.warnings.extend(warnings(&numbers, &samples, &dataset.classes));
+                report.parts.push(numbers);
+            }
+        }
+        report
+    }
+}
+
+impl PartReport {
+    fn new(part: Role, samples: &[&Examined], classes: &[Class]) -> Self {
+        let mut kinds = BTreeMap::new();
+        let mut sizes = Vec::new();
+        for picture in samples.iter().filter_map(|sample| sample.picture.as_ref()) {
+            *kinds.entry(picture.kind.clone()).or_default() += 1;
+            sizes.push(picture.size);
+        }
+        let labels: Vec<&Labels> = samples.iter().filter_map(|sample| sample.labels.as_ref()).collect();
+        let counted: u64 = labels.iter().flat_map(|labels| &labels.counts).sum();
+        let ignored: u64 = labels.iter().map(|labels| labels.ignored).sum();
+        let share = |count: u64, of: u64| count as f64 / of.max(1) as f64;
+        let class = |(index, class): (usize, &Class)| ClassShare {
+            name: class.name.clone(),
+            share: share(labels.iter().map(|labels| labels.counts[index]).sum(), counted),
+            masks: labels.iter().filter(|labels| labels.counts[index] > 0).count(),
+        };
+        Self {
+            part,
+            images: samples.len(),
+            sizes: Sizes::of(sizes),
+            kinds,
+            classes: classes.iter().enumerate().map(class).collect(),
+            ignored: share(ignored, counted + ignored),
+        }
+    }
+}
+
+impl Sizes {
+    fn of(mut sizes: Vec<[u32; 2]>) -> Option<Self> {
+        sizes.sort_unstable_by_key(|&[width, height]| (u64::from(width) * u64::from(height), width));
+        let (smallest, median, largest) = (*sizes.first()?, sizes[sizes.len() / 2], *sizes.last()?);
+        sizes.dedup();
+        Some(Self { different: sizes.len(), smallest, median, largest })
+    }
+}
+
+/// What may be a mistake in a part.
+fn warnings(part: &PartReport, samples: &[&Examined], classes: &[Class]) -> Vec<Finding> {
+    let those = |is: &dyn Fn(&Examined) -> bool| -> Vec<String> {
+        samples.iter().filter(|sample| is(sample)).map(|sample| sample.name.clone()).collect()
+    };
+    let only = |counts: &[u64], index: usize| counts[index] > 0 && counts.iter().sum::<u64>() == counts[index];
+    let name = part.part;
+    let mut groups = Vec::new();
+    for (index, class) in classes.iter().enumerate() {
+        let remedy = if index == 0 { "are there images without a target" } else { "are they inverted or truly full" };
+        let blank = those(&|sample| sample.labels.as_ref().is_some_and(|labels| only(&labels.counts, index)));
+        groups.push((blank, format!("masks in {name} hold nothing but `{}`; {remedy}?", class.name)));
+    }
+    let ignored =
+        those(&|sample| sample.labels.as_ref().is_some_and(|labels| labels.counts.iter().all(|count| *count == 0)));
+    groups.push((ignored, format!("masks in {name} have no pixel that counts; is the field of view black?")));
+    let blank = those(&|sample| sample.picture.as_ref().is_some_and(|picture| picture.blank));
+    groups.push((blank, format!("images in {name} have one colour everywhere; are they damaged?")));
+    let turned = those(&|sample| sample.turned);
+    let remedy = "do the masks show them upright, as the contact sheet does?";
+    groups.push((
+        turned,
+        format!("images in {name} are turned as their camera noted (EXIF), unlike their masks; {remedy}"),
+    ));
+    let found = groups.into_iter().filter(|(samples, _)| !samples.is_empty());
+    let found = found.map(|(samples, what)| Finding { message: format!("{} of the {what}", samples.len()), samples });
+    // Where no mask can be read, nothing is known.
+    let read = samples.iter().any(|sample| sample.labels.is_some());
+    let absent = part.classes.iter().filter(|class| read && class.masks == 0).map(|class| Finding {
+        message: format!("no mask of {name} shows `{}`; it can be neither learned nor scored there", class.name),
+        samples: Vec::new(),
+    });
+    found.chain(absent).collect()
+}

@@ -1,0 +1,189 @@
+//! `classes.json`: the names of the classes, and how masks show them.
+//!
+//! ```json
+//! {
+//!   "masks": "color",
+//!   "classes": [{"name": "background", "color": [0, 0, 0]}, {"name": "vessel", "color": [128, 0, 0]}],
+//!   "ignore": [255, 255, 255]
+//! }
+//! ```
+//!
+//! `masks` is `binary`, `index` or `color`. The classes are in the order of their labels, the background first. A colour is that
+//! of the mask's pixels where `masks` is `color`, and in any case that of the class in pictures. `ignore`, for `color` alone, is
+//! the colour of pixels that do not count.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use seg_contract::{Class, IGNORE_LABEL};
+use serde::Deserialize;
+
+use super::{DatasetError, two_classes};
+use crate::mask::MaskCoding;
+
+const FILE: &str = "classes.json";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    masks: Masks,
+    classes: Vec<Described>,
+    ignore: Option<[u8; 3]>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Masks {
+    Binary,
+    Index,
+    Color,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Described {
+    name: String,
+    color: Option<[u8; 3]>,
+}
+
+/// The classes of a data set and the coding of its masks; without the file, background and `target` in binary masks.
+pub(super) fn read(root: &Path, target: &str) -> Result<(Vec<Class>, MaskCoding), DatasetError> {
+    let path = root.join(FILE);
+    if !path.exists() {
+        return Ok((two_classes(target), MaskCoding::Binary));
+    }
+    let text = fs::read_to_string(&path).map_err(|source| DatasetError::Read { path: path.clone(), source })?;
+    let description: Description = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|source| DatasetError::ClassesJson { path: path.clone(), source })?;
+    description.decide().map_err(|(found, expected)| DatasetError::Classes { path, found, expected })
+}
+
+impl Description {
+    /// The classes and the coding, or what was found and what was expected instead.
+    fn decide(self) -> Result<(Vec<Class>, MaskCoding), (String, &'static str)> {
+        let count = match u8::try_from(self.classes.len()) {
+            Ok(count @ 2..=IGNORE_LABEL) => count,
+            _ => return Err((format!("it names {} classes", self.classes.len()), "2 to 255")),
+        };
+        let mut names = BTreeSet::new();
+        for Described { name, .. } in &self.classes {
+            if name.trim().is_empty() || !names.insert(name) {
+                return Err((format!("it names the class `{name}`"), "names that are not empty and not the same"));
+            }
+        }
+        if self.ignore.is_some() && self.masks != Masks::Color {
+            return Err(("it says `ignore`".into(), "that only with `\"masks\": \"color\"`; elsewhere 255 is ignored"));
+        }
+        let coding = match self.masks {
+            Masks::Binary if count == 2 => MaskCoding::Binary,
+            Masks::Binary => {
+                return Err((format!("it names {count} classes in binary masks"), "2; say `index` or `color`"));
+            }
+            Masks::Index => MaskCoding::Index { classes: count },
+            Masks::Color => MaskCoding::Color(Arc::new(self.labels()?)),
+        };
+        let class = |(index, Described { name, color })| match color {
+            Some(color) => Class { name, color },
+            None => Class::new(name, index),
+        };
+        Ok((self.classes.into_iter().enumerate().map(class).collect(), coding))
+    }
+
+    /// The labels by colour.
+    fn labels(&self) -> Result<BTreeMap<[u8; 3], u8>, (String, &'static str)> {
+        let mut labels = BTreeMap::from_iter(self.ignore.map(|color| (color, IGNORE_LABEL)));
+        for (label, Described { name, color }) in (0..).zip(&self.classes) {
+            let Some(color) = color else {
+                return Err((
+                    format!("the class `{name}` has no `color`"),
+                    "red, green and blue from 0 to 255, as [128, 0, 0]",
+                ));
+            };
+            if labels.insert(*color, label).is_some() {
+                return Err((
+                    format!("the colour {color:?} of `{name}` occurs twice"),
+                    "a colour of its own for each class",
+                ));
+            }
+        }
+        Ok(labels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> Result<(Vec<Class>, MaskCoding), DatasetError> {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join(FILE), text).unwrap();
+        read(root.path(), "target")
+    }
+
+    #[test]
+    fn it_says_the_classes_and_how_masks_show_them() {
+        let three = vec![Class::new("background", 0), Class::new("disc", 1), Class::new("cup", 2)];
+        let two = vec![
+            Class { name: "background".into(), color: [0, 0, 0] },
+            Class { name: "vessel".into(), color: [128, 0, 0] },
+        ];
+        let colored = r#"[{"name": "background", "color": [0, 0, 0]}, {"name": "vessel", "color": [128, 0, 0]}]"#;
+        let colors = |ignored: &[([u8; 3], u8)]| {
+            let classes = [([0, 0, 0], 0), ([128, 0, 0], 1)];
+            MaskCoding::Color(Arc::new(classes.into_iter().chain(ignored.iter().copied()).collect()))
+        };
+        for (name, text, expected) in [
+            ("index", crate::mask::EXAMPLE_INDEX.into(), (three, MaskCoding::Index { classes: 3 })),
+            ("binary", format!(r#"{{"masks": "binary", "classes": {colored}}}"#), (two.clone(), MaskCoding::Binary)),
+            ("colour", format!(r#"{{"masks": "color", "classes": {colored}}}"#), (two.clone(), colors(&[]))),
+            (
+                "colour, one ignored",
+                format!(r#"{{"masks": "color", "ignore": [255, 255, 255], "classes": {colored}}}"#),
+                (two, colors(&[([255; 3], IGNORE_LABEL)])),
+            ),
+        ] {
+            assert_eq!(read_text(&text).unwrap(), expected, "{name}");
+        }
+        let nowhere = read(Path::new("no/such/folder"), "cell").unwrap();
+        assert_eq!(nowhere, (two_classes("cell"), MaskCoding::Binary), "without the file");
+    }
+
+    #[test]
+    fn what_describes_no_classes_is_refused() {
+        for (name, text, part) in [
+            ("no JSON", "{", "not of the form"),
+            ("an unknown key", r#"{"masks": "index", "classes": [], "colour": 1}"#, "not of the form"),
+            ("one class", r#"{"masks": "index", "classes": [{"name": "a"}]}"#, "it names 1 classes, expected 2 to 255"),
+            (
+                "a name twice",
+                r#"{"masks": "index", "classes": [{"name": "a"}, {"name": "a"}]}"#,
+                "the class `a`, expected",
+            ),
+            (
+                "three binary classes",
+                r#"{"masks": "binary", "classes": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}"#,
+                "3 classes in binary masks, expected 2",
+            ),
+            (
+                "ignoring without colours",
+                r#"{"masks": "index", "classes": [{"name": "a"}, {"name": "b"}], "ignore": [0, 0, 0]}"#,
+                "it says `ignore`, expected that only",
+            ),
+            (
+                "a class without a colour",
+                r#"{"masks": "color", "classes": [{"name": "a", "color": [0, 0, 0]}, {"name": "b"}]}"#,
+                "the class `b` has no `color`",
+            ),
+            (
+                "a colour twice",
+                r#"{"masks": "color", "classes": [{"name": "a", "color": [0, 0, 0]}, {"name": "b", "color": [0, 0, 0]}]}"#,
+                "the colour [0, 0, 0] of `b` occurs twice",
+            ),
+        ] {
+            let message = read_text(text).unwrap_err().to_string();
+            assert!(message.contains("classes.json`") && message.contains(part), "{name}: {message}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! One image of a data set with its mask.
+
+use std::path::{Path, PathBuf};
+
+use image::{GrayImage, Rgb32FImage};
+use thiserror::Error;
+
+use crate::decode::{ReadError, header, read_file, read_image};
+use crate::mask::{MaskCoding, MaskError, ignore_outside, read_mask};
+
+/// Where an image and its mask are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// What image and mask have in common in their names.
+    pub name: String,
+    /// The image file.
+    pub image: PathBuf,
+    /// The mask file.
+    pub mask: PathBuf,
+    /// How the mask file says which class a pixel has.
+    pub coding: MaskCoding,
+    /// A binary mask of the part of the image that counts, where the data set has one.
+    pub field_of_view: Option<PathBuf>,
+}
+
+/// Why a sample cannot be loaded.
+#[derive(Debug, Error)]
+pub enum SampleError {
+    /// The image cannot be read.
+    #[error(transparent)]
+    Image(#[from] ReadError),
+    /// The mask or the field of view cannot be read.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
+    /// Image and mask, or image and field of view, differ in size.
+    #[error(
+        "the mask `{mask}` is {}x{}, but its image `{image}` is {}x{}; they must show the same pixels{}",
+        mask_size.0, mask_size.1, image_size.0, image_size.1,
+        if *turned { ", and the image is turned as its camera noted (EXIF): turn the mask as well, or take out the note" } else { "" }
+    )]
+    Size {
+        /// The mask file.
+        mask: PathBuf,
+        /// Width and height of the mask, in pixels.
+        mask_size: (u32, u32),
+        /// The image file.
+        image: PathBuf,
+        /// Width and height of the image, in pixels.
+        image_size: (u32, u32),
+        /// Whether the image is turned as its camera noted, and the mask is not.
+        turned: bool,
+    },
+}
+
+impl Sample {
+    /// Reads the image, values in [0, 1], and its mask, labels of the same size.
+    ///
+    /// Pixels outside the field of view have the label [`IGNORE_LABEL`](seg_contract::IGNORE_LABEL).
+    ///
+    /// # Errors
+    /// When a file cannot be read or the sizes differ.
+    pub fn load(&self) -> Result<(Rgb32FImage, GrayImage), SampleError> {
+        let image = read_image(&self.image)?;
+        let labels = self.labels(image.dimensions())?;
+        Ok((image, labels))
+    }
+
+    /// The labels of an image of the given width and height.
+    pub(crate) fn labels(&self, image_size: (u32, u32)) -> Result<GrayImage, SampleError> {
+        let mut labels = self.read_same_size(&self.mask, &self.coding, image_size)?;
+        if let Some(path) = &self.field_of_view {
+            ignore_outside(&mut labels, &self.read_same_size(path, &MaskCoding::Binary, image_size)?);
+        }
+        Ok(labels)
+    }
+
+    /// Whether the image is turned as its camera noted, and the mask in another way or not at all.
+    pub(crate) fn is_turned(&self) -> bool {
+        let orientation = |path| header(path, &read_file(path).ok()?).ok().map(|header| header.orientation);
+        let (image, mask) = (orientation(&self.image), orientation(&self.mask));
+        image.is_some() && mask.is_some() && image != mask
+    }
+
+    /// Reads a mask that must be as large as the image.
+    fn read_same_size(
+        &self,
+        path: &Path,
+        coding: &MaskCoding,
+        image_size: (u32, u32),
+    ) -> Result<GrayImage, SampleError> {
+        let mask = read_mask(path, coding)?;
+        if mask.dimensions() != image_size {
+            return Err(SampleError::Size {
+                mask: path.into(),
+                mask_size: mask.dimensions(),
+                image: self.image.clone(),
+                image_size,
+                turned: self.is_turned(),
+            });
+        }
+        Ok(mask)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A sample of an image of 4x3 pixels, a mask, and a field of view; the last two as rows of 4.
+    fn sample(mask: &[u8], field_of_view: Option<&[u8]>) -> (TempDir, Sample) {
+        let folder = tempfile::tempdir().unwrap();
+        let [image, mask_path, field_path] =
+            ["image.png", "mask.png", "field.png"].map(|name| folder.path().join(name));
+        let save = |values: &[u8], path: &Path| {
+            GrayImage::from_raw(4, values.len() as u32 / 4, values.to_vec()).unwrap().save(path).unwrap();
+        };
+        RgbImage::from_pixel(4, 3, [51, 102, 255].into()).save(&image).unwrap();
+        save(mask, &mask_path);
+        if let Some(field) = field_of_view {
+            save(field, &field_path);
+        }
+        let field_of_view = field_of_view.map(|_| field_path);
+        (folder, Sample { name: "a".into(), image, mask: mask_path, coding: MaskCoding::Binary, field_of_view })
+    }
+
+    #[test]
+    fn a_sample_is_its_image_and_its_labels() {
+        let mask = [0, 0, 255, 255, 0, 0, 255, 255, 0, 0, 255, 255];
+        let field = [0, 255, 255, 255, 0, 255, 255, 255, 255, 255, 255, 0];
+        for (name, field_of_view, labels) in [
+            ("without a field of view", None, [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1]),
+            ("with one", Some(&field[..]), [255, 0, 1, 1, 255, 0, 1, 1, 0, 0, 1, 255]),
+        ] {
+            let (_folder, sample) = sample(&mask, field_of_view);
+            let (image, mask) = sample.load().unwrap();
+            assert_eq!(image.dimensions(), (4, 3), "{name}");
+            assert_eq!(image.get_pixel(3, 2).0, [0.2, 0.4, 1.0], "{name}");
+            assert_eq!(mask.into_raw(), labels, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_of_another_size_are_named_with_both_sizes() {
+        for (name, mask, field_of_view, part) in [
+            ("mask", &[0; 8][..], None, "mask.png` is 4x2, but its image"),
+            ("field of view", &[0; 12][..], Some(&[255; 16][..]), "field.png` is 4x4, but its image"),
+        ] {
+            let (_folder, sample) = sample(mask, field_of_view);
+            let message = sample.load().unwrap_err().to_string();
+            assert!(message.contains(part) && message.contains("image.png` is 4x3"), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_vanished_is_an_error() {
+        let (folder, sample) = sample(&[0; 12], None);
+        std::fs::remove_file(folder.path().join("mask.png")).unwrap();
+        assert!(sample.load().unwrap_err().to_string().contains("mask.png"));
+    }
+}

@@ -1,0 +1,273 @@
+//! Mask files to labels.
+
+mod binary;
+mod exact;
+mod palette;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use binary::THRESHOLD;
+use image::{GrayImage, ImageFormat};
+use seg_contract::IGNORE_LABEL;
+use thiserror::Error;
+
+use crate::decode::{ReadError, decode_integers, format_of, read_file};
+
+/// How a mask file says which class a pixel has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MaskCoding {
+    /// Two classes in grey.
+    ///
+    /// A mask of the values 0, 1 and 255 in which 1 occurs holds labels, 255 being [`IGNORE_LABEL`]. In every other mask
+    /// the values from 128 are class 1 and those below class 0, since masks saved as JPEG are blurred at their borders. One
+    /// that looks like indices, all values from 0 to a largest that is not white, is refused; not so a bright JPEG.
+    Binary,
+    /// The label is the grey value or, in an indexed PNG or GIF, the palette's index; [`IGNORE_LABEL`] is allowed.
+    Index {
+        /// How many classes there are.
+        classes: u8,
+    },
+    /// Each class has a colour of its own: the labels by red, green and blue.
+    Color(Arc<BTreeMap<[u8; 3], u8>>),
+}
+
+/// Why a file cannot be read as a mask.
+#[derive(Debug, Error)]
+pub enum MaskError {
+    /// It cannot be read as an image.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A binary mask has a coloured pixel.
+    #[error(
+        "cannot read `{path}` as a binary mask: it has pixels of the colour {color:?}, expected grey; save it with 0 for \
+         the background and 255 for the target, or name the colours of the classes in a `classes.json`, as {EXAMPLE_COLOR}"
+    )]
+    Colored {
+        /// The mask file.
+        path: PathBuf,
+        /// The red, green and blue of one such pixel.
+        color: [u8; 3],
+    },
+    /// A binary mask holds labels of more than two classes, or numbers of objects.
+    #[error(
+        "cannot read `{path}` as a binary mask: its values up to {largest} look like class indices or numbers of objects; name \
+         the classes in a `classes.json` in the data set's folder, as {EXAMPLE_INDEX}, or save it with 255 for all objects"
+    )]
+    Indices {
+        /// The mask file.
+        path: PathBuf,
+        /// The largest index.
+        largest: u16,
+    },
+    /// A binary mask is neither blank nor has it labels or values of at least 128.
+    #[error(
+        "cannot read `{path}` as a binary mask: its largest value is {largest}, expected 0, 1 or at least {THRESHOLD}; save \
+         it with 0 for the background and 255 for the target"
+    )]
+    Dark {
+        /// The mask file.
+        path: PathBuf,
+        /// Its largest value.
+        largest: u8,
+    },
+    /// A mask whose values must be exact is in a format that blurs them.
+    #[error(
+        "cannot read `{path}` as a mask of class indices or colours: it is a {format:?} file, whose compression changes \
+         values; save it as PNG, or say `\"masks\": \"binary\"` where there are two classes"
+    )]
+    Lossy {
+        /// The mask file.
+        path: PathBuf,
+        /// The format of its content.
+        format: ImageFormat,
+    },
+    /// A mask of class indices has a coloured pixel.
+    #[error(
+        "cannot read `{path}` as a mask of class indices: the pixel at ({x}, {y}) has the colour {color:?}, expected grey or \
+         an indexed PNG or GIF; say `\"masks\": \"color\"` in `classes.json` if colours are the classes"
+    )]
+    NotGrey {
+        /// The mask file.
+        path: PathBuf,
+        /// The pixel's column.
+        x: u32,
+        /// The pixel's row.
+        y: u32,
+        /// Its red, green and blue as stored.
+        color: [u16; 3],
+    },
+    /// A value of an index mask belongs to no class.
+    #[error(
+        "cannot read `{path}` as a mask of class indices: the pixel at ({x}, {y}) has the value {value}, expected 0 to {} for \
+         the classes in `classes.json` or {IGNORE_LABEL} to ignore it; name the missing class there or correct the mask",
+        classes - 1
+    )]
+    Value {
+        /// The mask file.
+        path: PathBuf,
+        /// The pixel's column.
+        x: u32,
+        /// The pixel's row.
+        y: u32,
+        /// Its value.
+        value: u16,
+        /// How many classes there are.
+        classes: u8,
+    },
+    /// A colour of a colour-coded mask belongs to no class.
+    #[error(
+        "cannot read `{path}` as a mask of colours: the pixel at ({x}, {y}) has the colour {color:?}, which belongs to no class \
+         in `classes.json`; name its class there, make it the colour to `ignore`, or correct the mask"
+    )]
+    Color {
+        /// The mask file.
+        path: PathBuf,
+        /// The pixel's column.
+        x: u32,
+        /// The pixel's row.
+        y: u32,
+        /// Its red, green and blue.
+        color: [u8; 3],
+    },
+}
+
+/// What a `classes.json` for class indices looks like.
+pub(crate) const EXAMPLE_INDEX: &str =
+    r#"{"masks": "index", "classes": [{"name": "background"}, {"name": "disc"}, {"name": "cup"}]}"#;
+/// What a `classes.json` for colours looks like.
+const EXAMPLE_COLOR: &str = r#"{"masks": "color", "classes": [{"name": "background", "color": [0, 0, 0]}, {"name": "vessel", "color": [128, 0, 0]}]}"#;
+
+/// Reads a mask as labels: class indices from 0, and [`IGNORE_LABEL`].
+///
+/// # Errors
+/// When the file cannot be read as an image or does not follow `coding`.
+pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskError> {
+    let bytes = read_file(path)?;
+    match coding {
+        MaskCoding::Binary => binary::labels(path, &decode_integers(path, &bytes)?, lossy_format(&bytes).is_some()),
+        MaskCoding::Index { classes } => {
+            refuse_lossy(path, &bytes)?;
+            exact::from_indices(path, &decode_integers(path, &palette::with_indices(bytes))?, *classes)
+        }
+        MaskCoding::Color(labels) => {
+            refuse_lossy(path, &bytes)?;
+            exact::from_colors(path, &decode_integers(path, &bytes)?, labels)
+        }
+    }
+}
+
+/// Sets the labels outside a field of view, where its own label is 0, to [`IGNORE_LABEL`]; both have the same size.
+pub(crate) fn ignore_outside(labels: &mut GrayImage, field_of_view: &GrayImage) {
+    for (label, inside) in labels.iter_mut().zip(field_of_view.iter()) {
+        if *inside == 0 {
+            *label = IGNORE_LABEL;
+        }
+    }
+}
+
+/// The format, where a value need not come back from it as it was; of WebP, whose lossless kind is rare, both kinds.
+fn lossy_format(bytes: &[u8]) -> Option<ImageFormat> {
+    format_of(bytes).filter(|format| matches!(format, ImageFormat::Jpeg | ImageFormat::WebP))
+}
+
+/// Refuses such a format.
+fn refuse_lossy(path: &Path, bytes: &[u8]) -> Result<(), MaskError> {
+    match lossy_format(bytes) {
+        Some(format) => Err(MaskError::Lossy { path: path.into(), format }),
+        None => Ok(()),
+    }
+}
+
+/// By how many bits values of 16 bits are shifted to become bytes: not at all where no high byte is used.
+fn shift_to_byte(values: &[u16]) -> u32 {
+    if values.iter().all(|value| *value <= u16::from(u8::MAX)) { 0 } else { 8 }
+}
+
+impl MaskCoding {
+    /// Its name in `classes.json`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Index { .. } => "index",
+            Self::Color(_) => "color",
+        }
+    }
+}
+
+/// All that decides the labels: the name and, of colours, the label of each.
+impl fmt::Display for MaskCoding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())?;
+        if let Self::Color(labels) = self {
+            for ([red, green, blue], label) in labels.iter() {
+                write!(formatter, " {red:02x}{green:02x}{blue:02x}={label}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use image::{DynamicImage, Rgb, RgbImage};
+
+    use super::*;
+
+    /// Reads a file of the given content as a mask.
+    pub(super) fn read_bytes(bytes: &[u8], coding: &MaskCoding) -> Result<Vec<u8>, MaskError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mask.png");
+        fs::write(&path, bytes).unwrap();
+        Ok(read_mask(&path, coding)?.into_raw())
+    }
+
+    /// Saves the image as a PNG file and reads it as a mask.
+    pub(super) fn read(image: &DynamicImage, coding: &MaskCoding) -> Result<Vec<u8>, MaskError> {
+        read_bytes(&encoded(image, ImageFormat::Png), coding)
+    }
+
+    pub(super) fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    pub(super) fn gray8(values: &[u8]) -> DynamicImage {
+        GrayImage::from_raw(values.len() as u32, 1, values.to_vec()).unwrap().into()
+    }
+
+    pub(super) fn gray16(values: &[u16]) -> DynamicImage {
+        let values = values.to_vec();
+        image::ImageBuffer::<image::Luma<u16>, _>::from_raw(values.len() as u32, 1, values).unwrap().into()
+    }
+
+    pub(super) fn rgb(values: &[[u8; 3]]) -> DynamicImage {
+        RgbImage::from_fn(values.len() as u32, 1, |x, _| Rgb(values[x as usize])).into()
+    }
+
+    #[test]
+    fn what_lies_outside_the_field_of_view_is_ignored() {
+        let mut labels = GrayImage::from_raw(4, 1, vec![0, 1, 0, 1]).unwrap();
+        ignore_outside(&mut labels, &GrayImage::from_raw(4, 1, vec![0, 0, 1, 1]).unwrap());
+        assert_eq!(labels.into_raw(), [IGNORE_LABEL, IGNORE_LABEL, 0, 1]);
+    }
+
+    #[test]
+    fn only_binary_masks_may_be_blurred() {
+        let picture = rgb(&[[255; 3]; 8]);
+        let color = MaskCoding::Color(Arc::new([([255; 3], 1)].into()));
+        for (format, name) in [(ImageFormat::Jpeg, "a Jpeg file"), (ImageFormat::WebP, "a WebP file")] {
+            let bytes = encoded(&picture, format);
+            assert_eq!(read_bytes(&bytes, &MaskCoding::Binary).unwrap(), [1; 8], "{name}");
+            for coding in [MaskCoding::Index { classes: 2 }, color.clone()] {
+                let message = read_bytes(&bytes, &coding).unwrap_err().to_string();
+                assert!(message.contains("mask.png`") && message.contains(name), "{coding}: {message}");
+            }
+        }
+    }
+}

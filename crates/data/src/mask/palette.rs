@@ -1,0 +1,161 @@
+//! The indices of an indexed PNG or GIF, where the palette shows them in colours.
+//!
+//! The decoders give colours. So the palette is replaced by one in which entry `i` is the grey `i`, and an image of any depth,
+//! orientation and interlacing decodes to its indices.
+
+use std::ops::Range;
+
+/// The signature, the `IHDR` chunk's length and name, and the size.
+const PNG_DEPTH: usize = 24;
+const PNG_COLOR: usize = PNG_DEPTH + 1;
+const PNG_INDEXED: u8 = 3;
+/// Where the chunk after `IHDR` begins.
+const PNG_CHUNKS: usize = 33;
+
+/// Where the first block, or the palette for all frames, begins in a GIF.
+const GIF_BLOCKS: usize = 13;
+/// The flags of a GIF's header.
+const GIF_FLAGS: usize = 10;
+
+/// The file with a palette of its own indices; a file without palette, or a damaged one, as it is.
+pub(super) fn with_indices(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        if let Some((chunk, entries)) = png_palette(&bytes) {
+            bytes.splice(chunk, png_chunk(b"PLTE", &grays(entries)));
+        }
+    } else if bytes.starts_with(b"GIF8") {
+        for range in gif_palettes(&bytes) {
+            let grays = grays(range.len() / 3);
+            if let Some(palette) = bytes.get_mut(range) {
+                palette.copy_from_slice(&grays);
+            }
+        }
+    }
+    bytes
+}
+
+/// Red, green and blue of entries that are each its own index.
+fn grays(entries: usize) -> Vec<u8> {
+    (0..entries).flat_map(|index| [index as u8; 3]).collect()
+}
+
+/// The whole `PLTE` chunk of an indexed PNG, and how many entries its depth allows.
+fn png_palette(bytes: &[u8]) -> Option<(Range<usize>, usize)> {
+    if *bytes.get(PNG_COLOR)? != PNG_INDEXED {
+        return None;
+    }
+    let depth = u32::from(bytes[PNG_DEPTH].min(8));
+    let mut start = PNG_CHUNKS;
+    loop {
+        let head = bytes.get(start..start + 8)?;
+        let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let end = start.checked_add(length)?.checked_add(12)?;
+        if &head[4..] == b"PLTE" {
+            return (end <= bytes.len()).then_some((start..end, 1 << depth));
+        }
+        start = end;
+    }
+}
+
+fn png_chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let named = [name.as_slice(), content].concat();
+    let length = (content.len() as u32).to_be_bytes();
+    [&length, named.as_slice(), &crc32(&named).to_be_bytes()].concat()
+}
+
+/// The checksum of PNG's chunks.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
+    })
+}
+
+/// The palettes that the first frame of a GIF may use: that for all frames and its own.
+fn gif_palettes(bytes: &[u8]) -> Vec<Range<usize>> {
+    let palette = |flags: u8, start| (flags & 0x80 != 0).then(|| start..start + 3 * (2 << (flags & 7)));
+    let byte = |at: usize| bytes.get(at).copied();
+    let mut palettes = Vec::new();
+    let mut at = GIF_BLOCKS;
+    if let Some(range) = byte(GIF_FLAGS).and_then(|flags| palette(flags, at)) {
+        at = range.end;
+        palettes.push(range);
+    }
+    // Extensions: a label, then blocks that begin with their length until one is empty.
+    while byte(at) == Some(0x21) {
+        at += 2;
+        while let Some(length @ 1..) = byte(at) {
+            at += 1 + usize::from(length);
+        }
+        at += 1;
+    }
+    if byte(at) == Some(0x2c) {
+        palettes.extend(byte(at + 9).and_then(|flags| palette(flags, at + 10)));
+    }
+    palettes
+}
+
+#[cfg(test)]
+mod tests {
+    use png::{BitDepth, ColorType, Encoder};
+
+    use super::*;
+    use crate::mask::MaskCoding;
+    use crate::mask::tests::{encoded, gray8, read_bytes};
+
+    /// An indexed PNG of the indices 0, 1, 1, 0 in colours that say nothing about them.
+    fn png(depth: BitDepth, row: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes, 4, 1);
+        encoder.set_color(ColorType::Indexed);
+        encoder.set_depth(depth);
+        encoder.set_palette(&[9, 200, 9, 1, 2, 3][..]);
+        encoder.set_trns(&[0, 255][..]);
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(row).unwrap();
+        writer.finish().unwrap();
+        bytes
+    }
+
+    /// A GIF of 2x2 pixels with the indices 0, 1, 2, 3, a comment before them, and a palette for all frames or of its own.
+    fn gif(own: bool) -> Vec<u8> {
+        let colors = [7; 12];
+        let flags = |here: bool| if here { 0x81 } else { 0 };
+        let mut bytes = b"GIF89a\x02\0\x02\0".to_vec();
+        bytes.extend([flags(!own), 0, 0]);
+        bytes.extend(if own { &[][..] } else { &colors });
+        bytes.extend(b"\x21\xfe\x02hi\0\x2c\0\0\0\0\x02\0\x02\0");
+        bytes.push(flags(own));
+        bytes.extend(if own { &colors[..] } else { &[] });
+        // Clear, 0, 1 and 2 in 3 bits each; 3 and the end in 4.
+        bytes.extend(b"\x02\x03\x44\x34\x05\0\x3b");
+        bytes
+    }
+
+    #[test]
+    fn indexed_images_are_read_by_their_indices() {
+        for (name, bytes, labels) in [
+            ("PNG, 8 bits", png(BitDepth::Eight, &[0, 1, 1, 0]), vec![0, 1, 1, 0]),
+            ("PNG, 4 bits", png(BitDepth::Four, &[0x01, 0x10]), vec![0, 1, 1, 0]),
+            ("PNG, 2 bits", png(BitDepth::Two, &[0b0001_0100]), vec![0, 1, 1, 0]),
+            ("PNG, 1 bit", png(BitDepth::One, &[0b0110_0000]), vec![0, 1, 1, 0]),
+            ("PNG, an index that the palette lacks", png(BitDepth::Eight, &[0, 1, 3, 255]), vec![0, 1, 3, 255]),
+            ("GIF, one palette", gif(false), vec![0, 1, 2, 3]),
+            ("GIF, the frame's palette", gif(true), vec![0, 1, 2, 3]),
+            ("grey", encoded(&gray8(&[2, 1]), image::ImageFormat::Png), vec![2, 1]),
+        ] {
+            assert_eq!(read_bytes(&bytes, &MaskCoding::Index { classes: 4 }).unwrap(), labels, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_cut_off_are_errors() {
+        for (name, whole) in [("PNG", png(BitDepth::Eight, &[0, 1, 1, 0])), ("GIF", gif(true))] {
+            for length in 0..whole.len() {
+                let cut = with_indices(whole[..length].to_vec());
+                assert!(cut.len() >= length, "{name}: {length}");
+            }
+            let half = read_bytes(&whole[..whole.len() / 2], &MaskCoding::Index { classes: 4 });
+            assert!(half.unwrap_err().to_string().contains("cut off"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Rows of a TIFF file, read strip by strip or tile by tile.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::{Read, Seek};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use image::error::DecodingError;
+use image::{ImageBuffer, ImageError, ImageFormat, Rgb};
+use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::tags::{SampleFormat, Tag};
+use tiff::{ColorType, TiffError};
+
+use crate::decode::{ReadError, checked_range};
+use crate::picture::Picture;
+use crate::reader::{ImageInfo, ImageReader};
+
+/// The largest strip or tile that is read, in bytes.
+pub(crate) const CHUNK_BYTES_MAX: usize = 1 << 30;
+
+/// A TIFF file of grey or colour values with 8, 16 or 32 bits, the last ones floating-point.
+pub(crate) struct TiffRows<R: Read + Seek> {
+    path: PathBuf,
+    info: ImageInfo,
+    decoder: Decoder<R>,
+    channels: usize,
+    /// The bits of a value.
+    bits: u8,
+    /// Height and width of a strip or a tile.
+    chunk: [u32; 2],
+    /// Decoded rows of chunks by their number from the top, as long as the rows asked for may still need them.
+    decoded: BTreeMap<u32, Band>,
+    /// Whether the values are floating-point.
+    pub(crate) is_float: bool,
+}
+
+/// A row of chunks: red, green and blue at full width.
+enum Band {
+    Bits8(Vec<[u8; 3]>),
+    Bits16(Vec<[u16; 3]>),
+    Float(Vec<[f32; 3]>),
+}
+
+impl<R: Read + Seek> TiffRows<R> {
+    /// Opens a file whose first image is of a kind that is read here; `None` for all others, also damaged ones.
+    pub(crate) fn open(path: &Path, file: R) -> Option<Self> {
+        let mut limits = Limits::default();
+        limits.decoding_buffer_size = CHUNK_BYTES_MAX;
+        limits.intermediate_buffer_size = CHUNK_BYTES_MAX;
+        let mut decoder = Decoder::new(file).ok()?.with_limits(limits);
+        let (width, height) = decoder.dimensions().ok()?;
+        let (channels, bits) = match decoder.colortype().ok()? {
+            ColorType::Gray(bits) => (1, bits),
+            ColorType::GrayA(bits) => (2, bits),
+            ColorType::RGB(bits) => (3, bits),
+            ColorType::RGBA(bits) => (4, bits),
+            _ => return None,
+        };
+        let formats = decoder.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).ok()?.unwrap_or_default();
+        let all = |format: SampleFormat| formats.iter().all(|found| *found == format.to_u16());
+        let is_float = bits == 32 && !formats.is_empty() && all(SampleFormat::IEEEFP);
+        let is_integer = matches!(bits, 8 | 16) && all(SampleFormat::Uint);
+        // Planes one after the other would each need a pass.
+        let planar = decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).ok()?.unwrap_or(1);
+        if width == 0 || height == 0 || planar != 1 || !(is_float || is_integer) {
+            return None;
+        }
+        let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok()?.unwrap_or(1);
+        let (chunk_width, chunk_height) = decoder.chunk_dimensions();
+        // A file may say more rows than it has.
+        let chunk = [chunk_height.clamp(1, height), chunk_width.max(1)];
+        let info = ImageInfo { width, height, orientation, band: Some(chunk[0]) };
+        Some(Self { path: path.into(), info, decoder, channels, bits, chunk, decoded: BTreeMap::new(), is_float })
+    }
+
+    /// Makes sure that a strip or a tile is not too large to be read.
+    pub(crate) fn check_chunk(&self) -> Result<(), ReadError> {
+        let [rows, columns] = self.chunk;
+        let values = u64::from(rows) * u64::from(columns) * self.channels as u64;
+        match values.saturating_mul(u64::from(self.bits / 8)) {
+            bytes if bytes > CHUNK_BYTES_MAX as u64 => Err(ReadError::Strip { path: self.path.clone(), rows, bytes }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Decodes a row of chunks.
+    fn band(&mut self, index: u32) -> Result<Band, ReadError> {
+        let failed = |path: &Path, error| ReadError::Decode {
+            path: path.into(),
+            format: ImageFormat::Tiff,
+            source: match error {
+                TiffError::IoError(error) => ImageError::IoError(error),
+                error => ImageError::Decoding(DecodingError::new(ImageFormat::Tiff.into(), error)),
+            },
+        };
+        self.check_chunk()?;
+        let width = self.info.width;
+        let height = self.chunk[0].min(self.info.height - index * self.chunk[0]);
+        let pixels = height as usize * width as usize;
+        let across = width.div_ceil(self.chunk[1]);
+        let mut band: Option<Band> = None;
+        for column in 0..across {
+            let chunk = index * across + column;
+            let values = self.decoder.read_chunk(chunk).map_err(|error| failed(&self.path, error))?;
+            let (chunk_width, chunk_height) = self.decoder.chunk_data_dimensions(chunk);
+            let place = Place {
+                channels: self.channels,
+                size: [chunk_height.min(height) as usize, chunk_width as usize],
+                left: (column * self.chunk[1]) as usize,
+                width: width as usize,
+            };
+            let expected = chunk_height as usize * chunk_width as usize * self.channels;
+            match (&values, &mut band) {
+                (DecodingResult::U8(values), None) if values.len() >= expected => {
+                    let mut target = vec![[0; 3]; pixels];
+                    place.copy(values, &mut target);
+                    band = Some(Band::Bits8(target));
+                }
+                (DecodingResult::U16(values), None) if values.len() >= expected => {
+                    let mut target = vec![[0; 3]; pixels];
+                    place.copy(values, &mut target);
+                    band = Some(Band::Bits16(target));
+                }
+                (DecodingResult::F32(values), None) if values.len() >= expected => {
+                    let mut target = vec![[0.0; 3]; pixels];
+                    place.copy(values, &mut target);
+                    band = Some(Band::Float(target));
+                }
+                (DecodingResult::U8(values), Some(Band::Bits8(target))) if values.len() >= expected => {
+                    place.copy(values, target);
+                }
+                (DecodingResult::U16(values), Some(Band::Bits16(target))) if values.len() >= expected => {
+                    place.copy(values, target);
+                }
+                (DecodingResult::F32(values), Some(Band::Float(target))) if values.len() >= expected => {
+                    place.copy(values, target);
+                }
+                _ => return Err(failed(&self.path, TiffError::IntSizeError)),
+            }
+        }
+        // An image has at least one column of chunks.
+        band.ok_or_else(|| failed(&self.path, TiffError::IntSizeError))
+    }
+}
+
+/// Where a chunk lies in its band.
+struct Place {
+    channels: usize,
+    size: [usize; 2],
+    left: usize,
+    width: usize,
+}
+
+impl Place {
+    /// Copies a chunk's red, green and blue, or its grey three times.
+    fn copy<T: Copy>(&self, values: &[T], band: &mut [[T; 3]]) {
+        let colors = if self.channels < 3 { [0, 0, 0] } else { [0, 1, 2] };
+        let lines = values.chunks_exact(self.size[1] * self.channels).take(self.size[0]);
+        for (line, target) in lines.zip(band.chunks_exact_mut(self.width)) {
+            for (pixel, target) in line.chunks_exact(self.channels).zip(&mut target[self.left..]) {
+                *target = colors.map(|color| pixel[color]);
+            }
+        }
+    }
+}
+
+impl<R: Read + Seek + Send> ImageReader for TiffRows<R> {
+    fn info(&self) -> &ImageInfo {
+        &self.info
+    }
+
+    fn rows(&mut self, rows: Range<u32>) -> Result<Cow<'_, Picture>, ReadError> {
+        assert!(rows.start <= rows.end && rows.end <= self.info.height, "the image has not so many rows");
+        let bands = rows.start / self.chunk[0]..rows.end.div_ceil(self.chunk[0]);
+        self.decoded.retain(|index, _| bands.contains(index));
+        for index in bands.clone() {
+            if !self.decoded.contains_key(&index) {
+                let band = self.band(index)?;
+                self.decoded.insert(index, band);
+            }
+        }
+        let (width, height) = (self.info.width, rows.end - rows.start);
+        let picture = match self.decoded.values().next() {
+            None | Some(Band::Bits8(_)) => Picture::Bits8(self.gather(&rows, |band| match band {
+                Band::Bits8(pixels) => pixels,
+                _ => &[],
+            })),
+            Some(Band::Bits16(_)) => Picture::Bits16(self.gather(&rows, |band| match band {
+                Band::Bits16(pixels) => pixels,
+                _ => &[],
+            })),
+            Some(Band::Float(_)) => Picture::Float(self.gather(&rows, |band| match band {
+                Band::Float(pixels) => pixels,
+                _ => &[],
+            })),
+        };
+        debug_assert_eq!(picture.dimensions(), (width, height));
+        checked_range(&self.path, picture).map(Cow::Owned)
+    }
+}
+
+impl<R: Read + Seek> TiffRows<R> {
+    /// The rows out of the bands that hold them.
+    fn gather<T>(&self, rows: &Range<u32>, pixels: impl Fn(&Band) -> &[[T; 3]]) -> ImageBuffer<Rgb<T>, Vec<T>>
+    where
+        Rgb<T>: image::Pixel<Subpixel = T>,
+        T: Copy,
+    {
+        let width = self.info.width as usize;
+        let mut values = Vec::with_capacity((rows.end - rows.start) as usize * width * 3);
+        for (index, band) in &self.decoded {
+            let top = index * self.chunk[0];
+            let pixels = pixels(band);
+            let inside = |row: u32| row.saturating_sub(top) as usize * width;
+            let part = inside(rows.start)..inside(rows.end).min(pixels.len());
+            values.extend_from_slice(pixels[part].as_flattened());
+        }
+        ImageBuffer::from_raw(self.info.width, rows.end - rows.start, values)
+            .expect("all bands are of one kind and cover the rows")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use tiff::encoder::{TiffEncoder, colortype};
+
+    use super::*;
+    use crate::reader::open_image;
+
+    const SIZE: (u32, u32) = (13, 29);
+
+    fn value(index: usize) -> f32 {
+        (index * 37 % 101) as f32 / 101.0
+    }
+
+    /// Files of all kinds with what their first channel holds.
+    fn files() -> Vec<(&'static str, Vec<u8>, Vec<f32>)> {
+        let (width, height) = SIZE;
+        let pixels = (width * height) as usize;
+        macro_rules! file {
+            ($name:expr, $color:ty, $channels:expr, $scale:expr, $cast:expr) => {{
+                let mut bytes = Cursor::new(Vec::new());
+                let values: Vec<_> = (0..pixels * $channels).map(|index| $cast(value(index) * $scale)).collect();
+                let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
+                let mut image = encoder.new_image::<$color>(width, height).unwrap();
+                image.rows_per_strip(4).unwrap();
+                image.write_data(&values).unwrap();
+                let first = values.iter().step_by($channels).map(|value| *value as f32 / $scale).collect();
+                ($name, bytes.into_inner(), first)
+            }};
+        }
+        vec![
+            file!("grey, 8 bits", colortype::Gray8, 1, 255.0, |value| value as u8),
+            file!("colour, 8 bits", colortype::RGB8, 3, 255.0, |value| value as u8),
+            file!("transparent, 16 bits", colortype::RGBA16, 4, 65535.0, |value| value as u16),
+            file!("grey, 16 bits", colortype::Gray16, 1, 65535.0, |value| value as u16),
+            file!("grey, floats", colortype::Gray32Float, 1, 1.0, |value: f32| value),
+            file!("colour, floats", colortype::RGB32Float, 3, 1.0, |value: f32| value),
+        ]
+    }
+
+    #[test]
+    fn any_rows_are_those_that_were_written() {
+        for (name, bytes, red) in files() {
+            let mut reader = TiffRows::open(Path::new("a.tif"), Cursor::new(bytes)).unwrap();
+            assert_eq!(reader.chunk, [4, SIZE.0], "{name}");
+            for rows in [0..SIZE.1, 0..1, 3..5, 4..8, 27..29, 7..21] {
+                let picture = reader.rows(rows.clone()).unwrap();
+                assert_eq!(picture.dimensions(), (SIZE.0, rows.end - rows.start), "{name}: {rows:?}");
+                let found: Vec<_> = picture.to_float().pixels().map(|pixel| pixel[0]).collect();
+                let [start, end] = [rows.start, rows.end].map(|row| (row * SIZE.0) as usize);
+                assert_eq!(found, red[start..end], "{name}: {rows:?}");
+                assert!(reader.decoded.len() <= (end - start) / (4 * SIZE.0 as usize) + 2, "{name}: rows are kept");
+            }
+        }
+    }
+
+    /// A file without pixels, which says what it would hold in one strip.
+    fn header(width: u32, height: u32, rows_per_strip: u32) -> Vec<u8> {
+        let entry = |tag: u16, kind: u16, count: u32, value: u32| {
+            let (head, tail) = ([tag, kind].map(u16::to_le_bytes), [count, value].map(u32::to_le_bytes));
+            [head.as_flattened(), tail.as_flattened()].concat()
+        };
+        let entries = [
+            entry(256, 4, 1, width),
+            entry(257, 4, 1, height),
+            // Three times 8 bits, as they stand at the beginning of the file behind its own header.
+            entry(258, 3, 3, 8),
+            entry(259, 3, 1, 1),
+            entry(262, 3, 1, 2),
+            entry(273, 4, 1, 8),
+            entry(277, 3, 1, 3),
+            entry(278, 4, 1, rows_per_strip),
+            entry(279, 4, 1, width.wrapping_mul(height).wrapping_mul(3)),
+        ];
+        let bits = [8_u8, 0, 8, 0, 8, 0, 0, 0];
+        let count = (entries.len() as u16).to_le_bytes();
+        [&b"II*\0\x10\0\0\0"[..], &bits, &count, &entries.concat(), &[0; 4]].concat()
+    }
+
+    #[test]
+    fn a_strip_that_is_too_large_is_named_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tif");
+        for (name, height, rows_per_strip, refused) in [
+            ("a strip of all rows", 20_000, 20_000, Some("strips or tiles have 20000 rows and 1200000000 bytes")),
+            ("a strip of more rows than there are", 20_000, u32::MAX, Some("have 20000 rows")),
+            ("a strip that can be read", 17_000, 17_000, None),
+        ] {
+            std::fs::write(&path, header(20_000, height, rows_per_strip)).unwrap();
+            let message = open_image(&path).err().map(|error| error.to_string());
+            match refused {
+                None => assert_eq!(message, None, "{name}"),
+                Some(part) => {
+                    let message = message.unwrap();
+                    assert!(message.contains(part) && message.contains("tiles of fewer rows"), "{name}: {message}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_is_an_error_and_never_other_pixels() {
+        for (name, bytes, red) in files() {
+            for length in (0..bytes.len()).step_by(11) {
+                let Some(mut reader) = TiffRows::open(Path::new("a.tif"), Cursor::new(&bytes[..length])) else {
+                    continue;
+                };
+                if let Ok(picture) = reader.rows(0..SIZE.1) {
+                    let found: Vec<_> = picture.to_float().pixels().map(|pixel| pixel[0]).collect();
+                    assert_eq!(found, red, "{name}: {length} bytes");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Runs exported segmentation models in ONNX Runtime.
+//!
+//! - [`library`] finds or fetches the ONNX Runtime library, [`provider`] is what computes in it, [`nvidia`] what that
+//!   may need;
+//! - [`Segmenter`] turns an image into a mask, and is all that a program needs; [`Settings`] say how;
+//! - [`Session`] runs the bare network on tensors;
+//! - [`probe()`] tries a provider on a graph whose output is known;
+//! - [`compare`](mod@compare) measures how far one tensor is from another.
+//!
+//! What a model expects and means is read from its file: there is no mean, no size and no class name in this crate.
+
+pub mod library;
+pub mod nvidia;
+pub mod provider;
+
+mod model_file;
+mod probe;
+pub mod segment;
+pub mod session;
+
+pub mod compare;
+pub mod inputs;
+pub mod tensors;
+
+#[cfg(test)]
+#[path = "../tests/threshold/mod.rs"]
+mod threshold;
+
+pub use model_file::{ModelFile, digest, hex};
+pub use probe::{ProbeError, probe};
+pub use provider::{Options, Provider};
+pub use segment::{
+    Cleanup, EnsembleError, MAPS_BYTES_MAX, SegmentError, Segmentation, Segmenter, Settings, SettingsError, Tiles,
+    Tiling, Timings, Uncertainty, Views, WHOLE_PIXELS_MAX,
+};
+pub use session::{Answer, OpenError, PlacedNode, Placement, PlacementError, RunError, RunsOn, Session, read_model};

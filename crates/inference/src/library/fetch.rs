@@ -1,0 +1,244 @@
+//! Fetches the ONNX Runtime library: the pinned wheel, by pip, checked by its hash.
+//!
+//! A wheel is a portable archive of the official build, pip is where a user's mirrors and proxies are already set up,
+//! and `--require-hashes` makes the origin irrelevant.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf, absolute};
+use std::process::Command;
+
+use tempfile::Builder;
+use thiserror::Error;
+
+use super::{Build, CACHE_VARIABLE, LIBRARY_VARIABLE, MINOR_VERSION_MIN, OFFLINE_VARIABLE};
+
+/// A wheel for CPython 3.11 on x86-64 Linux; only the libraries in it are used.
+struct Wheel {
+    package: &'static str,
+    version: &'static str,
+    sha256: &'static str,
+}
+
+const CPU: Wheel = Wheel {
+    package: "onnxruntime",
+    version: "1.31.1",
+    sha256: "5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f",
+};
+
+/// For CUDA 13, cuDNN 9 and TensorRT 10.
+const GPU: Wheel = Wheel {
+    package: "onnxruntime-gpu",
+    version: "1.31.1",
+    sha256: "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6",
+};
+
+/// With OpenVINO 2025.4 inside; the newest build that there is.
+const OPENVINO: Wheel = Wheel {
+    package: "onnxruntime-openvino",
+    version: "1.24.1",
+    sha256: "3007c803634cc69c6d52af1dea7ce729d9bb62b9a11070fd2f959119199007a8",
+};
+
+/// The ways to start pip, the first that works is used.
+const PIP: [&[&str]; 2] = [&["python3", "-m", "pip"], &["pip3"]];
+
+/// Why the library cannot be fetched.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// No wheel is pinned for this platform.
+    #[error(
+        "no ONNX Runtime build is pinned for {os} on {arch}; install ONNX Runtime 1.{MINOR_VERSION_MIN} or newer and \
+         name its library by `--ort-lib` or {LIBRARY_VARIABLE}"
+    )]
+    Platform {
+        /// The operating system.
+        os: &'static str,
+        /// The processor's architecture.
+        arch: &'static str,
+    },
+    /// There is no folder to keep the library in.
+    #[error(
+        "no folder to keep the ONNX Runtime library in: neither {CACHE_VARIABLE} nor XDG_CACHE_HOME nor HOME is set"
+    )]
+    NoCache,
+    /// Fetching is forbidden.
+    #[error(
+        "{package} is not in the cache, there is no `{path}`, and nothing may be fetched now (`--offline`, \
+         {OFFLINE_VARIABLE}); run `{setup}` where there is a network, or name a library by `--ort-lib` or {LIBRARY_VARIABLE}"
+    )]
+    Offline {
+        /// The package, with its version.
+        package: String,
+        /// Where it was expected.
+        path: PathBuf,
+        /// The command that fetches it.
+        setup: &'static str,
+    },
+    /// The cache cannot be written.
+    #[error("cannot write `{path}` in the cache of ONNX Runtime libraries")]
+    Cache {
+        /// What could not be written.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No pip could fetch the wheel.
+    #[error(
+        "cannot fetch {package} {version} with pip ({attempts}); install ONNX Runtime 1.{MINOR_VERSION_MIN} or newer \
+         and name its library by `--ort-lib` or {LIBRARY_VARIABLE}"
+    )]
+    Pip {
+        /// The package.
+        package: &'static str,
+        /// Its version.
+        version: &'static str,
+        /// What each pip said.
+        attempts: String,
+    },
+}
+
+impl Wheel {
+    fn of(build: Build) -> Self {
+        match build {
+            Build::Cpu => CPU,
+            Build::Gpu => GPU,
+            Build::OpenVino => OPENVINO,
+        }
+    }
+
+    /// The folder that the wheel is unpacked to.
+    fn folder(&self, cache: &Path) -> PathBuf {
+        cache.join(format!("{}-{}", self.package, self.version))
+    }
+
+    /// The library in that folder.
+    fn library(&self, cache: &Path) -> PathBuf {
+        self.folder(cache).join("onnxruntime/capi").join(format!("libonnxruntime.so.{}", self.version))
+    }
+}
+
+/// The package that a build comes in, with its version.
+pub(super) fn package(build: Build) -> String {
+    let Wheel { package, version, .. } = Wheel::of(build);
+    format!("{package} {version}")
+}
+
+/// Where a fetched library lies in the cache.
+pub(super) fn library_path(cache: &Path, build: Build) -> PathBuf {
+    Wheel::of(build).library(cache)
+}
+
+/// Fetches a build into the cache unless it is there, and returns its [`library_path`].
+pub(super) fn fetch(cache: Option<&Path>, offline: bool, build: Build) -> Result<PathBuf, FetchError> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Err(FetchError::Platform { os: std::env::consts::OS, arch: std::env::consts::ARCH });
+    }
+    let cache = cache.ok_or(FetchError::NoCache)?;
+    let path = library_path(cache, build);
+    if offline {
+        return Err(FetchError::Offline { package: package(build), path, setup: build.setup() });
+    }
+    fetch_wheel(&Wheel::of(build), cache)?;
+    Ok(path)
+}
+
+/// Unpacks a wheel into its folder of the cache, unless another process did so meanwhile.
+fn fetch_wheel(wheel: &Wheel, cache: &Path) -> Result<(), FetchError> {
+    let refused = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| FetchError::Cache { path, source }
+    };
+    fs::create_dir_all(cache).map_err(refused(cache))?;
+    let lock = cache.join(".lock");
+    // Held until the end of the function, or of the process if that comes first.
+    let lock_file = File::create(&lock).map_err(refused(&lock))?;
+    lock_file.lock().map_err(refused(&lock))?;
+    if wheel.library(cache).exists() {
+        return Ok(());
+    }
+    // What is there was left by a process that was killed, or is damaged.
+    let folder = wheel.folder(cache);
+    let prefix = format!("{}.partial", wheel.package);
+    for entry in cache.read_dir().map_err(refused(cache))? {
+        let path = entry.map_err(refused(cache))?.path();
+        let is_partial = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix));
+        if path == folder {
+            fs::remove_dir_all(&path).map_err(refused(&path))?;
+        } else if is_partial {
+            // Where the pip of a process that was killed is still writing, this fails, and whoever comes next removes it.
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+    // A name of our own, for the same reason.
+    let partial = Builder::new().prefix(&prefix).tempdir_in(cache).map_err(refused(cache))?;
+    install(wheel, partial.path())?;
+    fs::rename(partial.path().join("site"), &folder).map_err(refused(&folder))
+}
+
+/// Unpacks a wheel to the folder `site` in `partial`.
+fn install(wheel: &Wheel, partial: &Path) -> Result<(), FetchError> {
+    let refused = |source| FetchError::Cache { path: partial.into(), source };
+    let partial = &absolute(partial).map_err(refused)?;
+    let requirement = partial.join("requirements.txt");
+    let site = partial.join("site");
+    fs::write(&requirement, format!("{}=={} --hash=sha256:{}\n", wheel.package, wheel.version, wheel.sha256))
+        .map_err(|source| FetchError::Cache { path: requirement.clone(), source })?;
+    let mut attempts = Vec::new();
+    for pip in PIP {
+        let outcome = Command::new(pip[0])
+            // `-m` looks into the working folder first, where the user's images may lie beside a folder of the name `pip`.
+            .current_dir(partial)
+            .args(&pip[1..])
+            .args(["--quiet", "--disable-pip-version-check", "--no-input", "install"])
+            .args(["--no-deps", "--no-compile", "--only-binary=:all:", "--require-hashes"])
+            .args(["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--implementation", "cp"])
+            .args([Path::new("--target"), &site, Path::new("-r"), &requirement])
+            .output();
+        let reason = match outcome {
+            Ok(output) if output.status.success() => return Ok(()),
+            Ok(output) => format!("{}: {}", output.status, last_error(&String::from_utf8_lossy(&output.stderr))),
+            Err(error) => error.to_string(),
+        };
+        attempts.push(format!("`{}`: {reason}", pip.join(" ")));
+    }
+    Err(FetchError::Pip { package: wheel.package, version: wheel.version, attempts: attempts.join("; ") })
+}
+
+/// The line of pip's output that says what went wrong: the last one marked as an error, else the last one.
+fn last_error(output: &str) -> &str {
+    let mut lines = output.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let last = lines.clone().next().unwrap_or("no message");
+    lines.find_map(|line| line.strip_prefix("ERROR: ")).unwrap_or(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pips_own_words_say_what_went_wrong() {
+        for (name, output, expected) in [
+            ("silence", "", "no message"),
+            ("no pip", "/usr/bin/python3: No module named pip\n", "/usr/bin/python3: No module named pip"),
+            (
+                "an error before a notice",
+                "WARNING: Retrying\nERROR: No matching distribution found\n\nnotice: a new pip is out\n",
+                "No matching distribution found",
+            ),
+        ] {
+            assert_eq!(last_error(output), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_wheel_with_another_hash_is_refused_and_leaves_nothing() {
+        let cache = tempfile::tempdir().unwrap();
+        fs::create_dir_all(cache.path().join("onnxruntime.partial-of-a-killed-process/site")).unwrap();
+        let wheel = Wheel { sha256: GPU.sha256, ..CPU };
+        let message = fetch_wheel(&wheel, cache.path()).unwrap_err().to_string();
+        assert!(message.contains("DO NOT MATCH THE HASHES"), "{message}");
+        let left: Vec<_> = cache.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [".lock"]);
+    }
+}

@@ -1,0 +1,418 @@
+//! The ONNX Runtime library: where it is found, whether it is usable, and how it is loaded.
+//!
+//! Searched in this order: the path that the caller names, `ORT_DYLIB_PATH`, the cache. What the cache lacks is
+//! fetched into it, at a pinned version and hash.
+
+mod elf;
+mod fetch;
+
+pub use fetch::FetchError;
+
+pub(crate) use elf::foreign_machine;
+
+use std::error::Error;
+use std::ffi::CStr;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::{env, fmt};
+
+use libloading::Symbol;
+use ort::environment::Environment;
+use ort::logging::LogLevel;
+use ort::sys::OrtApiBase;
+use thiserror::Error;
+
+use crate::provider::Provider;
+use crate::session::log;
+
+/// The oldest ONNX Runtime that is accepted is 1.`MINOR_VERSION_MIN`.
+pub const MINOR_VERSION_MIN: u32 = ort::MINOR_VERSION;
+
+/// Names a library file that is used instead of a fetched one.
+pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// Names the folder that fetched libraries are kept in, instead of `seg-runtime` in the user's cache folder.
+pub const CACHE_VARIABLE: &str = "SEG_RUNTIME_CACHE";
+
+/// Set to anything, forbids fetching.
+pub const OFFLINE_VARIABLE: &str = "SEG_RUNTIME_OFFLINE";
+
+/// A build of ONNX Runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// The CPU provider alone.
+    Cpu,
+    /// The CUDA and TensorRT providers as well.
+    Gpu,
+    /// The OpenVINO provider as well.
+    OpenVino,
+}
+
+impl Build {
+    /// The Python package that it comes in, with its version.
+    pub fn package(self) -> String {
+        fetch::package(self)
+    }
+
+    /// The command that fetches it.
+    pub fn setup(self) -> &'static str {
+        match self {
+            Self::Cpu => "seg-runtime setup",
+            Self::Gpu => "seg-runtime setup --gpu",
+            Self::OpenVino => "seg-runtime setup --openvino",
+        }
+    }
+}
+
+impl From<Provider> for Build {
+    /// The smallest build that has the provider.
+    fn from(provider: Provider) -> Self {
+        match provider {
+            Provider::Cpu => Self::Cpu,
+            Provider::Cuda | Provider::TensorRt => Self::Gpu,
+            Provider::OpenVino => Self::OpenVino,
+        }
+    }
+}
+
+/// Who named a library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The caller.
+    Caller,
+    /// The environment variable [`LIBRARY_VARIABLE`].
+    Variable,
+    /// The cache, where this build was looked for.
+    Cache(Build),
+}
+
+impl Origin {
+    /// What to do where the library cannot be used.
+    fn remedy(self) -> String {
+        match self {
+            Self::Caller => "name another file by `--ort-lib`, or none so that the right one is fetched".into(),
+            Self::Variable => {
+                format!("let {LIBRARY_VARIABLE} name another file, or unset it so that the right one is fetched")
+            }
+            Self::Cache(build) => {
+                format!("remove its folder from the cache and fetch it again with `{}`", build.setup())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Caller => "`--ort-lib`",
+            Self::Variable => LIBRARY_VARIABLE,
+            Self::Cache(_) => "the cache",
+        })
+    }
+}
+
+/// Where to look for the library.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// A library that the caller names; nothing else is then considered.
+    pub explicit: Option<PathBuf>,
+    /// The library that [`LIBRARY_VARIABLE`] names; the cache is then not considered.
+    pub variable: Option<PathBuf>,
+    /// The folder of fetched libraries; `None` where the user has no cache folder.
+    pub cache: Option<PathBuf>,
+    /// Whether fetching is forbidden.
+    pub offline: bool,
+    /// The build that is looked for in the cache, and fetched.
+    pub build: Build,
+}
+
+/// A library that was found and can be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    /// Its file, absolute unless the system's loader is to find it.
+    pub path: PathBuf,
+    /// Who named it.
+    pub origin: Origin,
+    /// Its version, as in `1.31.1`.
+    pub version: String,
+}
+
+/// Why there is no usable library.
+#[derive(Debug, Error)]
+pub enum LibraryError {
+    /// The system's loader refuses the file.
+    #[error("cannot load the ONNX Runtime library `{path}` named by {origin}: {reason}; {}", origin.remedy())]
+    Unloadable {
+        /// The file.
+        path: PathBuf,
+        /// Who named it.
+        origin: Origin,
+        /// What the loader said.
+        reason: String,
+    },
+    /// The file is built for another processor.
+    #[error(
+        "cannot load the ONNX Runtime library `{path}` named by {origin}: it is built for {found}, this program for \
+         {}; {}", env::consts::ARCH, origin.remedy()
+    )]
+    Machine {
+        /// The file.
+        path: PathBuf,
+        /// Who named it.
+        origin: Origin,
+        /// The processor that it is built for.
+        found: String,
+    },
+    /// The file is a library, but not ONNX Runtime 1.x.
+    #[error("the library `{path}` named by {origin} is not ONNX Runtime: {reason}; {}", origin.remedy())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Who named it.
+        origin: Origin,
+        /// What shows it.
+        reason: String,
+    },
+    /// The library is too old.
+    #[error(
+        "the library `{path}` named by {origin} is ONNX Runtime {found}, expected 1.{MINOR_VERSION_MIN} or newer; {}",
+        origin.remedy()
+    )]
+    Old {
+        /// The file.
+        path: PathBuf,
+        /// Who named it.
+        origin: Origin,
+        /// Its version.
+        found: String,
+    },
+    /// The library cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The library was loaded but does not start.
+    #[error("cannot start ONNX Runtime from `{path}`")]
+    Start {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: ort::Error,
+    },
+}
+
+impl Search {
+    /// The search that the process's environment variables describe.
+    pub fn from_env(explicit: Option<PathBuf>, build: Build) -> Self {
+        let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let user_cache = || folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+        Self {
+            explicit,
+            variable: folder(LIBRARY_VARIABLE),
+            cache: folder(CACHE_VARIABLE).or_else(|| Some(user_cache()?.join("seg-runtime"))),
+            offline: env::var_os(OFFLINE_VARIABLE).is_some_and(|value| !value.is_empty()),
+            build,
+        }
+    }
+
+    /// Whether the build is in the cache.
+    pub fn is_fetched(&self) -> bool {
+        self.cache.as_deref().is_some_and(|cache| fetch::library_path(cache, self.build).exists())
+    }
+
+    /// The library, fetched where it must be.
+    ///
+    /// # Errors
+    /// When the library that is named is not usable, or none is named and none can be fetched.
+    pub fn locate(&self) -> Result<Library, LibraryError> {
+        match self.find()? {
+            Some(library) => Ok(library),
+            None => self.fetch(),
+        }
+    }
+
+    /// The library, or `None` where it would have to be fetched.
+    ///
+    /// # Errors
+    /// When the library that is named is not usable.
+    pub fn find(&self) -> Result<Option<Library>, LibraryError> {
+        if let Some(path) = &self.explicit {
+            return Library::check(path, Origin::Caller).map(Some);
+        }
+        if let Some(path) = &self.variable {
+            return Library::check(path, Origin::Variable).map(Some);
+        }
+        match self.cache.as_deref().map(|cache| fetch::library_path(cache, self.build)) {
+            Some(path) if path.exists() => Library::check(&path, Origin::Cache(self.build)).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Fetches the library into the cache with pip; takes seconds to minutes.
+    ///
+    /// Several processes may do so at once: the first fetches, the others wait for it.
+    ///
+    /// # Errors
+    /// When fetching is forbidden or fails.
+    pub fn fetch(&self) -> Result<Library, LibraryError> {
+        let path = fetch::fetch(self.cache.as_deref(), self.offline, self.build)?;
+        Library::check(&path, Origin::Cache(self.build))
+    }
+}
+
+impl Library {
+    /// Makes sure that a file is an ONNX Runtime that can be used, without keeping it loaded.
+    fn check(path: &Path, origin: Origin) -> Result<Self, LibraryError> {
+        // A relative path would be looked for beside the executable first; a bare name is left to the system's loader.
+        let path = match std::path::absolute(path) {
+            Ok(absolute) if absolute.exists() => absolute,
+            _ => path.to_path_buf(),
+        };
+        if let Some(found) = foreign_machine(&path) {
+            return Err(LibraryError::Machine { path, origin, found });
+        }
+        // SAFETY: what a library does when it is loaded cannot be known before; it is loaded because the user says so.
+        let library = match unsafe { libloading::Library::new(&path) } {
+            Ok(library) => library,
+            Err(error) => return Err(LibraryError::Unloadable { path, origin, reason: loader_message(&error) }),
+        };
+        let version = match version(&library) {
+            Ok(version) => version,
+            Err(reason) => return Err(LibraryError::Foreign { path, origin, reason }),
+        };
+        let numbers: Vec<Option<u32>> = version.split('.').map(|number| number.parse().ok()).collect();
+        match numbers[..] {
+            [Some(1), Some(minor), ..] if minor >= MINOR_VERSION_MIN => Ok(Self { path, origin, version }),
+            [Some(_), Some(_), ..] => Err(LibraryError::Old { path, origin, found: version }),
+            _ => Err(LibraryError::Foreign { path, origin, reason: format!("it calls its version `{version}`") }),
+        }
+    }
+
+    /// Loads the library and starts ONNX Runtime. A process can do so once.
+    ///
+    /// Keep the environment in `main` or in what `main` owns, not in a static: with CUDA, ONNX Runtime crashes when it
+    /// is torn down by the end of the process.
+    ///
+    /// # Errors
+    /// When the library cannot be loaded, or ONNX Runtime was started before.
+    pub fn load(&self) -> Result<Environment, LibraryError> {
+        let builder = ort::init_from(&self.path).map_err(|source| LibraryError::Unloadable {
+            path: self.path.clone(),
+            origin: self.origin,
+            reason: loader_message(&source),
+        })?;
+        // A process loads one library; the first one stays.
+        LOADED.get_or_init(|| self.version.clone());
+        // Every failure comes back as an error; ONNX Runtime prints it as well only where the user asks it to talk.
+        let is_quiet = env::var_os("ORT_LOG").is_none();
+        let builder = builder.with_name("seg-runtime").with_telemetry(false);
+        let builder = if is_quiet { builder.with_logger(log::keeper()) } else { builder };
+        let environment = builder.build().map_err(|source| LibraryError::Start { path: self.path.clone(), source })?;
+        if is_quiet {
+            environment.set_log_level(LogLevel::Error);
+        }
+        Ok(environment)
+    }
+}
+
+/// The version of the library that this process has loaded.
+static LOADED: OnceLock<String> = OnceLock::new();
+
+/// The version of the ONNX Runtime that [`Library::load`] has loaded; "unknown" where something else loaded it.
+pub(crate) fn loaded_version() -> &'static str {
+    LOADED.get().map_or("unknown", String::as_str)
+}
+
+/// The version that a library says it has.
+fn version(library: &libloading::Library) -> Result<String, String> {
+    let missing = |_| "it does not export `OrtGetApiBase`".to_owned();
+    // SAFETY: the function of that name has this signature in every ONNX Runtime since 1.0, and the text is static.
+    unsafe {
+        let base: Symbol<'_, unsafe extern "C" fn() -> *const OrtApiBase> =
+            library.get(b"OrtGetApiBase\0").map_err(missing)?;
+        let base = base().as_ref().ok_or("its `OrtGetApiBase` returns nothing")?;
+        Ok(CStr::from_ptr((base.GetVersionString)()).to_string_lossy().into_owned())
+    }
+}
+
+/// What the system's loader says; the error itself says only that it failed.
+pub(crate) fn loader_message(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), loader_message)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::OnceLock;
+
+    use super::*;
+
+    /// ONNX Runtime on the CPU, which a process can start once; with the CPU alone a static does no harm.
+    pub(crate) fn environment() -> &'static Environment {
+        static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+        ENVIRONMENT.get_or_init(|| Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap())
+    }
+
+    /// A search that finds nothing unless it is told to.
+    fn search() -> Search {
+        Search { explicit: None, variable: None, cache: None, offline: true, build: Build::Cpu }
+    }
+
+    #[test]
+    fn what_is_named_is_used_or_an_error() {
+        let text = tempfile::NamedTempFile::new().unwrap();
+        let path = |path: &str| Some(PathBuf::from(path));
+        for (name, search, part) in [
+            ("absent", Search { explicit: path("/absent.so"), ..search() }, "`/absent.so` named by `--ort-lib`"),
+            (
+                "before the variable",
+                Search { explicit: path("/one.so"), variable: path("/other.so"), ..search() },
+                "cannot load the ONNX Runtime library `/one.so`",
+            ),
+            ("by the variable", Search { variable: path("/absent.so"), ..search() }, "named by ORT_DYLIB_PATH"),
+            (
+                "another library",
+                Search { variable: path("libc.so.6"), ..search() },
+                "is not ONNX Runtime: it does not export `OrtGetApiBase`",
+            ),
+            ("no library", Search { explicit: Some(text.path().into()), ..search() }, "cannot load"),
+        ] {
+            let message = search.locate().unwrap_err().to_string();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_library_in_the_cache_is_fetched_again_as_the_build_that_it_is() {
+        for build in [Build::Cpu, Build::Gpu, Build::OpenVino] {
+            let cache = tempfile::tempdir().unwrap();
+            let path = fetch::library_path(cache.path(), build);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "cut off").unwrap();
+            let message =
+                Search { cache: Some(cache.path().into()), build, ..search() }.find().unwrap_err().to_string();
+            assert!(message.ends_with(&format!("fetch it again with `{}`", build.setup())), "{message}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_fetched_where_it_cannot_be_kept_or_is_forbidden() {
+        let cache = tempfile::tempdir().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (name, search, part) in [
+            ("no cache folder", search(), "no folder to keep the ONNX Runtime library in"),
+            (
+                "offline",
+                Search { cache: Some(cache.path().into()), ..search() },
+                "onnxruntime 1.31.1 is not in the cache",
+            ),
+            (
+                "a file for a folder",
+                Search { cache: Some(file.path().join("cache")), offline: false, ..search() },
+                "in the cache of ONNX Runtime libraries",
+            ),
+        ] {
+            assert_eq!(search.find().unwrap(), None, "{name}");
+            let message = search.locate().unwrap_err().to_string();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+        assert_eq!(cache.path().read_dir().unwrap().count(), 0);
+    }
+}

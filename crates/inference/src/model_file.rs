@@ -1,0 +1,43 @@
+//! Files by their content.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// A model file, told by its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelFile {
+    /// Its name.
+    pub file: String,
+    /// The SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+}
+
+impl ModelFile {
+    /// The file `path`, which has these bytes.
+    pub fn of(path: &Path, bytes: &[u8]) -> Self {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { file, sha256: hex(&Sha256::digest(bytes)) }
+    }
+}
+
+/// Bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The size of a file, in bytes, and the SHA-256 of its content, in hexadecimal. It is never in memory as a whole.
+///
+/// # Errors
+/// When it cannot be read or is no file; a pipe is not waited for.
+pub fn digest(path: &Path) -> io::Result<(u64, String)> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut hash = Sha256::new();
+    let bytes = io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok((bytes, hex(&hash.finalize())))
+}

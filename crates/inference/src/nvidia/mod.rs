@@ -1,0 +1,70 @@
+//! NVIDIA's libraries: where they are kept, which GPUs the driver shows, which versions there are.
+//!
+//! A library that is loaded once is found by its name from then on, so loading those that exist, in the order of their
+//! dependencies, lets the providers find them.
+
+mod driver;
+mod folders;
+mod versions;
+
+pub use driver::{Driver, Gpu};
+pub use versions::{Version, cuda_runtime_version, cudnn_version, tensorrt_version};
+
+pub(crate) use folders::{ABSENT, absence};
+
+use std::sync::Once;
+
+use folders::package_folders;
+use ort::ep::cuda::{CUDA_DYLIBS, CUDNN_DYLIBS};
+use thiserror::Error;
+
+use crate::library::loader_message;
+
+/// TensorRT's library and the one that reads ONNX files.
+const TENSORRT_DYLIBS: [&str; 2] = [versions::TENSORRT, "libnvonnxparser.so.10"];
+
+/// A library of NVIDIA's that cannot be used.
+#[derive(Debug, Error)]
+#[error("{library}: {reason}")]
+pub struct NvidiaError {
+    /// The library's file name.
+    pub library: &'static str,
+    /// What the system's loader or the library says.
+    pub reason: String,
+}
+
+/// Loads the CUDA, cuDNN and TensorRT libraries of the Python packages, where there are any; a process does so once.
+///
+/// What is absent or cannot be loaded is not an error yet: the system may have it, and a provider that needs it names
+/// it when it is registered.
+pub(crate) fn preload() {
+    static LOADED: Once = Once::new();
+    LOADED.call_once(|| {
+        let folders = package_folders();
+        for library in CUDA_DYLIBS.iter().chain(CUDNN_DYLIBS).chain(&TENSORRT_DYLIBS) {
+            let found = folders.iter().map(|folder| folder.join(library)).find(|path| path.exists());
+            if let Some(path) = found {
+                let _ = ort::util::preload_dylib(path);
+            }
+        }
+    });
+}
+
+/// What the loader says of a library, without the library's name in front.
+fn loader_reason(library: &str, error: &libloading::Error) -> String {
+    let text = loader_message(error);
+    let reason = text.strip_prefix(library).and_then(|text| text.strip_prefix(": ")).unwrap_or(&text);
+    if reason.starts_with("cannot open shared object file") { absence(library) } else { reason.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_library_is_named_once() {
+        // SAFETY: nothing is loaded.
+        let error = unsafe { libloading::Library::new("libabsent.so.1") }.unwrap_err();
+        assert_eq!(loader_reason("libabsent.so.1", &error), "not found");
+    }
+}

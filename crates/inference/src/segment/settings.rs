@@ -1,0 +1,247 @@
+//! How a model's answers become a mask.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use seg_contract::{Contract, OutputKind, SizePolicy};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::cleanup::Cleanup;
+use super::flips::Views;
+use super::tiles::Tiling;
+use crate::provider::Shapes;
+
+/// How a model's answers become a mask. The default does what training's evaluation does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Which images are cut into tiles.
+    pub tiles: Tiles,
+    /// Over which views of an image the probabilities are averaged.
+    pub views: Views,
+    /// Of two classes, the probability from which on a pixel is of the second one; the more probable class unless given.
+    pub threshold: Option<f32>,
+    /// What is done to the areas of a class, by its name.
+    pub cleanup: BTreeMap<String, Cleanup>,
+    /// Whether the probabilities are wanted, not the mask alone.
+    pub probabilities: bool,
+    /// Whether a map of the doubt is wanted.
+    pub uncertainty: Option<Uncertainty>,
+    /// How many images or tiles of one size are run at once; this changes no result.
+    #[serde(skip)]
+    pub batch: Option<NonZeroUsize>,
+}
+
+/// Which images are cut into tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tiles {
+    /// Those with more than [`WHOLE_PIXELS_MAX`] pixels, and those that are not of a size that the graph or TensorRT's engine
+    /// takes; none where the model stretches images or gives masks.
+    Auto {
+        /// The share of a tile that it has in common with the next one, 0 to [`Tiling::OVERLAP_MAX`].
+        overlap: f64,
+    },
+    /// None.
+    Off,
+    /// All, so that the network sees a single size.
+    Of(Tiling),
+}
+
+impl Default for Tiles {
+    fn default() -> Self {
+        Self::Auto { overlap: Tiling::default().overlap }
+    }
+}
+
+/// The largest image that is run at its own size unless asked for, in pixels: a network's memory grows with them.
+pub const WHOLE_PIXELS_MAX: usize = 1536 * 1536;
+
+/// What says how sure an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Uncertainty {
+    /// The entropy of the probabilities, `-sum p ln p / ln classes`: 0 where one class has all, 1 where all are equal.
+    Entropy,
+    /// The variance of a probability over views and models, its mean over the classes: 0 to 0.25.
+    Variance,
+}
+
+/// Why a model cannot do what is asked for.
+#[derive(Debug, Error)]
+pub enum SettingsError {
+    /// The tiles are of no use.
+    #[error("tiles of {}x{} pixels with an overlap of {overlap} cannot be used: {expected}", size[0], size[1])]
+    Tiling {
+        /// The height and width asked for.
+        size: [usize; 2],
+        /// The overlap asked for.
+        overlap: f64,
+        /// What is possible.
+        expected: String,
+    },
+    /// The model's images are stretched.
+    #[error(
+        "the model takes each image stretched to {height}x{width}, so that tiles would show it another scale than it was \
+         trained on; leave out `--tile`"
+    )]
+    Stretched {
+        /// Height in pixels.
+        height: usize,
+        /// Width in pixels.
+        width: usize,
+    },
+    /// The model gives masks.
+    #[error("the model gives masks and no probabilities, which {what} needs; export it with `--output probabilities`")]
+    NoProbabilities {
+        /// What needs them.
+        what: &'static str,
+    },
+    /// A threshold needs two classes.
+    #[error(
+        "a threshold needs a model with two classes and lies between 0 and 1; found {threshold} for {classes} classes"
+    )]
+    Threshold {
+        /// The threshold.
+        threshold: f32,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// There is no such class.
+    #[error("the model has no class `{name}` that could be cleaned; it has {classes}")]
+    Class {
+        /// The name asked for.
+        name: String,
+        /// The names of the classes but the background.
+        classes: String,
+    },
+    /// A variance needs several answers.
+    #[error("the variance of a single answer is zero everywhere; choose `--tta flips`, several models, or the entropy")]
+    Variance,
+}
+
+impl Settings {
+    /// Checks the settings against a model, of which there are `members`.
+    ///
+    /// # Errors
+    /// When the model cannot do what is asked for.
+    pub(crate) fn check(&self, contract: &Contract, members: usize) -> Result<(), SettingsError> {
+        let overlaps = 0.0..=Tiling::OVERLAP_MAX;
+        if let Tiles::Auto { overlap } = self.tiles
+            && !overlaps.contains(&overlap)
+        {
+            let size = contract.input.form.size.unwrap_or(Tiling::default().size);
+            let expected = format!("expected an overlap of 0 to {}", overlaps.end());
+            return Err(SettingsError::Tiling { size, overlap, expected });
+        }
+        if let Tiles::Of(Tiling { size, overlap }) = self.tiles {
+            if let SizePolicy::Resize { height, width } = contract.input.size {
+                return Err(SettingsError::Stretched { height, width });
+            }
+            let refuse = |expected| Err(SettingsError::Tiling { size, overlap, expected });
+            let side_min = contract.input.side_min;
+            if let Some([height, width]) = contract.input.form.size.filter(|only| *only != size) {
+                return refuse(format!("the model takes {height}x{width} only, as it does without `--tile`"));
+            }
+            if size.iter().any(|side| *side < side_min) || !overlaps.contains(&overlap) {
+                let end = overlaps.end();
+                return refuse(format!("expected sides of at least {side_min} and an overlap of 0 to {end}"));
+            }
+        }
+        if contract.output.kind == OutputKind::Mask {
+            let rows = [
+                (matches!(self.tiles, Tiles::Of(_)), "blending tiles"),
+                (members > 1, "an ensemble"),
+                (self.views != Views::None, "averaging views"),
+                (self.threshold.is_some(), "a threshold"),
+                (self.probabilities, "a map of them"),
+                (self.uncertainty.is_some(), "a map of the uncertainty"),
+            ];
+            if let Some((_, what)) = rows.into_iter().find(|(is_asked, _)| *is_asked) {
+                return Err(SettingsError::NoProbabilities { what });
+            }
+        }
+        let classes = contract.classes.len();
+        if let Some(threshold) = self.threshold
+            && (classes != 2 || !(0.0..=1.0).contains(&threshold))
+        {
+            return Err(SettingsError::Threshold { threshold, classes });
+        }
+        let targets = &contract.classes[1..];
+        if let Some(name) = self.cleanup.keys().find(|name| !targets.iter().any(|class| class.name == **name)) {
+            let classes: Vec<_> = targets.iter().map(|class| format!("`{}`", class.name)).collect();
+            return Err(SettingsError::Class { name: name.clone(), classes: classes.join(", ") });
+        }
+        if self.uncertainty == Some(Uncertainty::Variance) && members * self.views.all().len() == 1 {
+            return Err(SettingsError::Variance);
+        }
+        Ok(())
+    }
+
+    /// Whether a model with this contract may be given images in tiles.
+    pub fn cuts(&self, contract: &Contract) -> bool {
+        match self.tiles {
+            Tiles::Of(_) => true,
+            Tiles::Auto { .. } => contract.input.size == SizePolicy::Native && contract.output.kind != OutputKind::Mask,
+            Tiles::Off => false,
+        }
+    }
+
+    /// How many pixels of an image of the given height and width the network works on at once, with others of its size where
+    /// [`batch`](Self::batch) asks for them.
+    pub fn pixels_at_once(&self, contract: &Contract, image: [usize; 2]) -> usize {
+        let size = match self.tiling(contract, &[], image) {
+            Some(tiling) => tiling.size,
+            None => contract.input.geometry(image).network,
+        };
+        size.iter().product::<usize>() * self.batch.map_or(1, NonZeroUsize::get)
+    }
+
+    /// How an image of the given height and width is cut, if it is, for a model with these engines.
+    pub(crate) fn tiling(&self, contract: &Contract, engines: &[Shapes], image: [usize; 2]) -> Option<Tiling> {
+        let input = &contract.input;
+        match self.tiles {
+            _ if !self.cuts(contract) => None,
+            Tiles::Of(tiling) => Some(tiling),
+            Tiles::Auto { overlap } => match input.form.size {
+                Some(size) => (input.geometry(image).network != size).then_some(Tiling { size, overlap }),
+                None => {
+                    let is_taken = |engine: &Shapes| engine.take_size(input.geometry(image).network);
+                    let is_whole = image[0] * image[1] <= WHOLE_PIXELS_MAX && engines.iter().all(is_taken);
+                    let nearest = |size, engine: &Shapes| engine.nearest_size(size);
+                    let size = engines.iter().fold(Tiling::default().size, nearest);
+                    (!is_whole).then_some(Tiling { size, overlap })
+                }
+            },
+            Tiles::Off => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seg_runtime::threshold;
+
+    use super::*;
+
+    #[test]
+    fn an_image_that_no_engine_takes_is_cut_into_tiles_that_each_takes() {
+        let contract = threshold::model(SizePolicy::Native).contract;
+        let shapes = |text: &str| text.parse::<Shapes>().unwrap();
+        let (large, small) = (shapes("1x16x16,1x512x512,8x1024x1024"), shapes("1x64x64,1x64x64,4x256x128"));
+        for (name, engines, image, expected) in [
+            ("without an engine", vec![], [1500, 1500], None),
+            ("too large for a network", vec![], [1600, 1600], Some([512, 512])),
+            ("what the engine takes", vec![large], [1024, 900], None),
+            ("one side too long", vec![large], [1025, 100], Some([512, 512])),
+            ("too small", vec![small], [30, 100], Some([256, 128])),
+            ("too large for a small engine", vec![small], [300, 100], Some([256, 128])),
+            ("an ensemble", vec![large, small], [600, 100], Some([256, 128])),
+        ] {
+            let found = Settings::default().tiling(&contract, &engines, image);
+            assert_eq!(found.map(|tiling| tiling.size), expected, "{name}");
+        }
+        let off = Settings { tiles: Tiles::Off, ..Settings::default() };
+        assert_eq!(off.tiling(&contract, &[small], [2000, 2000]), None);
+    }
+}

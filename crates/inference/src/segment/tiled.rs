@@ -1,0 +1,280 @@
+//! One image in tiles, in stages that overlap.
+//!
+//! ```text
+//! cut: read a band, normalise its tiles -> the network -> blend: probabilities, weighted sums, the mask
+//! ```
+//!
+//! Tiles leave each stage in the order in which they came, so sums are added in that order and have the same bits as if one stage
+//! waited for the other. In memory are a band, a row of tiles, and a few batches of tiles between the stages.
+
+use std::panic::resume_unwind;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use image::GrayImage;
+use ndarray::{Array2, Array3, s};
+use seg_contract::Window;
+use seg_data::ImageReader;
+
+use super::segmenter::{MAPS_BYTES_MAX, SegmentError, Segmentation, Segmenter, Timings};
+use super::settings::{Settings, Uncertainty};
+use super::steps::{Recipe, Reply};
+use super::tiles::{Blend, Tiling};
+use crate::session::RunError;
+
+/// How many batches of tiles wait between two stages.
+const WAITING: usize = 1;
+
+/// What all stages know.
+struct Plan {
+    recipe: Recipe,
+    tiling: Tiling,
+    /// Height and width of the image.
+    image: [usize; 2],
+    /// The first rows of the tiles.
+    tops: Vec<usize>,
+    /// The first columns of the tiles.
+    lefts: Vec<usize>,
+}
+
+impl Segmenter {
+    /// Segments an image that is read band by band, in tiles.
+    ///
+    /// # Errors
+    /// When the image cannot be read, its maps would take too much memory, or the model or its provider fails.
+    pub fn segment_tiles(&mut self, image: &mut dyn ImageReader, tiling: Tiling) -> Result<Segmentation, SegmentError> {
+        let [height, width] = [image.info().height, image.info().width].map(|side| side as usize);
+        let bytes = height.saturating_mul(width).saturating_mul(self.recipe.maps() * size_of::<f32>());
+        if bytes > MAPS_BYTES_MAX {
+            return Err(SegmentError::Maps { width, height, bytes });
+        }
+        let (tops, lefts) = (tiling.starts(0, height), tiling.starts(1, width));
+        let plan = Plan { recipe: self.recipe.clone(), tiling, image: [height, width], tops, lefts };
+        let (tiles, to_network) = sync_channel(WAITING);
+        let (answered, to_blend) = sync_channel(WAITING);
+        let (cut, inferred, blended) = thread::scope(|scope| {
+            let plan = &plan;
+            let cut = scope.spawn(move || plan.cut(image, &tiles));
+            let blended = scope.spawn(move || plan.blend(&to_blend));
+            let inferred = self.infer_tiles(to_network, answered);
+            (joined(cut), inferred, joined(blended))
+        });
+        // A stage that fails ends those on both sides of it, which have nothing to say.
+        let (preprocess, infer) = (cut?, inferred?);
+        let mut segmentation = blended?.expect("all tiles have reached the last stage");
+        segmentation.timings = Timings { preprocess, infer, ..segmentation.timings };
+        Ok(segmentation)
+    }
+
+    /// Answers batches of tiles as long as there are some and somebody takes the answers; returns how long it took.
+    fn infer_tiles(
+        &mut self,
+        tiles: Receiver<Vec<Array3<f32>>>,
+        answered: SyncSender<Vec<Reply>>,
+    ) -> Result<Duration, SegmentError> {
+        let mut took = Duration::ZERO;
+        for tiles in tiles {
+            let start = Instant::now();
+            let replies = self.answer(&tiles.iter().map(|tile| tile.view()).collect::<Vec<_>>())?;
+            took += start.elapsed();
+            if answered.send(replies).is_err() {
+                break;
+            }
+        }
+        Ok(took)
+    }
+}
+
+impl Plan {
+    /// The first columns of the tiles of a row that the network is given at once.
+    fn batches(&self) -> impl Iterator<Item = &[usize]> {
+        self.lefts.chunks(self.recipe.settings.batch.map_or(1, usize::from))
+    }
+
+    /// Cuts the image as long as somebody takes the tiles; returns how long it took.
+    fn cut(&self, image: &mut dyn ImageReader, tiles: &SyncSender<Vec<Array3<f32>>>) -> Result<Duration, SegmentError> {
+        let input = &self.recipe.contract.input;
+        let mut took = Duration::ZERO;
+        for top in &self.tops {
+            let start = Instant::now();
+            let mut window = Window { image: self.image, corner: [*top, 0], size: self.tiling.size, band_top: 0 };
+            let read = window.rows();
+            window.band_top = read.start;
+            let band = image.rows(read.start as u32..read.end as u32)?;
+            took += start.elapsed();
+            for lefts in self.batches() {
+                let start = Instant::now();
+                let tile =
+                    |left: &usize| input.normalize_window(band.pixels(), &Window { corner: [*top, *left], ..window });
+                let batch = lefts.iter().map(tile).collect();
+                took += start.elapsed();
+                if tiles.send(batch).is_err() {
+                    return Ok(took);
+                }
+            }
+        }
+        Ok(took)
+    }
+
+    /// Blends what the network says of the tiles; nothing where that ends before the last of them.
+    fn blend(&self, answered: &Receiver<Vec<Reply>>) -> Result<Option<Segmentation>, SegmentError> {
+        let Self { recipe, tiling, image: [height, width], .. } = self;
+        let (tiling, height, width) = (*tiling, *height, *width);
+        let classes = recipe.contract.classes.len();
+        let Settings { probabilities, uncertainty, .. } = recipe.settings;
+        let mut mask = Vec::with_capacity(height * width);
+        let mut probabilities = probabilities.then(|| Array3::zeros((classes, height, width)));
+        let mut doubt = uncertainty.map(|_| Array2::zeros((height, width)));
+
+        let mut postprocess = Duration::ZERO;
+        let with_variance = usize::from(uncertainty == Some(Uncertainty::Variance));
+        let mut blend = Blend::new(tiling, classes + with_variance, width);
+        for (index, top) in self.tops.iter().enumerate() {
+            for lefts in self.batches() {
+                let Ok(replies) = answered.recv() else { return Ok(None) };
+                let start = Instant::now();
+                for (left, reply) in lefts.iter().zip(replies) {
+                    match reply {
+                        Reply::Scores(scores) => blend.add(*left, recipe.probabilities(scores.view()).view()),
+                        Reply::Probabilities(planes) => blend.add(*left, planes.view()),
+                        Reply::Mask(_) => return Err(RunError::NoScores.into()),
+                    }
+                }
+                postprocess += start.elapsed();
+            }
+            let start = Instant::now();
+            let end = self.tops.get(index + 1).copied().unwrap_or(height);
+            let known = recipe.decide(blend.take(end - top));
+            mask.extend(known.mask.into_raw());
+            if let (Some(all), Some(some)) = (&mut probabilities, known.probabilities) {
+                all.slice_mut(s![.., *top..end, ..]).assign(&some);
+            }
+            if let (Some(all), Some(some)) = (&mut doubt, known.uncertainty) {
+                all.slice_mut(s![*top..end, ..]).assign(&some);
+            }
+            postprocess += start.elapsed();
+        }
+        let start = Instant::now();
+        let mut mask = GrayImage::from_raw(width as u32, height as u32, mask).expect("the bands cover the image");
+        recipe.clean(&mut mask);
+        postprocess += start.elapsed();
+        Ok(Some(Segmentation {
+            mask,
+            probabilities,
+            uncertainty: doubt,
+            network: tiling.size,
+            tiles: Some(self.tops.len() * self.lefts.len()),
+            timings: Timings { postprocess, ..Timings::default() },
+        }))
+    }
+}
+
+/// What a stage came to; its panic is everybody's.
+fn joined<T>(stage: ScopedJoinHandle<'_, T>) -> T {
+    stage.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::num::NonZeroUsize;
+    use std::ops::Range;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use image::{Rgb, Rgb32FImage};
+    use ndarray::{Axis, concatenate};
+    use seg_contract::SizePolicy;
+    use seg_data::{ImageInfo, Picture, ReadError};
+    use seg_runtime::threshold;
+
+    use super::settings::Tiles;
+    use super::*;
+    use crate::library::tests::environment;
+    use crate::provider::Options;
+
+    fn segmenter(settings: Settings) -> Segmenter {
+        let folder = tempfile::tempdir().unwrap();
+        let model = threshold::write(folder.path(), SizePolicy::Native);
+        Segmenter::open(environment(), &model, &Options::default()).unwrap().with(settings).unwrap()
+    }
+
+    #[test]
+    fn overlapping_stages_give_the_bits_of_one_after_the_other() {
+        for (name, size, overlap, [height, width], batch) in [
+            ("smaller than a tile", [32, 32], 0.25, [7, 9], 1),
+            ("a row of tiles", [32, 16], 0.25, [20, 200], 4),
+            ("a column of tiles", [16, 32], 0.5, [211, 30], 3),
+            ("many", [16, 24], 0.75, [61, 100], 5),
+            ("side by side", [20, 20], 0.0, [41, 60], 1),
+        ] {
+            let tiling = Tiling { size, overlap };
+            let mut segmenter = segmenter(Settings {
+                tiles: Tiles::Of(tiling),
+                probabilities: true,
+                uncertainty: Some(Uncertainty::Entropy),
+                batch: NonZeroUsize::new(batch),
+                ..Settings::default()
+            });
+            let red = |x, y| Rgb([((x * 7 + y * 13) % 31) as f32 / 31.0, 0.0, 0.0]);
+            let image = Rgb32FImage::from_fn(width as u32, height as u32, red);
+            let found = segmenter.segment(&image).unwrap();
+
+            let recipe = segmenter.recipe.clone();
+            let (tops, lefts) = (tiling.starts(0, height), tiling.starts(1, width));
+            let mut blend = Blend::new(tiling, 2, width);
+            let mut rows = Vec::new();
+            for (index, top) in tops.iter().enumerate() {
+                for left in &lefts {
+                    let window = Window { image: [height, width], corner: [*top, *left], size, band_top: 0 };
+                    let tile = recipe.contract.input.normalize_window(&image, &window);
+                    let reply = segmenter.answer(&[tile.view()]).unwrap().remove(0);
+                    let Reply::Scores(scores) = reply else { panic!("{name}: {reply:?}") };
+                    blend.add(*left, recipe.probabilities(scores.view()).view());
+                }
+                rows.push(blend.take(tops.get(index + 1).copied().unwrap_or(height) - top));
+            }
+            let rows: Vec<_> = rows.iter().map(|rows| rows.view()).collect();
+            let expected = recipe.decide(concatenate(Axis(1), &rows).unwrap());
+            assert_eq!(found.mask, expected.mask, "{name}");
+            assert_eq!(found.probabilities, expected.probabilities, "{name}");
+            assert_eq!(found.uncertainty, expected.uncertainty, "{name}");
+            assert_eq!(found.tiles, Some(tops.len() * lefts.len()), "{name}");
+        }
+    }
+
+    /// An image of which something is wrong in its tenth row.
+    struct Defective {
+        info: ImageInfo,
+        defect: fn() -> Result<f32, ReadError>,
+    }
+
+    impl ImageReader for Defective {
+        fn info(&self) -> &ImageInfo {
+            &self.info
+        }
+
+        fn rows(&mut self, rows: Range<u32>) -> Result<Cow<'_, Picture>, ReadError> {
+            let red = if rows.contains(&10) { (self.defect)()? } else { 0.0 };
+            let image = Rgb32FImage::from_pixel(self.info.width, rows.len() as u32, Rgb([red, 0.0, 0.0]));
+            Ok(Cow::Owned(Picture::Float(image)))
+        }
+    }
+
+    #[test]
+    fn whichever_stage_fails_says_why_and_none_waits_for_it() {
+        let tiling = Tiling { size: [8, 8], overlap: 0.0 };
+        let mut segmenter = segmenter(Settings::default());
+        let mut segment = |defect| {
+            let info = ImageInfo { width: 100, height: 100, orientation: 1, band: Some(1) };
+            segmenter.segment_tiles(&mut Defective { info, defect }, tiling)
+        };
+        assert_eq!(segment(|| Ok(1.0)).unwrap().mask.iter().filter(|label| **label == 1).count(), 8 * 100);
+        let error = segment(|| Err(ReadError::Float { path: "a.tif".into() })).unwrap_err();
+        assert!(matches!(error, SegmentError::Read(ReadError::Float { .. })), "{error}");
+        let error = segment(|| Ok(f32::NAN)).unwrap_err();
+        assert!(matches!(error, SegmentError::NotFinite { count: 128 }), "{error}");
+        let panic = catch_unwind(AssertUnwindSafe(|| segment(|| panic!("this reader has a defect")))).unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"this reader has a defect"));
+    }
+}

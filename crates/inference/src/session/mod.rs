@@ -1,0 +1,347 @@
+//! A model, opened for running: from tensors to tensors.
+
+mod cuda_graphs;
+pub(crate) mod log;
+mod opening;
+mod placement;
+
+pub use opening::{OpenError, RunsOn, parse, read_model};
+pub use placement::{PlacedNode, Placement, PlacementError};
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ndarray::{
+    Array, Array3, Array4, ArrayD, ArrayView4, ArrayViewD, Axis, CowArray, Dimension, Ix4, RemoveAxis, concatenate,
+};
+use opening::{File, Opened, read};
+use ort::environment::Environment;
+use ort::memory::AllocationDevice;
+use ort::session::SessionInputValue;
+use ort::value::{DynTensor, PrimitiveTensorElementType, TensorRef};
+use seg_contract::{Contract, Element, Input, OutputKind};
+use seg_onnx::Model;
+use thiserror::Error;
+
+use crate::model_file::ModelFile;
+use crate::provider::{Options, Provider, ProviderError, Shapes, diagnose};
+use crate::session::cuda_graphs::{Captures, uncaptured};
+
+/// A model that is ready to run on one provider.
+#[derive(Debug)]
+pub struct Session {
+    session: ort::session::Session,
+    file: ModelFile,
+    captures: Option<Captures>,
+    model: Model,
+    shapes: Option<Shapes>,
+    placement: Placement,
+    runs_on: RunsOn,
+    options: Options,
+}
+
+/// What a model gives for a batch of images, as its contract says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Logits or probabilities, `[n, classes, h, w]`.
+    Scores(Array4<f32>),
+    /// The class of each pixel, `[n, h, w]`.
+    Masks(Array3<u8>),
+}
+
+/// Why a model cannot be run.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// ONNX Runtime fails.
+    #[error("cannot run the model on an input of shape {shape:?}")]
+    Run {
+        /// The shape of the input.
+        shape: [usize; 4],
+        /// Why.
+        source: ort::Error,
+    },
+    /// The provider cannot be used, which shows only now.
+    #[error("cannot run the model with {provider}")]
+    Provider {
+        /// The provider.
+        provider: Provider,
+        /// Why.
+        source: ProviderError,
+    },
+    /// The model gives masks where scores are needed.
+    #[error("the model gives masks and no scores of the classes; export it with `--output logits` or `probabilities`")]
+    NoScores,
+    /// The engine was built for other inputs.
+    #[error(
+        "an input of shape {shape:?} lies outside {shapes}, for which the engine is built; choose other `--shapes`, or \
+         `--tile`"
+    )]
+    Outside {
+        /// The shape of the input.
+        shape: [usize; 4],
+        /// The shapes that the engine takes.
+        shapes: Box<Shapes>,
+    },
+    /// The output is no batch of images.
+    #[error("the model's output has shape {found:?}, expected a batch of {batch}")]
+    Shape {
+        /// The shape that came.
+        found: Vec<usize>,
+        /// The size of the batch that went in.
+        batch: usize,
+    },
+}
+
+/// The one network.
+impl AsRef<[Self]> for Session {
+    fn as_ref(&self) -> &[Self] {
+        std::slice::from_ref(self)
+    }
+}
+
+impl Session {
+    /// Opens a model file.
+    ///
+    /// # Errors
+    /// When the file is not a model of this toolchain, or the provider that `options` ask for cannot run all of it.
+    pub fn open(environment: &Environment, path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let (bytes, model) = read(path)?;
+        Self::start(environment, path, &bytes, model, options)
+    }
+
+    /// Opens a model whose file has the given bytes; `path` is what it is called in errors.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn start(
+        environment: &Environment,
+        path: &Path,
+        bytes: &[u8],
+        model: Model,
+        options: &Options,
+    ) -> Result<Self, OpenError> {
+        let file = ModelFile::of(path, bytes);
+        let opened = File { environment, path, bytes, model: &model }.open(options)?;
+        let Opened { session, placement, runs_on, options } = opened;
+        let captures = options
+            .cuda_graph
+            .then(|| Captures::on(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
+        let shapes = (options.provider == Provider::TensorRt).then(|| options.shapes(&model.contract.input));
+        Ok(Self { session, file, captures, model, shapes, placement, runs_on, options })
+    }
+
+    /// The file, told by the bytes that were opened.
+    pub fn file(&self) -> &ModelFile {
+        &self.file
+    }
+
+    /// What the model expects and means.
+    pub fn contract(&self) -> &Contract {
+        &self.model.contract
+    }
+
+    /// What computes the model.
+    pub fn provider(&self) -> Provider {
+        self.runs_on.provider
+    }
+
+    /// How the model is run: as was asked for, or, where a fallback was taken, as the provider does that stepped in.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What computes the model, and why not another provider.
+    pub fn runs_on(&self) -> &RunsOn {
+        &self.runs_on
+    }
+
+    /// What TensorRT's engine takes, where there is one.
+    pub(crate) fn shapes(&self) -> Option<Shapes> {
+        self.shapes
+    }
+
+    /// Which provider computes which node.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// What the model gives for a batch of normalised images, `[n, channels, h, w]`.
+    ///
+    /// In whatever form the graph takes images, here they are normalised floats, of any number.
+    ///
+    /// # Errors
+    /// When the model does not take the input's shape, or the provider fails.
+    pub fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<Answer, RunError> {
+        match self.contract().output.kind {
+            OutputKind::Logits | OutputKind::Probabilities => self.run_as(input).map(Answer::Scores),
+            OutputKind::Mask => self.run_as(input).map(Answer::Masks),
+        }
+    }
+
+    /// The scores of a batch of normalised images, `[n, channels, h, w]` to `[n, classes, h, w]`.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer), and when the model gives masks.
+    pub fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>, RunError> {
+        match self.answer(input)? {
+            Answer::Scores(scores) => Ok(scores),
+            Answer::Masks(_) => Err(RunError::NoScores),
+        }
+    }
+
+    /// The output for a batch of any size: one that the graph takes whole, or several where it takes a number only.
+    fn run_as<T: PrimitiveTensorElementType + Clone, D: RemoveAxis>(
+        &mut self,
+        input: ArrayView4<'_, f32>,
+    ) -> Result<Array<T, D>, RunError> {
+        let n = input.len_of(Axis(0));
+        let Some(batch) = self.contract().input.form.batch.filter(|batch| *batch != n && n > 0) else {
+            return self.run_whole(input);
+        };
+        let mut parts: Vec<Array<T, D>> = Vec::new();
+        for images in input.axis_chunks_iter(Axis(0), batch) {
+            let missing = batch - images.len_of(Axis(0));
+            // What is added is computed like the rest and cut off.
+            let last = images.index_axis(Axis(0), images.len_of(Axis(0)) - 1).insert_axis(Axis(0));
+            let filled = concatenate(Axis(0), &[vec![images], vec![last; missing]].concat());
+            let filled = filled.expect("the images are parts of one tensor");
+            let mut output = self.run_whole(filled.view())?;
+            output.slice_axis_inplace(Axis(0), (..batch - missing).into());
+            parts.push(output);
+        }
+        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+        Ok(concatenate(Axis(0), &views).expect("the graph gives images of one size for images of one size"))
+    }
+
+    /// The output for a batch that the graph takes.
+    fn run_whole<T: PrimitiveTensorElementType + Clone, D: Dimension>(
+        &mut self,
+        input: ArrayView4<'_, f32>,
+    ) -> Result<Array<T, D>, RunError> {
+        let shape: [usize; 4] = input.dim().into();
+        if let Some(shapes) = self.shapes.filter(|shapes| !shapes.contain(shape)) {
+            return Err(RunError::Outside { shape, shapes: shapes.into() });
+        }
+        let options = &self.options;
+        let failed = |source| match diagnose(options, source) {
+            ProviderError::Other { source } => RunError::Run { shape, source },
+            source => RunError::Provider { provider: options.provider, source },
+        };
+        let Contract { input: expected, output, .. } = &self.model.contract;
+        let fed = Fed::of(input, expected);
+        let captured = match &mut self.captures {
+            Some(captures) => captures.of(&self.session, &self.model.contract, shape).map_err(failed)?,
+            None => None,
+        };
+        if let Some(captured) = captured {
+            return images(captured.run(&mut self.session, &fed).map_err(failed)?, shape[0]);
+        }
+        let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
+        let options = uncaptured().map_err(failed)?;
+        let outputs = self.session.run_with_options(inputs, &options).map_err(failed)?;
+        images(outputs[output.name.as_str()].try_extract_array().map_err(failed)?, shape[0])
+    }
+
+    /// All outputs that are 32-bit floats, by name, for a batch `[n, channels, h, w]`; more than one where the file has more than the
+    /// contract says.
+    ///
+    /// # Errors
+    /// When the model does not take the input's shape, or the provider fails.
+    pub fn values(&mut self, input: ArrayView4<'_, f32>) -> Result<BTreeMap<String, ArrayD<f32>>, RunError> {
+        let shape: [usize; 4] = input.dim().into();
+        let failed = |source| RunError::Run { shape, source };
+        let expected = &self.model.contract.input;
+        let fed = Fed::of(input, expected);
+        let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
+        let options = uncaptured().map_err(failed)?;
+        let outputs = self.session.run_with_options(inputs, &options).map_err(failed)?;
+        let floats = outputs.iter().filter_map(|(name, value)| {
+            let values = value.try_extract_array::<f32>().ok()?;
+            Some((name.to_owned(), values.to_owned()))
+        });
+        Ok(floats.collect())
+    }
+}
+
+/// An output as a batch of so many images.
+fn images<T: Clone, D: Dimension>(output: ArrayViewD<'_, T>, batch: usize) -> Result<Array<T, D>, RunError> {
+    match output.view().into_dimensionality::<D>() {
+        Ok(images) if images.len_of(Axis(0)) == batch => Ok(images.to_owned()),
+        _ => Err(RunError::Shape { found: output.shape().to_vec(), batch }),
+    }
+}
+
+/// Normalised images in the form that a graph takes.
+pub(crate) enum Fed<'a> {
+    Floats(CowArray<'a, f32, Ix4>),
+    Bytes(Array4<u8>),
+}
+
+impl<'a> Fed<'a> {
+    fn of(images: ArrayView4<'a, f32>, expected: &Input) -> Self {
+        match expected.form.element {
+            Element::Float if images.is_standard_layout() => Self::Floats(images.into()),
+            Element::Float => Self::Floats(images.as_standard_layout().into_owned().into()),
+            Element::U8 => Self::Bytes(expected.to_bytes(images)),
+        }
+    }
+
+    fn tensor(&self) -> ort::Result<SessionInputValue<'_>> {
+        Ok(match self {
+            Self::Floats(images) => TensorRef::from_array_view(images.view())?.into(),
+            Self::Bytes(images) => TensorRef::from_array_view(images.view())?.into(),
+        })
+    }
+
+    /// Writes the images to a tensor of their shape in memory.
+    pub(crate) fn fill(&self, tensor: &mut DynTensor) -> ort::Result<()> {
+        match self {
+            Self::Floats(images) => tensor.try_extract_array_mut()?.assign(images),
+            Self::Bytes(images) => tensor.try_extract_array_mut()?.assign(images),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seg_contract::InputForm;
+    use seg_runtime::threshold;
+
+    use super::*;
+    use crate::library::tests::environment;
+
+    /// The processor stands in for the GPU: it replays nothing, but inputs and outputs have one place for each shape as well.
+    #[test]
+    fn a_captured_run_answers_each_batch_of_its_shape() {
+        let folder = tempfile::tempdir().unwrap();
+        for (element, kind) in [
+            (Element::Float, OutputKind::Logits),
+            (Element::U8, OutputKind::Probabilities),
+            (Element::Float, OutputKind::Mask),
+            (Element::U8, OutputKind::Mask),
+        ] {
+            let path = threshold::write_as(folder.path(), InputForm { element, ..InputForm::default() }, kind);
+            let open = || Session::open(environment(), &path, &Options::default()).unwrap();
+            let (mut plain, mut session) = (open(), open());
+            session.captures = Some(Captures::on(AllocationDevice::CPU, 0));
+            // Four shapes are captured, and each is asked again; the last two are not.
+            for (round, side) in [8, 9, 10, 8, 11, 9, 12, 13].into_iter().enumerate() {
+                let shape = (1 + side % 2, 3, side, 2 * side);
+                let batch = Array4::from_shape_fn(shape, |(n, _, y, x)| {
+                    ((n + 3 * y + 5 * x + 7 * round) % 11) as f32 / 5.0 - 1.0
+                });
+                let (expected, found) = (plain.answer(batch.view()).unwrap(), session.answer(batch.view()).unwrap());
+                assert_eq!(found, expected, "{element:?} {kind:?} {shape:?}");
+            }
+            // Two shapes of one number would replay each other's kernels on a GPU, and 0 is ONNX Runtime's own.
+            let graph = |session: &mut Session, side| {
+                let Session { session, captures, model, .. } = session;
+                let shape = [1 + side % 2, 3, side, 2 * side];
+                captures.as_mut().unwrap().of(session, &model.contract, shape).unwrap().map(|captured| captured.graph())
+            };
+            let found = [8, 9, 10, 11, 12, 13].map(|side| graph(&mut session, side));
+            assert_eq!(found, [Some(1), Some(2), Some(3), Some(4), None, None], "{element:?} {kind:?}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! A model file on its way to a session: read, checked, and opened on the provider that is asked for.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use ort::environment::Environment;
+use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
+use seg_onnx::{Model, ModelError};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::library::loaded_version;
+use crate::provider::{
+    self, EngineCacheError, OptionError, Options, Precision, Provider, ProviderError, diagnose, engine_key,
+};
+use crate::session::placement::{self, PlacedNode, Placement, PlacementError, RECORD_PLACEMENT};
+
+/// What computes a session, for a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunsOn {
+    /// The provider.
+    pub provider: Provider,
+    /// How it computes float32 values.
+    pub precision: Precision,
+    /// What of the provider, where that can be chosen: OpenVINO's device, CUDA's kernels as one graph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// The version of ONNX Runtime.
+    pub onnx_runtime: String,
+    /// Why not one that was asked for, where a fallback was allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instead: Vec<String>,
+    /// The number of nodes that each provider computes, by ONNX Runtime's name for it.
+    pub nodes: BTreeMap<String, usize>,
+    /// The nodes that another provider computes, other than shape arithmetic on the CPU, where a fallback was allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<PlacedNode>,
+    /// Each model of an ensemble, in their order, where they do not run alike; what stands above is then the first one's, but for
+    /// reasons and nodes, which are those of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Self>,
+}
+
+/// Why a model file cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The file cannot be read.
+    #[error("cannot read the model `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not a model of this toolchain.
+    #[error("cannot use `{path}` as a model written by `export`")]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<ModelError>,
+    },
+    /// The provider does not have an option.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// The provider cannot be used.
+    #[error("cannot load `{path}` with {provider}")]
+    Provider {
+        /// The file.
+        path: PathBuf,
+        /// The provider.
+        provider: Provider,
+        /// Why.
+        source: ProviderError,
+    },
+    /// ONNX Runtime refuses the model.
+    #[error("ONNX Runtime cannot load `{path}`")]
+    Session {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ort::Error,
+    },
+    /// The provider leaves nodes to another one.
+    #[error("cannot run all of `{path}` with {provider}")]
+    Placement {
+        /// The file.
+        path: PathBuf,
+        /// The provider.
+        provider: Provider,
+        /// Which nodes.
+        source: PlacementError,
+    },
+}
+
+/// Reads a model file and its contract, without ONNX Runtime.
+///
+/// # Errors
+/// When the file cannot be read or is not one that this toolchain wrote.
+pub fn read_model(path: &Path) -> Result<Model, OpenError> {
+    Ok(read(path)?.1)
+}
+
+/// The bytes of a model file and the model.
+pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Model), OpenError> {
+    let bytes = fs::read(path).map_err(|source| OpenError::Read { path: path.into(), source })?;
+    let model = parse(path, &bytes)?;
+    Ok((bytes, model))
+}
+
+/// The model of a file's bytes.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Model, OpenError> {
+    Model::from_bytes(bytes).map_err(|source| OpenError::Model { path: path.into(), source: source.into() })
+}
+
+/// A model's file; `path` is what it is called in errors.
+pub(super) struct File<'a> {
+    pub(super) environment: &'a Environment,
+    pub(super) path: &'a Path,
+    pub(super) bytes: &'a [u8],
+    pub(super) model: &'a Model,
+}
+
+/// What ONNX Runtime made of a file.
+pub(super) struct Opened {
+    pub(super) session: ort::session::Session,
+    pub(super) placement: Placement,
+    pub(super) runs_on: RunsOn,
+    /// As was asked for, or, where a fallback was taken, as the provider has them that stepped in.
+    pub(super) options: Options,
+}
+
+impl RunsOn {
+    /// What computes several models, of which there is at least one: the first one, with the reasons and the nodes of all, and
+    /// each by itself where they do not run alike.
+    pub(crate) fn of_all(members: &[&Self]) -> Self {
+        let mut all = members[0].clone();
+        let alike = |member: &&Self| Self { nodes: BTreeMap::new(), ..(*member).clone() };
+        if members.iter().map(alike).any(|member| member != alike(&members[0])) {
+            all.members = members.iter().copied().cloned().collect();
+        }
+        for Self { instead, nodes, elsewhere, .. } in &members[1..] {
+            for reason in instead {
+                if !all.instead.contains(reason) {
+                    all.instead.push(reason.clone());
+                }
+            }
+            for (provider, count) in nodes {
+                *all.nodes.entry(provider.clone()).or_default() += count;
+            }
+            all.elsewhere.extend(elsewhere.iter().cloned());
+        }
+        all
+    }
+
+    /// What a user is to know who asked for something else: why it is another provider, and what is computed elsewhere.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<_> = self.instead.iter().map(|reason| format!("cannot use {reason}")).collect();
+        let mut operators = BTreeMap::<_, usize>::new();
+        for node in &self.elsewhere {
+            *operators.entry((&node.provider, &node.operator)).or_default() += 1;
+        }
+        for ((provider, operator), count) in operators {
+            notes.push(format!("{provider} computes {count} {operator} instead of {}", self.provider));
+        }
+        notes
+    }
+}
+
+impl File<'_> {
+    /// Opens the file on the provider that the options ask for, or, where they allow it, on the first after it that can be had.
+    pub(super) fn open(&self, options: &Options) -> Result<Opened, OpenError> {
+        options.check()?;
+        let (mut opened, mut instead) = (self.connect(options), options.instead.clone());
+        let mut next = options.fall_back().filter(|_| options.allow_fallback);
+        while let (Err(OpenError::Provider { provider, source, .. }), Some(options)) = (&opened, &next) {
+            instead.push(format!("{provider}: {source}"));
+            opened = self.connect(options);
+            next = options.fall_back();
+        }
+        let mut opened = opened?;
+        opened.runs_on.instead = instead;
+        Ok(opened)
+    }
+
+    /// A session on the provider that the options ask for, with the engine from the cache where it has one.
+    fn connect(&self, options: &Options) -> Result<Opened, OpenError> {
+        let Some(engines) = options.engines.as_ref().filter(|_| options.provider == Provider::TensorRt) else {
+            return self.start(options, None);
+        };
+        // The key asks libraries of NVIDIA's. What ONNX Runtime lacks comes first: without that they are of no use.
+        self.register(options, None)?;
+        let input = &self.model.contract.input;
+        let key = engine_key(self.bytes, input, options).map_err(|source| self.unusable(options, source))?;
+        let start = |folder: &Path| self.start(options, Some(folder)).map_err(Refusal::Open);
+        let opened = engines.open(&key, start, Refusal::is_about_the_engine);
+        opened.map_err(|refusal| match refusal {
+            Refusal::Open(error) => error,
+            Refusal::Cache(error) => self.unusable(options, error.into()),
+        })
+    }
+
+    fn start(&self, options: &Options, engines: Option<&Path>) -> Result<Opened, OpenError> {
+        let Self { path, model, .. } = *self;
+        let provider = options.provider;
+        let mut builder = self.register(options, engines)?;
+        // CUDA and TensorRT meet the driver only now.
+        let session = builder.commit_from_memory(self.bytes).map_err(|error| match diagnose(options, error) {
+            ProviderError::Other { source } => self.refused(source),
+            source => self.unusable(options, source),
+        })?;
+        let misplaced = |source| OpenError::Placement { path: path.into(), provider, source };
+        let placement = placement::placement(&session).map_err(misplaced)?;
+        if !options.allow_fallback {
+            placement.check(provider, &model.graph).map_err(misplaced)?;
+        }
+        let runs_on = RunsOn {
+            provider,
+            precision: options.precision,
+            device: options.device(),
+            onnx_runtime: loaded_version().into(),
+            instead: Vec::new(),
+            nodes: placement.counts(),
+            elsewhere: placement.misplaced(provider, &model.graph).into_iter().cloned().collect(),
+            members: Vec::new(),
+        };
+        Ok(Opened { session, placement, runs_on, options: options.clone() })
+    }
+
+    fn register(&self, options: &Options, engines: Option<&Path>) -> Result<SessionBuilder, OpenError> {
+        let contract = &self.model.contract;
+        let builder = configure(self.environment, options).map_err(|source| self.refused(source))?;
+        provider::register(builder, &contract.input, options, engines).map_err(|source| self.unusable(options, source))
+    }
+
+    fn refused(&self, source: ort::Error) -> OpenError {
+        OpenError::Session { path: self.path.into(), source }
+    }
+
+    fn unusable(&self, options: &Options, source: ProviderError) -> OpenError {
+        OpenError::Provider { path: self.path.into(), provider: options.provider, source }
+    }
+}
+
+/// Why there is no session with an engine from the cache.
+enum Refusal {
+    Open(OpenError),
+    Cache(EngineCacheError),
+}
+
+/// What ONNX Runtime says where TensorRT cannot read an engine.
+const UNREADABLE_ENGINE: &str = "could not deserialize engine";
+
+impl Refusal {
+    fn is_about_the_engine(&self) -> bool {
+        matches!(self, Self::Open(OpenError::Session { source, .. }) if source.message().contains(UNREADABLE_ENGINE))
+    }
+}
+
+impl From<EngineCacheError> for Refusal {
+    fn from(error: EngineCacheError) -> Self {
+        Self::Cache(error)
+    }
+}
+
+/// A session builder with everything but the provider.
+fn configure(environment: &Environment, options: &Options) -> ort::Result<SessionBuilder> {
+    let mut builder = ort::session::Session::builder(environment)?
+        // No policy of ONNX Runtime may add a provider that nobody asked for.
+        .with_auto_device(AutoDevicePolicy::PreferCPU)?
+        .with_config_entry(RECORD_PLACEMENT, "1")?
+        // A memory plan is a block of its own beside what the first run of each size has taken: twice the memory.
+        .with_memory_pattern(false)?;
+    if options.provider == Provider::OpenVino && !options.allow_fallback {
+        // OpenVINO's provider asks this as well: what its NPU cannot compile it would hand to its CPU, and placement would not
+        // show it.
+        builder = builder.with_config_entry("session.disable_cpu_ep_fallback", "1")?;
+    }
+    if let Some(threads) = options.threads {
+        builder = builder.with_intra_threads(threads.get())?;
+    }
+    Ok(builder)
+}
+
+#[cfg(test)]
+mod tests {
+    use seg_contract::SizePolicy;
+    use seg_runtime::threshold;
+
+    use super::*;
+    use crate::library::tests::environment;
+    use crate::session::Session;
+
+    #[test]
+    fn models_that_run_differently_are_told_apart() {
+        let node = |name: &str| PlacedNode { name: name.into(), operator: "Conv".into(), provider: "CPU".into() };
+        let cuda = RunsOn { provider: Provider::Cuda, nodes: [("CUDA".into(), 5)].into(), ..RunsOn::default() };
+        let larger = RunsOn { nodes: [("CUDA".into(), 7)].into(), ..cuda.clone() };
+        let leaves = |name| RunsOn {
+            nodes: [("CUDA".into(), 4), ("CPU".into(), 1)].into(),
+            elsewhere: vec![node(name)],
+            ..cuda.clone()
+        };
+        let cpu = RunsOn { instead: vec!["CUDA: it is away".into()], ..RunsOn::default() };
+        for (name, members, nodes, differ, notes) in [
+            ("alone", vec![&cpu], 0, false, &["cannot use CUDA: it is away"][..]),
+            ("of several sizes", vec![&cuda, &larger], 12, false, &[]),
+            ("one on the CPU", vec![&cuda, &cpu], 5, true, &["cannot use CUDA: it is away"]),
+            ("with equal reasons", vec![&cpu, &cpu], 0, false, &["cannot use CUDA: it is away"]),
+            ("a node elsewhere", vec![&cuda, &leaves("a")], 10, true, &["CPU computes 1 Conv instead of CUDA"]),
+            ("other nodes", vec![&leaves("a"), &leaves("b")], 10, true, &["CPU computes 2 Conv instead of CUDA"]),
+        ] {
+            let all = RunsOn::of_all(&members);
+            assert_eq!(all.nodes.values().sum::<usize>(), nodes, "{name}");
+            let expected: Vec<_> = members.iter().filter(|_| differ).map(|member| (*member).clone()).collect();
+            assert_eq!(all.members, expected, "{name}");
+            assert_eq!(all.notes(), notes, "{name}");
+        }
+    }
+
+    #[test]
+    fn after_a_fallback_the_options_are_those_of_what_computes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = threshold::write(folder.path(), SizePolicy::Native);
+        let asked = Options {
+            provider: Provider::TensorRt,
+            precision: Precision::Fp16,
+            instead: vec!["another: it is away".into()],
+            allow_fallback: true,
+            ..Options::default()
+        };
+        // Nothing of NVIDIA's is in the library for the CPU.
+        let session = Session::open(environment(), &path, &asked).unwrap();
+        let options = session.options();
+        assert_eq!((options.provider, options.precision), (Provider::Cpu, Precision::Fp32));
+        let runs_on = session.runs_on();
+        assert_eq!((runs_on.provider, runs_on.precision), (Provider::Cpu, Precision::Fp32));
+        // In the order in which they were tried.
+        let reasons = ["another: it is away", "TensorRT: libonnxruntime", "CUDA: libonnxruntime"];
+        assert!(runs_on.instead.iter().zip(reasons).all(|(found, reason)| found.starts_with(reason)), "{runs_on:?}");
+        assert_eq!(runs_on.instead.len(), reasons.len());
+    }
+}

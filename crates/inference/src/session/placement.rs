@@ -1,0 +1,229 @@
+//! Which execution provider took which node, and whether that is what was asked for.
+//!
+//! ONNX Runtime gives to the CPU, without an error, every node that the provider asked for does not take. For the
+//! arithmetic on shapes this is right: a few integers that a GPU would only wait for. For everything else it is an
+//! error here.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::{CStr, c_char};
+use std::{ptr, slice};
+
+use ort::AsPointer;
+use ort::session::Session;
+use ort::sys::OrtStatusPtr;
+use seg_onnx::graph::{DataType, Graph, Node};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::provider::Provider;
+
+/// The session's configuration entry that makes ONNX Runtime remember its placement.
+pub(crate) const RECORD_PLACEMENT: &str = "session.record_ep_graph_assignment_info";
+
+/// Why a session would not run on the provider alone that was asked for.
+#[derive(Debug, Error)]
+pub enum PlacementError {
+    /// ONNX Runtime does not tell.
+    #[error("ONNX Runtime does not tell which provider took which node")]
+    Unknown {
+        /// Why.
+        source: ort::Error,
+    },
+    /// Another provider took nodes.
+    #[error(
+        "{misplaced} of {nodes} nodes went to {found}, the first is {operator} `{name}`; choose `--ep cpu` or \
+         allow it by `--allow-fallback`"
+    )]
+    Misplaced {
+        /// The number of nodes that another provider took.
+        misplaced: usize,
+        /// The number of all nodes.
+        nodes: usize,
+        /// ONNX Runtime's name for the provider that took the first of them.
+        found: String,
+        /// The operator of the first of them.
+        operator: String,
+        /// The name of the first of them.
+        name: String,
+    },
+}
+
+/// Which provider computes which node of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// The nodes, in ONNX Runtime's order.
+    pub nodes: Vec<PlacedNode>,
+}
+
+impl Placement {
+    /// The number of nodes that each provider computes, by ONNX Runtime's name for it.
+    pub fn counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for node in &self.nodes {
+            *counts.entry(node.provider.clone()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The nodes that another provider computes than the one asked for.
+    ///
+    /// On the CPU, the shape arithmetic of `graph` is accepted.
+    pub(crate) fn misplaced(&self, asked: Provider, graph: &Graph) -> Vec<&PlacedNode> {
+        let shapes: HashSet<_> =
+            graph.nodes.iter().filter(is_shape_arithmetic).map(|node| node.name.as_str()).collect();
+        let accepted = |node: &PlacedNode| {
+            node.provider == asked.ort_name()
+                || node.provider == Provider::Cpu.ort_name() && shapes.contains(node.name.as_str())
+        };
+        self.nodes.iter().filter(|node| !accepted(node)).collect()
+    }
+
+    /// Makes sure that the provider asked for computes everything.
+    ///
+    /// # Errors
+    /// When another provider took a node, other than shape arithmetic of `graph` on the CPU.
+    pub(crate) fn check(&self, asked: Provider, graph: &Graph) -> Result<(), PlacementError> {
+        let misplaced = self.misplaced(asked, graph);
+        match misplaced.first() {
+            None => Ok(()),
+            Some(first) => Err(PlacementError::Misplaced {
+                misplaced: misplaced.len(),
+                nodes: self.nodes.len(),
+                found: first.provider.clone(),
+                operator: first.operator.clone(),
+                name: first.name.clone(),
+            }),
+        }
+    }
+}
+
+/// Whether a node computes a few integers: a size, the sizes of a tensor, how much is padded.
+///
+/// A mask of integers has more axes.
+fn is_shape_arithmetic(node: &&Node) -> bool {
+    node.output.data_type == DataType::I64 && node.output.rank() <= 1
+}
+
+/// A node of ONNX Runtime's optimised graph and the provider that computes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedNode {
+    /// The node's name: of the model, or of ONNX Runtime's making where it fused or added nodes.
+    pub name: String,
+    /// Its operator.
+    pub operator: String,
+    /// ONNX Runtime's name for the provider.
+    pub provider: String,
+}
+
+/// The placement of each node of a session that was opened with [`RECORD_PLACEMENT`].
+///
+/// # Errors
+/// When ONNX Runtime does not tell.
+pub(crate) fn placement(session: &Session) -> Result<Placement, PlacementError> {
+    let nodes = placed_nodes(session).map_err(|source| PlacementError::Unknown { source })?;
+    Ok(Placement { nodes })
+}
+
+fn placed_nodes(session: &Session) -> ort::Result<Vec<PlacedNode>> {
+    let api = ort::api();
+    let mut placed = Vec::new();
+    // SAFETY, here and below: all that the getters hand out belongs to the session, which is borrowed until the end of
+    // this function, and they are called on it or on what they handed out.
+    let subgraphs = unsafe { list(|out, len| (api.Session_GetEpGraphAssignmentInfo)(session.ptr(), out, len))? };
+    for &subgraph in subgraphs {
+        // SAFETY: as above.
+        let provider = unsafe { text(|out| (api.EpAssignedSubgraph_GetEpName)(subgraph, out))? };
+        // SAFETY: as above.
+        let nodes = unsafe { list(|out, len| (api.EpAssignedSubgraph_GetNodes)(subgraph, out, len))? };
+        for &node in nodes {
+            // SAFETY: as above.
+            let name = unsafe { text(|out| (api.EpAssignedNode_GetName)(node, out))? };
+            // SAFETY: as above.
+            let operator = unsafe { text(|out| (api.EpAssignedNode_GetOperatorType)(node, out))? };
+            placed.push(PlacedNode { name, operator, provider: provider.clone() });
+        }
+    }
+    Ok(placed)
+}
+
+/// The list that a getter describes by its two out pointers: the first element, which may be null for none, and the
+/// number of elements.
+///
+/// # Safety
+/// A getter that succeeds must describe elements that live for `'a`.
+unsafe fn list<'a, T>(get: impl FnOnce(*mut *const T, *mut usize) -> OrtStatusPtr) -> ort::Result<&'a [T]> {
+    let (mut first, mut len) = (ptr::null(), 0);
+    // SAFETY: the status is the getter's own, and nobody else has taken it.
+    unsafe { ort::Error::result_from_status(get(&mut first, &mut len))? };
+    // SAFETY: the getter succeeded.
+    Ok(if first.is_null() { &[] } else { unsafe { slice::from_raw_parts(first, len) } })
+}
+
+/// A copy of the string that a getter puts into its out pointer.
+///
+/// # Safety
+/// A getter that succeeds must put a null-terminated string there.
+unsafe fn text(get: impl FnOnce(*mut *const c_char) -> OrtStatusPtr) -> ort::Result<String> {
+    let mut out = ptr::null();
+    // SAFETY: the status is the getter's own, and nobody else has taken it.
+    unsafe { ort::Error::result_from_status(get(&mut out))? };
+    // SAFETY: the getter succeeded.
+    Ok(unsafe { CStr::from_ptr(out) }.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
+    use seg_onnx::{Opset, proto};
+
+    use super::*;
+    use crate::library::tests::environment;
+
+    /// A graph with shape arithmetic: `padded.pads` and what it reads.
+    fn graph() -> Graph {
+        let mut builder = GraphBuilder::new("padded");
+        let image = builder.input("image", [Dim::batch(), Dim::from(1), Dim::height(), Dim::width()]).unwrap();
+        let mut root = builder.root();
+        let weight = Tensor::new([1, 1, 2, 2], vec![0.25; 4]).unwrap();
+        let small = root.conv("small", image, weight, None, Conv::default()).unwrap();
+        let padded = root.pad_to_size_of("padded", small, image).unwrap();
+        builder.finish(&[("padded", padded)]).unwrap()
+    }
+
+    #[test]
+    fn onnx_runtime_tells_the_place_of_each_node() {
+        let builder = Session::builder(environment()).unwrap().with_config_entry(RECORD_PLACEMENT, "1").unwrap();
+        let bytes = proto::write(&graph(), Opset::V20, &[]).unwrap();
+        let session = { builder }.commit_from_memory(&bytes).unwrap();
+        let placed = placement(&session).unwrap();
+        for (name, operator) in [("small", "Conv"), ("padded.pads", "Concat"), ("padded", "Pad")] {
+            let node =
+                PlacedNode { name: name.into(), operator: operator.into(), provider: "CPUExecutionProvider".into() };
+            assert!(placed.nodes.contains(&node), "{name}: {placed:?}");
+        }
+        assert_eq!(placed.counts(), [("CPUExecutionProvider".to_owned(), 6)].into());
+        assert!(placed.check(Provider::Cpu, &graph()).is_ok());
+        let message = placed.check(Provider::Cuda, &graph()).unwrap_err().to_string();
+        let expected = "2 of 6 nodes went to CPUExecutionProvider, the first is Conv `small`; choose `--ep cpu` or \
+                        allow it by `--allow-fallback`";
+        assert_eq!(message, expected);
+    }
+
+    #[test]
+    fn only_shape_arithmetic_may_stay_on_the_cpu() {
+        let (cpu, cuda, tensorrt) = ("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider");
+        for (name, node, provider, asked, accepted) in [
+            ("where it was asked for", "small", cuda, Provider::Cuda, true),
+            ("fused by the provider", "TRTKernel_0", tensorrt, Provider::TensorRt, true),
+            ("shape arithmetic", "padded.pads", cpu, Provider::Cuda, true),
+            ("an image on the CPU", "small", cpu, Provider::Cuda, false),
+            ("an unknown node on the CPU", "fused_0", cpu, Provider::TensorRt, false),
+            ("another GPU provider", "small", cuda, Provider::TensorRt, false),
+            ("an image on the CPU instead of OpenVINO", "small", cpu, Provider::OpenVino, false),
+            ("shape arithmetic on another GPU provider", "padded.pads", cuda, Provider::TensorRt, false),
+        ] {
+            let nodes = vec![PlacedNode { name: node.into(), operator: "Conv".into(), provider: provider.into() }];
+            assert_eq!(Placement { nodes }.misplaced(asked, &graph()).is_empty(), accepted, "{name}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! AMSUnet, block by block; each file has its twin of the same name in the exporter.
+
+mod strip;
+
+mod ams;
+mod attention;
+mod ffn;
+
+mod amse;
+mod rsc;
+
+mod down;
+mod stem;
+mod up;
+
+mod network;
+
+pub use ams::{Ams, AmsConfig};
+pub use amse::{Amse, AmseConfig};
+pub use attention::{Attention, AttentionConfig};
+pub use down::{Down, DownConfig};
+pub use ffn::{Ffn, FfnConfig};
+pub use network::{AmsUnet, AmsUnetConfig, SIDE_MIN};
+pub use rsc::{Rsc, RscConfig};
+pub use stem::{Stem, StemConfig};
+pub use strip::{Strip, StripConfig};
+pub use up::{Up, UpConfig};

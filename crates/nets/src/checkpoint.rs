@@ -1,0 +1,75 @@
+//! A checkpoint: weights with the contract of the model that they make.
+
+use std::path::{Path, PathBuf};
+
+use seg_contract::{Contract, ContractError};
+use seg_data::WriteError;
+use thiserror::Error;
+
+use crate::runs::BEST;
+use crate::weights::{ReadWeightsError, Weights};
+
+/// The key under which a `.safetensors` file carries its contract.
+pub const CONTRACT_KEY: &str = "contract";
+
+/// Weights with the contract of the model that they make.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The file that it was read from.
+    pub path: PathBuf,
+    /// The weights.
+    pub weights: Weights,
+    /// The contract; files that others wrote have none.
+    pub contract: Option<Contract>,
+}
+
+/// Why a checkpoint cannot be read.
+#[derive(Debug, Error)]
+pub enum ReadCheckpointError {
+    /// The weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] ReadWeightsError),
+    /// The contract beside the weights cannot be used.
+    #[error("cannot use the contract in `{}`", path.display())]
+    Contract {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ContractError,
+    },
+    /// The folder is no finished run.
+    #[error("`{}` holds no `{}`; it is not a run, or its first epoch has not ended", path.display(), BEST)]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl Checkpoint {
+    /// Reads the best weights of a run's folder, or a `.safetensors`, `.pth` or `.pt` file.
+    ///
+    /// # Errors
+    /// When the folder is no run, or the file cannot be read or holds no AMSUnet.
+    pub fn read(path: &Path) -> Result<Self, ReadCheckpointError> {
+        let file = if path.is_dir() { path.join(BEST) } else { path.to_owned() };
+        if path.is_dir() && !file.exists() {
+            return Err(ReadCheckpointError::NoRun { path: path.into() });
+        }
+        let (weights, notes) = Weights::read_with_notes(&file)?;
+        let contract = notes
+            .get(CONTRACT_KEY)
+            .map(|text| Contract::from_json(text))
+            .transpose()
+            .map_err(|source| ReadCheckpointError::Contract { path: file.clone(), source })?;
+        Ok(Self { path: file, weights, contract })
+    }
+
+    /// Writes weights and contract as one `.safetensors` file, whole or not at all.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self) -> Result<(), WriteError> {
+        let note = self.contract.as_ref().map(|contract| (CONTRACT_KEY, contract.to_json()));
+        self.weights.write(&self.path, note)
+    }
+}

@@ -1,0 +1,75 @@
+//! Batch normalisation and the GELU behind it, as one pass.
+
+use rayon::prelude::*;
+
+use super::affine::{Moments, Norm, correct};
+use super::operator::{Map, Operator};
+use crate::kernels::gelu::normal::{gelu, gelu_gradient};
+
+/// `gelu(norm(x))` of `[x, norm weight, norm bias]`.
+#[derive(Clone, Debug)]
+pub(super) struct NormGelu {
+    pub(super) moments: Moments,
+    pub(super) epsilon: f64,
+}
+
+impl NormGelu {
+    fn norm<'a>(&'a self, [_, weight, bias]: &'a [Map; 3]) -> Norm<'a> {
+        Norm { moments: &self.moments, epsilon: self.epsilon, weight: weight.values(), bias: bias.values() }
+    }
+}
+
+/// The normalised values of a plane.
+fn normalize(x: &[f32], [scale, shift]: [f64; 2], y: &mut Vec<f32>) {
+    let (scale, shift) = (scale as f32, shift as f32);
+    y.clear();
+    y.extend(x.iter().map(|x| scale * x + shift));
+}
+
+impl Operator<3> for NormGelu {
+    type Saved = ();
+
+    fn forward(&self, inputs: &[Map; 3]) -> (Map, ()) {
+        let (x, affine) = (&inputs[0], self.norm(inputs).affine());
+        let [_, c, h, w] = x.shape();
+        let mut y = vec![0.0; x.values().len()];
+        let planes = y.par_chunks_exact_mut(h * w).zip(x.values().par_chunks_exact(h * w)).enumerate();
+        planes.for_each_init(Vec::new, |line, (plane, (y, x))| {
+            normalize(x, affine[plane % c], line);
+            gelu(line, y);
+        });
+        (Map::new(y, x.shape()), ())
+    }
+
+    fn backward(&self, inputs: &[Map; 3], (): (), gradient: Map) -> [Vec<f32>; 3] {
+        let (x, norm) = (&inputs[0], self.norm(inputs));
+        let ([n, c, h, w], affine) = (x.shape(), norm.affine());
+        let mut x_gradient = gradient.values().to_vec();
+        let planes = x_gradient.par_chunks_exact_mut(h * w).zip(x.values().par_chunks_exact(h * w)).enumerate();
+        let sums = planes.map_init(Vec::new, |line, (plane, (gradient, x))| {
+            normalize(x, affine[plane % c], line);
+            gelu_gradient(line, gradient);
+            let [mut of_x, mut alone] = [0.0; 2];
+            for (x, gradient) in x.chunks(1024).zip(gradient.chunks(1024)) {
+                of_x += f64::from(x.iter().zip(gradient).map(|(x, gradient)| x * gradient).sum::<f32>());
+                alone += f64::from(gradient.iter().sum::<f32>());
+            }
+            for gradient in gradient {
+                *gradient *= affine[plane % c][0] as f32;
+            }
+            [of_x as f32, alone as f32]
+        });
+        let sums: Vec<[f32; 2]> = sums.collect();
+        // The same as in front of a linear map with the identity as its weight, of which only the diagonal is needed.
+        let (mut folded_weight, mut folded_bias) = (vec![0.0; c * c], vec![0.0; c]);
+        let mut identity = vec![0.0; c * c];
+        for channel in 0..c {
+            let total = |part: usize| (0..n).map(|image| sums[image * c + channel][part]).sum();
+            (folded_weight[channel * (c + 1)], folded_bias[channel]) = (total(0), total(1));
+            identity[channel * (c + 1)] = 1.0;
+        }
+        let gradients = norm.unfold(&identity, &folded_weight, &folded_bias);
+        correct(x.values(), &gradients.correction, h * w, &mut x_gradient);
+        [x_gradient, gradients.norm_weight, gradients.norm_bias]
+    }
+}

@@ -1,0 +1,325 @@
+//! A certificate as a page that a person reads.
+
+use maud::{Markup, html};
+use seg_contract::Element;
+use seg_report::{Figure, count, figures, page as html_page, table};
+
+use crate::bounds::{MASKS_REASON, ORDINARY};
+use crate::certificate::Certificate;
+use crate::class::ClassVerdict;
+use crate::criteria::{Criterion, Verdict, allowed, criteria, scientific};
+use crate::facts::FileFacts;
+use crate::finding::Finding;
+use crate::layers::Layer;
+use crate::proof::CaseReport;
+
+/// How the title of a page begins.
+const TITLE: &str = "Certificate of ";
+
+/// Whether bytes are a certificate's page.
+pub(super) fn is_page(bytes: &[u8]) -> bool {
+    String::from_utf8_lossy(bytes).contains(&format!("<title>{TITLE}"))
+}
+
+/// The certificate as one HTML page that needs no other file.
+pub fn page(certificate: &Certificate) -> String {
+    let body = html! {
+        (verdict(certificate))
+        (findings(certificate))
+        (asked(certificate))
+        (cases(certificate))
+        (layers(&certificate.layers))
+        (facts(certificate))
+        p.note { "This page shows what the certificate's JSON file says; that file is what counts, and what is signed." }
+    };
+    html_page(&format!("{TITLE}{}", certificate.model.path), &body)
+}
+
+fn verdict(certificate: &Certificate) -> Markup {
+    let cases = &certificate.proof.cases;
+    // Beyond float32 there is no mask to agree on.
+    let within = || cases.iter().filter(|case| !case.beyond_float32);
+    let sum = |part: fn(&CaseReport) -> usize| within().map(part).sum::<usize>();
+    let [pixels, flipped] = [sum(|case| case.mask.pixels), sum(|case| case.mask.flipped)];
+    let beyond = cases.len() - within().count();
+    let is = match certificate.holds {
+        true => "is the trained network",
+        false if certificate.proof.is_undecided() => "is not proven to be the trained network",
+        false => "is not the trained network",
+    };
+    html! {
+        header {
+            p { "Certificate · " (certificate.environment.tool) }
+            h1 { (certificate.model.path) }
+            p.lead {
+                "The model " strong { (is) } " on " (certificate.provider)
+                @if let Some(device) = &certificate.device { " (" (device) ")" }
+                " in " (certificate.precision) ", on " (count(cases.len(), "input")) "."
+            }
+            @for unknown in certificate.unknown() { p.note { "Of " (unknown) "." } }
+            @if beyond > 0 {
+                p.note {
+                    "In " (beyond) " of them values inside are beyond what 32-bit floats hold. There the model may not hide it, and no more is asked: "
+                    "these figures are of the others."
+                }
+            }
+        }
+        (figures(&[
+            Figure {
+                name: "Identical pixels",
+                value: format!("{:.4} %", 100.0 * (1.0 - flipped as f64 / pixels.max(1) as f64)),
+                meaning: format!("{flipped} of {pixels} have another class than in the exact mask."),
+            },
+            largest_error(certificate),
+            masks_or_times(certificate),
+        ]))
+    }
+}
+
+/// The error that comes nearest to its bound.
+fn largest_error(certificate: &Certificate) -> Figure<'static> {
+    let within = certificate.proof.cases.iter().filter(|case| !case.beyond_float32);
+    let errors = within.filter_map(|case| Some((case.relative()?, allowed(certificate, case))));
+    let worst = errors.max_by(|(one, of), (other, of_other)| (one / of).total_cmp(&(other / of_other)));
+    let (value, meaning) = match worst {
+        Some((found, allowed)) => {
+            let meaning = format!("of the scale of the exact output, where {} is allowed.", scientific(allowed));
+            (scientific(found), meaning)
+        }
+        None => ("–".into(), "of the output: the model gives masks only.".into()),
+    };
+    Figure { name: "Largest error", value, meaning }
+}
+
+/// How many times the training framework's error there is; where images' masks are judged instead, the class of which least is kept.
+fn masks_or_times(certificate: &Certificate) -> Figure<'static> {
+    let cases = certificate.proof.cases.iter();
+    let times = cases.filter_map(|case| case.times_trained.zip(case.times_allowed));
+    let worst = times.max_by(|(one, of), (other, of_other)| (one / of).total_cmp(&(other / of_other)));
+    let judged = certificate.proof.classes.iter().filter(|class| class.verdict != ClassVerdict::NothingProven);
+    let least = judged
+        .filter_map(|class| Some((class.dice?, &class.class)))
+        .min_by(|(one, _), (other, _)| one.total_cmp(other));
+    match (least, certificate.dice, worst) {
+        (Some((dice, class)), Some(allowed), _) => Figure {
+            name: "Least Dice of a class",
+            value: format!("{dice:.4}"),
+            meaning: format!("of {class}, of all images' masks beside the exact ones, where {allowed} is allowed."),
+        },
+        (_, _, Some((found, allowed))) => Figure {
+            name: "Times training's",
+            value: format!("{found:.2}"),
+            meaning: format!(
+                "the root mean square error in those of the training framework in 32-bit floats, where {allowed:.2} is allowed."
+            ),
+        },
+        _ => Figure { name: "Times training's", value: "–".into(), meaning: "not asked.".into() },
+    }
+}
+
+fn findings(certificate: &Certificate) -> Markup {
+    let of_cases = certificate
+        .proof
+        .cases
+        .iter()
+        .flat_map(|case| case.findings.iter().map(move |finding| (case.name.as_str(), finding)));
+    let of_file = certificate.proof.findings.iter().map(|finding| ("file", finding));
+    let all: Vec<(&str, &Finding)> = of_file.chain(of_cases).collect();
+    html! {
+        @if !all.is_empty() {
+            section {
+                h2 { "What speaks against it" }
+                ul { @for (case, finding) in all { li { strong { (case) } ": " (finding) } } }
+                @if let Some(diagnosis) = &certificate.diagnosis {
+                    p { strong { "To blame: " } (diagnosis) "." }
+                }
+            }
+        }
+    }
+}
+
+fn asked(certificate: &Certificate) -> Markup {
+    html! {
+        section {
+            h2 { "What was asked, and what was found" }
+            div.wide { table.criteria {
+                thead { tr { th { "Criterion" } th { "Bound, fixed beforehand" } th { "The worst found" } th { "Verdict" } } }
+                tbody { @for Criterion { name, bound, found, verdict } in criteria(certificate) {
+                    tr {
+                        th scope="row" { (name) } td { (bound) } td { (found) }
+                        td { @match verdict {
+                            Verdict::Holds => "holds",
+                            Verdict::Fails => strong { "fails" },
+                            Verdict::NotAsked => small { "not asked" },
+                        } }
+                    }
+                } }
+            } }
+            p {
+                "The exact outputs are those of the network's graph, before any rewrite, in 64-bit floats; the training framework's and the model's are held "
+                "against them. Scale is the largest exact value minus the smallest, zero among them, or that of what a nearly vanishing output is computed of. Why these bounds: " (certificate.reason) "."
+                @if certificate.dice.is_some() { " Why masks may differ by so much: " (MASKS_REASON) "." }
+            }
+            p {
+                "Where the network amplifies rounding, so that the exact graph with each of its values rounded to 32 bits is off by more than "
+                (ORDINARY) " roundings of the output, the scale is as many times as large; such inputs are marked."
+            }
+        }
+    }
+}
+
+fn cases(certificate: &Certificate) -> Markup {
+    let cases = &certificate.proof.cases;
+    let mark = |case: &CaseReport| {
+        html! {
+            (case.name)
+            @if let Some([height, width]) = case.middle_of { " (the middle of " (height) "x" (width) ")" }
+            @if case.beyond_float32 { " (beyond float32)" }
+            @if let Some(amplification) = case.amplification { " (rounding amplified " (format!("{amplification:.1}")) " times)" }
+            @if !case.findings.is_empty() { " " strong { "(fails)" } }
+        }
+    };
+    let is_compared = |case: &&CaseReport| !case.beyond_float32;
+    html! {
+        section {
+            h2 { "Input by input" }
+            div.wide { table {
+                thead { tr {
+                    th { "Input" } th.n { "Error of scale" } th.n { "allowed" } th.n { "× training's" } th.n { "allowed" } th.n { "Batch" }
+                    th.n { "Flipped" } th.n { "not explained" } th.n { "could flip" } th.n { "Widest margin" } th.n { "allowed" }
+                } }
+                tbody { @for case in cases {
+                    @let mask = Some(&case.mask).filter(|_| !case.beyond_float32);
+                    @let figure = |number: Option<f64>| optional(number.map(scientific));
+                    @let times = |number: Option<f64>| optional(number.map(|times| format!("{times:.2}")));
+                    tr {
+                        th scope="row" { (mark(case)) }
+                        td.n { (figure(case.relative().filter(|_| mask.is_some()))) }
+                        td.n { (figure(mask.map(|_| allowed(certificate, case)))) }
+                        td.n { (times(case.times_trained)) } td.n { (times(case.times_allowed)) }
+                        td.n { (figure(case.batch)) }
+                        td.n { (optional(mask.map(|mask| mask.flipped.to_string()))) }
+                        td.n { (optional(mask.map(|mask| mask.unexplained.to_string()))) }
+                        td.n { (optional(mask.map(|mask| mask.could_flip.to_string()))) }
+                        td.n { (figure(mask.map(|mask| mask.widest))) } td.n { (figure(mask.map(|mask| mask.margin))) }
+                    }
+                } }
+            } }
+            h3 { "Told, and not judged" }
+            (told(cases.iter().filter(is_compared), &mark))
+        }
+    }
+}
+
+/// Figures of cases that say more, and that nothing hangs on.
+fn told<'c>(cases: impl Iterator<Item = &'c CaseReport> + Clone, mark: &dyn Fn(&CaseReport) -> Markup) -> Markup {
+    let is_scored = cases.clone().any(|case| case.dice.is_some());
+    html! {
+        div.wide { table {
+            thead { tr {
+                th { "Input" } th.n { "Largest error" } th.n { "99.9 %" } th.n { "Largest ULP" } th.n { "Median ULP" }
+                th.n { "Largest × training's" } th.n { "Not as in training" }
+                @if is_scored { th.n { "True Dice, exact" } th.n { "True Dice" } }
+            } }
+            tbody { @for case in cases {
+                @let figures = case.exported.as_ref();
+                tr {
+                    th scope="row" { (mark(case)) }
+                    td.n { (optional(figures.map(|figures| scientific(figures.max)))) }
+                    td.n { (optional(figures.map(|figures| scientific(figures.p999)))) }
+                    td.n { (optional(figures.map(|figures| format!("{:.1}", figures.max_ulp)))) }
+                    td.n { (optional(figures.map(|figures| format!("{:.2}", figures.median_ulp)))) }
+                    td.n { (optional(case.largest_times_trained.map(|times| format!("{times:.2}")))) }
+                    td.n { (optional(case.mask.differing_from_trained.map(|pixels| pixels.to_string()))) }
+                    @if is_scored {
+                        td.n { (optional(case.dice.map(|dice| format!("{:.6}", dice.exact)))) }
+                        td.n { (optional(case.dice.map(|dice| format!("{:.6}", dice.exported)))) }
+                    }
+                }
+            } }
+        } }
+    }
+}
+
+fn layers(layers: &[Layer]) -> Markup {
+    html! {
+        @if !layers.is_empty() {
+            section {
+                h2 { "Inside of the model" }
+                div.wide { table {
+                    thead { tr {
+                        th { "Value" } th { "Operator" } th.n { "of scale" } th.n { "Largest error" } th.n { "99.9 %" } th.n { "Largest ULP" }
+                        th.n { "Median ULP" } th.n { "× training's" } th.n { "Largest magnitude" } th.n { "Fits 16 bits" }
+                    } }
+                    tbody { @for layer in layers {
+                        tr {
+                            th scope="row" { (layer.value) } td { (layer.operator) }
+                            td.n { (scientific(layer.figures.relative())) } td.n { (scientific(layer.figures.max)) }
+                            td.n { (scientific(layer.figures.p999)) }
+                            td.n { (format!("{:.1}", layer.figures.max_ulp)) } td.n { (format!("{:.2}", layer.figures.median_ulp)) }
+                            td.n { (optional(layer.times_trained.map(|times| format!("{times:.2}")))) }
+                            td.n { (scientific(layer.magnitude)) } td.n { (if layer.fits_half { "yes" } else { "no" }) }
+                        }
+                    } }
+                } }
+            }
+        }
+    }
+}
+
+fn facts(certificate: &Certificate) -> Markup {
+    let hash = |sha256: &str| html! { code { "sha256 " (sha256) } };
+    let file = |file: &FileFacts| {
+        html! { (file.path) @if let Some(tool) = &file.tool { ", written by " (tool) } br; (hash(&file.sha256)) }
+    };
+    let environment = &certificate.environment;
+    let placement: Vec<_> =
+        certificate.placement.iter().map(|(provider, nodes)| format!("{provider} {nodes}")).collect();
+    let mut rows = vec![
+        ("Certificate", html! { code { (certificate.id) } }),
+        ("Model", file(&certificate.model)),
+        ("Reference", file(&certificate.reference)),
+        ("Weights", hash(&certificate.weights_sha256)),
+        (
+            "Passes",
+            html! {
+                (certificate.passes.join(", ")) br;
+                "What they make of the reference was "
+                @if !certificate.rebuilt { "not " }
+                "compared with the model's graph."
+            },
+        ),
+    ];
+    if certificate.element == Element::U8 {
+        let rounded = "bytes: what lies between two of them, in images that are stretched, of 16 bits or made gray, is rounded before any of the \
+                       answers is computed";
+        rows.push(("Takes", html! { (rounded) }));
+    }
+    if let Some(weights) = &certificate.weights {
+        rows.push(("Checkpoint, equal bit for bit", file(weights)));
+    }
+    if let Some(data) = &certificate.data {
+        let sha256 = data.sha256.as_deref().map(hash);
+        rows.push((
+            "Images",
+            html! { (data.images) " of " (data.inputs.join(", ")) @if let Some(sha256) = sha256 { br; (sha256) } },
+        ));
+    }
+    rows.extend([
+        ("Nodes", html! { (placement.join(", ")) }),
+        ("ONNX Runtime", html! { (environment.onnx_runtime) }),
+        ("Proven by", html! { (environment.tool) br; (hash(&environment.tool_sha256)) }),
+        (
+            "On",
+            html! {
+                (environment.system) ", " (environment.processor) ", " (count(environment.processors, "thread"))
+                @for gpu in &environment.gpus { br; (gpu) }
+            },
+        ),
+    ]);
+    html! { section { h2 { "Of what, by what, on what" } (table::facts(&rows)) } }
+}
+
+fn optional(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "–".into())
+}

@@ -1,0 +1,238 @@
+//! Signatures of certificates: Ed25519 over the file's bytes, in hexadecimal, in a file beside it.
+//!
+//! Keys are PEM files as OpenSSL writes and reads them (`openssl genpkey -algorithm ed25519`).
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use ed25519_dalek::pkcs8::spki;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{self, DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use seg_data::{WriteError, write_bytes};
+use thiserror::Error;
+
+use crate::facts::appended;
+
+/// Why a key cannot be made or read.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// The system gives no random numbers.
+    #[error("cannot make a key: the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+    /// The file cannot be read.
+    #[error("cannot read the key `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file of a private key cannot be written.
+    #[error("cannot write the key `{path}`")]
+    Save {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no private key.
+    #[error("`{path}` is not an Ed25519 private key in PEM; make one with `seg-runtime keygen`")]
+    Private {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: pkcs8::Error,
+    },
+    /// The file is no public key.
+    #[error("`{path}` is not an Ed25519 public key in PEM; `seg-runtime keygen` writes one beside each private key")]
+    Public {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: spki::Error,
+    },
+    /// The key has no PEM form.
+    #[error("cannot write the key `{path}` as PEM")]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: spki::Error,
+    },
+    /// The file exists.
+    #[error("`{path}` exists: a key is never replaced; choose another name")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Why a signature is not accepted.
+#[derive(Debug, Error)]
+pub enum SignatureError {
+    /// The key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// There is no signature.
+    #[error("`{path}` cannot be read: the certificate is not signed")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The signature is another key's or another text's.
+    #[error("the signature `{path}` is not that of this certificate by this key")]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A key to sign certificates with.
+#[derive(Debug)]
+pub struct PrivateKey(SigningKey);
+
+impl PrivateKey {
+    /// Reads a key.
+    ///
+    /// # Errors
+    /// When the file is none.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let key = SigningKey::from_pkcs8_pem(&read_key(path)?);
+        key.map(Self).map_err(|source| KeyError::Private { path: path.into(), source })
+    }
+
+    /// The content of the file that holds the signature of a certificate's bytes.
+    pub fn sign(&self, bytes: &[u8]) -> String {
+        format!("{:x}\n", self.0.sign(bytes))
+    }
+}
+
+/// Writes a new private key, readable for its owner alone, and its public key: `NAME.pem` and `NAME.pub.pem`. Returns both.
+///
+/// # Errors
+/// When a file exists or cannot be written.
+pub fn generate_key(name: &Path) -> Result<[PathBuf; 2], KeyError> {
+    let [private, public] = [".pem", ".pub.pem"].map(|end| appended(name, end));
+    for path in [&private, &public] {
+        if path.exists() {
+            return Err(KeyError::Exists { path: path.clone() });
+        }
+    }
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(KeyError::Random)?;
+    let key = SigningKey::from_bytes(&secret);
+    let encode = |path: &Path, source| KeyError::Encode { path: path.into(), source };
+    let text = key.to_pkcs8_pem(LineEnding::LF).map_err(|error| encode(&private, spki_error(error)))?;
+    write_private(&private, text.as_bytes())?;
+    let text = key.verifying_key().to_public_key_pem(LineEnding::LF).map_err(|error| encode(&public, error))?;
+    write_bytes(&public, text.as_bytes())?;
+    Ok([private, public])
+}
+
+fn spki_error(error: pkcs8::Error) -> spki::Error {
+    match error {
+        pkcs8::Error::PublicKey(error) => error,
+        _ => spki::Error::KeyMalformed,
+    }
+}
+
+/// Writes a file that nobody but its owner may read, from its first byte on.
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
+    use std::io::Write;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let write = || options.open(path)?.write_all(bytes);
+    write().map_err(|source| KeyError::Save { path: path.into(), source })
+}
+
+/// The file that holds a certificate's signature: `NAME.json.sig` of `NAME.json`.
+pub(super) fn signature_path(certificate: &Path) -> PathBuf {
+    appended(certificate, ".sig")
+}
+
+/// Makes sure that the bytes of a certificate's file are signed with the private key of a public one.
+///
+/// # Errors
+/// When they are not.
+pub fn verify_signature(certificate: &Path, bytes: &[u8], key: &Path) -> Result<(), SignatureError> {
+    let public = VerifyingKey::from_public_key_pem(&read_key(key)?)
+        .map_err(|source| KeyError::Public { path: key.into(), source })?;
+    let path = signature_path(certificate);
+    let text = fs::read_to_string(&path).map_err(|source| SignatureError::Missing { path: path.clone(), source })?;
+    let accepted = parse(&text).is_some_and(|signature| public.verify_strict(bytes, &signature).is_ok());
+    if accepted { Ok(()) } else { Err(SignatureError::Wrong { path }) }
+}
+
+/// Whether bytes are a signature, whosever it is.
+pub(super) fn is_signature(bytes: &[u8]) -> bool {
+    parse(&String::from_utf8_lossy(bytes)).is_some()
+}
+
+fn parse(text: &str) -> Option<Signature> {
+    let digits: Vec<_> = text.trim().chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+    let bytes: Vec<_> = digits.chunks_exact(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect();
+    Some(Signature::from_bytes(&bytes.try_into().ok()?))
+}
+
+fn read_key(path: &Path) -> Result<String, KeyError> {
+    fs::read_to_string(path).map_err(|source| KeyError::Read { path: path.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_keys_own_signature_of_the_same_bytes_is_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let [private, public] = generate_key(&folder.path().join("one")).unwrap();
+        let [_, other] = generate_key(&folder.path().join("two")).unwrap();
+        let certificate = folder.path().join("c.json");
+        let signature = signature_path(&certificate);
+        fs::write(&signature, PrivateKey::read(&private).unwrap().sign(b"holds")).unwrap();
+        let check =
+            |bytes: &[u8], key: &Path| verify_signature(&certificate, bytes, key).map_err(|error| error.to_string());
+        assert_eq!(check(b"holds", &public), Ok(()));
+        for (name, bytes, key, part) in [
+            ("another text", b"hold5", &public, "not that of this certificate"),
+            ("another key", b"holds", &other, "not that of this certificate"),
+            ("a private key", b"holds", &private, "not an Ed25519 public key"),
+        ] {
+            let message = check(bytes, key).unwrap_err();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+        for (name, text) in [("cut off", "00ff"), ("no hexadecimal", "text"), ("too long", &"00".repeat(65))] {
+            fs::write(&signature, text).unwrap();
+            assert!(check(b"holds", &public).unwrap_err().contains("not that of"), "{name}");
+        }
+        fs::remove_file(signature).unwrap();
+        assert!(check(b"holds", &public).unwrap_err().contains("not signed"));
+        assert!(matches!(PrivateKey::read(&public), Err(KeyError::Private { .. })));
+    }
+
+    #[test]
+    fn a_key_is_never_replaced_and_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().join("key");
+        let [private, _] = generate_key(&name).unwrap();
+        let before = fs::read(&private).unwrap();
+        assert!(matches!(generate_key(&name), Err(KeyError::Exists { .. })));
+        assert_eq!(fs::read(&private).unwrap(), before);
+        // What looks like an extension is part of the name.
+        let [first, second] = ["site.v1", "site.v2"].map(|name| generate_key(&folder.path().join(name)).unwrap());
+        assert!(first[0].ends_with("site.v1.pem") && second[1].ends_with("site.v2.pub.pem"), "{first:?} {second:?}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! AMSUnet as a graph; each file is the twin of the one of the same name in [`seg_nets::amsunet`].
+
+mod strip;
+
+mod ams;
+mod attention;
+mod ffn;
+
+mod amse;
+mod rsc;
+
+mod down;
+mod stem;
+mod up;
+
+mod network;
+
+pub use network::to_graph;

@@ -1,0 +1,3 @@
+//! Blocks that several networks are built from.
+
+mod batch_norm;

@@ -1,0 +1,89 @@
+//! What a proof holds an exported model against: the network's graph before any pass, and what Burn makes of each case.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use ndarray::{Array4, Ix4};
+use seg_nets::amsunet::AmsUnet;
+use seg_nets::weights::{published, to_array};
+use seg_onnx::Model;
+use seg_onnx::graph::Graph;
+use seg_verify::{Case, CaseError, Inside, Reference, Trained, Yardstick, YardstickError};
+use thiserror::Error;
+
+use crate::export::Export;
+
+/// Why there is nothing to hold a model against.
+#[derive(Debug, Error)]
+pub enum ReferenceError {
+    /// A case cannot be had.
+    #[error(transparent)]
+    Case(#[from] CaseError),
+    /// There is no exact answer.
+    #[error("cannot compute the exact answer to case `{case}`")]
+    Yardstick {
+        /// The case.
+        case: String,
+        /// Why.
+        source: Box<YardstickError>,
+    },
+}
+
+/// The reference of an exported network, as yet without Burn's answers.
+pub fn reference(export: &Export) -> Reference {
+    let model = export.lowered.clone();
+    let names = model.graph.initializers.keys().filter_map(|path| Some((published(path)?, path.clone())));
+    Reference {
+        parameters: names.collect(),
+        passes: export.report.passes.iter().map(|(pass, _)| pass.pass.to_owned()).collect(),
+        tool: format!("seg-export {} with Burn 0.22", env!("CARGO_PKG_VERSION")),
+        trained: BTreeMap::new(),
+        model,
+    }
+}
+
+/// What Burn makes of each case in 32-bit floats; of the first one also what its stages make.
+///
+/// # Errors
+/// When a case cannot be had, or the network does not take it.
+pub fn trained(
+    net: &AmsUnet,
+    reference: &Reference,
+    cases: &[Case],
+    yardstick: &mut Yardstick,
+) -> Result<BTreeMap<String, Trained>, ReferenceError> {
+    let Model { graph, contract, .. } = &reference.model;
+    let mut all = BTreeMap::new();
+    for (number, case) in cases.iter().enumerate() {
+        let failed = |source| ReferenceError::Yardstick { case: case.name.clone(), source: Box::new(source) };
+        let input = case.load(contract)?.tensor;
+        let exact = &yardstick.answer(case, input.view()).map_err(failed)?.output;
+        let mut stages = Vec::new();
+        let logits = net.forward_observed(to_tensor(&input), |stage, output| {
+            if number == 0 {
+                stages.push((value_of_stage(graph, stage), to_array(output.clone())));
+            }
+        });
+        let logits = to_array(logits).into_dimensionality::<Ix4>().expect("a rank-4 tensor is a rank-4 array");
+        let mut trained = Trained::of(input.view(), logits.view(), exact.view());
+        if !stages.is_empty() {
+            let names: Vec<_> = stages.iter().map(|(value, _)| value.as_str()).collect();
+            let exact = Inside::of(graph, input.view(), &names).map_err(|error| failed(error.into()))?;
+            let figures =
+                stages.iter().filter_map(|(value, found)| Some((value.clone(), exact.figures(value, found.view())?)));
+            trained.values = figures.collect();
+        }
+        all.insert(case.name.clone(), trained);
+    }
+    Ok(all)
+}
+
+/// The name of a stage's output in the network's graph.
+pub fn value_of_stage(graph: &Graph, stage: &str) -> String {
+    if stage == "out_conv" { graph.outputs[0].clone() } else { format!("{stage}.amse.gelu") }
+}
+
+fn to_tensor(values: &Array4<f32>) -> Tensor<4> {
+    let data = TensorData::new(values.iter().copied().collect::<Vec<_>>(), values.shape());
+    Tensor::from_data(data, &Device::flex())
+}

@@ -1,0 +1,244 @@
+//! Many image files to many result files, in stages that overlap.
+//!
+//! ```text
+//! readers: decode, preprocess -> lanes: the network -> writers: postprocess, encode -> the caller: a line each
+//! ```
+//!
+//! Queues between stages are bounded, and so are the pixels that are in memory and those that the network works on, so that
+//! memory does not grow with the number of images. On the CPU there are several lanes of few threads each: the network's
+//! operators then do not wait for each other's threads, and what the other stages take is not missing in each operator.
+
+mod budget;
+mod stages;
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use seg_contract::Contract;
+use seg_data::{ReadError, WriteError, stored_size};
+use seg_inference::Settings;
+use seg_inference::provider::Provider;
+use seg_inference::session::RunError;
+use seg_inference::{SegmentError, Segmenter};
+use stages::{PIXELS_IN_NETWORKS, Stages};
+use thiserror::Error;
+
+use crate::record::ManifestError;
+use crate::record::Prediction;
+use crate::save::ResultWriter;
+
+/// The most lanes; each has its own copy of the model.
+const LANES_MAX: usize = 8;
+/// The most readers, and the most writers.
+const WORKERS_MAX: usize = 8;
+
+/// An image to be segmented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// The image file.
+    pub input: PathBuf,
+    /// The name of its results, without an extension.
+    pub name: String,
+}
+
+/// Why an image file could not be segmented into files.
+#[derive(Debug, Error)]
+pub enum TaskError {
+    /// The image cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The image cannot be segmented.
+    #[error("cannot segment `{path}`")]
+    Segment {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        source: SegmentError,
+    },
+    /// A result cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl TaskError {
+    /// Whether the image is to blame, so that others may still succeed; otherwise the output folder or the provider is.
+    pub fn is_about_the_image(&self) -> bool {
+        match self {
+            Self::Segment { source: SegmentError::Run(RunError::Provider { .. }), .. } => false,
+            Self::Read(_) | Self::Segment { .. } => true,
+            // Drawing onto an image reads it again.
+            Self::Write(WriteError::Content { source, .. }) => {
+                source.get_ref().is_some_and(|cause| cause.is::<ReadError>())
+            }
+            Self::Write(_) => false,
+        }
+    }
+}
+
+/// How many networks run side by side, and with how many threads each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lanes {
+    /// The CPU threads of each network.
+    pub threads: Vec<NonZeroUsize>,
+}
+
+impl Lanes {
+    /// The lanes for so many images and threads; all cores unless given.
+    ///
+    /// `largest` tells how many pixels a network works on at once at most; it is asked where there may be several lanes. No
+    /// more of them are taken than can work at the same time in bounded memory, so that no thread waits for a lane.
+    pub fn new(
+        provider: Provider,
+        images: usize,
+        threads: Option<NonZeroUsize>,
+        largest: impl FnOnce() -> usize,
+    ) -> Self {
+        let threads = threads.unwrap_or_else(cores).get();
+        let most = if provider == Provider::Cpu { images.min(threads).clamp(1, LANES_MAX) } else { 1 };
+        let fit = || (PIXELS_IN_NETWORKS as usize / largest().max(1)).max(1);
+        let count = if most > 1 { most.min(fit()) } else { 1 };
+        let of = |lane| threads / count + usize::from(lane < threads % count);
+        Self { threads: (0..count).filter_map(|lane| NonZeroUsize::new(of(lane))).collect() }
+    }
+}
+
+/// How many pixels the network works on at once in the largest of these images, by their files' heads.
+///
+/// What cannot be read counts for nothing: whoever segments it says why.
+pub fn largest_at_once<'a>(
+    inputs: impl IntoIterator<Item = &'a Path>,
+    contract: &Contract,
+    settings: &Settings,
+) -> usize {
+    let pixels = |path| match stored_size(path) {
+        Ok((width, height)) => settings.pixels_at_once(contract, [height as usize, width as usize]),
+        Err(_) => 0,
+    };
+    inputs.into_iter().map(pixels).max().unwrap_or(0)
+}
+
+fn cores() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Segments image files into files, and reports each as it is complete.
+///
+/// `segmenters` are the lanes: the same model with the same settings, once for each. Files are written below `folder`, where
+/// their folders must exist. `report` gets the place of a task and what came of it, in the order in which tasks end; when
+/// it breaks, no further image is begun, and those under way are still reported.
+///
+/// # Panics
+/// When there is no segmenter, or a stage panics: then the others end what they can without it.
+pub fn run(
+    segmenters: &mut [Segmenter],
+    tasks: &[Task],
+    folder: &Path,
+    writers: &[Box<dyn ResultWriter>],
+    mut report: impl FnMut(usize, Result<Prediction, TaskError>) -> ControlFlow<()>,
+) {
+    let recipe = segmenters[0].recipe().clone();
+    let stages = Stages::new(tasks, folder, writers, &recipe, segmenters[0].runs_on());
+    let batch = recipe.settings.batch.map_or(1, NonZeroUsize::get);
+    let workers = (cores().get() / 2).clamp(1, WORKERS_MAX);
+    let (ready, to_lanes) = sync_channel(segmenters.len() * batch);
+    let (answered, to_writers) = sync_channel(workers);
+    let (ended, results) = sync_channel(workers);
+    let (to_lanes, to_writers) = (Arc::new(Mutex::new(to_lanes)), Arc::new(Mutex::new(to_writers)));
+    thread::scope(|scope| {
+        let stages = &stages;
+        for _ in 0..workers {
+            let (ready, ended) = (ready.clone(), ended.clone());
+            scope.spawn(move || stages.read(&ready, &ended));
+        }
+        for segmenter in segmenters {
+            let (to_lanes, answered, ended) = (Arc::clone(&to_lanes), answered.clone(), ended.clone());
+            scope.spawn(move || stages.infer(segmenter, batch, &to_lanes, &answered, &ended));
+        }
+        for _ in 0..workers {
+            let (to_writers, ended) = (Arc::clone(&to_writers), ended.clone());
+            scope.spawn(move || stages.write(&to_writers, &ended));
+        }
+        // What is left of the queues is the threads' own, so that each ends with the stage before it, and with the one
+        // after it where that panics: nobody waits to hand over what nobody takes.
+        drop((ready, to_lanes, answered, to_writers, ended));
+        for (index, result) in results {
+            if report(index, result).is_break() {
+                stages.stop();
+            }
+        }
+    });
+}
+
+/// Makes the folders that the writers write to, and gives them back.
+///
+/// # Errors
+/// When one cannot be created.
+pub fn create_folders(folder: &Path, writers: &[Box<dyn ResultWriter>]) -> Result<Vec<PathBuf>, ManifestError> {
+    let mut folders: Vec<_> = writers.iter().map(|writer| folder.join(&writer.place().folder)).collect();
+    folders.dedup();
+    for path in &folders {
+        std::fs::create_dir_all(path).map_err(|source| ManifestError::Folder { path: path.clone(), source })?;
+    }
+    Ok(folders)
+}
+
+#[cfg(test)]
+mod tests {
+    use seg_contract::SizePolicy;
+    use seg_inference::Tiles;
+    use seg_inference::Tiling;
+
+    use super::*;
+    use crate::threshold;
+
+    #[test]
+    fn lanes_share_the_threads_and_are_no_more_than_can_work_at_the_same_time() {
+        const MPX: usize = 1 << 20;
+        let rows: [(&str, _, _, _, _, &[usize]); 10] = [
+            ("many images", Provider::Cpu, 100, 2, 1000, &[1, 1]),
+            ("one image", Provider::Cpu, 1, 4, 1000, &[4]),
+            ("few images", Provider::Cpu, 3, 8, 1000, &[3, 3, 2]),
+            ("many threads", Provider::Cpu, 100, 32, 1000, &[4; 8]),
+            ("nothing to do", Provider::Cpu, 0, 2, 0, &[2]),
+            ("a GPU", Provider::Cuda, 100, 8, 1000, &[8]),
+            ("images of which two fit", Provider::Cpu, 100, 2, 2 * MPX, &[1, 1]),
+            ("images of which one fits", Provider::Cpu, 100, 2, 2 * MPX + 1, &[2]),
+            ("images of which three fit", Provider::Cpu, 100, 8, 4 * MPX / 3, &[3, 3, 2]),
+            ("an image that is larger than all that fits", Provider::Cpu, 100, 2, 99 * MPX, &[2]),
+        ];
+        for (name, provider, images, threads, pixels, expected) in rows {
+            let lanes = Lanes::new(provider, images, NonZeroUsize::new(threads), || pixels);
+            let found: Vec<_> = lanes.threads.iter().map(|threads| threads.get()).collect();
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_largest_image_counts_as_the_network_is_given_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let contract = threshold::model(SizePolicy::Native).contract;
+        image::GrayImage::new(30, 20).save(path("small.png")).unwrap();
+        image::GrayImage::new(2000, 3).save(path("narrow.png")).unwrap();
+        std::fs::write(path("text.png"), "no image").unwrap();
+        let tiling = Tiling { size: [64; 2], overlap: 0.5 };
+        let tiles = Settings { tiles: Tiles::Of(tiling), batch: NonZeroUsize::new(3), ..Settings::default() };
+        let whole = Settings::default();
+        let rows: [(&str, &[&str], _, _); 5] = [
+            ("none", &[], &whole, 0),
+            ("one that cannot be read", &["text.png"], &whole, 0),
+            ("extended to the network's shortest side", &["small.png", "narrow.png"], &whole, 2000 * 8),
+            ("the first", &["small.png", "text.png"], &whole, 600),
+            ("in tiles, three at once", &["small.png"], &tiles, 3 * 64 * 64),
+        ];
+        for (name, files, settings, expected) in rows {
+            let paths: Vec<_> = files.iter().map(|name| path(name)).collect();
+            let found = largest_at_once(paths.iter().map(PathBuf::as_path), &contract, settings);
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What a run over many images is: the same for all its parts and for each of its continuations.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use seg_inference::Settings;
+use seg_inference::provider::Precision;
+use seg_inference::{ModelFile, hex};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::save::Save;
+
+/// The file that says what the folder's results are.
+pub const JOB: &str = "job.json";
+
+/// What a run over many images is. A folder holds the results of one job, and nothing replaces those of another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// The program and its version.
+    pub tool: String,
+    /// The models, whose probabilities are averaged where there are several.
+    pub models: Vec<ModelFile>,
+    /// How the float32 values of each are computed.
+    pub precisions: Vec<Precision>,
+    /// How their answers become masks.
+    pub settings: Settings,
+    /// What is saved of each image.
+    pub save: Vec<Save>,
+    /// The number of images of all parts.
+    pub images: usize,
+    /// The SHA-256 of the names of their results, a line each.
+    pub names_sha256: String,
+}
+
+/// Why a folder is not that of a job.
+#[derive(Debug, Error)]
+pub enum JobError {
+    /// The file cannot be read.
+    #[error("cannot read the job `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no job.
+    #[error("cannot read `{path}` as a job; it belongs to another version or is damaged, choose another folder")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The folder holds results of another job.
+    #[error(
+        "`{path}` is that of another job, which differs in {what}; choose another folder, remove this one, or give the flags and \
+         inputs of that job"
+    )]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// In what they differ.
+        what: &'static str,
+    },
+}
+
+impl Job {
+    /// A job on images whose results have these names.
+    pub fn new(
+        models: Vec<ModelFile>,
+        precisions: Vec<Precision>,
+        settings: Settings,
+        save: Vec<Save>,
+        names: &[String],
+    ) -> Self {
+        let mut hash = Sha256::new();
+        names.iter().for_each(|name| hash.update(format!("{name}\n")));
+        let tool = format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        // It changes no result.
+        let settings = Settings { batch: None, ..settings };
+        Self { tool, models, precisions, settings, save, images: names.len(), names_sha256: hex(&hash.finalize()) }
+    }
+
+    /// Reads the job of a folder, if it has one.
+    ///
+    /// # Errors
+    /// When there is one that cannot be read.
+    pub fn read(folder: &Path) -> Result<Option<Self>, JobError> {
+        let path = folder.join(JOB);
+        match fs::read(&path) {
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(job) => Ok(Some(job)),
+                Err(source) => Err(JobError::Format { path, source }),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(JobError::Read { path, source }),
+        }
+    }
+
+    /// The content of its file.
+    pub(crate) fn text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a job has no map with keys that are no strings") + "\n"
+    }
+
+    /// The SHA-256 of its file, in hexadecimal, which each line of its records names.
+    pub(crate) fn id(&self) -> String {
+        hex(&Sha256::digest(self.text()))
+    }
+
+    /// Makes sure that the folder's job, if it has one, is this one.
+    ///
+    /// # Errors
+    /// When it is another one or cannot be read.
+    pub fn check(&self, folder: &Path) -> Result<(), JobError> {
+        let Some(other) = Self::read(folder)? else { return Ok(()) };
+        let rows = [
+            (self.models != other.models, "its models"),
+            (self.precisions != other.precisions, "the precision in which they are computed"),
+            (self.settings != other.settings, "how masks are made"),
+            (self.save != other.save, "what is saved"),
+            ((self.images, &self.names_sha256) != (other.images, &other.names_sha256), "its images"),
+            (self.tool != other.tool, "the version of the program"),
+        ];
+        match rows.into_iter().find(|(differs, _)| *differs) {
+            Some((_, what)) => Err(JobError::Other { path: folder.join(JOB), what }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One of several parts of a job, each done by a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobPart {
+    /// Which one, counted from 1.
+    pub part: usize,
+    /// How many there are.
+    pub parts: usize,
+}
+
+impl JobPart {
+    /// Whether the image at a place in the list of all images belongs to this part: each part takes every so manieth.
+    pub fn has(&self, index: usize) -> bool {
+        index % self.parts == self.part - 1
+    }
+
+    /// How many of so many images belong to this part.
+    pub fn count(&self, images: usize) -> usize {
+        (0..images).filter(|index| self.has(*index)).count()
+    }
+
+    /// The name of its manifest.
+    pub fn file_name(&self) -> String {
+        format!("predictions-{}-of-{}.jsonl", self.part, self.parts)
+    }
+}
+
+impl FromStr for JobPart {
+    type Err = ();
+
+    /// Reads the name of a part's manifest.
+    fn from_str(name: &str) -> Result<Self, ()> {
+        let middle = name.strip_prefix("predictions-").and_then(|rest| rest.strip_suffix(".jsonl")).ok_or(())?;
+        let (part, parts) = middle.split_once("-of-").ok_or(())?;
+        match (part.parse(), parts.parse()) {
+            (Ok(part), Ok(parts)) if (1..=parts).contains(&part) => Ok(Self { part, parts }),
+            _ => Err(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+
+    #[test]
+    fn each_image_belongs_to_one_part() {
+        for (images, parts) in [(10, 3), (2, 5), (0, 2), (7, 1)] {
+            let all: Vec<_> = (1..=parts).map(|part| JobPart { part, parts }).collect();
+            assert!((0..images).all(|index| all.iter().filter(|part| part.has(index)).count() == 1), "{images}");
+            assert_eq!(all.iter().map(|part| part.count(images)).sum::<usize>(), images, "{images} in {parts}");
+            assert!(all.iter().all(|part| part.file_name().parse() == Ok(*part)), "{parts}");
+        }
+        for name in ["predictions.jsonl", "predictions-3-of-2.jsonl", "predictions-0-of-2.jsonl", "a"] {
+            assert_eq!(name.parse::<JobPart>(), Err(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn another_job_is_named_by_what_differs() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = |sha256: &str| ModelFile { file: "a.onnx".into(), sha256: sha256.into() };
+        let job_in = |precision, model: ModelFile, save: Save, names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            let settings = Settings { batch: NonZeroUsize::new(3), threshold: Some(0.1), ..Settings::default() };
+            Job::new(vec![model], vec![precision], settings, vec![save], &names)
+        };
+        let job = |model, save, names: &[&str]| job_in(Precision::Fp32, model, save, names);
+        let first = job(model("1"), Save::Mask, &["a", "b"]);
+        first.check(folder.path()).unwrap();
+        fs::write(folder.path().join(JOB), serde_json::to_string(&first).unwrap()).unwrap();
+        first.check(folder.path()).unwrap();
+        for (other, part) in [
+            (job(model("2"), Save::Mask, &["a", "b"]), "its models"),
+            (job_in(Precision::Tf32, model("1"), Save::Mask, &["a", "b"]), "the precision"),
+            (job(model("1"), Save::Overlay, &["a", "b"]), "what is saved"),
+            (job(model("1"), Save::Mask, &["a", "c"]), "its images"),
+        ] {
+            let message = other.check(folder.path()).unwrap_err().to_string();
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        fs::write(folder.path().join(JOB), "{").unwrap();
+        assert!(matches!(first.check(folder.path()), Err(JobError::Format { .. })));
+    }
+}

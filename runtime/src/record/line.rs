@@ -1,0 +1,182 @@
+//! The lines of a record, an image each: how they stand in its file, and how that is read without having all of it in memory.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use seg_data::{WriteError, write_atomic};
+use serde::{Deserialize, Serialize};
+
+use super::manifest::ManifestError;
+use super::prediction::Prediction;
+
+/// A line of the record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Line {
+    /// The image is complete.
+    Segmented(Box<Prediction>),
+    /// The image cannot be segmented.
+    Skipped {
+        /// The name that its files would have.
+        name: String,
+        /// The image.
+        input: String,
+        /// Why.
+        error: String,
+    },
+}
+
+impl Line {
+    /// The name of the image's files.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Segmented(prediction) => &prediction.name,
+            Self::Skipped { name, .. } => name,
+        }
+    }
+}
+
+/// How many images a record has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub images: usize,
+    /// Those that cannot be segmented.
+    pub skipped: usize,
+}
+
+impl<'a> FromIterator<&'a Place> for Counts {
+    fn from_iter<T: IntoIterator<Item = &'a Place>>(places: T) -> Self {
+        places.into_iter().fold(Self::default(), |counts, place| Self {
+            images: counts.images + 1,
+            skipped: counts.skipped + usize::from(place.is_skipped),
+        })
+    }
+}
+
+/// What is kept of a line: memory must not grow with what is reported of images.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Where it stands in its file, its end included.
+    pub(crate) bytes: Range<u64>,
+    /// Whether its image cannot be segmented.
+    pub(crate) is_skipped: bool,
+}
+
+/// A line as it stands in the file.
+#[derive(Serialize, Deserialize)]
+struct Entry<L> {
+    /// The job's [`id`](super::job::Job::id).
+    job: String,
+    #[serde(flatten)]
+    line: L,
+}
+
+/// A line of the job with this id as it stands in the file.
+pub(crate) fn text_of(line: &Line, job: &str) -> String {
+    let entry = Entry { job: job.into(), line };
+    serde_json::to_string(&entry).expect("a line has no map with keys that are no strings") + "\n"
+}
+
+/// Gives each line of a record and its place in the file; all are of the job with this id.
+///
+/// A record that is not there has none, and a last line that was not written to its end is left out.
+///
+/// # Errors
+/// When the file cannot be read, or another line is none or is of another job.
+pub(crate) fn each_line(path: &Path, job: &str, mut take: impl FnMut(Line, Range<u64>)) -> Result<(), ManifestError> {
+    let failed = |source| ManifestError::File { path: path.into(), source };
+    let mut file = match File::open(path) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(failed(source)),
+    };
+    // Bytes: the last line may end within a character.
+    let (mut bytes, mut start) = (Vec::new(), 0);
+    for number in 1.. {
+        bytes.clear();
+        file.read_until(b'\n', &mut bytes).map_err(failed)?;
+        if !bytes.ends_with(b"\n") {
+            break;
+        }
+        let end = start + bytes.len() as u64;
+        match serde_json::from_slice::<Entry<Line>>(&bytes) {
+            Ok(entry) if entry.job == job => take(entry.line, start..end),
+            Ok(_) => return Err(ManifestError::OtherJob { path: path.into(), line: number }),
+            Err(source) => return Err(ManifestError::Line { path: path.into(), line: number, source }),
+        }
+        start = end;
+    }
+    Ok(())
+}
+
+/// Writes lines as they stand in other records, each told by the number of its file and its place there, to a record of their
+/// own, which may take the place of one of these.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub(crate) fn write_lines(
+    path: &Path,
+    from: &[PathBuf],
+    lines: impl Iterator<Item = (usize, Range<u64>)>,
+) -> Result<(), WriteError> {
+    write_atomic(path, |out| {
+        let mut files = from.iter().map(File::open).collect::<io::Result<Vec<_>>>()?;
+        for (file, bytes) in lines {
+            let file = &mut files[file];
+            file.seek(SeekFrom::Start(bytes.start))?;
+            io::copy(&mut file.take(bytes.end - bytes.start), out)?;
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+pub(crate) fn read_lines(path: &Path, job: &str) -> Result<Vec<Line>, ManifestError> {
+    let mut lines = Vec::new();
+    each_line(path, job, |line, _| lines.push(line))?;
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn skipped(name: &str) -> Line {
+        Line::Skipped { name: name.into(), input: "ä.tif".into(), error: "…".into() }
+    }
+
+    #[test]
+    fn a_record_that_is_cut_anywhere_has_its_whole_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
+        let lines = ["ä", "b", "文"].map(skipped);
+        let text: String = lines.iter().map(|line| text_of(line, "1")).collect();
+        for end in 0..=text.len() {
+            let cut = &text.as_bytes()[..end];
+            fs::write(&path, cut).unwrap();
+            let whole = cut.iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!(read_lines(&path, "1").unwrap(), lines[..whole], "{end}");
+        }
+        fs::write(&path, [b"\xff\n", text.as_bytes()].concat()).unwrap();
+        assert!(matches!(read_lines(&path, "1"), Err(ManifestError::Line { line: 1, .. })), "damage is no tear");
+    }
+
+    #[test]
+    fn lines_of_several_records_become_one_in_any_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["first", "second"].map(|name| folder.path().join(name));
+        let mut places = Vec::new();
+        for (index, (path, names)) in paths.iter().zip([&["a", "ä"][..], &["c"]]).enumerate() {
+            fs::write(path, names.iter().map(|name| text_of(&skipped(name), "1")).collect::<String>()).unwrap();
+            each_line(path, "1", |_, bytes| places.push((index, bytes))).unwrap();
+        }
+        places.reverse();
+        write_lines(&paths[0], &paths, places.into_iter()).unwrap();
+        assert_eq!(read_lines(&paths[0], "1").unwrap(), ["c", "ä", "a"].map(skipped));
+    }
+}

@@ -1,0 +1,152 @@
+//! Joins the records of a job's parts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::job::{Job, JobError, JobPart};
+use super::line::{Counts, Line, Place, each_line, write_lines};
+use super::manifest::{self, ManifestError, PREDICTIONS, remove_leftovers};
+
+/// Why the parts are not a whole.
+#[derive(Debug, Error)]
+pub enum MergeError {
+    /// There is no job.
+    #[error("`{folder}` holds no `job.json`; it must be a folder that `infer --num-parts` wrote to")]
+    NoJob {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The job cannot be read.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// A record cannot be read or written.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// There are no records of parts, or they are of different divisions.
+    #[error("`{folder}` holds records of {found}, expected those of all parts of one division")]
+    Parts {
+        /// The folder.
+        folder: PathBuf,
+        /// The divisions found.
+        found: String,
+    },
+    /// Something is missing.
+    #[error("the parts are not complete: {missing}")]
+    Incomplete {
+        /// What is missing, and the remedy.
+        missing: String,
+    },
+}
+
+/// Joins the records of all parts in a folder into one, after checking that each image is there and its files are whole.
+///
+/// Images that could not be segmented have their lines too. What killed processes left unfinished is removed.
+///
+/// # Errors
+/// When another process writes there, a part, an image or a file is missing, damaged or of another job, or a file cannot be
+/// read or written.
+pub fn merge(folder: &Path) -> Result<Counts, MergeError> {
+    let job = Job::read(folder)?.ok_or_else(|| MergeError::NoJob { folder: folder.into() })?;
+    let _locks = manifest::lock(folder, None)?;
+    let id = job.id();
+    let divisions: HashSet<_> = manifest::parts(folder)?.iter().map(|part| part.parts).collect();
+    let [parts] = divisions.iter().copied().collect::<Vec<_>>()[..] else {
+        let found = match divisions.len() {
+            0 => "no part".into(),
+            count => format!("{count} divisions"),
+        };
+        return Err(MergeError::Parts { folder: folder.into(), found });
+    };
+
+    let records: Vec<_> = (1..=parts).map(|part| folder.join(JobPart { part, parts }.file_name())).collect();
+    // By name: where each image's last line stands, and in which record.
+    let mut lines = BTreeMap::<String, (usize, Place)>::new();
+    let mut folders = BTreeSet::from([folder.to_path_buf()]);
+    let mut missing = Vec::new();
+    for (index, record) in records.iter().enumerate() {
+        let mut found = HashMap::new();
+        each_line(record, &id, |line, bytes| {
+            let (is_there, is_skipped) = match &line {
+                Line::Segmented(prediction) => (prediction.is_whole(folder), false),
+                Line::Skipped { .. } => (true, true),
+            };
+            if is_there {
+                found.insert(line.name().to_owned(), (index, Place { bytes, is_skipped }));
+            }
+            if let Line::Segmented(prediction) = line {
+                let parents =
+                    prediction.files.iter().filter_map(|file| folder.join(&file.path).parent().map(Into::into));
+                folders.extend(parents);
+            }
+        })?;
+        let part = JobPart { part: index + 1, parts };
+        let (count, expected) = (found.len(), part.count(job.images));
+        if count != expected {
+            missing.push(format!("part {} of {parts} has {count} of {expected} images", part.part));
+        }
+        lines.extend(found);
+    }
+    if missing.is_empty() && lines.len() != job.images {
+        missing.push(format!("the parts have {} of {} images, some of them twice", lines.len(), job.images));
+    }
+    if !missing.is_empty() {
+        let missing = format!("{}; run `infer --continue` for them", missing.join(", "));
+        return Err(MergeError::Incomplete { missing });
+    }
+    remove_leftovers(folders)?;
+    let places = lines.values().map(|(record, place)| (*record, place.bytes.clone()));
+    write_lines(&folder.join(PREDICTIONS), &records, places).map_err(ManifestError::from)?;
+    Ok(lines.values().map(|(_, place)| place).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::line::{read_lines, text_of};
+    use super::super::manifest::Manifest;
+    use super::super::manifest::tests::{complete, job};
+    use super::*;
+
+    #[test]
+    fn parts_become_one_record_when_all_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        assert!(matches!(merge(folder), Err(MergeError::NoJob { .. })));
+        let job = job(&["a", "b", "c"]);
+        let record = |part, names: &[&str]| {
+            let mut manifest = Manifest::begin(folder, &job, Some(JobPart { part, parts: 2 }), None).unwrap();
+            names.iter().for_each(|name| manifest.add(&complete(folder, name, name)).unwrap());
+        };
+        let refused = |part: &str| {
+            let message = merge(folder).unwrap_err().to_string();
+            assert!(message.contains(part), "{part}: {message}");
+        };
+        record(1, &["a", "c"]);
+        refused("part 2 of 2 has 0 of 1 images");
+        record(2, &["b"]);
+        let running = Manifest::begin(folder, &job, Some(JobPart { part: 1, parts: 2 }), Some(&|_| true)).unwrap();
+        refused("another process is writing");
+        drop(running);
+        for place in [folder, &folder.join("masks")] {
+            fs::write(place.join(".unfinished-1"), "killed").unwrap();
+        }
+        assert_eq!(merge(folder).unwrap(), Counts { images: 3, skipped: 0 });
+        assert!(!folder.join(".unfinished-1").exists() && !folder.join("masks/.unfinished-1").exists());
+        let lines = read_lines(&folder.join(PREDICTIONS), &job.id()).unwrap();
+        assert_eq!(lines.iter().map(Line::name).collect::<Vec<_>>(), ["a", "b", "c"]);
+        fs::write(folder.join("masks/c.png"), "damaged").unwrap();
+        refused("part 1 of 2 has 1 of 2 images");
+        record(1, &["a", "b"]);
+        refused("some of them twice");
+        let part = folder.join("predictions-1-of-2.jsonl");
+        let ours = fs::read(&part).unwrap();
+        fs::write(&part, text_of(&lines[0], "another")).unwrap();
+        refused("predictions-1-of-2.jsonl` is of another job");
+        fs::write(&part, ours).unwrap();
+        fs::write(folder.join("predictions-1-of-3.jsonl"), "").unwrap();
+        refused("2 divisions");
+    }
+}

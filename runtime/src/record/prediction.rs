@@ -1,0 +1,116 @@
+//! What is reported of one image.
+
+use std::fs;
+use std::path::Path;
+
+use image::GrayImage;
+use seg_contract::Class;
+use seg_inference::digest;
+use seg_inference::session::RunsOn;
+use serde::{Deserialize, Serialize};
+
+use super::saved_file::SavedFile;
+use crate::save::Save;
+
+/// What is reported of one image: a line of `predictions.jsonl`.
+///
+/// Paths that are no Unicode are given with a replacement character in place of what is not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// The name of its files.
+    pub name: String,
+    /// The image.
+    pub input: String,
+    /// The size of the image's file, in bytes.
+    pub input_bytes: u64,
+    /// The SHA-256 of the image's file, in hexadecimal.
+    pub input_sha256: String,
+    /// Width of image and mask, upright, in pixels.
+    pub width: u32,
+    /// Height of image and mask, upright, in pixels.
+    pub height: u32,
+    /// How the camera was held, as EXIF counts it, 1 to 8. All results are upright, as if it were 1.
+    pub orientation: u8,
+    /// Height and width at which the network ran, in pixels.
+    pub network: [usize; 2],
+    /// Into how many tiles the image was cut; none where it was run whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<usize>,
+    /// What each class covers, by class index.
+    pub area: Vec<ClassArea>,
+    /// The files written.
+    pub files: Vec<SavedFile>,
+    /// What computed it.
+    pub runs_on: RunsOn,
+    /// Reading, hashing and decoding the file, in milliseconds.
+    pub decode_ms: f64,
+    /// From the image to the network's input, in milliseconds.
+    pub preprocess_ms: f64,
+    /// The network, in milliseconds; of a batch, its share.
+    pub infer_ms: f64,
+    /// From the network's output to the mask, in milliseconds.
+    pub postprocess_ms: f64,
+    /// Writing all files, in milliseconds.
+    pub encode_ms: f64,
+}
+
+/// What a class covers in a mask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassArea {
+    /// The name of the class.
+    pub class: String,
+    /// Its pixels.
+    pub pixels: u64,
+    /// Its share of the pixels, 0 to 1.
+    pub share: f64,
+}
+
+impl Prediction {
+    /// Whether `input` is the image that was segmented: the same path with the same content.
+    ///
+    /// What cannot be read is not.
+    pub fn is_of(&self, input: &Path) -> bool {
+        let has_size = || fs::metadata(input).is_ok_and(|found| found.len() == self.input_bytes);
+        // Most that differ are told without being read.
+        input.to_string_lossy() == self.input
+            && has_size()
+            && digest(input).is_ok_and(|(_, sha256)| sha256 == self.input_sha256)
+    }
+
+    /// Whether all its files are in the folder of the results with the content that was written.
+    pub(crate) fn is_whole(&self, folder: &Path) -> bool {
+        self.files.iter().all(|file| file.is_whole(folder))
+    }
+
+    /// The path of the first file of a kind, in the folder of the results.
+    pub fn file(&self, kind: Save) -> Option<&str> {
+        self.files.iter().find(|file| file.kind == kind).map(|file| file.path.as_str())
+    }
+}
+
+/// What each class covers.
+pub(crate) fn areas(mask: &GrayImage, classes: &[Class]) -> Vec<ClassArea> {
+    let mut pixels = [0_u64; 256];
+    for label in mask.iter() {
+        pixels[usize::from(*label)] += 1;
+    }
+    let all = mask.len() as f64;
+    let area =
+        |(class, pixels): (&Class, u64)| ClassArea { class: class.name.clone(), pixels, share: pixels as f64 / all };
+    classes.iter().zip(pixels).map(area).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn areas_are_counted_by_class_and_absent_classes_cover_nothing() {
+        let mask = GrayImage::from_raw(4, 1, vec![0, 2, 2, 0]).unwrap();
+        let classes = ["background", "cell", "nucleus"].map(|name| Class::new(name, 0));
+        let found: Vec<_> =
+            areas(&mask, &classes).into_iter().map(|area| (area.class, area.pixels, area.share)).collect();
+        let expected = [("background", 2, 0.5), ("cell", 0, 0.0), ("nucleus", 2, 0.5)];
+        assert_eq!(found, expected.map(|(name, pixels, share)| (name.to_owned(), pixels, share)));
+    }
+}

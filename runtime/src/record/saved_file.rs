@@ -1,0 +1,133 @@
+//! A file of results, and the hash by which it is told to be whole.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use seg_data::{WriteError, write_atomic};
+use seg_inference::{digest, hex};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::save::{Finished, ResultWriter, Save};
+
+/// A file that was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedFile {
+    /// What it is.
+    pub kind: Save,
+    /// Its path in the folder of the results, with `/` between names.
+    pub path: String,
+    /// The SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+}
+
+impl SavedFile {
+    /// Writes the file of an image below the folder of the results.
+    ///
+    /// # Errors
+    /// When the image cannot be read again, or the file not be written; then there is none, or the one before.
+    pub(crate) fn write(
+        writer: &dyn ResultWriter,
+        folder: &Path,
+        finished: &mut Finished<'_>,
+    ) -> Result<Self, WriteError> {
+        let path = writer.place().path(finished.name);
+        let mut sha256 = String::new();
+        write_atomic(&folder.join(&path), |out| {
+            let mut hashed = Hashed { out, hash: Sha256::new() };
+            writer.write(finished, &mut hashed)?;
+            sha256 = hex(&hashed.hash.finalize());
+            Ok(())
+        })?;
+        Ok(Self { kind: writer.place().save, path, sha256 })
+    }
+
+    /// Whether it is in the folder of the results, with the content that it had when it was written.
+    pub(crate) fn is_whole(&self, folder: &Path) -> bool {
+        digest(&folder.join(&self.path)).is_ok_and(|(_, found)| found == self.sha256)
+    }
+}
+
+/// Hashes what is written.
+struct Hashed<'a> {
+    out: &'a mut dyn Write,
+    hash: Sha256,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use image::GrayImage;
+    use seg_data::open_image;
+    use seg_inference::{Segmentation, Timings};
+
+    use super::*;
+    use crate::save::Place;
+
+    /// Writes a text in pieces, and fails behind them where it is to.
+    struct Pieces {
+        place: Place,
+        fails: bool,
+    }
+
+    impl ResultWriter for Pieces {
+        fn place(&self) -> &Place {
+            &self.place
+        }
+
+        fn write(&self, _: &mut Finished<'_>, out: &mut dyn Write) -> io::Result<()> {
+            ["one, ", "", "two"].iter().try_for_each(|piece| out.write_all(piece.as_bytes()))?;
+            if self.fails { Err(io::Error::other("the image is gone")) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn a_file_is_whole_as_long_as_it_has_the_content_that_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        fs::create_dir(folder.join("masks")).unwrap();
+        let image = folder.join("image.png");
+        let mask = GrayImage::new(1, 1);
+        mask.save(&image).unwrap();
+        let mut image = open_image(&image).unwrap();
+        let segmentation = Segmentation {
+            mask,
+            probabilities: None,
+            uncertainty: None,
+            network: [1, 1],
+            tiles: None,
+            timings: Timings::default(),
+        };
+        let mut write = |fails| {
+            let place = Place { save: Save::Mask, folder: "masks".into(), extension: "png" };
+            let mut finished = Finished { name: "a", image: image.as_mut(), segmentation: &segmentation };
+            SavedFile::write(&Pieces { place, fails }, folder, &mut finished)
+        };
+        let saved = write(false).unwrap();
+        let path = folder.join(&saved.path);
+        assert_eq!((saved.kind, saved.path.as_str()), (Save::Mask, "masks/a.png"));
+        assert_eq!(fs::read(&path).unwrap(), b"one, two");
+        assert!(saved.is_whole(folder));
+        write(true).unwrap_err();
+        assert!(saved.is_whole(folder), "a file that could not be written took the place of the one before");
+        for (name, content) in [("longer", "one, two."), ("cut off", "one, "), ("as long", "one, too"), ("empty", "")] {
+            fs::write(&path, content).unwrap();
+            assert!(!saved.is_whole(folder), "{name}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(!saved.is_whole(folder), "removed");
+    }
+}

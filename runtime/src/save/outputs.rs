@@ -1,0 +1,83 @@
+//! The names of results, and that none replaces an input.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// An image that its own result would replace.
+#[derive(Debug, Error)]
+#[error("the input `{input}` would be overwritten by a result; choose another output folder than `{folder}`")]
+pub struct OverwriteError {
+    /// The image.
+    pub input: PathBuf,
+    /// The folder of the results.
+    pub folder: PathBuf,
+}
+
+/// Makes sure that no file to be written to `folder` is one of the inputs.
+///
+/// # Errors
+/// When one is.
+pub fn keep_inputs(
+    folder: &Path,
+    written: impl IntoIterator<Item = impl AsRef<Path>>,
+    inputs: impl IntoIterator<Item = impl AsRef<Path>>,
+) -> Result<(), OverwriteError> {
+    // Only what exists can be overwritten, and has a canonical path.
+    let canonical = |path: &Path| path.canonicalize().ok();
+    let written: HashSet<_> = written.into_iter().filter_map(|path| canonical(path.as_ref())).collect();
+    match inputs.into_iter().find(|input| canonical(input.as_ref()).is_some_and(|input| written.contains(&input))) {
+        Some(input) => Err(OverwriteError { input: input.as_ref().into(), folder: folder.into() }),
+        None => Ok(()),
+    }
+}
+
+/// The stem of each path; where an earlier path has taken it, in whatever case, `-2`, `-3`, ... is added.
+///
+/// Many file systems do not tell `A` from `a`, and results may be copied to one that does not.
+pub fn unique_stems(paths: &[PathBuf]) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let mut unique = |path: &PathBuf| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let numbered = (2_usize..).map(|number| format!("{stem}-{number}"));
+        let mut names = std::iter::once(stem.clone()).chain(numbered);
+        names.find(|name| taken.insert(name.to_lowercase())).expect("the numbers do not end")
+    };
+    paths.iter().map(&mut unique).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_inputs_share_a_result() {
+        let rows: [(&str, &[&str], &[&str]); 5] = [
+            ("different stems", &["a.png", "b.png"], &["a", "b"]),
+            ("formats", &["a.png", "a.jpg", "a.tif"], &["a", "a-2", "a-3"]),
+            ("folders", &["x/a.png", "y/a.png"], &["a", "a-2"]),
+            ("cases", &["x/A.png", "y/a.png", "z/Ä.png", "z/ä.png"], &["A", "a-2", "Ä", "ä-2"]),
+            ("a stem that looks numbered", &["a.png", "a.jpg", "a-2.png"], &["a", "a-2", "a-2-2"]),
+        ];
+        for (name, inputs, stems) in rows {
+            let inputs: Vec<_> = inputs.iter().map(PathBuf::from).collect();
+            assert_eq!(unique_stems(&inputs), stems, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_input_is_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let masks = folder.path().join("masks");
+        std::fs::create_dir(&masks).unwrap();
+        let input = masks.join("a.png");
+        std::fs::write(&input, "").unwrap();
+        let roundabout = folder.path().join("masks/../masks/a.png");
+        for (name, inputs) in [("itself", vec![input]), ("by another path", vec![roundabout])] {
+            let written = [folder.path().join("masks/a.png")];
+            let message = keep_inputs(folder.path(), &written, &inputs).unwrap_err().to_string();
+            assert!(message.contains("would be overwritten"), "{name}: {message}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Changes of colour: each pixel by itself, and noise.
+
+use std::f32::consts::TAU;
+
+use image::Rgb32FImage;
+use rand::Rng;
+
+use super::{Augmentation, effect};
+
+/// A change of the colours of a view.
+#[derive(Debug)]
+pub(super) struct Tone {
+    brightness: Option<f64>,
+    contrast: Option<f64>,
+    gamma: Option<f64>,
+    saturation: Option<f64>,
+    hue: Option<f64>,
+}
+
+impl Tone {
+    /// A random change.
+    pub(super) fn draw(augmentation: &Augmentation, rng: &mut impl Rng) -> Self {
+        Self {
+            brightness: effect::draw(augmentation.brightness, rng),
+            contrast: effect::draw(augmentation.contrast, rng),
+            gamma: effect::draw(augmentation.gamma, rng),
+            saturation: effect::draw(augmentation.saturation, rng),
+            hue: effect::draw(augmentation.hue, rng),
+        }
+    }
+
+    /// Changes hue and saturation, then contrast and brightness, then gamma; values stay in [0, 1].
+    ///
+    /// With grey `g` the mean of a pixel `v` and `m` that of the view: `v' = g + s (cos h (v - g) + sin h (1 x v) / sqrt 3)`,
+    /// which turns by `h` about the grey axis and scales the distance from it by `s`; then `m + c (v' - m) + b`, to the
+    /// power of gamma.
+    pub(super) fn apply(&self, view: &mut Rgb32FImage) {
+        if self.saturation.is_some() || self.hue.is_some() {
+            let saturation = self.saturation.unwrap_or(1.0);
+            let (sin, cos) = self.hue.unwrap_or(0.0).to_radians().sin_cos();
+            let (along, across) = ((saturation * cos) as f32, (saturation * sin / 3f64.sqrt()) as f32);
+            for pixel in view.pixels_mut() {
+                let [red, green, blue] = pixel.0;
+                let gray = (red + green + blue) / 3.0;
+                let turned = [blue - green, red - blue, green - red];
+                pixel.0 =
+                    std::array::from_fn(|channel| gray + along * (pixel.0[channel] - gray) + across * turned[channel]);
+            }
+        }
+        if self.contrast.is_some() || self.brightness.is_some() {
+            let contrast = self.contrast.unwrap_or(1.0);
+            let mean = view.iter().map(|value| f64::from(*value)).sum::<f64>() / view.len() as f64;
+            let shift = (mean * (1.0 - contrast) + self.brightness.unwrap_or(0.0)) as f32;
+            view.iter_mut().for_each(|value| *value = contrast as f32 * *value + shift);
+        }
+        view.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
+        if let Some(gamma) = self.gamma {
+            view.iter_mut().for_each(|value| *value = value.powf(gamma as f32));
+        }
+    }
+}
+
+/// Adds Gaussian noise of a standard deviation; values stay in [0, 1].
+pub(super) fn add_noise(view: &mut Rgb32FImage, deviation: f32, rng: &mut impl Rng) {
+    for pair in view.chunks_mut(2) {
+        // Box and Muller: two uniform numbers become two independent normal ones. 1 - u is never 0.
+        let radius = deviation * (-2.0 * (1.0 - rng.random::<f32>()).ln()).sqrt();
+        let (sin, cos) = (TAU * rng.random::<f32>()).sin_cos();
+        for (value, normal) in pair.iter_mut().zip([cos, sin]) {
+            *value = (*value + radius * normal).clamp(0.0, 1.0);
+        }
+    }
+}

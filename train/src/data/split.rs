@@ -1,0 +1,346 @@
+//! The validation part, taken from what may be learned from.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::{fmt, fs, io};
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use seg_data::{Dataset, Sample};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::run::config::Config;
+
+/// The share that is cut off for validation where nobody says otherwise.
+const SHARE: f64 = 0.2;
+
+/// Which sample went into which part, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// What is learned from.
+    pub train: Vec<String>,
+    /// What chooses the best epoch.
+    pub validation: Vec<String>,
+}
+
+/// One of the equal parts of a cross-validation; it is written as `2/5`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Fold {
+    /// Which part validates, counted from 1.
+    index: usize,
+    /// How many parts there are.
+    count: usize,
+}
+
+/// Why a data set cannot be split.
+#[derive(Debug, Error)]
+pub enum SplitError {
+    /// There are too few images.
+    #[error("cannot cut {parts} parts from {found} image(s); every part needs at least one")]
+    TooFew {
+        /// The number of parts.
+        parts: usize,
+        /// The number of images.
+        found: usize,
+    },
+    /// A text is no fold.
+    #[error("`{text}` is no fold; expected one of at least two parts, counted from 1, as 2/5")]
+    Fold {
+        /// The text.
+        text: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read the split `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file holds no split.
+    #[error("the file `{}` is no split; expected {{\"train\": [names], \"validation\": [names]}}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A split has nothing in a part.
+    #[error("the split has no image in its part `{part}`")]
+    Empty {
+        /// The part.
+        part: &'static str,
+    },
+    /// A split names an image twice.
+    #[error(
+        "the split names `{name}` twice; an image that is learned from cannot choose the best epoch, and none counts twice"
+    )]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// A split names an image that the data set does not have.
+    #[error("the split names `{name}`, which is not among what may be learned from; has the folder changed since")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+}
+
+impl Split {
+    /// The split that a configuration asks for.
+    ///
+    /// # Errors
+    /// When there are too few images, or the configuration's file is no split of this data set.
+    pub fn of(dataset: &Dataset, config: &Config) -> Result<Self, SplitError> {
+        let split = match (&config.split, config.fold, config.validation) {
+            (Some(path), ..) => Self::read(path)?,
+            (None, Some(fold), _) => Self::fold(&dataset.train, fold, config.seed)?,
+            (None, None, None) if !dataset.validation.is_empty() => Self::published(dataset),
+            (None, None, share) => Self::cut(&dataset.train, share.unwrap_or(SHARE), config.seed)?,
+        };
+        split.apply(&dataset.train)?;
+        Ok(split)
+    }
+
+    /// Cuts a share of the samples off for validation, at random by the seed, at least one on either side.
+    ///
+    /// # Errors
+    /// When there are fewer than two samples.
+    pub fn cut(samples: &[Sample], share: f64, seed: u64) -> Result<Self, SplitError> {
+        let names = shuffled(samples, 2, seed)?;
+        let count = ((names.len() as f64 * share).round() as usize).clamp(1, names.len() - 1);
+        Ok(Self::by_place(names, |place| place < count))
+    }
+
+    /// Validates on one of as many random parts as the fold says, which differ by one image at most.
+    ///
+    /// The parts follow from the seed alone, so that the folds of one seed together validate on every image once.
+    ///
+    /// # Errors
+    /// When there are fewer samples than parts.
+    pub fn fold(samples: &[Sample], fold: Fold, seed: u64) -> Result<Self, SplitError> {
+        let names = shuffled(samples, fold.count, seed)?;
+        Ok(Self::by_place(names, |place| place % fold.count == fold.index - 1))
+    }
+
+    /// The split of the publishers.
+    fn published(dataset: &Dataset) -> Self {
+        let chosen: BTreeSet<&String> = dataset.validation.iter().collect();
+        let names = dataset.train.iter().map(|sample| sample.name.clone());
+        let (validation, train) = names.partition(|name| chosen.contains(name));
+        Self { train, validation }
+    }
+
+    /// Reads a split, such as a run keeps it.
+    fn read(path: &Path) -> Result<Self, SplitError> {
+        let text = fs::read_to_string(path).map_err(|source| SplitError::Read { path: path.into(), source })?;
+        serde_json::from_str(&text).map_err(|source| SplitError::Json { path: path.into(), source })
+    }
+
+    /// Sorts names into the two parts by their places in a row.
+    fn by_place(names: Vec<String>, validates: impl Fn(usize) -> bool) -> Self {
+        let (validation, train): (Vec<_>, Vec<_>) =
+            names.into_iter().enumerate().partition(|(place, _)| validates(*place));
+        let [train, validation] = [train, validation].map(|part| {
+            let mut names: Vec<String> = part.into_iter().map(|(_, name)| name).collect();
+            names.sort_unstable();
+            names
+        });
+        Self { train, validation }
+    }
+
+    /// The samples of both parts, training first.
+    ///
+    /// # Errors
+    /// When a part is empty, or a name occurs twice or is not among the samples.
+    pub fn apply(&self, samples: &[Sample]) -> Result<(Vec<Sample>, Vec<Sample>), SplitError> {
+        for (part, names) in [("train", &self.train), ("validation", &self.validation)] {
+            if names.is_empty() {
+                return Err(SplitError::Empty { part });
+            }
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(name) = self.train.iter().chain(&self.validation).find(|name| !seen.insert(*name)) {
+            return Err(SplitError::Twice { name: name.clone() });
+        }
+        let find = |names: &[String]| {
+            let find = |name: &String| {
+                let sample = samples.iter().find(|sample| sample.name == *name);
+                sample.cloned().ok_or_else(|| SplitError::Unknown { name: name.clone() })
+            };
+            names.iter().map(find).collect::<Result<Vec<_>, _>>()
+        };
+        Ok((find(&self.train)?, find(&self.validation)?))
+    }
+}
+
+/// The names of the samples in random order, where there are enough for so many parts.
+fn shuffled(samples: &[Sample], parts: usize, seed: u64) -> Result<Vec<String>, SplitError> {
+    if samples.len() < parts {
+        return Err(SplitError::TooFew { parts, found: samples.len() });
+    }
+    let mut names: Vec<String> = samples.iter().map(|sample| sample.name.clone()).collect();
+    names.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    Ok(names)
+}
+
+impl FromStr for Fold {
+    type Err = SplitError;
+
+    fn from_str(text: &str) -> Result<Self, SplitError> {
+        let numbers = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
+        match numbers {
+            Some((index, count)) if count >= 2 && (1..=count).contains(&index) => Ok(Self { index, count }),
+            _ => Err(SplitError::Fold { text: text.into() }),
+        }
+    }
+}
+
+impl fmt::Display for Fold {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.index, self.count)
+    }
+}
+
+impl TryFrom<String> for Fold {
+    type Error = SplitError;
+
+    fn try_from(text: String) -> Result<Self, SplitError> {
+        text.parse()
+    }
+}
+
+impl From<Fold> for String {
+    fn from(fold: Fold) -> Self {
+        fold.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seg_data::{Layout, MaskCoding};
+    use seg_nets::amsunet::AmsUnetConfig;
+
+    use super::*;
+    use crate::data::augment::Augmentation;
+
+    fn samples(count: usize) -> Vec<Sample> {
+        let sample = |number| Sample {
+            name: format!("{number:02}"),
+            image: "image".into(),
+            mask: "mask".into(),
+            coding: MaskCoding::Binary,
+            field_of_view: None,
+        };
+        (0..count).map(sample).collect()
+    }
+
+    #[test]
+    fn a_seed_cuts_one_split_without_overlap() {
+        for (count, share, validation) in [(20, 0.2, 4), (2, 0.5, 1), (3, 0.0, 1), (5, 1.0, 4)] {
+            let samples = samples(count);
+            let split = Split::cut(&samples, share, 7).unwrap();
+            assert_eq!(split, Split::cut(&samples, share, 7).unwrap());
+            assert_eq!(split.validation.len(), validation, "{share} of {count}");
+            let mut all = [split.train.clone(), split.validation.clone()].concat();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), count, "{share} of {count}");
+            let (train, held_out) = split.apply(&samples).unwrap();
+            assert_eq!((train.len(), held_out.len()), (count - validation, validation));
+        }
+        assert_ne!(Split::cut(&samples(20), 0.2, 1).unwrap(), Split::cut(&samples(20), 0.2, 2).unwrap());
+    }
+
+    #[test]
+    fn the_folds_of_a_seed_are_a_partition() {
+        for (images, count) in [(20, 5), (7, 3), (4, 4), (11, 2)] {
+            let samples = samples(images);
+            let splits: Vec<Split> =
+                (1..=count).map(|index| Split::fold(&samples, Fold { index, count }, 3).unwrap()).collect();
+            let mut validated: Vec<_> = splits.iter().flat_map(|split| split.validation.clone()).collect();
+            validated.sort_unstable();
+            let names: Vec<_> = samples.iter().map(|sample| sample.name.clone()).collect();
+            assert_eq!(validated, names, "{count} folds of {images}: every image validates once");
+            for split in &splits {
+                assert!(
+                    (images / count..=images.div_ceil(count)).contains(&split.validation.len()),
+                    "{count} of {images}"
+                );
+                let (train, validation) = split.apply(&samples).unwrap();
+                assert_eq!(train.len() + validation.len(), images, "{count} folds of {images}: a split is whole");
+            }
+        }
+        let fold = Fold { index: 1, count: 4 };
+        assert_ne!(Split::fold(&samples(20), fold, 1).unwrap(), Split::fold(&samples(20), fold, 2).unwrap());
+    }
+
+    #[test]
+    fn a_fold_is_read_as_it_is_written() {
+        for text in ["1/2", "5/5", "2/10"] {
+            let fold: Fold = text.parse().unwrap();
+            assert_eq!(fold.to_string(), text);
+            assert_eq!(serde_json::from_str::<Fold>(&serde_json::to_string(&fold).unwrap()).unwrap(), fold);
+        }
+        for text in ["", "1", "0/5", "6/5", "1/1", "a/b", "1/5/2"] {
+            assert!(text.parse::<Fold>().unwrap_err().to_string().contains("as 2/5"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_decides_how_images_are_split() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("split.json");
+        fs::write(&path, r#"{"train": ["01", "02"], "validation": ["00"]}"#).unwrap();
+        let plain = Config::recipe("data".into(), AmsUnetConfig::new(), Augmentation::recipe(32, [32, 32]));
+        let dataset = |validation: &[&str]| Dataset {
+            name: "set".into(),
+            root: "root".into(),
+            layout: Layout::Folder,
+            classes: Vec::new(),
+            train: samples(10),
+            validation: validation.iter().map(|name| (*name).into()).collect(),
+            test: Vec::new(),
+        };
+        let fold = Some(Fold { index: 1, count: 10 });
+        for (name, published, config, expected) in [
+            ("a file", &["03"][..], Config { split: Some(path), ..plain.clone() }, 1),
+            ("a fold", &["03"], Config { fold, ..plain.clone() }, 1),
+            ("a share", &["03"], Config { validation: Some(0.5), ..plain.clone() }, 5),
+            ("the publishers", &["03", "04", "09"], plain.clone(), 3),
+            ("a fifth", &[], plain, 2),
+        ] {
+            let split = Split::of(&dataset(published), &config).unwrap();
+            assert_eq!(split.validation.len(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_split_is_an_error() {
+        assert!(matches!(Split::cut(&samples(1), 0.2, 0), Err(SplitError::TooFew { parts: 2, found: 1 })));
+        let fold = Fold { index: 1, count: 4 };
+        assert!(matches!(Split::fold(&samples(3), fold, 0), Err(SplitError::TooFew { parts: 4, found: 3 })));
+        for (train, validation, part) in [
+            (&["99"][..], &["01"][..], "`99`, which is not among"),
+            (&[], &["01"], "no image in its part `train`"),
+            (&["01"], &[], "no image in its part `validation`"),
+            (&["01", "02"], &["01"], "names `01` twice"),
+        ] {
+            let [train, validation] =
+                [train, validation].map(|names| names.iter().map(|name| (*name).into()).collect());
+            let message = Split { train, validation }.apply(&samples(3)).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("split.json");
+        assert!(matches!(Split::read(&path), Err(SplitError::Read { .. })));
+        fs::write(&path, "[]").unwrap();
+        assert!(matches!(Split::read(&path), Err(SplitError::Json { .. })));
+    }
+}

@@ -1,0 +1,421 @@
+//! The training loop, from the start of a run or from where it stopped.
+
+mod error;
+mod event;
+mod memory;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use burn::module::Module;
+use burn::tensor::Device;
+use seg_contract::Contract;
+use seg_data::{Sample, remove_unfinished, write_bytes};
+
+pub use error::TrainError;
+pub use event::Event;
+
+use seg_nets::checkpoint::Checkpoint;
+use seg_nets::weights::Weights;
+
+use crate::data::loader::{Loader, Source};
+use crate::evaluate::Evaluator;
+use crate::learn::average::Average;
+use crate::learn::learner::Learner;
+use crate::learn::optimizer::Optimizer;
+use crate::learn::schedule::Schedule;
+use crate::run::config::TrainingConfig;
+use crate::run::ending::Ending;
+use crate::run::record::{EpochRecord, Tally, Validation, peak_memory};
+use crate::run::state::{State, StateError};
+use crate::run::{self, Run, Session};
+
+impl Run {
+    /// Trains until the run [ends](Ending), from the last checkpoint if there is one, and returns the log of the whole run.
+    ///
+    /// After every epoch the last checkpoint and the log are written, and the best one where the epoch's Dice per image on
+    /// the validation part is the highest so far; each file whole or not at all. In long epochs the last checkpoint is
+    /// written between two steps as well. An interrupted run goes on from there, with the weights, moments and batches that
+    /// it would have had.
+    ///
+    /// # Errors
+    /// When the device cannot be used or has too little memory, the data are not those that the run began with, an image cannot be loaded, a file cannot
+    /// be written, or the loss diverges.
+    pub fn train(&self, mut observe: impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
+        let lock =
+            run::lock(&self.folder).map_err(|source| TrainError::Lock { folder: self.folder.clone(), source })?;
+        let _lock = lock.ok_or_else(|| TrainError::Busy { folder: self.folder.clone() })?;
+        memory::guard(|| self.go_on(&mut observe))
+    }
+
+    fn go_on(&self, observe: &mut impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
+        let (devices, device) = self.config.devices()?;
+        let (training, validation) = self.split.apply(&self.dataset.train)?;
+        let loader = Loader::new(Source::of(&self.config, training))?;
+        let mut training = Training::begin(self, &devices, loader, validation)?;
+        if Ending::of(&self.config, &training.log).is_none() {
+            let session = Session::now(self, &device.to_string(), training.log.len())?;
+            self.check_data(&session)?;
+            session.append(&self.folder)?;
+            training.contract.provenance.data_sha256 = session.data_sha256;
+        }
+        observe(Event::Start {
+            device,
+            step: training.log.len() * training.steps() + training.tally.steps(),
+            steps: self.config.epochs * training.steps(),
+            log: training.log.clone(),
+        });
+        while Ending::of(&self.config, &training.log).is_none() {
+            training.learn(observe)?;
+            let record = training.finish_epoch()?;
+            observe(Event::Epoch(record));
+        }
+        Ok(training.log)
+    }
+
+    /// Whether a session has the data that those before it had.
+    fn check_data(&self, session: &Session) -> Result<(), TrainError> {
+        match self.sessions()?.last() {
+            Some(before) if before.data_sha256 != session.data_sha256 => Err(TrainError::Data {
+                data: self.dataset.root.clone(),
+                folder: self.folder.clone(),
+                found: session.data_sha256.clone(),
+                expected: before.data_sha256.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A run while it goes on.
+struct Training<'a> {
+    run: &'a Run,
+    loader: Arc<Loader>,
+    validation: Vec<Sample>,
+    /// Where images are validated, without autodiff.
+    device: Device,
+    contract: Contract,
+    learner: Learner,
+    /// One record per epoch done.
+    log: Vec<EpochRecord>,
+    /// What the epoch that is not done has gathered.
+    tally: Tally,
+}
+
+impl<'a> Training<'a> {
+    /// The run as its last checkpoint left it, or at its start.
+    fn begin(
+        run: &'a Run,
+        devices: &[Device],
+        loader: Arc<Loader>,
+        validation: Vec<Sample>,
+    ) -> Result<Self, TrainError> {
+        remove_unfinished(&run.folder).map_err(|source| TrainError::Folder { folder: run.folder.clone(), source })?;
+        let device = devices[0].clone();
+        let autodiff = device.clone().autodiff();
+        let training = run.config.training;
+        let path = run.folder.join(run::LAST);
+        let (net, optimizer, average, log, tally) = if path.exists() {
+            let state = State::read(&path)?;
+            if state.learning.is_some() != training.ema.is_some() {
+                return Err(StateError::Average { path, has: state.learning.is_some() }.into());
+            }
+            let optimizer = Optimizer::resume(run.config.weight_decay, state.moments(&device));
+            let average = match training.ema {
+                Some(decay) => Some(Average::new(decay, state.steps, state.weights.to_network(&device)?)),
+                None => None,
+            };
+            let net = state.learning.as_ref().unwrap_or(&state.weights).to_network(&autodiff)?;
+            (net, optimizer, average, state.log, state.tally)
+        } else {
+            let weights = match &run.config.init {
+                Some(path) => Checkpoint::read(path)?.weights,
+                None => {
+                    device.seed(run.config.seed);
+                    // Parameters come to be when they are first seen; seeing all of them in order ties them to the seed.
+                    Weights::of(&run.config.network.init(&device))
+                }
+            };
+            let net = weights.to_network(&autodiff)?;
+            let average = training.ema.map(|decay| Average::new(decay, 0, net.valid()));
+            (net, Optimizer::new(run.config.weight_decay), average, Vec::new(), Tally::default())
+        };
+        let learner = Learner::new(net, devices, training, optimizer, average);
+        Ok(Self { run, loader, validation, device, contract: run.contract(), learner, log, tally })
+    }
+
+    /// The steps of an epoch; the last may have fewer batches than the others.
+    fn steps(&self) -> usize {
+        self.loader.batches().div_ceil(self.run.config.training.accumulate)
+    }
+
+    /// The images of a step of an epoch, counted from 0.
+    fn images_of(&self, step: usize) -> usize {
+        let full = self.run.config.batch_size * self.run.config.training.accumulate;
+        full.min(self.loader.images() - step * full)
+    }
+
+    /// Learns from the rest of the epoch.
+    fn learn(&mut self, observe: &mut impl FnMut(Event)) -> Result<(), TrainError> {
+        let epoch = self.log.len();
+        let TrainingConfig { accumulate, save_minutes, .. } = self.run.config.training;
+        let (batches, steps) = (self.loader.batches(), self.steps());
+        let schedule = Schedule::new(self.run.config.learning_rate, self.run.config.epochs, steps);
+        let (begun, before) = (Instant::now(), (self.tally.seconds, self.tally.waited));
+        let mut saved = Instant::now();
+        let mut images = Vec::new();
+        let mut loss = 0.0;
+        let mut epoch_batches = self.loader.epoch(epoch, self.tally.batches);
+        while let Some(batch) = epoch_batches.next() {
+            let batch = batch?;
+            let step = self.tally.steps();
+            let diverged =
+                |what, value, images| TrainError::Diverged { what, value, epoch: epoch + 1, step: step + 1, images };
+            images.extend(batch.names.iter().cloned());
+            let count = batch.names.len();
+            let share = count as f64 / self.images_of(step) as f64;
+            let losses = self.learner.learn(batch, share);
+            if !losses[0].is_finite() {
+                return Err(diverged("loss", losses[0], images));
+            }
+            loss += share * losses[0];
+            self.tally.add_batch(count, losses);
+            if !self.tally.batches.is_multiple_of(accumulate) && self.tally.batches < batches {
+                continue;
+            }
+            let rate = schedule.rate(epoch * steps + step);
+            let norm = self.learner.step(rate);
+            if let Some(norm) = norm.filter(|norm| !norm.is_finite()) {
+                return Err(diverged("gradients' norm", norm, images));
+            }
+            self.tally.add_step(rate, norm);
+            self.tally.seconds = before.0 + begun.elapsed().as_secs_f64();
+            self.tally.waited = before.1 + epoch_batches.waited().as_secs_f64();
+            observe(Event::Step { step: epoch * steps + step + 1, loss });
+            (images, loss) = (Vec::new(), 0.0);
+            if saved.elapsed() >= minutes(save_minutes) {
+                self.state()?.write(&self.run.folder.join(run::LAST))?;
+                saved = Instant::now();
+            }
+        }
+        if self.tally.batches < batches {
+            return Err(TrainError::Loader { epoch: epoch + 1, done: self.tally.batches, batches });
+        }
+        Ok(())
+    }
+
+    /// Validates the epoch where it is due, writes it down and saves what it leaves behind.
+    fn finish_epoch(&mut self) -> Result<EpochRecord, TrainError> {
+        let epoch = self.log.len();
+        let due = (epoch + 1).is_multiple_of(self.run.config.training.validate_every);
+        let mut record = self.tally.record(epoch, epoch * self.steps());
+        if due || Ending::is_near(&self.run.config, &self.log, record.training_seconds) {
+            // Whole images may take more memory than crops do: what was learned must outlast their failure.
+            self.state()?.write(&self.run.folder.join(run::LAST))?;
+            let begun = Instant::now();
+            let validation = self.validate()?;
+            let before = self.log.iter().filter_map(EpochRecord::dice).reduce(f64::max);
+            record.best = before.is_none_or(|before| validation.scores.dice_per_image > before);
+            record.validation = Some(validation);
+            record.validation_seconds = begun.elapsed().as_secs_f64();
+        }
+        record.peak_memory = peak_memory();
+        self.log.push(record.clone());
+        self.tally = Tally::default();
+        self.save(&record)?;
+        Ok(record)
+    }
+
+    fn validate(&self) -> Result<Validation, TrainError> {
+        let net = self.learner.best_net();
+        let evaluator = Evaluator { net: &net, contract: &self.contract, device: &self.device };
+        let evaluation = evaluator.run(&self.validation, |_, _| {})?;
+        let scores = evaluation.scores(&self.contract.classes);
+        Ok(Validation { scores, confusion: evaluation.pooled().clone() })
+    }
+
+    /// Writes what an epoch leaves behind; the last checkpoint comes last, for it is what a resumed run starts from.
+    fn save(&self, record: &EpochRecord) -> Result<(), TrainError> {
+        let state = self.state()?;
+        if record.best {
+            let (weights, contract) = (state.weights.clone(), Some(state.contract.clone()));
+            Checkpoint { path: self.run.folder.join(seg_nets::runs::BEST), weights, contract }.write()?;
+        }
+        let lines = self.log.iter().map(|record| {
+            let line = serde_json::to_string(record).expect("a record has only string keys");
+            line + "\n"
+        });
+        write_bytes(&self.run.folder.join(run::LOG), lines.collect::<String>().as_bytes())?;
+        Ok(state.write(&self.run.folder.join(run::LAST))?)
+    }
+
+    /// All that the run needs to go on from here.
+    fn state(&self) -> Result<State, TrainError> {
+        let mut state = State::new(&self.learner, self.contract.clone(), self.log.clone(), self.tally.clone());
+        // What is saved must be able to go on: a file of such numbers would replace one without.
+        if !state.is_finite() {
+            let done = self.log.len() * self.steps() + self.tally.steps();
+            return Err(TrainError::NotFinite { step: done });
+        }
+        let provenance = &mut state.contract.provenance;
+        provenance.weights_sha256 = state.weights.sha256();
+        provenance.epoch = Some(self.log.len());
+        // Between two epochs the weights are those that the last record scores.
+        let scored = self.log.last().filter(|_| self.tally == Tally::default());
+        let dice = scored.and_then(EpochRecord::dice);
+        provenance.score = dice.map_or_else(String::new, |dice| format!("validation dice_per_image {dice:.4}"));
+        provenance.validation = scored.and_then(|record| record.validation.clone()).map(|validation| validation.scores);
+        Ok(state)
+    }
+}
+
+fn minutes(minutes: f64) -> Duration {
+    Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use image::{GrayImage, Luma, Rgb, RgbImage};
+    use seg_data::{Dataset, write_mask_png, write_png};
+    use seg_nets::amsunet::AmsUnetConfig;
+
+    use super::*;
+    use crate::data::augment::Augmentation;
+    use crate::data::split::Split;
+    use crate::run::config::Config;
+
+    /// A folder of six pictures of bright discs on a dark ground.
+    fn discs(folder: &Path) -> Dataset {
+        for name in ["images", "masks"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        for number in 0..6u32 {
+            let inside = |x: u32, y: u32| (x.abs_diff(12 + number)).pow(2) + y.abs_diff(14).pow(2) < 50;
+            let image = RgbImage::from_fn(32, 36, |x, y| Rgb([if inside(x, y) { 200 } else { 30 }, 40, 60]));
+            let mask = GrayImage::from_fn(32, 36, |x, y| Luma([u8::from(inside(x, y))]));
+            write_png(&folder.join(format!("images/{number}.png")), &image).unwrap();
+            write_mask_png(&folder.join(format!("masks/{number}.png")), &mask, &[[0; 3], [255; 3]]).unwrap();
+        }
+        Dataset::open(folder).unwrap()
+    }
+
+    fn begin(folder: &Path, dataset: Dataset, epochs: usize) -> Run {
+        let config = Config {
+            epochs,
+            learning_rate: 1e-2,
+            validation: Some(0.3),
+            seed: 3,
+            device: "cpu".into(),
+            mean: [0.2; 3],
+            std: [0.2; 3],
+            ..Config::recipe(
+                dataset.root.clone(),
+                AmsUnetConfig::new().with_base_width(4),
+                Augmentation::recipe(32, [32, 32]),
+            )
+        };
+        let split = Split::cut(&dataset.train, 0.3, 3).unwrap();
+        Run::create(folder, dataset, config, split).unwrap()
+    }
+
+    #[test]
+    fn a_run_that_was_interrupted_ends_as_one_that_was_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = discs(&folder.path().join("data"));
+        let whole = begin(&folder.path().join("whole"), dataset.clone(), 3);
+        let stopped = folder.path().join("stopped");
+        let log = whole
+            .train(|event| {
+                if let Event::Epoch(EpochRecord { epoch: 1, .. }) = event {
+                    fs::create_dir(&stopped).unwrap();
+                    for file in [run::CONFIG, run::SPLIT, run::LAST, run::SESSIONS] {
+                        fs::copy(whole.folder.join(file), stopped.join(file)).unwrap();
+                    }
+                }
+            })
+            .unwrap();
+        let resumed = Run::open(&stopped).unwrap();
+        let mut first = None;
+        let resumed_log = resumed
+            .train(|event| {
+                if let Event::Start { step, log, .. } = event {
+                    first = Some((step, log.len()));
+                }
+            })
+            .unwrap();
+        assert_eq!(first, Some((2, 1)), "the resumed run did not go on after the first epoch's two steps");
+        let weights = |run: &Run| Weights::read(&run.folder.join(run::LAST)).unwrap();
+        assert_eq!(weights(&whole), weights(&resumed));
+        let losses = |log: &[EpochRecord]| log.iter().map(|record| record.loss).collect::<Vec<_>>();
+        assert_eq!(losses(&log), losses(&resumed_log));
+        assert!(log[2].loss < log[0].loss, "three epochs did not lower the loss: {:?}", losses(&log));
+    }
+
+    #[test]
+    fn what_cannot_begin_is_an_error_with_a_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = discs(&folder.path().join("data"));
+        let run = begin(&folder.path().join("run"), dataset.clone(), 1);
+        let taken = Run::create(&run.folder, dataset, run.config.clone(), run.split.clone()).unwrap_err().to_string();
+        assert!(taken.contains("--resume"), "{taken}");
+        let lock = run::lock(&run.folder).unwrap();
+        let busy = run.train(|_| {}).unwrap_err().to_string();
+        assert!(lock.is_some() && busy.contains("another process trains in"), "{busy}");
+        drop(lock);
+        let small = run.train(|_| panic!("out of device memory")).unwrap_err().to_string();
+        assert!(small.contains("--checkpoint-activations"), "{small}");
+        let missing = Run::open(&folder.path().join("none")).unwrap_err().to_string();
+        assert!(missing.contains(run::CONFIG), "{missing}");
+        fs::write(run.folder.join(run::LAST), "cut off").unwrap();
+        let damaged = run.train(|_| {}).unwrap_err().to_string();
+        assert!(damaged.contains(run::LAST), "{damaged}");
+        fs::remove_file(run.folder.join("lock")).unwrap();
+        fs::create_dir(run.folder.join("lock")).unwrap();
+        let locked = run.train(|_| {}).unwrap_err().to_string();
+        assert!(locked.contains("cannot lock the run's folder"), "{locked}");
+    }
+
+    #[test]
+    fn a_run_goes_on_with_its_own_data_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let mut run = begin(&folder.path().join("run"), discs(&data), 1);
+        run.train(|_| {}).unwrap();
+        run.config.epochs = 2;
+        let mask = data.join("masks/0.png");
+        let before = fs::read(&mask).unwrap();
+        fs::copy(data.join("masks/1.png"), &mask).unwrap();
+        let last = fs::read(run.folder.join(run::LAST)).unwrap();
+        let refused = run.train(|_| {}).unwrap_err().to_string();
+        let sessions = run.sessions().unwrap();
+        let now = run.dataset.fingerprint().unwrap();
+        for part in [&now, &sessions[0].data_sha256, "restore them", "--init"] {
+            assert!(refused.contains(part), "no {part} in: {refused}");
+        }
+        assert_eq!((sessions.len(), fs::read(run.folder.join(run::LAST)).unwrap()), (1, last));
+        fs::write(&mask, before).unwrap();
+        assert_eq!(run.train(|_| {}).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_run_that_diverges_names_its_images_and_saves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = discs(&folder.path().join("data"));
+        for (name, rate, save_minutes, expected) in [
+            ("a loss", 1e30, 1e6, ["the loss is", "at step 2 of epoch 1; lower `--lr`", "images: "]),
+            ("weights, before they are saved", f64::MAX, 0.0, ["the weights are not finite", "after step 1", "`--lr`"]),
+        ] {
+            let mut run = begin(&folder.path().join(name), dataset.clone(), 2);
+            run.config.learning_rate = rate;
+            run.config.training.save_minutes = save_minutes;
+            let message = run.train(|_| {}).unwrap_err().to_string();
+            assert!(expected.iter().all(|part| message.contains(part)), "{name}: {message}");
+            let named = run.split.train.iter().any(|image| message.ends_with(image.as_str()));
+            assert_eq!(named, name == "a loss", "{name}: {message}");
+            assert!(!run.folder.join(run::LAST).exists(), "{name}: a checkpoint was left");
+        }
+    }
+}
