@@ -220,7 +220,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use seg_runtime::threshold;
+    use crate::threshold;
 
     use super::*;
 

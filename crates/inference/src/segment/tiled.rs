@@ -182,13 +182,13 @@ mod tests {
     use std::ops::Range;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
+    use crate::threshold;
     use image::{Rgb, Rgb32FImage};
     use ndarray::{Axis, concatenate};
     use seg_contract::SizePolicy;
     use seg_data::{ImageInfo, Picture, ReadError};
-    use seg_runtime::threshold;
 
-    use super::settings::Tiles;
+    use crate::segment::settings::Tiles;
     use super::*;
     use crate::library::tests::environment;
     use crate::provider::Options;

@@ -305,8 +305,8 @@ impl<'a> Fed<'a> {
 
 #[cfg(test)]
 mod tests {
+    use crate::threshold;
     use seg_contract::InputForm;
-    use seg_runtime::threshold;
 
     use super::*;
     use crate::library::tests::environment;

@@ -285,8 +285,8 @@ fn configure(environment: &Environment, options: &Options) -> ort::Result<Sessio
 
 #[cfg(test)]
 mod tests {
+    use crate::threshold;
     use seg_contract::SizePolicy;
-    use seg_runtime::threshold;
 
     use super::*;
     use crate::library::tests::environment;

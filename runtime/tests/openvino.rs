@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../crates/inference/tests/threshold/mod.rs"]
 mod threshold;
 
 use std::process::{Command, Output};

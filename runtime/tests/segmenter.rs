@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../crates/inference/tests/threshold/mod.rs"]
 mod threshold;
 
 use std::io::{self, Write};
@@ -164,7 +165,7 @@ fn segmenter(folder: &Path, policy: SizePolicy, settings: Settings) -> Segmenter
 #[test]
 fn the_examples_model_is_the_one_that_the_tests_write() {
     let bytes = threshold::model(SizePolicy::Native).to_bytes().unwrap();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/threshold.onnx");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/inference/tests/threshold.onnx");
     if std::env::var_os("SEG_WRITE_EXAMPLE").is_some() {
         std::fs::write(path, &bytes).unwrap();
     }
