@@ -110,7 +110,7 @@ pub fn example_input(shape: [usize; 4]) -> Array4<f32> {
 /// When the model cannot be run.
 pub fn measure(session: &mut Session, input: &Array4<f32>, runs: Runs) -> Result<Distribution, RunError> {
     for _ in 0..runs.warm_up {
-        session.answer(input.view())?;
+        session.infer(input.view())?;
     }
     let times: Result<_, _> = (0..runs.counted).map(|_| time(session, input)).collect();
     Ok(Distribution::of(times?))
@@ -122,8 +122,8 @@ pub fn measure(session: &mut Session, input: &Array4<f32>, runs: Runs) -> Result
 /// When one of them cannot be run.
 pub fn measure_paired([first, second]: [&mut Session; 2], input: &Array4<f32>, runs: Runs) -> Result<Paired, RunError> {
     for _ in 0..runs.warm_up {
-        first.answer(input.view())?;
-        second.answer(input.view())?;
+        first.infer(input.view())?;
+        second.infer(input.view())?;
     }
     let (mut first_ms, mut second_ms) = (Vec::new(), Vec::new());
     for round in 0..runs.counted {
@@ -158,7 +158,7 @@ impl Paired {
 
 fn time(session: &mut Session, input: &Array4<f32>) -> Result<f64, RunError> {
     let start = Instant::now();
-    session.answer(input.view())?;
+    session.infer(input.view())?;
     Ok(milliseconds(start.elapsed()))
 }
 

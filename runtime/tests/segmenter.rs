@@ -22,7 +22,8 @@ use rand_chacha::ChaCha8Rng;
 use seg_contract::{Element, InputForm, OutputKind, Rgb16Image, SizePolicy};
 use seg_inference::library::{Build, Search};
 use seg_inference::{
-    Answer, Cleanup, EnsembleError, ModelFile, Options, Segmenter, Session, Settings, Tiles, Tiling, Uncertainty, Views,
+    Cleanup, EnsembleError, ModelFile, ModelOutput, Options, Segmenter, Session, Settings, Tiles, Tiling, Uncertainty,
+    Views,
 };
 use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
 use seg_runtime::pipeline::{self, Task, create_folders};
@@ -122,12 +123,12 @@ fn a_graph_of_one_batch_takes_any_number_of_images() {
         let mut session = Session::open(environment(), &model, &Options::default()).unwrap();
         for n in [1, 2, 3, 5] {
             let images = images(n);
-            match session.answer(images.view()).unwrap() {
-                Answer::Scores(scores) => {
+            match session.infer(images.view()).unwrap() {
+                ModelOutput::Scores(scores) => {
                     assert_eq!(output, OutputKind::Logits);
                     assert_eq!(scores.index_axis(Axis(1), 1), images.index_axis(Axis(1), 0), "{n} images");
                 }
-                Answer::Masks(masks) => {
+                ModelOutput::Masks(masks) => {
                     assert_eq!(output, OutputKind::Mask);
                     let expected = images.index_axis(Axis(1), 0).mapv(|red| u8::from(red > 0.0));
                     assert_eq!(masks, expected, "{n} images");

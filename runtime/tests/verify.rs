@@ -15,7 +15,7 @@ use ndarray::{Array4, ArrayView4, Axis};
 use safetensors::tensor::TensorView;
 use seg_contract::{ColorOrder, Element, InputForm, OutputKind, SizePolicy};
 use seg_inference::library::{Build, Search};
-use seg_inference::{Answer, Options, Provider, RunError, provider};
+use seg_inference::{ModelOutput, Options, Provider, RunError, provider::ComputePrecision};
 use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
 use seg_onnx::precision::{Activations, Range, quantize};
 use seg_onnx::{Model, forms};
@@ -282,10 +282,10 @@ fn power() -> Model {
 struct Off(Array4<f64>, f64);
 
 impl Deployed for Off {
-    fn answer(&mut self, _: ArrayView4<'_, f32>) -> Result<Answer, RunError> {
+    fn answer(&mut self, _: ArrayView4<'_, f32>) -> Result<ModelOutput, RunError> {
         let mut answer = self.0.clone();
         answer[[0, 0, 0, 0]] += self.1;
-        Ok(Answer::Scores(answer.mapv(|value| value as f32)))
+        Ok(ModelOutput::Scores(answer.mapv(|value| value as f32)))
     }
 }
 
@@ -320,8 +320,8 @@ fn a_network_that_amplifies_rounding_may_be_off_by_as_many_times_as_much() {
 struct Given(Array4<f32>);
 
 impl Deployed for Given {
-    fn answer(&mut self, _: ArrayView4<'_, f32>) -> Result<Answer, RunError> {
-        Ok(Answer::Scores(self.0.clone()))
+    fn answer(&mut self, _: ArrayView4<'_, f32>) -> Result<ModelOutput, RunError> {
+        Ok(ModelOutput::Scores(self.0.clone()))
     }
 }
 
@@ -425,7 +425,7 @@ fn after_a_fallback_the_certificate_names_what_computed() {
     };
     let options = Options {
         provider: Provider::TensorRt,
-        precision: provider::Precision::Fp16,
+        precision: ComputePrecision::Fp16,
         allow_fallback: true,
         ..Options::default()
     };

@@ -75,8 +75,8 @@ impl Measurement {
                     Ok(session.contract().preprocess(&image)?.tensor.insert_axis(Axis(0)))
                 });
                 let tensors = tensors.collect::<Result<Vec<_>>>()?;
-                session.answer(tensors[0].view())?;
-                timed(|| tensors.iter().try_for_each(|tensor| session.answer(tensor.view()).map(drop)))?
+                session.infer(tensors[0].view())?;
+                timed(|| tensors.iter().try_for_each(|tensor| session.infer(tensor.view()).map(drop)))?
             }
             Side::Pipeline => self.pipeline(&environment, &inputs)?,
             Side::Session => {

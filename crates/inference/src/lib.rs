@@ -33,4 +33,6 @@ pub use segment::{
     Cleanup, EnsembleError, MAPS_BYTES_MAX, SegmentError, Segmentation, Segmenter, Settings, SettingsError, Tiles,
     Tiling, Timings, Uncertainty, Views, WHOLE_PIXELS_MAX,
 };
-pub use session::{Answer, OpenError, PlacedNode, Placement, PlacementError, RunError, RunsOn, Session, read_model};
+pub use session::{
+    ModelOutput, OpenError, PlacedNode, Placement, PlacementError, RunError, RunsOn, Session, read_model,
+};

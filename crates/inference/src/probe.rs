@@ -13,7 +13,7 @@ use seg_onnx::{Model, Opset};
 use thiserror::Error;
 
 use crate::compare::{CompareError, compare};
-use crate::provider::{Options, Precision, Shapes};
+use crate::provider::{ComputePrecision, Options, Shapes};
 use crate::session::{OpenError, RunError, RunsOn, Session};
 
 /// The height and width of the input.
@@ -62,7 +62,7 @@ pub fn probe(environment: &Environment, options: &Options) -> Result<RunsOn, Pro
     let options = Options { shapes: options.shapes.map(|_| Shapes::fixed(SIDE, SIDE, 1)), ..options.clone() };
     let mut session = Session::start(environment, Path::new("the test graph"), &bytes, model, &options)?;
     let found = session.run(input.view())?.into_dyn();
-    let max = if options.precision == Precision::Fp32 { ERROR_MAX } else { ERROR_MAX_10_BITS };
+    let max = if options.precision == ComputePrecision::Fp32 { ERROR_MAX } else { ERROR_MAX_10_BITS };
     for expected in expected.values().filter_map(|value| value.as_f64()) {
         let comparison = compare(found.view(), expected.view())?;
         if !comparison.is_within(max) {

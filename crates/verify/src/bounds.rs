@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use seg_inference::provider::{self, Provider};
+use seg_inference::provider::{ComputePrecision, Provider};
 use seg_onnx::graph::{DataType, Graph, Op};
 use serde::{Deserialize, Serialize};
 
@@ -215,14 +215,14 @@ pub fn trained_at(side: usize) -> f64 {
 
 impl Precision {
     /// The precision that a graph is computed in, where float32 values are computed as `float32` says.
-    pub fn of(graph: &Graph, float32: provider::Precision) -> Self {
+    pub fn of(graph: &Graph, float32: ComputePrecision) -> Self {
         let has = |data_type| graph.nodes.iter().any(|node| node.output.data_type == data_type);
         match float32 {
             _ if graph.nodes.iter().any(|node| matches!(node.op, Op::QuantizeLinear { .. })) => Self::Int8,
             _ if has(DataType::F16) => Self::Float16,
-            provider::Precision::Fp32 => Self::Float32,
-            provider::Precision::Tf32 => Self::TensorFloat32,
-            provider::Precision::Fp16 => Self::Float16,
+            ComputePrecision::Fp32 => Self::Float32,
+            ComputePrecision::Tf32 => Self::TensorFloat32,
+            ComputePrecision::Fp16 => Self::Float16,
         }
     }
 }

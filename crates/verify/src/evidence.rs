@@ -2,7 +2,7 @@
 
 use ndarray::{Array3, Array4, Axis};
 use seg_contract::OutputKind;
-use seg_inference::session::Answer;
+use seg_inference::session::ModelOutput;
 
 use crate::bounds::{Bound, Precision, RMS_LEAST};
 use crate::figures::Figures;
@@ -14,9 +14,9 @@ use crate::reference::{Trained, items};
 /// All that is known of a case.
 pub(super) struct Evidence<'a> {
     pub(super) exact: &'a Array4<f64>,
-    pub(super) answer: &'a Answer,
+    pub(super) answer: &'a ModelOutput,
     /// The answers to each image of a batch.
-    pub(super) alone: &'a [Answer],
+    pub(super) alone: &'a [ModelOutput],
     pub(super) trained: Option<&'a Trained>,
     pub(super) kind: OutputKind,
     pub(super) is_image: bool,
@@ -45,7 +45,7 @@ impl Evidence<'_> {
                 report.findings.extend(findings);
             }
         }
-        if let Answer::Scores(scores) = answer {
+        if let ModelOutput::Scores(scores) = answer {
             if report.beyond_float32 && bound.precision != Precision::Int8 {
                 report.look_for_hidden(scores, exact, kind);
             }
@@ -130,23 +130,30 @@ impl CaseReport {
 
     /// Compares the answers to a batch with those to each of its images alone. Of masks as many pixels may differ as of an image, and only where a margin
     /// explains it.
-    fn compare_batch(&mut self, together: &Answer, alone: &[Answer], exact: &Array4<f64>, bound: &Bound, margin: f64) {
+    fn compare_batch(
+        &mut self,
+        together: &ModelOutput,
+        alone: &[ModelOutput],
+        exact: &Array4<f64>,
+        bound: &Bound,
+        margin: f64,
+    ) {
         let (found, allowed) = match together {
-            Answer::Scores(together) => {
+            ModelOutput::Scores(together) => {
                 let scale = self.exported.as_ref().map_or(1.0, |figures| figures.scale);
                 let mut worst = 0.0_f64;
                 for (alone, together) in alone.iter().zip(items(together.view())) {
-                    let Answer::Scores(alone) = alone else { continue };
+                    let ModelOutput::Scores(alone) = alone else { continue };
                     let differences = alone.iter().zip(together).map(|(a, b)| f64::from((a - b).abs()));
                     // A difference that is not a number is the worst of all.
                     worst = differences.fold(worst, |worst, one| if one <= worst { worst } else { one });
                 }
                 (if worst == 0.0 { 0.0 } else { worst / scale }, bound.batch_at(self.side()))
             }
-            Answer::Masks(together) => {
+            ModelOutput::Masks(together) => {
                 let (mut differing, mut unexplained) = (0, 0);
                 for ((alone, together), exact) in alone.iter().zip(together.outer_iter()).zip(items(exact.view())) {
-                    let Answer::Masks(alone) = alone else { continue };
+                    let ModelOutput::Masks(alone) = alone else { continue };
                     differing += alone.iter().zip(together).filter(|(alone, together)| alone != together).count();
                     unexplained += MaskReport::of(alone.view(), exact, margin).unexplained;
                 }
@@ -163,10 +170,10 @@ impl CaseReport {
 }
 
 /// The class of each pixel of an answer.
-fn mask_of(answer: &Answer) -> Array3<u8> {
+fn mask_of(answer: &ModelOutput) -> Array3<u8> {
     match answer {
-        Answer::Scores(scores) => classes(scores.view()),
-        Answer::Masks(masks) => masks.clone(),
+        ModelOutput::Scores(scores) => classes(scores.view()),
+        ModelOutput::Masks(masks) => masks.clone(),
     }
 }
 

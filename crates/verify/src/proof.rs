@@ -3,7 +3,7 @@
 use image::GrayImage;
 use ndarray::{Array4, ArrayView4, Axis};
 use seg_contract::{Evaluation, EvaluationError, PostprocessError};
-use seg_inference::session::{Answer, RunError, Session};
+use seg_inference::session::{ModelOutput, RunError, Session};
 use seg_onnx::Model;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -24,12 +24,12 @@ pub trait Deployed {
     ///
     /// # Errors
     /// When it cannot be run.
-    fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<Answer, RunError>;
+    fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<ModelOutput, RunError>;
 }
 
 impl Deployed for Session {
-    fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<Answer, RunError> {
-        Self::answer(self, input)
+    fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<ModelOutput, RunError> {
+        Self::infer(self, input)
     }
 }
 
@@ -232,8 +232,8 @@ fn examine(
         findings: Vec::new(),
     };
     let (shape, expected) = match &answer {
-        Answer::Scores(scores) => (scores.shape(), exact.shape()),
-        Answer::Masks(masks) => (masks.shape(), &[n, exact.shape()[2], exact.shape()[3]][..]),
+        ModelOutput::Scores(scores) => (scores.shape(), exact.shape()),
+        ModelOutput::Masks(masks) => (masks.shape(), &[n, exact.shape()[2], exact.shape()[3]][..]),
     };
     if shape != expected {
         report.findings.push(Finding::Shape { found: shape.to_vec(), expected: expected.to_vec() });
@@ -307,7 +307,7 @@ fn dice(
     case: &Case,
     input: &Input,
     exact: &Array4<f64>,
-    answer: &Answer,
+    answer: &ModelOutput,
 ) -> Result<Option<Dice>, ProofError> {
     let (Some(truth), Some(geometry)) = (&input.truth, &input.geometry) else { return Ok(None) };
     let contract = &reference.model.contract;
@@ -319,8 +319,8 @@ fn dice(
     let exact = exact.index_axis(Axis(0), 0).mapv(|logit| logit as f32);
     let exact = contract.postprocess(exact.view(), geometry).map_err(failed)?;
     let exported = match answer {
-        Answer::Scores(scores) => contract.postprocess(scores.index_axis(Axis(0), 0), geometry),
-        Answer::Masks(masks) => contract.postprocess_mask(masks.index_axis(Axis(0), 0), geometry),
+        ModelOutput::Scores(scores) => contract.postprocess(scores.index_axis(Axis(0), 0), geometry),
+        ModelOutput::Masks(masks) => contract.postprocess_mask(masks.index_axis(Axis(0), 0), geometry),
     };
     Ok(Some(Dice { exact: score(exact)?, exported: score(exported.map_err(failed)?)? }))
 }

@@ -4,7 +4,7 @@
 //! these were chosen on, and a pass of another version may make something else that is as right; then there is nothing
 //! to compare with.
 
-use seg_inference::provider;
+use seg_inference::provider::ComputePrecision;
 use seg_onnx::Model;
 use seg_onnx::forms::{self, FormError};
 use seg_onnx::graph::{Graph, Node};
@@ -45,7 +45,7 @@ pub fn check_graph(
     available: &[Pass],
 ) -> Result<Option<Vec<Finding>>, RebuildError> {
     let selected = selected(reference, available);
-    let is_whole = Precision::of(&model.graph, provider::Precision::Fp32) == Precision::Float32;
+    let is_whole = Precision::of(&model.graph, ComputePrecision::Fp32) == Precision::Float32;
     if !is_whole || !reference.is_of_this_version() || selected.len() != reference.passes.len() {
         return Ok(None);
     }

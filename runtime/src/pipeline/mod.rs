@@ -140,9 +140,9 @@ pub fn run(
     writers: &[Box<dyn ResultWriter>],
     mut report: impl FnMut(usize, Result<Prediction, TaskError>) -> ControlFlow<()>,
 ) {
-    let recipe = segmenters[0].recipe().clone();
-    let stages = Stages::new(tasks, folder, writers, &recipe, segmenters[0].runs_on());
-    let batch = recipe.settings.batch.map_or(1, NonZeroUsize::get);
+    let steps = segmenters[0].steps().clone();
+    let stages = Stages::new(tasks, folder, writers, &steps, segmenters[0].runs_on());
+    let batch = steps.settings.batch.map_or(1, NonZeroUsize::get);
     let workers = (cores().get() / 2).clamp(1, WORKERS_MAX);
     let (ready, to_lanes) = sync_channel(segmenters.len() * batch);
     let (answered, to_writers) = sync_channel(workers);

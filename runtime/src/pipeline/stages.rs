@@ -11,7 +11,7 @@ use seg_contract::{Geometry, PreprocessError, Preprocessed};
 use seg_data::{ImageReader, ReadError, open_image};
 use seg_inference::Tiling;
 use seg_inference::digest;
-use seg_inference::segment::steps::{Recipe, Reply, milliseconds_since};
+use seg_inference::segment::steps::{RawOutput, SegmentSteps, milliseconds_since};
 use seg_inference::session::RunsOn;
 use seg_inference::{SegmentError, Segmentation, Segmenter, Timings};
 
@@ -34,7 +34,7 @@ pub(super) struct Stages<'a> {
     tasks: &'a [Task],
     folder: &'a Path,
     writers: &'a [Box<dyn ResultWriter>],
-    recipe: &'a Recipe,
+    steps: &'a SegmentSteps,
     runs_on: RunsOn,
     next: AtomicUsize,
     is_stopped: AtomicBool,
@@ -62,7 +62,7 @@ pub(super) enum Ready {
 
 /// What a lane hands to a writer.
 pub(super) enum Answered {
-    Whole(Reply, Geometry),
+    Whole(RawOutput, Geometry),
     InTiles(Box<Segmentation>),
 }
 
@@ -71,14 +71,14 @@ impl<'a> Stages<'a> {
         tasks: &'a [Task],
         folder: &'a Path,
         writers: &'a [Box<dyn ResultWriter>],
-        recipe: &'a Recipe,
+        steps: &'a SegmentSteps,
         runs_on: RunsOn,
     ) -> Self {
         Self {
             tasks,
             folder,
             writers,
-            recipe,
+            steps,
             runs_on,
             next: AtomicUsize::new(0),
             is_stopped: AtomicBool::new(false),
@@ -123,7 +123,7 @@ impl<'a> Stages<'a> {
             content.map_err(|source| ReadError::File { path: task.input.clone(), source })?;
         let info = reader.info().clone();
         let size = [info.height, info.width].map(|side| side as usize);
-        let tiling = self.recipe.tiling(size);
+        let tiling = self.steps.tiling(size);
         let rows = match (tiling, info.band) {
             (Some(tiling), Some(band)) => rows_held(size[0], tiling.size[0], band),
             _ => size[0],
@@ -136,7 +136,7 @@ impl<'a> Stages<'a> {
             decode_ms: milliseconds_since(start),
             preprocess_ms: 0.0,
             infer_ms: 0.0,
-            _in_memory: self.in_memory.take(pixels_held(rows, size, self.recipe.maps())),
+            _in_memory: self.in_memory.take(pixels_held(rows, size, self.steps.maps())),
         };
         if let Some(tiling) = tiling {
             return Ok((item, Ready::InTiles(tiling)));
@@ -146,7 +146,7 @@ impl<'a> Stages<'a> {
         item.decode_ms += milliseconds_since(start);
         let start = Instant::now();
         let segment = |source: PreprocessError| TaskError::Segment { path: task.input.clone(), source: source.into() };
-        let input = self.recipe.prepare(picture.pixels()).map_err(segment)?;
+        let input = self.steps.prepare(picture.pixels()).map_err(segment)?;
         item.preprocess_ms = milliseconds_since(start);
         Ok((item, Ready::Whole(input)))
     }
@@ -194,7 +194,7 @@ impl<'a> Stages<'a> {
         answered: &SyncSender<(Item<'a>, Answered)>,
         ended: &SyncSender<Ended>,
     ) -> bool {
-        let batch = self.recipe.settings.batch.map_or(1, NonZeroUsize::get);
+        let batch = self.steps.settings.batch.map_or(1, NonZeroUsize::get);
         let _in_networks = self.in_networks.take((tiling.size[0] * tiling.size[1] * batch) as u64);
         match segmenter.segment_tiles(item.reader.as_mut(), tiling) {
             Ok(segmentation) => {
@@ -220,11 +220,11 @@ impl<'a> Stages<'a> {
             let pixels: usize = images.iter().map(|(_, input)| input.geometry.network.iter().product::<usize>()).sum();
             let _in_networks = self.in_networks.take(pixels as u64);
             let start = Instant::now();
-            segmenter.answer(&inputs).map(|answers| (answers, milliseconds_since(start) / count as f64))
+            segmenter.infer(&inputs).map(|answers| (answers, milliseconds_since(start) / count as f64))
         };
         match answers {
             Ok((answers, infer_ms)) => {
-                let send = |((mut item, input), answer): ((Item<'a>, Preprocessed), Reply)| {
+                let send = |((mut item, input), answer): ((Item<'a>, Preprocessed), RawOutput)| {
                     item.infer_ms = infer_ms;
                     answered.send((item, Answered::Whole(answer, input.geometry))).is_ok()
                 };
@@ -257,8 +257,8 @@ impl<'a> Stages<'a> {
             Answered::Whole(answer, geometry) => {
                 let start = Instant::now();
                 let segment = |source| TaskError::Segment { path: task.input.clone(), source };
-                let mut known = self.recipe.interpret(answer, &geometry).map_err(segment)?;
-                self.recipe.clean(&mut known.mask);
+                let mut known = self.steps.interpret(answer, &geometry).map_err(segment)?;
+                self.steps.clean(&mut known.mask);
                 (Segmentation::whole(known, geometry.network, Timings::default()), milliseconds_since(start))
             }
         };
@@ -277,7 +277,7 @@ impl<'a> Stages<'a> {
             orientation: info.orientation,
             network: segmentation.network,
             tiles: segmentation.tiles,
-            area: areas(&segmentation.mask, &self.recipe.contract.classes),
+            area: areas(&segmentation.mask, &self.steps.contract.classes),
             files,
             runs_on: self.runs_on.clone(),
             decode_ms: item.decode_ms,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use seg_inference::Settings;
-use seg_inference::provider::Precision;
+use seg_inference::provider::ComputePrecision;
 use seg_inference::{ModelFile, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -25,7 +25,7 @@ pub struct Job {
     /// The models, whose probabilities are averaged where there are several.
     pub models: Vec<ModelFile>,
     /// How the float32 values of each are computed.
-    pub precisions: Vec<Precision>,
+    pub precisions: Vec<ComputePrecision>,
     /// How their answers become masks.
     pub settings: Settings,
     /// What is saved of each image.
@@ -72,7 +72,7 @@ impl Job {
     /// A job on images whose results have these names.
     pub fn new(
         models: Vec<ModelFile>,
-        precisions: Vec<Precision>,
+        precisions: Vec<ComputePrecision>,
         settings: Settings,
         save: Vec<Save>,
         names: &[String],
@@ -200,14 +200,14 @@ mod tests {
             let settings = Settings { batch: NonZeroUsize::new(3), threshold: Some(0.1), ..Settings::default() };
             Job::new(vec![model], vec![precision], settings, vec![save], &names)
         };
-        let job = |model, save, names: &[&str]| job_in(Precision::Fp32, model, save, names);
+        let job = |model, save, names: &[&str]| job_in(ComputePrecision::Fp32, model, save, names);
         let first = job(model("1"), Save::Mask, &["a", "b"]);
         first.check(folder.path()).unwrap();
         fs::write(folder.path().join(JOB), serde_json::to_string(&first).unwrap()).unwrap();
         first.check(folder.path()).unwrap();
         for (other, part) in [
             (job(model("2"), Save::Mask, &["a", "b"]), "its models"),
-            (job_in(Precision::Tf32, model("1"), Save::Mask, &["a", "b"]), "the precision"),
+            (job_in(ComputePrecision::Tf32, model("1"), Save::Mask, &["a", "b"]), "the precision"),
             (job(model("1"), Save::Overlay, &["a", "b"]), "what is saved"),
             (job(model("1"), Save::Mask, &["a", "c"]), "its images"),
         ] {

@@ -264,7 +264,7 @@ pub(crate) fn parts(folder: &Path) -> Result<Vec<JobPart>, ManifestError> {
 pub(crate) mod tests {
     use seg_inference::Settings;
     use seg_inference::hex;
-    use seg_inference::provider::Precision;
+    use seg_inference::provider::ComputePrecision;
     use seg_inference::session::RunsOn;
     use sha2::{Digest, Sha256};
 
@@ -275,7 +275,7 @@ pub(crate) mod tests {
 
     pub(crate) fn job(names: &[&str]) -> Job {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        Job::new(Vec::new(), vec![Precision::Fp32], Settings::default(), vec![Save::Mask], &names)
+        Job::new(Vec::new(), vec![ComputePrecision::Fp32], Settings::default(), vec![Save::Mask], &names)
     }
 
     /// A complete image whose only file holds `content`.

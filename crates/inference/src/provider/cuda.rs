@@ -3,14 +3,14 @@
 use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::ep::{ArenaExtendStrategy, CUDA};
 
-use super::{Options, Precision};
+use super::{ComputePrecision, Options};
 
 /// The provider as it is used here: exact float32 unless TensorFloat-32 is asked for, and no cost per image size beyond
 /// the first convolution plan.
 pub(super) fn provider(options: &Options) -> CUDA {
     let mut provider = CUDA::default()
         // TensorFloat-32 keeps 10 bits of each factor: far from what the other providers compute.
-        .with_tf32(options.precision == Precision::Tf32)
+        .with_tf32(options.precision == ComputePrecision::Tf32)
         // The exhaustive search times every algorithm again for each size of image.
         .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
         // Doubling the arena for one large image would keep twice its memory for good.
@@ -35,7 +35,7 @@ mod tests {
     fn options_reach_onnx_runtime_under_its_names() {
         let set = Options {
             device_id: Some(2),
-            precision: Precision::Tf32,
+            precision: ComputePrecision::Tf32,
             memory_limit_bytes: Some(1 << 30),
             cuda_graph: true,
             ..Options::default()

@@ -12,7 +12,7 @@ mod tensorrt;
 pub use diagnosis::ProviderError;
 pub use engines::{EngineCache, EngineCacheError, EngineKey};
 pub use openvino::openvino_devices;
-pub use options::{OptionError, Options, Precision};
+pub use options::{ComputePrecision, OptionError, Options};
 pub use shapes::Shapes;
 pub use tensorrt::TF32_VARIABLE;
 

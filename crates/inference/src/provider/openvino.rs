@@ -7,7 +7,7 @@ use std::{ptr, slice};
 use libloading::{Library, Symbol};
 use ort::ep::OpenVINO;
 
-use super::{Options, Precision};
+use super::{ComputePrecision, Options};
 use crate::library::loader_message;
 
 /// OpenVINO's C interface, which lies beside ONNX Runtime's library where that is built with OpenVINO.
@@ -17,7 +17,7 @@ const LIBRARY: &str = "libopenvino_c.so";
 ///
 /// Left to itself, OpenVINO computes in bfloat16 on processors that have it.
 pub(super) fn provider(options: &Options) -> OpenVINO {
-    let precision = if options.precision == Precision::Fp16 { "FP16" } else { "FP32" };
+    let precision = if options.precision == ComputePrecision::Fp16 { "FP16" } else { "FP32" };
     let provider = OpenVINO::default().with_device_type(options.openvino_device()).with_precision(precision);
     match options.threads {
         Some(threads) => provider.with_num_threads(threads.get()),
@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn options_reach_onnx_runtime_under_its_names() {
-        let gpu = Options { openvino_device: Some("GPU".into()), precision: Precision::Fp16, ..Options::default() };
+        let gpu =
+            Options { openvino_device: Some("GPU".into()), precision: ComputePrecision::Fp16, ..Options::default() };
         let threads = Options { threads: NonZeroUsize::new(3), ..Options::default() };
         for (options, key, value) in [
             (Options::default(), "device_type", "CPU"),

@@ -25,7 +25,7 @@ pub struct Options {
     /// The GPU, counted from 0, for CUDA and TensorRT.
     pub device_id: Option<u32>,
     /// How float32 values are computed.
-    pub precision: Precision,
+    pub precision: ComputePrecision,
     /// The most memory that CUDA's arena may take, or that TensorRT may use to build and run an engine, in bytes.
     pub memory_limit_bytes: Option<usize>,
     /// Whether CUDA's kernels are launched as one graph, which is captured for each of the first few shapes of input.
@@ -48,7 +48,7 @@ pub struct Options {
 /// How the float32 values of a model are computed; what a model holds in another type stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
+pub enum ComputePrecision {
     /// In float32.
     #[default]
     Fp32,
@@ -58,7 +58,7 @@ pub enum Precision {
     Fp16,
 }
 
-impl fmt::Display for Precision {
+impl fmt::Display for ComputePrecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fp32 => "fp32",
@@ -108,10 +108,12 @@ impl Options {
             return refuse(&format!("openvino-device {device}"), reason);
         }
         match (provider, self.precision) {
-            (_, Precision::Fp32) | (Cuda, Precision::Tf32) | (TensorRt, _) => Ok(()),
-            (OpenVino, Precision::Fp16) if self.openvino_device() != "CPU" => Ok(()),
-            (OpenVino, Precision::Fp16) => refuse("precision fp16", " on its CPU; choose another `--openvino-device`"),
-            (Cuda, Precision::Fp16) => refuse("precision fp16", ": it computes in the type that the model has"),
+            (_, ComputePrecision::Fp32) | (Cuda, ComputePrecision::Tf32) | (TensorRt, _) => Ok(()),
+            (OpenVino, ComputePrecision::Fp16) if self.openvino_device() != "CPU" => Ok(()),
+            (OpenVino, ComputePrecision::Fp16) => {
+                refuse("precision fp16", " on its CPU; choose another `--openvino-device`")
+            }
+            (Cuda, ComputePrecision::Fp16) => refuse("precision fp16", ": it computes in the type that the model has"),
             (Cpu | OpenVino, precision) => refuse(&format!("precision {precision}"), ""),
         }
     }
@@ -173,18 +175,21 @@ mod tests {
                 Options { openvino_device: Some("GPU".into()), ..cpu.clone() },
                 Some("the CPU has no `--openvino-device`"),
             ),
-            (Options { precision: Precision::Tf32, ..cuda.clone() }, None),
-            (Options { precision: Precision::Tf32, ..cpu }, Some("the CPU has no `--precision tf32`")),
-            (Options { precision: Precision::Fp16, ..tensorrt }, None),
+            (Options { precision: ComputePrecision::Tf32, ..cuda.clone() }, None),
+            (Options { precision: ComputePrecision::Tf32, ..cpu }, Some("the CPU has no `--precision tf32`")),
+            (Options { precision: ComputePrecision::Fp16, ..tensorrt }, None),
             (
-                Options { precision: Precision::Fp16, ..cuda },
+                Options { precision: ComputePrecision::Fp16, ..cuda },
                 Some("CUDA has no `--precision fp16`: it computes in the type that the model has"),
             ),
             (
-                Options { precision: Precision::Fp16, ..openvino.clone() },
+                Options { precision: ComputePrecision::Fp16, ..openvino.clone() },
                 Some("OpenVINO has no `--precision fp16` on its CPU; choose another `--openvino-device`"),
             ),
-            (Options { precision: Precision::Fp16, openvino_device: Some("GPU".into()), ..openvino.clone() }, None),
+            (
+                Options { precision: ComputePrecision::Fp16, openvino_device: Some("GPU".into()), ..openvino.clone() },
+                None,
+            ),
             (
                 Options { openvino_device: Some("AUTO".into()), ..openvino.clone() },
                 Some(
@@ -227,7 +232,7 @@ mod tests {
             let set = Options {
                 provider,
                 device_id: Some(1),
-                precision: Precision::Fp16,
+                precision: ComputePrecision::Fp16,
                 memory_limit_bytes: Some(1),
                 cuda_graph: true,
                 openvino_device: Some("GPU".into()),

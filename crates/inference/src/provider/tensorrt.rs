@@ -12,7 +12,7 @@ use std::path::Path;
 use ort::ep::TensorRT;
 use seg_contract::Input;
 
-use super::{EngineKey, Options, Precision, Provider, ProviderError, gpu};
+use super::{ComputePrecision, EngineKey, Options, Provider, ProviderError, gpu};
 use crate::nvidia;
 
 /// Set to 0, it keeps NVIDIA's libraries from computing in TensorFloat-32.
@@ -23,7 +23,7 @@ pub(super) fn provider(input: &Input, options: &Options, engines: Option<&Path>)
     let [min, best, max] = options.shapes(input).profile(input);
     let mut provider = TensorRT::default()
         .with_device_id(options.device_id.unwrap_or(0).cast_signed())
-        .with_fp16(options.precision == Precision::Fp16)
+        .with_fp16(options.precision == ComputePrecision::Fp16)
         .with_profile_min_shapes(min)
         .with_profile_opt_shapes(best)
         .with_profile_max_shapes(max);
@@ -52,10 +52,10 @@ pub(super) fn check_precision(options: &Options) -> Result<(), ProviderError> {
 fn agree(&Options { provider, precision, .. }: &Options, variable: Option<&OsStr>) -> Result<(), ProviderError> {
     let (is_off, is_set) = (variable.is_some_and(|value| value == "0"), variable.is_some());
     match precision {
-        Precision::Fp32 if !is_off && (is_set || provider == Provider::TensorRt) => {
+        ComputePrecision::Fp32 if !is_off && (is_set || provider == Provider::TensorRt) => {
             Err(ProviderError::Tf32 { provider })
         }
-        Precision::Tf32 if is_off => Err(ProviderError::NoTf32 { provider }),
+        ComputePrecision::Tf32 if is_off => Err(ProviderError::NoTf32 { provider }),
         _ => Ok(()),
     }
 }
@@ -110,7 +110,7 @@ mod tests {
     fn options_reach_onnx_runtime_under_its_names() {
         let set = Options {
             device_id: Some(1),
-            precision: Precision::Fp16,
+            precision: ComputePrecision::Fp16,
             builder_level: Some(5),
             memory_limit_bytes: Some(1 << 30),
             shapes: Some("1x16x16,2x32x32,4x64x64".parse().unwrap()),
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_variable_contradicts_no_precision() {
-        use Precision::{Fp16, Fp32, Tf32};
+        use ComputePrecision::{Fp16, Fp32, Tf32};
         use Provider::{Cuda, TensorRt};
         const UNSAID: &str = "would compute in TensorFloat-32; set NVIDIA_TF32_OVERRIDE=0";
         const OFF: &str = "NVIDIA_TF32_OVERRIDE=0 keeps";
@@ -172,8 +172,8 @@ mod tests {
         let default = Options::default();
         let mut keys: Vec<_> = [
             default.clone(),
-            Options { precision: Precision::Fp16, ..default.clone() },
-            Options { precision: Precision::Tf32, ..default.clone() },
+            Options { precision: ComputePrecision::Fp16, ..default.clone() },
+            Options { precision: ComputePrecision::Tf32, ..default.clone() },
             Options { builder_level: Some(3), ..default.clone() },
             Options { memory_limit_bytes: Some(1), ..default.clone() },
             Options { allow_fallback: true, ..default.clone() },

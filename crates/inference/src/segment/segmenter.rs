@@ -14,10 +14,10 @@ use thiserror::Error;
 
 use super::flips::Average;
 use super::settings::{Settings, SettingsError, Uncertainty};
-use super::steps::{Known, Recipe, Reply};
+use super::steps::{Prediction, RawOutput, SegmentSteps};
 use crate::model_file::ModelFile;
 use crate::provider::Options;
-use crate::session::{Answer, OpenError, RunError, RunsOn, Session};
+use crate::session::{ModelOutput, OpenError, RunError, RunsOn, Session};
 
 /// A model, or several as one, that segments images.
 ///
@@ -45,7 +45,7 @@ use crate::session::{Answer, OpenError, RunError, RunsOn, Session};
 #[derive(Debug)]
 pub struct Segmenter {
     pub(super) members: Vec<Session>,
-    pub(super) recipe: Recipe,
+    pub(super) steps: SegmentSteps,
 }
 
 /// The answer for one image.
@@ -151,8 +151,8 @@ impl Segmenter {
     pub fn open(environment: &Environment, path: &Path, options: &Options) -> Result<Self, OpenError> {
         let session = Session::open(environment, path, options)?;
         let engines = session.shapes().into_iter().collect();
-        let recipe = Recipe { contract: session.contract().clone(), settings: Settings::default(), engines };
-        Ok(Self { members: vec![session], recipe })
+        let steps = SegmentSteps { contract: session.contract().clone(), settings: Settings::default(), engines };
+        Ok(Self { members: vec![session], steps })
     }
 
     /// Opens several model files, whose probabilities are averaged. What only one of their graphs takes, all are given.
@@ -172,8 +172,8 @@ impl Segmenter {
                 let [first, other] = [first.as_ref(), path.as_ref()].map(|path| path.display().to_string());
                 return Err(EnsembleError::Disagreement { first, other, what });
             }
-            ensemble.recipe.contract.input = common(ensemble.contract(), member.contract());
-            ensemble.recipe.engines.extend(member.shapes());
+            ensemble.steps.contract.input = common(ensemble.contract(), member.contract());
+            ensemble.steps.engines.extend(member.shapes());
             ensemble.members.push(member);
         }
         Ok(ensemble)
@@ -184,19 +184,19 @@ impl Segmenter {
     /// # Errors
     /// When the model cannot do what they ask for.
     pub fn with(mut self, settings: Settings) -> Result<Self, SettingsError> {
-        settings.check(&self.recipe.contract, self.members.len())?;
-        self.recipe.settings = settings;
+        settings.check(&self.steps.contract, self.members.len())?;
+        self.steps.settings = settings;
         Ok(self)
     }
 
     /// What the model expects and means.
     pub fn contract(&self) -> &Contract {
-        &self.recipe.contract
+        &self.steps.contract
     }
 
     /// How its answers become masks.
     pub fn settings(&self) -> &Settings {
-        &self.recipe.settings
+        &self.steps.settings
     }
 
     /// Its model files, told by the bytes that were opened.
@@ -210,8 +210,8 @@ impl Segmenter {
     }
 
     /// Returns what can be done without the network.
-    pub fn recipe(&self) -> &Recipe {
-        &self.recipe
+    pub fn steps(&self) -> &SegmentSteps {
+        &self.steps
     }
 
     /// Segments one image.
@@ -220,63 +220,65 @@ impl Segmenter {
     /// When the image has no pixels, or the model or its provider fails.
     pub fn segment<'a>(&mut self, image: impl Into<Pixels<'a>>) -> Result<Segmentation, SegmentError> {
         let image = image.into();
-        if let Some(tiling) = self.recipe.tiling(image.size()) {
+        if let Some(tiling) = self.steps.tiling(image.size()) {
             return self.segment_tiles(&mut InMemory::new(image)?, tiling);
         }
         let start = Instant::now();
-        let input = self.recipe.prepare(image)?;
+        let input = self.steps.prepare(image)?;
         let preprocess = start.elapsed();
 
         let start = Instant::now();
-        let answer = self.answer(&[input.tensor.view()])?.remove(0);
+        let answer = self.infer(&[input.tensor.view()])?.remove(0);
         let infer = start.elapsed();
 
         let start = Instant::now();
-        let mut known = self.recipe.interpret(answer, &input.geometry)?;
-        self.recipe.clean(&mut known.mask);
+        let mut known = self.steps.interpret(answer, &input.geometry)?;
+        self.steps.clean(&mut known.mask);
         let timings = Timings { preprocess, infer, postprocess: start.elapsed() };
         Ok(Segmentation::whole(known, input.geometry.network, timings))
     }
 
     /// What the networks say of inputs of one size, averaged over views and models.
-    pub fn answer(&mut self, inputs: &[ArrayView3<'_, f32>]) -> Result<Vec<Reply>, SegmentError> {
-        let views = self.recipe.settings.views.all();
+    pub fn infer(&mut self, inputs: &[ArrayView3<'_, f32>]) -> Result<Vec<RawOutput>, SegmentError> {
+        let views = self.steps.settings.views.all();
         if self.members.len() * views.len() == 1 {
-            return Ok(match answer(&mut self.members[0], inputs)? {
-                Answer::Scores(scores) => each(scores).into_iter().map(Reply::Scores).collect(),
-                Answer::Masks(masks) => each(masks).into_iter().map(Reply::Mask).collect(),
+            return Ok(match infer(&mut self.members[0], inputs)? {
+                ModelOutput::Scores(scores) => each(scores).into_iter().map(RawOutput::Scores).collect(),
+                ModelOutput::Masks(masks) => each(masks).into_iter().map(RawOutput::Mask).collect(),
             });
         }
-        let with_variance = self.recipe.settings.uncertainty == Some(Uncertainty::Variance);
+        let with_variance = self.steps.settings.uncertainty == Some(Uncertainty::Variance);
         let mut averages: Vec<_> = inputs.iter().map(|_| Average::new(with_variance)).collect();
         for flip in views {
             let flipped: Vec<_> = inputs.iter().map(|input| flip.apply(*input)).collect();
             for member in &mut self.members {
-                let Answer::Scores(scores) = answer(member, &flipped)? else { return Err(RunError::NoScores.into()) };
+                let ModelOutput::Scores(scores) = infer(member, &flipped)? else {
+                    return Err(RunError::NoScores.into());
+                };
                 for (average, scores) in averages.iter_mut().zip(scores.outer_iter()) {
-                    average.add(flip.apply(self.recipe.probabilities(scores).view()));
+                    average.add(flip.apply(self.steps.probabilities(scores).view()));
                 }
             }
         }
-        Ok(averages.into_iter().map(|average| Reply::Probabilities(average.finish())).collect())
+        Ok(averages.into_iter().map(|average| RawOutput::Probabilities(average.finish())).collect())
     }
 }
 
 impl Segmentation {
     /// Makes the segmentation of an image that was run whole.
-    pub fn whole(known: Known, network: [usize; 2], timings: Timings) -> Self {
-        let Known { mask, probabilities, uncertainty } = known;
+    pub fn whole(known: Prediction, network: [usize; 2], timings: Timings) -> Self {
+        let Prediction { mask, probabilities, uncertainty } = known;
         Self { mask, probabilities, uncertainty, network, tiles: None, timings }
     }
 }
 
 /// A network's output for inputs of one size.
-fn answer(session: &mut Session, inputs: &[ArrayView3<'_, f32>]) -> Result<Answer, SegmentError> {
+fn infer(session: &mut Session, inputs: &[ArrayView3<'_, f32>]) -> Result<ModelOutput, SegmentError> {
     let answer = match inputs {
-        [input] => session.answer(input.insert_axis(Axis(0)))?,
-        _ => session.answer(ndarray::stack(Axis(0), inputs).expect("the inputs have one size").view())?,
+        [input] => session.infer(input.insert_axis(Axis(0)))?,
+        _ => session.infer(ndarray::stack(Axis(0), inputs).expect("the inputs have one size").view())?,
     };
-    if let Answer::Scores(scores) = &answer {
+    if let ModelOutput::Scores(scores) = &answer {
         // A mask of them would look like background.
         let count = scores.iter().filter(|score| !score.is_finite()).count();
         if count > 0 {

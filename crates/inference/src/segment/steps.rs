@@ -15,7 +15,7 @@ use crate::provider::Shapes;
 
 /// What a contract and settings make of images and answers; it knows no network, so that each stage can have its own.
 #[derive(Clone, Debug)]
-pub struct Recipe {
+pub struct SegmentSteps {
     /// The contract of the model.
     pub contract: Contract,
     /// The settings of the run.
@@ -26,7 +26,7 @@ pub struct Recipe {
 
 /// What the network says of one image, at the network's size.
 #[derive(Clone, Debug)]
-pub enum Reply {
+pub enum RawOutput {
     /// One network's own scores of one view, whatever its contract says they are.
     Scores(Array3<f32>),
     /// One network's own mask.
@@ -36,7 +36,7 @@ pub enum Reply {
 }
 
 /// What is known of some rows of an image.
-pub struct Known {
+pub struct Prediction {
     /// The index of each pixel's class.
     pub mask: GrayImage,
     /// `[classes, height, width]`.
@@ -45,7 +45,7 @@ pub struct Known {
     pub uncertainty: Option<Array2<f32>>,
 }
 
-impl Recipe {
+impl SegmentSteps {
     /// The network's input for an image that is not cut.
     pub fn prepare(&self, image: Pixels<'_>) -> Result<Preprocessed, PreprocessError> {
         self.contract.preprocess(image)
@@ -77,17 +77,17 @@ impl Recipe {
     }
 
     /// What an answer means for the image.
-    pub fn interpret(&self, reply: Reply, geometry: &Geometry) -> Result<Known, SegmentError> {
+    pub fn interpret(&self, reply: RawOutput, geometry: &Geometry) -> Result<Prediction, SegmentError> {
         match reply {
-            Reply::Mask(mask) => {
+            RawOutput::Mask(mask) => {
                 let mask = self.contract.postprocess_mask(mask.view(), geometry)?;
-                Ok(Known { mask, probabilities: None, uncertainty: None })
+                Ok(Prediction { mask, probabilities: None, uncertainty: None })
             }
-            Reply::Scores(scores) if !self.wants_probabilities() => {
+            RawOutput::Scores(scores) if !self.wants_probabilities() => {
                 let mask = self.contract.postprocess(scores.view(), geometry)?;
-                Ok(Known { mask, probabilities: None, uncertainty: None })
+                Ok(Prediction { mask, probabilities: None, uncertainty: None })
             }
-            Reply::Scores(scores) => {
+            RawOutput::Scores(scores) => {
                 let mut known = self.decide(self.contract.probabilities(scores.view(), geometry)?);
                 if self.settings.threshold.is_none() && geometry.placement == Placement::Extended {
                     // Two scores that differ may have equal probabilities: the mask must not depend on what is saved.
@@ -95,12 +95,12 @@ impl Recipe {
                 }
                 Ok(known)
             }
-            Reply::Probabilities(planes) => Ok(self.decide(geometry.restore(planes.view()))),
+            RawOutput::Probabilities(planes) => Ok(self.decide(geometry.restore(planes.view()))),
         }
     }
 
     /// What probabilities mean, with their variance as one more plane where it was asked for.
-    pub fn decide(&self, planes: Array3<f32>) -> Known {
+    pub fn decide(&self, planes: Array3<f32>) -> Prediction {
         let classes = self.contract.classes.len();
         let probabilities = planes.slice(s![..classes, .., ..]);
         let mask = match self.settings.threshold {
@@ -112,7 +112,7 @@ impl Recipe {
             Uncertainty::Variance => planes.index_axis(Axis(0), classes).to_owned(),
         });
         let probabilities = self.settings.probabilities.then(|| probabilities.to_owned());
-        Known { mask, probabilities, uncertainty }
+        Prediction { mask, probabilities, uncertainty }
     }
 
     /// Cleans a whole mask.

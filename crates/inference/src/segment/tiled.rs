@@ -19,7 +19,7 @@ use seg_data::ImageReader;
 
 use super::segmenter::{MAPS_BYTES_MAX, SegmentError, Segmentation, Segmenter, Timings};
 use super::settings::{Settings, Uncertainty};
-use super::steps::{Recipe, Reply};
+use super::steps::{RawOutput, SegmentSteps};
 use super::tiles::{Blend, Tiling};
 use crate::session::RunError;
 
@@ -28,7 +28,7 @@ const WAITING: usize = 1;
 
 /// What all stages know.
 struct Plan {
-    recipe: Recipe,
+    steps: SegmentSteps,
     tiling: Tiling,
     /// Height and width of the image.
     image: [usize; 2],
@@ -45,12 +45,12 @@ impl Segmenter {
     /// When the image cannot be read, its maps would take too much memory, or the model or its provider fails.
     pub fn segment_tiles(&mut self, image: &mut dyn ImageReader, tiling: Tiling) -> Result<Segmentation, SegmentError> {
         let [height, width] = [image.info().height, image.info().width].map(|side| side as usize);
-        let bytes = height.saturating_mul(width).saturating_mul(self.recipe.maps() * size_of::<f32>());
+        let bytes = height.saturating_mul(width).saturating_mul(self.steps.maps() * size_of::<f32>());
         if bytes > MAPS_BYTES_MAX {
             return Err(SegmentError::Maps { width, height, bytes });
         }
         let (tops, lefts) = (tiling.starts(0, height), tiling.starts(1, width));
-        let plan = Plan { recipe: self.recipe.clone(), tiling, image: [height, width], tops, lefts };
+        let plan = Plan { steps: self.steps.clone(), tiling, image: [height, width], tops, lefts };
         let (tiles, to_network) = sync_channel(WAITING);
         let (answered, to_blend) = sync_channel(WAITING);
         let (cut, inferred, blended) = thread::scope(|scope| {
@@ -71,12 +71,12 @@ impl Segmenter {
     fn infer_tiles(
         &mut self,
         tiles: Receiver<Vec<Array3<f32>>>,
-        answered: SyncSender<Vec<Reply>>,
+        answered: SyncSender<Vec<RawOutput>>,
     ) -> Result<Duration, SegmentError> {
         let mut took = Duration::ZERO;
         for tiles in tiles {
             let start = Instant::now();
-            let replies = self.answer(&tiles.iter().map(|tile| tile.view()).collect::<Vec<_>>())?;
+            let replies = self.infer(&tiles.iter().map(|tile| tile.view()).collect::<Vec<_>>())?;
             took += start.elapsed();
             if answered.send(replies).is_err() {
                 break;
@@ -89,12 +89,12 @@ impl Segmenter {
 impl Plan {
     /// The first columns of the tiles of a row that the network is given at once.
     fn batches(&self) -> impl Iterator<Item = &[usize]> {
-        self.lefts.chunks(self.recipe.settings.batch.map_or(1, usize::from))
+        self.lefts.chunks(self.steps.settings.batch.map_or(1, usize::from))
     }
 
     /// Cuts the image as long as somebody takes the tiles; returns how long it took.
     fn cut(&self, image: &mut dyn ImageReader, tiles: &SyncSender<Vec<Array3<f32>>>) -> Result<Duration, SegmentError> {
-        let input = &self.recipe.contract.input;
+        let input = &self.steps.contract.input;
         let mut took = Duration::ZERO;
         for top in &self.tops {
             let start = Instant::now();
@@ -118,11 +118,11 @@ impl Plan {
     }
 
     /// Blends what the network says of the tiles; nothing where that ends before the last of them.
-    fn blend(&self, answered: &Receiver<Vec<Reply>>) -> Result<Option<Segmentation>, SegmentError> {
-        let Self { recipe, tiling, image: [height, width], .. } = self;
+    fn blend(&self, answered: &Receiver<Vec<RawOutput>>) -> Result<Option<Segmentation>, SegmentError> {
+        let Self { steps, tiling, image: [height, width], .. } = self;
         let (tiling, height, width) = (*tiling, *height, *width);
-        let classes = recipe.contract.classes.len();
-        let Settings { probabilities, uncertainty, .. } = recipe.settings;
+        let classes = steps.contract.classes.len();
+        let Settings { probabilities, uncertainty, .. } = steps.settings;
         let mut mask = Vec::with_capacity(height * width);
         let mut probabilities = probabilities.then(|| Array3::zeros((classes, height, width)));
         let mut doubt = uncertainty.map(|_| Array2::zeros((height, width)));
@@ -136,16 +136,16 @@ impl Plan {
                 let start = Instant::now();
                 for (left, reply) in lefts.iter().zip(replies) {
                     match reply {
-                        Reply::Scores(scores) => blend.add(*left, recipe.probabilities(scores.view()).view()),
-                        Reply::Probabilities(planes) => blend.add(*left, planes.view()),
-                        Reply::Mask(_) => return Err(RunError::NoScores.into()),
+                        RawOutput::Scores(scores) => blend.add(*left, steps.probabilities(scores.view()).view()),
+                        RawOutput::Probabilities(planes) => blend.add(*left, planes.view()),
+                        RawOutput::Mask(_) => return Err(RunError::NoScores.into()),
                     }
                 }
                 postprocess += start.elapsed();
             }
             let start = Instant::now();
             let end = self.tops.get(index + 1).copied().unwrap_or(height);
-            let known = recipe.decide(blend.take(end - top));
+            let known = steps.decide(blend.take(end - top));
             mask.extend(known.mask.into_raw());
             if let (Some(all), Some(some)) = (&mut probabilities, known.probabilities) {
                 all.slice_mut(s![.., *top..end, ..]).assign(&some);
@@ -157,7 +157,7 @@ impl Plan {
         }
         let start = Instant::now();
         let mut mask = GrayImage::from_raw(width as u32, height as u32, mask).expect("the bands cover the image");
-        recipe.clean(&mut mask);
+        steps.clean(&mut mask);
         postprocess += start.elapsed();
         Ok(Some(Segmentation {
             mask,
@@ -188,10 +188,10 @@ mod tests {
     use seg_contract::SizePolicy;
     use seg_data::{ImageInfo, Picture, ReadError};
 
-    use crate::segment::settings::Tiles;
     use super::*;
     use crate::library::tests::environment;
     use crate::provider::Options;
+    use crate::segment::settings::Tiles;
 
     fn segmenter(settings: Settings) -> Segmenter {
         let folder = tempfile::tempdir().unwrap();
@@ -220,22 +220,22 @@ mod tests {
             let image = Rgb32FImage::from_fn(width as u32, height as u32, red);
             let found = segmenter.segment(&image).unwrap();
 
-            let recipe = segmenter.recipe.clone();
+            let steps = segmenter.steps.clone();
             let (tops, lefts) = (tiling.starts(0, height), tiling.starts(1, width));
             let mut blend = Blend::new(tiling, 2, width);
             let mut rows = Vec::new();
             for (index, top) in tops.iter().enumerate() {
                 for left in &lefts {
                     let window = Window { image: [height, width], corner: [*top, *left], size, band_top: 0 };
-                    let tile = recipe.contract.input.normalize_window(&image, &window);
-                    let reply = segmenter.answer(&[tile.view()]).unwrap().remove(0);
-                    let Reply::Scores(scores) = reply else { panic!("{name}: {reply:?}") };
-                    blend.add(*left, recipe.probabilities(scores.view()).view());
+                    let tile = steps.contract.input.normalize_window(&image, &window);
+                    let reply = segmenter.infer(&[tile.view()]).unwrap().remove(0);
+                    let RawOutput::Scores(scores) = reply else { panic!("{name}: {reply:?}") };
+                    blend.add(*left, steps.probabilities(scores.view()).view());
                 }
                 rows.push(blend.take(tops.get(index + 1).copied().unwrap_or(height) - top));
             }
             let rows: Vec<_> = rows.iter().map(|rows| rows.view()).collect();
-            let expected = recipe.decide(concatenate(Axis(1), &rows).unwrap());
+            let expected = steps.decide(concatenate(Axis(1), &rows).unwrap());
             assert_eq!(found.mask, expected.mask, "{name}");
             assert_eq!(found.probabilities, expected.probabilities, "{name}");
             assert_eq!(found.uncertainty, expected.uncertainty, "{name}");

@@ -10,22 +10,22 @@ use ort::session::{IoBinding, RunOptions, Session};
 use ort::value::{DynTensor, PrimitiveTensorElementType, Tensor};
 use seg_contract::{Contract, Element, OutputKind};
 
-use crate::session::Fed;
+use crate::session::GraphInput;
 
 /// How many shapes have a graph: ONNX Runtime keeps each of them, and its memory, as long as the session lives.
 const CAPTURED_MAX: usize = 4;
 
 /// The captured runs of a session, one for each shape of input.
 #[derive(Debug)]
-pub(crate) struct Captures {
+pub(crate) struct CudaGraphs {
     device: AllocationDevice<'static>,
     device_id: i32,
-    captured: Vec<Captured>,
+    captured: Vec<CudaGraph>,
 }
 
 /// One shape's place on the GPU, and the graph that works on it.
 #[derive(Debug)]
-pub(crate) struct Captured {
+pub(crate) struct CudaGraph {
     shape: [usize; 4],
     /// What is copied to the GPU.
     batch: DynTensor,
@@ -37,7 +37,7 @@ pub(crate) struct Captured {
     graph: i32,
 }
 
-impl Captures {
+impl CudaGraphs {
     /// No run yet, on this device.
     pub(crate) fn on(device: AllocationDevice<'static>, device_id: i32) -> Self {
         Self { device, device_id, captured: Vec::new() }
@@ -49,7 +49,7 @@ impl Captures {
         session: &Session,
         contract: &Contract,
         shape: [usize; 4],
-    ) -> ort::Result<Option<&mut Captured>> {
+    ) -> ort::Result<Option<&mut CudaGraph>> {
         let known = self.captured.iter().position(|captured| captured.shape == shape);
         let place = match known {
             Some(place) => place,
@@ -64,7 +64,7 @@ impl Captures {
     }
 
     /// A place for a shape that has none.
-    fn place(&self, session: &Session, contract: &Contract, shape: [usize; 4]) -> ort::Result<Captured> {
+    fn place(&self, session: &Session, contract: &Contract, shape: [usize; 4]) -> ort::Result<CudaGraph> {
         let [n, channels, h, w] = shape;
         let memory = MemoryInfo::new(self.device.clone(), self.device_id, AllocatorType::Device, MemoryType::Default)?;
         let here = Allocator::new(session, memory)?;
@@ -85,11 +85,11 @@ impl Captures {
         binding.bind_input(contract.input.name.as_str(), &input)?;
         binding.bind_output(contract.output.name.as_str(), output.view_mut())?;
         let graph = i32::try_from(self.captured.len()).expect("there are few") + 1;
-        Ok(Captured { shape, batch, input, output, answer, binding, graph })
+        Ok(CudaGraph { shape, batch, input, output, answer, binding, graph })
     }
 }
 
-impl Captured {
+impl CudaGraph {
     /// The number that ONNX Runtime knows the graph by.
     #[cfg(test)]
     pub(crate) fn graph(&self) -> i32 {
@@ -100,7 +100,7 @@ impl Captured {
     pub(crate) fn run<T: PrimitiveTensorElementType + Clone>(
         &mut self,
         session: &mut Session,
-        batch: &Fed<'_>,
+        batch: &GraphInput<'_>,
     ) -> ort::Result<ArrayViewD<'_, T>> {
         batch.fill(&mut self.batch)?;
         self.batch.copy_into(&mut self.input)?;

@@ -25,14 +25,14 @@ use thiserror::Error;
 
 use crate::model_file::ModelFile;
 use crate::provider::{Options, Provider, ProviderError, Shapes, diagnose};
-use crate::session::cuda_graphs::{Captures, uncaptured};
+use crate::session::cuda_graphs::{CudaGraphs, uncaptured};
 
 /// A model that is ready to run on one provider.
 #[derive(Debug)]
 pub struct Session {
     session: ort::session::Session,
     file: ModelFile,
-    captures: Option<Captures>,
+    captures: Option<CudaGraphs>,
     model: Model,
     shapes: Option<Shapes>,
     placement: Placement,
@@ -42,7 +42,7 @@ pub struct Session {
 
 /// What a model gives for a batch of images, as its contract says.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum ModelOutput {
     /// Logits or probabilities, `[n, classes, h, w]`.
     Scores(Array4<f32>),
     /// The class of each pixel, `[n, h, w]`.
@@ -125,7 +125,7 @@ impl Session {
         let Opened { session, placement, runs_on, options } = opened;
         let captures = options
             .cuda_graph
-            .then(|| Captures::on(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
+            .then(|| CudaGraphs::on(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
         let shapes = (options.provider == Provider::TensorRt).then(|| options.shapes(&model.contract.input));
         Ok(Self { session, file, captures, model, shapes, placement, runs_on, options })
     }
@@ -171,21 +171,21 @@ impl Session {
     ///
     /// # Errors
     /// When the model does not take the input's shape, or the provider fails.
-    pub fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<Answer, RunError> {
+    pub fn infer(&mut self, input: ArrayView4<'_, f32>) -> Result<ModelOutput, RunError> {
         match self.contract().output.kind {
-            OutputKind::Logits | OutputKind::Probabilities => self.run_as(input).map(Answer::Scores),
-            OutputKind::Mask => self.run_as(input).map(Answer::Masks),
+            OutputKind::Logits | OutputKind::Probabilities => self.run_as(input).map(ModelOutput::Scores),
+            OutputKind::Mask => self.run_as(input).map(ModelOutput::Masks),
         }
     }
 
     /// The scores of a batch of normalised images, `[n, channels, h, w]` to `[n, classes, h, w]`.
     ///
     /// # Errors
-    /// As [`answer`](Self::answer), and when the model gives masks.
+    /// As [`infer`](Self::infer), and when the model gives masks.
     pub fn run(&mut self, input: ArrayView4<'_, f32>) -> Result<Array4<f32>, RunError> {
-        match self.answer(input)? {
-            Answer::Scores(scores) => Ok(scores),
-            Answer::Masks(_) => Err(RunError::NoScores),
+        match self.infer(input)? {
+            ModelOutput::Scores(scores) => Ok(scores),
+            ModelOutput::Masks(_) => Err(RunError::NoScores),
         }
     }
 
@@ -228,7 +228,7 @@ impl Session {
             source => RunError::Provider { provider: options.provider, source },
         };
         let Contract { input: expected, output, .. } = &self.model.contract;
-        let fed = Fed::of(input, expected);
+        let fed = GraphInput::of(input, expected);
         let captured = match &mut self.captures {
             Some(captures) => captures.of(&self.session, &self.model.contract, shape).map_err(failed)?,
             None => None,
@@ -251,7 +251,7 @@ impl Session {
         let shape: [usize; 4] = input.dim().into();
         let failed = |source| RunError::Run { shape, source };
         let expected = &self.model.contract.input;
-        let fed = Fed::of(input, expected);
+        let fed = GraphInput::of(input, expected);
         let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
         let options = uncaptured().map_err(failed)?;
         let outputs = self.session.run_with_options(inputs, &options).map_err(failed)?;
@@ -272,12 +272,12 @@ fn images<T: Clone, D: Dimension>(output: ArrayViewD<'_, T>, batch: usize) -> Re
 }
 
 /// Normalised images in the form that a graph takes.
-pub(crate) enum Fed<'a> {
+pub(crate) enum GraphInput<'a> {
     Floats(CowArray<'a, f32, Ix4>),
     Bytes(Array4<u8>),
 }
 
-impl<'a> Fed<'a> {
+impl<'a> GraphInput<'a> {
     fn of(images: ArrayView4<'a, f32>, expected: &Input) -> Self {
         match expected.form.element {
             Element::Float if images.is_standard_layout() => Self::Floats(images.into()),
@@ -324,14 +324,14 @@ mod tests {
             let path = threshold::write_as(folder.path(), InputForm { element, ..InputForm::default() }, kind);
             let open = || Session::open(environment(), &path, &Options::default()).unwrap();
             let (mut plain, mut session) = (open(), open());
-            session.captures = Some(Captures::on(AllocationDevice::CPU, 0));
+            session.captures = Some(CudaGraphs::on(AllocationDevice::CPU, 0));
             // Four shapes are captured, and each is asked again; the last two are not.
             for (round, side) in [8, 9, 10, 8, 11, 9, 12, 13].into_iter().enumerate() {
                 let shape = (1 + side % 2, 3, side, 2 * side);
                 let batch = Array4::from_shape_fn(shape, |(n, _, y, x)| {
                     ((n + 3 * y + 5 * x + 7 * round) % 11) as f32 / 5.0 - 1.0
                 });
-                let (expected, found) = (plain.answer(batch.view()).unwrap(), session.answer(batch.view()).unwrap());
+                let (expected, found) = (plain.infer(batch.view()).unwrap(), session.infer(batch.view()).unwrap());
                 assert_eq!(found, expected, "{element:?} {kind:?} {shape:?}");
             }
             // Two shapes of one number would replay each other's kernels on a GPU, and 0 is ONNX Runtime's own.

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::library::loaded_version;
 use crate::provider::{
-    self, EngineCacheError, OptionError, Options, Precision, Provider, ProviderError, diagnose, engine_key,
+    self, ComputePrecision, EngineCacheError, OptionError, Options, Provider, ProviderError, diagnose, engine_key,
 };
 use crate::session::placement::{self, PlacedNode, Placement, PlacementError, RECORD_PLACEMENT};
 
@@ -22,7 +22,7 @@ pub struct RunsOn {
     /// The provider.
     pub provider: Provider,
     /// How it computes float32 values.
-    pub precision: Precision,
+    pub precision: ComputePrecision,
     /// What of the provider, where that can be chosen: OpenVINO's device, CUDA's kernels as one graph.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -325,7 +325,7 @@ mod tests {
         let path = threshold::write(folder.path(), SizePolicy::Native);
         let asked = Options {
             provider: Provider::TensorRt,
-            precision: Precision::Fp16,
+            precision: ComputePrecision::Fp16,
             instead: vec!["another: it is away".into()],
             allow_fallback: true,
             ..Options::default()
@@ -333,9 +333,9 @@ mod tests {
         // Nothing of NVIDIA's is in the library for the CPU.
         let session = Session::open(environment(), &path, &asked).unwrap();
         let options = session.options();
-        assert_eq!((options.provider, options.precision), (Provider::Cpu, Precision::Fp32));
+        assert_eq!((options.provider, options.precision), (Provider::Cpu, ComputePrecision::Fp32));
         let runs_on = session.runs_on();
-        assert_eq!((runs_on.provider, runs_on.precision), (Provider::Cpu, Precision::Fp32));
+        assert_eq!((runs_on.provider, runs_on.precision), (Provider::Cpu, ComputePrecision::Fp32));
         // In the order in which they were tried.
         let reasons = ["another: it is away", "TensorRT: libonnxruntime", "CUDA: libonnxruntime"];
         assert!(runs_on.instead.iter().zip(reasons).all(|(found, reason)| found.starts_with(reason)), "{runs_on:?}");

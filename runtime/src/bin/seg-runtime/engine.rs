@@ -7,7 +7,7 @@ use std::{env, thread};
 use anyhow::bail;
 use ort::environment::Environment;
 use seg_inference::library::{Build, Library, Search};
-use seg_inference::provider::{EngineCache, Precision, TF32_VARIABLE};
+use seg_inference::provider::{ComputePrecision, EngineCache, TF32_VARIABLE};
 use seg_inference::{Options, Provider, RunsOn, Session};
 
 use crate::args::Engine;
@@ -39,7 +39,7 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
         located => located?,
     };
     let is_nvidia = matches!(options.provider, Provider::TensorRt | Provider::Cuda);
-    if is_nvidia && options.precision == Precision::Fp32 {
+    if is_nvidia && options.precision == ComputePrecision::Fp32 {
         // SAFETY: the process has no other thread that reads variables; those of ONNX Runtime start when it is loaded.
         unsafe { env::set_var(TF32_VARIABLE, "0") };
     }

@@ -12,7 +12,7 @@ use planted::{FAULTS, WIDTH};
 use seg_export::contract::Stated;
 use seg_export::{Export, Options, export, verify_inputs};
 use seg_inference::tensors::TensorFile;
-use seg_inference::{Answer, RunError, Session};
+use seg_inference::{ModelOutput, RunError, Session};
 use seg_nets::amsunet::AmsUnet;
 use seg_onnx::graph::Graph;
 use seg_onnx::passes::{Pass, of, run_selected};
@@ -46,10 +46,10 @@ struct Faulty {
 }
 
 impl Deployed for Faulty {
-    fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<Answer, RunError> {
+    fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<ModelOutput, RunError> {
         let mut logits = self.session.run(input)?;
         (self.fault)(input, &mut logits);
-        Ok(Answer::Scores(logits))
+        Ok(ModelOutput::Scores(logits))
     }
 }
 

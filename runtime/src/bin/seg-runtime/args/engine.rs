@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use seg_inference::Provider;
-use seg_inference::provider::{self, Shapes};
+use seg_inference::provider::{ComputePrecision, Shapes};
 
 /// What computes, and how.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
@@ -153,7 +153,7 @@ pub(crate) enum Precision {
     Fp16,
 }
 
-impl From<Precision> for provider::Precision {
+impl From<Precision> for ComputePrecision {
     fn from(precision: Precision) -> Self {
         match precision {
             Precision::Fp32 => Self::Fp32,
