@@ -117,7 +117,7 @@ impl<'e> Calibration<'e> {
         let [height, width] = match (contract.input.form.size, contract.input.size) {
             (Some(size), _) => size,
             (None, SizePolicy::Resize { height, width }) => [height, width],
-            (None, SizePolicy::Native) => [NOISE_SIDE.max(contract.input.side_min); 2],
+            (None, SizePolicy::Native) => contract.input.next_size([NOISE_SIDE; 2]),
         };
         let shape = (1, contract.input.color.channels(), height, width);
         let image = |seed| {

@@ -34,11 +34,14 @@ fn write(text: &mut String, Model { graph, opset, contract }: &Model, file: &str
         text,
         "- Other images (another device, another site, another preparation) were not measured; measure before use."
     )?;
-    writeln!(
-        text,
-        "- Images have at least {0}x{0} pixels; smaller ones are extended by their border.",
-        contract.input.side_min
-    )?;
+    let (side, multiple) = (contract.input.side_min, contract.input.side_multiple);
+    writeln!(text, "- Images have at least {side}x{side} pixels; smaller ones are extended by their border.")?;
+    if multiple > 1 {
+        writeln!(
+            text,
+            "- The network takes sides that are multiples of {multiple}; other images are mirrored to the right and below."
+        )?;
+    }
     if let Some([height, width]) = contract.input.form.size {
         writeln!(text, "- This file takes images of {height}x{width} (height x width) only.")?;
     }

@@ -5,8 +5,15 @@ use thiserror::Error;
 
 use crate::{Class, Input, Output, Provenance, SizePolicy};
 
-/// The version of the contract's own layout; a reader refuses every other one.
+/// The version of the contract's own layout.
 pub const CONTRACT_FORMAT: u32 = 1;
+
+/// The version in which [`Input::side_multiple`] may differ from 1; readers of older versions refuse
+/// it. [`Input::contract_format`] is the version to write.
+pub const CONTRACT_FORMAT_MULTIPLE: u32 = 2;
+
+/// The largest side that a network may require of an image, in pixels.
+const SIDE_MAX: usize = 1 << 16;
 
 /// The label of pixels that count in neither the loss nor a metric.
 pub const IGNORE_LABEL: u8 = 255;
@@ -15,7 +22,7 @@ pub const IGNORE_LABEL: u8 = 255;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contract {
-    /// [`CONTRACT_FORMAT`] of the writer.
+    /// The version of the layout, as [`Input::contract_format`] returns it.
     pub format: u32,
     /// What the image must look like when it reaches the network.
     pub input: Input,
@@ -35,7 +42,8 @@ pub enum ContractError {
     Json(#[from] serde_json::Error),
     /// The contract was written by a version with another layout.
     #[error(
-        "the model's contract has format {found}, this version reads {CONTRACT_FORMAT}; use the tool that wrote it"
+        "the model's contract has format {found}, this version reads {CONTRACT_FORMAT} to {CONTRACT_FORMAT_MULTIPLE}; \
+         use the tool that wrote it"
     )]
     Format {
         /// The format that the contract names.
@@ -65,7 +73,7 @@ impl Contract {
             format: u32,
         }
         let Format { format } = serde_json::from_str(text)?;
-        if format != CONTRACT_FORMAT {
+        if !(CONTRACT_FORMAT..=CONTRACT_FORMAT_MULTIPLE).contains(&format) {
             return Err(ContractError::Format { found: format });
         }
         let contract: Self = serde_json::from_str(text)?;
@@ -94,13 +102,21 @@ impl Contract {
         if self.input.std.len() != channels || self.input.std.iter().any(|std| !std.is_normal() || *std < 0.0) {
             return refuse("input.std", format!("{:?}", self.input.std), "one positive number per channel");
         }
-        if self.input.side_min == 0 {
-            return refuse("input.side_min", "0".into(), "at least 1 pixel");
+        if self.input.side_min == 0 || self.input.side_min > SIDE_MAX {
+            return refuse("input.side_min", self.input.side_min.to_string(), "1 to 65536 pixels");
         }
+        if self.input.side_multiple == 0 || self.input.side_multiple > SIDE_MAX {
+            return refuse("input.side_multiple", self.input.side_multiple.to_string(), "1 to 65536 pixels");
+        }
+        if self.format < self.input.contract_format() {
+            let found = self.input.side_multiple.to_string();
+            return refuse("input.side_multiple", found, "1 in a contract of format 1");
+        }
+        const FITTING: &str = "sides of at least `input.side_min` that are multiples of `input.side_multiple`";
         if let SizePolicy::Resize { height, width } = self.input.size
-            && height.min(width) < self.input.side_min
+            && !self.input.fits([height, width])
         {
-            return refuse("input.size", format!("{height}x{width}"), "sides of at least `input.side_min`");
+            return refuse("input.size", format!("{height}x{width}"), FITTING);
         }
         let form = &self.input.form;
         if form.batch == Some(0) {
@@ -109,9 +125,7 @@ impl Contract {
         if let Some([height, width]) = form.size {
             let found = format!("{height}x{width}");
             match self.input.size {
-                _ if height.min(width) < self.input.side_min => {
-                    return refuse("input.form.size", found, "sides of at least `input.side_min`");
-                }
+                _ if !self.input.fits([height, width]) => return refuse("input.form.size", found, FITTING),
                 SizePolicy::Resize { height: own, width: wide } if [own, wide] != [height, width] => {
                     return refuse("input.form.size", found, "the size that `input.size` stretches images to");
                 }
@@ -144,16 +158,36 @@ mod tests {
     }
 
     #[test]
+    fn a_multiple_of_sides_is_written_where_there_is_one() {
+        let mut contract = contract();
+        assert!(!contract.to_json().contains("side_multiple"), "{}", contract.to_json());
+        contract.input.side_multiple = 32;
+        contract.format = contract.input.contract_format();
+        assert_eq!(contract.format, 2);
+        assert_eq!(Contract::from_json(&contract.to_json()).unwrap(), contract);
+    }
+
+    #[test]
     fn unusable_contracts_name_the_field() {
         type Break = fn(&mut Contract);
-        let rows: [(&str, Break); 10] = [
-            ("format 2", |c| c.format = 2),
+        let rows: [(&str, Break); 14] = [
+            ("format 3", |c| c.format = 3),
             ("`classes`", |c| c.classes.truncate(1)),
             ("`input.mean`", |c| c.input.mean = vec![0.0]),
             ("`input.mean`", |c| c.input.mean[1] = f32::NAN),
             ("`input.std`", |c| c.input.std[2] = 0.0),
             ("`input.side_min`", |c| c.input.side_min = 0),
             ("`input.size`", |c| c.input.size = SizePolicy::Resize { height: 8, width: 64 }),
+            ("`input.side_multiple` is 0", |c| c.input.side_multiple = 0),
+            ("`input.side_multiple` is 16", |c| c.input.side_multiple = 16),
+            ("`input.size` is 32x40", |c| {
+                (c.format, c.input.side_multiple) = (2, 16);
+                c.input.size = SizePolicy::Resize { height: 32, width: 40 };
+            }),
+            ("`input.form.size` is 24x32", |c| {
+                (c.format, c.input.side_multiple) = (2, 16);
+                c.input.form.size = Some([24, 32]);
+            }),
             ("`input.form.batch`", |c| c.input.form.batch = Some(0)),
             ("`input.form.size` is 15x64", |c| c.input.form.size = Some([15, 64])),
             ("`input.form.size` is 32x64", |c| {

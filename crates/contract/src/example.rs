@@ -15,6 +15,7 @@ pub fn contract() -> Contract {
             std: vec![0.5, 0.25, 0.25],
             size: SizePolicy::Native,
             side_min: 16,
+            side_multiple: 1,
             form: InputForm::default(),
         },
         output: Output { name: "logits".into(), kind: OutputKind::Logits },

@@ -6,6 +6,7 @@ use ndarray::{Array4, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::pixels::Share;
+use crate::{CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE};
 
 /// The network's input: `[n, channels, height, width]` in float32, unless [`form`](Self::form) says otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct Input {
     pub size: SizePolicy,
     /// The shortest side that the network takes, in pixels.
     pub side_min: usize,
+    /// The number of pixels that each side is a multiple of; 1 for a network that takes any side.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub side_multiple: usize,
     /// What the graph takes, where that is not any number of normalised images of any size.
     #[serde(default, skip_serializing_if = "InputForm::is_default")]
     pub form: InputForm,
@@ -54,6 +58,17 @@ pub enum Element {
     U8,
 }
 
+/// Returns the [`Input::side_multiple`] of a contract that does not state it.
+fn one() -> usize {
+    1
+}
+
+/// Returns whether a multiple holds for every side and is therefore not written.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(multiple: &usize) -> bool {
+    *multiple == 1
+}
+
 impl InputForm {
     fn is_default(&self) -> bool {
         *self == Self::default()
@@ -70,6 +85,33 @@ impl fmt::Display for Element {
 }
 
 impl Input {
+    /// Returns the oldest [`format`](crate::Contract::format) of a contract that can hold this input.
+    pub fn contract_format(&self) -> u32 {
+        if self.side_multiple == 1 { CONTRACT_FORMAT } else { CONTRACT_FORMAT_MULTIPLE }
+    }
+
+    /// Returns whether the network takes images of this height and width: each side is at least
+    /// [`side_min`](Self::side_min) and a multiple of [`side_multiple`](Self::side_multiple).
+    ///
+    /// A graph may be restricted to one such size by its [`form`](InputForm::size).
+    pub fn fits(&self, size: [usize; 2]) -> bool {
+        size.iter().all(|side| *side >= self.side_min && side.is_multiple_of(self.side_multiple))
+    }
+
+    /// Returns the smallest height and width that the network takes and that hold an image of this
+    /// height and width.
+    pub fn next_size(&self, size: [usize; 2]) -> [usize; 2] {
+        size.map(|side| side.max(self.side_min).next_multiple_of(self.side_multiple))
+    }
+
+    /// Returns the sides that the network takes, as messages state them.
+    pub fn sides(&self) -> String {
+        match self.side_multiple {
+            1 => format!("sides of at least {}", self.side_min),
+            multiple => format!("sides of at least {} that are multiples of {multiple}", self.next_size([1; 2])[0]),
+        }
+    }
+
     /// The bytes of normalised images, `[n, channels, height, width]` to `[n, height, width, channels]`.
     ///
     /// They are those that the images were made of, where that were bytes; what lay between two bytes is rounded. A
@@ -140,7 +182,9 @@ impl ColorOrder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "policy", rename_all = "lowercase", deny_unknown_fields)]
 pub enum SizePolicy {
-    /// At its own size. A side below [`Input::side_min`] is extended by repeating the last row or column.
+    /// At its own size, extended to the right and below to the [next size](Input::next_size) that
+    /// the network takes. The last row and column are repeated; where sides are multiples of a
+    /// number, the image is mirrored instead.
     Native,
     /// Stretched to one size, as the network was trained.
     Resize {
@@ -170,6 +214,23 @@ mod tests {
             assert_eq!(bytes.into_raw_vec_and_offset().0, image.as_raw().as_slice());
             let tensor = tensor.insert_axis(Axis(0));
             assert_eq!(contract.input.through_bytes(tensor.clone()), tensor, "what came of bytes stays as it is");
+        }
+    }
+
+    #[test]
+    fn sizes_are_rounded_up_to_what_the_network_takes() {
+        for (name, side_min, side_multiple, size, next) in [
+            ("any side", 16, 1, [17, 33], [17, 33]),
+            ("a short side", 16, 1, [3, 33], [16, 33]),
+            ("multiples", 16, 16, [17, 32], [32, 32]),
+            ("one pixel", 16, 16, [1, 1], [16, 16]),
+            ("a least side between multiples", 20, 16, [1, 33], [32, 48]),
+        ] {
+            let mut input = contract().input;
+            (input.side_min, input.side_multiple) = (side_min, side_multiple);
+            assert_eq!(input.next_size(size), next, "{name}");
+            assert_eq!(input.fits(size), size == next, "{name}");
+            assert!(input.fits(next), "{name}");
         }
     }
 

@@ -18,7 +18,7 @@ mod provenance;
 mod resample;
 
 pub use class::{Class, default_color};
-pub use contract::{CONTRACT_FORMAT, Contract, ContractError, IGNORE_LABEL};
+pub use contract::{CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE, Contract, ContractError, IGNORE_LABEL};
 pub use evaluation::{ConfusionMatrix, Evaluation, EvaluationError, Scores};
 pub use input::{ColorOrder, Element, Input, InputForm, SizePolicy};
 pub use output::{Output, OutputKind};

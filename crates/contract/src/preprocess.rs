@@ -32,7 +32,7 @@ pub struct Geometry {
 /// How an image was brought to the network's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// At the top left corner, its last row and column repeated to the right and below where that was needed.
+    /// At the top left corner, extended to the right and below where that was needed.
     Extended,
     /// Stretched, with a triangle filter that is widened when the image shrinks.
     Stretched,
@@ -118,23 +118,32 @@ impl Input {
     /// How an image of the given height and width is brought to the network.
     pub fn geometry(&self, image: [usize; 2]) -> Geometry {
         match self.size {
-            SizePolicy::Native => {
-                Geometry { image, network: image.map(|side| side.max(self.side_min)), placement: Placement::Extended }
-            }
+            SizePolicy::Native => Geometry { image, network: self.next_size(image), placement: Placement::Extended },
             SizePolicy::Resize { height, width } => {
                 Geometry { image, network: [height, width], placement: Placement::Stretched }
             }
         }
     }
 
-    /// `(x - mean) / std` per channel as `[channels, height, width]`; beyond the image its border is repeated.
+    /// Returns `(x - mean) / std` per channel as `[channels, height, width]`.
+    ///
+    /// Beyond the image its last row and column are repeated. Where sides are multiples of a number
+    /// it is mirrored there, as a [window](Self::normalize_window) is: the added part can then be
+    /// wide, and a repeated border has no texture.
     pub fn normalize<'a>(&self, image: impl Into<Pixels<'a>>, size: [usize; 2]) -> Array3<f32> {
         let image = image.into();
-        let [rows, columns] = [0, 1].map(|axis| {
-            let last = image.size()[axis] - 1;
-            (0..size[axis]).map(|place| place.min(last)).collect::<Vec<_>>()
-        });
+        let [rows, columns] = [0, 1].map(|axis| self.extended(image.size()[axis], size[axis]));
         self.gather(image, &rows, &columns)
+    }
+
+    /// Returns the places along a side of the image that are read for each place of the network's side.
+    fn extended(&self, image: usize, network: usize) -> Vec<usize> {
+        let last = image - 1;
+        if self.side_multiple == 1 {
+            (0..network).map(|place| place.min(last)).collect()
+        } else {
+            (0..network).map(|place| mirrored(place, last)).collect()
+        }
     }
 
     /// A window of an image that is given in a band of rows; beyond the image it is mirrored at its last pixels.
@@ -217,12 +226,15 @@ impl Window {
     /// The places in the image of the window's rows or columns.
     fn mirrored(&self, axis: usize) -> impl Iterator<Item = usize> {
         let (corner, last) = (self.corner[axis], self.image[axis] - 1);
-        let period = 2 * last.max(1);
-        (corner..corner + self.size[axis]).map(move |place| {
-            let place = place % period;
-            place.min(period - place).min(last)
-        })
+        (corner..corner + self.size[axis]).map(move |place| mirrored(place, last))
     }
+}
+
+/// Returns the place that is read for a place beyond the `last` one, mirrored there and at 0.
+fn mirrored(place: usize, last: usize) -> usize {
+    let period = 2 * last.max(1);
+    let place = place % period;
+    place.min(period - place).min(last)
 }
 
 impl Geometry {
@@ -268,6 +280,40 @@ mod tests {
             let last = image.get_pixel(size.0 - 1, size.1 - 1);
             assert_eq!(done.tensor[[0, network[0] - 1, network[1] - 1]], (last[0] - 0.5) / 0.5, "{name}");
             assert_eq!(done.tensor[[1, 0, 0]], (0.0 - 0.25) / 0.25, "{name}");
+        }
+    }
+
+    #[test]
+    fn images_are_mirrored_up_to_a_multiple_and_the_answer_is_cut() {
+        let mut contract = contract();
+        (contract.input.mean, contract.input.std) = (vec![0.0; 3], vec![64.0_f32.recip(); 3]);
+        contract.input.side_multiple = 16;
+        // Width, height, and the network's height and width.
+        for (name, width, height, network) in [
+            ("a multiple", 32, 16, [16, 32]),
+            ("odd sides", 19, 33, [48, 32]),
+            ("one above a multiple", 17, 16, [16, 32]),
+            ("narrower than half a multiple", 5, 16, [16, 16]),
+            ("one pixel", 1, 1, [16, 16]),
+        ] {
+            let image = ramp(width, height);
+            let Preprocessed { tensor, geometry } = contract.preprocess(&image).unwrap();
+            assert_eq!((geometry.network, tensor.dim()), (network, (3, network[0], network[1])), "{name}");
+            let window = Window { image: geometry.image, corner: [0, 0], size: geometry.network, band_top: 0 };
+            assert_eq!(tensor, contract.input.normalize_window(&image, &window), "{name}: as a tile has it");
+            if network[1] > width as usize && width > 1 {
+                let column = tensor[[0, 0, width as usize]];
+                assert_eq!(column, (width - 2) as f32, "{name}: the first column that was added");
+            }
+            // Class 1 beyond the image, class 0 in it.
+            let scores = Array3::from_shape_fn((2, network[0], network[1]), |(class, y, x)| {
+                f32::from((class == 1) == (y >= height as usize || x >= width as usize))
+            });
+            let mask = contract.postprocess(scores.view(), &geometry).unwrap();
+            assert_eq!(mask.dimensions(), (width, height), "{name}");
+            assert!(mask.iter().all(|class| *class == 0), "{name}");
+            let classes = scores.index_axis(Axis(0), 1).mapv(|score| score as u8);
+            assert_eq!(contract.postprocess_mask(classes.view(), &geometry).unwrap(), mask, "{name}");
         }
     }
 

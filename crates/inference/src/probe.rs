@@ -98,6 +98,7 @@ fn contract() -> Contract {
         std: vec![0.5; 3],
         size,
         side_min: 4,
+        side_multiple: 1,
         form: InputForm::default(),
     };
     Contract {

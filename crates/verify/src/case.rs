@@ -150,11 +150,11 @@ impl Case {
     /// The fixed list, in as far as a model takes it that may have one batch, height or width only, or nothing but bytes; the first case is the one
     /// that values inside are compared on. A name stands for the same numbers in every list.
     pub fn fixed(thorough: bool, input: &seg_contract::Input) -> Vec<Self> {
-        let seg_contract::Input { form, side_min, .. } = *input;
+        let form = input.form;
         let more = if thorough { THOROUGH } else { &[] };
         let mut cases: Vec<Self> = Vec::new();
         for &(pattern, [n, h, w]) in FIXED.iter().chain(more) {
-            let [height, width] = form.size.unwrap_or([h, w].map(|side| side.max(side_min)));
+            let [height, width] = form.size.unwrap_or(input.next_size([h, w]));
             let shape = [form.batch.unwrap_or(n), height, width];
             let name = format!("{pattern} {}x{height}x{width}", shape[0]);
             let is_taken = form.element == Element::Float || pattern.is_of_bytes();

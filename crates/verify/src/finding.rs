@@ -328,6 +328,7 @@ mod tests {
                 std: vec![0.25; 3],
                 size: SizePolicy::Native,
                 side_min: 16,
+                side_multiple: 1,
                 form: InputForm::default(),
             },
             output: Output { name: "logits".into(), kind: OutputKind::Logits },

@@ -180,11 +180,10 @@ impl Sizes {
             (None, SizePolicy::Resize { height, width }) => Some([height, width]),
             (None, SizePolicy::Native) => None,
         };
-        let side_min = input.side_min;
         let any = || Self {
-            smallest: [side_min; 2],
-            usual: [SIDE_USUAL.max(side_min); 2],
-            largest: [SIDE_MAX.max(side_min); 2],
+            smallest: input.next_size([1; 2]),
+            usual: input.next_size([SIDE_USUAL; 2]),
+            largest: input.next_size([SIDE_MAX; 2]),
         };
         only.map_or_else(any, |size| Self { smallest: size, usual: size, largest: size })
     }

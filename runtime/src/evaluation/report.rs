@@ -193,6 +193,7 @@ pub(super) mod tests {
             std: vec![0.5; 3],
             size: SizePolicy::Native,
             side_min: 8,
+            side_multiple: 1,
             form: InputForm::default(),
         };
         About {

@@ -264,6 +264,7 @@ mod tests {
                 std: vec![1.0; 3],
                 size: SizePolicy::Native,
                 side_min: 16,
+                side_multiple: 1,
                 form: InputForm::default(),
             },
             augmentation: Augmentation::recipe(20, [16, 16]),

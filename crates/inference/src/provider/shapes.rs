@@ -42,7 +42,10 @@ impl Shapes {
                 Self { best: [1, height, width], ..Self::fixed(height, width, batch_max) }
             }
             (None, None, SizePolicy::Native) => {
-                let square = |batch, side: usize| [batch, side.max(input.side_min), side.max(input.side_min)];
+                let square = |batch, side: usize| {
+                    let [height, width] = input.next_size([side; 2]);
+                    [batch, height, width]
+                };
                 Self { min: square(1, 0), best: square(1, SIDE_BEST), max: square(batch_max, SIDE_MAX) }
             }
         };
@@ -121,6 +124,7 @@ mod tests {
             std: vec![0.5; 3],
             size,
             side_min: 16,
+            side_multiple: 1,
             form: InputForm::default(),
         }
     }

@@ -102,6 +102,7 @@ mod tests {
             std: vec![0.5; 3],
             size,
             side_min: 16,
+            side_multiple: 1,
             form: InputForm::default(),
         }
     }

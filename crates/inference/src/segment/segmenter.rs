@@ -311,7 +311,7 @@ fn difference(first: &Contract, other: &Contract) -> Option<&'static str> {
     } else if first.output.kind != other.output.kind {
         Some("what their outputs are")
     } else if matches!(sizes, [Some(one), Some(other)] if one != other)
-        || input.form.size.is_some_and(|size| size.iter().any(|side| *side < input.side_min))
+        || input.form.size.is_some_and(|size| !input.fits(size))
     {
         Some("the sizes that their graphs take")
     } else {
@@ -325,7 +325,17 @@ fn common(first: &Contract, other: &Contract) -> Input {
     let mut input = first.input.clone();
     input.form.size = input.form.size.or(other.input.form.size);
     input.side_min = input.side_min.max(other.input.side_min);
+    input.side_multiple = least_common_multiple(input.side_multiple, other.input.side_multiple);
     input
+}
+
+/// Returns the least common multiple of two numbers, neither of which is 0.
+fn least_common_multiple(one: usize, other: usize) -> usize {
+    let (mut divisor, mut rest) = (one, other);
+    while rest != 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    one / divisor * other
 }
 
 /// Pixels in memory, as a file that is read in bands.

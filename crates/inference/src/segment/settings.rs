@@ -139,13 +139,12 @@ impl Settings {
                 return Err(SettingsError::Stretched { height, width });
             }
             let refuse = |expected| Err(SettingsError::Tiling { size, overlap, expected });
-            let side_min = contract.input.side_min;
             if let Some([height, width]) = contract.input.form.size.filter(|only| *only != size) {
                 return refuse(format!("the model takes {height}x{width} only, as it does without `--tile`"));
             }
-            if size.iter().any(|side| *side < side_min) || !overlaps.contains(&overlap) {
+            if !contract.input.fits(size) || !overlaps.contains(&overlap) {
                 let end = overlaps.end();
-                return refuse(format!("expected sides of at least {side_min} and an overlap of 0 to {end}"));
+                return refuse(format!("expected {} and an overlap of 0 to {end}", contract.input.sides()));
             }
         }
         if contract.output.kind == OutputKind::Mask {
@@ -209,7 +208,7 @@ impl Settings {
                     let is_taken = |engine: &Shapes| engine.take_size(input.geometry(image).network);
                     let is_whole = image[0] * image[1] <= WHOLE_PIXELS_MAX && engines.iter().all(is_taken);
                     let nearest = |size, engine: &Shapes| engine.nearest_size(size);
-                    let size = engines.iter().fold(Tiling::default().size, nearest);
+                    let size = engines.iter().fold(input.next_size(Tiling::default().size), nearest);
                     (!is_whole).then_some(Tiling { size, overlap })
                 }
             },

@@ -29,6 +29,7 @@ pub(crate) fn model(size: SizePolicy) -> Model {
         std: vec![0.5; 3],
         size,
         side_min: 8,
+        side_multiple: 1,
         form: InputForm::default(),
     };
     let contract = Contract {

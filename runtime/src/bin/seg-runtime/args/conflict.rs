@@ -140,11 +140,11 @@ impl Answers {
 impl Size {
     /// Makes sure that this model's network takes images of this size.
     pub(crate) fn check_for(self, contract: &Contract) -> Result<(), Conflict> {
-        let Input { side_min, form, .. } = &contract.input;
+        let Input { form, .. } = &contract.input;
         let sides = [self.height, self.width].map(|side| side as usize);
         let takes = match form.size {
             Some(only @ [height, width]) if only != sides => format!("{height}x{width} only; leave it out"),
-            None if sides.iter().any(|side| side < side_min) => format!("sides of at least {side_min}"),
+            None if !contract.input.fits(sides) => contract.input.sides(),
             _ => return Ok(()),
         };
         Err(Conflict::NoSize { size: self, takes })
