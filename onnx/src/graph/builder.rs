@@ -13,7 +13,7 @@ use super::{CheckError, DataType, Dim, DimError, Graph, Input, Node, Tensor, Ten
 /// Collects inputs, constants and nodes; [`finish`](Self::finish) turns them into a checked [`Graph`].
 ///
 /// ```
-/// use crate::graph::{Conv, Dim, GraphBuilder, Tensor};
+/// use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
 ///
 /// let mut builder = GraphBuilder::new("edges");
 /// let image = builder.input("image", [Dim::batch(), Dim::from(1), Dim::height(), Dim::width()])?;

@@ -31,7 +31,7 @@ impl Graph {
     /// The cost of running the graph once, with the given values for the symbols of its shapes.
     ///
     /// ```
-    /// # use crate::graph::{Conv, Dim, GraphBuilder, Tensor};
+    /// # use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
     /// # let mut builder = GraphBuilder::new("model");
     /// # let image = builder.input("image", [Dim::batch(), Dim::from(3), Dim::height(), Dim::width()])?;
     /// # let weight = Tensor::new([2, 3, 1, 1], vec![0.5; 6])?;

@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 /// `floor(height/2)`. An operation without an exact result in this form is an error, never an approximation.
 ///
 /// ```
-/// use crate::graph::Dim;
+/// use seg_onnx::graph::Dim;
 ///
 /// let halved_twice = Dim::height().floor_div(2)?.floor_div(2)?;
 /// assert_eq!(halved_twice.to_string(), "floor(height/4)");
 /// assert_eq!(halved_twice.evaluate(&[("height", 71)])?, 17);
-/// # Ok::<(), crate::graph::DimError>(())
+/// # Ok::<(), seg_onnx::graph::DimError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dim {
@@ -155,11 +155,11 @@ impl Dim {
     /// the value repeats, and all that it can be is looked at.
     ///
     /// ```
-    /// # use crate::graph::Dim;
+    /// # use seg_onnx::graph::Dim;
     /// let rounded = Dim::height().floor_div(2)?.scale(2)?;
     /// assert!(rounded.add(&1.into())?.sub(&Dim::height())?.is_never_negative());
     /// assert!(!rounded.sub(&Dim::height())?.is_never_negative());
-    /// # Ok::<(), crate::graph::DimError>(())
+    /// # Ok::<(), seg_onnx::graph::DimError>(())
     /// ```
     pub fn is_never_negative(&self) -> bool {
         /// A bound on the work: no network divides a side by more.
@@ -186,9 +186,9 @@ impl Dim {
     /// The value under the given values of symbols.
     ///
     /// ```
-    /// # use crate::graph::Dim;
+    /// # use seg_onnx::graph::Dim;
     /// assert_eq!(Dim::height().floor_div(2)?.evaluate(&[("height", 71), ("width", 93)])?, 35);
-    /// # Ok::<(), crate::graph::DimError>(())
+    /// # Ok::<(), seg_onnx::graph::DimError>(())
     /// ```
     pub fn evaluate(&self, bindings: &[(&str, i64)]) -> Result<i64, DimError> {
         self.terms.iter().try_fold(self.constant, |sum, (atom, coefficient)| {
