@@ -25,7 +25,7 @@ pub enum InputError {
         source: io::Error,
     },
     /// The folder has no images.
-    #[error("the folder `{input}` holds no image; expected PNG, JPEG, TIFF, GIF, BMP or WebP files directly in it")]
+    #[error("the folder `{input}` holds no image; expected {} files directly in it", seg_data::image_formats())]
     Empty {
         /// The input.
         input: PathBuf,

@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::alike::Look;
 use super::role::Role;
-use crate::dataset::Sample;
-use crate::decode::{ReadError, decode_bytes, read_file};
-use crate::mask::read_mask;
+use crate::datasets::Sample;
+use crate::formats::{ReadError, decode, read_file};
+use crate::masks::read_mask;
 
 /// A SHA-256.
 pub(super) type Hash = [u8; 32];
@@ -79,7 +79,7 @@ pub(super) fn examine(role: Role, sample: &Sample, classes: usize) -> Examined {
 
 fn picture(path: &Path) -> Result<Picture, ReadError> {
     let bytes = read_file(path)?;
-    let image = decode_bytes(path, &bytes)?;
+    let image = decode(path, &bytes)?;
     let (width, height) = (image.width(), image.height());
     Ok(Picture {
         size: [width, height],

@@ -19,7 +19,7 @@ use std::path::Path;
 use examine::{Examined, chain, examine};
 use rayon::prelude::*;
 
-use crate::dataset::{Dataset, DatasetError, Sample};
+use crate::datasets::{Dataset, DatasetError, Sample};
 
 /// The images that the contact sheet shows, at most.
 const SHOWN_MAX: usize = 24;
@@ -81,7 +81,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::decode::tests::turned_by_exif;
+    use crate::formats::tests::turned_by_exif;
 
     /// A picture that no other seed's picture resembles.
     fn picture(seed: u32) -> RgbImage {

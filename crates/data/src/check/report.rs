@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::copies::{Copies, copies};
 use super::examine::{Examined, Labels, chain};
 use super::role::Role;
-use crate::dataset::{Dataset, DatasetError};
+use crate::datasets::{Dataset, DatasetError};
 
 /// What a check found.
 #[derive(Clone, Debug, Serialize)]

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::dataset::{Dataset, Sample};
+use crate::datasets::{Dataset, Sample};
 
 /// What the publishers mean a sample for.
 ///

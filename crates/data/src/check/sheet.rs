@@ -6,9 +6,8 @@ use seg_contract::Class;
 use thiserror::Error;
 
 use super::digit::write_number;
-use crate::dataset::{Sample, SampleError};
-use crate::overlay::OverlayError;
-use crate::sheet::{Pair, sheet};
+use crate::datasets::{Sample, SampleError};
+use crate::write::{OverlayError, Pair, sheet};
 
 /// How many samples lie side by side.
 const COLUMNS: usize = 4;

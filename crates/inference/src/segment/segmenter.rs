@@ -350,7 +350,8 @@ impl<'a> InMemory<'a> {
         if height == 0 || width == 0 {
             return Err(PreprocessError::Empty { width, height }.into());
         }
-        let info = ImageInfo { width: width as u32, height: height as u32, orientation: 1, band: Some(1) };
+        let mut info = ImageInfo::new(width as u32, height as u32);
+        info.band = Some(1);
         Ok(Self { info, pixels })
     }
 }

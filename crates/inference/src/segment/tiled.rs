@@ -266,7 +266,8 @@ mod tests {
         let tiling = Tiling { size: [8, 8], overlap: 0.0 };
         let mut segmenter = segmenter(Settings::default());
         let mut segment = |defect| {
-            let info = ImageInfo { width: 100, height: 100, orientation: 1, band: Some(1) };
+            let mut info = ImageInfo::new(100, 100);
+            info.band = Some(1);
             segmenter.segment_tiles(&mut Defective { info, defect }, tiling)
         };
         assert_eq!(segment(|| Ok(1.0)).unwrap().mask.iter().filter(|label| **label == 1).count(), 8 * 100);

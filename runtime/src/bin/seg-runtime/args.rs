@@ -76,8 +76,9 @@ pub(crate) struct Infer {
     /// Do this part, counted from 1
     #[arg(long, value_name = "INDEX", requires = "num_parts")]
     pub(crate) part: Option<NonZeroUsize>,
-    /// Images, folders of images, or glob patterns: PNG, JPEG, TIFF, GIF, BMP, WebP
-    #[arg(required = true, value_name = "INPUT")]
+    #[arg(required = true, value_name = "INPUT", help = format!(
+        "Images ({}), folders of images, or glob patterns", seg_data::image_formats()
+    ))]
     pub(crate) inputs: Vec<PathBuf>,
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use image::{GrayImage, Rgb32FImage};
 use thiserror::Error;
 
-use crate::decode::{ReadError, header, read_file, read_image};
-use crate::mask::{MaskCoding, MaskError, ignore_outside, read_mask};
+use crate::formats::{ReadError, header, read_file, read_image};
+use crate::masks::{MaskCoding, MaskError, ignore_outside, read_mask};
 
 /// Where an image and its mask are found.
 #[derive(Clone, Debug, PartialEq, Eq)]

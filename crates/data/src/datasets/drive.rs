@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::pairs::{Files, pair};
 use super::{Dataset, DatasetError, Layout, Sample, two_classes};
-use crate::mask::MaskCoding;
+use crate::masks::MaskCoding;
 
 const FIRST_OBSERVER: &str = "1st_manual";
 

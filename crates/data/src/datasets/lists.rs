@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{DatasetError, Parts, Sample};
-use crate::decode::has_image_extension;
+use crate::formats::has_image_extension;
 
 /// The list of what may be learned from.
 const TRAIN: &str = "train.txt";
@@ -94,7 +94,7 @@ fn select<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mask::MaskCoding;
+    use crate::masks::MaskCoding;
 
     /// Splits the samples `a` to `d` by the given lists.
     fn split_by(train: Option<&str>, validation: Option<&str>) -> Result<[Vec<String>; 2], DatasetError> {

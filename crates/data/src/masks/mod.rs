@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use binary::THRESHOLD;
-use image::{GrayImage, ImageFormat};
+use image::GrayImage;
 use seg_contract::IGNORE_LABEL;
 use thiserror::Error;
 
-use crate::decode::{ReadError, decode_integers, format_of, read_file};
+use crate::formats::{ReadError, decode_integers, read_file, recognize};
 
 /// How a mask file says which class a pixel has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,14 +75,14 @@ pub enum MaskError {
     },
     /// A mask whose values must be exact is in a format that blurs them.
     #[error(
-        "cannot read `{path}` as a mask of class indices or colours: it is a {format:?} file, whose compression changes \
+        "cannot read `{path}` as a mask of class indices or colours: it is a {format} file, whose compression changes \
          values; save it as PNG, or say `\"masks\": \"binary\"` where there are two classes"
     )]
     Lossy {
         /// The mask file.
         path: PathBuf,
-        /// The format of its content.
-        format: ImageFormat,
+        /// The name of its format.
+        format: &'static str,
     },
     /// A mask of class indices has a coloured pixel.
     #[error(
@@ -168,12 +168,12 @@ pub(crate) fn ignore_outside(labels: &mut GrayImage, field_of_view: &GrayImage) 
     }
 }
 
-/// The format, where a value need not come back from it as it was; of WebP, whose lossless kind is rare, both kinds.
-fn lossy_format(bytes: &[u8]) -> Option<ImageFormat> {
-    format_of(bytes).filter(|format| matches!(format, ImageFormat::Jpeg | ImageFormat::WebP))
+/// Returns the name of the content's format, where its compression may change values.
+fn lossy_format(bytes: &[u8]) -> Option<&'static str> {
+    recognize(bytes).filter(|format| !format.keeps_values()).map(|format| format.name())
 }
 
-/// Refuses such a format.
+/// Refuses a format whose compression may change values.
 fn refuse_lossy(path: &Path, bytes: &[u8]) -> Result<(), MaskError> {
     match lossy_format(bytes) {
         Some(format) => Err(MaskError::Lossy { path: path.into(), format }),
@@ -214,7 +214,7 @@ impl fmt::Display for MaskCoding {
 mod tests {
     use std::fs;
 
-    use image::{DynamicImage, Rgb, RgbImage};
+    use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
     use super::*;
 
@@ -261,7 +261,7 @@ mod tests {
     fn only_binary_masks_may_be_blurred() {
         let picture = rgb(&[[255; 3]; 8]);
         let color = MaskCoding::Color(Arc::new([([255; 3], 1)].into()));
-        for (format, name) in [(ImageFormat::Jpeg, "a Jpeg file"), (ImageFormat::WebP, "a WebP file")] {
+        for (format, name) in [(ImageFormat::Jpeg, "a JPEG file"), (ImageFormat::WebP, "a WebP file")] {
             let bytes = encoded(&picture, format);
             assert_eq!(read_bytes(&bytes, &MaskCoding::Binary).unwrap(), [1; 8], "{name}");
             for coding in [MaskCoding::Index { classes: 2 }, color.clone()] {

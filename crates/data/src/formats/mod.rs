@@ -1,190 +1,141 @@
-//! Image files to numbers.
+//! Image files to numbers: one file per format and one list of them.
 
 mod error;
+mod file;
+mod format;
+mod jpeg;
+mod limits;
+mod raster;
+mod reader;
+mod tiff;
+mod tiff_rows;
+mod whole;
 
-use std::fs;
-use std::io::Cursor;
 use std::path::Path;
 
-use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader as FormatReader, Limits, Rgb32FImage};
+use image::{ColorType, DynamicImage, Rgb32FImage};
 
-pub use error::ReadError;
+pub use error::{PIXELS_MAX, ReadError};
+pub(crate) use file::read_file;
+use file::{describe, open_file};
+pub(crate) use format::{Format, Header};
+pub use reader::{ImageInfo, ImageReader};
+use whole::WholeImage;
 
-use crate::jpeg;
 use crate::picture::Picture;
-use crate::reader::ImageReader;
-use crate::tiff_rows::TiffRows;
 
-/// The formats that are read.
-pub(crate) const FORMATS: [ImageFormat; 6] =
-    [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Tiff, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::WebP];
+/// The formats that are read, in the order in which messages and help list them.
+pub(crate) static FORMATS: [&dyn Format; 6] =
+    [&raster::PNG, &jpeg::Jpeg, &tiff::Tiff, &raster::GIF, &raster::BMP, &raster::WEBP];
 
-/// The largest image that is read, in pixels: 11585x11585, or 1.6 GB once its values are `f32`.
-pub const PIXELS_MAX: u64 = 1 << 27;
-
-/// Reads an image as red, green and blue in [0, 1]: `v / 255` of 8-bit values, `v / 65535` of 16-bit ones, floating-point
-/// values (TIFF) as they are.
+/// Reads an image as red, green and blue in [0, 1]: `v / 255` of 8-bit values, `v / 65535` of 16-bit
+/// ones, floating-point values (TIFF) as they are.
 ///
-/// The format is told from the content, not from the name. The orientation that a camera noted (EXIF) is applied. Grey
-/// becomes three equal values. Transparency is dropped, so that a pixel keeps the colour stored under it. Colour
-/// profiles are not applied. Of several frames or pages the first is read.
+/// The format is recognised by the content, not by the name. The orientation that a camera noted
+/// (EXIF) is applied. Grey becomes three equal values. Transparency is dropped, so that a pixel keeps
+/// the colour stored under it. Colour profiles are not applied. Of several frames or pages the first
+/// is read.
 ///
 /// # Errors
-/// When the file cannot be read, is no image in a known format, is damaged, cut off, empty or larger than
-/// [`PIXELS_MAX`], or holds floating-point values beyond [0, 1].
+/// When the file cannot be read, is not an image in a known format, is damaged, cut off, empty or
+/// larger than [`PIXELS_MAX`], or holds floating-point values outside of [0, 1].
 pub fn read_image(path: &Path) -> Result<Rgb32FImage, ReadError> {
-    Ok(Picture::from(decode_bytes(path, &read_file(path)?)?).to_float())
+    Ok(Picture::from(decode(path, &read_file(path)?)?).to_float())
 }
 
-/// Whether a file's name has the extension of a format that [`read_image`] reads.
-pub fn has_image_extension(path: &Path) -> bool {
-    path.extension().and_then(ImageFormat::from_extension).is_some_and(|format| FORMATS.contains(&format))
-}
-
-/// Whether an image has 16 bits per channel, and not 8.
-pub(crate) fn has_16_bits(image: &DynamicImage) -> bool {
-    image.color().bytes_per_pixel() / image.color().channel_count() > 1
-}
-
-/// What a file says of its image before it is decoded; width and height are those of the upright image.
-pub(crate) struct Header {
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    /// As EXIF counts it, 1 to 8.
-    pub(crate) orientation: u8,
-}
-
-/// Reads the header of the content of the file `path`.
-pub(crate) fn header(path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
-    if let Some(rows) = float_rows(path, bytes) {
-        let info = rows.info();
-        return Ok(Header { width: info.width, height: info.height, orientation: info.orientation });
+/// Opens an image file.
+///
+/// Of TIFF files with many pixels in upright rows, only the rows asked for are in memory, with the
+/// rest of the strips or tiles that they lie in. All others are decoded whole.
+///
+/// # Errors
+/// When the file cannot be read, is not an image in a known format, or it or one of its strips is
+/// too large.
+pub fn open_image(path: &Path) -> Result<Box<dyn ImageReader>, ReadError> {
+    let (_, head) = open_file(path)?;
+    let format = format_of(path, &head)?;
+    if let Some(reader) = format.open_bands(path)? {
+        return Ok(reader);
     }
-    let (mut decoder, format) = decoder(path, bytes)?;
-    let refuse = |source| ReadError::Decode { path: path.into(), format, source };
-    let (width, height) = decoder.dimensions();
-    let orientation = decoder.orientation().map_err(refuse)?.to_exif();
-    let is_turned = orientation >= 5;
-    let (width, height) = if is_turned { (height, width) } else { (width, height) };
-    Ok(Header { width, height, orientation })
+    Ok(Box::new(WholeImage::new(path, format, read_file(path)?)?))
+}
+
+/// Reads width and height of an image as it is stored, before it is turned upright, from the head of
+/// its file. The rest of the file may be damaged all the same.
+///
+/// # Errors
+/// When the file cannot be read, or does not begin as an image in a known format.
+pub fn stored_size(path: &Path) -> Result<(u32, u32), ReadError> {
+    let (file, head) = open_file(path)?;
+    format_of(path, &head)?.stored_size(path, file)
+}
+
+/// Returns whether a file's name has the extension of a format that [`read_image`] reads.
+pub fn has_image_extension(path: &Path) -> bool {
+    let is_read = |extension: &str| FORMATS.iter().any(|format| format.extensions().contains(&extension));
+    path.extension().and_then(|extension| extension.to_str()).is_some_and(|text| is_read(&text.to_ascii_lowercase()))
+}
+
+/// Returns the names of the formats that [`read_image`] reads, for messages and help: `PNG, JPEG or
+/// TIFF`.
+pub fn image_formats() -> String {
+    let [first @ .., last] = FORMATS.map(|format| format.name());
+    format!("{} or {last}", first.join(", "))
+}
+
+/// Returns the format of a content, by its first bytes.
+pub(crate) fn recognize(bytes: &[u8]) -> Option<&'static dyn Format> {
+    FORMATS.into_iter().find(|format| format.sniff(bytes))
+}
+
+/// Returns the format of the file `path`, whose content begins with `bytes`.
+fn format_of(path: &Path, bytes: &[u8]) -> Result<&'static dyn Format, ReadError> {
+    recognize(bytes).ok_or_else(|| ReadError::Format {
+        path: path.into(),
+        found: describe(bytes),
+        expected: image_formats(),
+    })
+}
+
+/// Reads the properties of the image in the content of the file `path`.
+pub(crate) fn header(path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
+    format_of(path, bytes)?.header(path, bytes)
 }
 
 /// Decodes the content of the file `path` in the channels and bits it was stored with, upright.
-pub(crate) fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-    if let Some(mut rows) = float_rows(path, bytes) {
-        let height = rows.info().height;
-        let orientation = Orientation::from_exif(rows.info().orientation).unwrap_or(Orientation::NoTransforms);
-        let mut image = DynamicImage::from(rows.rows(0..height)?.to_float());
-        image.apply_orientation(orientation);
-        return Ok(image);
-    }
-    let (mut decoder, format) = decoder(path, bytes)?;
-    let refuse = |source| ReadError::Decode { path: path.into(), format, source };
-    let orientation = decoder.orientation().map_err(refuse)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(refuse)?;
-    if matches!(image.color(), ColorType::Rgb32F | ColorType::Rgba32F) {
-        checked_range(path, Picture::Float(image.to_rgb32f()))?;
-    }
-    image.apply_orientation(orientation);
-    Ok(image)
+pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+    format_of(path, bytes)?.decode(path, bytes)
 }
 
-/// Decodes the content of the file `path` as [`decode_bytes`] does, but refuses floating-point values.
+/// Decodes the content of the file `path` as [`decode`] does, but refuses floating-point values.
 pub(crate) fn decode_integers(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-    let image = decode_bytes(path, bytes)?;
+    let image = decode(path, bytes)?;
     match image.color() {
         ColorType::Rgb32F | ColorType::Rgba32F => Err(ReadError::Float { path: path.into() }),
         _ => Ok(image),
     }
 }
 
-/// The format of a file that begins so, BigTIFF among TIFF.
-pub(crate) fn format_of(bytes: &[u8]) -> Option<ImageFormat> {
-    match bytes {
-        [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..] => Some(ImageFormat::Tiff),
-        _ => image::guess_format(bytes).ok(),
-    }
-}
-
-/// The decoder of a file's content, which has been found whole as far as that can be told, and of a size that is read.
-fn decoder<'a>(path: &Path, bytes: &'a [u8]) -> Result<(impl ImageDecoder + 'a, ImageFormat), ReadError> {
-    let format = match format_of(bytes) {
-        Some(format) if FORMATS.contains(&format) => format,
-        _ => return Err(ReadError::Format { path: path.into(), found: describe(bytes) }),
-    };
-    if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
-        return Err(ReadError::CutOff { path: path.into(), format });
-    }
-    let mut limits = Limits::no_limits();
-    // 8 bytes per pixel at most (four channels of 16 bits), and as much again for the decoder's own work.
-    limits.max_alloc = Some(PIXELS_MAX * 16);
-    let mut reader = FormatReader::with_format(Cursor::new(bytes), format);
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(|source| ReadError::Decode { path: path.into(), format, source })?;
-    let (width, height) = decoder.dimensions();
-    check_size(path, width, height)?;
-    Ok((decoder, format))
-}
-
-/// The rows of a TIFF file with floating-point values, most kinds of which the image crate does not read.
-fn float_rows<'a>(path: &Path, bytes: &'a [u8]) -> Option<TiffRows<Cursor<&'a [u8]>>> {
-    let rows =
-        if format_of(bytes) == Some(ImageFormat::Tiff) { TiffRows::open(path, Cursor::new(bytes)) } else { None };
-    rows.filter(|rows| rows.is_float && check_size(path, rows.info().width, rows.info().height).is_ok())
-}
-
-fn check_size(path: &Path, width: u32, height: u32) -> Result<(), ReadError> {
-    match u64::from(width) * u64::from(height) {
-        1..=PIXELS_MAX => Ok(()),
-        _ => Err(ReadError::Size { path: path.into(), width, height }),
-    }
-}
-
-/// The picture, unless it holds values that have no meaning.
-pub(crate) fn checked_range(path: &Path, picture: Picture) -> Result<Picture, ReadError> {
-    if let Picture::Float(image) = &picture
-        && let Some(value) = image.iter().find(|value| !(0.0..=1.0).contains(*value))
-    {
-        return Err(ReadError::Range { path: path.into(), value: *value });
-    }
-    Ok(picture)
-}
-
-/// The content of a regular file; a folder or a device is refused before it is read.
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, ReadError> {
-    check_file(path)?;
-    fs::read(path).map_err(|source| ReadError::File { path: path.into(), source })
-}
-
-/// Makes sure that a path is that of a regular file.
-pub(crate) fn check_file(path: &Path) -> Result<(), ReadError> {
-    let kind = fs::metadata(path).map_err(|source| ReadError::File { path: path.into(), source })?;
-    if !kind.is_file() {
-        let found = if kind.is_dir() { "a folder" } else { "a device or a pipe" };
-        return Err(ReadError::NotAFile { path: path.into(), found });
-    }
-    Ok(())
-}
-
-/// How an unknown content begins, for a message.
-pub(crate) fn describe(bytes: &[u8]) -> String {
-    if bytes.is_empty() {
-        "it is empty".into()
-    } else {
-        format!("it begins with \"{}\"", bytes[..bytes.len().min(12)].escape_ascii())
-    }
+/// Returns whether an image has 16 bits per channel, and not 8.
+pub(crate) fn has_16_bits(image: &DynamicImage) -> bool {
+    image.color().bytes_per_pixel() / image.color().channel_count() > 1
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use std::error::Error;
+    use std::fs::{self, File};
+    use std::io::Cursor;
     use std::path::PathBuf;
 
-    use image::{GrayAlphaImage, GrayImage, ImageBuffer, Luma, RgbImage, RgbaImage};
+    use image::{GrayAlphaImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, RgbaImage};
     use tempfile::TempDir;
 
     use super::*;
+
+    /// The formats as the image crate writes them.
+    const WRITTEN: [ImageFormat; 6] =
+        [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Tiff, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::WebP];
 
     /// A folder with one file of the given content.
     fn file(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
@@ -201,7 +152,7 @@ pub(crate) mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Rgb32FImage, ReadError> {
-        Ok(Picture::from(decode_bytes(Path::new("image"), bytes)?).to_float())
+        Ok(Picture::from(decode(Path::new("image"), bytes)?).to_float())
     }
 
     /// A picture in which any two pixels differ.
@@ -234,7 +185,7 @@ pub(crate) mod tests {
             (false, false) => [255, 255, 255].into(),
         });
         let expected = Picture::Bits8(picture.clone()).to_float();
-        for format in FORMATS {
+        for format in WRITTEN {
             let tolerance = if format == ImageFormat::Jpeg { 0.02 } else { 0.0 };
             let (_folder, path) = file("misnamed.txt", &encoded(picture.clone(), format));
             let read = read_image(&path).unwrap();
@@ -265,8 +216,8 @@ pub(crate) mod tests {
     fn a_tiff_file_of_any_length_is_one() {
         let values: Vec<u8> = (0..35).map(|value| 7 * value).collect();
         let mut file = Cursor::new(Vec::new());
-        let mut encoder = tiff::encoder::TiffEncoder::new_big(&mut file).unwrap();
-        encoder.write_image::<tiff::encoder::colortype::Gray8>(7, 5, &values).unwrap();
+        let mut encoder = ::tiff::encoder::TiffEncoder::new_big(&mut file).unwrap();
+        encoder.write_image::<::tiff::encoder::colortype::Gray8>(7, 5, &values).unwrap();
         let image = read(&file.into_inner()).unwrap();
         assert_eq!(image.dimensions(), (7, 5));
         assert_eq!(image.get_pixel(6, 4)[0], 238.0 / 255.0);
@@ -299,7 +250,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_file_that_is_cut_off_is_an_error_or_lacks_no_pixel() {
-        for format in FORMATS {
+        for format in WRITTEN {
             let bytes = encoded(noise(), format);
             let whole = read(&bytes).unwrap();
             for length in 0..bytes.len() {
@@ -409,6 +360,75 @@ pub(crate) mod tests {
             [("a.png", true), ("a.JPG", true), ("a.b.tiff", true), ("a.webp", true), ("a.txt", false), ("png", false)]
         {
             assert_eq!(has_image_extension(Path::new(name)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_file_gives_the_size_of_its_image() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.png", "a.jpg", "a.tif", "a.gif", "a.bmp", "a.webp"] {
+            let path = folder.path().join(name);
+            RgbImage::from_fn(37, 21, |x, y| Rgb([x as u8, y as u8, 9])).save(&path).unwrap();
+            assert_eq!(stored_size(&path).unwrap(), (37, 21), "{name}");
+            let bytes = fs::read(&path).unwrap();
+            fs::write(&path, &bytes[..8]).unwrap();
+            assert!(stored_size(&path).unwrap_err().to_string().contains(name), "{name}, cut off");
+        }
+        let path = folder.path().join("float.tif");
+        Rgb32FImage::new(5, 3).save(&path).unwrap();
+        assert_eq!(stored_size(&path).unwrap(), (5, 3));
+        for (name, part) in [("missing.png", "missing.png"), (".", "a folder")] {
+            let message = stored_size(&folder.path().join(name)).unwrap_err().to_string();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn rows_of_a_file_are_those_of_the_whole_image() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.png", "a.tif", "a.bmp"] {
+            let path = folder.path().join(name);
+            RgbImage::from_fn(9, 12, |x, y| Rgb([x as u8 * 20, y as u8 * 20, 99])).save(&path).unwrap();
+            let mut reader = open_image(&path).unwrap();
+            let info = ImageInfo { width: 9, height: 12, orientation: 1, band: None };
+            assert_eq!(reader.info(), &info, "{name}");
+            let whole = read_image(&path).unwrap();
+            for rows in [0..12, 5..7, 0..1] {
+                let read = reader.rows(rows.clone()).unwrap().to_float().into_raw();
+                let expected = &whole.as_raw()[rows.start as usize * 27..rows.end as usize * 27];
+                assert_eq!(read, expected, "{name}: {rows:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_tiff_file_is_read_in_bands() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.tif");
+        let side = 4096;
+        let value = |x: u32, y: u32| (x / 16 + y) as u8;
+        let values: Vec<_> = (0..side).flat_map(|y| (0..side).map(move |x| value(x, y))).collect();
+        for rows_per_strip in [128, side] {
+            let mut encoder = ::tiff::encoder::TiffEncoder::new(File::create(&path).unwrap()).unwrap();
+            let mut image = encoder.new_image::<::tiff::encoder::colortype::Gray8>(side, side).unwrap();
+            image.rows_per_strip(rows_per_strip).unwrap();
+            image.write_data(&values).unwrap();
+            assert_eq!(open_image(&path).unwrap().info().band, Some(rows_per_strip));
+        }
+        let mut reader = open_image(&path).unwrap();
+        for rows in [0..3, 1000..1002, side - 1..side] {
+            let Picture::Bits8(read) = reader.rows(rows.clone()).unwrap().into_owned() else { panic!("{rows:?}") };
+            assert!(read.enumerate_pixels().all(|(x, y, pixel)| pixel.0 == [value(x, rows.start + y); 3]), "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error_when_it_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("text.tif"), "II*\0 no image").unwrap();
+        for (name, part) in [("missing.png", "missing.png"), (".", "a folder"), ("text.tif", "TIFF")] {
+            let error = open_image(&folder.path().join(name)).err().map(|error| error.to_string());
+            assert!(error.as_ref().is_some_and(|error| error.contains(part)), "{name}: {error:?}");
         }
     }
 }

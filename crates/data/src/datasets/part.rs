@@ -88,8 +88,8 @@ impl Dataset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::Layout;
-    use crate::mask::MaskCoding;
+    use crate::datasets::Layout;
+    use crate::masks::MaskCoding;
 
     fn dataset(train: &[&str], test: &[&str]) -> Dataset {
         let samples = |names: &[&str]| {

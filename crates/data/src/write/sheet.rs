@@ -4,7 +4,7 @@ use image::imageops::{self, FilterType};
 use image::{GrayImage, Rgb, Rgb32FImage, RgbImage};
 use seg_contract::IGNORE_LABEL;
 
-use crate::overlay::{OverlayError, overlay};
+use super::overlay::{OverlayError, overlay};
 
 /// The largest width and height of an image on the sheet, in pixels.
 const SIDES_MAX: [u32; 2] = [232, 256];

@@ -5,12 +5,11 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use image::codecs::jpeg::JpegEncoder;
-use image::{GrayImage, ImageResult, RgbImage};
+use image::{GrayImage, RgbImage};
 use png::{BitDepth, ColorType, Compression, Encoder};
 use thiserror::Error;
 
-use crate::atomic::{WriteError, write_atomic};
+use super::atomic::{WriteError, write_atomic};
 
 /// Why a mask cannot be saved.
 #[derive(Debug, Error)]
@@ -140,22 +139,12 @@ fn encode_picture(out: impl Write, image: &RgbImage) -> io::Result<()> {
     encode_png(out, PngKind::Rgb, image.dimensions(), &mut |rows| Ok(part(image.as_raw(), row_bytes, rows)))
 }
 
-/// A picture as the bytes of a JPEG file, its colours at full resolution; `quality` is 1 to 100.
-///
-/// # Errors
-/// When a side is longer than the 65,535 pixels that JPEG knows, or the picture is empty.
-pub fn jpeg_bytes(image: &RgbImage, quality: u8) -> ImageResult<Vec<u8>> {
-    let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(image)?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
-    use crate::read_image;
+    use crate::{jpeg_bytes, read_image};
 
     #[test]
     fn a_masks_pixel_values_are_its_labels_and_viewers_see_colors() {

@@ -164,7 +164,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::mask::{EXAMPLE_INDEX, MaskCoding};
+    use crate::masks::{EXAMPLE_INDEX, MaskCoding};
 
     /// A folder with the given files, all empty: opening a data set reads none of them.
     fn folder(files: &[&str]) -> TempDir {

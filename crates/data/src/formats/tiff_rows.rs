@@ -6,21 +6,24 @@ use std::io::{Read, Seek};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use image::error::DecodingError;
-use image::{ImageBuffer, ImageError, ImageFormat, Rgb};
+use image::{ImageBuffer, Rgb};
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::{SampleFormat, Tag};
 use tiff::{ColorType, TiffError};
 
-use crate::decode::{ReadError, checked_range};
+use super::error::ReadError;
+use super::limits::checked_range;
+use super::reader::{ImageInfo, ImageReader};
 use crate::picture::Picture;
-use crate::reader::{ImageInfo, ImageReader};
+
+/// The name of the format in messages.
+pub(super) const TIFF: &str = "TIFF";
 
 /// The largest strip or tile that is read, in bytes.
-pub(crate) const CHUNK_BYTES_MAX: usize = 1 << 30;
+const CHUNK_BYTES_MAX: usize = 1 << 30;
 
 /// A TIFF file of grey or colour values with 8, 16 or 32 bits, the last ones floating-point.
-pub(crate) struct TiffRows<R: Read + Seek> {
+pub(super) struct TiffRows<R: Read + Seek> {
     path: PathBuf,
     info: ImageInfo,
     decoder: Decoder<R>,
@@ -32,7 +35,7 @@ pub(crate) struct TiffRows<R: Read + Seek> {
     /// Decoded rows of chunks by their number from the top, as long as the rows asked for may still need them.
     decoded: BTreeMap<u32, Band>,
     /// Whether the values are floating-point.
-    pub(crate) is_float: bool,
+    pub(super) is_float: bool,
 }
 
 /// A row of chunks: red, green and blue at full width.
@@ -44,7 +47,7 @@ enum Band {
 
 impl<R: Read + Seek> TiffRows<R> {
     /// Opens a file whose first image is of a kind that is read here; `None` for all others, also damaged ones.
-    pub(crate) fn open(path: &Path, file: R) -> Option<Self> {
+    pub(super) fn open(path: &Path, file: R) -> Option<Self> {
         let mut limits = Limits::default();
         limits.decoding_buffer_size = CHUNK_BYTES_MAX;
         limits.intermediate_buffer_size = CHUNK_BYTES_MAX;
@@ -70,30 +73,28 @@ impl<R: Read + Seek> TiffRows<R> {
         let (chunk_width, chunk_height) = decoder.chunk_dimensions();
         // A file may say more rows than it has.
         let chunk = [chunk_height.clamp(1, height), chunk_width.max(1)];
-        let info = ImageInfo { width, height, orientation, band: Some(chunk[0]) };
+        let info = ImageInfo { orientation, band: Some(chunk[0]), ..ImageInfo::new(width, height) };
         Some(Self { path: path.into(), info, decoder, channels, bits, chunk, decoded: BTreeMap::new(), is_float })
     }
 
     /// Makes sure that a strip or a tile is not too large to be read.
-    pub(crate) fn check_chunk(&self) -> Result<(), ReadError> {
+    pub(super) fn check_chunk(&self) -> Result<(), ReadError> {
         let [rows, columns] = self.chunk;
         let values = u64::from(rows) * u64::from(columns) * self.channels as u64;
         match values.saturating_mul(u64::from(self.bits / 8)) {
-            bytes if bytes > CHUNK_BYTES_MAX as u64 => Err(ReadError::Strip { path: self.path.clone(), rows, bytes }),
+            bytes if bytes > CHUNK_BYTES_MAX as u64 => {
+                Err(ReadError::Strip { path: self.path.clone(), rows, bytes, bytes_max: CHUNK_BYTES_MAX as u64 })
+            }
             _ => Ok(()),
         }
     }
 
+    fn refuse(&self, source: TiffError) -> ReadError {
+        ReadError::Decode { path: self.path.clone(), format: TIFF, source: source.into() }
+    }
+
     /// Decodes a row of chunks.
     fn band(&mut self, index: u32) -> Result<Band, ReadError> {
-        let failed = |path: &Path, error| ReadError::Decode {
-            path: path.into(),
-            format: ImageFormat::Tiff,
-            source: match error {
-                TiffError::IoError(error) => ImageError::IoError(error),
-                error => ImageError::Decoding(DecodingError::new(ImageFormat::Tiff.into(), error)),
-            },
-        };
         self.check_chunk()?;
         let width = self.info.width;
         let height = self.chunk[0].min(self.info.height - index * self.chunk[0]);
@@ -102,7 +103,7 @@ impl<R: Read + Seek> TiffRows<R> {
         let mut band: Option<Band> = None;
         for column in 0..across {
             let chunk = index * across + column;
-            let values = self.decoder.read_chunk(chunk).map_err(|error| failed(&self.path, error))?;
+            let values = self.decoder.read_chunk(chunk).map_err(|error| self.refuse(error))?;
             let (chunk_width, chunk_height) = self.decoder.chunk_data_dimensions(chunk);
             let place = Place {
                 channels: self.channels,
@@ -136,11 +137,11 @@ impl<R: Read + Seek> TiffRows<R> {
                 (DecodingResult::F32(values), Some(Band::Float(target))) if values.len() >= expected => {
                     place.copy(values, target);
                 }
-                _ => return Err(failed(&self.path, TiffError::IntSizeError)),
+                _ => return Err(self.refuse(TiffError::IntSizeError)),
             }
         }
         // An image has at least one column of chunks.
-        band.ok_or_else(|| failed(&self.path, TiffError::IntSizeError))
+        band.ok_or_else(|| self.refuse(TiffError::IntSizeError))
     }
 }
 
@@ -228,7 +229,7 @@ mod tests {
     use tiff::encoder::{TiffEncoder, colortype};
 
     use super::*;
-    use crate::reader::open_image;
+    use crate::open_image;
 
     const SIZE: (u32, u32) = (13, 29);
 

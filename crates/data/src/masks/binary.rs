@@ -6,7 +6,7 @@ use image::{DynamicImage, GrayImage, Luma};
 use seg_contract::IGNORE_LABEL;
 
 use super::{MaskError, shift_to_byte};
-use crate::decode::has_16_bits;
+use crate::formats::has_16_bits;
 
 /// Values from here on are class 1.
 pub(super) const THRESHOLD: u8 = 128;
@@ -70,8 +70,8 @@ fn gray(image: &DynamicImage) -> (GrayImage, u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mask::MaskCoding;
-    use crate::mask::tests::{gray8, gray16, read, rgb};
+    use crate::masks::MaskCoding;
+    use crate::masks::tests::{gray8, gray16, read, rgb};
 
     #[test]
     fn binary_masks_are_labels_or_brightness() {

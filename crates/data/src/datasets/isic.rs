@@ -12,7 +12,7 @@ use std::path::Path;
 
 use super::pairs::{Files, pair};
 use super::{Dataset, DatasetError, Layout, Sample, lists, merge, two_classes};
-use crate::mask::MaskCoding;
+use crate::masks::MaskCoding;
 
 const LISTS: [&str; 3] = ["split_train.txt", "split_valid.txt", "split_test.txt"];
 

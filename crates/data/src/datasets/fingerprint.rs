@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{Dataset, Part, Sample};
-use crate::decode::{ReadError, read_file};
+use crate::formats::{ReadError, read_file};
 
 impl Dataset {
     /// The SHA-256, in hexadecimal, of the samples: their parts, their names and what their files hold.

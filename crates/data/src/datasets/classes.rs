@@ -21,7 +21,7 @@ use seg_contract::{Class, IGNORE_LABEL};
 use serde::Deserialize;
 
 use super::{DatasetError, two_classes};
-use crate::mask::MaskCoding;
+use crate::masks::MaskCoding;
 
 const FILE: &str = "classes.json";
 
@@ -135,7 +135,7 @@ mod tests {
             MaskCoding::Color(Arc::new(classes.into_iter().chain(ignored.iter().copied()).collect()))
         };
         for (name, text, expected) in [
-            ("index", crate::mask::EXAMPLE_INDEX.into(), (three, MaskCoding::Index { classes: 3 })),
+            ("index", crate::masks::EXAMPLE_INDEX.into(), (three, MaskCoding::Index { classes: 3 })),
             ("binary", format!(r#"{{"masks": "binary", "classes": {colored}}}"#), (two.clone(), MaskCoding::Binary)),
             ("colour", format!(r#"{{"masks": "color", "classes": {colored}}}"#), (two.clone(), colors(&[]))),
             (

@@ -7,7 +7,7 @@ use image::{DynamicImage, GrayImage};
 use seg_contract::IGNORE_LABEL;
 
 use super::{MaskError, shift_to_byte};
-use crate::decode::has_16_bits;
+use crate::formats::has_16_bits;
 
 /// The labels of a mask of class indices.
 pub(super) fn from_indices(path: &Path, image: &DynamicImage, classes: u8) -> Result<GrayImage, MaskError> {
@@ -63,8 +63,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::mask::MaskCoding;
-    use crate::mask::tests::{gray8, gray16, read, rgb};
+    use crate::masks::MaskCoding;
+    use crate::masks::tests::{gray8, gray16, read, rgb};
 
     const FOUR: MaskCoding = MaskCoding::Index { classes: 4 };
 

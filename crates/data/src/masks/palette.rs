@@ -99,8 +99,8 @@ mod tests {
     use png::{BitDepth, ColorType, Encoder};
 
     use super::*;
-    use crate::mask::MaskCoding;
-    use crate::mask::tests::{encoded, gray8, read_bytes};
+    use crate::masks::MaskCoding;
+    use crate::masks::tests::{encoded, gray8, read_bytes};
 
     /// An indexed PNG of the indices 0, 1, 1, 0 in colours that say nothing about them.
     fn png(depth: BitDepth, row: &[u8]) -> Vec<u8> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{DatasetError, Sample, entries, name_of};
-use crate::decode::has_image_extension;
-use crate::mask::MaskCoding;
+use crate::formats::has_image_extension;
+use crate::masks::MaskCoding;
 
 /// The folder of fields of view, beside `images` and `masks`.
 const FIELDS_OF_VIEW: &str = "fields_of_view";

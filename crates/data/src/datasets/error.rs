@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::mask::EXAMPLE_INDEX;
+use crate::formats::image_formats;
+use crate::masks::EXAMPLE_INDEX;
 
 /// Why a folder cannot be opened as a data set.
 #[derive(Debug, Error)]
@@ -30,7 +31,7 @@ pub enum DatasetError {
         found: String,
     },
     /// A folder that should hold images holds none.
-    #[error("the folder `{folder}` holds no image; expected PNG, JPEG, TIFF, GIF, BMP or WebP files")]
+    #[error("the folder `{folder}` holds no image; expected {} files", image_formats())]
     Empty {
         /// The folder.
         folder: PathBuf,

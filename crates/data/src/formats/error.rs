@@ -1,15 +1,17 @@
-//! Why a file cannot be read as an image.
+//! The error of reading a file as an image.
 
+use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 
-use image::{ImageError, ImageFormat};
 use thiserror::Error;
 
-use super::PIXELS_MAX;
-use crate::tiff_rows::CHUNK_BYTES_MAX;
+/// The largest image that is read, in pixels: 11585x11585, or 1.6 GB once its values are `f32`.
+pub const PIXELS_MAX: u64 = 1 << 27;
 
-/// Why a file cannot be read as an image.
+/// The reason why a file cannot be read as an image.
+///
+/// A format is named as it is in its [`Format`](super::Format), for example `PNG`.
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// The file could not be read at all.
@@ -17,47 +19,46 @@ pub enum ReadError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// It is a folder or a device.
+    /// The path is that of a folder or a device.
     #[error("cannot read `{path}` as an image: it is {found}, expected a file")]
     NotAFile {
-        /// What was to be read.
+        /// The path.
         path: PathBuf,
-        /// What it is.
+        /// A phrase for the thing found there.
         found: &'static str,
     },
-    /// Its content is no image in a known format, whatever the file is called.
-    #[error(
-        "cannot read `{path}` as an image: {found}, expected the content of a PNG, JPEG, TIFF, GIF, BMP or WebP file; \
-         convert it to PNG"
-    )]
+    /// The content is not an image in a known format. The file's name does not count.
+    #[error("cannot read `{path}` as an image: {found}, expected the content of a {expected} file; convert it to PNG")]
     Format {
         /// The file.
         path: PathBuf,
-        /// How its content begins.
+        /// The beginning of its content.
         found: String,
+        /// The formats that are read.
+        expected: String,
     },
     /// The file ends before its image does.
-    #[error("cannot read `{path}`: the {format:?} file is cut off; fetch or save it again")]
+    #[error("cannot read `{path}`: the {format} file is cut off; fetch or save it again")]
     CutOff {
         /// The file.
         path: PathBuf,
         /// The format of its content.
-        format: ImageFormat,
+        format: &'static str,
     },
-    /// The decoder gave up.
+    /// The decoder refused the content.
     #[error(
-        "cannot decode `{path}`: the {format:?} file is damaged, cut off, or of an unusual kind; save it again as PNG"
+        "cannot decode `{path}`: the {format} file is damaged, cut off, or of an unusual kind; save it again as PNG"
     )]
     Decode {
         /// The file.
         path: PathBuf,
         /// The format of its content.
-        format: ImageFormat,
-        /// What the decoder said.
-        source: ImageError,
+        format: &'static str,
+        /// The error of the decoder.
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// The image has no pixel or more than [`PIXELS_MAX`].
     #[error("cannot read `{path}`: its image is {width}x{height}, expected 1 to {PIXELS_MAX} pixels")]
@@ -71,7 +72,7 @@ pub enum ReadError {
     },
     /// The rows of a TIFF file cannot be read a few at a time.
     #[error(
-        "cannot read `{path}`: its strips or tiles have {rows} rows and {bytes} bytes, expected at most {CHUNK_BYTES_MAX} bytes; \
+        "cannot read `{path}`: its strips or tiles have {rows} rows and {bytes} bytes, expected at most {bytes_max} bytes; \
          save it in strips or tiles of fewer rows"
     )]
     Strip {
@@ -79,21 +80,23 @@ pub enum ReadError {
         path: PathBuf,
         /// The rows of a strip or a tile.
         rows: u32,
-        /// The bytes of one.
+        /// The bytes of a strip or a tile.
         bytes: u64,
+        /// The most bytes that a strip or a tile may have.
+        bytes_max: u64,
     },
-    /// A mask cannot be floating-point.
+    /// The values of a mask are floating-point.
     #[error("cannot read `{path}`: its values are floating-point, expected 8 or 16 bits; save it with 8 bits")]
     Float {
         /// The file.
         path: PathBuf,
     },
-    /// Nobody says what floating-point values beyond [0, 1] mean.
+    /// A floating-point value lies outside of [0, 1], where its meaning is unknown.
     #[error("cannot read `{path}`: it holds the floating-point value {value}, expected 0 to 1; scale its values")]
     Range {
         /// The file.
         path: PathBuf,
-        /// The first value that lies outside.
+        /// The first such value.
         value: f32,
     },
 }

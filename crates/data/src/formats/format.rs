@@ -1,0 +1,67 @@
+//! The interface of an image format.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use image::DynamicImage;
+
+use super::error::ReadError;
+use super::reader::ImageReader;
+
+/// A format of image files: one file in this folder and one line in [`FORMATS`](super::FORMATS).
+///
+/// Paths are for messages, unless a function says that it opens the file.
+pub(crate) trait Format: Sync {
+    /// Returns the name in messages and help.
+    fn name(&self) -> &'static str;
+
+    /// Returns the extensions of its files in lower case, without the dot.
+    fn extensions(&self) -> &'static [&'static str];
+
+    /// Returns whether a file that begins with `head` is of this format.
+    fn sniff(&self, head: &[u8]) -> bool;
+
+    /// Returns whether every value is read as it was saved. Masks of class indices or colours are
+    /// refused in formats whose compression changes values.
+    fn keeps_values(&self) -> bool {
+        true
+    }
+
+    /// Reads width and height as they are stored, before the image is turned upright, from the head
+    /// of a file that is at its start.
+    ///
+    /// # Errors
+    /// When the head is damaged or cut off. The rest of the file is not read.
+    fn stored_size(&self, path: &Path, file: BufReader<File>) -> Result<(u32, u32), ReadError>;
+
+    /// Reads the properties of the image from a file's content.
+    ///
+    /// # Errors
+    /// When the content is damaged as far as its head shows, or the image is too large.
+    fn header(&self, path: &Path, bytes: &[u8]) -> Result<Header, ReadError>;
+
+    /// Decodes a file's content in the channels and bits it was stored with, and turns it upright.
+    ///
+    /// # Errors
+    /// When the content is damaged, cut off or too large, or holds values without a meaning.
+    fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError>;
+
+    /// Opens a file to read it in bands of rows; `None` for one that is to be decoded whole.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a band of it is too large.
+    fn open_bands(&self, _path: &Path) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
+        Ok(None)
+    }
+}
+
+/// The properties of an image that are known before it is decoded.
+pub(crate) struct Header {
+    /// Width in pixels, upright.
+    pub(crate) width: u32,
+    /// Height in pixels, upright.
+    pub(crate) height: u32,
+    /// The camera's orientation as EXIF counts it, 1 to 8.
+    pub(crate) orientation: u8,
+}

@@ -1,0 +1,95 @@
+//! The formats that the image crate decodes as they are.
+
+use std::fs::File;
+use std::io::{BufReader, Cursor};
+use std::path::Path;
+
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader as FormatReader, Limits};
+
+use super::error::{PIXELS_MAX, ReadError};
+use super::format::{Format, Header};
+use super::limits::{check_size, checked_range};
+use crate::picture::Picture;
+
+/// PNG.
+pub(super) static PNG: Raster = Raster::new(ImageFormat::Png, "PNG", &["png", "apng"]);
+/// GIF; the first frame is read.
+pub(super) static GIF: Raster = Raster::new(ImageFormat::Gif, "GIF", &["gif"]);
+/// BMP.
+pub(super) static BMP: Raster = Raster::new(ImageFormat::Bmp, "BMP", &["bmp"]);
+/// WebP. Both of its kinds count as lossy: the lossless one is rare.
+pub(super) static WEBP: Raster = Raster { keeps_values: false, ..Raster::new(ImageFormat::WebP, "WebP", &["webp"]) };
+
+/// A format that the image crate decodes.
+pub(super) struct Raster {
+    format: ImageFormat,
+    name: &'static str,
+    extensions: &'static [&'static str],
+    keeps_values: bool,
+}
+
+impl Raster {
+    /// A lossless format of the image crate.
+    pub(super) const fn new(format: ImageFormat, name: &'static str, extensions: &'static [&'static str]) -> Self {
+        Self { format, name, extensions, keeps_values: true }
+    }
+
+    /// Returns the decoder of a file's content, whose image is of a size that is read.
+    fn decoder<'a>(&self, path: &Path, bytes: &'a [u8]) -> Result<impl ImageDecoder + 'a, ReadError> {
+        let mut limits = Limits::no_limits();
+        // 8 bytes per pixel at most (four channels of 16 bits), and as much for the decoder's own work.
+        limits.max_alloc = Some(PIXELS_MAX * 16);
+        let mut reader = FormatReader::with_format(Cursor::new(bytes), self.format);
+        reader.limits(limits);
+        let decoder = reader.into_decoder().map_err(|source| self.refuse(path, source))?;
+        let (width, height) = decoder.dimensions();
+        check_size(path, width, height)?;
+        Ok(decoder)
+    }
+
+    fn refuse(&self, path: &Path, source: ImageError) -> ReadError {
+        ReadError::Decode { path: path.into(), format: self.name, source: source.into() }
+    }
+}
+
+impl Format for Raster {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        self.extensions
+    }
+
+    fn sniff(&self, head: &[u8]) -> bool {
+        image::guess_format(head).is_ok_and(|format| format == self.format)
+    }
+
+    fn keeps_values(&self) -> bool {
+        self.keeps_values
+    }
+
+    fn stored_size(&self, path: &Path, file: BufReader<File>) -> Result<(u32, u32), ReadError> {
+        FormatReader::with_format(file, self.format).into_dimensions().map_err(|source| self.refuse(path, source))
+    }
+
+    fn header(&self, path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
+        let mut decoder = self.decoder(path, bytes)?;
+        let (width, height) = decoder.dimensions();
+        let orientation = decoder.orientation().map_err(|source| self.refuse(path, source))?.to_exif();
+        let is_turned = orientation >= 5;
+        let (width, height) = if is_turned { (height, width) } else { (width, height) };
+        Ok(Header { width, height, orientation })
+    }
+
+    fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+        let mut decoder = self.decoder(path, bytes)?;
+        let orientation = decoder.orientation().map_err(|source| self.refuse(path, source))?;
+        let mut image = DynamicImage::from_decoder(decoder).map_err(|source| self.refuse(path, source))?;
+        if matches!(image.color(), ColorType::Rgb32F | ColorType::Rgba32F) {
+            checked_range(path, Picture::Float(image.to_rgb32f()))?;
+        }
+        image.apply_orientation(orientation);
+        Ok(image)
+    }
+}

@@ -1,0 +1,49 @@
+//! An image that is decoded whole when its first rows are asked for.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::error::ReadError;
+use super::format::{Format, Header};
+use super::reader::{ImageInfo, ImageReader};
+use crate::picture::Picture;
+
+/// An image that is decoded whole.
+pub(super) struct WholeImage {
+    path: PathBuf,
+    format: &'static dyn Format,
+    info: ImageInfo,
+    content: Content,
+}
+
+enum Content {
+    Encoded(Vec<u8>),
+    Decoded(Picture),
+}
+
+impl WholeImage {
+    /// Reads the head of a file's content, which is of the given format.
+    pub(super) fn new(path: &Path, format: &'static dyn Format, bytes: Vec<u8>) -> Result<Self, ReadError> {
+        let Header { width, height, orientation } = format.header(path, &bytes)?;
+        let info = ImageInfo { orientation, ..ImageInfo::new(width, height) };
+        Ok(Self { path: path.into(), format, info, content: Content::Encoded(bytes) })
+    }
+}
+
+impl ImageReader for WholeImage {
+    fn info(&self) -> &ImageInfo {
+        &self.info
+    }
+
+    fn rows(&mut self, rows: Range<u32>) -> Result<Cow<'_, Picture>, ReadError> {
+        if let Content::Encoded(bytes) = &self.content {
+            self.content = Content::Decoded(self.format.decode(&self.path, bytes)?.into());
+        }
+        match &self.content {
+            Content::Decoded(picture) if rows == (0..self.info.height) => Ok(Cow::Borrowed(picture)),
+            Content::Decoded(picture) => Ok(Cow::Owned(Picture::copy_rows(picture.pixels(), rows))),
+            Content::Encoded(_) => unreachable!("it has just been decoded"),
+        }
+    }
+}
