@@ -24,7 +24,7 @@ pub struct UnknownTarget(pub String);
 
 /// The operators of our graphs that the parser of TensorRT 10 takes, each with what its table says of the types and modes
 /// that we use (`docs/operators.md` of onnx-tensorrt); `docs/operators.md` of this project shows it to readers.
-pub const TENSORRT_OPERATORS: [(&str, &str); 26] = [
+pub const TENSORRT_OPERATORS: [(&str, &str); 27] = [
     ("Add", "f32, f16, i64"),
     ("ArgMax", "f32, f16"),
     ("BatchNormalization", "f32, f16"),
@@ -38,6 +38,7 @@ pub const TENSORRT_OPERATORS: [(&str, &str); 26] = [
     ("GlobalAveragePool", "f32, f16"),
     ("Greater", "f32, f16"),
     ("Identity", "any"),
+    ("MaxPool", "f32, f16"),
     ("Mul", "f32, f16, i64"),
     ("Pad", "f32, f16; constant, reflect and edge"),
     ("QuantizeLinear", "f32 or f16 to i8, with a zero point of 0"),

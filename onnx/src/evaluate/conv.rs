@@ -6,6 +6,7 @@ use ndarray::{Array2, Array4, ArrayD, ArrayView2, ArrayView3, ArrayView4, Axis, 
 use rayon::prelude::*;
 
 use super::OpError;
+use super::taps::Taps;
 use crate::graph::Conv;
 
 /// How many numbers a matrix of patches may hold, so that it stays in a core's cache.
@@ -70,7 +71,8 @@ pub(super) fn convolve(
     Ok(y.into_dyn())
 }
 
-fn images(array: ndarray::ArrayViewD<'_, f64>) -> Result<ArrayView4<'_, f64>, OpError> {
+/// An array as images `[n, c, h, w]`.
+pub(super) fn images(array: ndarray::ArrayViewD<'_, f64>) -> Result<ArrayView4<'_, f64>, OpError> {
     array.into_dimensionality().map_err(|_| OpError::Operands("of rank 4"))
 }
 
@@ -112,39 +114,4 @@ fn product(weights: ArrayView2<'_, f64>, patches: ArrayView2<'_, f64>) -> Array2
         sum.row_mut(0).scaled_add(*weight, &patch);
     }
     sum
-}
-
-/// Where a kernel looks on one axis.
-struct Taps {
-    size: usize,
-    kernel: usize,
-    stride: usize,
-    dilation: usize,
-    before: usize,
-}
-
-impl Taps {
-    fn outputs(&self, after: usize) -> Result<usize, OpError> {
-        let reach = self.dilation * (self.kernel - 1) + 1;
-        let padded = self.before + self.size + after;
-        let steps = padded.checked_sub(reach).ok_or(OpError::Kernel { reach, padded })?;
-        Ok(steps / self.stride + 1)
-    }
-
-    /// Whether each of so many outputs sees the pixel in its own place and no other.
-    fn is_identity(&self, outputs: usize) -> bool {
-        (self.kernel, self.stride, self.before) == (1, 1, 0) && outputs <= self.size
-    }
-
-    /// The pixel under a tap, unless that lies in the padding.
-    fn source(&self, output: usize, tap: usize) -> Option<usize> {
-        let position = (output * self.stride + tap * self.dilation).checked_sub(self.before)?;
-        (position < self.size).then_some(position)
-    }
-
-    /// The outputs for which a tap lies on a pixel.
-    fn inside(&self, tap: usize, outputs: usize) -> Range<usize> {
-        let reached = |position: usize| position.saturating_sub(tap * self.dilation).div_ceil(self.stride).min(outputs);
-        reached(self.before)..reached(self.before + self.size)
-    }
 }

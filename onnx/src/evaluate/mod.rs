@@ -9,8 +9,10 @@ mod conv;
 mod elementwise;
 mod operator;
 mod pad;
+mod pool;
 mod quantize;
 mod resize;
+mod taps;
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::array::{self, Array};
-use super::{axis, conv, elementwise, pad, quantize, resize};
+use super::{axis, conv, elementwise, pad, pool, quantize, resize};
 use crate::graph::{DataType, Op, ResizeBy};
 
 /// Why an operator is not defined for its operands.
@@ -56,6 +56,7 @@ pub(super) fn compute(op: &Op, operands: &[&Array], data_type: DataType) -> Resu
         (Op::Sub, [I64(a), I64(b)]) => Ok(I64(elementwise::combine(a, b, i64::wrapping_sub)?)),
         (Op::Mul, [I64(a), I64(b)]) => Ok(I64(elementwise::combine(a, b, i64::wrapping_mul)?)),
         (Op::Concat { axis }, operands) => array::concat(*axis, operands),
+        (Op::MaxPool(pool), [F64(x)]) => Ok(F64(pool::max_pool(pool, x)?)),
         (Op::GlobalAveragePool, [F64(x)]) => {
             let mean = |x: &ArrayD<f64>, axis| x.mean_axis(Axis(axis)).map(|mean| mean.insert_axis(Axis(axis)));
             let pooled = mean(x, 3).and_then(|rows| mean(&rows, 2));
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
     use crate::evaluate::{EvaluateError, evaluate};
     use crate::graph::{
-        BatchNorm, Conv, Coordinates, Data, Dim, GraphBuilder, PadMode, ResizeMode, Scope, Tensor, Value,
+        BatchNorm, Conv, Coordinates, Data, Dim, GraphBuilder, MaxPool, PadMode, ResizeMode, Scope, Tensor, Value,
     };
 
     /// What `node` makes of the image `[1, channels, height, width]`.
@@ -153,6 +154,57 @@ mod tests {
         let weight = Tensor::new([2, 1, 1, 1], vec![2.0, 3.0]).unwrap();
         let y = run(array([1, 2, 1, 1], &[10.0, 100.0]), |root, x| root.conv("conv", x, weight, None, groups).unwrap());
         assert_eq!(y.unwrap(), array([1, 2, 1, 1], &[20.0, 300.0]), "groups");
+    }
+
+    #[test]
+    fn the_largest_value_follows_its_definition() {
+        let image = || array([1, 1, 3, 4], &[1.0, 2.0, 3.0, 4.0, 8.0, 7.0, 6.0, 5.0, -1.0, -2.0, -3.0, -4.0]);
+        for (name, image, kernel, strides, pads, expected) in [
+            ("halves", image(), [2, 2], [2, 2], [0; 4], array([1, 1, 1, 2], &[8.0, 6.0])),
+            ("axes are not swapped", image(), [1, 3], [2, 1], [0; 4], array([1, 1, 2, 2], &[3.0, 4.0, -1.0, -2.0])),
+            (
+                "a stride beyond the kernel",
+                image(),
+                [1, 1],
+                [2, 3],
+                [0; 4],
+                array([1, 1, 2, 2], &[1.0, 4.0, -1.0, -4.0]),
+            ),
+            (
+                "padding is below any value",
+                array([1, 1, 2, 2], &[-1.0, -2.0, -3.0, -4.0]),
+                [2, 2],
+                [1, 2],
+                [0, 1, 1, 1],
+                array([1, 1, 2, 2], &[-1.0, -2.0, -3.0, -4.0]),
+            ),
+            (
+                "channels and images stay apart",
+                array([2, 2, 1, 2], &[1.0, 2.0, 20.0, 10.0, -1.0, -2.0, -20.0, -10.0]),
+                [1, 2],
+                [1, 2],
+                [0; 4],
+                array([2, 2, 1, 1], &[2.0, 20.0, -1.0, -10.0]),
+            ),
+            (
+                "infinities",
+                array([1, 1, 1, 4], &[f64::NEG_INFINITY, f64::NEG_INFINITY, f64::INFINITY, 0.0]),
+                [1, 2],
+                [1, 2],
+                [0; 4],
+                array([1, 1, 1, 2], &[f64::NEG_INFINITY, f64::INFINITY]),
+            ),
+        ] {
+            let y = run(image, |root, x| root.max_pool("pool", x, MaxPool { kernel, strides, pads }).unwrap());
+            assert_eq!(y.unwrap(), expected, "{name}");
+        }
+        for at in 0..3 {
+            let mut values = [1.0, 2.0, 3.0];
+            values[at] = f64::NAN;
+            let pool = MaxPool { kernel: [1, 3], strides: [1, 1], pads: [0; 4] };
+            let y = run(array([1, 1, 1, 3], &values), |root, x| root.max_pool("pool", x, pool).unwrap()).unwrap();
+            assert!(y[[0, 0, 0, 0]].is_nan(), "NaN at {at}: {y}");
+        }
     }
 
     #[test]

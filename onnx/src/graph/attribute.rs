@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::DataType;
-use super::op::{Conv, Coordinates, Op, PadMode, ResizeBy, ResizeMode};
+use super::op::{Conv, Coordinates, MaxPool, Op, PadMode, ResizeBy, ResizeMode};
 
 /// The value of one attribute.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +56,12 @@ impl Op {
                 ("pads", ints(&conv.pads)),
                 ("dilations", ints(&conv.dilations)),
                 ("group", int(conv.group)),
+            ],
+            Self::MaxPool(pool) => vec![
+                ("kernel_shape", ints(&pool.kernel)),
+                ("strides", ints(&pool.strides)),
+                ("pads", ints(&pool.pads)),
+                ("ceil_mode", NO),
             ],
             Self::BatchNormalization { epsilon } => vec![("epsilon", Attribute::Float(*epsilon))],
             Self::Concat { axis } => vec![("axis", int(*axis))],
@@ -121,6 +127,14 @@ impl Op {
             "Mul" => Self::Mul,
             "Div" => Self::Div,
             "Concat" => Self::Concat { axis: given.size("axis")? },
+            "MaxPool" => {
+                given.no("ceil_mode")?;
+                Self::MaxPool(MaxPool {
+                    kernel: given.sizes("kernel_shape")?,
+                    strides: given.sizes("strides")?,
+                    pads: given.sizes("pads")?,
+                })
+            }
             "GlobalAveragePool" => Self::GlobalAveragePool,
             "ReduceMean" => Self::ReduceMean,
             "Pad" => Self::Pad { mode: given.choice("mode", &PadMode::NAMES)? },
@@ -292,6 +306,7 @@ mod tests {
             Op::Mul,
             Op::Div,
             Op::Concat { axis: 1 },
+            Op::MaxPool(MaxPool { kernel: [2, 3], strides: [4, 5], pads: [0, 1, 1, 2] }),
             Op::GlobalAveragePool,
             Op::ReduceMean,
             Op::Pad { mode: PadMode::Constant },
@@ -345,6 +360,12 @@ mod tests {
                 "ArgMax",
                 vec![("axis", Attribute::Int(1)), ("keepdims", NO), ("select_last_index", Attribute::Int(1))],
                 "attribute `select_last_index` is 1: expected 0",
+            ),
+            (
+                "a size that is rounded up",
+                "MaxPool",
+                vec![("ceil_mode", Attribute::Int(1))],
+                "attribute `ceil_mode` is 1: expected 0",
             ),
             (
                 "unknown word",

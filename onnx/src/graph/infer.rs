@@ -139,6 +139,10 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             arithmetic(op, left, right)
         }
         Op::Concat { axis } => concat(*axis, operands),
+        Op::MaxPool(pool) => {
+            let [x] = exactly(operands)?;
+            spatial::max_pool(pool, x)
+        }
         Op::GlobalAveragePool => {
             let [x] = exactly(operands)?;
             let [batch, channels, _, _] = image(x)?;
@@ -307,6 +311,7 @@ fn property(what: &'static str, expected: impl ToString, found: impl ToString) -
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::graph::MaxPool;
 
     pub(super) fn of_type<const N: usize>(shape: [&str; N]) -> Fact {
         typed(DataType::F32, shape)
@@ -366,6 +371,12 @@ pub(super) mod tests {
         assert_rows(&[
             ("activation", Op::Gelu, vec![image(F16)], "f16[1, 4, height, width]"),
             ("convolution", conv(), vec![image(F16), weight(F16)], "f16[1, 6, height, width]"),
+            (
+                "largest values",
+                Op::MaxPool(MaxPool { kernel: [2, 2], strides: [2, 2], pads: [0; 4] }),
+                vec![image(F16)],
+                "f16[1, 4, floor(height/2), floor(width/2)]",
+            ),
             ("pooling", Op::GlobalAveragePool, vec![image(F16)], "f16[1, 4, 1, 1]"),
             ("cast", Op::Cast { to: F16 }, vec![image(F32)], "f16[1, 4, height, width]"),
             ("comparison", Op::Greater, vec![image(F16), typed(F16, [])], "bool[1, 4, height, width]"),

@@ -35,6 +35,8 @@ pub enum Op {
         /// The axis that grows.
         axis: usize,
     },
+    /// The largest value under a kernel that moves over height and width of `(x)`.
+    MaxPool(MaxPool),
     /// The mean over height and width of `(x)`: `[n, c, 1, 1]`.
     GlobalAveragePool,
     /// The mean of `(x, axes)` over the axes, each of which keeps the size 1. Needs opset 18.
@@ -119,6 +121,17 @@ impl Default for Conv {
     }
 }
 
+/// The attributes of a 2-D maximum pooling. Its kernel has no gaps, and sizes are rounded down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaxPool {
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    /// Step along height and width.
+    pub strides: [usize; 2],
+    /// Pixels added at top, left, bottom and right, fewer than the kernel has there; none of them is ever the largest.
+    pub pads: [usize; 4],
+}
+
 /// Where [`Op::Pad`] takes the values that it adds from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PadMode {
@@ -174,6 +187,7 @@ impl Op {
             Self::Mul => "Mul",
             Self::Div => "Div",
             Self::Concat { .. } => "Concat",
+            Self::MaxPool(_) => "MaxPool",
             Self::GlobalAveragePool => "GlobalAveragePool",
             Self::ReduceMean => "ReduceMean",
             Self::Pad { .. } => "Pad",

@@ -6,7 +6,8 @@ use super::agreement::assert_agree;
 use super::{PASSES, run, run_selected};
 use crate::graph::example::Random;
 use crate::graph::{
-    BatchNorm, BuildError, Conv, Coordinates, Dim, Graph, GraphBuilder, Op, PadMode, ResizeMode, Scope, Tensor, Value,
+    BatchNorm, BuildError, Conv, Coordinates, Dim, Graph, GraphBuilder, MaxPool, Op, PadMode, ResizeMode, Scope,
+    Tensor, Value,
 };
 use crate::{Opset, Target};
 
@@ -131,7 +132,7 @@ impl Composer {
 
     fn step(&mut self, at: &mut Scope<'_>, name: &str) -> Result<Value, BuildError> {
         let x = self.choose();
-        match self.below(11) {
+        match self.below(12) {
             0..3 => self.conv(at, name, x),
             3 => at.batch_norm(name, x, {
                 let channels = channels(at, x)?;
@@ -142,6 +143,10 @@ impl Composer {
             6 => self.strips(at, name, x),
             7 => self.gates(at, name, x),
             9 => self.wide(at, name, x),
+            10 => {
+                let pool = MaxPool { kernel: [3, 2], strides: [1, 1], pads: [1, 0, 1, 1] };
+                at.max_pool(name, x, pool)
+            }
             8 => {
                 let amount = self.below(2) as u32;
                 let padded = at.pad(&format!("{name}.pad"), x, [amount, 0, 0, amount], PadMode::Constant)?;

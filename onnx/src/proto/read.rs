@@ -292,7 +292,7 @@ fn unsupported(owner: impl Into<String>, part: impl Into<String>) -> ReadError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{GraphBuilder, example};
+    use crate::graph::{GraphBuilder, MaxPool, example};
     use crate::proto::write;
 
     fn metadata() -> [(String, String); 1] {
@@ -308,6 +308,19 @@ mod tests {
         let file = read(&bytes()).unwrap();
         let written = File { graph: example::encoder_decoder(), opset: Opset::V20, metadata: metadata().to_vec() };
         assert_eq!(file, written);
+    }
+
+    #[test]
+    fn maximum_pooling_is_read_as_it_was_written() {
+        let mut builder = GraphBuilder::new("pool");
+        let image = [Dim::batch(), Dim::from(1), Dim::height(), Dim::width()];
+        let image = builder.input("image", image).unwrap();
+        let pool = MaxPool { kernel: [2, 3], strides: [4, 5], pads: [1, 0, 0, 2] };
+        let y = builder.root().max_pool("pool", image, pool).unwrap();
+        let graph = builder.finish(&[("y", y)]).unwrap();
+        for opset in Opset::all() {
+            assert_eq!(read(&write(&graph, opset, &[]).unwrap()).unwrap().graph, graph, "opset {opset}");
+        }
     }
 
     #[test]

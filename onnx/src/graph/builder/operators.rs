@@ -1,7 +1,7 @@
 //! One method of [`Scope`] for each operator that networks are made of.
 
 use super::{BuildError, Scope, Value};
-use crate::graph::{Conv, Coordinates, Data, Op, PadMode, ResizeBy, ResizeMode, Tensor};
+use crate::graph::{Conv, Coordinates, Data, MaxPool, Op, PadMode, ResizeBy, ResizeMode, Tensor};
 
 /// The constants of a batch normalisation, each `[c]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +87,25 @@ impl Scope<'_> {
     /// The channels of several images one after another: `[n, c1, h, w]`, `[n, c2, h, w]` to `[n, c1 + c2, h, w]`.
     pub fn concat_channels(&mut self, name: &str, images: &[Value]) -> Result<Value, BuildError> {
         self.node(name, Op::Concat { axis: 1 }, images)
+    }
+
+    /// The largest value under a moving kernel; a 2x2 kernel with a stride of 2 halves height and width, rounded down:
+    /// `[n, c, h, w]` to `[n, c, floor(h/2), floor(w/2)]`.
+    ///
+    /// ```
+    /// # use seg_onnx::graph::{Dim, GraphBuilder, MaxPool};
+    /// # let mut builder = GraphBuilder::new("model");
+    /// # let x = builder.input("x", [Dim::batch(), Dim::from(3), Dim::height(), Dim::width()])?;
+    /// let halving = MaxPool { kernel: [2, 2], strides: [2, 2], pads: [0; 4] };
+    /// let halved = builder.root().max_pool("pool", x, halving)?;
+    /// assert_eq!(
+    ///     builder.root().type_of(halved)?.to_string(),
+    ///     "f32[batch, 3, floor(height/2), floor(width/2)]"
+    /// );
+    /// # Ok::<(), seg_onnx::graph::BuildError>(())
+    /// ```
+    pub fn max_pool(&mut self, name: &str, x: Value, pool: MaxPool) -> Result<Value, BuildError> {
+        self.node(name, Op::MaxPool(pool), &[x])
     }
 
     /// The mean over height and width: `[n, c, h, w]` to `[n, c, 1, 1]`.

@@ -1,7 +1,7 @@
 //! Operators that change the size of an image.
 
 use super::{Content, Fact, Mismatch, float, image, property, require, signed};
-use crate::graph::{Conv, Dim, PadMode, ResizeBy, TensorType};
+use crate::graph::{Conv, Dim, MaxPool, PadMode, ResizeBy, TensorType};
 
 pub(super) fn conv(conv: &Conv, x: &Fact, weight: &Fact, bias: Option<&Fact>) -> Result<Fact, Mismatch> {
     let [batch, channels, height, width] = image(x)?;
@@ -24,6 +24,23 @@ pub(super) fn conv(conv: &Conv, x: &Fact, weight: &Fact, bias: Option<&Fact>) ->
     let height = convolved(height, kernel_height, conv.strides[0], conv.dilations[0], [top, bottom])?;
     let width = convolved(width, kernel_width, conv.strides[1], conv.dilations[1], [left, right])?;
     Ok(Fact::of_type(TensorType::new(data_type, [batch.clone(), out_channels.clone(), height, width])))
+}
+
+/// A padding as large as the kernel would leave a kernel without any pixel.
+pub(super) fn max_pool(pool: &MaxPool, x: &Fact) -> Result<Fact, Mismatch> {
+    let [batch, channels, height, width] = image(x)?;
+    let MaxPool { kernel, strides, pads } = pool;
+    for (side, pad) in pads.iter().enumerate() {
+        let kernel = kernel[side % 2];
+        if *pad >= kernel {
+            return Err(property("a pad", format!("less than the kernel's size {kernel}"), pad));
+        }
+    }
+    let [height_kernel, width_kernel] = [Dim::try_from(kernel[0])?, Dim::try_from(kernel[1])?];
+    let [top, left, bottom, right] = *pads;
+    let height = convolved(height, &height_kernel, strides[0], 1, [top, bottom])?;
+    let width = convolved(width, &width_kernel, strides[1], 1, [left, right])?;
+    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, [batch.clone(), channels.clone(), height, width])))
 }
 
 /// `floor((size + pads - dilation * (kernel - 1) - 1) / stride) + 1`.
@@ -169,6 +186,71 @@ mod tests {
                 conv(Conv { dilations: [usize::MAX, 1], ..default() }),
                 with(["6", "4", "3", "3"]),
                 "a dimension leaves the range of 64-bit integers",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn pooling_has_an_exact_size_or_is_refused() {
+        let pool = |kernel, strides, pads| Op::MaxPool(MaxPool { kernel, strides, pads });
+        let x = || vec![of_type(["batch", "4", "height", "width"])];
+        assert_rows(&[
+            (
+                "halves and rounds down",
+                pool([2, 2], [2, 2], [0; 4]),
+                x(),
+                "f32[batch, 4, floor(height/2), floor(width/2)]",
+            ),
+            (
+                "halves again",
+                pool([2, 2], [2, 2], [0; 4]),
+                vec![of_type(["batch", "4", "floor(height/2)", "floor(width/2)"])],
+                "f32[batch, 4, floor(height/4), floor(width/4)]",
+            ),
+            ("keeps the size", pool([3, 3], [1, 1], [1; 4]), x(), "f32[batch, 4, height, width]"),
+            (
+                "axes are not swapped",
+                pool([3, 5], [1, 3], [1, 2, 2, 4]),
+                x(),
+                "f32[batch, 4, height + 1, floor((width + 1)/3) + 1]",
+            ),
+            (
+                "kernel larger than the image",
+                pool([3, 3], [1, 1], [0; 4]),
+                vec![of_type(["batch", "4", "2", "2"])],
+                "the padded size must be at least 3, found 2",
+            ),
+            (
+                "only padding at the bottom",
+                pool([2, 3], [1, 1], [0, 0, 2, 0]),
+                x(),
+                "a pad must be less than the kernel's size 2, found 2",
+            ),
+            (
+                "only padding at the left",
+                pool([3, 2], [1, 1], [0, 2, 0, 0]),
+                x(),
+                "a pad must be less than the kernel's size 2, found 2",
+            ),
+            ("no stride", pool([2, 2], [2, 0], [0; 4]), x(), "the stride must be positive, found 0"),
+            ("no kernel", pool([2, 0], [2, 2], [0; 4]), x(), "a pad must be less than the kernel's size 0, found 0"),
+            (
+                "unlimited kernel",
+                pool([usize::MAX, 2], [2, 2], [0; 4]),
+                x(),
+                "a dimension leaves the range of 64-bit integers",
+            ),
+            (
+                "rank",
+                pool([2, 2], [2, 2], [0; 4]),
+                vec![of_type(["4", "height"])],
+                "the operand must be of floats and rank 4, found f32[4, height]",
+            ),
+            (
+                "integers",
+                pool([2, 2], [2, 2], [0; 4]),
+                vec![integers(["1", "2"])],
+                "the operand must be of floats and rank 4, found i64[2]",
             ),
         ]);
     }
