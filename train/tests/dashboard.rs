@@ -1,4 +1,6 @@
 //! `train` on a terminal.
+
+#![allow(unsafe_code, reason = "opens a pseudo-terminal")]
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

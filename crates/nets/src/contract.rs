@@ -20,7 +20,16 @@ pub fn contract(
 ) -> Contract {
     Contract {
         format: CONTRACT_FORMAT,
-        input: Input { name: "input".into(), color, mean, std, size, side_min: SIDE_MIN, side_multiple: 1, form: InputForm::default() },
+        input: Input {
+            name: "input".into(),
+            color,
+            mean,
+            std,
+            size,
+            side_min: SIDE_MIN,
+            side_multiple: 1,
+            form: InputForm::default(),
+        },
         output: Output { name: "logits".into(), kind: OutputKind::Logits },
         classes,
         provenance: Provenance {

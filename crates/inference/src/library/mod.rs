@@ -3,6 +3,8 @@
 //! Searched in this order: the path that the caller names, `ORT_DYLIB_PATH`, the cache. What the cache lacks is
 //! fetched into it, at a pinned version and hash.
 
+#![allow(unsafe_code, reason = "asks the loaded library for its version")]
+
 mod elf;
 mod fetch;
 

@@ -1,5 +1,7 @@
 //! What NVIDIA's driver says of itself and of the GPUs.
 
+#![allow(unsafe_code, reason = "calls the driver's C interface")]
+
 use std::ffi::{CStr, c_char, c_int};
 use std::fmt;
 

@@ -3,6 +3,8 @@
 //! A library that is loaded once is found by its name from then on, so loading those that exist, in the order of their
 //! dependencies, lets the providers find them.
 
+#![allow(unsafe_code, reason = "a test loads a library by name")]
+
 mod driver;
 mod folders;
 mod versions;

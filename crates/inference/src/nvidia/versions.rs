@@ -1,5 +1,7 @@
 //! Which versions NVIDIA's libraries are of that a provider would load.
 
+#![allow(unsafe_code, reason = "calls the libraries' C interfaces")]
+
 use std::ffi::c_int;
 use std::fmt;
 use std::mem::ManuallyDrop;

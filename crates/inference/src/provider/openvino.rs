@@ -1,5 +1,7 @@
 //! The OpenVINO provider, and the devices that OpenVINO finds.
 
+#![allow(unsafe_code, reason = "calls ONNX Runtime's C interface, which `ort` does not wrap")]
+
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::Path;
 use std::{ptr, slice};

@@ -4,6 +4,8 @@
 //! arithmetic on shapes this is right: a few integers that a GPU would only wait for. For everything else it is an
 //! error here.
 
+#![allow(unsafe_code, reason = "calls ONNX Runtime's C interface, which `ort` does not wrap")]
+
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{CStr, c_char};
 use std::{ptr, slice};
@@ -127,7 +129,7 @@ pub(crate) fn placement(session: &Session) -> Result<Placement, PlacementError> 
 fn placed_nodes(session: &Session) -> ort::Result<Vec<PlacedNode>> {
     let api = ort::api();
     let mut placed = Vec::new();
-    // SAFETY, here and below: all that the getters hand out belongs to the session, which is borrowed until the end of
+    // SAFETY: here and below, all that the getters hand out belongs to the session, which is borrowed until the end of
     // this function, and they are called on it or on what they handed out.
     let subgraphs = unsafe { list(|out, len| (api.Session_GetEpGraphAssignmentInfo)(session.ptr(), out, len))? };
     for &subgraph in subgraphs {

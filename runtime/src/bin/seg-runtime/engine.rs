@@ -1,5 +1,7 @@
 //! Starts ONNX Runtime as the flags say.
 
+#![allow(unsafe_code, reason = "sets an environment variable before any thread is started")]
+
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, thread};

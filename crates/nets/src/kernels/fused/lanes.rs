@@ -1,5 +1,7 @@
 //! Sixteen neighbouring pixels as one value, and how a loop over them becomes vector instructions.
 
+#![allow(unsafe_code, reason = "uses vector instructions that are detected at run time")]
+
 /// How many pixels are computed together: 64 bytes, one cache line and one to four registers.
 pub(super) const LANES: usize = 16;
 
@@ -173,6 +175,7 @@ impl Vector for Avx2 {
 macro_rules! vectorized {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) = $body:ident) => {
         $(#[$meta])*
+        #[allow(unsafe_code, reason = "calls a function that is compiled for features which are there")]
         $visibility fn $name($($argument: $type),*) {
             #[cfg(target_arch = "x86_64")]
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {

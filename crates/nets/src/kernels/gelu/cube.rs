@@ -1,5 +1,7 @@
 //! GELU and its gradient as CubeCL kernels, for GPUs.
 
+#![allow(unsafe_code, reason = "launches GPU kernels without bounds checks")]
+
 use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::ir::ElemType;

@@ -3,6 +3,8 @@
 //! Place `p` of an upsampled side lies at `p (side - 1) / (2 side - 1)` between the pixels. The numerators are whole, so that
 //! every weight is exact up to one rounding and no gradient is lost between two roundings.
 
+#![allow(unsafe_code, reason = "launches GPU kernels without bounds checks")]
+
 use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::ir::ElemType;
