@@ -126,7 +126,7 @@ pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, Expo
     forms::apply(&mut graph, &logits, &contract)?;
     let formed = Extent::of(&graph, &contract.input.form)?;
     let mut passes = Vec::new();
-    for pass in options.passes.of(options.opset, options.target) {
+    for pass in options.passes.select(options.opset, options.target) {
         let reports = run_selected(&mut graph, [pass])?;
         let extent = Extent::of(&graph, &contract.input.form)?;
         passes.extend(reports.into_iter().map(|report| (report, extent)));

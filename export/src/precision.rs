@@ -8,7 +8,7 @@ use seg_contract::{ConfusionMatrix, Element, EvaluationError};
 use seg_onnx::evaluate::{Array, EvaluateError, evaluate};
 use seg_onnx::graph::{DimError, Graph};
 use seg_onnx::precision::{
-    self, Activations, CalibrationMethod, HalfError, Halved, Kept, Magnitudes, QuantizeError, Ranges, parts,
+    self, Activations, CalibrationMethod, HalfError, Halved, Kept, Magnitudes, QuantizeError, Ranges, float_groups,
     quantizable, values_around,
 };
 use seg_onnx::{Model, ModelError};
@@ -201,7 +201,7 @@ pub fn quantize(
     let mut kept = Vec::new();
     let mut quantized = candidates.clone();
     if !chosen.1.is_within(quantization) {
-        let parts = parts(&before.graph, &all);
+        let parts = float_groups(&before.graph, &all);
         let (mut worst, truth) = (Vec::new(), calibration.masks(&before, View::Middle)?);
         for (tried, part) in parts.iter().enumerate() {
             tell(tried, parts.len());

@@ -16,7 +16,7 @@ use seg_nets::checkpoint::Checkpoint;
 use seg_nets::weights::Weights;
 use seg_onnx::evaluate::{Array, evaluate};
 use seg_onnx::graph::{Conv, Dim, Graph, GraphBuilder, Tensor};
-use seg_onnx::precision::{Activations, Range, Ranges, parts, quantizable, quantize};
+use seg_onnx::precision::{Activations, Range, Ranges, float_groups, quantizable, quantize};
 use seg_onnx::{Opset, Target, proto};
 
 /// Maps, and their height and width.
@@ -115,7 +115,7 @@ fn the_network_goes_to_integers_in_stretches_between_activations() {
     for target in [Target::Portable, Target::Cpu] {
         let graph = export(&checkpoint, &Options { target, ..Options::default() }).unwrap().model.graph;
         let nodes: BTreeSet<_> = quantizable(&graph).into_iter().collect();
-        let parts = parts(&graph, &nodes);
+        let parts = float_groups(&graph, &nodes);
         let whole = |name: &str| name.split(".slice_").next().unwrap().to_owned();
         let ends: Vec<_> = parts.iter().map(|part| (whole(part[0]), whole(part[part.len() - 1]))).collect();
         assert_eq!(ends, expected, "{target}");

@@ -23,7 +23,7 @@ pub(super) fn give_probabilities(graph: &mut Graph, logits: &str, name: &str) ->
 /// Gives the class of each pixel, `[n, h, w]`, under a name of its own.
 pub(super) fn give_mask(graph: &mut Graph, logits: &str, name: &str) -> Result<(), FormError> {
     check(graph, logits, name)?;
-    let steps = match Difference::of(graph, logits) {
+    let steps = match Difference::between_classes(graph, logits) {
         Some(difference) => difference.replace(graph, name),
         None => {
             let class = graph.unused_name(&format!("{name}.class"));
@@ -67,7 +67,7 @@ struct Difference {
 
 impl Difference {
     /// None if the logits are not those of two classes from a convolution with constant parameters.
-    fn of(graph: &Graph, logits: &str) -> Option<Self> {
+    fn between_classes(graph: &Graph, logits: &str) -> Option<Self> {
         // Of several groups each class would read channels of its own.
         let is_conv = |op: &Op| matches!(op, Op::Conv(conv) if conv.group == 1);
         let conv = graph.nodes.iter().position(|node| node.name == logits && is_conv(&node.op))?;

@@ -112,7 +112,7 @@ impl GraphBuilder {
         shape: impl Into<Vec<Dim>>,
     ) -> Result<Value, BuildError> {
         let tensor_type = TensorType::new(data_type, shape);
-        let value = self.add_value(name, Fact::of_type(tensor_type.clone()))?;
+        let value = self.add_value(name, Fact::from_type(tensor_type.clone()))?;
         self.graph.inputs.push(Input { name: name.to_owned(), tensor_type });
         Ok(value)
     }
@@ -180,7 +180,7 @@ impl Scope<'_> {
     /// Adds a constant.
     pub fn constant(&mut self, name: &str, tensor: Tensor) -> Result<Value, BuildError> {
         let name = self.path_of(name);
-        let fact = Fact::of_constant(&tensor).map_err(|cause| BuildError::Shape { name: name.clone(), cause })?;
+        let fact = Fact::from_constant(&tensor).map_err(|cause| BuildError::Shape { name: name.clone(), cause })?;
         let value = self.builder.add_value(&name, fact)?;
         self.builder.graph.initializers.insert(name, tensor);
         Ok(value)

@@ -123,11 +123,11 @@ impl Graph {
             if input.tensor_type.shape.iter().filter_map(|size| size.as_constant()).any(|size| size < 1) {
                 return Err(CheckError::Input { name: input.name.clone(), found: input.tensor_type.clone() });
             }
-            insert(&mut facts, "an input", &input.name, Fact::of_type(input.tensor_type.clone()))?;
+            insert(&mut facts, "an input", &input.name, Fact::from_type(input.tensor_type.clone()))?;
         }
         for (name, tensor) in &self.initializers {
             let fact =
-                Fact::of_constant(tensor).map_err(|cause| CheckError::Initializer { name: name.clone(), cause })?;
+                Fact::from_constant(tensor).map_err(|cause| CheckError::Initializer { name: name.clone(), cause })?;
             insert(&mut facts, "an initializer", name, fact)?;
         }
         Ok(facts)

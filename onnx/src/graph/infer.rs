@@ -74,12 +74,12 @@ pub enum Mismatch {
 
 impl Fact {
     /// A value of which only the type is known.
-    pub fn of_type(tensor_type: TensorType) -> Self {
+    pub fn from_type(tensor_type: TensorType) -> Self {
         Self { tensor_type, content: Content::Unknown }
     }
 
     /// What is known of a constant; an error only for sizes beyond 64-bit integers.
-    pub fn of_constant(tensor: &Tensor) -> Result<Self, DimError> {
+    pub fn from_constant(tensor: &Tensor) -> Result<Self, DimError> {
         let content = match tensor.data() {
             _ if tensor.shape().len() != 1 || tensor.data().len() > CONTENT_LEN_MAX => Content::Unknown,
             Data::F32(values) => Content::Floats(values.clone()),
@@ -90,7 +90,7 @@ impl Fact {
     }
 
     /// A vector of integers, followed only as long as it is short.
-    fn of_integers(values: Vec<Dim>) -> Result<Self, DimError> {
+    fn from_integers(values: Vec<Dim>) -> Result<Self, DimError> {
         let tensor_type = TensorType::new(DataType::I64, [Dim::try_from(values.len())?]);
         let followed = values.len() <= CONTENT_LEN_MAX;
         Ok(Self { tensor_type, content: if followed { Content::Integers(values) } else { Content::Unknown } })
@@ -127,12 +127,12 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             for fact in statistics {
                 require("a statistic", &statistic, &fact.tensor_type)?;
             }
-            Ok(Fact::of_type(x.tensor_type.clone()))
+            Ok(Fact::from_type(x.tensor_type.clone()))
         }
         Op::Gelu | Op::Erf | Op::Sigmoid | Op::Relu => {
             let [x] = exactly(operands)?;
             float(x)?;
-            Ok(Fact::of_type(x.tensor_type.clone()))
+            Ok(Fact::from_type(x.tensor_type.clone()))
         }
         Op::Add | Op::Sub | Op::Mul | Op::Div => {
             let [left, right] = exactly(operands)?;
@@ -147,7 +147,7 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             let [x] = exactly(operands)?;
             let [batch, channels, _, _] = image(x)?;
             let shape = [batch.clone(), channels.clone(), Dim::from(1), Dim::from(1)];
-            Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
+            Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, shape)))
         }
         Op::ReduceMean => {
             let [x, reduced] = exactly(operands)?;
@@ -167,11 +167,11 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             let sizes = x.shape().get(*start..*end).ok_or_else(|| {
                 property("the range of axes", format!("within {}", x.tensor_type.rank()), format!("{start}..{end}"))
             })?;
-            Ok(Fact::of_integers(sizes.to_vec())?)
+            Ok(Fact::from_integers(sizes.to_vec())?)
         }
         Op::Cast { to } => {
             let [x] = exactly(operands)?;
-            Ok(Fact::of_type(TensorType::new(*to, x.shape())))
+            Ok(Fact::from_type(TensorType::new(*to, x.shape())))
         }
         Op::Transpose { perm } => {
             let [x] = exactly(operands)?;
@@ -198,7 +198,7 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
         Op::Greater => {
             let [left, right] = exactly(operands)?;
             let compared = arithmetic(op, left, right)?;
-            Ok(Fact::of_type(TensorType::new(DataType::Bool, compared.tensor_type.shape)))
+            Ok(Fact::from_type(TensorType::new(DataType::Bool, compared.tensor_type.shape)))
         }
         Op::QuantizeLinear { axis } => {
             let [x, scale, zero] = exactly(operands)?;
@@ -313,12 +313,12 @@ pub(super) mod tests {
     use super::*;
     use crate::graph::MaxPool;
 
-    pub(super) fn of_type<const N: usize>(shape: [&str; N]) -> Fact {
+    pub(super) fn f32_fact<const N: usize>(shape: [&str; N]) -> Fact {
         typed(DataType::F32, shape)
     }
 
     pub(super) fn typed<const N: usize>(data_type: DataType, shape: [&str; N]) -> Fact {
-        Fact::of_type(TensorType::new(data_type, shape.map(|size| size.parse().unwrap())))
+        Fact::from_type(TensorType::new(data_type, shape.map(|size| size.parse().unwrap())))
     }
 
     /// Asserts for each row what the operator gives for the operands: the type, or what does not fit.
@@ -333,11 +333,11 @@ pub(super) mod tests {
     }
 
     pub(super) fn integers<const N: usize>(values: [&str; N]) -> Fact {
-        Fact::of_integers(values.map(|value| value.parse().unwrap()).to_vec()).unwrap()
+        Fact::from_integers(values.map(|value| value.parse().unwrap()).to_vec()).unwrap()
     }
 
     pub(super) fn floats(values: &[f32]) -> Fact {
-        Fact::of_constant(&Tensor::vector(values.to_vec())).unwrap()
+        Fact::from_constant(&Tensor::vector(values.to_vec())).unwrap()
     }
 
     #[test]
@@ -355,7 +355,7 @@ pub(super) mod tests {
         ] {
             let fact = |shape: &[&str]| {
                 let shape: Vec<Dim> = shape.iter().map(|size| size.parse().unwrap()).collect();
-                Fact::of_type(TensorType::new(DataType::F32, shape))
+                Fact::from_type(TensorType::new(DataType::F32, shape))
             };
             let found = infer("sum", &Op::Add, &[&fact(left), &fact(right)]).ok();
             assert_eq!(found.map(|fact| fact.tensor_type.to_string()).as_deref(), expected, "{name}");
@@ -393,8 +393,8 @@ pub(super) mod tests {
 
     #[test]
     fn shape_vectors_are_followed_through_arithmetic() {
-        let skip = of_type(["batch", "4", "height", "width"]);
-        let deep = of_type(["batch", "4", "2*floor(height/2)", "2*floor(width/2)"]);
+        let skip = f32_fact(["batch", "4", "height", "width"]);
+        let deep = f32_fact(["batch", "4", "2*floor(height/2)", "2*floor(width/2)"]);
         let shape = Op::Shape { start: 2, end: 4 };
         let (wanted, given) = (infer("", &shape, &[&skip]).unwrap(), infer("", &shape, &[&deep]).unwrap());
         let missing = infer("", &Op::Sub, &[&wanted, &given]).unwrap();
@@ -408,13 +408,13 @@ pub(super) mod tests {
         for _ in 0..20 {
             vector = infer("", &Op::Concat { axis: 0 }, &[&vector, &vector]).unwrap();
         }
-        assert_eq!(vector, Fact::of_type(TensorType::new(DataType::I64, [Dim::from(2 << 20)])));
+        assert_eq!(vector, Fact::from_type(TensorType::new(DataType::I64, [Dim::from(2 << 20)])));
     }
 
     #[test]
     fn operands_that_do_not_fit_are_described() {
-        let image = of_type(["batch", "4", "height", "width"]);
-        let (vector, size) = (of_type(["4"]), integers(["1", "2"]));
+        let image = f32_fact(["batch", "4", "height", "width"]);
+        let (vector, size) = (f32_fact(["4"]), integers(["1", "2"]));
         for (name, op, operands, message) in [
             ("number", Op::Relu, vec![&image, &image], "the number of operands must be 1, found 2"),
             ("integers", Op::Gelu, vec![&size], "the element type must be f32 or f16, found i64"),

@@ -13,7 +13,7 @@ impl Affine {
     /// `scale = g/sqrt(v + e)` and `shift = B - scale*m`.
     ///
     /// None for other operators, for statistics that are not constant, and where the root is not a positive number.
-    pub(super) fn of_batch_norm(graph: &Graph, node: &Node) -> Option<Self> {
+    pub(super) fn from_batch_norm(graph: &Graph, node: &Node) -> Option<Self> {
         let (Op::BatchNormalization { epsilon }, [_, parameters @ ..]) = (&node.op, &node.inputs[..]) else {
             return None;
         };

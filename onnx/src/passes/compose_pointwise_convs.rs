@@ -24,9 +24,9 @@ struct Composition {
 
 impl Composition {
     fn at(graph: &Graph, index: &Index<'_>, first: usize) -> Option<Self> {
-        let (inner, inner_attributes) = ConvParameters::of(graph, index, first)?;
+        let (inner, inner_attributes) = ConvParameters::from_conv(graph, index, first)?;
         let second = index.sole_reader(&graph.nodes[first].name)?;
-        let (outer, attributes) = ConvParameters::of(graph, index, second)?;
+        let (outer, attributes) = ConvParameters::from_conv(graph, index, second)?;
         let ([between, channels, 1, 1], [filters, _, height, width]) = (inner.shape(), outer.shape()) else {
             return None;
         };

@@ -14,7 +14,7 @@ pub(super) struct ConvParameters {
 
 impl ConvParameters {
     /// None if the node is not a convolution, or if its parameters are not its own: computed, or with another reader.
-    pub(super) fn of(graph: &Graph, index: &Index<'_>, node: usize) -> Option<(Self, Conv)> {
+    pub(super) fn from_conv(graph: &Graph, index: &Index<'_>, node: usize) -> Option<(Self, Conv)> {
         let Op::Conv(conv) = &graph.nodes[node].op else { return None };
         let [_, weight, bias @ ..] = &graph.nodes[node].inputs[..] else { return None };
         let own = |name: &String| graph.initializers.get(name).filter(|_| index.sole_reader(name) == Some(node));

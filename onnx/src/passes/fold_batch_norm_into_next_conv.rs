@@ -26,11 +26,11 @@ struct Fold {
 
 impl Fold {
     fn at(graph: &Graph, index: &Index<'_>, norm: usize) -> Option<Self> {
-        let affine = Affine::of_batch_norm(graph, &graph.nodes[norm])?;
+        let affine = Affine::from_batch_norm(graph, &graph.nodes[norm])?;
         let pad = index.sole_reader(&graph.nodes[norm].name).filter(|&reader| repeats_pixels(graph, norm, reader));
         let image = &graph.nodes[pad.unwrap_or(norm)].name;
         let conv = index.sole_reader(image)?;
-        let (mut parameters, attributes) = ConvParameters::of(graph, index, conv)?;
+        let (mut parameters, attributes) = ConvParameters::from_conv(graph, index, conv)?;
         let reads_it_as_image = graph.nodes[conv].inputs.first() == Some(image);
         if attributes.pads != [0; 4] || !reads_it_as_image {
             return None;

@@ -21,10 +21,10 @@ struct Fold {
 
 impl Fold {
     fn at(graph: &Graph, index: &Index<'_>, norm: usize) -> Option<Self> {
-        let affine = Affine::of_batch_norm(graph, &graph.nodes[norm])?;
+        let affine = Affine::from_batch_norm(graph, &graph.nodes[norm])?;
         let x = graph.nodes[norm].inputs.first()?;
         let conv = index.producer(x).filter(|_| index.sole_reader(x) == Some(norm))?;
-        let (mut parameters, _) = ConvParameters::of(graph, index, conv)?;
+        let (mut parameters, _) = ConvParameters::from_conv(graph, index, conv)?;
         for (filter, scale) in parameters.filters().zip(&affine.scale) {
             filter.iter_mut().for_each(|weight| *weight *= scale);
         }

@@ -35,8 +35,8 @@ struct Depthwise {
 }
 
 impl Depthwise {
-    fn of(graph: &Graph, index: &Index<'_>, node: usize) -> Option<Self> {
-        let (parameters, conv) = ConvParameters::of(graph, index, node)?;
+    fn from_conv(graph: &Graph, index: &Index<'_>, node: usize) -> Option<Self> {
+        let (parameters, conv) = ConvParameters::from_conv(graph, index, node)?;
         let [channels, 1, height, width] = parameters.shape() else { return None };
         let input = graph.nodes[node].inputs[0].clone();
         let keeps_type = *graph.tensor_type(&input)? == graph.nodes[node].output;
@@ -143,7 +143,7 @@ impl Merge {
             let (mut chain, mut value) = (Vec::new(), term.to_owned());
             while value != source {
                 let inside = chain.is_empty() || index.sole_reader(&value).is_some();
-                let depthwise = Depthwise::of(graph, index, index.producer(&value).filter(|_| inside)?)?;
+                let depthwise = Depthwise::from_conv(graph, index, index.producer(&value).filter(|_| inside)?)?;
                 index.sole_reader(&value)?;
                 value.clone_from(&depthwise.input);
                 chain.push(depthwise);
@@ -157,7 +157,7 @@ impl Merge {
                 (place, chains)
             })
             .find(|(_, chains)| chains.iter().flatten().filter(|chain| !chain.is_empty()).count() >= 2)?;
-        let before = Depthwise::of(graph, index, source)?;
+        let before = Depthwise::from_conv(graph, index, source)?;
         let value = &graph.nodes[source].name;
         let channels = before.bias.len();
         let mut kernels = Kernels { bias: vec![0.0; channels], ..Kernels::default() };
@@ -222,7 +222,7 @@ impl Merge {
 /// Gives each channel of a depthwise convolution more outputs, one after another: what it computes, what it reads, ones.
 fn widen(graph: &mut Graph, source: usize, with_input: bool, with_ones: bool) -> String {
     let index = graph.index();
-    let (parameters, conv) = ConvParameters::of(graph, &index, source).expect("the source was read before");
+    let (parameters, conv) = ConvParameters::from_conv(graph, &index, source).expect("the source was read before");
     let [channels, _, height, width] = parameters.shape();
     let name = format!("{}.planes", graph.nodes[source].name);
     let input = graph.nodes[source].inputs[0].clone();

@@ -114,7 +114,7 @@ pub const PASSES: &[Pass] = &[
 ];
 
 /// The passes that a graph of this opset for this target takes, in order.
-pub fn of(opset: Opset, target: Target) -> impl Iterator<Item = &'static Pass> {
+pub fn applicable(opset: Opset, target: Target) -> impl Iterator<Item = &'static Pass> {
     PASSES.iter().filter(move |pass| (pass.applies)(opset, target))
 }
 
@@ -123,7 +123,7 @@ pub fn of(opset: Opset, target: Target) -> impl Iterator<Item = &'static Pass> {
 /// # Errors
 /// When the graph breaks an invariant before the first pass or after any.
 pub fn run(graph: &mut Graph, opset: Opset, target: Target) -> Result<Vec<PassReport>, PassError> {
-    run_selected(graph, of(opset, target))
+    run_selected(graph, applicable(opset, target))
 }
 
 /// Runs the given passes and reports where each fired.

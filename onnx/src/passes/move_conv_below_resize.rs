@@ -23,7 +23,7 @@ struct Move {
 
 impl Move {
     fn at(graph: &Graph, index: &Index<'_>, conv: usize) -> Option<Self> {
-        let (parameters, attributes) = ConvParameters::of(graph, index, conv)?;
+        let (parameters, attributes) = ConvParameters::from_conv(graph, index, conv)?;
         let [filters, channels, 1, 1] = parameters.shape() else { return None };
         if attributes != Conv::default() || filters > channels {
             return None;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{PASSES, Pass, of};
+use super::{PASSES, Pass, applicable};
 use crate::{Opset, Target};
 
 /// A choice among the passes that an opset and a target have; all of them by default.
@@ -35,11 +35,11 @@ pub enum SelectionError {
 
 impl Selection {
     /// The passes that are run for this opset and target, in order.
-    pub fn of(&self, opset: Opset, target: Target) -> Vec<&'static Pass> {
+    pub fn select(&self, opset: Opset, target: Target) -> Vec<&'static Pass> {
         match self {
-            Self::All => of(opset, target).collect(),
+            Self::All => applicable(opset, target).collect(),
             Self::Only(names) => PASSES.iter().filter(|pass| names.contains(&pass.name)).collect(),
-            Self::Without(names) => of(opset, target).filter(|pass| !names.contains(&pass.name)).collect(),
+            Self::Without(names) => applicable(opset, target).filter(|pass| !names.contains(&pass.name)).collect(),
         }
     }
 }
@@ -74,9 +74,14 @@ mod tests {
     #[test]
     fn passes_are_named_or_left_out() {
         let names = |text: &str| -> Vec<_> {
-            text.parse::<Selection>().unwrap().of(Opset::V20, Target::Portable).iter().map(|pass| pass.name).collect()
+            text.parse::<Selection>()
+                .unwrap()
+                .select(Opset::V20, Target::Portable)
+                .iter()
+                .map(|pass| pass.name)
+                .collect()
         };
-        let all: Vec<_> = of(Opset::V20, Target::Portable).map(|pass| pass.name).collect();
+        let all: Vec<_> = applicable(Opset::V20, Target::Portable).map(|pass| pass.name).collect();
         assert_eq!(names("drop_identities, slice_wide_middle"), ["drop_identities", "slice_wide_middle"]);
         let rest: Vec<_> = all.iter().copied().filter(|name| !name.starts_with("fold_batch_norm")).collect();
         assert_eq!(names("-fold_batch_norm_into_previous_conv,-fold_batch_norm_into_next_conv"), rest);

@@ -47,7 +47,7 @@ struct Slices {
 impl Slices {
     fn at(graph: &Graph, index: &Index<'_>, first: usize) -> Option<Self> {
         let pointwise = |node: usize| {
-            let (parameters, conv) = ConvParameters::of(graph, index, node)?;
+            let (parameters, conv) = ConvParameters::from_conv(graph, index, node)?;
             (conv == Conv::default() && parameters.kernel_len() == 1).then_some(parameters)
         };
         let expand = pointwise(first)?;
@@ -60,7 +60,7 @@ impl Slices {
             match &graph.nodes[next].op {
                 Op::Gelu | Op::Relu | Op::Sigmoid | Op::Erf => middle.push(None),
                 Op::Conv(conv) if conv.group == wide && conv.group > 1 => {
-                    let (parameters, conv) = ConvParameters::of(graph, index, next)?;
+                    let (parameters, conv) = ConvParameters::from_conv(graph, index, next)?;
                     if parameters.shape()[..2] != [wide, 1] {
                         return None;
                     }

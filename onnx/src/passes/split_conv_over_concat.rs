@@ -23,7 +23,7 @@ struct Split {
 
 impl Split {
     fn at(graph: &Graph, index: &Index<'_>, conv: usize) -> Option<Self> {
-        let (parameters, attributes) = ConvParameters::of(graph, index, conv)?;
+        let (parameters, attributes) = ConvParameters::from_conv(graph, index, conv)?;
         let joined = graph.nodes[conv].inputs.first()?;
         let concat = &graph.nodes[index.producer(joined)?];
         if concat.op != (Op::Concat { axis: 1 }) || index.sole_reader(joined) != Some(conv) || attributes.group != 1 {

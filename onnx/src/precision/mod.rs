@@ -4,14 +4,14 @@
 //! graph look like ([`Magnitudes`], [`Ranges`]): whoever calls them has run it on images. Inputs and outputs keep their
 //! types.
 
+mod float_groups;
 mod half;
 mod histogram;
-mod parts;
 mod quantize;
 mod steps;
 
+pub use float_groups::float_groups;
 pub use half::{HALF_MAX, HalfError, Halved, Kept, Magnitudes, halve};
 pub use histogram::{CalibrationMethod, range};
-pub use parts::parts;
 pub use quantize::{QuantizeError, Quantized, Ranges, quantizable, quantize, values_around};
 pub use steps::{Activations, Range};

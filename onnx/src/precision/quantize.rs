@@ -8,7 +8,7 @@
 //! Integers pay where one node hands them to the next. Between two that compute in floats, or in another layout of memory,
 //! a value is written and read once more than without them, which costs more than a faster convolution saves. So
 //! depthwise convolutions, sums and products go along with the others, and what stays float does so in
-//! whole [`parts`](super::parts).
+//! whole [`float_groups`](super::float_groups).
 //!
 //! Whoever computes in integers reads what is left of a value, and so does everyone of a value that was computed in
 //! integers: there is nothing else. A node that computes in floats from a value that was computed in floats reads that
@@ -165,7 +165,7 @@ impl Quantizing<'_> {
         }
         let unknown = || QuantizeError::Range(value.to_owned());
         let constant = self.graph.initializers.get(value).and_then(|tensor| Some((tensor.shape(), tensor.as_f32()?)));
-        let range = constant.map(|(_, values)| Range::of(values)).or_else(|| self.ranges.get(value).copied());
+        let range = constant.map(|(_, values)| Range::from_values(values)).or_else(|| self.ranges.get(value).copied());
         let range = range.filter(|range| range.min.is_finite() && range.max.is_finite()).ok_or_else(unknown)?;
         let held = constant.map(|(shape, values)| {
             let held = self.activations.hold(values, &range);

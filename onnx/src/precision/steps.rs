@@ -32,7 +32,7 @@ const WEIGHT_MAX: f32 = 127.0;
 
 impl Range {
     /// The smallest range that holds the values.
-    pub(super) fn of(values: &[f32]) -> Self {
+    pub(super) fn from_values(values: &[f32]) -> Self {
         let (min, max) = (f32::INFINITY, f32::NEG_INFINITY);
         values
             .iter()
@@ -73,7 +73,7 @@ pub(super) fn in_steps(weight: &[f32], shape: &[usize], group: usize) -> (Vec<f3
         let mut reach = filter.iter().fold(0.0, |reach: f32, value| reach.max(value.abs()));
         if !is_depthwise {
             let by_tap = by_tap(filter, shape[1]);
-            reach = by_tap.windows(2).fold(reach, |reach, pair| reach.max(of_one_sign(pair[0], pair[1])));
+            reach = by_tap.windows(2).fold(reach, |reach, pair| reach.max(one_sign_sum(pair[0], pair[1])));
         }
         let step = positive(reach / WEIGHT_MAX);
         steps.push(step);
@@ -89,7 +89,7 @@ fn by_tap(filter: &[f32], channels: usize) -> Vec<f32> {
 }
 
 /// The magnitude of the larger sum of what is positive and of what is negative of two weights.
-fn of_one_sign(a: f32, b: f32) -> f32 {
+fn one_sign_sum(a: f32, b: f32) -> f32 {
     (a.max(0.0) + b.max(0.0)).max(-(a.min(0.0) + b.min(0.0)))
 }
 

@@ -10,7 +10,7 @@ use seg_nets::amsunet::AmsUnet;
 use seg_nets::checkpoint::Checkpoint;
 use seg_onnx::evaluate::evaluate;
 use seg_onnx::graph::Graph;
-use seg_onnx::passes::{PASSES, Pass, of, run_selected};
+use seg_onnx::passes::{PASSES, Pass, applicable, run_selected};
 use seg_onnx::{Opset, Target, forms};
 use seg_tests::discs;
 use seg_tests::fixtures::{checkpoint, network, noise};
@@ -58,7 +58,7 @@ fn rewritten(plain: &Graph) -> Vec<Rewritten> {
         }
     };
     for (target, opset) in Target::ALL.map(|target| [(target, Opset::V17), (target, Opset::V20)]).concat() {
-        let all: Vec<_> = of(opset, target).collect();
+        let all: Vec<_> = applicable(opset, target).collect();
         let whole = Rewritten::by(plain, &format!("all for {target} at opset {opset}"), opset, &all);
         if opset == Opset::V20 && matches!(target, Target::Cpu | Target::TensorRt) {
             for left_out in &whole.fired {

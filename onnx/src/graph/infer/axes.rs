@@ -10,7 +10,7 @@ pub(super) fn transpose(perm: &[usize], x: &Fact) -> Result<Fact, Mismatch> {
         return Err(property("the order", format!("each of {} axes once", x.tensor_type.rank()), format!("{perm:?}")));
     }
     let shape: Vec<_> = perm.iter().map(|&axis| x.shape()[axis].clone()).collect();
-    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
+    Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, shape)))
 }
 
 pub(super) fn squeeze(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
@@ -23,7 +23,7 @@ pub(super) fn squeeze(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
         }
     }
     let shape: Vec<_> = shape.into_iter().flatten().cloned().collect();
-    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
+    Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, shape)))
 }
 
 /// At least one axis must be named: of none ONNX reduces all, which nobody would read out of an empty list.
@@ -39,7 +39,7 @@ pub(super) fn reduce(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
             None => return Err(property("a reduced axis", format!("one of {}", x.tensor_type.rank()), dim)),
         }
     }
-    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
+    Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, shape)))
 }
 
 /// Known axes, each as a position where it can be one.
@@ -66,19 +66,19 @@ pub(super) fn slice(x: &Fact, [starts, ends]: [&Fact; 2], axes: &Fact) -> Result
         }
         *size = len;
     }
-    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
+    Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, shape)))
 }
 
 pub(super) fn softmax(axis: usize, x: &Fact) -> Result<Fact, Mismatch> {
     within("the axis", axis, x)?;
-    Ok(Fact::of_type(x.tensor_type.clone()))
+    Ok(Fact::from_type(x.tensor_type.clone()))
 }
 
 pub(super) fn arg_max(axis: usize, x: &Fact) -> Result<Fact, Mismatch> {
     within("the axis", axis, x)?;
     let mut shape = x.shape().to_vec();
     shape.remove(axis);
-    Ok(Fact::of_type(TensorType::new(DataType::I64, shape)))
+    Ok(Fact::from_type(TensorType::new(DataType::I64, shape)))
 }
 
 pub(super) fn within(what: &'static str, axis: usize, x: &Fact) -> Result<(), Mismatch> {
@@ -89,14 +89,14 @@ pub(super) fn within(what: &'static str, axis: usize, x: &Fact) -> Result<(), Mi
 #[cfg(test)]
 mod tests {
     use crate::graph::Op;
-    use crate::graph::infer::tests::{assert_rows, integers, of_type};
+    use crate::graph::infer::tests::{assert_rows, f32_fact, integers};
 
     #[test]
     fn axes_are_reordered_dropped_and_searched_or_refused() {
-        let x = || vec![of_type(["batch", "1", "height", "width"])];
-        let squeeze = |axes| vec![of_type(["batch", "1", "height", "width"]), axes];
+        let x = || vec![f32_fact(["batch", "1", "height", "width"])];
+        let squeeze = |axes| vec![f32_fact(["batch", "1", "height", "width"]), axes];
         let slice = |start, end| {
-            vec![of_type(["batch", "1", "height", "width"]), integers([start]), integers([end]), integers(["2"])]
+            vec![f32_fact(["batch", "1", "height", "width"]), integers([start]), integers([end]), integers(["2"])]
         };
         assert_rows(&[
             ("to the back", Op::Transpose { perm: vec![0, 2, 3, 1] }, x(), "f32[batch, height, width, 1]"),
@@ -131,7 +131,7 @@ mod tests {
             ),
             ("dropped twice", Op::Squeeze, squeeze(integers(["1", "1"])), "a dropped axis must be one of 4, found 1"),
             ("negative", Op::Squeeze, squeeze(integers(["-3"])), "a dropped axis must be one of 4, found -3"),
-            ("unknown axes", Op::Squeeze, squeeze(of_type(["1"])), "the axes must be 1 known integers, found f32[1]"),
+            ("unknown axes", Op::Squeeze, squeeze(f32_fact(["1"])), "the axes must be 1 known integers, found f32[1]"),
             ("a mean", Op::ReduceMean, squeeze(integers(["3", "2"])), "f32[batch, 1, 1, 1]"),
             ("a mean beyond", Op::ReduceMean, squeeze(integers(["4"])), "a reduced axis must be one of 4, found 4"),
             (

@@ -12,7 +12,7 @@ pub(super) fn quantize(axis: usize, x: &Fact, scale: &Fact, zero: &Fact) -> Resu
         return Err(property("the zero point", "of type u8 or i8", &zero.tensor_type));
     }
     fits(axis, x, scale, zero)?;
-    Ok(Fact::of_type(TensorType::new(quantized, x.shape())))
+    Ok(Fact::from_type(TensorType::new(quantized, x.shape())))
 }
 
 /// `(x, scale, zero)` with `x` in the type of `zero`; the result is f32.
@@ -23,7 +23,7 @@ pub(super) fn dequantize(axis: usize, x: &Fact, scale: &Fact, zero: &Fact) -> Re
     }
     require("the type of the zero point", &quantized, &zero.tensor_type.data_type)?;
     fits(axis, x, scale, zero)?;
-    Ok(Fact::of_type(TensorType::new(DataType::F32, x.shape())))
+    Ok(Fact::from_type(TensorType::new(DataType::F32, x.shape())))
 }
 
 /// Scale and zero point are both scalars, or both vectors along the axis.
@@ -45,7 +45,7 @@ fn fits(axis: usize, x: &Fact, scale: &Fact, zero: &Fact) -> Result<(), Mismatch
 mod tests {
     use super::*;
     use crate::graph::Op;
-    use crate::graph::infer::tests::{assert_rows, integers, of_type, typed};
+    use crate::graph::infer::tests::{assert_rows, f32_fact, integers, typed};
 
     #[test]
     fn quantised_values_take_the_type_of_their_zero_point() {
@@ -90,7 +90,7 @@ mod tests {
             ),
         ]);
         // Without an axis there is none to be wrong.
-        let weight = [of_type(["4"]), typed(F32, []), typed(I8, [])];
+        let weight = [f32_fact(["4"]), typed(F32, []), typed(I8, [])];
         let found = super::super::infer("", &quantize, &weight.each_ref()).unwrap();
         assert_eq!(found.tensor_type.to_string(), "i8[4]");
     }

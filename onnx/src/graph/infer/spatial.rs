@@ -23,7 +23,7 @@ pub(super) fn conv(conv: &Conv, x: &Fact, weight: &Fact, bias: Option<&Fact>) ->
     let [top, left, bottom, right] = conv.pads;
     let height = convolved(height, kernel_height, conv.strides[0], conv.dilations[0], [top, bottom])?;
     let width = convolved(width, kernel_width, conv.strides[1], conv.dilations[1], [left, right])?;
-    Ok(Fact::of_type(TensorType::new(data_type, [batch.clone(), out_channels.clone(), height, width])))
+    Ok(Fact::from_type(TensorType::new(data_type, [batch.clone(), out_channels.clone(), height, width])))
 }
 
 /// A padding as large as the kernel would leave a kernel without any pixel.
@@ -40,7 +40,7 @@ pub(super) fn max_pool(pool: &MaxPool, x: &Fact) -> Result<Fact, Mismatch> {
     let [top, left, bottom, right] = *pads;
     let height = convolved(height, &height_kernel, strides[0], 1, [top, bottom])?;
     let width = convolved(width, &width_kernel, strides[1], 1, [left, right])?;
-    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, [batch.clone(), channels.clone(), height, width])))
+    Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, [batch.clone(), channels.clone(), height, width])))
 }
 
 /// `floor((size + pads - dilation * (kernel - 1) - 1) / stride) + 1`.
@@ -80,7 +80,7 @@ pub(super) fn pad(mode: PadMode, x: &Fact, pads: &Fact) -> Result<Fact, Mismatch
         }
         shape.push(size.add(before)?.add(after)?);
     }
-    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
+    Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, shape)))
 }
 
 pub(super) fn resize(by: ResizeBy, x: &Fact, size: &Fact) -> Result<Fact, Mismatch> {
@@ -95,7 +95,7 @@ pub(super) fn resize(by: ResizeBy, x: &Fact, size: &Fact) -> Result<Fact, Mismat
             return Err(property("the scales", format!("{rank} known floats"), &size.tensor_type));
         }
     };
-    Ok(Fact::of_type(TensorType::new(x.tensor_type.data_type, shape)))
+    Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, shape)))
 }
 
 /// `floor(size * scale)` where the scale or its inverse is an integer.
@@ -115,13 +115,13 @@ fn scaled(size: &Dim, scale: f32) -> Result<Dim, Mismatch> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::infer::tests::{assert_rows, floats, integers, of_type};
+    use crate::graph::infer::tests::{assert_rows, f32_fact, floats, integers};
     use crate::graph::{Coordinates, Op, ResizeMode};
 
     #[test]
     fn a_convolution_has_an_exact_size_or_is_refused() {
-        let x = || of_type(["batch", "4", "height", "width"]);
-        let with = |weight: [&str; 4]| vec![x(), of_type(weight)];
+        let x = || f32_fact(["batch", "4", "height", "width"]);
+        let with = |weight: [&str; 4]| vec![x(), f32_fact(weight)];
         let conv = |conv| Op::Conv(conv);
         let default = Conv::default;
         assert_rows(&[
@@ -141,7 +141,7 @@ mod tests {
             (
                 "kernel larger than the image",
                 conv(default()),
-                vec![of_type(["batch", "4", "2", "2"]), of_type(["6", "4", "3", "3"])],
+                vec![f32_fact(["batch", "4", "2", "2"]), f32_fact(["6", "4", "3", "3"])],
                 "the padded size must be at least 3, found 2",
             ),
             (
@@ -171,14 +171,14 @@ mod tests {
             (
                 "bias",
                 conv(default()),
-                [with(["6", "4", "1", "1"]), vec![of_type(["4"])]].concat(),
+                [with(["6", "4", "1", "1"]), vec![f32_fact(["4"])]].concat(),
                 "the bias must be f32[6], found f32[4]",
             ),
             ("operands", conv(default()), vec![x()], "the number of operands must be 2 or 3, found 1"),
             (
                 "rank",
                 conv(default()),
-                vec![of_type(["4", "height"]), of_type(["6", "4", "1", "1"])],
+                vec![f32_fact(["4", "height"]), f32_fact(["6", "4", "1", "1"])],
                 "the operand must be of floats and rank 4, found f32[4, height]",
             ),
             (
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn pooling_has_an_exact_size_or_is_refused() {
         let pool = |kernel, strides, pads| Op::MaxPool(MaxPool { kernel, strides, pads });
-        let x = || vec![of_type(["batch", "4", "height", "width"])];
+        let x = || vec![f32_fact(["batch", "4", "height", "width"])];
         assert_rows(&[
             (
                 "halves and rounds down",
@@ -204,7 +204,7 @@ mod tests {
             (
                 "halves again",
                 pool([2, 2], [2, 2], [0; 4]),
-                vec![of_type(["batch", "4", "floor(height/2)", "floor(width/2)"])],
+                vec![f32_fact(["batch", "4", "floor(height/2)", "floor(width/2)"])],
                 "f32[batch, 4, floor(height/4), floor(width/4)]",
             ),
             ("keeps the size", pool([3, 3], [1, 1], [1; 4]), x(), "f32[batch, 4, height, width]"),
@@ -217,7 +217,7 @@ mod tests {
             (
                 "kernel larger than the image",
                 pool([3, 3], [1, 1], [0; 4]),
-                vec![of_type(["batch", "4", "2", "2"])],
+                vec![f32_fact(["batch", "4", "2", "2"])],
                 "the padded size must be at least 3, found 2",
             ),
             (
@@ -243,7 +243,7 @@ mod tests {
             (
                 "rank",
                 pool([2, 2], [2, 2], [0; 4]),
-                vec![of_type(["4", "height"])],
+                vec![f32_fact(["4", "height"])],
                 "the operand must be of floats and rank 4, found f32[4, height]",
             ),
             (
@@ -259,7 +259,7 @@ mod tests {
     fn padding_by_computed_amounts_has_an_exact_size() {
         let constant = || Op::Pad { mode: PadMode::Constant };
         let reflect = || Op::Pad { mode: PadMode::Reflect };
-        let x = || of_type(["batch", "4", "2*floor(height/2)", "5"]);
+        let x = || f32_fact(["batch", "4", "2*floor(height/2)", "5"]);
         assert_rows(&[
             (
                 "computed",
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn resizing_has_an_exact_size_or_is_refused() {
         let resize = |by| Op::Resize { mode: ResizeMode::Linear, coordinates: Coordinates::HalfPixel, by };
-        let x = || of_type(["batch", "4", "floor(height/2)", "width"]);
+        let x = || f32_fact(["batch", "4", "floor(height/2)", "width"]);
         assert_rows(&[
             (
                 "twice",

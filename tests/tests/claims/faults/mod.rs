@@ -15,7 +15,7 @@ use seg_inference::tensors::TensorFile;
 use seg_inference::{ModelOutput, RunError, Session};
 use seg_nets::amsunet::AmsUnet;
 use seg_onnx::graph::Graph;
-use seg_onnx::passes::{Pass, of, run_selected};
+use seg_onnx::passes::{Pass, applicable, run_selected};
 use seg_onnx::{Model, Opset, Target};
 use seg_tests::fixtures::{checkpoint, network};
 use seg_tests::runtime::environment;
@@ -87,7 +87,7 @@ impl Setting {
             Some(InPass(_)) => CLUMSY,
             _ => Pass { run: |_| Vec::new(), ..CLUMSY },
         };
-        let passes: Vec<Pass> = of(Opset::V20, Target::Portable).copied().chain([clumsy]).collect();
+        let passes: Vec<Pass> = applicable(Opset::V20, Target::Portable).copied().chain([clumsy]).collect();
         let lowered = match fault {
             Some(Lowered(fault)) => Some(self.reference(Some(*fault))),
             _ => None,

@@ -9,23 +9,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::quantize::operands;
 use crate::graph::Graph;
 
-/// The given nodes of a graph by part, parts and nodes in the order of the graph.
-pub fn parts<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>) -> Vec<Vec<&'g str>> {
-    // The part of each node, by a number; where parts meet, they take the lowest.
-    let mut part_of: BTreeMap<&str, usize> = BTreeMap::new();
+/// Returns the given nodes of a graph by group, groups and nodes in the order of the graph.
+pub fn float_groups<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>) -> Vec<Vec<&'g str>> {
+    // The group of each node, by a number; groups that meet take the lowest.
+    let mut group_of: BTreeMap<&str, usize> = BTreeMap::new();
     let chosen = || graph.nodes.iter().filter(|node| nodes.contains(node.name.as_str()));
     for (number, node) in chosen().enumerate() {
         let operands = operands(graph, node).unwrap_or_default();
-        let met: BTreeSet<_> = operands.iter().filter_map(|value| part_of.get(value.as_str()).copied()).collect();
-        let part = met.first().copied().unwrap_or(number);
-        part_of.values_mut().filter(|other| met.contains(other)).for_each(|other| *other = part);
-        part_of.insert(&node.name, part);
+        let met: BTreeSet<_> = operands.iter().filter_map(|value| group_of.get(value.as_str()).copied()).collect();
+        let group = met.first().copied().unwrap_or(number);
+        group_of.values_mut().filter(|other| met.contains(other)).for_each(|other| *other = group);
+        group_of.insert(&node.name, group);
     }
-    let mut parts: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    let mut groups: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
     for node in chosen() {
-        parts.entry(part_of[node.name.as_str()]).or_default().push(&node.name);
+        groups.entry(group_of[node.name.as_str()]).or_default().push(&node.name);
     }
-    parts.into_values().collect()
+    groups.into_values().collect()
 }
 
 #[cfg(test)]
@@ -64,7 +64,7 @@ mod tests {
         ] {
             let nodes = ["first", "inner", "alone", "last", "sum", "gated", "joined"];
             let nodes = nodes.into_iter().filter(|node| *node != left_out).collect();
-            assert_eq!(parts(&graph, &nodes), expected, "{name}");
+            assert_eq!(float_groups(&graph, &nodes), expected, "{name}");
         }
     }
 }
