@@ -1,12 +1,14 @@
 //! Writes trained segmentation networks as ONNX models.
 //!
-//! - [`export`] turns a checkpoint into the bytes of a model, by way of
-//! - [`lower`], which emits the network's graph block by block, and of
-//! - [`contract`], which settles what the model expects and means;
-//! - [`precision`] brings a model to fewer bits, by what [`calibration`] sees of its values on images;
-//! - [`triton`] lays it out for a Triton Inference Server, [`card`](mod@card) tells people what the model is;
-//! - [`proof`] is what a model is held against to be proven;
-//! - [`reference`](mod@reference) is what the training framework computes, for the exported model to be compared with.
+//! - [`export()`] turns a checkpoint into the bytes of a model:
+//!   [`lower`] emits the network's graph block by block, and
+//!   [`contract`] resolves what the model expects and means.
+//! - [`precision`] converts a model to fp16 or int8, with the ranges of values that
+//!   [`calibration`] observes on images.
+//! - [`triton`] writes a repository for a Triton Inference Server,
+//!   [`card`](mod@card) a page that describes the model to people.
+//! - [`verify_inputs`] prepares the inputs and the framework's outputs of a proof,
+//!   [`test_vectors`] a file of the framework's outputs for other programs to test against.
 
 pub mod calibration;
 pub mod card;
