@@ -11,7 +11,7 @@ pub const PIXELS_MAX: u64 = 1 << 27;
 
 /// The reason why a file cannot be read as an image.
 ///
-/// A format is named as it is in its [`Format`](super::Format), for example `PNG`.
+/// A format is named as it is in its `Format`, for example `PNG`.
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// The file could not be read at all.
