@@ -1,16 +1,17 @@
-//! Timings of two ways to do one thing, taken in turn, so that their ratio holds when the machine's speed drifts.
+//! Timings of two implementations, taken in turn, so that their ratio holds when the machine's
+//! speed drifts.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Times of two ways, run in turn.
+/// Times of two implementations, run in turn.
 #[derive(Clone, Debug)]
 pub struct Paired {
     ours: Vec<Duration>,
     theirs: Vec<Duration>,
 }
 
-/// Runs both ways once without counting, then `rounds` times in turn.
+/// Runs both once without counting, then `rounds` times in turn.
 pub fn paired(rounds: usize, mut ours: impl FnMut(), mut theirs: impl FnMut()) -> Paired {
     ours();
     theirs();
@@ -29,27 +30,26 @@ fn time(run: &mut impl FnMut()) -> Duration {
 }
 
 impl Paired {
-    /// The medians of both, in milliseconds.
+    /// Returns the medians of both, in milliseconds.
     pub fn medians_ms(&self) -> [f64; 2] {
         [&self.ours, &self.theirs].map(|times| median(times.iter().map(|time| time.as_secs_f64() * 1e3).collect()))
     }
 
-    /// The median over the rounds of ours divided by theirs.
+    /// Returns the median ratio of our time to theirs over the rounds.
     pub fn ratio(&self) -> f64 {
         let seconds = |times: &[Duration]| times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>();
         median_ratio(&seconds(&self.ours), &seconds(&self.theirs))
     }
 }
 
-/// The median over the rounds of ours divided by theirs.
+/// Returns the median ratio of our time to theirs over the rounds.
 pub fn median_ratio(ours: &[f64], theirs: &[f64]) -> f64 {
     median(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect())
 }
 
-/// The middle value, of an even number the greater of two; not a number where there is none.
+/// Returns the median; NaN for no values.
 pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    seg_metrics::median(&mut values).unwrap_or(f64::NAN)
 }
 
 impl fmt::Display for Paired {

@@ -1,30 +1,29 @@
 //! A model file: a graph together with the contract that says what it expects and means.
 
-use seg_contract::{Contract, ContractError, Element, OutputKind};
-use sha2::{Digest, Sha256};
+use seg_contract::{Contract, ContractError, Element, OutputKind, Sha256};
 
 use crate::Opset;
 use crate::graph::{DataType, Dim, Graph, TensorType};
 use crate::proto::{self, ReadError, WriteError};
 
-/// The key in an ONNX file's `metadata_props` under which the contract stands, as JSON.
+/// The key in an ONNX file's `metadata_props` that holds the contract, as JSON.
 pub const CONTRACT_KEY: &str = "seg.contract";
 
-/// The key under which the file names its certificate, by [`Model::id`].
+/// The key that holds the identity of the file's certificate, see [`Model::id`].
 pub const CERTIFICATE_KEY: &str = "seg.certificate";
 
-/// All that an exported file holds.
+/// The content of an exported file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// The computation.
     pub graph: Graph,
-    /// The operator set that the computation is written in.
+    /// The operator set of the computation.
     pub opset: Opset,
-    /// What the model expects and means.
+    /// The contract: what the model expects and means.
     pub contract: Contract,
 }
 
-/// Why a model cannot be written or read.
+/// An error in writing or reading a model.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The graph cannot be written.
@@ -44,25 +43,27 @@ pub enum ModelError {
     Broken {
         /// The part of the graph.
         what: &'static str,
-        /// What the contract says.
+        /// The contract's description.
         expected: String,
-        /// What the graph has.
+        /// The graph's property.
         found: String,
     },
 }
 
 impl Model {
-    /// The bytes of the ONNX file; equal models give equal bytes.
+    /// Returns the bytes of the ONNX file; equal models give equal bytes.
     ///
     /// # Errors
-    /// When the contract is unusable, the graph breaks an invariant or the contract, or the opset lacks an operator.
+    /// When the contract is unusable, the graph breaks an invariant or the contract, or the opset
+    /// lacks an operator.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ModelError> {
         self.check()?;
         let metadata = [(CONTRACT_KEY.to_owned(), self.contract.to_json()), (CERTIFICATE_KEY.to_owned(), self.id()?)];
         Ok(proto::write(&self.graph, self.opset, &metadata)?)
     }
 
-    /// What a certificate of the model is known by: the SHA-256, in hexadecimal, of the graph's file without metadata, and of the contract.
+    /// Returns the identity by which a certificate knows the model: the SHA-256, in hexadecimal, of
+    /// the graph's file without metadata, and of the contract.
     ///
     /// # Errors
     /// When the graph breaks an invariant or the opset lacks an operator.
@@ -70,15 +71,15 @@ impl Model {
         let mut hash = Sha256::new();
         hash.update(proto::write(&self.graph, self.opset, &[])?);
         hash.update(self.contract.to_json());
-        Ok(format!("{:x}", hash.finalize()))
+        Ok(hash.hex())
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    /// Reads the bytes that [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// # Errors
-    /// When the bytes are not such a file. No bytes make it panic.
+    /// When the bytes are not such a file. No bytes cause a panic.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
-        // First the contract: whatever else a foreign file may hold, what it lacks is this.
+        // The contract comes first: its absence is what distinguishes a foreign file.
         let metadata = proto::read_metadata(bytes)?;
         let (_, json) = metadata.iter().find(|(key, _)| key == CONTRACT_KEY).ok_or(ModelError::NoContract)?;
         let proto::File { graph, opset, .. } = proto::read(bytes)?;
@@ -87,7 +88,8 @@ impl Model {
         Ok(model)
     }
 
-    /// The contract is usable, and the graph has the one input and the one output that it describes.
+    /// Checks that the contract is usable, and that the graph has the one input and the one output
+    /// that it describes.
     fn check(&self) -> Result<(), ModelError> {
         let Self { graph, contract, .. } = self;
         contract.validate()?;
@@ -109,7 +111,7 @@ impl Model {
     }
 }
 
-/// The types of the input and of the output that a contract describes.
+/// Returns the types of the input and of the output that a contract describes.
 fn edges(contract: &Contract) -> [TensorType; 2] {
     let size = |size: usize| i64::try_from(size).map_or(Dim::from(i64::MAX), Dim::from);
     let form = &contract.input.form;

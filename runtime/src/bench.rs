@@ -7,6 +7,7 @@ use ndarray::Array4;
 use seg_data::{EncodeError, ReadError, read_image, write_mask_png};
 use seg_inference::session::{RunError, Session};
 use seg_inference::{SegmentError, Segmenter};
+use seg_metrics::nearest_rank;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -37,12 +38,9 @@ pub struct Distribution {
 impl Distribution {
     /// The distribution of values; all not a number where there are none.
     pub fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let rank = |percent: usize| {
-            let rank = (values.len() * percent).div_ceil(100).max(1);
-            values.get(rank - 1).copied().unwrap_or(f64::NAN)
-        };
-        Self { p50: rank(50), p95: rank(95), p99: rank(99), min: rank(0), max: rank(100) }
+        let [p50, p95, p99, min, max] =
+            [0.5, 0.95, 0.99, 0.0, 1.0].map(|q| nearest_rank(&mut values, q).unwrap_or(f64::NAN));
+        Self { p50, p95, p99, min, max }
     }
 }
 
@@ -143,13 +141,8 @@ impl Paired {
     /// The times of runs in turn.
     fn of(first_ms: Vec<f64>, second_ms: Vec<f64>) -> Self {
         let mut ratios: Vec<_> = first_ms.iter().zip(&second_ms).map(|(first, second)| first / second).collect();
-        ratios.sort_by(f64::total_cmp);
-        let quartile = |quarter: usize| {
-            let rank = (ratios.len() * quarter).div_ceil(4).max(1);
-            ratios.get(rank - 1).copied().unwrap_or(f64::NAN)
-        };
         Self {
-            ratio_quartiles: [quartile(1), quartile(2), quartile(3)],
+            ratio_quartiles: [0.25, 0.5, 0.75].map(|q| nearest_rank(&mut ratios, q).unwrap_or(f64::NAN)),
             first_ms: Distribution::of(first_ms),
             second_ms: Distribution::of(second_ms),
         }

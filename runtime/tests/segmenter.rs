@@ -28,7 +28,6 @@ use seg_inference::{
 use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
 use seg_runtime::pipeline::{self, Task, create_folders};
 use seg_runtime::save::{Finished, Place, ResultWriter, Save};
-use sha2::{Digest, Sha256};
 
 /// ONNX Runtime on the CPU, which a process can start once; with the CPU alone a static does no harm.
 fn environment() -> &'static Environment {
@@ -337,8 +336,7 @@ fn an_ensemble_is_the_same_in_any_order_of_its_members() {
 fn models_are_told_by_the_bytes_that_were_opened() {
     let folder = tempfile::tempdir().unwrap();
     let path = threshold::write(folder.path(), SizePolicy::Native);
-    let sha256: String =
-        Sha256::digest(std::fs::read(&path).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = seg_contract::sha256(std::fs::read(&path).unwrap());
     let segmenter = Segmenter::open_ensemble(environment(), &[&path, &path], &Options::default()).unwrap();
     // As a training that goes on would.
     std::fs::write(&path, "another model").unwrap();

@@ -2,17 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One class of a model; its index is its place in the contract's list.
+/// One class of a model; its index is its position in the contract's list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Class {
-    /// The name that reports print.
+    /// The name in reports.
     pub name: String,
-    /// The colour of its pixels in masks and overlays, red, green, blue.
+    /// The colour of its pixels in masks and overlays: red, green, blue.
     pub color: [u8; 3],
 }
 
-/// Colours that stay apart on tissue as well as on dark fields, in the order in which classes take them.
+/// Colours that are easy to tell apart on tissue and on dark fields, in the order in which classes
+/// take them.
 const COLORS: [[u8; 3]; 8] = [
     [0, 0, 0],
     [0, 220, 130],
@@ -24,13 +25,14 @@ const COLORS: [[u8; 3]; 8] = [
     [255, 140, 40],
 ];
 
-/// The colour that class `index` has unless the data set names one: black for the background, then repeating colours.
+/// Returns the colour of class `index` unless the data set names one: black for the background,
+/// then repeating colours.
 pub fn default_color(index: usize) -> [u8; 3] {
     if index == 0 { COLORS[0] } else { COLORS[1 + (index - 1) % (COLORS.len() - 1)] }
 }
 
 impl Class {
-    /// The class `name` with the default colour of its index.
+    /// Creates the class `name` with the default colour of its index.
     pub fn new(name: impl Into<String>, index: usize) -> Self {
         Self { name: name.into(), color: default_color(index) }
     }

@@ -5,11 +5,11 @@ use thiserror::Error;
 
 use crate::{Class, Input, Output, Provenance, SizePolicy};
 
-/// The version of the contract's own layout.
+/// The version of the contract's layout.
 pub const CONTRACT_FORMAT: u32 = 1;
 
-/// The version in which [`Input::side_multiple`] may differ from 1; readers of older versions refuse
-/// it. [`Input::contract_format`] is the version to write.
+/// The version in which [`Input::side_multiple`] may differ from 1; readers of older versions
+/// refuse it. [`Input::contract_format`] is the version to write.
 pub const CONTRACT_FORMAT_MULTIPLE: u32 = 2;
 
 /// The largest side that a network may require of an image, in pixels.
@@ -18,23 +18,23 @@ const SIDE_MAX: usize = 1 << 16;
 /// The label of pixels that count in neither the loss nor a metric.
 pub const IGNORE_LABEL: u8 = 255;
 
-/// What a model expects and means.
+/// The contract of a model: what it expects and means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contract {
     /// The version of the layout, as [`Input::contract_format`] returns it.
     pub format: u32,
-    /// What the image must look like when it reaches the network.
+    /// The image as the network takes it.
     pub input: Input,
-    /// What the network's output is.
+    /// The network's output.
     pub output: Output,
     /// The classes by index; index 0 is the background.
     pub classes: Vec<Class>,
-    /// Where the weights came from.
+    /// The origin of the weights.
     pub provenance: Provenance,
 }
 
-/// Why a contract is refused.
+/// An error that makes a contract unusable.
 #[derive(Debug, Error)]
 pub enum ContractError {
     /// The text is not a contract.
@@ -49,14 +49,14 @@ pub enum ContractError {
         /// The format that the contract names.
         found: u32,
     },
-    /// A field holds a value that no model can have.
+    /// A field holds an impossible value.
     #[error("the model's contract is unusable: `{field}` is {found}, expected {expected}")]
     Field {
         /// The path of the field.
         field: &'static str,
         /// Its value.
         found: String,
-        /// What it should have been.
+        /// The expected value.
         expected: &'static str,
     },
 }
@@ -65,9 +65,10 @@ impl Contract {
     /// Reads a contract from its JSON text and validates it.
     ///
     /// # Errors
-    /// When the text is not a contract, is of another format, or holds values that no model can have.
+    /// When the text is not a contract, has another format, or holds impossible values.
     pub fn from_json(text: &str) -> Result<Self, ContractError> {
-        /// Read first, so that another layout is named as such and not as a JSON error.
+        /// The format alone, read first so that another layout is named as such and not as a JSON
+        /// error.
         #[derive(Deserialize)]
         struct Format {
             format: u32,
@@ -81,15 +82,15 @@ impl Contract {
         Ok(contract)
     }
 
-    /// The contract as indented JSON; equal contracts give equal text.
+    /// Returns the contract as indented JSON; equal contracts give equal text.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a contract holds no map and no non-string key")
     }
 
-    /// Checks every field against what a model can have.
+    /// Checks that every field holds a possible value.
     ///
     /// # Errors
-    /// [`ContractError::Field`] for the first field that is unusable.
+    /// [`ContractError::Field`] for the first field that does not.
     pub fn validate(&self) -> Result<(), ContractError> {
         let channels = self.input.color.channels();
         let refuse = |field, found: String, expected| Err(ContractError::Field { field, found, expected });
@@ -198,7 +199,8 @@ mod tests {
         for (named, damage) in rows {
             let mut damaged = contract();
             damage(&mut damaged);
-            // A NaN has no JSON form, so the value is validated as it stands and the text where it can be written.
+            // NaN has no JSON form. The value itself is validated, and its text if it can be
+            // written.
             let error = damaged.validate().err().or_else(|| Contract::from_json(&damaged.to_json()).err());
             let message = error.unwrap_or_else(|| panic!("{named}: accepted")).to_string();
             assert!(message.contains(named), "{named}: {message}");

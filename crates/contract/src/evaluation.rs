@@ -1,4 +1,4 @@
-//! The metrics, from one confusion matrix: how training validates and how a deployment is evaluated.
+//! Metrics from a confusion matrix, by which training validates and a deployment is evaluated.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub struct ConfusionMatrix {
     counts: Vec<Vec<u64>>,
 }
 
-/// Why a mask cannot be counted.
+/// An error in counting a mask.
 #[derive(Debug, Error)]
 pub enum EvaluationError {
     /// Prediction and truth differ in size.
@@ -26,7 +26,7 @@ pub enum EvaluationError {
         /// Width and height of the truth.
         truth: (u32, u32),
     },
-    /// A label is no class of the model.
+    /// A label exceeds the classes of the model.
     #[error("label {label} is not one of the {classes} classes (0 to {}) and not {IGNORE_LABEL} (ignored)", classes - 1)]
     Label {
         /// The label found.
@@ -37,15 +37,20 @@ pub enum EvaluationError {
 }
 
 impl ConfusionMatrix {
-    /// An empty matrix.
+    /// Creates an empty matrix.
     pub fn new(classes: usize) -> Self {
         Self { counts: vec![vec![0; classes]; classes] }
+    }
+
+    /// Returns the number of classes.
+    pub fn classes(&self) -> usize {
+        self.counts.len()
     }
 
     /// Counts the pixels of one image; pixels whose true label is [`IGNORE_LABEL`] are left out.
     ///
     /// # Errors
-    /// When the sizes differ or a label is no class.
+    /// When the sizes differ or a label exceeds the classes.
     pub fn add(&mut self, predicted: &GrayImage, truth: &GrayImage) -> Result<(), EvaluationError> {
         if predicted.dimensions() != truth.dimensions() {
             return Err(EvaluationError::Size { predicted: predicted.dimensions(), truth: truth.dimensions() });
@@ -64,7 +69,7 @@ impl ConfusionMatrix {
         Ok(())
     }
 
-    /// Adds the counts of another matrix of as many classes.
+    /// Adds the counts of another matrix with the same number of classes.
     pub fn merge(&mut self, other: &Self) {
         for (row, other) in self.counts.iter_mut().zip(&other.counts) {
             for (count, other) in row.iter_mut().zip(other) {
@@ -73,12 +78,12 @@ impl ConfusionMatrix {
         }
     }
 
-    /// `counts[truth][prediction]`, in pixels.
+    /// Returns `counts[truth][prediction]`, in pixels.
     pub fn counts(&self) -> &[Vec<u64>] {
         &self.counts
     }
 
-    /// True positives, false positives and false negatives of a class, in pixels.
+    /// Returns the true positives, false positives and false negatives of a class, in pixels.
     fn outcomes(&self, class: usize) -> (u64, u64, u64) {
         let hit = self.counts[class][class];
         let predicted: u64 = self.counts.iter().map(|row| row[class]).sum();
@@ -86,62 +91,69 @@ impl ConfusionMatrix {
         (hit, predicted - hit, truth - hit)
     }
 
-    /// `2 tp / (2 tp + fp + fn)`; 1 where the class is in neither mask.
+    /// Returns `2 tp / (2 tp + fp + fn)`; 1 if the class is in neither mask.
     pub fn dice(&self, class: usize) -> f64 {
         let (hit, extra, missed) = self.outcomes(class);
         ratio(2 * hit, 2 * hit + extra + missed)
     }
 
-    /// `tp / (tp + fp + fn)`; 1 where the class is in neither mask.
+    /// Returns `tp / (tp + fp + fn)`; 1 if the class is in neither mask.
     pub fn iou(&self, class: usize) -> f64 {
         let (hit, extra, missed) = self.outcomes(class);
         ratio(hit, hit + extra + missed)
     }
 
-    /// `tp / (tp + fp)`, the share of the class's predicted pixels that are right; `None` where none was predicted.
+    /// Returns `tp / (tp + fp)`, the share of the class's predicted pixels that are right; `None`
+    /// if none was predicted.
     pub fn precision(&self, class: usize) -> Option<f64> {
         let (hit, extra, _) = self.outcomes(class);
         (hit + extra > 0).then(|| ratio(hit, hit + extra))
     }
 
-    /// `tp / (tp + fn)`, the share of the class's true pixels that were found; `None` where there is none.
+    /// Returns `tp / (tp + fn)`, the share of the class's true pixels that were found; `None` if
+    /// there are none.
     pub fn recall(&self, class: usize) -> Option<f64> {
         let (hit, _, missed) = self.outcomes(class);
         (hit + missed > 0).then(|| ratio(hit, hit + missed))
     }
 
-    /// `tn / (tn + fp)`, the share of the other classes' true pixels that were not taken for this one; `None` where there
-    /// is none.
+    /// Returns `tn / (tn + fp)`, the share of the other classes' true pixels that were not
+    /// predicted as this one; `None` if there are none.
     pub fn specificity(&self, class: usize) -> Option<f64> {
         let (hit, extra, missed) = self.outcomes(class);
         let others = self.counts.iter().flatten().sum::<u64>() - hit - missed;
         (others > 0).then(|| ratio(others - extra, others))
     }
 
-    /// The mean of [`iou`](Self::iou) over all classes, the background among them.
+    /// Returns a metric of each class, by the names of `classes`.
+    fn by_name(&self, classes: &[Class], metric: fn(&Self, usize) -> f64) -> BTreeMap<String, f64> {
+        classes.iter().enumerate().map(|(index, class)| (class.name.clone(), metric(self, index))).collect()
+    }
+
+    /// Returns the mean of [`iou`](Self::iou) over all classes, including the background.
     pub fn mean_iou(&self) -> f64 {
         (0..self.counts.len()).map(|class| self.iou(class)).sum::<f64>() / self.counts.len() as f64
     }
 
-    /// The mean Dice over the classes without the background.
+    /// Returns the mean Dice over the classes without the background.
     pub fn target_dice(&self) -> f64 {
         let targets = self.counts.len() - 1;
         (1..=targets).map(|class| self.dice(class)).sum::<f64>() / targets as f64
     }
 
-    /// The share of pixels whose class was found.
+    /// Returns the share of pixels whose class was found.
     pub fn accuracy(&self) -> f64 {
         let hits = (0..self.counts.len()).map(|class| self.counts[class][class]).sum();
         ratio(hits, self.counts.iter().flatten().sum())
     }
 }
 
-/// `part / whole`, and 1 for nothing out of nothing.
+/// Divides a part by the whole; 0 of 0 is 1.
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
 }
 
-/// The metrics over a set of images, gathered image by image.
+/// The metrics over a set of images, added image by image.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     pooled: ConfusionMatrix,
@@ -150,26 +162,28 @@ pub struct Evaluation {
 
 /// The metrics of an [`Evaluation`], each named with its definition.
 ///
-/// *Pooled* means from one confusion matrix summed over all images, *per image* the mean of each image's own value.
-/// Pixels labelled [`IGNORE_LABEL`], such as those outside a field of view, are in none of them.
+/// *Pooled* metrics come from one confusion matrix summed over all images, *per image* ones are the
+/// mean of each image's own value. Pixels labelled [`IGNORE_LABEL`], such as those outside a field
+/// of view, are not counted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// The number of images.
     pub images: usize,
-    /// Per-image Dice of the target: the mean over images of the mean Dice over the classes without the background.
+    /// Per-image Dice of the target: the mean over images of the mean Dice over the classes without
+    /// the background.
     pub dice_per_image: f64,
     /// Pooled Dice by class name.
     pub dice_pooled: BTreeMap<String, f64>,
     /// Pooled IoU by class name.
     pub iou_pooled: BTreeMap<String, f64>,
-    /// Mean of the pooled IoU over all classes, with the background.
+    /// Mean of the pooled IoU over all classes, including the background.
     pub mean_iou_pooled: f64,
     /// Pooled share of pixels whose class was found.
     pub accuracy_pooled: f64,
 }
 
 impl Evaluation {
-    /// An evaluation without images.
+    /// Creates an evaluation without images.
     pub fn new(classes: usize) -> Self {
         Self { pooled: ConfusionMatrix::new(classes), per_image: Vec::new() }
     }
@@ -177,7 +191,7 @@ impl Evaluation {
     /// Counts one image and returns its own matrix.
     ///
     /// # Errors
-    /// As [`ConfusionMatrix::add`]; the evaluation is then unchanged.
+    /// As [`ConfusionMatrix::add`]; the evaluation is unchanged then.
     pub fn add(&mut self, predicted: &GrayImage, truth: &GrayImage) -> Result<&ConfusionMatrix, EvaluationError> {
         let mut matrix = ConfusionMatrix::new(self.pooled.counts.len());
         matrix.add(predicted, truth)?;
@@ -186,28 +200,25 @@ impl Evaluation {
         Ok(&self.per_image[self.per_image.len() - 1])
     }
 
-    /// The matrix summed over all images.
+    /// Returns the matrix summed over all images.
     pub fn pooled(&self) -> &ConfusionMatrix {
         &self.pooled
     }
 
-    /// The matrices of the images, in the order in which they were added.
+    /// Returns the matrices of the images, in the order in which they were added.
     pub fn per_image(&self) -> &[ConfusionMatrix] {
         &self.per_image
     }
 
-    /// The metrics over the images so far, by the names of `classes`.
+    /// Returns the metrics over the images so far, by the names of `classes`.
     pub fn scores(&self, classes: &[Class]) -> Scores {
-        let by_name = |metric: fn(&ConfusionMatrix, usize) -> f64| {
-            classes.iter().enumerate().map(|(index, class)| (class.name.clone(), metric(&self.pooled, index))).collect()
-        };
         let images = self.per_image.len();
         let dice = self.per_image.iter().map(ConfusionMatrix::target_dice).sum::<f64>();
         Scores {
             images,
             dice_per_image: dice / images.max(1) as f64,
-            dice_pooled: by_name(ConfusionMatrix::dice),
-            iou_pooled: by_name(ConfusionMatrix::iou),
+            dice_pooled: self.pooled.by_name(classes, ConfusionMatrix::dice),
+            iou_pooled: self.pooled.by_name(classes, ConfusionMatrix::iou),
             mean_iou_pooled: self.pooled.mean_iou(),
             accuracy_pooled: self.pooled.accuracy(),
         }
@@ -231,7 +242,7 @@ mod tests {
         let mut evaluation = Evaluation::new(2);
         // tp 2, fp 1, fn 1, tn 2; one pixel ignored.
         evaluation.add(&mask(&[1, 1, 1, 0, 0, 0, 1]), &mask(&[1, 1, 0, 1, 0, 0, 255])).unwrap();
-        // Nothing there and nothing found: Dice 1.
+        // The class is in neither mask: Dice 1.
         evaluation.add(&mask(&[0, 0]), &mask(&[0, 0])).unwrap();
         let scores = evaluation.scores(&classes());
         assert_eq!(scores.images, 2);

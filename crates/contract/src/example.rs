@@ -4,7 +4,7 @@ use crate::{
     CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, SizePolicy,
 };
 
-/// A contract of two classes at native size, for tests to start from.
+/// Creates a contract of two classes at native size.
 pub fn contract() -> Contract {
     Contract {
         format: CONTRACT_FORMAT,

@@ -1,4 +1,4 @@
-//! What the image must look like when it reaches the network.
+//! The network's input: the image that a model expects.
 
 use std::fmt;
 
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::pixels::Share;
 use crate::{CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE};
 
-/// The network's input: `[n, channels, height, width]` in float32, unless [`form`](Self::form) says otherwise.
+/// The network's input: `[n, channels, height, width]` in float32, unless [`form`](Self::form) says
+/// otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
@@ -16,18 +17,18 @@ pub struct Input {
     pub name: String,
     /// The channels and their order.
     pub color: ColorOrder,
-    /// Subtracted from each channel of the image in [0, 1].
+    /// The mean of each channel, subtracted from an image in [0, 1].
     pub mean: Vec<f32>,
-    /// Then divided by, channel by channel.
+    /// The standard deviation of each channel, by which the result is divided.
     pub std: Vec<f32>,
-    /// At which size an image is run.
+    /// The size at which an image is run.
     pub size: SizePolicy,
     /// The shortest side that the network takes, in pixels.
     pub side_min: usize,
     /// The number of pixels that each side is a multiple of; 1 for a network that takes any side.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub side_multiple: usize,
-    /// What the graph takes, where that is not any number of normalised images of any size.
+    /// The form of the graph's input, if it is not any number of normalised images of any size.
     #[serde(default, skip_serializing_if = "InputForm::is_default")]
     pub form: InputForm,
 }
@@ -36,25 +37,25 @@ pub struct Input {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InputForm {
-    /// What the elements are.
+    /// The type of the elements.
     pub element: Element,
-    /// The only number of images that it takes at once.
+    /// The only batch size, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
-    /// The only height and width that it takes, in pixels.
+    /// The only height and width, in pixels, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<[usize; 2]>,
 }
 
-/// What the elements of a graph's input are.
+/// The type of the elements of a graph's input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Element {
     /// Normalised floats, `[n, channels, height, width]` in float32.
     #[default]
     Float,
-    /// Bytes as they are read, 0 to 255, `[n, height, width, channels]` with the channels in the contract's order. The
-    /// graph normalises them itself.
+    /// Bytes as they are read, 0 to 255, `[n, height, width, channels]` with the channels in the
+    /// contract's order. The graph normalises them itself.
     U8,
 }
 
@@ -85,7 +86,8 @@ impl fmt::Display for Element {
 }
 
 impl Input {
-    /// Returns the oldest [`format`](crate::Contract::format) of a contract that can hold this input.
+    /// Returns the oldest [`format`](crate::Contract::format) of a contract that can hold this
+    /// input.
     pub fn contract_format(&self) -> u32 {
         if self.side_multiple == 1 { CONTRACT_FORMAT } else { CONTRACT_FORMAT_MULTIPLE }
     }
@@ -112,11 +114,12 @@ impl Input {
         }
     }
 
-    /// The bytes of normalised images, `[n, channels, height, width]` to `[n, height, width, channels]`.
+    /// Converts normalised images `[n, channels, height, width]` to bytes `[n, height, width,
+    /// channels]`.
     ///
-    /// They are those that the images were made of, where that were bytes; what lay between two bytes is rounded. A
-    /// channel that the model has not is all zero: the shape stays that of the images, so that who takes the bytes can
-    /// refuse it.
+    /// If the images were made from bytes, these are the same bytes; other values are rounded. A
+    /// channel that the model does not have is all zero: the shape stays that of the images, so
+    /// that the receiver of the bytes can refuse it.
     pub fn to_bytes(&self, images: ArrayView4<'_, f32>) -> Array4<u8> {
         let (n, channels, height, width) = images.dim();
         let mut bytes = Array4::zeros((n, height, width, channels));
@@ -124,15 +127,15 @@ impl Input {
             for (channel, ((plane, mean), std)) in images.outer_iter().zip(&self.mean).zip(&self.std).enumerate() {
                 let (mean, std) = (255.0 * mean, 255.0 * std);
                 let mut bytes = bytes.index_axis_mut(Axis(2), channel);
-                // A conversion to a byte ends at 0 and at 255.
+                // A conversion to a byte saturates at 0 and 255.
                 bytes.zip_mut_with(&plane, |byte, value| *byte = (value * std + mean).round() as u8);
             }
         }
         bytes
     }
 
-    /// Normalised images `[n, channels, height, width]` as a graph that takes bytes sees them: brought to
-    /// [bytes](Self::to_bytes), and normalised again.
+    /// Rounds normalised images `[n, channels, height, width]` as a graph that takes bytes sees
+    /// them: converts them to [bytes](Self::to_bytes) and normalises these again.
     pub fn through_bytes(&self, mut images: Array4<f32>) -> Array4<f32> {
         let bytes = self.to_bytes(images.view());
         for (mut images, bytes) in images.outer_iter_mut().zip(bytes.outer_iter()) {
@@ -160,7 +163,7 @@ pub enum ColorOrder {
 }
 
 impl ColorOrder {
-    /// The number of channels.
+    /// Returns the number of channels.
     pub fn channels(self) -> usize {
         match self {
             Self::Rgb | Self::Bgr => 3,
@@ -168,7 +171,8 @@ impl ColorOrder {
         }
     }
 
-    /// The network's channels of a pixel given as red, green, blue; only the first [`channels`](Self::channels) count.
+    /// Returns the network's channels of a pixel given as red, green, blue; only the first
+    /// [`channels`](Self::channels) are used.
     pub(super) fn arrange(self, [red, green, blue]: [f32; 3]) -> [f32; 3] {
         match self {
             Self::Rgb => [red, green, blue],
@@ -178,15 +182,15 @@ impl ColorOrder {
     }
 }
 
-/// At which size an image is run; the mask always comes back at the image's own size.
+/// The size at which an image is run; the mask always has the image's own size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "policy", rename_all = "lowercase", deny_unknown_fields)]
 pub enum SizePolicy {
-    /// At its own size, extended to the right and below to the [next size](Input::next_size) that
-    /// the network takes. The last row and column are repeated; where sides are multiples of a
-    /// number, the image is mirrored instead.
+    /// Its own size, extended to the right and below to the [next size](Input::next_size) that the
+    /// network takes. The last row and column are repeated; if sides must be multiples of a number,
+    /// the image is mirrored instead.
     Native,
-    /// Stretched to one size, as the network was trained.
+    /// One size, to which images are stretched, as in training.
     Resize {
         /// Height in pixels.
         height: usize,

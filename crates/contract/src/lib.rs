@@ -1,14 +1,17 @@
-//! The contract: what a model expects of its input and means by its output, in one type that travels with the weights.
+//! The contract: what a model expects of its input and means by its output, in one type that is
+//! stored with the weights.
 //!
-//! Training writes it beside the weights, export carries it in the file's `metadata_props`, and the runtime reads it
-//! from there: no mean, no size and no class name is compiled into a deployment. The code that both sides must share,
-//! [`Contract::preprocess`], [`Contract::postprocess`] and [`Evaluation`], lives beside it.
+//! Training writes it beside the weights, export stores it in the file's `metadata_props`, and the
+//! runtime reads it from there: a deployment contains no mean, no size and no class name. The code
+//! that both sides share, [`Contract::preprocess`], [`Contract::postprocess`] and [`Evaluation`],
+//! is in this crate.
 
 mod class;
 mod contract;
 mod evaluation;
 #[cfg(any(test, feature = "example"))]
 pub mod example;
+mod hash;
 mod input;
 mod output;
 mod pixels;
@@ -20,6 +23,7 @@ mod resample;
 pub use class::{Class, default_color};
 pub use contract::{CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE, Contract, ContractError, IGNORE_LABEL};
 pub use evaluation::{ConfusionMatrix, Evaluation, EvaluationError, Scores};
+pub use hash::{Sha256, hex, sha256, sha256_digest};
 pub use input::{ColorOrder, Element, Input, InputForm, SizePolicy};
 pub use output::{Output, OutputKind};
 pub use pixels::{Pixels, Rgb16Image, Samples};

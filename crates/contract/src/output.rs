@@ -1,4 +1,4 @@
-//! What the network's output is.
+//! The network's output.
 
 use std::fmt;
 
@@ -10,15 +10,16 @@ use serde::{Deserialize, Serialize};
 pub struct Output {
     /// The name of the graph's output.
     pub name: String,
-    /// What its numbers are.
+    /// The meaning of its numbers.
     pub kind: OutputKind,
 }
 
-/// What the numbers of an output are.
+/// The meaning of an output's numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputKind {
-    /// One unbounded score per class, `[n, classes, height, width]`; the softmax over classes gives probabilities.
+    /// One unbounded score per class, `[n, classes, height, width]`; the softmax over classes gives
+    /// probabilities.
     #[default]
     Logits,
     /// The probability of each class, `[n, classes, height, width]`; they sum to 1 at each pixel.

@@ -1,4 +1,4 @@
-//! The pixels of an image, in the bits in which they were stored.
+//! The pixels of an image at the bit depth in which they were stored.
 
 use image::{ImageBuffer, Rgb, Rgb32FImage, RgbImage};
 
@@ -7,11 +7,12 @@ pub type Rgb16Image = ImageBuffer<Rgb<u16>, Vec<u16>>;
 
 /// Red, green and blue of an image, row by row from the top.
 ///
-/// Every function that takes an image takes whatever becomes this: images of 8 and of 16 bits as they are in a file, and
-/// of floating-point values in [0, 1]. None of them is rounded on the way to the network.
+/// Functions that take an image accept any type that converts to this: images of 8 and of 16 bits
+/// as they are in a file, and floating-point values in [0, 1]. None of them is rounded before the
+/// network.
 #[derive(Clone, Copy, Debug)]
 pub struct Pixels<'a> {
-    /// Height and width.
+    /// Height and width, in pixels.
     pub(super) size: [usize; 2],
     pub(super) samples: Samples<'a>,
 }
@@ -19,27 +20,27 @@ pub struct Pixels<'a> {
 /// The values of [`Pixels`].
 #[derive(Clone, Copy, Debug)]
 pub enum Samples<'a> {
-    /// 255 stands for 1.
+    /// 8 bits; 255 stands for 1.
     Bits8(&'a [[u8; 3]]),
-    /// 65535 stands for 1.
+    /// 16 bits; 65535 stands for 1.
     Bits16(&'a [[u16; 3]]),
-    /// As they are.
+    /// Floats in [0, 1].
     Float(&'a [[f32; 3]]),
 }
 
 impl<'a> Pixels<'a> {
-    /// Height and width in pixels.
+    /// Returns height and width in pixels.
     pub fn size(&self) -> [usize; 2] {
         self.size
     }
 
-    /// The values.
+    /// Returns the values.
     pub fn samples(&self) -> Samples<'a> {
         self.samples
     }
 }
 
-/// The size and the pixels of an image.
+/// Returns the size and the pixels of an image.
 macro_rules! from_image {
     ($image:ty, $samples:ident) => {
         impl<'a> From<&'a $image> for Pixels<'a> {
@@ -54,7 +55,7 @@ from_image!(RgbImage, Bits8);
 from_image!(Rgb16Image, Bits16);
 from_image!(Rgb32FImage, Float);
 
-/// A value as its share of the largest one.
+/// Returns a value as a share of the largest possible one.
 pub(super) trait Share: Copy {
     fn share(self) -> f32;
 }

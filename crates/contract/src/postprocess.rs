@@ -1,4 +1,5 @@
-//! From the network's output to a mask at the image's own size, for training and deployment alike.
+//! Postprocessing: from the network's output to a mask of the image's size, in training and
+//! deployment alike.
 
 use image::{GrayImage, Luma};
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis, Zip, s};
@@ -6,29 +7,29 @@ use thiserror::Error;
 
 use crate::{Contract, Geometry, OutputKind, Placement};
 
-/// Why an output cannot be turned into a mask.
+/// An error in converting an output to a mask.
 #[derive(Debug, Error)]
 pub enum PostprocessError {
-    /// The output has another shape than the contract and the input imply.
+    /// The output's shape does not follow from the contract and the input.
     #[error("the model's output has shape {found:?}, expected {expected:?} (classes, height, width)")]
     Shape {
-        /// The shape that came.
+        /// The shape that was found.
         found: [usize; 3],
-        /// The shape that the contract's classes and the input's size imply.
+        /// The shape that follows from the contract's classes and the input's size.
         expected: [usize; 3],
     },
-    /// A mask that the model computed has another shape than the input implies.
+    /// The shape of a mask that the model computed does not follow from the input.
     #[error("the model's mask has shape {found:?}, expected {expected:?} (height, width)")]
     MaskShape {
-        /// The shape that came.
+        /// The shape that was found.
         found: [usize; 2],
-        /// The shape that the input's size implies.
+        /// The shape that follows from the input's size.
         expected: [usize; 2],
     },
-    /// A mask that the model computed holds what is no class.
+    /// A mask that the model computed holds a label that exceeds the classes.
     #[error("the model's mask holds the class {found}, but the model has {classes} classes")]
     Class {
-        /// The index that came.
+        /// The label.
         found: u8,
         /// The number of classes.
         classes: usize,
@@ -36,14 +37,15 @@ pub enum PostprocessError {
 }
 
 impl Contract {
-    /// The mask of an image: per pixel the index of the class with the largest score, the lowest index on a tie.
+    /// Computes the mask of an image: per pixel the index of the class with the largest score, the
+    /// lowest index on a tie.
     ///
-    /// `scores` are the output of a model that gives logits or probabilities, `[classes, height, width]` at the network's
-    /// size. Where the image was stretched, the probabilities
-    /// are stretched back bilinearly before the largest is taken, so that borders stay smooth.
+    /// `scores` are the output of a model that gives logits or probabilities, `[classes, height,
+    /// width]` at the network's size. If the image was stretched, the probabilities are stretched
+    /// back bilinearly before the largest is taken, so that borders stay smooth.
     ///
     /// # Errors
-    /// When the output's shape is not what the contract and `geometry` imply.
+    /// When the output's shape does not follow from the contract and `geometry`.
     pub fn postprocess(&self, scores: ArrayView3<'_, f32>, geometry: &Geometry) -> Result<GrayImage, PostprocessError> {
         Ok(match geometry.placement {
             Placement::Extended => most_probable(self.cut(scores, geometry)?),
@@ -51,13 +53,14 @@ impl Contract {
         })
     }
 
-    /// The mask of an image from the output of a model that gives masks, `[height, width]` at the network's size.
+    /// Resizes the output of a model that gives masks, `[height, width]` at the network's size, to
+    /// the mask of the image.
     ///
-    /// Where the image was stretched, each pixel takes the class of the nearest one: there are no probabilities between
-    /// which to find a smooth border.
+    /// If the image was stretched, each pixel takes the class of the nearest one, because there are
+    /// no probabilities to interpolate.
     ///
     /// # Errors
-    /// When the shape is not what `geometry` implies, or a class is none of the contract's.
+    /// When the shape does not follow from `geometry`, or a label exceeds the contract's classes.
     pub fn postprocess_mask(
         &self,
         mask: ArrayView2<'_, u8>,
@@ -71,19 +74,15 @@ impl Contract {
         if let Some(&found) = mask.iter().find(|class| usize::from(**class) >= classes) {
             return Err(PostprocessError::Class { found, classes });
         }
-        let nearest = |place: u32, axis: usize| match geometry.placement {
-            Placement::Extended => place as usize,
-            // The centre of the pixel, at the network's size.
-            Placement::Stretched => (2 * place as usize + 1) * geometry.network[axis] / (2 * geometry.image[axis]),
-        };
         let [height, width] = geometry.image.map(|side| side as u32);
-        Ok(GrayImage::from_fn(width, height, |x, y| Luma([mask[[nearest(y, 0), nearest(x, 1)]]])))
+        Ok(GrayImage::from_fn(width, height, |x, y| Luma([mask[[geometry.nearest(y, 0), geometry.nearest(x, 1)]]])))
     }
 
-    /// The probability of each class at each pixel of the image, `[classes, height, width]`.
+    /// Computes the probability of each class at each pixel of the image, `[classes, height,
+    /// width]`.
     ///
     /// # Errors
-    /// When the output's shape is not what the contract and `geometry` imply.
+    /// When the output's shape does not follow from the contract and `geometry`.
     pub fn probabilities(
         &self,
         scores: ArrayView3<'_, f32>,
@@ -100,7 +99,7 @@ impl Contract {
         })
     }
 
-    /// The part of the output that shows the image.
+    /// Returns the part of the output that shows the image.
     fn cut<'a>(
         &self,
         logits: ArrayView3<'a, f32>,
@@ -118,7 +117,8 @@ impl Contract {
     }
 }
 
-/// Per pixel of `[classes, height, width]` the index of the class with the largest score, the lowest on a tie.
+/// Returns, per pixel of `[classes, height, width]`, the index of the class with the largest score,
+/// the lowest index on a tie.
 pub fn most_probable(scores: ArrayView3<'_, f32>) -> GrayImage {
     let (_, height, width) = scores.dim();
     let mut labels = GrayImage::new(width as u32, height as u32);
@@ -139,7 +139,7 @@ pub fn most_probable(scores: ArrayView3<'_, f32>) -> GrayImage {
     labels
 }
 
-/// The softmax over the first axis, shifted by the maximum so that it cannot overflow.
+/// Computes the softmax over the first axis, shifted by the maximum so that it cannot overflow.
 pub fn softmax(logits: ArrayView3<'_, f32>) -> Array3<f32> {
     let mut probabilities = logits.as_standard_layout().into_owned();
     let max = probabilities.fold_axis(Axis(0), f32::NEG_INFINITY, |max, logit| max.max(*logit));
@@ -154,6 +154,18 @@ pub fn softmax(logits: ArrayView3<'_, f32>) -> Array3<f32> {
         plane /= &sum;
     }
     probabilities
+}
+
+impl Geometry {
+    /// Returns the row (axis 0) or column (axis 1) of the network that is nearest to one of the
+    /// image.
+    fn nearest(&self, place: u32, axis: usize) -> usize {
+        match self.placement {
+            Placement::Extended => place as usize,
+            // The centre of the pixel, at the network's size.
+            Placement::Stretched => (2 * place as usize + 1) * self.network[axis] / (2 * self.image[axis]),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -241,7 +253,7 @@ mod tests {
     fn probabilities_are_those_of_the_softmax_and_sum_to_one() {
         let mut contract = contract();
         contract.input.side_min = 2;
-        // The second column is what was added to a narrow image.
+        // The second column was added to a narrow image.
         let logits = array![[[0.0, 9.0], [1000.0, 9.0]], [[0.0, 0.0], [0.0, 9.0]]];
         let found = contract.probabilities(logits.view(), &contract.input.geometry([2, 1])).unwrap();
         assert_eq!(found, array![[[0.5], [1.0]], [[0.5], [0.0]]]);

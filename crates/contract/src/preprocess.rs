@@ -1,4 +1,4 @@
-//! From an image to the network's input, for training and deployment alike.
+//! Preprocessing: from an image to the network's input, in training and deployment alike.
 
 use std::ops::Range;
 
@@ -9,39 +9,39 @@ use crate::pixels::Share;
 use crate::resample::stretch;
 use crate::{Contract, Input, Pixels, Samples, SizePolicy};
 
-/// An image as the network takes it, with what is needed to bring its answer back.
+/// An image as the network takes it, with the geometry that maps its output back.
 #[derive(Clone, Debug)]
 pub struct Preprocessed {
     /// `[channels, height, width]`, normalised.
     pub tensor: Array3<f32>,
-    /// How the tensor's pixels relate to the image's.
+    /// The relation of the tensor's pixels to the image's.
     pub geometry: Geometry,
 }
 
-/// How the network's pixels relate to the image's.
+/// The relation of the network's pixels to the image's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// Height and width of the image, in pixels.
     pub image: [usize; 2],
     /// Height and width at which the network runs, in pixels.
     pub network: [usize; 2],
-    /// How the one became the other.
+    /// The way in which the image was brought to that size.
     pub placement: Placement,
 }
 
-/// How an image was brought to the network's size.
+/// The way in which an image was brought to the network's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// At the top left corner, extended to the right and below where that was needed.
+    /// Placed at the top left corner, and extended to the right and below if necessary.
     Extended,
-    /// Stretched, with a triangle filter that is widened when the image shrinks.
+    /// Stretched, with a triangle filter that is widened if the image shrinks.
     Stretched,
 }
 
-/// Why an image cannot be preprocessed.
+/// An error in preprocessing an image.
 #[derive(Debug, Error)]
 pub enum PreprocessError {
-    /// The image has no pixel.
+    /// The image has no pixels.
     #[error("the image has no pixels: it is {width}x{height}")]
     Empty {
         /// Width in pixels.
@@ -49,7 +49,7 @@ pub enum PreprocessError {
         /// Height in pixels.
         height: usize,
     },
-    /// The graph takes one size, and this is another.
+    /// The graph takes one size, and the image would be run at another.
     #[error(
         "the model takes images of {}x{} (height x width) only, this one is {}x{}; cut it into tiles of that size, or \
          export the model with `--size dynamic`", expected[0], expected[1], found[0], found[1]
@@ -57,16 +57,16 @@ pub enum PreprocessError {
     Size {
         /// Height and width that the graph takes.
         expected: [usize; 2],
-        /// Height and width that the image would be run at.
+        /// Height and width at which the image would be run.
         found: [usize; 2],
     },
 }
 
 impl Contract {
-    /// The network's input for an image, whatever its size.
+    /// Computes the network's input for an image of any size.
     ///
     /// # Errors
-    /// When the image has no pixels, or the graph takes another size only.
+    /// When the image has no pixels, or the graph takes only another size.
     pub fn preprocess<'a>(&self, image: impl Into<Pixels<'a>>) -> Result<Preprocessed, PreprocessError> {
         let image = image.into();
         let [height, width] = image.size();
@@ -92,8 +92,9 @@ impl Contract {
         Ok(Preprocessed { tensor, geometry })
     }
 
-    /// The network's input for a look at an image, whatever its size: as [`preprocess`](Self::preprocess), or, where the
-    /// graph takes another size only, of the [middle](Window::middle), cut as a tile of that size.
+    /// Computes the network's input for an image of any size, as [`preprocess`](Self::preprocess)
+    /// does. If the graph takes only another size, it is that of the [middle](Window::middle), cut
+    /// as a tile of that size.
     ///
     /// # Errors
     /// When the image has no pixels.
@@ -115,7 +116,7 @@ impl Contract {
 }
 
 impl Input {
-    /// How an image of the given height and width is brought to the network.
+    /// Returns the geometry of an image of the given height and width.
     pub fn geometry(&self, image: [usize; 2]) -> Geometry {
         match self.size {
             SizePolicy::Native => Geometry { image, network: self.next_size(image), placement: Placement::Extended },
@@ -136,7 +137,8 @@ impl Input {
         self.gather(image, &rows, &columns)
     }
 
-    /// Returns the places along a side of the image that are read for each place of the network's side.
+    /// Returns the places along a side of the image that are read for each place of the network's
+    /// side.
     fn extended(&self, image: usize, network: usize) -> Vec<usize> {
         let last = image - 1;
         if self.side_multiple == 1 {
@@ -146,10 +148,11 @@ impl Input {
         }
     }
 
-    /// A window of an image that is given in a band of rows; beyond the image it is mirrored at its last pixels.
+    /// Normalises a window of an image that is given in a band of rows; beyond the image it is
+    /// mirrored at its last pixels.
     ///
     /// # Panics
-    /// When the band lacks a row that the window reads; [`Window::rows`] are enough.
+    /// When the band lacks a row that the window reads; [`Window::rows`] suffice.
     pub fn normalize_window<'a>(&self, band: impl Into<Pixels<'a>>, window: &Window) -> Array3<f32> {
         let band = band.into();
         let rows = window.mirrored(0).map(|row| row - window.band_top).collect::<Vec<_>>();
@@ -157,7 +160,7 @@ impl Input {
         self.gather(band, &rows, &columns)
     }
 
-    /// `(x - mean) / std` per channel of the given rows and columns of an image.
+    /// Computes `(x - mean) / std` per channel of the given rows and columns of an image.
     fn gather(&self, image: Pixels<'_>, rows: &[usize], columns: &[usize]) -> Array3<f32> {
         match image.samples() {
             Samples::Bits8(pixels) => self.gather_from(pixels, image.size()[1], rows, columns),
@@ -172,7 +175,7 @@ impl Input {
         let mut values = vec![0.0; channels * plane];
         let (first, last) =
             columns.iter().fold((usize::MAX, 0), |(first, last), place| (first.min(*place), last.max(*place)));
-        // Of each row what is read, in the network's channels.
+        // The pixels that are read of each row, in the network's channels.
         let mut line = vec![[0.0; 3]; (last + 1).saturating_sub(first)];
         for (index, row) in rows.iter().enumerate() {
             let read = &pixels[row * width + first..][..line.len()];
@@ -200,30 +203,31 @@ pub struct Window {
     pub corner: [usize; 2],
     /// Height and width of the window.
     pub size: [usize; 2],
-    /// The row of the image that is the first one of the band.
+    /// The row of the image with which the band begins.
     pub band_top: usize,
 }
 
 impl Window {
-    /// The window of a size in the middle of an image; along a side that is shorter, it begins at the image's corner.
+    /// Returns the window of a size in the middle of an image; along a side that is shorter, it
+    /// begins at the image's corner.
     pub fn middle(image: [usize; 2], size: [usize; 2]) -> Self {
         let corner = [0, 1].map(|axis| image[axis].saturating_sub(size[axis]) / 2);
         Self { image, corner, size, band_top: 0 }
     }
 
-    /// Height and width of what of the window lies inside of the image.
+    /// Returns height and width of the part of the window inside the image.
     pub fn inside(&self) -> [usize; 2] {
         [0, 1].map(|axis| self.size[axis].min(self.image[axis] - self.corner[axis]))
     }
 
-    /// The rows of the image that the window reads, all in one range.
+    /// Returns the rows of the image that the window reads, all in one range.
     pub fn rows(&self) -> Range<usize> {
         let (first, last) =
             self.mirrored(0).fold((usize::MAX, 0), |(first, last), row| (first.min(row), last.max(row)));
         first..last + 1
     }
 
-    /// The places in the image of the window's rows or columns.
+    /// Returns the positions in the image of the window's rows or columns.
     fn mirrored(&self, axis: usize) -> impl Iterator<Item = usize> {
         let (corner, last) = (self.corner[axis], self.image[axis] - 1);
         (corner..corner + self.size[axis]).map(move |place| mirrored(place, last))
@@ -238,7 +242,7 @@ fn mirrored(place: usize, last: usize) -> usize {
 }
 
 impl Geometry {
-    /// Planes at the network's size, `[n, height, width]`, at the image's size.
+    /// Resizes planes `[n, height, width]` from the network's size to the image's.
     pub fn restore(&self, planes: ArrayView3<'_, f32>) -> Array3<f32> {
         let [height, width] = self.image;
         match self.placement {

@@ -1,11 +1,11 @@
-//! Where the weights came from.
+//! The origin of the weights.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Scores;
 
-/// Where the weights came from, as far as the exporter was told.
+/// The origin of the weights, as far as the exporter knows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Provenance {
@@ -23,18 +23,19 @@ pub struct Provenance {
     pub epoch: Option<usize>,
     /// The score by which the epoch was chosen, as `validation dice_per_image 0.81`.
     pub score: String,
-    /// SHA-256 of that data set's samples, their names and parts; empty where it is not known.
+    /// SHA-256 of that data set's samples, their names and parts; empty if unknown.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub data_sha256: String,
-    /// The metrics of these weights on the validation part, images that were not learned from.
+    /// The metrics of these weights on the validation images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<Scores>,
-    /// What configured the training, as the trainer's own `config.json` has it but for the paths of this or that machine.
+    /// The settings of the training, as in the trainer's own `config.json` but without the paths of
+    /// the machine.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub training: Map<String, Value>,
-    /// In which precision the model computes, where that is not float32 throughout.
+    /// The precision in which the model computes, if it is not float32 throughout.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub precision: String,
-    /// Whatever was assumed because nobody said it, a sentence each.
+    /// The assumptions that were made about unstated facts, a sentence each.
     pub assumptions: Vec<String>,
 }

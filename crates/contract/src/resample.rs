@@ -1,39 +1,42 @@
-//! Brings a picture to another size with a triangle filter: bilinear where it grows, an average where it shrinks.
+//! Resizes an image with a triangle filter: bilinear where it grows, an average where it shrinks.
 //!
-//! The numbers are those of [`image::imageops::resize`] to the last bit, which training uses as well; this one keeps a
-//! single row between its two passes, and reads values as they are stored.
+//! The results equal those of [`image::imageops::resize`] to the last bit, which training uses too.
+//! This code keeps a single row between its two passes, and reads values as they are stored.
 
 use crate::pixels::Share;
 
-/// Where an output pixel reads along one axis.
+/// The pixels that an output pixel is computed from along one axis.
 struct Window {
     first: usize,
     weights: Vec<f32>,
 }
 
-/// The windows of all pixels along an axis that goes from one length to another.
+/// Returns the windows of all pixels along an axis that goes from one length to another.
 fn windows(from: usize, to: usize) -> Vec<Window> {
     let ratio = from as f32 / to as f32;
-    // Where the picture shrinks, the filter widens, so that each pixel counts.
+    // The filter widens where the image shrinks, so that each pixel counts.
     let scale = ratio.max(1.0);
-    let window = |index: usize| {
-        let center = (index as f32 + 0.5) * ratio;
+    (0..to).map(|index| Window::new((index as f32 + 0.5) * ratio, scale, from)).collect()
+}
+
+impl Window {
+    /// Creates the window of a pixel whose centre lies at `center` along the axis.
+    fn new(center: f32, scale: f32, from: usize) -> Self {
         let first = ((center - scale).floor() as i64).clamp(0, from as i64 - 1);
         let last = ((center + scale).ceil() as i64).clamp(first + 1, from as i64);
         let center = center - 0.5;
         let mut weights: Vec<_> = (first..last).map(|place| triangle((place as f32 - center) / scale)).collect();
         let sum = weights.iter().sum::<f32>();
         weights.iter_mut().for_each(|weight| *weight /= sum);
-        Window { first: first as usize, weights }
-    };
-    (0..to).map(window).collect()
+        Self { first: first as usize, weights }
+    }
 }
 
 fn triangle(distance: f32) -> f32 {
     if distance.abs() < 1.0 { 1.0 - distance.abs() } else { 0.0 }
 }
 
-/// The picture, whose height and width are `from`, at the height and width `to`; sizes are not zero.
+/// Resizes an image from height and width `from` to height and width `to`; sizes are not zero.
 pub(super) fn stretch<T: Share, const CHANNELS: usize>(
     pixels: &[[T; CHANNELS]],
     from: [usize; 2],

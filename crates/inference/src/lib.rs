@@ -26,7 +26,7 @@ pub mod tensors;
 #[path = "../tests/threshold/mod.rs"]
 mod threshold;
 
-pub use model_file::{ModelFile, digest, hex};
+pub use model_file::{ModelFile, digest};
 pub use probe::{ProbeError, probe};
 pub use provider::{Options, Provider};
 pub use segment::{

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use seg_contract::{Sha256, sha256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// A model file, told by its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,13 +20,8 @@ impl ModelFile {
     /// The file `path`, which has these bytes.
     pub fn of(path: &Path, bytes: &[u8]) -> Self {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { file, sha256: hex(&Sha256::digest(bytes)) }
+        Self { file, sha256: sha256(bytes) }
     }
-}
-
-/// Bytes in hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The size of a file, in bytes, and the SHA-256 of its content, in hexadecimal. It is never in memory as a whole.
@@ -39,5 +34,5 @@ pub fn digest(path: &Path) -> io::Result<(u64, String)> {
     }
     let mut hash = Sha256::new();
     let bytes = io::copy(&mut File::open(path)?, &mut hash)?;
-    Ok((bytes, hex(&hash.finalize())))
+    Ok((bytes, hash.hex()))
 }

@@ -1,4 +1,4 @@
-//! Confidence intervals by drawing images anew: the percentile bootstrap of B. Efron, 1979.
+//! Confidence intervals by resampling images: the percentile bootstrap of B. Efron, 1979.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -7,16 +7,17 @@ use serde::Serialize;
 
 use crate::quantile::quantile;
 
-/// How confidence intervals are made: images are drawn with replacement, as many as there are, again and again.
+/// The settings of confidence intervals. Images are drawn with replacement, as many as there are,
+/// repeatedly.
 ///
-/// Every number follows from the seed; all statistics are computed on the same draws.
+/// All numbers follow from the seed. All statistics are computed on the same draws.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bootstrap {
-    /// How often the images are drawn anew; 0 for no intervals.
+    /// The number of draws; 0 for no intervals.
     pub replicates: usize,
     /// The share of the draws whose statistic lies in the interval, between 0 and 1.
     pub confidence: f64,
-    /// Where the draws start.
+    /// The seed of the draws.
     pub seed: u64,
 }
 
@@ -27,25 +28,32 @@ impl Default for Bootstrap {
 }
 
 impl Bootstrap {
-    /// The interval of a statistic of a set of `images`, which is given their indices, some of them several times.
+    /// Returns the confidence interval of a statistic of a set of `images`. The statistic is given
+    /// the indices of the drawn images, some of them several times.
     ///
-    /// Draws without a value are left out. `None` for fewer than two images or where no draw has a value.
+    /// Draws without a value are left out. The result is `None` for fewer than two images, or if no
+    /// draw has a value.
     pub fn interval(&self, images: usize, statistic: impl Fn(&[usize]) -> Option<f64> + Sync) -> Option<[f64; 2]> {
         if images < 2 {
             return None;
         }
-        let value = |drawn: &mut Vec<usize>, replicate: u64| {
-            let mut random = ChaCha8Rng::seed_from_u64(self.seed);
-            random.set_stream(replicate);
-            drawn.clear();
-            drawn.extend((0..images).map(|_| random.random_range(0..images)));
-            statistic(drawn)
-        };
         let replicates = (0..self.replicates as u64).into_par_iter();
-        let mut values: Vec<f64> = replicates.map_init(Vec::new, value).flatten().collect();
+        let values = replicates.map_init(Vec::new, |drawn, replicate| {
+            self.draw(images, replicate, drawn);
+            statistic(drawn)
+        });
+        let mut values: Vec<f64> = values.flatten().collect();
         values.sort_by(f64::total_cmp);
         let outside = (1.0 - self.confidence) / 2.0;
         Some([quantile(&values, outside)?, quantile(&values, 1.0 - outside)?])
+    }
+
+    /// Draws the images of one replicate into `drawn`.
+    fn draw(&self, images: usize, replicate: u64, drawn: &mut Vec<usize>) {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(replicate);
+        drawn.clear();
+        drawn.extend((0..images).map(|_| random.random_range(0..images)));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Calibration: whether of the pixels that the model is 80 % sure of, 80 % are right.
+//! Calibration: whether 80 % of the pixels are right of which the model is 80 % sure.
 
 use image::GrayImage;
 use ndarray::ArrayView3;
@@ -6,25 +6,26 @@ use seg_contract::IGNORE_LABEL;
 use serde::Serialize;
 use thiserror::Error;
 
-/// The bins of equal width into which probabilities are sorted; a probability of 1 is in the last.
+/// The number of bins of equal width into which probabilities are sorted; a probability of 1 is in
+/// the last.
 pub const RELIABILITY_BINS: usize = 20;
 
-/// Probabilities below this count as this in the logarithmic score, as in scikit-learn's for `f32`.
+/// The least probability in the logarithmic score, as in scikit-learn's for `f32`.
 const PROBABILITY_MIN: f32 = f32::EPSILON;
 
-/// Why probabilities cannot be gathered.
+/// An error in adding probabilities.
 #[derive(Debug, Error)]
 #[error(
     "the probabilities have shape {found:?}, expected {expected:?} (classes, height, width) as the true mask implies"
 )]
 pub struct ShapeError {
-    /// The shape that came.
+    /// The shape that was found.
     pub found: [usize; 3],
-    /// The shape that the classes and the truth imply.
+    /// The shape that follows from the classes and the truth.
     pub expected: [usize; 3],
 }
 
-/// The calibration of probabilities, gathered image by image in memory that does not grow.
+/// The calibration of probabilities, added image by image in memory of constant size.
 #[derive(Clone, Debug)]
 pub struct Calibration {
     top: Bins,
@@ -44,22 +45,24 @@ struct Bin {
     hits: u64,
 }
 
-/// How well probabilities are calibrated, over the pixels that count of all images together.
+/// The calibration of probabilities over the counted pixels of all images together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CalibrationSummary {
-    /// The pixels that count.
+    /// The number of counted pixels.
     pub pixels: u64,
-    /// The mean over pixels of the sum over classes of `(probability - truth)^2`, from 0 to 2 (G. W. Brier, 1950).
+    /// The mean over pixels of the sum over classes of `(probability - truth)^2`, from 0 to 2 (G.
+    /// W. Brier, 1950).
     pub brier: f64,
     /// The mean of `-ln` of the true class's probability, at least 1.2e-7.
     pub negative_log_likelihood: f64,
-    /// How often the most probable class is right, by its probability (C. Guo et al., 2017).
+    /// The share of pixels whose most probable class is right, by its probability (C. Guo et al.,
+    /// 2017).
     pub top: Reliability,
-    /// How often each class is there, by its probability; by class index.
+    /// The share of pixels of each class, by its probability; by class index.
     pub classes: Vec<Reliability>,
 }
 
-/// How often what has a probability is so.
+/// The reliability of probabilities: the observed share by predicted probability.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reliability {
     /// The expected calibration error: the mean over pixels of their bin's `|probability - share|`.
@@ -73,29 +76,29 @@ pub struct Reliability {
 /// A bin of a reliability table.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ReliabilityBin {
-    /// The least probability in it.
+    /// The least probability in the bin.
     pub from: f64,
     /// The probability at which the next bin begins.
     pub to: f64,
-    /// The pixels in it.
+    /// The number of pixels in the bin.
     pub pixels: u64,
-    /// The mean of their probabilities.
+    /// The mean probability of the pixels.
     pub probability: f64,
-    /// The share of them of which it is so.
+    /// The share of pixels for which the prediction holds.
     pub share: f64,
 }
 
 impl Calibration {
-    /// A calibration without pixels.
+    /// Creates a calibration without pixels.
     pub fn new(classes: usize) -> Self {
         let empty = [Bin::default(); RELIABILITY_BINS];
         Self { top: empty, classes: vec![empty; classes], pixels: 0, squared_errors: 0.0, logarithms: 0.0 }
     }
 
-    /// Adds the pixels that count of one image; `probabilities` are `[classes, height, width]`.
+    /// Adds the counted pixels of one image; `probabilities` are `[classes, height, width]`.
     ///
     /// # Errors
-    /// When the shape is not what the classes and the truth imply; nothing is added then.
+    /// When the shape does not follow from the classes and the truth; nothing is added then.
     ///
     /// # Panics
     /// When a true label is neither a class nor ignored.
@@ -123,7 +126,7 @@ impl Calibration {
         Ok(())
     }
 
-    /// What the pixels so far come to; `None` without one.
+    /// Summarises the pixels added so far; `None` if there are none.
     pub fn summary(&self) -> Option<CalibrationSummary> {
         (self.pixels > 0).then(|| CalibrationSummary {
             pixels: self.pixels,
@@ -143,7 +146,7 @@ impl Bin {
     }
 }
 
-/// The bin of a probability.
+/// Returns the bin of a probability.
 fn bin_of(probability: f32) -> usize {
     ((f64::from(probability) * RELIABILITY_BINS as f64) as usize).min(RELIABILITY_BINS - 1)
 }
@@ -171,7 +174,7 @@ fn reliability(bins: &Bins) -> Reliability {
     }
 }
 
-/// Makes sure that probabilities are of `classes` and of the truth's size.
+/// Checks that probabilities have `classes` channels and the truth's size.
 pub(crate) fn check_shape(
     probabilities: ArrayView3<'_, f32>,
     truth: &GrayImage,

@@ -1,14 +1,14 @@
-//! clDice: how much of either mask's centre line lies in the other mask.
+//! clDice: the overlap of each mask's centre line with the other mask.
 
 use crate::region::Region;
 use crate::skeleton::skeleton;
 use crate::surface::harmonic_mean;
 
-/// clDice: the harmonic mean of the share of the prediction's skeleton that lies in the truth, and of the truth's that lies
-/// in the prediction. 1 where both are empty, 0 where one is.
+/// Computes clDice: the harmonic mean of the share of the prediction's skeleton in the truth and of
+/// the truth's skeleton in the prediction. It is 1 if both are empty and 0 if one is.
 ///
-/// S. Shit et al., *clDice: a novel topology-preserving loss function for tubular structure segmentation*, 2021, with the
-/// skeletons of [`skeleton`].
+/// S. Shit et al., *clDice: a novel topology-preserving loss function for tubular structure
+/// segmentation*, 2021, with the skeletons of [`skeleton`].
 pub fn centerline_dice(prediction: &Region, truth: &Region) -> f64 {
     if prediction.is_empty() && truth.is_empty() {
         return 1.0;
@@ -17,7 +17,7 @@ pub fn centerline_dice(prediction: &Region, truth: &Region) -> f64 {
     harmonic_mean(share(&of_prediction, truth), share(&of_truth, prediction))
 }
 
-/// The share of the first region's pixels that are in the second; 0 of nothing.
+/// Returns the share of the first region's pixels that are in the second; 0 if the first is empty.
 fn share(region: &Region, other: &Region) -> f64 {
     let all = region.inside().iter().filter(|inside| **inside).count();
     let both = region.inside().iter().zip(other.inside()).filter(|(one, other)| **one && **other).count();

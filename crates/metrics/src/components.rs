@@ -2,44 +2,56 @@
 
 use image::GrayImage;
 
-/// Which neighbours are connected.
+use crate::disjoint_sets::DisjointSets;
+use crate::region::Region;
+
+/// The neighbours that are connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connectivity {
-    /// Those that share a side.
+    /// Neighbours that share a side.
     Four,
-    /// Those that share a side or a corner.
+    /// Neighbours that share a side or a corner.
     Eight,
 }
 
-/// A stretch of pixels of one row.
+/// A run of pixels in one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The row.
     pub row: u32,
     /// The first column.
     pub start: u32,
-    /// The first column behind it.
+    /// The column after the last.
     pub end: u32,
-    /// The number of the area that it belongs to.
+    /// The number of its area.
     pub area: usize,
 }
 
 /// The connected areas of the pixels of one label.
 #[derive(Debug)]
 pub struct Components {
-    /// By row and column.
+    /// The runs by row and column.
     pub runs: Vec<Run>,
     /// The pixels of each area; areas are numbered by their first pixels, row by row.
     pub sizes: Vec<u64>,
 }
 
 impl Components {
-    /// Finds the areas of a label.
-    pub fn of(mask: &GrayImage, label: u8, connectivity: Connectivity) -> Self {
+    /// Finds the areas of a label in a mask.
+    pub fn from_mask(mask: &GrayImage, label: u8, connectivity: Connectivity) -> Self {
+        Self::find(mask.as_raw(), mask.width() as usize, label, connectivity)
+    }
+
+    /// Finds the areas of a region.
+    pub fn from_region(region: &Region, connectivity: Connectivity) -> Self {
+        Self::find(region.inside(), region.width(), true, connectivity)
+    }
+
+    /// Finds the areas of the pixels that equal `label` in an image of rows of `width` pixels.
+    fn find<T: PartialEq>(pixels: &[T], width: usize, label: T, connectivity: Connectivity) -> Self {
         let mut runs = Vec::new();
         let mut rows = vec![0];
-        let width = mask.width().max(1) as usize;
-        for (row, labels) in (0..).zip(mask.as_raw().chunks_exact(width)) {
+        for (row, labels) in (0..).zip(pixels.chunks_exact(width.max(1))) {
             let mut start = 0;
             for same in labels.chunk_by(|a, b| a == b) {
                 let end = start + same.len() as u32;
@@ -50,14 +62,14 @@ impl Components {
             }
             rows.push(runs.len());
         }
-        let mut parents: Vec<usize> = (0..runs.len()).collect();
+        let mut sets = DisjointSets::new(runs.len());
         let reach = u32::from(connectivity == Connectivity::Eight);
         for pair in rows.windows(3) {
             let (mut above, mut below) = (pair[0], pair[1]);
             while above < pair[1] && below < pair[2] {
                 let (upper, lower) = (runs[above], runs[below]);
                 if upper.start < lower.end + reach && lower.start < upper.end + reach {
-                    join(&mut parents, above, below);
+                    sets.join(above, below);
                 }
                 if upper.end < lower.end { above += 1 } else { below += 1 }
             }
@@ -65,7 +77,7 @@ impl Components {
         let mut sizes = Vec::new();
         let mut numbers = vec![usize::MAX; runs.len()];
         for run in &mut runs {
-            let root = root(&mut parents, run.area);
+            let root = sets.first(run.area);
             if numbers[root] == usize::MAX {
                 numbers[root] = sizes.len();
                 sizes.push(0);
@@ -77,25 +89,11 @@ impl Components {
     }
 }
 
-/// The first run that a run is joined to.
-fn root(parents: &mut [usize], mut index: usize) -> usize {
-    while parents[index] != index {
-        parents[index] = parents[parents[index]];
-        index = parents[index];
-    }
-    index
-}
-
-fn join(parents: &mut [usize], a: usize, b: usize) {
-    let (a, b) = (root(parents, a), root(parents, b));
-    parents[a.max(b)] = a.min(b);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A mask drawn with `#`.
+    /// Draws a mask from rows of `#`.
     fn mask(rows: &[&str]) -> GrayImage {
         let labels = rows.concat().bytes().map(|byte| u8::from(byte == b'#')).collect();
         GrayImage::from_raw(rows[0].len() as u32, rows.len() as u32, labels).unwrap()
@@ -113,8 +111,8 @@ mod tests {
         ];
         for (name, drawn, four, eight) in rows {
             let mask = mask(drawn);
-            assert_eq!(Components::of(&mask, 1, Connectivity::Four).sizes, four, "{name}: by sides");
-            assert_eq!(Components::of(&mask, 1, Connectivity::Eight).sizes, eight, "{name}: by corners");
+            assert_eq!(Components::from_mask(&mask, 1, Connectivity::Four).sizes, four, "{name}: by sides");
+            assert_eq!(Components::from_mask(&mask, 1, Connectivity::Eight).sizes, eight, "{name}: by corners");
         }
     }
 
@@ -127,7 +125,7 @@ mod tests {
                 [u8::from(state >> 24 < 130)].into()
             });
             for connectivity in [Connectivity::Four, Connectivity::Eight] {
-                let found = Components::of(&mask, 1, connectivity);
+                let found = Components::from_mask(&mask, 1, connectivity);
                 let mut areas = vec![None; (width * height) as usize];
                 let mut count = 0;
                 for start in 0..areas.len() {

@@ -1,13 +1,14 @@
-//! The exact Euclidean distance transform of A. Meijster, J. B. T. M. Roerdink and W. H. Hesselink, *A general algorithm
-//! for computing distance transforms in linear time*, 2000.
+//! The exact Euclidean distance transform of A. Meijster, J. B. T. M. Roerdink and W. H. Hesselink,
+//! *A general algorithm for computing distance transforms in linear time*, 2000.
 //!
 //! All numbers are integers, so that no distance is rounded before its root is taken.
 
 use rayon::prelude::*;
 
-/// The squared distance of every pixel, row by row, to the nearest of `points`, in square pixels.
+/// Returns the squared distance of every pixel, row by row, to the nearest of `points`, in square
+/// pixels.
 ///
-/// Without a point the distances mean nothing.
+/// Without points the distances have no meaning.
 pub(crate) fn squared_distances(width: usize, height: usize, points: &[(usize, usize)]) -> Vec<u64> {
     // More than any distance along a column.
     let far = (width + height) as i64;
@@ -25,10 +26,11 @@ pub(crate) fn squared_distances(width: usize, height: usize, points: &[(usize, u
     rows.flat_map_iter(|columns| lower_envelope(columns).into_iter()).collect()
 }
 
-/// For each `x` the smallest `(x - i)^2 + columns[i]^2` over all `i`.
+/// Computes for each `x` the smallest `(x - i)^2 + columns[i]^2` over all `i`.
 fn lower_envelope(columns: &[i64]) -> Vec<u64> {
     let at = |x: i64, column: i64| (x - column).pow(2) + columns[column as usize].pow(2);
-    // Parabolas of the envelope from left to right, each with the first pixel at which it is the lowest.
+    // Parabolas of the envelope from left to right, each with the first pixel at which it is the
+    // lowest.
     let mut envelope: Vec<(i64, i64)> = Vec::new();
     for column in 0..columns.len() as i64 {
         while envelope.last().is_some_and(|(lowest, start)| at(*start, *lowest) > at(*start, column)) {

@@ -1,17 +1,22 @@
-//! How well predicted masks and probabilities agree with the truth.
+//! Metrics: how well predicted masks and probabilities agree with the truth.
 //!
-//! - [`Metric`] names each metric and says how it is defined;
-//! - [`ImageScores`] measures one image, [`Summary`] says what many come to, with the intervals of a [`Bootstrap`];
-//! - [`Region`] is a set of pixels; [`SurfaceDistances`], [`skeleton`], [`centerline_dice`] and [`ObjectCounts`] compare two;
-//! - [`Calibration`] and [`ThresholdSweep`] gather probabilities image by image in memory that does not grow.
+//! - [`Metric`] names and defines each metric;
+//! - [`ImageScores`] measures one image, [`Summary`] averages many, with the confidence intervals
+//!   of a [`Bootstrap`];
+//! - [`Region`] is a set of pixels; [`SurfaceDistances`], [`skeleton`], [`centerline_dice`] and
+//!   [`ObjectCounts`] compare two;
+//! - [`Calibration`] and [`ThresholdSweep`] add up probabilities image by image in memory of
+//!   constant size.
 //!
-//! Pixels whose true label is [`IGNORE_LABEL`](seg_contract::IGNORE_LABEL), such as those outside a field of view, are
-//! in no number: they count neither right nor wrong, and belong to no region, as if the image ended there.
+//! Pixels whose true label is [`IGNORE_LABEL`](seg_contract::IGNORE_LABEL), such as those outside a
+//! field of view, are not counted: they are neither right nor wrong, and belong to no region, as if
+//! the image ended there.
 
 mod region;
 
 mod centerline;
 mod components;
+mod disjoint_sets;
 mod distance;
 mod objects;
 mod skeleton;
@@ -30,8 +35,10 @@ pub use bootstrap::Bootstrap;
 pub use calibration::{Calibration, CalibrationSummary, RELIABILITY_BINS, Reliability, ReliabilityBin, ShapeError};
 pub use centerline::centerline_dice;
 pub use components::{Components, Connectivity, Run};
+pub use disjoint_sets::DisjointSets;
 pub use metric::{Metric, definition_of_surfaces};
 pub use objects::ObjectCounts;
+pub use quantile::{median, nearest_rank, quantile};
 pub use region::Region;
 pub use scores::{ImageScores, Values};
 pub use skeleton::skeleton;

@@ -1,18 +1,19 @@
-//! The metrics by name, each with its definition.
+//! The metrics of masks: one table with the name, the unit and the definition of each.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// A metric of masks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+///
+/// Maps that are keyed by metric list them in the order of declaration; nothing else depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
     /// `2 TP / (2 TP + FP + FN)`.
     Dice,
     /// `TP / (TP + FP + FN)`.
     Iou,
-    /// The mean IoU over all classes, the background among them; of no single class.
+    /// The mean IoU over all classes, including the background.
     MeanIou,
-    /// The share of pixels whose class was found; of no single class.
+    /// The share of pixels whose class was found.
     Accuracy,
     /// `TP / (TP + FN)`.
     Sensitivity,
@@ -34,115 +35,229 @@ pub enum Metric {
     AverageSurfaceDistance,
 }
 
+/// The unit of a metric, which also says whether larger values are better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    /// A share from 0 to 1; larger is better.
+    Share,
+    /// Pixels; smaller is better.
+    Pixels,
+}
+
+/// The subject of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    /// One class.
+    Class,
+    /// All classes at once.
+    AllClasses,
+}
+
+/// The data that a metric is computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Counts of pixels, which can be added over images.
+    Counts,
+    /// The shape of regions in one image.
+    Shape,
+}
+
+/// The facts about a metric that tables, files and reports show.
+#[derive(Debug)]
+struct Facts {
+    metric: Metric,
+    /// The name in files.
+    name: &'static str,
+    /// The name in tables.
+    title: &'static str,
+    unit: Unit,
+    subject: Subject,
+    source: Source,
+    /// The definition in a sentence; `{tolerance}` stands for the tolerance of surfaces in pixels.
+    definition: &'static str,
+}
+
+/// The metrics in the order in which tables show them.
+const TABLE: [Facts; 13] = [
+    Facts {
+        metric: Metric::Dice,
+        name: "dice",
+        title: "Dice",
+        unit: Unit::Share,
+        subject: Subject::Class,
+        source: Source::Counts,
+        definition: "2 TP / (2 TP + FP + FN), pixels counted; 1 where the class is in neither mask",
+    },
+    Facts {
+        metric: Metric::Iou,
+        name: "iou",
+        title: "IoU",
+        unit: Unit::Share,
+        subject: Subject::Class,
+        source: Source::Counts,
+        definition: "TP / (TP + FP + FN), pixels counted; 1 where the class is in neither mask",
+    },
+    Facts {
+        metric: Metric::MeanIou,
+        name: "mean_iou",
+        title: "mean IoU",
+        unit: Unit::Share,
+        subject: Subject::AllClasses,
+        source: Source::Counts,
+        definition: "the mean IoU over all classes, the background among them",
+    },
+    Facts {
+        metric: Metric::Accuracy,
+        name: "accuracy",
+        title: "accuracy",
+        unit: Unit::Share,
+        subject: Subject::AllClasses,
+        source: Source::Counts,
+        definition: "the share of pixels whose class was found",
+    },
+    Facts {
+        metric: Metric::Sensitivity,
+        name: "sensitivity",
+        title: "sensitivity",
+        unit: Unit::Share,
+        subject: Subject::Class,
+        source: Source::Counts,
+        definition: "TP / (TP + FN), also known as recall; undefined where the truth has no pixel of the class",
+    },
+    Facts {
+        metric: Metric::Specificity,
+        name: "specificity",
+        title: "specificity",
+        unit: Unit::Share,
+        subject: Subject::Class,
+        source: Source::Counts,
+        definition: "TN / (TN + FP); undefined where the truth has no pixel of another class",
+    },
+    Facts {
+        metric: Metric::Precision,
+        name: "precision",
+        title: "precision",
+        unit: Unit::Share,
+        subject: Subject::Class,
+        source: Source::Counts,
+        definition: "TP / (TP + FP); undefined where no pixel was predicted as the class",
+    },
+    Facts {
+        metric: Metric::SurfaceDice,
+        name: "surface_dice",
+        title: "surface Dice",
+        unit: Unit::Share,
+        subject: Subject::Class,
+        source: Source::Shape,
+        definition: "the share of both surfaces' pixels within {tolerance} px of the other surface (normalised surface \
+                     Dice, Nikolov et al. 2018, pixels counted)",
+    },
+    Facts {
+        metric: Metric::BoundaryF1,
+        name: "boundary_f1",
+        title: "boundary F1",
+        unit: Unit::Share,
+        subject: Subject::Class,
+        source: Source::Shape,
+        definition: "the harmonic mean of the shares of either surface's pixels within {tolerance} px of the other \
+                     surface (Csurka et al. 2013)",
+    },
+    Facts {
+        metric: Metric::CenterlineDice,
+        name: "centerline_dice",
+        title: "clDice",
+        unit: Unit::Share,
+        subject: Subject::Class,
+        source: Source::Shape,
+        definition: "the harmonic mean of the share of the predicted skeleton in the true mask and of the true skeleton \
+                     in the predicted mask (Shit et al. 2021); skeletons by Zhang and Suen 1984 as in scikit-image's \
+                     `skeletonize`",
+    },
+    Facts {
+        metric: Metric::Hausdorff,
+        name: "hausdorff",
+        title: "HD [px]",
+        unit: Unit::Pixels,
+        subject: Subject::Class,
+        source: Source::Shape,
+        definition: "the largest distance of a surface pixel to the other surface, of both directions",
+    },
+    Facts {
+        metric: Metric::Hausdorff95,
+        name: "hausdorff95",
+        title: "HD95 [px]",
+        unit: Unit::Pixels,
+        subject: Subject::Class,
+        source: Source::Shape,
+        definition: "the larger of the 95th percentiles, interpolated linearly, of the two directed surface distances",
+    },
+    Facts {
+        metric: Metric::AverageSurfaceDistance,
+        name: "average_surface_distance",
+        title: "ASSD [px]",
+        unit: Unit::Pixels,
+        subject: Subject::Class,
+        source: Source::Shape,
+        definition: "the mean distance of both surfaces' pixels to the other surface (ASSD)",
+    },
+];
+
 impl Metric {
     /// All metrics, in the order in which tables show them.
-    pub const ALL: [Self; 13] = [
-        Self::Dice,
-        Self::Iou,
-        Self::MeanIou,
-        Self::Accuracy,
-        Self::Sensitivity,
-        Self::Specificity,
-        Self::Precision,
-        Self::SurfaceDice,
-        Self::BoundaryF1,
-        Self::CenterlineDice,
-        Self::Hausdorff,
-        Self::Hausdorff95,
-        Self::AverageSurfaceDistance,
-    ];
+    pub const ALL: [Self; TABLE.len()] = {
+        let mut all = [Self::Dice; TABLE.len()];
+        let mut index = 0;
+        while index < TABLE.len() {
+            all[index] = TABLE[index].metric;
+            index += 1;
+        }
+        all
+    };
 
-    /// What tables call it.
+    fn facts(self) -> &'static Facts {
+        TABLE.iter().find(|facts| facts.metric == self).expect("each metric has a row in the table")
+    }
+
+    /// Returns the title in tables, with the unit.
     pub fn title(self) -> &'static str {
-        match self {
-            Self::Dice => "Dice",
-            Self::Iou => "IoU",
-            Self::MeanIou => "mean IoU",
-            Self::Accuracy => "accuracy",
-            Self::Sensitivity => "sensitivity",
-            Self::Specificity => "specificity",
-            Self::Precision => "precision",
-            Self::SurfaceDice => "surface Dice",
-            Self::BoundaryF1 => "boundary F1",
-            Self::CenterlineDice => "clDice",
-            Self::Hausdorff => "HD [px]",
-            Self::Hausdorff95 => "HD95 [px]",
-            Self::AverageSurfaceDistance => "ASSD [px]",
-        }
+        self.facts().title
     }
 
-    /// The name under which files have it.
+    /// Returns the name in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Dice => "dice",
-            Self::Iou => "iou",
-            Self::MeanIou => "mean_iou",
-            Self::Accuracy => "accuracy",
-            Self::Sensitivity => "sensitivity",
-            Self::Specificity => "specificity",
-            Self::Precision => "precision",
-            Self::SurfaceDice => "surface_dice",
-            Self::BoundaryF1 => "boundary_f1",
-            Self::CenterlineDice => "centerline_dice",
-            Self::Hausdorff => "hausdorff",
-            Self::Hausdorff95 => "hausdorff95",
-            Self::AverageSurfaceDistance => "average_surface_distance",
-        }
+        self.facts().name
     }
 
-    /// Whether it is measured of a class; the others are measured of all classes at once.
+    /// Returns true if the metric is measured of one class, false if of all classes at once.
     pub fn is_of_a_class(self) -> bool {
-        !matches!(self, Self::MeanIou | Self::Accuracy)
+        self.facts().subject == Subject::Class
     }
 
-    /// Whether it is in pixels, and the less the better; the others are shares, and the more the better.
+    /// Returns true for a distance in pixels, of which smaller is better; false for a share, of
+    /// which larger is better.
     pub fn is_distance(self) -> bool {
-        self >= Self::Hausdorff
+        self.facts().unit == Unit::Pixels
     }
 
-    /// Whether it can be computed from counts of pixels, and so over all images together.
+    /// Returns true if the metric follows from counts of pixels, and so can be computed over all
+    /// images together.
     pub fn can_be_pooled(self) -> bool {
-        self <= Self::Precision
+        self.facts().source == Source::Counts
     }
 
-    /// Its definition in a sentence, with the tolerance of surfaces in pixels.
+    /// Returns the definition in a sentence, with the tolerance of surfaces in pixels.
     pub fn definition(self, tolerance_px: f64) -> String {
-        match self {
-            Self::Dice => "2 TP / (2 TP + FP + FN), pixels counted; 1 where the class is in neither mask".into(),
-            Self::Iou => "TP / (TP + FP + FN), pixels counted; 1 where the class is in neither mask".into(),
-            Self::MeanIou => "the mean IoU over all classes, the background among them".into(),
-            Self::Accuracy => "the share of pixels whose class was found".into(),
-            Self::Sensitivity => {
-                "TP / (TP + FN), also known as recall; undefined where the truth has no pixel of the class".into()
-            }
-            Self::Specificity => "TN / (TN + FP); undefined where the truth has no pixel of another class".into(),
-            Self::Precision => "TP / (TP + FP); undefined where no pixel was predicted as the class".into(),
-            Self::SurfaceDice => format!(
-                "the share of both surfaces' pixels within {tolerance_px} px of the other surface (normalised surface \
-                 Dice, Nikolov et al. 2018, pixels counted)"
-            ),
-            Self::BoundaryF1 => format!(
-                "the harmonic mean of the shares of either surface's pixels within {tolerance_px} px of the other \
-                 surface (Csurka et al. 2013)"
-            ),
-            Self::CenterlineDice => "the harmonic mean of the share of the predicted skeleton in the true mask and of \
-                                     the true skeleton in the predicted mask (Shit et al. 2021); skeletons by Zhang and \
-                                     Suen 1984 as in scikit-image's `skeletonize`"
-                .into(),
-            Self::Hausdorff => {
-                "the largest distance of a surface pixel to the other surface, of both directions".into()
-            }
-            Self::Hausdorff95 => {
-                "the larger of the 95th percentiles, interpolated linearly, of the two directed surface distances".into()
-            }
-            Self::AverageSurfaceDistance => {
-                "the mean distance of both surfaces' pixels to the other surface (ASSD)".into()
-            }
-        }
+        self.facts().definition.replace("{tolerance}", &tolerance_px.to_string())
     }
 }
 
-/// What the metrics of surfaces and centre lines have in common, in sentences.
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// Returns the conventions that metrics of surfaces and centre lines share, in sentences.
 pub fn definition_of_surfaces() -> &'static str {
     "A class's surface is its pixels with a pixel above, below, left or right of them that is not of the class. What lies \
      beyond the image's edge and ignored pixels are not of the class; distances are Euclidean in pixels and go straight \
@@ -156,12 +271,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_metric_is_listed_in_order_and_has_one_name() {
-        assert!(Metric::ALL.is_sorted());
+    fn every_metric_has_one_row_and_names_of_its_own() {
         for metric in Metric::ALL {
+            let count = |is_same: &dyn Fn(&Facts) -> bool| TABLE.iter().filter(|facts| is_same(facts)).count();
+            assert_eq!(count(&|facts| facts.metric == metric), 1, "{metric:?}");
+            assert_eq!(count(&|facts| facts.name == metric.name()), 1, "{metric:?}");
+            assert_eq!(count(&|facts| facts.title == metric.title()), 1, "{metric:?}");
+            assert_eq!(metric.is_distance(), metric.title().ends_with("[px]"), "{metric:?}");
             assert_eq!(serde_json::to_value(metric).unwrap(), metric.name());
-            assert_eq!(metric.is_distance(), metric.title().ends_with("[px]"));
         }
         assert!(Metric::SurfaceDice.definition(1.5).contains("within 1.5 px"));
+    }
+
+    #[test]
+    fn distances_and_pooled_metrics_are_the_usual_ones() {
+        use Metric::{Accuracy, AverageSurfaceDistance, Dice, Hausdorff, Hausdorff95, Iou, MeanIou};
+        use Metric::{Precision, Sensitivity, Specificity};
+        let those = |is: fn(Metric) -> bool| Metric::ALL.into_iter().filter(|metric| is(*metric)).collect::<Vec<_>>();
+        assert_eq!(those(Metric::is_distance), [Hausdorff, Hausdorff95, AverageSurfaceDistance]);
+        let counts = [Dice, Iou, MeanIou, Accuracy, Sensitivity, Specificity, Precision];
+        assert_eq!(those(Metric::can_be_pooled), counts);
     }
 }

@@ -1,59 +1,42 @@
-//! Objects that were missed, and objects that are not there.
+//! Missed and invented objects.
 
 use serde::Serialize;
 
+use crate::components::{Components, Connectivity};
 use crate::region::Region;
 
-/// How many objects two regions have, and how many of them the other region does not touch.
+/// The number of objects in two regions, and of those that the other region does not touch.
 ///
-/// An object is a set of pixels that hang together across sides and corners.
+/// An object is a set of pixels that are connected across sides and corners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ObjectCounts {
-    /// The objects of the truth.
+    /// The number of objects in the truth.
     pub truth: usize,
-    /// Those of them of which no pixel was predicted.
+    /// The number of those without a predicted pixel.
     pub missed: usize,
-    /// The objects of the prediction.
+    /// The number of objects in the prediction.
     pub predicted: usize,
-    /// Those of them of which no pixel is true.
+    /// The number of those without a true pixel.
     pub invented: usize,
 }
 
 impl ObjectCounts {
     /// Counts the objects of two regions of one image.
-    pub fn of(prediction: &Region, truth: &Region) -> Self {
+    pub fn compare(prediction: &Region, truth: &Region) -> Self {
         let (found, of_truth) = rayon::join(|| count(prediction, truth), || count(truth, prediction));
         Self { truth: of_truth.0, missed: of_truth.1, predicted: found.0, invented: found.1 }
     }
 }
 
-/// The objects of a region, and those that the other one does not touch.
+/// Counts the objects of a region, and those of them that the other one does not touch.
 fn count(region: &Region, other: &Region) -> (usize, usize) {
-    let (width, height) = (region.width(), region.height());
-    let mut left = region.inside().to_vec();
-    let (mut objects, mut untouched) = (0, 0);
-    let mut stack = Vec::new();
-    for first in 0..left.len() {
-        if !std::mem::take(&mut left[first]) {
-            continue;
-        }
-        let mut is_touched = false;
-        stack.push(first);
-        while let Some(pixel) = stack.pop() {
-            is_touched |= other.inside()[pixel];
-            let (x, y) = (pixel % width, pixel / width);
-            for y in y.saturating_sub(1)..(y + 2).min(height) {
-                for x in x.saturating_sub(1)..(x + 2).min(width) {
-                    if std::mem::take(&mut left[y * width + x]) {
-                        stack.push(y * width + x);
-                    }
-                }
-            }
-        }
-        objects += 1;
-        untouched += usize::from(!is_touched);
+    let Components { runs, sizes } = Components::from_region(region, Connectivity::Eight);
+    let mut is_touched = vec![false; sizes.len()];
+    for run in runs {
+        let row = run.row as usize * region.width();
+        is_touched[run.area] |= other.inside()[row + run.start as usize..row + run.end as usize].contains(&true);
     }
-    (objects, untouched)
+    (sizes.len(), is_touched.iter().filter(|is_touched| !**is_touched).count())
 }
 
 #[cfg(test)]
@@ -62,12 +45,12 @@ mod tests {
     use crate::region::tests::drawn;
 
     #[test]
-    fn objects_hang_together_across_corners_and_one_common_pixel_finds_them() {
+    fn objects_are_connected_across_corners_and_one_common_pixel_finds_them() {
         let truth = drawn(&["##..#", "..#..", ".....", "#...#"]);
         let prediction = drawn(&[".#...", ".....", "..#..", "#...."]);
         // The diagonal at the top is one object; of the two at the bottom the left one is found.
         let counts = ObjectCounts { truth: 4, missed: 2, predicted: 3, invented: 1 };
-        assert_eq!(ObjectCounts::of(&prediction, &truth), counts);
-        assert_eq!(ObjectCounts::of(&drawn(&["..."]), &drawn(&["..."])), ObjectCounts::default());
+        assert_eq!(ObjectCounts::compare(&prediction, &truth), counts);
+        assert_eq!(ObjectCounts::compare(&drawn(&["..."]), &drawn(&["..."])), ObjectCounts::default());
     }
 }

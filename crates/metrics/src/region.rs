@@ -1,4 +1,4 @@
-//! A set of pixels: what a metric takes for an object.
+//! A set of pixels, of which shape metrics compare two.
 
 use image::GrayImage;
 use seg_contract::IGNORE_LABEL;
@@ -12,16 +12,16 @@ pub struct Region {
 }
 
 impl Region {
-    /// The region of an image that is `inside` says, row by row.
+    /// Creates a region from a flag for each pixel, row by row.
     ///
     /// # Panics
-    /// When `inside` has not `width * height` elements.
+    /// When `inside` does not have `width * height` elements.
     pub fn new(width: usize, height: usize, inside: Vec<bool>) -> Self {
         assert_eq!(inside.len(), width * height, "a region has a flag for each pixel");
         Self { width, height, inside }
     }
 
-    /// The pixels of `class` in `labels`, without those that `truth` ignores.
+    /// Selects the pixels of `class` in `labels`, except those that `truth` ignores.
     ///
     /// # Panics
     /// When the two differ in size.
@@ -32,34 +32,36 @@ impl Region {
         Self::new(labels.width() as usize, labels.height() as usize, inside)
     }
 
-    /// Width of the image, in pixels.
+    /// Returns the width of the image, in pixels.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Height of the image, in pixels.
+    /// Returns the height of the image, in pixels.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// Whether each pixel is inside, row by row.
+    /// Returns a flag for each pixel, row by row: true for those in the region.
     pub fn inside(&self) -> &[bool] {
         &self.inside
     }
 
-    /// Whether the region has no pixel.
+    /// Returns true if the region has no pixel.
     pub fn is_empty(&self) -> bool {
         !self.inside.contains(&true)
     }
 
-    /// Whether the pixel is inside; coordinates beyond the image, those that wrapped below 0 among them, are outside.
+    /// Returns true if the pixel is inside. Coordinates beyond the image are outside, including
+    /// those that wrapped below 0.
     pub fn contains(&self, x: usize, y: usize) -> bool {
         x < self.width && y < self.height && self.inside[y * self.width + x]
     }
 
-    /// The surface: pixels inside that have a pixel above, below or beside them which is outside.
+    /// Returns the surface: the pixels inside that have a pixel outside above, below, left or right
+    /// of them.
     ///
-    /// It is what a morphological erosion by a cross takes away.
+    /// A morphological erosion by a cross removes the same pixels.
     pub fn surface(&self) -> Vec<(usize, usize)> {
         let mut surface = Vec::new();
         for y in 0..self.height {
@@ -78,7 +80,7 @@ impl Region {
 pub(crate) mod tests {
     use super::*;
 
-    /// The region whose pixels are drawn as `#`.
+    /// Creates the region of the pixels that are drawn as `#`.
     pub(crate) fn drawn(rows: &[&str]) -> Region {
         let inside = rows.iter().flat_map(|row| row.bytes().map(|byte| byte == b'#')).collect();
         Region::new(rows.first().map_or(0, |row| row.len()), rows.len(), inside)

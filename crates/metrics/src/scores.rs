@@ -13,7 +13,7 @@ use crate::objects::ObjectCounts;
 use crate::region::Region;
 use crate::surface::SurfaceDistances;
 
-/// The values of metrics; `None` where one is undefined.
+/// The values of metrics; `None` for an undefined one.
 pub type Values = BTreeMap<Metric, Option<f64>>;
 
 /// All metrics of one image.
@@ -21,20 +21,22 @@ pub type Values = BTreeMap<Metric, Option<f64>>;
 pub struct ImageScores {
     /// The pixels by true and predicted class.
     pub confusion: ConfusionMatrix,
-    /// Mean IoU and accuracy, and of every other metric the mean over the classes without the background.
+    /// Mean IoU and accuracy; of every other metric the mean over the classes without the
+    /// background.
     pub overall: Values,
-    /// The metrics of each class but the background, in their order.
+    /// The metrics of each class except the background, in their order.
     pub classes: Vec<Values>,
-    /// The objects of each class but the background, in their order.
+    /// The objects of each class except the background, in their order.
     pub objects: Vec<ObjectCounts>,
 }
 
 impl ImageScores {
-    /// Compares a predicted mask with the true one; surfaces may be `tolerance_px` pixels apart.
+    /// Compares a predicted mask with the true one, with `tolerance_px` as the tolerance of
+    /// surfaces.
     ///
     /// # Errors
-    /// When the masks differ in size or a label is no class.
-    pub fn of(
+    /// When the masks differ in size or a label exceeds the classes.
+    pub fn compare(
         predicted: &GrayImage,
         truth: &GrayImage,
         classes: usize,
@@ -49,7 +51,7 @@ impl ImageScores {
                 let [prediction, truth] = [predicted, truth].map(|labels| Region::of_class(labels, class as u8, truth));
                 let mut values = counted(&confusion, class);
                 values.extend(shaped(&prediction, &truth, diagonal, tolerance_px));
-                (values, ObjectCounts::of(&prediction, &truth))
+                (values, ObjectCounts::compare(&prediction, &truth))
             })
             .collect();
         let (classes, objects): (Vec<_>, _) = measured.into_iter().unzip();
@@ -57,7 +59,7 @@ impl ImageScores {
     }
 }
 
-/// The metrics of a class that follow from counts of pixels.
+/// Returns the metrics of a class that follow from counts of pixels.
 pub(crate) fn counted(confusion: &ConfusionMatrix, class: usize) -> Values {
     BTreeMap::from([
         (Metric::Dice, Some(confusion.dice(class))),
@@ -68,7 +70,7 @@ pub(crate) fn counted(confusion: &ConfusionMatrix, class: usize) -> Values {
     ])
 }
 
-/// The metrics of a class that follow from the shape of its region.
+/// Returns the metrics of a class that follow from the shape of its region.
 fn shaped(prediction: &Region, truth: &Region, diagonal: f64, tolerance_px: f64) -> [(Metric, Option<f64>); 6] {
     let (distances, centerline_dice) =
         rayon::join(|| SurfaceDistances::between(prediction, truth), || centerline_dice(prediction, truth));
@@ -87,7 +89,8 @@ fn shaped(prediction: &Region, truth: &Region, diagonal: f64, tolerance_px: f64)
     ]
 }
 
-/// What the values of the classes without the background come to: their means, and what is of all classes at once.
+/// Averages the values of the classes without the background, and adds the metrics of all classes
+/// at once.
 pub(crate) fn overall(confusion: &ConfusionMatrix, classes: &[Values]) -> Values {
     let metrics = classes.first().map(|values| values.keys().copied().collect::<Vec<_>>()).unwrap_or_default();
     let value = |metric: Metric| (metric, mean(classes.iter().map(|values| values[&metric])));
@@ -97,7 +100,7 @@ pub(crate) fn overall(confusion: &ConfusionMatrix, classes: &[Values]) -> Values
     overall
 }
 
-/// The mean of the values that are defined; `None` without one.
+/// Returns the mean of the values that are defined; `None` if none is.
 pub(crate) fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let (count, sum) = values.flatten().fold((0_usize, 0.0), |(count, sum), value| (count + 1, sum + value));
     (count > 0).then(|| sum / count as f64)
@@ -109,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// A row of labels.
+    /// Creates a mask of one row of labels.
     fn mask(labels: &[u8]) -> GrayImage {
         GrayImage::from_raw(labels.len() as u32, 1, labels.to_vec()).unwrap()
     }
@@ -134,10 +137,10 @@ mod tests {
             let [predicted, truth] = [predicted, truth].map(|labels| {
                 GrayImage::from_fn(2, 2, |x, y| [if y == 0 { labels[x as usize] } else { IGNORE_LABEL }].into())
             });
-            // What is predicted where nothing counts is no mistake.
+            // A prediction where nothing counts is not a mistake.
             let predicted =
                 GrayImage::from_fn(2, 2, |x, y| if y == 0 { *predicted.get_pixel(x, y) } else { [1].into() });
-            let scores = ImageScores::of(&predicted, &truth, 2, 1.0).unwrap();
+            let scores = ImageScores::compare(&predicted, &truth, 2, 1.0).unwrap();
             let diagonal = diagonal * 2.0_f64.sqrt();
             for (metric, value) in &scores.classes[0] {
                 let expected = match metric {
@@ -156,7 +159,7 @@ mod tests {
 
     #[test]
     fn overall_is_the_mean_over_the_targets_and_undefined_values_are_left_out() {
-        let scores = ImageScores::of(&mask(&[0, 1, 1, 0, 0]), &mask(&[0, 1, 0, 0, 2]), 3, 1.0).unwrap();
+        let scores = ImageScores::compare(&mask(&[0, 1, 1, 0, 0]), &mask(&[0, 1, 0, 0, 2]), 3, 1.0).unwrap();
         let [first, second] = &scores.classes[..] else { panic!("two targets") };
         assert_eq!((first[&Metric::Dice], second[&Metric::Dice]), (Some(2.0 / 3.0), Some(0.0)));
         assert_eq!(scores.overall[&Metric::Dice], Some(1.0 / 3.0));
@@ -174,7 +177,7 @@ mod tests {
         for (name, predicted, truth, part) in
             [("size", mask(&[0]), mask(&[0, 0]), "1x1"), ("label", mask(&[0]), mask(&[7]), "label 7")]
         {
-            let message = ImageScores::of(&predicted, &truth, 2, 1.0).unwrap_err().to_string();
+            let message = ImageScores::compare(&predicted, &truth, 2, 1.0).unwrap_err().to_string();
             assert!(message.contains(part), "{name}: {message}");
         }
     }

@@ -1,4 +1,5 @@
-//! Thinning to one pixel: T. Y. Zhang and C. Y. Suen, *A fast parallel algorithm for thinning digital patterns*, 1984.
+//! Thinning to one pixel: T. Y. Zhang and C. Y. Suen, *A fast parallel algorithm for thinning
+//! digital patterns*, 1984.
 
 use std::mem;
 
@@ -7,10 +8,11 @@ use crate::region::Region;
 /// The eight neighbours of a pixel in the order of their bits: clockwise from the upper left.
 const NEIGHBOURS: [(isize, isize); 8] = [(-1, -1), (0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0)];
 
-/// Neighbourhoods in which scikit-image's `skeletonize` departs from the paper, each with the passes that remove its pixel.
+/// The neighbourhoods in which scikit-image's `skeletonize` departs from the paper, each with the
+/// passes that remove its pixel.
 ///
-/// Corners of a line go, which the paper leaves two pixels wide, and of a square of four pixels two stay, where the paper
-/// leaves none.
+/// Corners of a line are removed, which the paper leaves two pixels wide, and two pixels of a
+/// square of four remain, where the paper leaves none.
 const DEPARTURES: [(u8, u8); 25] = [
     (3, 1),
     (6, 1),
@@ -39,7 +41,8 @@ const DEPARTURES: [(u8, u8); 25] = [
     (224, 2),
 ];
 
-/// The skeleton of a region: the same pixels that scikit-image's two-dimensional `skeletonize` keeps.
+/// Returns the skeleton of a region: the same pixels that scikit-image's two-dimensional
+/// `skeletonize` keeps.
 pub fn skeleton(region: &Region) -> Region {
     let passes_by_neighbourhood: [u8; 256] = std::array::from_fn(|neighbourhood| removing_passes(neighbourhood as u8));
     // A frame of one pixel gives every pixel eight neighbours.
@@ -50,7 +53,7 @@ pub fn skeleton(region: &Region) -> Region {
         framed[1..=row.len()].copy_from_slice(row);
     }
 
-    // A pixel needs another look by a pass only after its neighbourhood has changed.
+    // A pass looks again at a pixel only if its neighbourhood has changed.
     let all: Vec<usize> = (0..inside.len()).filter(|pixel| inside[*pixel]).collect();
     let mut waiting = [all.clone(), all];
     let mut is_waiting = [inside.clone(), inside.clone()];
@@ -84,7 +87,8 @@ pub fn skeleton(region: &Region) -> Region {
     Region::new(region.width(), region.height(), inside)
 }
 
-/// The passes that remove a pixel with such neighbours: bit 0 for the first, bit 1 for the second.
+/// Returns the passes that remove a pixel with such neighbours: bit 0 for the first, bit 1 for the
+/// second.
 fn removing_passes(neighbourhood: u8) -> u8 {
     if let Some((_, passes)) = DEPARTURES.iter().find(|departure| departure.0 == neighbourhood) {
         return *passes;

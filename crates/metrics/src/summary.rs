@@ -1,4 +1,4 @@
-//! What the scores of many images come to.
+//! The scores of many images, averaged and pooled.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,22 @@ use crate::bootstrap::Bootstrap;
 use crate::metric::Metric;
 use crate::scores::{ImageScores, Values, counted, mean, overall};
 
-/// What the scores of many images come to.
+/// The scores of many images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// The mean over images of each image's own value.
     pub per_image: Level,
-    /// The values of all images' pixels together, of the metrics that can be had from counts.
+    /// The values of all images' pixels together, for the metrics that follow from counts.
     pub pooled: Level,
     /// The pixels of all images by true and predicted class.
     pub confusion: ConfusionMatrix,
 }
 
-/// The metrics at one level.
+/// The metrics per image or pooled.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Level {
-    /// Mean IoU and accuracy, and of every other metric the mean over the classes without the background.
+    /// Mean IoU and accuracy; of every other metric the mean over the classes without the
+    /// background.
     pub overall: BTreeMap<Metric, Estimate>,
     /// The metrics of each class by its name; per image without the background.
     pub classes: BTreeMap<String, BTreeMap<Metric, Estimate>>,
@@ -32,66 +33,82 @@ pub struct Level {
 /// A value with its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The value; `None` where no image defines one.
+    /// The value; `None` if no image defines one.
     pub value: Option<f64>,
     /// The confidence interval; `None` for fewer than two images.
     pub interval: Option<[f64; 2]>,
-    /// How many images define a value of their own; a mean is over these.
+    /// The number of images that define a value of their own; a mean is over these.
     pub images: usize,
 }
 
 impl Summary {
-    /// The summary of images with their intervals.
-    pub fn of(images: &[ImageScores], classes: &[Class], bootstrap: &Bootstrap) -> Self {
+    /// Summarises the scores of images, with confidence intervals.
+    pub fn new(images: &[ImageScores], classes: &[Class], bootstrap: &Bootstrap) -> Self {
         let confusion = pool(images, 0..images.len(), classes.len());
         Self { per_image: per_image(images, classes, bootstrap), pooled: pooled(images, classes, bootstrap), confusion }
     }
 }
 
+/// Averages the values of the images.
 fn per_image(images: &[ImageScores], classes: &[Class], bootstrap: &Bootstrap) -> Level {
-    let estimates = |values: Vec<&Values>| {
-        let metrics = values.first().map(|values| values.keys().copied().collect::<Vec<_>>()).unwrap_or_default();
-        let estimate = |metric: Metric| {
-            let values: Vec<Option<f64>> = values.iter().map(|values| values[&metric]).collect();
-            let estimate = Estimate {
-                value: mean(values.iter().copied()),
-                interval: bootstrap.interval(values.len(), |drawn| mean(drawn.iter().map(|image| values[*image]))),
-                images: values.iter().flatten().count(),
-            };
-            (metric, estimate)
-        };
-        metrics.into_iter().map(estimate).collect::<BTreeMap<_, _>>()
-    };
-    let of_class = |(index, class): (usize, &Class)| {
-        (class.name.clone(), estimates(images.iter().map(|image| &image.classes[index]).collect()))
-    };
-    Level {
-        overall: estimates(images.iter().map(|image| &image.overall).collect()),
-        classes: classes.iter().skip(1).enumerate().map(of_class).collect(),
+    let targets = classes.iter().skip(1).enumerate().map(|(index, class)| {
+        let values: Vec<_> = images.iter().map(|image| &image.classes[index]).collect();
+        (class.name.clone(), mean_estimates(&values, bootstrap))
+    });
+    let overall: Vec<_> = images.iter().map(|image| &image.overall).collect();
+    Level { classes: targets.collect(), overall: mean_estimates(&overall, bootstrap) }
+}
+
+/// Estimates the mean over images of each metric.
+fn mean_estimates(images: &[&Values], bootstrap: &Bootstrap) -> BTreeMap<Metric, Estimate> {
+    let metrics = images.first().into_iter().flat_map(|values| values.keys().copied());
+    metrics.map(|metric| (metric, mean_estimate(images, metric, bootstrap))).collect()
+}
+
+fn mean_estimate(images: &[&Values], metric: Metric, bootstrap: &Bootstrap) -> Estimate {
+    let values: Vec<Option<f64>> = images.iter().map(|values| values[&metric]).collect();
+    Estimate {
+        value: mean(values.iter().copied()),
+        interval: bootstrap.interval(values.len(), |drawn| mean(drawn.iter().map(|image| values[*image]))),
+        images: values.iter().flatten().count(),
     }
 }
 
+/// Computes the metrics from the pixels of all images together.
 fn pooled(images: &[ImageScores], classes: &[Class], bootstrap: &Bootstrap) -> Level {
-    let estimates = |of: &(dyn Fn(&ConfusionMatrix) -> Values + Sync)| {
-        let values = of(&pool(images, 0..images.len(), classes.len()));
-        let estimate = |(metric, value): (Metric, Option<f64>)| {
-            let drawn_value = |drawn: &[usize]| of(&pool(images, drawn.iter().copied(), classes.len()))[&metric];
-            let interval = bootstrap.interval(images.len(), drawn_value);
-            (metric, Estimate { value, interval, images: images.len() })
-        };
-        values.into_iter().map(estimate).collect::<BTreeMap<_, _>>()
-    };
-    let all_targets = |confusion: &ConfusionMatrix| {
-        let targets: Vec<Values> = (1..classes.len()).map(|class| counted(confusion, class)).collect();
-        overall(confusion, &targets)
-    };
-    let of_class = |(index, class): (usize, &Class)| {
-        (class.name.clone(), estimates(&|confusion: &ConfusionMatrix| counted(confusion, index)))
-    };
-    Level { overall: estimates(&all_targets), classes: classes.iter().enumerate().map(of_class).collect() }
+    let of_classes = classes.iter().enumerate().map(|(index, class)| {
+        let metrics = |confusion: &ConfusionMatrix| counted(confusion, index);
+        (class.name.clone(), pooled_estimates(images, classes.len(), bootstrap, metrics))
+    });
+    Level {
+        classes: of_classes.collect(),
+        overall: pooled_estimates(images, classes.len(), bootstrap, overall_of_counts),
+    }
 }
 
-/// The pixels of the images with the given indices together.
+fn overall_of_counts(confusion: &ConfusionMatrix) -> Values {
+    let targets: Vec<Values> = (1..confusion.classes()).map(|class| counted(confusion, class)).collect();
+    overall(confusion, &targets)
+}
+
+/// Estimates `metrics` of the pooled confusion matrix, drawing images for the intervals.
+fn pooled_estimates(
+    images: &[ImageScores],
+    classes: usize,
+    bootstrap: &Bootstrap,
+    metrics: impl Fn(&ConfusionMatrix) -> Values + Sync,
+) -> BTreeMap<Metric, Estimate> {
+    let values = metrics(&pool(images, 0..images.len(), classes));
+    let mut estimates = BTreeMap::new();
+    for (metric, value) in values {
+        let drawn_value = |drawn: &[usize]| metrics(&pool(images, drawn.iter().copied(), classes))[&metric];
+        let interval = bootstrap.interval(images.len(), drawn_value);
+        estimates.insert(metric, Estimate { value, interval, images: images.len() });
+    }
+    estimates
+}
+
+/// Adds the pixels of the images with the given indices.
 fn pool(images: &[ImageScores], drawn: impl Iterator<Item = usize>, classes: usize) -> ConfusionMatrix {
     let mut pooled = ConfusionMatrix::new(classes);
     for image in drawn {
@@ -129,9 +146,9 @@ mod tests {
         let mut scores = Vec::new();
         for (predicted, truth) in images() {
             evaluation.add(&predicted, &truth).unwrap();
-            scores.push(ImageScores::of(&predicted, &truth, 3, 1.0).unwrap());
+            scores.push(ImageScores::compare(&predicted, &truth, 3, 1.0).unwrap());
         }
-        let summary = Summary::of(&scores, &classes(), &Bootstrap::default());
+        let summary = Summary::new(&scores, &classes(), &Bootstrap::default());
         let logged = evaluation.scores(&classes());
         assert_eq!(summary.per_image.overall[&Metric::Dice].value, Some(logged.dice_per_image));
         assert_eq!(summary.pooled.overall[&Metric::MeanIou].value, Some(logged.mean_iou_pooled));
@@ -145,8 +162,8 @@ mod tests {
     #[test]
     fn a_mean_says_over_how_many_images_it_is_and_how_far_to_trust_it() {
         let scores: Vec<_> =
-            images().iter().map(|(predicted, truth)| ImageScores::of(predicted, truth, 3, 1.0).unwrap()).collect();
-        let summary = Summary::of(&scores, &classes(), &Bootstrap::default());
+            images().iter().map(|(predicted, truth)| ImageScores::compare(predicted, truth, 3, 1.0).unwrap()).collect();
+        let summary = Summary::new(&scores, &classes(), &Bootstrap::default());
         let dice = summary.per_image.classes["cup"][&Metric::Dice];
         assert_eq!((dice.value, dice.images), (Some((0.8 + 1.0 + 1.0) / 3.0), 3));
         let [low, high] = dice.interval.unwrap();
@@ -157,9 +174,9 @@ mod tests {
         assert!(summary.pooled.classes["background"][&Metric::Dice].interval.is_some());
         assert!(summary.pooled.overall.keys().all(|metric| metric.can_be_pooled()));
 
-        let one = Summary::of(&scores[..1], &classes(), &Bootstrap::default());
+        let one = Summary::new(&scores[..1], &classes(), &Bootstrap::default());
         assert_eq!(one.per_image.overall[&Metric::Dice].interval, None);
-        let none = Summary::of(&[], &classes(), &Bootstrap::default());
+        let none = Summary::new(&[], &classes(), &Bootstrap::default());
         assert!(none.per_image.overall.is_empty());
     }
 }

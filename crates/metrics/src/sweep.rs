@@ -1,4 +1,4 @@
-//! What each threshold on the target's probability would give, for models of two classes.
+//! The effect of each threshold on the target's probability, for models of two classes.
 
 use image::GrayImage;
 use ndarray::ArrayView3;
@@ -7,51 +7,56 @@ use serde::Serialize;
 
 use crate::calibration::{ShapeError, check_shape};
 
-/// Thresholds are the multiples of one part in so many, and exact at these.
+/// The number of steps between thresholds from 0 to 1. Counts are exact at each step.
 pub const THRESHOLD_STEPS: usize = 1000;
 
-/// The bins in which pixels are ranked for the areas under the curves; within a bin they count as tied.
+/// The number of bins in which pixels are ranked for the areas under the curves; within a bin they
+/// count as tied.
 ///
-/// They are of equal width in the logarithm of the odds, each 1/64 wide, because networks are most often nearly sure.
+/// They are of equal width in the logarithm of the odds, 1/64 each, because most probabilities of a
+/// network are close to 0 or 1.
 pub const RANK_BINS: usize = 2560;
 const RANK_BINS_PER_UNIT: f64 = 64.0;
 
-/// Pixels by the target's probability and the truth, gathered image by image in memory that does not grow.
+/// Counts of pixels by the target's probability and the truth, added image by image in memory of
+/// constant size.
 ///
-/// The target is class 1 of two. A threshold takes the pixels whose probability is at least as large.
+/// The target is class 1 of two. A threshold selects the pixels whose probability is at least as
+/// large.
 #[derive(Clone, Debug)]
 pub struct ThresholdSweep {
-    /// By `floor(probability * THRESHOLD_STEPS)`: the pixels that are background and target.
+    /// The pixels of the background and of the target by `floor(probability * THRESHOLD_STEPS)`.
     steps: Vec<[u64; 2]>,
-    /// By the logarithm of the odds, from the least to the greatest.
+    /// The same pixels by the logarithm of the odds, in ascending order.
     ranks: Vec<[u64; 2]>,
 }
 
-/// What all thresholds come to, from the pixels that count of all images together.
+/// The results of all thresholds, from the counted pixels of all images together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SweepSummary {
-    /// The threshold with the largest Dice, to one part in [`THRESHOLD_STEPS`]; the lowest of equals.
+    /// The threshold with the largest Dice, to one step of [`THRESHOLD_STEPS`]; the lowest on a
+    /// tie.
     pub best: OperatingPoint,
-    /// The area under the receiver operating characteristic; `None` unless both classes are there.
+    /// The area under the receiver operating characteristic; `None` unless both classes occur.
     pub roc_auc: Option<f64>,
-    /// The average precision, `sum (R_n - R_(n-1)) P_n`; `None` where the target is nowhere.
+    /// The average precision, `sum (R_n - R_(n-1)) P_n`; `None` if the target does not occur.
     pub average_precision: Option<f64>,
-    /// Every hundredth from 0.01 to 0.99.
+    /// The results at every hundredth from 0.01 to 0.99.
     pub thresholds: Vec<OperatingPoint>,
 }
 
-/// What one threshold gives.
+/// The result of one threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct OperatingPoint {
     /// The least probability that counts as the target.
     pub threshold: f64,
-    /// `2 TP / (2 TP + FP + FN)`; 1 where there is nothing and nothing is found.
+    /// `2 TP / (2 TP + FP + FN)`; 1 if the target neither occurs nor is predicted.
     pub dice: f64,
-    /// `TP / (TP + FN)`; `None` where the target is nowhere.
+    /// `TP / (TP + FN)`; `None` if the target does not occur.
     pub sensitivity: Option<f64>,
-    /// `TN / (TN + FP)`; `None` where the background is nowhere.
+    /// `TN / (TN + FP)`; `None` if the background does not occur.
     pub specificity: Option<f64>,
-    /// `TP / (TP + FP)`; `None` where nothing is taken for the target.
+    /// `TP / (TP + FP)`; `None` if nothing is predicted as the target.
     pub precision: Option<f64>,
 }
 
@@ -62,10 +67,10 @@ impl Default for ThresholdSweep {
 }
 
 impl ThresholdSweep {
-    /// Adds the pixels that count of one image; `probabilities` are `[2, height, width]`.
+    /// Adds the counted pixels of one image; `probabilities` are `[2, height, width]`.
     ///
     /// # Errors
-    /// When the shape is not what the truth implies; nothing is added then.
+    /// When the shape does not follow from the truth; nothing is added then.
     ///
     /// # Panics
     /// When a true label is neither 0 nor 1 nor ignored.
@@ -75,14 +80,14 @@ impl ThresholdSweep {
             let [ground, target] = [0, 1].map(|class| f64::from(probabilities[[class, y as usize, x as usize]]));
             let label = usize::from(label[0]);
             self.steps[((target * THRESHOLD_STEPS as f64) as usize).min(THRESHOLD_STEPS)][label] += 1;
-            // The odds of both probabilities tell pixels apart that are all 1 to an `f32`.
+            // The odds of both probabilities distinguish pixels that are all 1 to an `f32`.
             let rank = (target / ground).ln() * RANK_BINS_PER_UNIT + (RANK_BINS / 2) as f64;
             self.ranks[(rank.max(0.0) as usize).min(RANK_BINS - 1)][label] += 1;
         }
         Ok(())
     }
 
-    /// What the pixels so far come to.
+    /// Summarises the pixels added so far.
     pub fn summary(&self) -> SweepSummary {
         let thresholds = self.operating_points();
         let best = |best: OperatingPoint, point: &OperatingPoint| if point.dice > best.dice { *point } else { best };
@@ -95,36 +100,42 @@ impl ThresholdSweep {
         }
     }
 
-    /// The points of the receiver operating characteristic, `(1 - specificity, sensitivity)` from (0, 0) to (1, 1).
+    /// Returns the points of the receiver operating characteristic, `(1 - specificity,
+    /// sensitivity)` from (0, 0) to (1, 1).
     ///
-    /// Empty unless both classes are there.
+    /// They are empty unless both classes occur.
     pub fn roc(&self) -> Vec<(f64, f64)> {
         let [ground, target] = totals(&self.ranks);
         if ground.min(target) == 0 {
             return Vec::new();
         }
-        let share = |[false_positives, true_positives]: [u64; 2]| {
-            (false_positives as f64 / ground as f64, true_positives as f64 / target as f64)
-        };
-        std::iter::once([0; 2]).chain(cumulated(&self.ranks)).map(share).collect()
+        let counts = std::iter::once([0; 2]).chain(cumulated(&self.ranks));
+        counts
+            .map(|[false_positives, true_positives]| {
+                (false_positives as f64 / ground as f64, true_positives as f64 / target as f64)
+            })
+            .collect()
     }
 
-    /// The points of the precision-recall curve, `(sensitivity, precision)` by falling threshold.
+    /// Returns the points of the precision-recall curve, `(sensitivity, precision)` by falling
+    /// threshold.
     ///
-    /// Empty where the target is nowhere.
+    /// They are empty if the target does not occur.
     pub fn precision_recall(&self) -> Vec<(f64, f64)> {
         let [_, target] = totals(&self.ranks);
         if target == 0 {
             return Vec::new();
         }
-        let point = |[false_positives, true_positives]: [u64; 2]| {
-            let precision = true_positives as f64 / (false_positives + true_positives) as f64;
-            (true_positives as f64 / target as f64, precision)
-        };
-        cumulated(&self.ranks).filter(|counts| counts.iter().sum::<u64>() > 0).map(point).collect()
+        let counts = cumulated(&self.ranks).filter(|counts| counts.iter().sum::<u64>() > 0);
+        counts
+            .map(|[false_positives, true_positives]| {
+                let precision = true_positives as f64 / (false_positives + true_positives) as f64;
+                (true_positives as f64 / target as f64, precision)
+            })
+            .collect()
     }
 
-    /// From one step to the last but one; at 0 everything is the target.
+    /// Lists the result of each step except 0, at which every pixel is the target.
     fn operating_points(&self) -> Vec<OperatingPoint> {
         let [ground, target] = totals(&self.steps);
         let mut above = [ground, target];
@@ -153,7 +164,7 @@ fn totals(bins: &[[u64; 2]]) -> [u64; 2] {
     bins.iter().fold([0; 2], |sum, bin| [sum[0] + bin[0], sum[1] + bin[1]])
 }
 
-/// False and true positives, taking one bin after the other from the most probable on.
+/// Accumulates false and true positives, from the most probable bin on.
 fn cumulated(bins: &[[u64; 2]]) -> impl Iterator<Item = [u64; 2]> {
     bins.iter().rev().filter(|bin| bin[0] + bin[1] > 0).scan([0; 2], |sum, bin| {
         *sum = [sum[0] + bin[0], sum[1] + bin[1]];
@@ -161,7 +172,8 @@ fn cumulated(bins: &[[u64; 2]]) -> impl Iterator<Item = [u64; 2]> {
     })
 }
 
-/// The area under the receiver operating characteristic, by trapezoids, and the average precision.
+/// Returns the area under the receiver operating characteristic, by trapezoids, and the average
+/// precision.
 fn areas(ranks: &[[u64; 2]]) -> (Option<f64>, Option<f64>) {
     let [ground, target] = totals(ranks).map(|count| count as f64);
     let (mut roc, mut precision) = (0.0, 0.0);
@@ -183,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    /// A row of pixels with the target's probability and the truth.
+    /// Creates a row of pixels from the target's probability and the truth.
     fn sweep(pixels: &[(f32, u8)]) -> ThresholdSweep {
         let probabilities =
             Array3::from_shape_fn(

@@ -85,7 +85,7 @@ impl Evaluator {
         mask: &GrayImage,
         probabilities: Option<ArrayView3<'_, f32>>,
     ) -> Result<&ImageScores, EvaluateError> {
-        let scores = ImageScores::of(mask, truth, self.classes.len(), self.method.tolerance_px)?;
+        let scores = ImageScores::compare(mask, truth, self.classes.len(), self.method.tolerance_px)?;
         let dice = scores.confusion.target_dice();
         let place = self.worst.partition_point(|(other, _)| *other <= dice);
         let exhibit = if place < self.method.worst {
@@ -124,7 +124,7 @@ impl Evaluator {
             about,
             method,
             definitions: definitions(method.tolerance_px),
-            scores: Summary::of(&scores, &classes, &method.bootstrap),
+            scores: Summary::new(&scores, &classes, &method.bootstrap),
             calibration,
             thresholds: sweep.as_ref().map(ThresholdSweep::summary),
             failures: Failures::of(&names, &scores, &classes),

@@ -101,7 +101,7 @@ mod tests {
             ("partly", [1, 0, 0, 0, 0, 0, 1], [1, 0, 1, 0, 1, 0, 1]),
         ];
         let names = rows.map(|row| row.0.to_owned());
-        let scores = rows.map(|row| ImageScores::of(&mask(row.1), &mask(row.2), 2, 1.0).unwrap());
+        let scores = rows.map(|row| ImageScores::compare(&mask(row.1), &mask(row.2), 2, 1.0).unwrap());
         let failures = Failures::of(&names, &scores, &super::super::evaluator::tests::classes());
         assert_eq!(failures.worst, ["empty", "invented", "partly", "good"]);
         let place = |image: &str| Place { image: image.into(), class: "nucleus".into() };

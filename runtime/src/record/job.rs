@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use seg_contract::{Sha256, sha256};
+use seg_inference::ModelFile;
 use seg_inference::Settings;
 use seg_inference::provider::ComputePrecision;
-use seg_inference::{ModelFile, hex};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::save::Save;
@@ -82,7 +82,7 @@ impl Job {
         let tool = format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         // It changes no result.
         let settings = Settings { batch: None, ..settings };
-        Self { tool, models, precisions, settings, save, images: names.len(), names_sha256: hex(&hash.finalize()) }
+        Self { tool, models, precisions, settings, save, images: names.len(), names_sha256: hash.hex() }
     }
 
     /// Reads the job of a folder, if it has one.
@@ -108,7 +108,7 @@ impl Job {
 
     /// The SHA-256 of its file, in hexadecimal, which each line of its records names.
     pub(crate) fn id(&self) -> String {
-        hex(&Sha256::digest(self.text()))
+        sha256(self.text())
     }
 
     /// Makes sure that the folder's job, if it has one, is this one.

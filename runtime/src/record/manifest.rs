@@ -262,11 +262,10 @@ pub(crate) fn parts(folder: &Path) -> Result<Vec<JobPart>, ManifestError> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use seg_contract::sha256;
     use seg_inference::Settings;
-    use seg_inference::hex;
     use seg_inference::provider::ComputePrecision;
     use seg_inference::session::RunsOn;
-    use sha2::{Digest, Sha256};
 
     use super::super::line::read_lines;
     use super::super::saved_file::SavedFile;
@@ -287,14 +286,14 @@ pub(crate) mod tests {
             name: name.into(),
             input: format!("{name}.tif"),
             input_bytes: 10,
-            input_sha256: hex(&Sha256::digest(name)),
+            input_sha256: sha256(name),
             width: 1,
             height: 1,
             orientation: 1,
             network: [1, 1],
             tiles: None,
             area: Vec::new(),
-            files: vec![SavedFile { kind: Save::Mask, path, sha256: hex(&Sha256::digest(content)) }],
+            files: vec![SavedFile { kind: Save::Mask, path, sha256: sha256(content) }],
             runs_on: RunsOn { nodes: [("CPUExecutionProvider".into(), 7)].into(), ..RunsOn::default() },
             decode_ms: 0.0,
             preprocess_ms: 0.5,

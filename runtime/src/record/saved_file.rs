@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use seg_contract::Sha256;
 use seg_data::{WriteError, write_atomic};
-use seg_inference::{digest, hex};
+use seg_inference::digest;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::save::{Finished, ResultWriter, Save};
 
@@ -36,7 +36,7 @@ impl SavedFile {
         write_atomic(&folder.join(&path), |out| {
             let mut hashed = Hashed { out, hash: Sha256::new() };
             writer.write(finished, &mut hashed)?;
-            sha256 = hex(&hashed.hash.finalize());
+            sha256 = hashed.hash.hex();
             Ok(())
         })?;
         Ok(Self { kind: writer.place().save, path, sha256 })

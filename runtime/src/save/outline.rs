@@ -24,7 +24,7 @@ const STEPS: [[i32; 2]; 4] = [[1, 0], [0, 1], [-1, 0], [0, -1]];
 
 /// The areas of a label, by their first pixels, row by row.
 pub(crate) fn polygons(mask: &GrayImage, label: u8) -> Vec<Polygon> {
-    let areas = Components::of(mask, label, Connectivity::Four);
+    let areas = Components::from_mask(mask, label, Connectivity::Four);
     let mut polygons: Vec<_> =
         areas.sizes.iter().map(|area| Polygon { exterior: Vec::new(), holes: Vec::new(), area: *area }).collect();
     // The edges between the label and all else, with the label to their right: the directions that leave a corner.

@@ -1,4 +1,4 @@
-//! Metrics mean here what they mean to SciPy, scikit-image and scikit-learn.
+//! Metrics equal those of SciPy, scikit-image and scikit-learn.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 const TOLERANCE_PX: f64 = 1.5;
 
-/// A mask of discs of random classes; `ignored` leaves out what is outside of a circle, as a field of view does.
+/// Creates a mask of discs of random classes; `ignored` leaves out the pixels outside of a circle,
+/// as a field of view does.
 fn discs(random: &mut ChaCha8Rng, (width, height): (u32, u32), classes: u8, count: usize, ignored: bool) -> GrayImage {
     let side = width.max(height) as f32;
     let disc = |random: &mut ChaCha8Rng| {
@@ -33,17 +34,17 @@ fn discs(random: &mut ChaCha8Rng, (width, height): (u32, u32), classes: u8, coun
     })
 }
 
-/// Every pixel at random.
+/// Creates a mask with every pixel at random.
 fn noise(random: &mut ChaCha8Rng, width: u32, height: u32, share: f64) -> GrayImage {
     GrayImage::from_fn(width, height, |_, _| Luma([u8::from(random.random_bool(share))]))
 }
 
-/// A mask with the pixels given.
+/// Creates a mask with the pixels given.
 fn dots(width: u32, height: u32, pixels: &[(u32, u32)]) -> GrayImage {
     GrayImage::from_fn(width, height, |x, y| Luma([u8::from(pixels.contains(&(x, y)))]))
 }
 
-/// A mask whose lines wander, one and more pixels wide, as vessels do.
+/// Creates a mask of winding lines, one and more pixels wide, as vessels are.
 fn vessels(random: &mut ChaCha8Rng, width: u32, height: u32) -> GrayImage {
     let mut mask = GrayImage::new(width, height);
     for _ in 0..6 {
@@ -63,7 +64,7 @@ fn vessels(random: &mut ChaCha8Rng, width: u32, height: u32) -> GrayImage {
     mask
 }
 
-/// Predictions and truths with their number of classes.
+/// Creates predictions and truths with their number of classes.
 fn masks() -> Vec<(String, GrayImage, GrayImage, u8)> {
     let random = &mut ChaCha8Rng::seed_from_u64(7);
     let empty = GrayImage::new(9, 5);
@@ -93,7 +94,8 @@ fn masks() -> Vec<(String, GrayImage, GrayImage, u8)> {
     masks.into_iter().enumerate().map(numbered).collect()
 }
 
-/// Probabilities of shape `[classes, 1, pixels]` from the logits of each class, with a truth that they say something of.
+/// Creates probabilities of shape `[classes, 1, pixels]` from the logits of each class, with a
+/// correlated truth.
 fn probabilities(
     classes: usize,
     pixels: usize,
@@ -144,7 +146,8 @@ fn masks_probabilities_and_intervals_measure_the_same() {
     /// Sums of the same numbers in another order.
     const ROUNDING: f64 = 1e-10;
     let masks = masks();
-    // Few values, of which no two share a rank and none is at a rank's edge, so that what is tied here is tied there.
+    // Few values, of which no two share a rank and none is at a rank's edge, so that both
+    // implementations see the same ties.
     let tied = |random: &mut ChaCha8Rng, class| 0.37 * class as f64 * f64::from(random.random_range(-12..=12));
     let free = |random: &mut ChaCha8Rng, _| random.random_range(-6.0..6.0);
     let probabilities = [
@@ -175,7 +178,7 @@ fn masks_probabilities_and_intervals_measure_the_same() {
     let expected: Value = serde_json::from_slice(&output.stdout).unwrap();
 
     for ((name, predicted, truth, classes), expected) in masks.iter().zip(expected["masks"].as_array().unwrap()) {
-        let scores = ImageScores::of(predicted, truth, usize::from(*classes), TOLERANCE_PX).unwrap();
+        let scores = ImageScores::compare(predicted, truth, usize::from(*classes), TOLERANCE_PX).unwrap();
         agree(&format!("{name}: accuracy"), scores.overall[&Metric::Accuracy], &expected["accuracy"], ROUNDING);
         for (index, values) in scores.classes.iter().enumerate() {
             let expected = &expected["classes"][index];

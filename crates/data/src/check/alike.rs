@@ -1,32 +1,32 @@
-//! Whether two images show the same thing, though their files differ.
+//! Likeness of images: whether two of them show the same thing although their files differ.
 
 use image::DynamicImage;
 use image::imageops::thumbnail;
 
-/// The difference hash has this many rows of as many bits.
+/// The number of rows of the difference hash, and of bits in each.
 ///
-/// At the customary 8, images of one kind cannot be told apart: a dark lesion in the middle or the round border of an eye is all
-/// that so few bits see.
+/// At the customary 8, images of one kind look the same: so few bits only see a dark lesion in the
+/// middle or the round border of an eye.
 const HASH_SIDE: u32 = 16;
-/// By how many of the hash's 256 bits images that look alike may differ.
+/// The largest number of the hash's 256 bits in which images that look alike differ.
 const DISTANCE_MAX: u32 = 20;
 /// The side of the small picture that is correlated.
 const SMALL_SIDE: u32 = 32;
-/// How strongly the small pictures of images that look alike correlate at least.
+/// The least correlation of the small pictures of images that look alike.
 ///
-/// In dark images most of the hash is noise or nothing at all, and agrees for no reason.
+/// It is needed for dark images, in which most of the hash is noise or empty and agrees by chance.
 const CORRELATION_MIN: f32 = 0.97;
 
-/// What an image looks like from afar.
+/// The coarse look of an image.
 pub(super) struct Look {
-    /// Whether it grows brighter to the right, in a grid.
+    /// A grid of bits, set where the image becomes brighter to the right.
     hash: [u16; HASH_SIDE as usize],
-    /// A small grey picture, of mean 0 and length 1; all zeros where the image has one value.
+    /// A small grey picture of mean 0 and length 1; all zeros if the image has one value.
     small: Vec<f32>,
 }
 
 impl Look {
-    pub(super) fn of(image: &DynamicImage) -> Self {
+    pub(super) fn new(image: &DynamicImage) -> Self {
         let gray = image.to_luma8();
         let grid = thumbnail(&gray, HASH_SIDE + 1, HASH_SIDE);
         let brighter = |x, y| u16::from(grid.get_pixel(x, y)[0] < grid.get_pixel(x + 1, y)[0]);
@@ -44,8 +44,9 @@ impl Look {
         Self { hash, small }
     }
 
-    /// Whether both the hashes and the small pictures agree: true of images that were resized, compressed anew, or had their
-    /// brightness or colours changed, not of those that were turned, mirrored or cropped.
+    /// Returns true if both the hashes and the small pictures agree. They do for images that were
+    /// resized, compressed again, or changed in brightness or colour, and not for those that were
+    /// rotated, mirrored or cropped.
     pub(super) fn is_alike(&self, other: &Self) -> bool {
         let distance: u32 = self.hash.iter().zip(&other.hash).map(|(one, other)| (one ^ other).count_ones()).sum();
         distance <= DISTANCE_MAX
@@ -60,7 +61,7 @@ mod tests {
 
     use super::*;
 
-    /// A picture of smooth waves.
+    /// Creates a picture of smooth waves.
     fn waves(phase: f32) -> RgbImage {
         RgbImage::from_fn(120, 90, |x, y| {
             let wave =
@@ -82,9 +83,9 @@ mod tests {
             ("mirrored", picture.fliph(), false),
             ("of one value", RgbImage::new(120, 90).into(), false),
         ] {
-            assert_eq!(Look::of(&picture).is_alike(&Look::of(&other)), alike, "{name}");
+            assert_eq!(Look::new(&picture).is_alike(&Look::new(&other)), alike, "{name}");
         }
         let blank = DynamicImage::from(RgbImage::new(9, 9));
-        assert!(!Look::of(&blank).is_alike(&Look::of(&blank)), "images of one value say nothing");
+        assert!(!Look::new(&blank).is_alike(&Look::new(&blank)), "images of one value say nothing");
     }
 }

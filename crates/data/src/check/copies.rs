@@ -1,55 +1,60 @@
-//! Images that occur more than once: what is learned from must not come back in validation or test.
+//! Images that occur more than once: a training image must not occur again in validation or test.
 
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
+use seg_metrics::DisjointSets;
 use serde::Serialize;
 
 use super::examine::{Examined, Hash, Picture};
 
-/// How samples are the same.
+/// The way in which samples are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Likeness {
     /// The image files hold the same bytes.
     SameFile,
-    /// The image files differ, but not their pixels, up to 8 bits.
+    /// The image files differ, but their pixels, rounded to 8 bits, do not.
     SamePixels,
-    /// The images look alike: probably one was made from the other, or they follow each other in a film.
+    /// The images look alike: one was probably made from the other, or they are neighbouring frames
+    /// of a video.
     Alike,
-    /// The images differ, but not their masks, which are not blank.
+    /// The images differ, but their masks, which are not blank, do not.
     SameMask,
 }
 
-/// Samples that are the same.
+/// A group of samples that are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Copies {
-    /// How they are the same.
+    /// The way in which they are the same.
     pub likeness: Likeness,
-    /// Whether they lie in different parts, so that what was learned is measured, or what is tested chosen by.
+    /// True if they lie in different parts, so that a training image is scored, or a test image is
+    /// used to choose an epoch.
     pub across_parts: bool,
-    /// Their parts and names, as `train/21`.
+    /// The parts and names of the samples, as `train/21`.
     pub samples: Vec<String>,
 }
 
-/// All samples that are the same, those across parts first.
+/// Finds all samples that are the same, those across parts first.
 pub(super) fn copies(examined: &[Examined]) -> Vec<Copies> {
     let mut found =
         same(examined, Likeness::SameFile, |sample| sample.picture.as_ref().map(|picture| (picture.file, None)));
     let pixels = |sample: &Examined| sample.picture.as_ref().map(|picture| (picture.pixels, Some(picture.file)));
     found.extend(same(examined, Likeness::SamePixels, pixels));
     found.extend(alike(examined));
-    let mask = |sample: &Examined| {
-        let labels =
-            sample.labels.as_ref().filter(|labels| labels.counts.iter().filter(|count| **count > 0).count() > 1)?;
-        Some((labels.hash, sample.picture.as_ref().map(|picture| picture.pixels)))
-    };
-    found.extend(same(examined, Likeness::SameMask, mask));
+    found.extend(same(examined, Likeness::SameMask, mask_hashes));
     found.sort_by_key(|copies| (!copies.across_parts, copies.likeness));
     found
 }
 
-/// Groups of samples that agree in the first hash, unless they agree in the second one, if any, as well.
+/// Returns the hashes of a sample's mask, if it is not blank, and of its image.
+fn mask_hashes(sample: &Examined) -> Option<(Hash, Option<Hash>)> {
+    let labels = sample.labels.as_ref()?;
+    let classes = labels.counts.iter().filter(|count| **count > 0).count();
+    (classes > 1).then(|| (labels.hash, sample.picture.as_ref().map(|picture| picture.pixels)))
+}
+
+/// Groups samples whose first hashes agree, unless their second ones, if any, agree as well.
 fn same(
     examined: &[Examined],
     likeness: Likeness,
@@ -61,17 +66,15 @@ fn same(
             groups.entry(key).or_default().push((sample, other));
         }
     }
-    let differ = |group: &&Vec<(&Examined, Option<Hash>)>| {
-        group.len() > 1 && (group[0].1.is_none() || group.iter().any(|(_, other)| *other != group[0].1))
-    };
     groups
         .values()
-        .filter(differ)
+        .filter(|group| group.len() > 1)
+        .filter(|group| group[0].1.is_none() || group.iter().any(|(_, other)| *other != group[0].1))
         .map(|group| Copies::new(likeness, &group.iter().map(|(sample, _)| *sample).collect::<Vec<_>>()))
         .collect()
 }
 
-/// Groups of images each of which looks like another one of them that has not the same pixels.
+/// Groups images in which each looks like another one of the group that has other pixels.
 fn alike(examined: &[Examined]) -> Vec<Copies> {
     let pictures: Vec<(&Examined, &Picture)> =
         examined.iter().filter_map(|sample| Some((sample, sample.picture.as_ref()?))).collect();
@@ -83,23 +86,17 @@ fn alike(examined: &[Examined]) -> Vec<Copies> {
             (index + 1..pictures.len()).filter(|other| is_alike(pictures[*other].1)).collect()
         })
         .collect();
-    // Each image's group goes by the first image in it: one of a film is one group and not a pair for every two pictures.
-    let mut first: Vec<usize> = (0..pictures.len()).collect();
-    let root = |first: &[usize], mut index: usize| {
-        while first[index] != index {
-            index = first[index];
-        }
-        index
-    };
+    // A set is known by its first image: all frames of a video form one group, not a pair for every
+    // two of them.
+    let mut sets = DisjointSets::new(pictures.len());
     for (index, others) in later.iter().enumerate() {
         for other in others {
-            let (one, two) = (root(&first, index), root(&first, *other));
-            first[one.max(two)] = one.min(two);
+            sets.join(index, *other);
         }
     }
     let mut groups = BTreeMap::<usize, Vec<&Examined>>::new();
     for (index, (sample, _)) in pictures.iter().enumerate() {
-        groups.entry(root(&first, index)).or_default().push(sample);
+        groups.entry(sets.first(index)).or_default().push(sample);
     }
     groups.values().filter(|group| group.len() > 1).map(|group| Copies::new(Likeness::Alike, group)).collect()
 }

@@ -17,13 +17,13 @@ const DIGITS: [u16; 10] = [
 ];
 const COLUMNS: u32 = 3;
 const ROWS: u32 = 5;
-/// How many pixels a digit's pixel is wide and high.
+/// The width and height of a digit's pixel, in pixels of the picture.
 const SCALE: u32 = 3;
 
-/// Writes a number in white on black into the upper left corner, as far as there is room.
+/// Writes a number in white on black into the upper left corner, as far as it fits.
 pub(super) fn write_number(image: &mut RgbImage, number: usize) {
     let digits: Vec<u16> = number.to_string().bytes().map(|digit| DIGITS[usize::from(digit - b'0')]).collect();
-    // One pixel around each digit.
+    // Each digit has a border of one pixel.
     let width = digits.len() as u32 * (COLUMNS + 1) + 1;
     for y in 0..((ROWS + 2) * SCALE).min(image.height()) {
         for x in 0..(width * SCALE).min(image.width()) {

@@ -1,11 +1,10 @@
-//! What one sample's files hold.
+//! The content of one sample's files.
 
 use std::error::Error;
 use std::path::Path;
 
 use image::DynamicImage;
-use seg_contract::IGNORE_LABEL;
-use sha2::{Digest, Sha256};
+use seg_contract::{IGNORE_LABEL, Sha256, sha256_digest};
 
 use super::alike::Look;
 use super::role::Role;
@@ -13,51 +12,51 @@ use crate::datasets::Sample;
 use crate::formats::{ReadError, decode, read_file};
 use crate::masks::read_mask;
 
-/// A SHA-256.
+/// A SHA-256 digest.
 pub(super) type Hash = [u8; 32];
 
-/// What was found in a sample's files.
+/// The findings about a sample's files.
 pub(super) struct Examined {
     pub(super) role: Role,
     pub(super) name: String,
-    /// What keeps the sample from being loaded.
+    /// The errors that keep the sample from being loaded.
     pub(super) problems: Vec<String>,
-    /// Whether the image is turned as its camera noted, and the mask is not.
+    /// True if the image is rotated as its camera noted and the mask is not.
     pub(super) turned: bool,
     pub(super) picture: Option<Picture>,
     pub(super) labels: Option<Labels>,
 }
 
-/// What an image is.
+/// The facts about an image.
 pub(super) struct Picture {
     /// Width and height.
     pub(super) size: [u32; 2],
     /// Bits and channels, in words.
     pub(super) kind: String,
-    /// Whether all of its pixels have the same colour.
+    /// True if all pixels have the same colour.
     pub(super) blank: bool,
     pub(super) file: Hash,
     pub(super) pixels: Hash,
     pub(super) look: Look,
 }
 
-/// What a mask says.
+/// The facts about a mask.
 pub(super) struct Labels {
     /// The counted pixels of each class.
     pub(super) counts: Vec<u64>,
-    /// The pixels that do not count.
+    /// The number of ignored pixels.
     pub(super) ignored: u64,
     pub(super) hash: Hash,
 }
 
 impl Examined {
-    /// The name in a report, unique across parts.
+    /// Returns the name in a report, which is unique across parts.
     pub(super) fn label(&self) -> String {
         format!("{}/{}", self.role, self.name)
     }
 }
 
-/// Reads a sample's files, each even where another cannot be read.
+/// Reads each of a sample's files, even if another cannot be read.
 pub(super) fn examine(role: Role, sample: &Sample, classes: usize) -> Examined {
     let mut problems = Vec::new();
     let picture = picture(&sample.image).map_err(|error| problems.push(chain(&error))).ok();
@@ -85,13 +84,13 @@ fn picture(path: &Path) -> Result<Picture, ReadError> {
         size: [width, height],
         kind: kind(&image),
         blank: is_blank(&image),
-        file: Sha256::digest(&bytes).into(),
+        file: sha256_digest(&bytes),
         pixels: hash((width, height), image.to_rgb8().as_raw()),
-        look: Look::of(&image),
+        look: Look::new(&image),
     })
 }
 
-/// Whether all pixels have the same colour, whatever their transparency, which nobody sees.
+/// Returns true if all pixels have the same colour; their transparency does not matter.
 fn is_blank(image: &DynamicImage) -> bool {
     let kind = image.color();
     let bytes = usize::from(kind.bytes_per_pixel());
@@ -102,7 +101,7 @@ fn is_blank(image: &DynamicImage) -> bool {
     pixels.all(|pixel| Some(pixel) == first)
 }
 
-/// The channels and bits of an image, in words.
+/// Describes the channels and bits of an image.
 fn kind(image: &DynamicImage) -> String {
     let bits = 8 * image.color().bytes_per_pixel() / image.color().channel_count();
     let channels = if image.color().has_color() { "colour" } else { "grey" };
@@ -115,10 +114,10 @@ fn hash((width, height): (u32, u32), values: &[u8]) -> Hash {
     hasher.update(width.to_le_bytes());
     hasher.update(height.to_le_bytes());
     hasher.update(values);
-    hasher.finalize().into()
+    hasher.digest()
 }
 
-/// An error with its causes.
+/// Formats an error with its causes.
 pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,5 @@
-//! What is in a data set and what is wrong with it: every file is read, and nothing ends at the first problem.
+//! The check of a data set: every file is read, and a problem in one does not keep the others from
+//! being reported.
 
 mod alike;
 mod copies;
@@ -21,27 +22,27 @@ use rayon::prelude::*;
 
 use crate::datasets::{Dataset, DatasetError, Sample};
 
-/// The images that the contact sheet shows, at most.
+/// The most images on the contact sheet.
 const SHOWN_MAX: usize = 24;
 
-/// What was found in a data set, and what of it a person should look at.
+/// The result of a check: its report, and the samples that a person should look at.
 #[derive(Debug)]
 pub struct Check {
-    /// What was found.
+    /// The report.
     pub report: Report,
     /// The data set, as far as it can be read.
     pub dataset: Dataset,
-    /// Samples for [`contact_sheet`], evenly chosen among those that can be read.
+    /// The samples for [`contact_sheet`], evenly chosen among those that can be read.
     pub shown: Vec<Sample>,
 }
 
-/// Reads every file of a data set and reports.
+/// Reads every file of a data set and reports on it.
 ///
 /// `progress` is called after each sample, from any thread, with the number of all samples.
 ///
 /// # Errors
-/// When the folder is not there, is laid out in no known way, or its `classes.json` cannot be used. Everything else that is wrong
-/// is in the report.
+/// When the folder does not exist, has an unknown layout, or its `classes.json` cannot be used. All
+/// other problems are in the report.
 pub fn check(root: &Path, progress: impl Fn(usize) + Sync) -> Result<Check, DatasetError> {
     let (dataset, refusals) = Dataset::survey(root)?;
     let samples = Role::of_all(&dataset);
@@ -83,19 +84,19 @@ mod tests {
     use super::*;
     use crate::formats::tests::turned_by_exif;
 
-    /// A picture that no other seed's picture resembles.
+    /// Creates a picture unlike that of any other seed.
     fn picture(seed: u32) -> RgbImage {
         let seed = seed as f32;
         let value = |x: f32, y: f32| 128.0 + 50.0 * (x * 0.3 + seed * 1.7).sin() + 50.0 * (y * 0.2 * seed + seed).cos();
         RgbImage::from_fn(32, 32, |x, y| Rgb([value(x as f32, y as f32) as u8; 3]))
     }
 
-    /// A mask whose first rows are the target.
+    /// Creates a mask whose first rows are the target.
     fn mask(rows: u32) -> GrayImage {
         GrayImage::from_fn(32, 32, |_, y| [if y < rows { 255 } else { 0 }].into())
     }
 
-    /// Four samples to learn from and two held out, without a fault.
+    /// Writes four training samples and two test samples without a defect.
     fn folder() -> TempDir {
         let root = tempfile::tempdir().unwrap();
         for (part, seeds) in [("train", 1..5), ("test", 5..7)] {

@@ -1,4 +1,4 @@
-//! What a check found, in numbers and sentences.
+//! The report of a check, in numbers and sentences.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +10,24 @@ use super::examine::{Examined, Labels, chain};
 use super::role::Role;
 use crate::datasets::{Dataset, DatasetError};
 
-/// What a check found.
+/// The report of a check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The data set's name.
     pub name: String,
-    /// How its folder is laid out.
+    /// The layout of the folder.
     pub layout: String,
-    /// How masks show the classes: `binary`, `index` or `color`.
+    /// The coding of the masks: `binary`, `index` or `color`.
     pub masks: &'static str,
     /// The classes by label.
     pub classes: Vec<Class>,
-    /// [`Dataset::fingerprint`], where nothing stops training.
+    /// [`Dataset::fingerprint`], if nothing stops training.
     pub fingerprint: Option<String>,
     /// The parts that hold samples.
     pub parts: Vec<PartReport>,
-    /// What stops training.
+    /// The problems that stop training.
     pub problems: Vec<Finding>,
-    /// What may be meant so, and may be a mistake.
+    /// The findings that may be intended or mistakes.
     pub warnings: Vec<Finding>,
     /// Images and masks that occur more than once.
     pub copies: Vec<Copies>,
@@ -35,12 +35,12 @@ pub struct Report {
     pub contact_sheet: Vec<String>,
 }
 
-/// Something that was noticed.
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it is and what can be done.
+    /// The finding and the remedy.
     pub message: String,
-    /// The samples or files that it concerns, where there are several.
+    /// The samples or files that it concerns, if there are several.
     pub samples: Vec<String>,
 }
 
@@ -49,39 +49,39 @@ pub struct Finding {
 pub struct PartReport {
     /// The part.
     pub part: Role,
-    /// How many samples it has.
+    /// The number of samples.
     pub images: usize,
-    /// How large the images are that can be read.
+    /// The sizes of the images that can be read.
     pub sizes: Option<Sizes>,
-    /// How many images there are of each kind, as `8-bit colour`.
+    /// The number of images of each kind, as `8-bit colour`.
     pub kinds: BTreeMap<String, usize>,
-    /// What each class has of the pixels that count.
+    /// The share of each class in the counted pixels.
     pub classes: Vec<ClassShare>,
-    /// The share of the pixels that do not count.
+    /// The share of ignored pixels.
     pub ignored: f64,
 }
 
 /// The sizes of images, each width and height in pixels, ordered by their number of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Sizes {
-    /// How many there are.
+    /// The number of different sizes.
     pub different: usize,
     /// The smallest.
     pub smallest: [u32; 2],
-    /// The one in the middle of all images.
+    /// The median of all images.
     pub median: [u32; 2],
     /// The largest.
     pub largest: [u32; 2],
 }
 
-/// How much there is of a class.
+/// The share of a class.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClassShare {
     /// The class's name.
     pub name: String,
-    /// Its share of the pixels that count.
+    /// The share of the counted pixels.
     pub share: f64,
-    /// In how many masks it occurs.
+    /// The number of masks in which the class occurs.
     pub masks: usize,
 }
 
@@ -131,24 +131,24 @@ impl PartReport {
         let counted: u64 = labels.iter().flat_map(|labels| &labels.counts).sum();
         let ignored: u64 = labels.iter().map(|labels| labels.ignored).sum();
         let share = |count: u64, of: u64| count as f64 / of.max(1) as f64;
-        let class = |(index, class): (usize, &Class)| ClassShare {
+        let classes = classes.iter().enumerate().map(|(index, class)| ClassShare {
             name: class.name.clone(),
             share: share(labels.iter().map(|labels| labels.counts[index]).sum(), counted),
             masks: labels.iter().filter(|labels| labels.counts[index] > 0).count(),
-        };
+        });
         Self {
             part,
             images: samples.len(),
-            sizes: Sizes::of(sizes),
+            sizes: Sizes::new(sizes),
             kinds,
-            classes: classes.iter().enumerate().map(class).collect(),
+            classes: classes.collect(),
             ignored: share(ignored, counted + ignored),
         }
     }
 }
 
 impl Sizes {
-    fn of(mut sizes: Vec<[u32; 2]>) -> Option<Self> {
+    fn new(mut sizes: Vec<[u32; 2]>) -> Option<Self> {
         sizes.sort_unstable_by_key(|&[width, height]| (u64::from(width) * u64::from(height), width));
         let (smallest, median, largest) = (*sizes.first()?, sizes[sizes.len() / 2], *sizes.last()?);
         sizes.dedup();
@@ -156,25 +156,28 @@ impl Sizes {
     }
 }
 
-/// What may be a mistake in a part.
+/// Returns the names of the samples that satisfy a condition.
+fn names(samples: &[&Examined], condition: impl Fn(&Examined) -> bool) -> Vec<String> {
+    samples.iter().filter(|sample| condition(sample)).map(|sample| sample.name.clone()).collect()
+}
+
+/// Finds what may be a mistake in a part.
 fn warnings(part: &PartReport, samples: &[&Examined], classes: &[Class]) -> Vec<Finding> {
-    let those = |is: &dyn Fn(&Examined) -> bool| -> Vec<String> {
-        samples.iter().filter(|sample| is(sample)).map(|sample| sample.name.clone()).collect()
-    };
     let only = |counts: &[u64], index: usize| counts[index] > 0 && counts.iter().sum::<u64>() == counts[index];
     let name = part.part;
     let mut groups = Vec::new();
     for (index, class) in classes.iter().enumerate() {
         let remedy = if index == 0 { "are there images without a target" } else { "are they inverted or truly full" };
-        let blank = those(&|sample| sample.labels.as_ref().is_some_and(|labels| only(&labels.counts, index)));
+        let blank = names(samples, |sample| sample.labels.as_ref().is_some_and(|labels| only(&labels.counts, index)));
         groups.push((blank, format!("masks in {name} hold nothing but `{}`; {remedy}?", class.name)));
     }
-    let ignored =
-        those(&|sample| sample.labels.as_ref().is_some_and(|labels| labels.counts.iter().all(|count| *count == 0)));
+    let ignored = names(samples, |sample| {
+        sample.labels.as_ref().is_some_and(|labels| labels.counts.iter().all(|count| *count == 0))
+    });
     groups.push((ignored, format!("masks in {name} have no pixel that counts; is the field of view black?")));
-    let blank = those(&|sample| sample.picture.as_ref().is_some_and(|picture| picture.blank));
+    let blank = names(samples, |sample| sample.picture.as_ref().is_some_and(|picture| picture.blank));
     groups.push((blank, format!("images in {name} have one colour everywhere; are they damaged?")));
-    let turned = those(&|sample| sample.turned);
+    let turned = names(samples, |sample| sample.turned);
     let remedy = "do the masks show them upright, as the contact sheet does?";
     groups.push((
         turned,
@@ -182,7 +185,7 @@ fn warnings(part: &PartReport, samples: &[&Examined], classes: &[Class]) -> Vec<
     ));
     let found = groups.into_iter().filter(|(samples, _)| !samples.is_empty());
     let found = found.map(|(samples, what)| Finding { message: format!("{} of the {what}", samples.len()), samples });
-    // Where no mask can be read, nothing is known.
+    // If no mask can be read, nothing is known.
     let read = samples.iter().any(|sample| sample.labels.is_some());
     let absent = part.classes.iter().filter(|class| read && class.masks == 0).map(|class| Finding {
         message: format!("no mask of {name} shows `{}`; it can be neither learned nor scored there", class.name),

@@ -1,4 +1,4 @@
-//! What a sample is for.
+//! The role of a sample: training, validation or test.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,24 +7,26 @@ use serde::Serialize;
 
 use crate::datasets::{Dataset, Sample};
 
-/// What the publishers mean a sample for.
+/// The role that the publishers give a sample.
 ///
-/// For training, [`Part::Train`](crate::Part::Train) holds the first two; a copy in both of them is as wrong as one in the test.
+/// In [`Part::Train`](crate::Part::Train) both training and validation samples are used for
+/// training; a copy in both of them is as wrong as one in the test part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// To learn from.
+    /// Training.
     Train,
-    /// To choose an epoch by.
+    /// Validation, by which an epoch is chosen.
     Validation,
-    /// To be held out.
+    /// Test.
     Test,
 }
 
 impl Role {
     pub(super) const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
 
-    /// The samples of a data set with their roles, those to learn from and to choose by in their own order.
+    /// Lists the samples of a data set with their roles; training and validation samples keep their
+    /// own order.
     pub(super) fn of_all(dataset: &Dataset) -> Vec<(Self, &Sample)> {
         let validation: HashSet<&str> = dataset.validation.iter().map(String::as_str).collect();
         let role = |sample: &Sample| if validation.contains(&*sample.name) { Self::Validation } else { Self::Train };

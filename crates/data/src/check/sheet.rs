@@ -1,4 +1,5 @@
-//! A contact sheet: images beside their masks, for a person to spot what is shifted, inverted or exchanged.
+//! A contact sheet: images beside their masks, on which shifted, inverted or exchanged masks are
+//! easy to spot.
 
 use image::RgbImage;
 use rayon::prelude::*;
@@ -9,10 +10,10 @@ use super::digit::write_number;
 use crate::datasets::{Sample, SampleError};
 use crate::write::{OverlayError, Pair, sheet};
 
-/// How many samples lie side by side.
+/// The number of samples in a row.
 const COLUMNS: usize = 4;
 
-/// Why there is no contact sheet.
+/// An error in drawing a contact sheet.
 #[derive(Debug, Error)]
 pub enum SheetError {
     /// A sample cannot be loaded.
@@ -23,20 +24,23 @@ pub enum SheetError {
     Overlay(#[from] OverlayError),
 }
 
-/// Each sample's image and, beside it, the same with its mask drawn in the classes' colours; numbered from 1, row by row.
+/// Draws each sample's image and, beside it, the same image with its mask in the classes' colours;
+/// numbered from 1, row by row.
 ///
-/// What does not count is striped.
+/// Ignored pixels are striped.
 ///
 /// # Errors
 /// When a sample cannot be loaded or has a label without a class.
 pub fn contact_sheet(samples: &[Sample], classes: &[Class]) -> Result<RgbImage, SheetError> {
     let palette: Vec<[u8; 3]> = classes.iter().map(|class| class.color).collect();
-    let pair = |(index, sample): (usize, &Sample)| {
-        let (image, labels) = sample.load()?;
-        let mut pair = Pair::new(&image, &labels, &palette)?;
-        write_number(&mut pair.plain, index + 1);
-        Ok(pair)
-    };
-    let pairs: Vec<Pair> = samples.par_iter().enumerate().map(pair).collect::<Result<_, SheetError>>()?;
-    Ok(sheet(&pairs, COLUMNS))
+    let numbered = samples.par_iter().enumerate();
+    let pairs = numbered.map(|(index, sample)| numbered_pair(index + 1, sample, &palette));
+    Ok(sheet(&pairs.collect::<Result<Vec<_>, _>>()?, COLUMNS))
+}
+
+fn numbered_pair(number: usize, sample: &Sample, palette: &[[u8; 3]]) -> Result<Pair, SheetError> {
+    let (image, labels) = sample.load()?;
+    let mut pair = Pair::new(&image, &labels, palette)?;
+    write_number(&mut pair.plain, number);
+    Ok(pair)
 }

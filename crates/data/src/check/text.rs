@@ -5,9 +5,9 @@ use std::fmt::{self, Display, Formatter};
 use super::copies::{Copies, Likeness};
 use super::report::{Finding, PartReport, Report};
 
-/// How many lines of one kind are shown; the others are in the JSON.
+/// The most lines of one kind that are shown; the others are in the JSON.
 const LINES_MAX: usize = 12;
-/// How many samples of one finding are named.
+/// The most samples of one finding that are named.
 const NAMES_MAX: usize = 4;
 
 impl Display for Report {
@@ -101,7 +101,7 @@ fn write_rest(to: &mut Formatter<'_>, count: usize) -> fmt::Result {
     if count > LINES_MAX { writeln!(to, "  ... and {} more", count - LINES_MAX) } else { Ok(()) }
 }
 
-/// The first few names.
+/// Lists the first few names.
 fn first(names: &[String]) -> String {
     let more = if names.len() > NAMES_MAX { format!(" and {} more", names.len() - NAMES_MAX) } else { String::new() };
     names[..names.len().min(NAMES_MAX)].join(", ") + &more

@@ -1,19 +1,20 @@
-//! One number that tells whether two data sets are the same.
+//! The fingerprint of a data set, by which two of them are compared.
 
 use std::path::Path;
 
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
+use seg_contract::sha256;
 
 use super::{Dataset, Part, Sample};
 use crate::formats::{ReadError, read_file};
 
 impl Dataset {
-    /// The SHA-256, in hexadecimal, of the samples: their parts, their names and what their files hold.
+    /// Computes the SHA-256, in hexadecimal, of the samples: their parts, their names and the
+    /// content of their files.
     ///
-    /// It is the digest of a text of one line per sample, in the parts' order: the part, the name, how the mask is
-    /// coded, and the digests of image, mask and field of view. Where the folder lies and how the files are called
-    /// otherwise does not matter; one changed byte does.
+    /// It is the digest of a text of one line per sample, in the parts' order: the part, the name,
+    /// the coding of the mask, and the digests of image, mask and field of view. The folder and the
+    /// names of the files do not matter otherwise; one changed byte does.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -33,11 +34,6 @@ fn line(part: Part, sample: &Sample) -> Result<String, ReadError> {
     Ok(format!("{part} {name:?} {coding} {} {} {field}\n", digest(image)?, digest(mask)?))
 }
 
-/// The SHA-256 of `bytes` in hexadecimal.
-fn sha256(bytes: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -46,7 +42,7 @@ mod tests {
 
     use super::*;
 
-    /// A data set of two samples in files that are no images: nothing is decoded.
+    /// Writes a data set of two samples in files that are not images: nothing is decoded.
     fn folder(files: &[(&str, &str)]) -> TempDir {
         let root = tempfile::tempdir().unwrap();
         let usual = [

@@ -7,8 +7,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+use seg_contract::sha256;
 use seg_data::{WriteError, write_bytes};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// The folder of all engines.
@@ -61,9 +61,8 @@ const DIGITS: usize = 16;
 impl fmt::Display for EngineKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, tensorrt, runtime, architecture, options } = self;
-        let hash = |bytes: &[u8]| format!("{:x}", Sha256::digest(bytes));
-        let settings = hash(format!("{runtime}\n{options}").as_bytes());
-        write!(f, "{:.DIGITS$}-trt{tensorrt}-{architecture}-{settings:.DIGITS$}", hash(model))
+        let settings = sha256(format!("{runtime}\n{options}"));
+        write!(f, "{:.DIGITS$}-trt{tensorrt}-{architecture}-{settings:.DIGITS$}", sha256(model))
     }
 }
 

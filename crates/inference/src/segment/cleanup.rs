@@ -31,7 +31,7 @@ impl Cleanup {
         if self.min_area <= 1 && !self.largest_component {
             return;
         }
-        let areas = Components::of(mask, class, Connectivity::Eight);
+        let areas = Components::from_mask(mask, class, Connectivity::Eight);
         let largest = areas.sizes.iter().max().and_then(|size| areas.sizes.iter().position(|other| other == size));
         let is_kept = |run: &Run| {
             areas.sizes[run.area] >= self.min_area && (!self.largest_component || Some(run.area) == largest)
@@ -49,7 +49,7 @@ fn paint(mask: &mut GrayImage, run: &Run, label: u8) {
 }
 
 fn fill_holes(mask: &mut GrayImage, class: u8) {
-    let gaps = Components::of(mask, 0, Connectivity::Four);
+    let gaps = Components::from_mask(mask, 0, Connectivity::Four);
     let mut is_hole = vec![true; gaps.sizes.len()];
     let (width, height) = mask.dimensions();
     for run in &gaps.runs {

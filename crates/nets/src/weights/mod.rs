@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::ArrayD;
-use sha2::{Digest, Sha256};
+use seg_contract::Sha256;
 use thiserror::Error;
 
 use crate::amsunet::{AmsUnet, AmsUnetConfig};
@@ -134,7 +134,7 @@ impl Weights {
                 hash.update(value.to_le_bytes());
             }
         }
-        format!("{:x}", hash.finalize())
+        hash.hex()
     }
 }
 
