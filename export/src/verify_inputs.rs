@@ -8,7 +8,7 @@ use seg_nets::amsunet::AmsUnet;
 use seg_nets::weights::{published, to_array};
 use seg_onnx::Model;
 use seg_onnx::graph::Graph;
-use seg_verify::{Case, CaseError, Inside, Reference, Trained, Yardstick, YardstickError};
+use seg_verify::{ExactError, ExactEvaluator, ExactValues, FrameworkOutput, ProofInput, ProofInputError, Reference};
 use thiserror::Error;
 
 use crate::export::Export;
@@ -18,14 +18,14 @@ use crate::export::Export;
 pub enum ReferenceError {
     /// A case cannot be had.
     #[error(transparent)]
-    Case(#[from] CaseError),
+    Input(#[from] ProofInputError),
     /// There is no exact answer.
     #[error("cannot compute the exact answer to case `{case}`")]
-    Yardstick {
+    Exact {
         /// The case.
         case: String,
         /// Why.
-        source: Box<YardstickError>,
+        source: Box<ExactError>,
     },
 }
 
@@ -37,7 +37,7 @@ pub fn reference(export: &Export) -> Reference {
         parameters: names.collect(),
         passes: export.report.passes.iter().map(|(pass, _)| pass.pass.to_owned()).collect(),
         tool: format!("seg-export {} with Burn 0.22", env!("CARGO_PKG_VERSION")),
-        trained: BTreeMap::new(),
+        framework_outputs: BTreeMap::new(),
         model,
     }
 }
@@ -49,15 +49,15 @@ pub fn reference(export: &Export) -> Reference {
 pub fn trained(
     net: &AmsUnet,
     reference: &Reference,
-    cases: &[Case],
-    yardstick: &mut Yardstick,
-) -> Result<BTreeMap<String, Trained>, ReferenceError> {
+    cases: &[ProofInput],
+    evaluator: &mut ExactEvaluator,
+) -> Result<BTreeMap<String, FrameworkOutput>, ReferenceError> {
     let Model { graph, contract, .. } = &reference.model;
     let mut all = BTreeMap::new();
     for (number, case) in cases.iter().enumerate() {
-        let failed = |source| ReferenceError::Yardstick { case: case.name.clone(), source: Box::new(source) };
+        let failed = |source| ReferenceError::Exact { case: case.name.clone(), source: Box::new(source) };
         let input = case.load(contract)?.tensor;
-        let exact = &yardstick.answer(case, input.view()).map_err(failed)?.output;
+        let exact = &evaluator.output(case, input.view()).map_err(failed)?.output;
         let mut stages = Vec::new();
         let logits = net.forward_observed(to_tensor(&input), |stage, output| {
             if number == 0 {
@@ -65,12 +65,13 @@ pub fn trained(
             }
         });
         let logits = to_array(logits).into_dimensionality::<Ix4>().expect("a rank-4 tensor is a rank-4 array");
-        let mut trained = Trained::of(input.view(), logits.view(), exact.view());
+        let mut trained = FrameworkOutput::compare(input.view(), logits.view(), exact.view());
         if !stages.is_empty() {
             let names: Vec<_> = stages.iter().map(|(value, _)| value.as_str()).collect();
-            let exact = Inside::of(graph, input.view(), &names).map_err(|error| failed(error.into()))?;
-            let figures =
-                stages.iter().filter_map(|(value, found)| Some((value.clone(), exact.figures(value, found.view())?)));
+            let exact = ExactValues::compute(graph, input.view(), &names).map_err(|error| failed(error.into()))?;
+            let figures = stages
+                .iter()
+                .filter_map(|(value, found)| Some((value.clone(), exact.error_stats(value, found.view())?)));
             trained.values = figures.collect();
         }
         all.insert(case.name.clone(), trained);

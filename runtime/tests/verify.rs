@@ -19,9 +19,10 @@ use seg_inference::{ModelOutput, Options, Provider, RunError, provider::ComputeP
 use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
 use seg_onnx::precision::{Activations, Range, quantize};
 use seg_onnx::{Model, forms};
-use seg_verify::bounds::{CPU_FLOAT32, Precision};
+use seg_verify::bounds::{CPU_FLOAT32, ModelPrecision};
 use seg_verify::{
-    Deployed, FileFacts, Finding, Order, Reference, Subject, Trained, Yardstick, amplification, cases, certify, prove,
+    CertifyRequest, ExactEvaluator, FileRecord, Finding, FrameworkOutput, ModelUnderTest, Reference, Runner,
+    amplification, certify, proof_inputs, prove,
 };
 
 /// A folder with the model `threshold.onnx`, its reference and an image.
@@ -76,8 +77,8 @@ fn picture(path: &Path, step: u32) {
 
 /// The model as what others are held against.
 fn reference(model: Model) -> Reference {
-    let (parameters, trained) = (BTreeMap::new(), BTreeMap::new());
-    Reference { model, parameters, passes: Vec::new(), tool: "a test".into(), trained }
+    let (parameters, framework_outputs) = (BTreeMap::new(), BTreeMap::new());
+    Reference { model, parameters, passes: Vec::new(), tool: "a test".into(), framework_outputs }
 }
 
 fn model() -> Model {
@@ -281,8 +282,8 @@ fn power() -> Model {
 /// The exact answers to a case, but for one that is off by so much.
 struct Off(Array4<f64>, f64);
 
-impl Deployed for Off {
-    fn answer(&mut self, _: ArrayView4<'_, f32>) -> Result<ModelOutput, RunError> {
+impl Runner for Off {
+    fn run_batch(&mut self, _: ArrayView4<'_, f32>) -> Result<ModelOutput, RunError> {
         let mut answer = self.0.clone();
         answer[[0, 0, 0, 0]] += self.1;
         Ok(ModelOutput::Scores(answer.mapv(|value| value as f32)))
@@ -293,13 +294,13 @@ impl Deployed for Off {
 fn a_network_that_amplifies_rounding_may_be_off_by_as_many_times_as_much() {
     for (model, amplifies) in [(power(), true), (model(), false)] {
         let reference = reference(model);
-        let one = &cases(&reference.model, false, &[]).unwrap()[1..2];
+        let one = &proof_inputs(&reference.model, false, &[]).unwrap()[1..2];
         let input = one[0].load(&reference.model.contract).unwrap().tensor;
-        let mut yardstick = Yardstick::new(&reference.model.graph);
-        let exact = yardstick.answer(&one[0], input.view()).unwrap().output.clone();
+        let mut evaluator = ExactEvaluator::new(&reference.model.graph);
+        let exact = evaluator.output(&one[0], input.view()).unwrap().output.clone();
         let scale =
             exact.fold(0.0_f64, |high, &value| high.max(value)) - exact.fold(0.0_f64, |low, &value| low.min(value));
-        let rounding = yardstick.rounding(input.view(), exact.view()).unwrap();
+        let rounding = evaluator.rounding_error(input.view(), exact.view()).unwrap();
         let amplified = amplification(rounding, scale);
         assert_eq!(amplified.is_some(), amplifies, "{amplified:?}");
         let allowed = CPU_FLOAT32.at(16) * scale;
@@ -307,9 +308,9 @@ fn a_network_that_amplifies_rounding_may_be_off_by_as_many_times_as_much() {
         for (off, holds, is_looked_at) in
             [(0.9 * allowed, true, false), (0.9 * most, true, amplifies), (1.1 * most, false, amplifies)]
         {
-            let subject = Subject { reference: &reference, model: &reference.model, bound: &CPU_FLOAT32 };
-            let proof = prove(subject, &mut yardstick, &mut Off(exact.clone(), off), one, |_| {}).unwrap();
-            let case = &proof.cases[0];
+            let tested = ModelUnderTest { reference: &reference, model: &reference.model, bound: &CPU_FLOAT32 };
+            let proof = prove(tested, &mut evaluator, &mut Off(exact.clone(), off), one, |_| {}).unwrap();
+            let case = &proof.inputs[0];
             assert_eq!(case.findings.is_empty(), holds, "{off:e} of {most:e}: {:?}", case.findings);
             assert_eq!(case.amplification.is_some(), is_looked_at, "{off:e} of {most:e}");
         }
@@ -319,8 +320,8 @@ fn a_network_that_amplifies_rounding_may_be_off_by_as_many_times_as_much() {
 /// These answers, whatever is asked.
 struct Given(Array4<f32>);
 
-impl Deployed for Given {
-    fn answer(&mut self, _: ArrayView4<'_, f32>) -> Result<ModelOutput, RunError> {
+impl Runner for Given {
+    fn run_batch(&mut self, _: ArrayView4<'_, f32>) -> Result<ModelOutput, RunError> {
         Ok(ModelOutput::Scores(self.0.clone()))
     }
 }
@@ -339,11 +340,11 @@ fn beyond_float32() -> Model {
 fn what_no_float_holds_is_neither_hidden_nor_proven() {
     let place = Workplace::new();
     let reference = reference(beyond_float32());
-    let all = cases(&reference.model, false, &[place.path("a.png")]).unwrap();
+    let all = proof_inputs(&reference.model, false, &[place.path("a.png")]).unwrap();
     let image = &all[all.len() - 1..];
     let input = image[0].load(&reference.model.contract).unwrap().tensor;
-    let mut yardstick = Yardstick::new(&reference.model.graph);
-    let logits = yardstick.answer(&image[0], input.view()).unwrap().output.mapv(|logit| logit as f32);
+    let mut evaluator = ExactEvaluator::new(&reference.model.graph);
+    let logits = evaluator.output(&image[0], input.view()).unwrap().output.mapv(|logit| logit as f32);
     assert!(
         logits.iter().any(|logit| *logit == f32::INFINITY) && logits.iter().any(|logit| *logit == f32::NEG_INFINITY)
     );
@@ -363,9 +364,9 @@ fn what_no_float_holds_is_neither_hidden_nor_proven() {
     ] {
         let mut model = reference.model.clone();
         model.contract.output.kind = kind;
-        let subject = Subject { reference: &reference, model: &model, bound: &CPU_FLOAT32 };
-        let proof = prove(subject, &mut yardstick, &mut Given(answer), image, |_| {}).unwrap();
-        let found = &proof.cases[0].findings;
+        let tested = ModelUnderTest { reference: &reference, model: &model, bound: &CPU_FLOAT32 };
+        let proof = prove(tested, &mut evaluator, &mut Given(answer), image, |_| {}).unwrap();
+        let found = &proof.inputs[0].findings;
         let hidden = found.iter().filter(|finding| matches!(finding, Finding::Hidden { .. })).count();
         assert_eq!(hidden, usize::from(is_hidden), "{name}: {found:?}");
         assert_eq!(found.last(), Some(&Finding::NothingOfImage), "{name}: {found:?}");
@@ -379,12 +380,14 @@ fn what_was_seen_at_export_counts_for_the_same_image_only() {
     fs::create_dir(place.path("seen")).unwrap();
     picture(&place.path("seen/a.png"), 7);
     let mut reference = reference(model());
-    let mut yardstick = Yardstick::new(&reference.model.graph);
-    for case in cases(&model(), false, &[place.path("seen")]).unwrap() {
+    let mut evaluator = ExactEvaluator::new(&reference.model.graph);
+    for case in proof_inputs(&model(), false, &[place.path("seen")]).unwrap() {
         let input = case.load(&model().contract).unwrap().tensor;
-        let exact = &yardstick.answer(&case, input.view()).unwrap().output;
+        let exact = &evaluator.output(&case, input.view()).unwrap().output;
         let found = exact.mapv(|value| value as f32);
-        reference.trained.insert(case.name, Trained::of(input.view(), found.view(), exact.view()));
+        reference
+            .framework_outputs
+            .insert(case.name, FrameworkOutput::compare(input.view(), found.view(), exact.view()));
     }
     let write = |reference: &Reference| {
         fs::write(place.path("threshold.reference.onnx"), reference.to_bytes().unwrap()).unwrap();
@@ -401,7 +404,7 @@ fn what_was_seen_at_export_counts_for_the_same_image_only() {
         assert_eq!(image["trained"].is_object(), is_known, "{data}: {image}");
     }
     // A fixed input is the same wherever it is made.
-    reference.trained.get_mut("noise 1x16x16").unwrap().input_sha256 = "ab".into();
+    reference.framework_outputs.get_mut("noise 1x16x16").unwrap().input_sha256 = "ab".into();
     write(&reference);
     place.expect("verify threshold.onnx", 1, "the training framework saw another input");
 }
@@ -410,12 +413,12 @@ fn what_was_seen_at_export_counts_for_the_same_image_only() {
 fn after_a_fallback_the_certificate_names_what_computed() {
     let environment = Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap();
     let (reference, bytes) = (reference(model()), model().to_bytes().unwrap());
-    let order = Order {
+    let request = CertifyRequest {
         folder: Path::new("."),
         model: Path::new("threshold.onnx"),
         bytes: &bytes,
         reference: &reference,
-        reference_file: &FileFacts::of(Path::new("threshold.reference.onnx"), &[], Path::new("."), None),
+        reference_file: &FileRecord::new(Path::new("threshold.reference.onnx"), &[], Path::new("."), None),
         certified: None,
         checkpoint: None,
         data: &[],
@@ -429,10 +432,10 @@ fn after_a_fallback_the_certificate_names_what_computed() {
         allow_fallback: true,
         ..Options::default()
     };
-    let mut yardstick = Yardstick::new(&reference.model.graph);
+    let mut evaluator = ExactEvaluator::new(&reference.model.graph);
     // Nothing of NVIDIA's is in the library for the CPU.
-    let certificate = certify(&environment, order, &options, &mut yardstick, |_| {}).unwrap();
-    assert_eq!((certificate.provider, certificate.precision), (Provider::Cpu, Precision::Float32));
+    let certificate = certify(&environment, request, &options, &mut evaluator, |_| {}).unwrap();
+    assert_eq!((certificate.provider, certificate.precision), (Provider::Cpu, ModelPrecision::Float32));
     assert!(certificate.holds);
 }
 
@@ -633,12 +636,14 @@ fn a_model_of_one_size_is_proven_on_the_middle_of_images_of_another() {
 fn an_input_is_the_same_for_models_of_any_and_of_one_size() {
     let place = Workplace::new();
     let mut reference = reference(model());
-    let mut yardstick = Yardstick::new(&reference.model.graph);
-    for case in cases(&model(), false, &[]).unwrap() {
+    let mut evaluator = ExactEvaluator::new(&reference.model.graph);
+    for case in proof_inputs(&model(), false, &[]).unwrap() {
         let input = case.load(&model().contract).unwrap().tensor;
-        let exact = &yardstick.answer(&case, input.view()).unwrap().output;
+        let exact = &evaluator.output(&case, input.view()).unwrap().output;
         let found = exact.mapv(|value| value as f32);
-        reference.trained.insert(case.name, Trained::of(input.view(), found.view(), exact.view()));
+        reference
+            .framework_outputs
+            .insert(case.name, FrameworkOutput::compare(input.view(), found.view(), exact.view()));
     }
     let write = |name: &str, reference: &Reference| {
         fs::write(place.path(name), reference.to_bytes().unwrap()).unwrap();
@@ -648,7 +653,7 @@ fn an_input_is_the_same_for_models_of_any_and_of_one_size() {
     threshold::write_as(place.0.path(), form, OutputKind::Logits);
     const OTHER: &str = "verify other.onnx --bisect --against other.reference.onnx";
     place.expect(OTHER, 0, "is the trained network");
-    reference.trained.get_mut("noise 1x16x16").unwrap().input_sha256 = "ab".into();
+    reference.framework_outputs.get_mut("noise 1x16x16").unwrap().input_sha256 = "ab".into();
     write("other.reference.onnx", &reference);
     place.expect(OTHER, 1, "to blame     the reference: its `noise 1x16x16` is another input; export the model again");
 }

@@ -1,4 +1,5 @@
-//! What may differ by how much, fixed before anything is measured: a bound for each provider and precision.
+//! The largest differences that pass, fixed before anything is measured: a bound for each provider
+//! and precision.
 
 use std::fmt;
 
@@ -6,57 +7,64 @@ use seg_inference::provider::{ComputePrecision, Provider};
 use seg_onnx::graph::{DataType, Graph, Op};
 use serde::{Deserialize, Serialize};
 
-/// How an exported model computes.
+/// The precision in which an exported model computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// In 32-bit floats throughout.
+pub enum ModelPrecision {
+    /// 32-bit floats throughout.
     Float32,
-    /// In 32-bit floats, of which products keep 10 bits.
+    /// 32-bit floats whose products keep 10 bits.
     TensorFloat32,
-    /// In 16-bit floats, in part at least.
+    /// 16-bit floats, at least in part.
     Float16,
-    /// In 8-bit integers, in part at least.
+    /// 8-bit integers, at least in part.
     Int8,
 }
 
-/// What is asked of a model on one provider in one precision.
+/// The largest differences that pass for a model on one provider in one precision.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bound {
-    /// What computes.
+    /// The provider.
     pub provider: Provider,
-    /// In which precision.
-    pub precision: Precision,
-    /// The largest error of a logit, and of any value inside, relative to their scale, see [`Figures`](super::Figures) and [`Inside`](super::Inside).
+    /// The precision.
+    pub precision: ModelPrecision,
+    /// The largest error of a logit and of an intermediate value, relative to its scale: see
+    /// [`ErrorStats`](super::ErrorStats) and [`ExactValues`](super::ExactValues).
     pub relative: f64,
-    /// How many times the error of the trained network in the training framework's float32 the error may be. Errors are
-    /// root mean squares here: the largest of some thousand differs by a factor of four between two computations that are equally exact, and as
-    /// often in the favour of either. Not asked of images that repeat themselves, whose pixels all have one error, nor of values so far outside of
-    /// what images have that they are there to overflow.
+    /// The largest ratio of the error to that of the training framework in float32. Both are root
+    /// mean squares: the largest of some thousand errors differs by a factor of four between two
+    /// computations that are equally exact, in favour of either. It is not judged on images that
+    /// repeat themselves, whose pixels share one error, nor on values far outside those of images,
+    /// which are there to overflow.
     pub times_trained: Option<f64>,
-    /// The largest difference of an image's answer in a batch to its answer alone, relative to the scale; as much as the error where none is given.
+    /// The largest difference between an image's output in a batch and alone, relative to the
+    /// scale; `None` for the bound of the error itself.
     pub batch: Option<f64>,
-    /// The largest share of an image file's pixels that may have another class than in the exact mask, however narrow their margin.
+    /// The largest share of an image file's pixels whose class may differ from the exact mask's,
+    /// however narrow their margin.
     pub flipped: f64,
-    /// The least [Dice](super::Overlap::dice) of each class's pixels in the masks of all image files together with its pixels in the exact ones; where
-    /// errors are so small that masks need no judge of their own, none.
+    /// The least [Dice](super::Overlap::dice) between each class's pixels in the model's masks and
+    /// in the exact ones, over all image files; `None` if errors are so small that masks need no
+    /// bound of their own.
     pub dice: Option<f64>,
-    /// Why the error need not be larger, and is not asked to be smaller.
+    /// The reason why the error is not larger, and need not be smaller.
     pub reason: &'static str,
 }
 
-/// The largest error of the training framework itself, relative to their scale, beside [`PER_PIXEL`].
-pub const TRAINED: f64 = 5e-6;
+/// The largest error of the training framework itself, relative to the scale, in addition to
+/// [`PER_PIXEL`].
+pub const FRAMEWORK_ERROR: f64 = 5e-6;
 
-/// How much larger an error may be, the training framework's and the exported model's, for each pixel of the longer side, relative to their scale:
-/// both find the coordinates of bilinear upsampling in 32-bit floats, so that they read beside the pixel by up to 1.2e-7 of the side, and neighbours
-/// differ by about a tenth of the scale.
+/// The error, relative to the scale, that is allowed in addition for each pixel of the longer side,
+/// to the training framework and to the exported model. Both compute the coordinates of bilinear
+/// upsampling in 32-bit floats. They read beside the pixel by up to 1.2e-7 of the side, and
+/// neighbours differ by about a tenth of the scale.
 pub const PER_PIXEL: f64 = 1.2e-8;
 
-/// ONNX Runtime on the CPU in 32-bit floats.
+/// The bound of ONNX Runtime on the CPU in 32-bit floats.
 pub const CPU_FLOAT32: Bound = Bound {
     provider: Provider::Cpu,
-    precision: Precision::Float32,
+    precision: ModelPrecision::Float32,
     relative: 5e-6,
     times_trained: Some(2.0),
     batch: None,
@@ -66,19 +74,22 @@ pub const CPU_FLOAT32: Bound = Bound {
              rounded once more where a normalisation is folded into them; coordinates of an upsampling are rounded as well",
 };
 
-/// How many of an image's pixels fewer bits may move across a border between classes.
+/// The largest share of an image's pixels that reduced precision may move to another class.
 pub const FLIPPED: f64 = 0.005;
 
-/// How much of each class fewer bits have to leave where it was. By pixels alone a class that covers less than [`FLIPPED`] of them could vanish, or
-/// appear. Where it covers a twentieth, both bounds are the same: 0.005 of the pixels are 0.05 of the twentieth in the one mask and the twentieth in the
-/// other. Where it covers less, this one is the narrower. Of an object it says that its border may move by as much as leaves 0.95 of it: by a pixel
-/// around a disc that is 40 wide, by a tenth of one on either side of a vessel that is 4 wide.
+/// The least Dice that reduced precision must keep for each class. By pixels alone, a class that
+/// covers less than [`FLIPPED`] of them could vanish or appear. For a class that covers a
+/// twentieth, both bounds are the same: 0.005 of the pixels are 0.05 of the twentieth in the one
+/// mask and of the twentieth in the other. For a smaller class this bound is the narrower one. The
+/// border of an object may move so far that 0.95 of it remain: by a pixel around a disc that is 40
+/// wide, by a tenth of one on either side of a vessel that is 4 wide.
 pub const DICE: f64 = 0.95;
 
-/// As many pixels has a class of which something can be said, over all image files: of fewer, ten at its border would decide on their own.
+/// The least number of pixels, over all image files, from which a class is judged. Of fewer, ten at
+/// its border would decide.
 pub const CLASS_PIXELS_LEAST: usize = 100;
 
-/// Why images' masks may differ by [`FLIPPED`] and [`DICE`], in words.
+/// The reason for [`FLIPPED`] and [`DICE`], in words.
 pub const MASKS_REASON: &str = "fewer bits move borders between classes by parts of a pixel; half a percent of an image's \
                                 pixels is more than all of a class that is rare, so that each class is held to its own \
                                 pixels as well, by as much as half a percent of all is of a class that covers a twentieth";
@@ -86,16 +97,18 @@ pub const MASKS_REASON: &str = "fewer bits move borders between classes by parts
 /// The error of rounding a value to 32 bits once, relative to the value: `2^-24`.
 pub const ROUNDING: f64 = f32::EPSILON as f64 / 2.0;
 
-/// An error of so much of the scale zeros have as well.
+/// The relative error at which zeros would pass too.
 pub const ANY_ANSWER: f64 = 1.0;
 
-/// Up to so many roundings of the output a network makes of one rounding of each value inside in the ordinary case, which the bounds are for.
+/// The largest number of roundings of the output that an ordinary network makes of one rounding of
+/// each intermediate value. The bounds assume it.
 pub const ORDINARY: f64 = 2.0;
 
-/// The least that the training framework's root mean square error counts as, relative to the scale: one rounding. Less is luck, and no measure for others.
+/// The least value that the training framework's root mean square error counts as, relative to the
+/// scale: one rounding. A smaller error is luck and cannot be asked of others.
 pub const RMS_LEAST: f64 = ROUNDING;
 
-/// From where on errors, masks and rounding are judged at all: see the constant of each name.
+/// The limits below which errors, masks and rounding are not judged: see the constant of each name.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -108,12 +121,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Those of this version.
+    /// The limits of this version.
     pub const IN_FORCE: Self =
         Self { rms_least: RMS_LEAST, ordinary_roundings: ORDINARY, class_pixels_least: CLASS_PIXELS_LEAST };
 }
 
-/// A GPU, or another library for the CPU, in 32-bit floats.
+/// Returns the bound of a GPU, or of another library for the CPU, in 32-bit floats.
 const fn float32(provider: Provider) -> Bound {
     Bound {
         provider,
@@ -124,11 +137,11 @@ const fn float32(provider: Provider) -> Bound {
     }
 }
 
-/// Products of which 10 bits are kept.
+/// Returns the bound of products that keep 10 bits.
 const fn tensor_float32(provider: Provider) -> Bound {
     Bound {
         provider,
-        precision: Precision::TensorFloat32,
+        precision: ModelPrecision::TensorFloat32,
         relative: 5e-3,
         times_trained: None,
         flipped: FLIPPED,
@@ -138,11 +151,11 @@ const fn tensor_float32(provider: Provider) -> Bound {
     }
 }
 
-/// 16-bit floats.
+/// Returns the bound of 16-bit floats.
 const fn float16(provider: Provider) -> Bound {
     Bound {
         provider,
-        precision: Precision::Float16,
+        precision: ModelPrecision::Float16,
         relative: 2e-2,
         times_trained: None,
         flipped: FLIPPED,
@@ -152,13 +165,14 @@ const fn float16(provider: Provider) -> Bound {
     }
 }
 
-/// 8-bit integers.
+/// Returns the bound of 8-bit integers.
 const fn int8(provider: Provider) -> Bound {
     Bound {
         provider,
-        precision: Precision::Int8,
+        precision: ModelPrecision::Int8,
         relative: ANY_ANSWER,
-        // The same integers whatever is beside them; what floats are left may be added in another order, and move values by steps of 1/256.
+        // The integers do not depend on the rest of the batch. The remaining floats may be added in
+        // another order, and move values by steps of 1/256.
         batch: Some(2e-2),
         times_trained: None,
         flipped: FLIPPED,
@@ -167,7 +181,7 @@ const fn int8(provider: Provider) -> Bound {
     }
 }
 
-/// Every bound.
+/// All bounds.
 pub const BOUNDS: &[Bound] = &[
     CPU_FLOAT32,
     float16(Provider::Cpu),
@@ -186,36 +200,39 @@ pub const BOUNDS: &[Bound] = &[
 ];
 
 impl Bound {
-    /// The bound for a provider and a precision, if one was ever fixed.
-    pub fn find(provider: Provider, precision: Precision) -> Option<&'static Self> {
+    /// Finds the bound for a provider and a precision, if one is fixed.
+    pub fn find(provider: Provider, precision: ModelPrecision) -> Option<&'static Self> {
         BOUNDS.iter().find(|bound| bound.provider == provider && bound.precision == precision)
     }
 
-    /// Whether all that is asked is asked of the masks of images: where an error may be as large as the scale, zeros are
-    /// as good as any answer.
+    /// Returns true if only the masks of images are judged: an error may be as large as the scale,
+    /// so zeros would pass too.
     pub fn rests_on_images(&self) -> bool {
         self.relative >= ANY_ANSWER
     }
 
-    /// The largest difference of an image's answer in a batch to its answer alone, for an input of a longer side, in pixels.
+    /// Returns the largest difference between an image's output in a batch and alone, for an input
+    /// whose longer side has `side` pixels.
     pub fn batch_at(&self, side: usize) -> f64 {
         self.batch.unwrap_or_else(|| self.at(side))
     }
 
-    /// The largest relative error for an input of a longer side, in pixels.
+    /// Returns the largest relative error for an input whose longer side has `side` pixels.
     pub fn at(&self, side: usize) -> f64 {
         self.relative + PER_PIXEL * side as f64
     }
 }
 
-/// The largest relative error of the training framework for an input of a longer side, in pixels.
-pub fn trained_at(side: usize) -> f64 {
-    TRAINED + PER_PIXEL * side as f64
+/// Returns the largest relative error of the training framework for an input whose longer side has
+/// `side` pixels.
+pub fn framework_bound_at(side: usize) -> f64 {
+    FRAMEWORK_ERROR + PER_PIXEL * side as f64
 }
 
-impl Precision {
-    /// The precision that a graph is computed in, where float32 values are computed as `float32` says.
-    pub fn of(graph: &Graph, float32: ComputePrecision) -> Self {
+impl ModelPrecision {
+    /// Returns the precision in which a graph is computed if its float32 values are computed in
+    /// `float32`.
+    pub fn from_graph(graph: &Graph, float32: ComputePrecision) -> Self {
         let has = |data_type| graph.nodes.iter().any(|node| node.output.data_type == data_type);
         match float32 {
             _ if graph.nodes.iter().any(|node| matches!(node.op, Op::QuantizeLinear { .. })) => Self::Int8,
@@ -227,7 +244,7 @@ impl Precision {
     }
 }
 
-impl fmt::Display for Precision {
+impl fmt::Display for ModelPrecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Float32 => "float32",
@@ -248,7 +265,7 @@ mod tests {
             let same = |other: &&Bound| (other.provider, other.precision) == (bound.provider, bound.precision);
             assert_eq!(BOUNDS.iter().filter(same).count(), 1, "{bound:?}");
             assert_eq!(Bound::find(bound.provider, bound.precision), Some(bound));
-            assert!(bound.relative >= TRAINED && !bound.reason.is_empty(), "{bound:?}");
+            assert!(bound.relative >= FRAMEWORK_ERROR && !bound.reason.is_empty(), "{bound:?}");
             assert!(bound.batch_at(0) < ANY_ANSWER, "{bound:?}: images may be exchanged");
             let judges_masks = bound.dice.is_some();
             assert!(!bound.rests_on_images() || judges_masks, "{bound:?} asks nothing");

@@ -1,4 +1,5 @@
-//! What a proof rests on: its yardstick is PyTorch's float64, and every exported form passes it at every size and batch of its list.
+//! The exact evaluator agrees with PyTorch in float64, and every exported form passes a proof at
+//! every size and batch of its list.
 
 use std::path::Path;
 
@@ -17,35 +18,37 @@ use seg_tests::reference::Reference as PyTorch;
 use seg_tests::runtime::environment;
 use seg_tests::tolerance::YARDSTICK;
 use seg_verify::{
-    CaseReport, FileFacts, Finding, Inside, Order, Reference, Trained, Yardstick, cases, certify, check_graph,
+    CertifyRequest, ExactEvaluator, ExactValues, FileRecord, Finding, FrameworkOutput, InputReport, Reference, certify,
+    check_graph, proof_inputs,
 };
 
 #[test]
-fn the_yardstick_is_pytorchs_float64() {
+fn the_exact_evaluator_agrees_with_pytorchs_float64() {
     let pytorch = PyTorch::open();
     let net = pytorch.weights.to_network(&Device::flex()).unwrap();
     let graph = lower::to_graph(&net, "input", "logits").unwrap();
     for case in ["even", "odd"] {
         let input = pytorch.tensor(&format!("{case}.input")).mapv(|value| value as f32);
         let input = input.into_dimensionality::<Ix4>().unwrap();
-        let found = &Inside::of(&graph, input.view(), &["logits"]).unwrap().values["logits"];
+        let found = &ExactValues::compute(&graph, input.view(), &["logits"]).unwrap().values["logits"];
         let expected = pytorch.tensor(&format!("{case}.logits_f64"));
         assert_eq!(found.shape(), expected.shape());
         let error = (found - expected).iter().fold(0.0, |worst: f64, error| worst.max(error.abs()));
         assert!(error <= YARDSTICK.max, "{case}: {error:e}, allowed {:e}: {}", YARDSTICK.max, YARDSTICK.reason);
-        // PyTorch's own 32 bits are the trained network's, by the proof's bounds.
+        // PyTorch's own 32 bits pass as the trained network's, by the proof's bounds.
         let exact = found.clone().into_dimensionality::<Ix4>().unwrap();
         let float32 = pytorch.tensor(&format!("{case}.logits")).mapv(|value| value as f32);
-        let trained = Trained::of(input.view(), float32.into_dimensionality::<Ix4>().unwrap().view(), exact.view());
+        let trained =
+            FrameworkOutput::compare(input.view(), float32.into_dimensionality::<Ix4>().unwrap().view(), exact.view());
         let (report, findings) = trained.check(&exact, trained.logits.scale);
         assert!(findings.is_empty() && report.relative > 0.0, "{case}: {findings:?}");
     }
 }
 
-/// The form that is brought to half precision as well.
+/// The form that is also converted to half precision.
 const HALF: &str = "half precision";
 
-/// The forms that a file can have, with a name each.
+/// Lists the forms of a file, each with a name.
 fn forms() -> Vec<(&'static str, Options)> {
     let plain = Options::default;
     let bytes = InputForm { element: Element::U8, ..InputForm::default() };
@@ -77,7 +80,7 @@ fn the_passes_make_every_exported_file_again() {
                 let reference = Reference::from_bytes(Path::new("model.reference.onnx"), &bytes).unwrap();
                 let model = Model::from_bytes(&export.bytes).unwrap();
                 assert_eq!(check_graph(&reference, &model, PASSES).unwrap(), Some(Vec::new()), "{place}");
-                // One constant that is another one, whichever it is.
+                // Any one constant that is changed.
                 let constant =
                     export.model.graph.initializers.values_mut().find(|constant| constant.as_f32().is_some());
                 let constant = constant.unwrap();
@@ -97,8 +100,8 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
     let random = checkpoint(&network(NARROW, 2));
     let trained = Checkpoint { path: "net.safetensors".into(), weights: pytorch.weights.clone(), contract: None };
     for (weights, checkpoint, forms) in [("random", &random, &forms()[..]), ("PyTorch's", &trained, &forms()[..1])] {
-        // Whatever the form is, the network was lowered to the same graph.
-        let mut yardstick = None;
+        // In every form the network was lowered to the same graph.
+        let mut evaluator = None;
         for (form, options) in forms {
             let mut export = export(checkpoint, options).unwrap();
             if *form == HALF {
@@ -107,19 +110,19 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
             }
             let net = checkpoint.weights.to_network(&Device::flex()).unwrap();
             let mut reference = verify_inputs::reference(&export);
-            let yardstick = yardstick.get_or_insert_with(|| Yardstick::new(&reference.model.graph));
-            let cases = cases(&export.model, false, &[]).unwrap();
-            reference.trained = verify_inputs::trained(&net, &reference, &cases, yardstick).unwrap();
-            // What is read back from its file serves as well.
+            let evaluator = evaluator.get_or_insert_with(|| ExactEvaluator::new(&reference.model.graph));
+            let cases = proof_inputs(&export.model, false, &[]).unwrap();
+            reference.framework_outputs = verify_inputs::trained(&net, &reference, &cases, evaluator).unwrap();
+            // A reference that is read back from its file serves as well.
             let path = Path::new("model.reference.onnx");
             let bytes = reference.to_bytes().unwrap();
             let reference = Reference::from_bytes(path, &bytes).unwrap();
-            let order = Order {
+            let request = CertifyRequest {
                 folder: Path::new("."),
                 model: Path::new("model.onnx"),
                 bytes: &export.bytes,
                 reference: &reference,
-                reference_file: &FileFacts::of(path, &bytes, Path::new("."), None),
+                reference_file: &FileRecord::new(path, &bytes, Path::new("."), None),
                 certified: None,
                 checkpoint: None,
                 data: &[],
@@ -128,12 +131,12 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
                 bisect: true,
             };
             let run = seg_inference::Options::default();
-            let certificate = certify(environment(), order, &run, yardstick, |_| {}).unwrap();
-            let failing: Vec<_> = certificate.proof.cases.iter().filter(|case| !case.findings.is_empty()).collect();
+            let certificate = certify(environment(), request, &run, evaluator, |_| {}).unwrap();
+            let failing: Vec<_> = certificate.proof.inputs.iter().filter(|case| !case.findings.is_empty()).collect();
             assert!(certificate.holds, "{weights}, {form}: {:?}, {failing:#?}", certificate.proof.findings);
             let gives_scores = options.output != OutputKind::Mask;
-            let is_measured = |case: &CaseReport| case.beyond_float32 || case.times_trained.is_some() == gives_scores;
-            assert!(certificate.proof.cases.iter().all(is_measured), "{weights}, {form}");
+            let is_measured = |case: &InputReport| case.beyond_float32 || case.times_trained.is_some() == gives_scores;
+            assert!(certificate.proof.inputs.iter().all(is_measured), "{weights}, {form}");
             assert_eq!(certificate.rebuilt, *form != HALF, "{weights}, {form}");
             assert!(!certificate.layers.is_empty() && certificate.diagnosis.is_none(), "{weights}, {form}");
         }

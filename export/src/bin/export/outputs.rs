@@ -8,7 +8,7 @@ use seg_data::check_writable;
 use seg_export::triton;
 use seg_inference::Provider;
 use seg_nets::checkpoint::Checkpoint;
-use seg_verify::{Certificate, Place, Reference};
+use seg_verify::{Certificate, CertificatePath, Reference};
 
 use crate::args::Args;
 
@@ -30,7 +30,7 @@ pub(crate) fn check(args: &Args, checkpoint: &Checkpoint) -> anyhow::Result<()> 
     }
     if !args.proof.no_verify {
         check_writable(&Reference::beside(&args.out))?;
-        Place::check(&Certificate::beside(&args.out, Provider::Cpu), None)?;
+        CertificatePath::new(&Certificate::beside(&args.out, Provider::Cpu), None)?;
     }
     Ok(())
 }

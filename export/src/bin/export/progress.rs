@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write, stderr};
 
-use seg_verify::Case;
+use seg_verify::ProofInput;
 
 /// Goes to the beginning of a terminal's line and clears it.
 const CLEAR: &str = "\r\x1b[2K";
@@ -13,12 +13,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(cases: &[Case]) -> Self {
+    pub(crate) fn new(cases: &[ProofInput]) -> Self {
         Self { names: cases.iter().map(|case| case.name.clone()).collect() }
     }
 
     /// Tells of a case before its exact answer is computed.
-    pub(crate) fn tell(&self, case: &Case) {
+    pub(crate) fn tell(&self, case: &ProofInput) {
         let number = self.names.iter().position(|name| *name == case.name).map_or(0, |index| index + 1);
         tell(&format!("proving     {number}/{} {}", self.names.len(), case.name), case.is_image());
     }

@@ -10,8 +10,11 @@ use seg_export::calibration::some_of;
 use seg_export::{Export, verify_inputs};
 use seg_inference::inputs::image_files;
 use seg_nets::checkpoint::Checkpoint;
-use seg_verify::bounds::Precision;
-use seg_verify::{CaseReport, Certificate, FileFacts, Order, Place, Reference, Yardstick, cases, certify, folder_of};
+use seg_verify::bounds::ModelPrecision;
+use seg_verify::{
+    Certificate, CertificatePath, CertifyRequest, ExactEvaluator, FileRecord, InputReport, Reference, certify,
+    folder_of, proof_inputs,
+};
 
 use crate::args::Args;
 use crate::note;
@@ -30,18 +33,18 @@ pub(crate) fn export(
     let data = images(args)?;
     let net = checkpoint.weights.to_network(&Device::flex())?;
     let mut reference = verify_inputs::reference(export);
-    let cases = cases(&export.model, false, &data)?;
+    let cases = proof_inputs(&export.model, false, &data)?;
     let progress = Progress::new(&cases);
-    let mut yardstick = Yardstick::new(&reference.model.graph)
-        .with_room_for_images(ANSWERS_BYTES_MAX)
-        .with_watcher(move |case| progress.tell(case));
-    reference.trained = verify_inputs::trained(&net, &reference, &cases, &mut yardstick)?;
+    let mut evaluator = ExactEvaluator::new(&reference.model.graph)
+        .with_image_cache(ANSWERS_BYTES_MAX)
+        .with_progress(move |case| progress.tell(case));
+    reference.framework_outputs = verify_inputs::trained(&net, &reference, &cases, &mut evaluator)?;
 
     let reference_path = Reference::beside(&args.out);
     let reference_bytes = reference.to_bytes()?;
     let folder = folder_of(&args.out);
-    let reference_file = FileFacts::of(&reference_path, &reference_bytes, &folder, Some(reference.tool.as_str()));
-    let order = Order {
+    let reference_file = FileRecord::new(&reference_path, &reference_bytes, &folder, Some(reference.tool.as_str()));
+    let request = CertifyRequest {
         model: &args.out,
         bytes: &export.bytes,
         folder: &folder,
@@ -54,9 +57,9 @@ pub(crate) fn export(
         layers: false,
         bisect: true,
     };
-    let certificate = certify(environment, order, &seg_inference::Options::default(), &mut yardstick, see)?;
+    let certificate = certify(environment, request, &seg_inference::Options::default(), &mut evaluator, see)?;
     // With it goes the line of progress.
-    drop(yardstick);
+    drop(evaluator);
     for unknown in certificate.unknown() {
         note(&format!("warning: {unknown}"));
     }
@@ -66,10 +69,10 @@ pub(crate) fn export(
         }
         let blame = certificate.diagnosis.map_or_else(String::new, |diagnosis| format!("; to blame is {diagnosis}"));
         let remedy = match (certificate.precision, data.is_empty()) {
-            (Precision::Float16 | Precision::Int8, true) => {
+            (ModelPrecision::Float16 | ModelPrecision::Int8, true) => {
                 "; few bits may fit images and not noise: prove it on images with `--verify DIR`"
             }
-            (Precision::Int8, false) if !certificate.proof.is_undecided() => {
+            (ModelPrecision::Int8, false) if !certificate.proof.is_undecided() => {
                 "; calibrate on more images like these, or let less of the network be int8 with a smaller `--max-dice-loss`"
             }
             _ => "",
@@ -80,10 +83,10 @@ pub(crate) fn export(
     write_bytes(&args.out, &export.bytes)?;
     write_bytes(&reference_path, &reference_bytes)?;
     let path = Certificate::beside(&args.out, certificate.provider);
-    Place::check(&path, None)?.write(&certificate, None)?;
-    let cases = &certificate.proof.cases;
+    CertificatePath::new(&path, None)?.write(&certificate, None)?;
+    let cases = &certificate.proof.inputs;
     let comparable = cases.iter().filter(|case| !case.beyond_float32);
-    let worst = comparable.filter_map(CaseReport::relative).fold(0.0, f64::max);
+    let worst = comparable.filter_map(InputReport::relative).fold(0.0, f64::max);
     let count = cases.len();
     note(&format!("proven      {count} inputs, off by at most {worst:.1e} of the scale: {}", path.display()));
     note(&format!("reference   {}", reference_path.display()));
@@ -103,7 +106,7 @@ fn images(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Says what speaks against a case; those that hold need no words.
-fn see(case: &CaseReport) {
+fn see(case: &InputReport) {
     if !case.findings.is_empty() {
         progress::clear();
     }

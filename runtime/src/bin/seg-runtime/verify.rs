@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use seg_inference::read_model;
 use seg_inference::tensors::TensorFile;
-use seg_verify::bounds::Precision;
+use seg_verify::bounds::ModelPrecision;
 use seg_verify::{
-    CaseReport, Certificate, FileFacts, Order, Place, PrivateKey, Reference, Yardstick, certify, folder_of,
-    verify_signature,
+    Certificate, CertificatePath, CertifyRequest, ExactEvaluator, FileRecord, InputReport, PrivateKey, Reference,
+    certify, folder_of, verify_signature,
 };
 
 use crate::args::Verify;
@@ -42,7 +42,7 @@ fn first(args: &Verify, model: &Path) -> anyhow::Result<()> {
     let key = args.sign.as_deref().map(PrivateKey::read).transpose()?;
     let place = |provider| {
         let path = args.out.clone().unwrap_or_else(|| Certificate::beside(model, provider));
-        Place::check(&path, key.as_ref())
+        CertificatePath::new(&path, key.as_ref())
     };
     // Before anything is computed for it.
     if let Some(provider) = args.engine.ep.provider() {
@@ -93,7 +93,7 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
     let another = || format!("cannot prove again what the certificate `{}` says", path.display());
     // Before a library is fetched for it; a fallback may yet choose another one.
     if let Some(provider) = args.engine.ep.provider().filter(|_| !args.engine.tuning.allow_fallback) {
-        let precision = Precision::of(&read_model(&files.model)?.graph, args.engine.precision.into());
+        let precision = ModelPrecision::from_graph(&read_model(&files.model)?.graph, args.engine.precision.into());
         certified.check(&engine::options(&args.engine, provider), precision).with_context(another)?;
     }
     let now = run(args, &files, &folder, certified.thorough, !certified.layers.is_empty(), Some(&certified));
@@ -150,11 +150,11 @@ fn run(
         format!("cannot read the reference `{}`; `export` writes it beside the model", reference_path.display())
     })?;
     let reference = Reference::from_bytes(reference_path, &reference_bytes)?;
-    let reference_file = FileFacts::of(reference_path, &reference_bytes, folder, Some(reference.tool.as_str()));
+    let reference_file = FileRecord::new(reference_path, &reference_bytes, folder, Some(reference.tool.as_str()));
     let tensors = checkpoint.as_deref().map(TensorFile::open).transpose()?;
     let (environment, options) = engine::start(&args.engine)?;
-    let mut yardstick = Yardstick::new(&reference.model.graph);
-    let order = Order {
+    let mut evaluator = ExactEvaluator::new(&reference.model.graph);
+    let request = CertifyRequest {
         folder,
         model,
         bytes: &bytes,
@@ -167,11 +167,11 @@ fn run(
         layers,
         bisect: args.bisect,
     };
-    Ok(certify(&environment, order, &options, &mut yardstick, |case| note(&line(case)))?)
+    Ok(certify(&environment, request, &options, &mut evaluator, |case| note(&line(case)))?)
 }
 
 /// A case in a line.
-fn line(case: &CaseReport) -> String {
+fn line(case: &InputReport) -> String {
     let mut line = format!("{:24} {} of {} pixels flipped", case.name, case.mask.flipped, case.mask.pixels);
     if case.beyond_float32 {
         line += ", beyond float32";
@@ -207,8 +207,8 @@ fn verdict(model: &Path, certificate: &Certificate) -> anyhow::Result<()> {
                 "{:45} {:16} {:9.1e}  {:10.2}  {:17.1e}",
                 layer.value,
                 layer.operator,
-                layer.figures.relative(),
-                layer.figures.median_ulp,
+                layer.errors.relative(),
+                layer.errors.median_ulp,
                 layer.magnitude
             ));
         }

@@ -1,4 +1,4 @@
-//! What can be done to a graph and its weights.
+//! Changes to a graph and its weights.
 
 use seg_onnx::graph::{Coordinates, Data, Graph, Node, Op, Tensor};
 
@@ -46,7 +46,7 @@ pub(super) fn swap_red(weights: &mut [f32]) {
     }
 }
 
-/// Lets a value be at most 65504, the largest of half precision: `x - relu(x - 65504)`.
+/// Limits a value to at most 65504, the largest of half precision: `x - relu(x - 65504)`.
 pub(super) fn saturate(graph: &mut Graph, name: &str) {
     let position = graph.nodes.iter().position(|node| node.name == name).unwrap();
     let output = graph.nodes[position].output.clone();

@@ -1,4 +1,4 @@
-//! A proof sees every fault that is planted, whoever makes it, and names the place.
+//! A proof detects every planted fault, wherever it is planted, and names the place.
 
 mod damage;
 mod planted;
@@ -21,32 +21,33 @@ use seg_tests::fixtures::{checkpoint, network};
 use seg_tests::runtime::environment;
 use seg_verify::bounds::CPU_FLOAT32;
 use seg_verify::{
-    Case, Culprit, Deployed, Diagnosis, Probe, Proof, Reference, Subject, Yardstick, bisect, check_graph, check_layers,
-    layers, prove, smallest_failing,
+    Culprit, Diagnosis, ExactEvaluator, IntermediateOutputs, ModelUnderTest, Proof, ProofInput, Reference, Runner,
+    bisect, check_graph, check_layers, layers, prove, smallest_failing,
 };
 
 /// The share of faults whose place must be named.
 const NAMED_MIN: f64 = 0.9;
 
-/// Enough inputs for every fault: several images, odd sides, and values far outside of what images have.
+/// The inputs, which suffice for every fault: several images, odd sides, and values far outside of
+/// those of images.
 const CASES: [&str; 4] = ["noise 2x35x45", "noise 1x16x16", "noise 3x48x33", "huge 1x32x33"];
 
-/// A network, what it is exported as, and what it is held against.
+/// A network, its export, and its reference.
 struct Setting {
     net: AmsUnet,
     export: Export,
-    cases: Vec<Case>,
+    cases: Vec<ProofInput>,
     checkpoint: TensorFile,
 }
 
-/// A model with what runs it, in which there may be a fault.
+/// A runner of a model, which may have a fault.
 struct Faulty {
     session: Session,
     fault: fn(ArrayView4<'_, f32>, &mut Array4<f32>),
 }
 
-impl Deployed for Faulty {
-    fn answer(&mut self, input: ArrayView4<'_, f32>) -> Result<ModelOutput, RunError> {
+impl Runner for Faulty {
+    fn run_batch(&mut self, input: ArrayView4<'_, f32>) -> Result<ModelOutput, RunError> {
         let mut logits = self.session.run(input)?;
         (self.fault)(input, &mut logits);
         Ok(ModelOutput::Scores(logits))
@@ -60,29 +61,35 @@ impl Setting {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("net.safetensors");
         trained.weights.write(&path, None).unwrap();
-        // A normalisation in which every channel is another one.
+        // A normalisation in which every channel differs.
         let stated = Stated { mean: Some(vec![0.5, 0.4, 0.3]), std: Some(vec![0.3, 0.25, 0.2]), ..Stated::default() };
         let export = export(&trained, &Options { stated, ..Options::default() }).unwrap();
-        let all = Case::fixed(false, &export.model.contract.input);
+        let all = ProofInput::fixed(false, &export.model.contract.input);
         let cases: Vec<_> = all.into_iter().filter(|case| CASES.contains(&case.name.as_str())).collect();
         assert_eq!(cases.len(), CASES.len());
         Self { net, export, cases, checkpoint: TensorFile::open(&path).unwrap() }
     }
 
-    /// The reference, with what Burn makes of the cases; a fault of the lowering may be planted in it.
+    /// Creates the reference with Burn's outputs; a fault of the lowering may be planted in it.
     fn reference(&self, fault: Option<fn(&mut Graph)>) -> Reference {
         let mut reference = verify_inputs::reference(&self.export);
         if let Some(fault) = fault {
             fault(&mut reference.model.graph);
         }
-        let mut yardstick = Yardstick::new(&reference.model.graph);
-        reference.trained = verify_inputs::trained(&self.net, &reference, &self.cases, &mut yardstick).unwrap();
+        let mut evaluator = ExactEvaluator::new(&reference.model.graph);
+        reference.framework_outputs =
+            verify_inputs::trained(&self.net, &reference, &self.cases, &mut evaluator).unwrap();
         reference
     }
 
-    /// What a proof finds, and whom it blames.
-    fn prove(&self, good: &Reference, yardstick: &mut Yardstick, fault: Option<&Fault>) -> (Proof, Option<Diagnosis>) {
-        // A pass that does nothing where no fault is planted in it.
+    /// Proves a model, and searches for the cause of a failure.
+    fn prove(
+        &self,
+        good: &Reference,
+        evaluator: &mut ExactEvaluator,
+        fault: Option<&Fault>,
+    ) -> (Proof, Option<Diagnosis>) {
+        // A pass that does nothing unless a fault is planted in it.
         let clumsy = match fault {
             Some(InPass(_)) => CLUMSY,
             _ => Pass { run: |_| Vec::new(), ..CLUMSY },
@@ -95,8 +102,8 @@ impl Setting {
         let mut reference = lowered.as_ref().unwrap_or(good).clone();
         reference.passes = passes.iter().map(|pass| pass.name.to_owned()).collect();
         let graph = reference.model.graph.clone();
-        let mut own_yardstick = Yardstick::new(&graph);
-        let yardstick = if lowered.is_some() { &mut own_yardstick } else { yardstick };
+        let mut own_evaluator = ExactEvaluator::new(&graph);
+        let evaluator = if lowered.is_some() { &mut own_evaluator } else { evaluator };
 
         let mut model = Model { graph: graph.clone(), ..self.export.model.clone() };
         PLANTED.with(|planted| {
@@ -118,33 +125,34 @@ impl Setting {
         let (path, options) = (Path::new("model.onnx"), seg_inference::Options::default());
         let bytes = model.to_bytes().unwrap();
         let session = Session::start(environment(), path, &bytes, model.clone(), &options).unwrap();
-        let subject = Subject { reference: &reference, model: &model, bound: &CPU_FLOAT32 };
+        let tested = ModelUnderTest { reference: &reference, model: &model, bound: &CPU_FLOAT32 };
         let mut deployed = Faulty { session, fault: answer };
-        let mut proof = prove(subject, yardstick, &mut deployed, &self.cases, |_| {}).unwrap();
+        let mut proof = prove(tested, evaluator, &mut deployed, &self.cases, |_| {}).unwrap();
         proof.findings.extend(reference.check_weights(&self.checkpoint).unwrap());
         proof
             .findings
             .extend(check_graph(&reference, &model, &passes).unwrap().expect("there are 32 bits and all passes"));
         let names: Vec<_> = model.graph.nodes.iter().map(|node| node.name.as_str()).collect();
         let names: Vec<_> = names.into_iter().filter(|name| graph.tensor_type(name).is_some()).collect();
-        let mut probe = Probe::open(environment(), path, &model, &names, &options).unwrap();
-        let mut inside = |case: &Case| {
+        let mut probe = IntermediateOutputs::open(environment(), path, &model, &names, &options).unwrap();
+        let mut inside = |case: &ProofInput| {
             let input = case.load(&model.contract).unwrap().tensor;
             let values = probe.values(input.view()).unwrap();
             (input, values)
         };
         let (input, values) = inside(&self.cases[0]);
-        let found = layers(&reference, &model, input.view(), &values, None, yardstick.magnitudes()).unwrap();
+        let found = layers(&reference, &model, input.view(), &values, None, evaluator.magnitudes()).unwrap();
         proof.findings.extend(check_layers(&found, &CPU_FLOAT32, input.len_of(Axis(3))));
         let Some(case) = smallest_failing(&self.cases, &proof) else { return (proof, None) };
         let (input, values) = inside(case);
-        let diagnosis = bisect(subject, &passes, &proof, input.view(), &values).unwrap();
+        let diagnosis = bisect(tested, &passes, &proof, input.view(), &values).unwrap();
         (proof, Some(diagnosis))
     }
 }
 
 thread_local! {
-    /// What the pass `clumsy` does: a pass is a plain function, which can hold nothing.
+    /// The fault of the pass `clumsy`: a pass is a plain function, which cannot capture
+    /// anything.
     static PLANTED: std::cell::Cell<Option<fn(&mut Graph)>> = const { std::cell::Cell::new(None) };
 }
 
@@ -160,13 +168,13 @@ const CLUMSY: Pass = Pass {
     },
 };
 
-/// A diagnosis as [`FAULTS`] write it.
+/// Formats a diagnosis as in [`FAULTS`].
 fn place(diagnosis: &Diagnosis) -> String {
     let value = diagnosis.value.clone().unwrap_or_default();
     match &diagnosis.culprit {
         Culprit::Weights { tensor } => format!("weights {}", tensor.clone().unwrap_or_default()),
         Culprit::Contract { field } => format!("contract {field}"),
-        Culprit::Reference { case } => format!("reference {case}"),
+        Culprit::Reference { input } => format!("reference {input}"),
         Culprit::Lowering => format!("lowering {value}"),
         Culprit::Pass { pass } => format!("pass {pass}"),
         Culprit::File { node, .. } => format!("file {node}"),
@@ -183,14 +191,14 @@ fn place(diagnosis: &Diagnosis) -> String {
 fn every_planted_fault_is_seen_and_its_place_is_named() {
     let setting = Setting::new();
     let reference = setting.reference(None);
-    let mut yardstick = Yardstick::new(&reference.model.graph);
-    let (proof, diagnosis) = setting.prove(&reference, &mut yardstick, None);
+    let mut evaluator = ExactEvaluator::new(&reference.model.graph);
+    let (proof, diagnosis) = setting.prove(&reference, &mut evaluator, None);
     assert!(proof.holds() && diagnosis.is_none(), "no fault: {:?}", proof.findings().collect::<Vec<_>>());
 
     assert!(FAULTS.len() >= 40);
     let (mut unseen, mut misnamed) = (Vec::new(), Vec::new());
     for (name, expected, fault) in FAULTS {
-        let (proof, diagnosis) = setting.prove(&reference, &mut yardstick, Some(fault));
+        let (proof, diagnosis) = setting.prove(&reference, &mut evaluator, Some(fault));
         let found = diagnosis.as_ref().map(place).unwrap_or_default();
         if proof.holds() {
             unseen.push(name);
@@ -206,7 +214,7 @@ fn every_planted_fault_is_seen_and_its_place_is_named() {
         FAULTS.len(),
         100.0 * named
     );
-    // Beside the test's captured output, for the score is worth reading when it passes.
+    // Printed beside the test's captured output, because the score is worth reading when it passes.
     writeln!(io::stderr(), "{score}").unwrap();
     assert!(unseen.is_empty(), "{score}: not seen {unseen:#?}");
     assert!(named >= NAMED_MIN, "{score}: {misnamed:#?}");

@@ -1,4 +1,4 @@
-//! The faults that are planted, and the place that a proof must name of each.
+//! The planted faults, and the place that a proof must name for each.
 
 use Fault::{Contract as InContract, File, Lowered, Pass as InPass, Runtime};
 use ndarray::{Array4, ArrayView4, Axis, s};
@@ -10,21 +10,22 @@ use super::damage::{coordinates, node, op, saturate, shorten, swap_red, transpos
 /// The width of the network, which is proven some fifty times.
 pub(super) const WIDTH: usize = 4;
 
-/// Who makes a fault.
+/// The step in which a fault is planted.
 pub(super) enum Fault {
-    /// Whoever lowers the network: the reference has it, too.
+    /// The lowering: the reference has the fault too.
     Lowered(fn(&mut Graph)),
     /// The pass `clumsy`.
     Pass(fn(&mut Graph)),
-    /// Whoever writes the graph into the file.
+    /// The writing of the graph into the file.
     File(fn(&mut Graph)),
-    /// Whoever writes the contract into the file.
+    /// The writing of the contract into the file.
     Contract(fn(&mut Contract)),
-    /// What runs the file: it changes the answer to an input.
+    /// The library that runs the file: it changes the output for an input.
     Runtime(fn(ArrayView4<'_, f32>, &mut Array4<f32>)),
 }
 
-/// What is wrong, the place that must be named, and how it comes about. A place is a culprit and what it is called, by its beginning.
+/// The faults: the defect, the place that must be named, and the change that causes it. A place is
+/// a culprit and the beginning of its name.
 pub(super) const FAULTS: &[(&str, &str, Fault)] = &[
     // Attributes and structure, as the network is lowered.
     ("corners not aligned", "lowering up3", Lowered(|g| *coordinates(g, "up3.upsample") = Coordinates::HalfPixel)),
@@ -199,7 +200,7 @@ pub(super) const FAULTS: &[(&str, &str, Fault)] = &[
             weights_of(g, "logits", 2, <[f32]>::reverse);
         }),
     ),
-    // What the file says of itself.
+    // The file's description of itself.
     ("another mean", "contract input.mean", InContract(|c| c.input.mean[1] += 0.01)),
     ("another deviation", "contract input.std", InContract(|c| c.input.std[2] *= 1.01)),
     ("the mean's channels the other way round", "contract input.mean", InContract(|c| c.input.mean.reverse())),
@@ -217,7 +218,7 @@ pub(super) const FAULTS: &[(&str, &str, Fault)] = &[
         "contract provenance.weights_sha256",
         InContract(|c| c.provenance.weights_sha256.clear()),
     ),
-    // What runs it.
+    // The library that runs the file.
     (
         "images exchanged within a batch",
         "runtime in batches",

@@ -12,9 +12,9 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use seg_data::{WriteError, write_bytes};
 use thiserror::Error;
 
-use crate::facts::appended;
+use crate::paths::appended;
 
-/// Why a key cannot be made or read.
+/// An error in making or reading a key.
 #[derive(Debug, Error)]
 pub enum KeyError {
     /// The system gives no random numbers.
@@ -25,7 +25,7 @@ pub enum KeyError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The file of a private key cannot be written.
@@ -33,23 +33,23 @@ pub enum KeyError {
     Save {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The file is no private key.
+    /// The file is not a private key.
     #[error("`{path}` is not an Ed25519 private key in PEM; make one with `seg-runtime keygen`")]
     Private {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: pkcs8::Error,
     },
-    /// The file is no public key.
+    /// The file is not a public key.
     #[error("`{path}` is not an Ed25519 public key in PEM; `seg-runtime keygen` writes one beside each private key")]
     Public {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: spki::Error,
     },
     /// The key has no PEM form.
@@ -57,7 +57,7 @@ pub enum KeyError {
     Encode {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: spki::Error,
     },
     /// The file exists.
@@ -71,21 +71,21 @@ pub enum KeyError {
     Write(#[from] WriteError),
 }
 
-/// Why a signature is not accepted.
+/// An error that makes a signature unacceptable.
 #[derive(Debug, Error)]
 pub enum SignatureError {
     /// The key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// There is no signature.
+    /// The signature cannot be read.
     #[error("`{path}` cannot be read: the certificate is not signed")]
     Missing {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The signature is another key's or another text's.
+    /// The signature belongs to another key or to another text.
     #[error("the signature `{path}` is not that of this certificate by this key")]
     Wrong {
         /// The file.
@@ -93,27 +93,28 @@ pub enum SignatureError {
     },
 }
 
-/// A key to sign certificates with.
+/// A private key that signs certificates.
 #[derive(Debug)]
 pub struct PrivateKey(SigningKey);
 
 impl PrivateKey {
-    /// Reads a key.
+    /// Reads a private key in PEM.
     ///
     /// # Errors
-    /// When the file is none.
+    /// When the file is not an Ed25519 private key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let key = SigningKey::from_pkcs8_pem(&read_key(path)?);
         key.map(Self).map_err(|source| KeyError::Private { path: path.into(), source })
     }
 
-    /// The content of the file that holds the signature of a certificate's bytes.
+    /// Signs the bytes of a certificate and returns the content of the signature's file.
     pub fn sign(&self, bytes: &[u8]) -> String {
         format!("{:x}\n", self.0.sign(bytes))
     }
 }
 
-/// Writes a new private key, readable for its owner alone, and its public key: `NAME.pem` and `NAME.pub.pem`. Returns both.
+/// Writes a new private key that only its owner can read, `NAME.pem`, and its public key,
+/// `NAME.pub.pem`. Returns both paths.
 ///
 /// # Errors
 /// When a file exists or cannot be written.
@@ -142,7 +143,7 @@ fn spki_error(error: pkcs8::Error) -> spki::Error {
     }
 }
 
-/// Writes a file that nobody but its owner may read, from its first byte on.
+/// Writes a file that only its owner can read, from its first byte on.
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
     use std::io::Write;
     let mut options = fs::OpenOptions::new();
@@ -153,15 +154,15 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
     write().map_err(|source| KeyError::Save { path: path.into(), source })
 }
 
-/// The file that holds a certificate's signature: `NAME.json.sig` of `NAME.json`.
-pub(super) fn signature_path(certificate: &Path) -> PathBuf {
+/// Returns the path of a certificate's signature: `NAME.json.sig` for `NAME.json`.
+pub(crate) fn signature_path(certificate: &Path) -> PathBuf {
     appended(certificate, ".sig")
 }
 
-/// Makes sure that the bytes of a certificate's file are signed with the private key of a public one.
+/// Checks that the bytes of a certificate are signed with the private key that belongs to `key`.
 ///
 /// # Errors
-/// When they are not.
+/// When the signature is missing, or belongs to another key or another text.
 pub fn verify_signature(certificate: &Path, bytes: &[u8], key: &Path) -> Result<(), SignatureError> {
     let public = VerifyingKey::from_public_key_pem(&read_key(key)?)
         .map_err(|source| KeyError::Public { path: key.into(), source })?;
@@ -171,8 +172,8 @@ pub fn verify_signature(certificate: &Path, bytes: &[u8], key: &Path) -> Result<
     if accepted { Ok(()) } else { Err(SignatureError::Wrong { path }) }
 }
 
-/// Whether bytes are a signature, whosever it is.
-pub(super) fn is_signature(bytes: &[u8]) -> bool {
+/// Returns true if bytes are a signature of any key.
+pub(crate) fn is_signature(bytes: &[u8]) -> bool {
     parse(&String::from_utf8_lossy(bytes)).is_some()
 }
 
@@ -226,7 +227,7 @@ mod tests {
         let before = fs::read(&private).unwrap();
         assert!(matches!(generate_key(&name), Err(KeyError::Exists { .. })));
         assert_eq!(fs::read(&private).unwrap(), before);
-        // What looks like an extension is part of the name.
+        // A part that looks like an extension belongs to the name.
         let [first, second] = ["site.v1", "site.v2"].map(|name| generate_key(&folder.path().join(name)).unwrap());
         assert!(first[0].ends_with("site.v1.pem") && second[1].ends_with("site.v2.pub.pem"), "{first:?} {second:?}");
         #[cfg(unix)]

@@ -1,38 +1,38 @@
-//! Everything that is asked of a model, with its bound, what was found and the verdict, a row each: what a reader of a certificate goes by.
+//! The criteria of a proof as rows of a table: bound, worst result and verdict.
 
+use super::Certificate;
 use crate::bounds::{ANY_ANSWER, CLASS_PIXELS_LEAST};
-use crate::certificate::Certificate;
-use crate::class::ClassVerdict;
 use crate::finding::Finding;
 use crate::layers::Extreme;
-use crate::proof::CaseReport;
-use crate::reference::TrainedReport;
+use crate::proof::classes::ClassVerdict;
+use crate::proof::report::InputReport;
+use crate::reference::framework::FrameworkReport;
 
-/// Something that was asked.
+/// A criterion of a proof.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Criterion {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// What passes.
+    /// The bound, in words.
     pub bound: String,
-    /// The worst that was found.
+    /// The worst result.
     pub found: String,
-    /// What comes of it.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What comes of a criterion.
+/// The verdict on a criterion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing speaks against the model.
+    /// No finding.
     Holds,
-    /// Something does.
+    /// A finding against the model.
     Fails,
-    /// It could not be asked, or need not.
+    /// Not judged, because it could not be or need not be.
     NotAsked,
 }
 
-/// What a finding is about: a row each, but for the classes.
+/// The subject of a finding. Each has one row, except that each class has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Topic {
     Weights,
@@ -47,23 +47,23 @@ enum Topic {
     Mask,
     Flipped,
     Classes,
-    Inside,
+    ExactValues,
     Range,
     Inputs,
 }
 
-/// The rows of a certificate.
+/// Returns the rows of a certificate.
 pub fn criteria(certificate: &Certificate) -> Vec<Criterion> {
     let rows = Rows { certificate };
-    let mut all = rows.of_the_file();
-    all.extend(rows.of_the_framework());
-    all.extend(rows.of_the_answers());
-    all.extend(rows.of_the_masks());
-    all.extend(rows.of_the_inside());
+    let mut all = rows.file_rows();
+    all.extend(rows.framework_rows());
+    all.extend(rows.output_rows());
+    all.extend(rows.mask_rows());
+    all.extend(rows.inner_rows());
     all
 }
 
-/// The certificate that rows are made of.
+/// The certificate that the rows are made from.
 #[derive(Clone, Copy)]
 struct Rows<'c> {
     certificate: &'c Certificate,
@@ -81,34 +81,37 @@ impl<'c> Rows<'c> {
         Criterion { name: name.into(), bound: bound.into(), found, verdict }
     }
 
-    /// The cases with something to compare.
-    fn cases(self) -> impl Iterator<Item = &'c CaseReport> {
-        self.certificate.proof.cases.iter().filter(|case| !case.beyond_float32)
+    /// Lists the inputs with something to compare.
+    fn compared(self) -> impl Iterator<Item = &'c InputReport> {
+        self.certificate.proof.inputs.iter().filter(|input| !input.beyond_float32)
     }
 
-    /// The error that passes in a case, relative to its scale.
-    fn allowed(self, case: &CaseReport) -> f64 {
-        allowed(self.certificate, case)
+    /// Returns the largest error that passes for an input, relative to its scale.
+    fn allowed(self, input: &InputReport) -> f64 {
+        allowed(self.certificate, input)
     }
 
-    /// The case that comes nearest to its bound, or is farthest beyond it.
-    fn worst(self, of: impl Fn(&CaseReport) -> Option<[f64; 2]>) -> Option<([f64; 2], &'c str)> {
+    /// Returns the input that is closest to its bound, or farthest beyond it.
+    fn worst(self, found_and_allowed: impl Fn(&InputReport) -> Option<[f64; 2]>) -> Option<([f64; 2], &'c str)> {
         let share = |[found, allowed]: [f64; 2]| if found == 0.0 { 0.0 } else { found / allowed };
-        let known = self.cases().filter_map(|case| Some((of(case)?, case.name.as_str())));
+        let known = self.compared().filter_map(|input| Some((found_and_allowed(input)?, input.name.as_str())));
         known.max_by(|(one, _), (other, _)| share(*one).total_cmp(&share(*other)))
     }
 
-    fn of_the_file(self) -> Vec<Criterion> {
-        let Self { certificate } = self;
-        let count = |topic| certificate.proof.findings().filter(|finding| topic_of(finding) == topic).count();
-        let equal = |topic| match count(topic) {
+    /// Says that all things of a topic are equal, or how many differ.
+    fn equal(self, topic: Topic) -> Option<String> {
+        match self.certificate.proof.findings().filter(|finding| topic_of(finding) == topic).count() {
             0 => Some("equal".to_owned()),
-            one_or_more => Some(format!("{one_or_more} differ")),
-        };
+            differing => Some(format!("{differing} differ")),
+        }
+    }
+
+    fn file_rows(self) -> Vec<Criterion> {
+        let Self { certificate } = self;
         let checkpoint = if certificate.weights.is_some() { ", and bit for bit those of the checkpoint" } else { "" };
-        let graph = equal(Topic::Graph).filter(|_| certificate.rebuilt);
-        let images = self.cases().filter(|case| case.is_image()).count();
-        let [compared, all] = [self.cases().count(), certificate.proof.cases.len()];
+        let graph = self.equal(Topic::Graph).filter(|_| certificate.rebuilt);
+        let images = self.compared().filter(|input| input.is_image()).count();
+        let [compared, all] = [self.compared().count(), certificate.proof.inputs.len()];
         vec![
             self.row(
                 Topic::Inputs,
@@ -124,13 +127,13 @@ impl<'c> Rows<'c> {
                 Topic::Weights,
                 "Weights",
                 format!("those whose hash the contract names{checkpoint}"),
-                equal(Topic::Weights),
+                self.equal(Topic::Weights),
             ),
             self.row(
                 Topic::Contract,
                 "Contract",
                 "the trained network's, but for the form of input and output",
-                equal(Topic::Contract),
+                self.equal(Topic::Contract),
             ),
             self.row(
                 Topic::Graph,
@@ -141,20 +144,21 @@ impl<'c> Rows<'c> {
         ]
     }
 
-    fn of_the_framework(self) -> [Criterion; 2] {
+    fn framework_rows(self) -> [Criterion; 2] {
         let Self { certificate: Certificate { trained_relative, per_pixel, .. } } = self;
-        let error = self
-            .worst(|case| Some([case.framework.as_ref()?.relative, trained_relative + per_pixel * case.side() as f64]));
-        let known: Vec<_> = self.cases().filter_map(|case| case.framework.as_ref()).collect();
-        let pixels = self.cases().filter(|case| case.framework.is_some()).map(|case| case.mask.pixels).sum();
-        let sum = |of: fn(&TrainedReport) -> usize| known.iter().copied().map(of).sum::<usize>();
-        let of = |inputs: usize| format!(", {inputs} of {} inputs known", self.cases().count());
+        let error = self.worst(|input| {
+            Some([input.framework.as_ref()?.relative, trained_relative + per_pixel * input.side() as f64])
+        });
+        let known: Vec<_> = self.compared().filter_map(|input| input.framework.as_ref()).collect();
+        let pixels = self.compared().filter(|input| input.framework.is_some()).map(|input| input.mask.pixels).sum();
+        let sum = |of: fn(&FrameworkReport) -> usize| known.iter().copied().map(of).sum::<usize>();
+        let of = |inputs: usize| format!(", {inputs} of {} inputs known", self.compared().count());
         [
             self.row(
                 Topic::Framework,
                 "Training framework's error",
                 format!("{}, of logits and of values inside", error_bound(*trained_relative, *per_pixel)),
-                error.map(|(found, case)| place(found, case) + &of(known.len())),
+                error.map(|(found, input)| place(found, input) + &of(known.len())),
             ),
             self.row(
                 Topic::FrameworkMask,
@@ -162,22 +166,22 @@ impl<'c> Rows<'c> {
                 "the exact logits of the two classes are closer than two such errors",
                 (!known.is_empty()).then(|| {
                     flips(sum(|one| one.flipped), pixels, sum(|one| one.unexplained))
-                        + &self.crossed(|case| case.framework.as_ref().map(|found| [found.widest, found.margin]))
+                        + &self.crossed(|input| input.framework.as_ref().map(|found| [found.widest, found.margin]))
                 }),
             ),
         ]
     }
 
-    fn of_the_answers(self) -> Vec<Criterion> {
+    fn output_rows(self) -> Vec<Criterion> {
         let Self { certificate } = self;
-        let scores: Vec<_> = self.cases().filter_map(|case| case.exported.as_ref()).collect();
+        let scores: Vec<_> = self.compared().filter_map(|input| input.exported.as_ref()).collect();
         let [elements, not_finite] = [
-            scores.iter().map(|figures| figures.elements).sum::<usize>(),
-            scores.iter().map(|figures| figures.not_finite).sum(),
+            scores.iter().map(|errors| errors.elements).sum::<usize>(),
+            scores.iter().map(|errors| errors.not_finite).sum(),
         ];
-        let error = self.worst(|case| Some([case.relative()?, self.allowed(case)]));
-        let times = self.worst(|case| case.times_trained.zip(case.times_allowed).map(<[f64; 2]>::from));
-        let batch = self.worst(|case| case.batch.zip(case.batch_allowed).map(<[f64; 2]>::from));
+        let error = self.worst(|input| Some([input.relative()?, self.allowed(input)]));
+        let times = self.worst(|input| input.times_trained.zip(input.times_allowed).map(<[f64; 2]>::from));
+        let batch = self.worst(|input| input.batch.zip(input.batch_allowed).map(<[f64; 2]>::from));
         let bound = error_bound(certificate.relative, certificate.per_pixel);
         vec![
             self.row(
@@ -190,7 +194,7 @@ impl<'c> Rows<'c> {
                     format!("{not_finite} of {elements} values are not finite")
                 }),
             ),
-            self.row(Topic::Error, "Error of the output", bound, error.map(|(found, case)| place(found, case))),
+            self.row(Topic::Error, "Error of the output", bound, error.map(|(found, input)| place(found, input))),
             self.row(
                 Topic::TimesTrained,
                 "Root mean square error",
@@ -200,42 +204,42 @@ impl<'c> Rows<'c> {
                     }
                     None => "not asked on this provider and in this precision".into(),
                 },
-                times.map(|([found, allowed], case)| format!("{found:.2} times, {allowed:.2} allowed ({case})")),
+                times.map(|([found, allowed], input)| format!("{found:.2} times, {allowed:.2} allowed ({input})")),
             ),
             self.row(
                 Topic::Batch,
                 "Batches",
                 "each image is answered as it is alone, but for rounding in another order",
-                batch.map(|(found, case)| place(found, case)),
+                batch.map(|(found, input)| place(found, input)),
             ),
         ]
     }
 
-    fn of_the_masks(self) -> Vec<Criterion> {
+    fn mask_rows(self) -> Vec<Criterion> {
         let Self { certificate } = self;
-        let sum = |of: fn(&CaseReport) -> usize| self.cases().map(of).sum::<usize>();
-        let [pixels, could_flip] = [sum(|case| case.mask.pixels), sum(|case| case.mask.could_flip)];
+        let sum = |of: fn(&InputReport) -> usize| self.compared().map(of).sum::<usize>();
+        let [pixels, could_flip] = [sum(|input| input.mask.pixels), sum(|input| input.mask.could_flip)];
         let near =
             format!("; {} are so near to a tie that they could flip", share(could_flip as f64 / pixels.max(1) as f64));
-        let found = flips(sum(|case| case.mask.flipped), pixels, sum(|case| case.mask.unexplained));
-        let mut rows =
-            vec![self.row(
-                Topic::Mask,
-                "Flipped pixels",
-                "the exact logits of the two classes are closer than two errors of the output",
-                (pixels > 0).then(|| {
-                    format!("{found}{near}{}", self.crossed(|case| Some([case.mask.widest, case.mask.margin])))
-                }),
-            )];
+        let found = flips(sum(|input| input.mask.flipped), pixels, sum(|input| input.mask.unexplained));
+        let mut rows = vec![self.row(
+            Topic::Mask,
+            "Flipped pixels",
+            "the exact logits of the two classes are closer than two errors of the output",
+            (pixels > 0).then(|| {
+                format!("{found}{near}{}", self.crossed(|input| Some([input.mask.widest, input.mask.margin])))
+            }),
+        )];
         let judges_masks = certificate.dice.is_some();
-        let of_image = self
-            .worst(|case| (case.is_image() && judges_masks).then(|| [1.0 - case.mask.identity(), certificate.flipped]));
+        let image_share = self.worst(|input| {
+            (input.is_image() && judges_masks).then(|| [1.0 - input.mask.identity(), certificate.flipped])
+        });
         let none = "not asked where errors are so small";
         rows.push(self.row(
             Topic::Flipped,
             "Flipped pixels of an image",
             if judges_masks { format!("{} of them", share(certificate.flipped)) } else { none.into() },
-            of_image.map(|([found, _], case)| format!("{} ({case})", share(found))),
+            image_share.map(|([found, _], input)| format!("{} ({input})", share(found))),
         ));
         let bound = certificate.dice.map_or_else(
             || none.to_owned(),
@@ -260,32 +264,29 @@ impl<'c> Rows<'c> {
         rows
     }
 
-    fn of_the_inside(self) -> [Criterion; 2] {
+    fn inner_rows(self) -> [Criterion; 2] {
         let Self { certificate } = self;
-        let found = |extreme: &Option<Extreme>| {
-            extreme.as_ref().map(|Extreme { value, found, allowed }| place([*found, *allowed], value))
-        };
         [
             self.row(
-                Topic::Inside,
-                "Values inside",
+                Topic::ExactValues,
+                "IntermediateValues inside",
                 "as the error of the output, each of its own scale, on the first input",
-                found(&certificate.inside),
+                extreme(certificate.inside.as_ref()),
             ),
             self.row(
                 Topic::Range,
                 "Range of 16-bit floats",
                 "holds every value that is computed in them, on the images or else on noise",
-                found(&certificate.reach),
+                extreme(certificate.reach.as_ref()),
             ),
         ]
     }
 
-    /// The widest margin that a flipped pixel crossed, beside what rounding explains.
-    fn crossed(self, of: impl Fn(&CaseReport) -> Option<[f64; 2]>) -> String {
-        match self.worst(of) {
-            Some(([widest, margin], case)) if widest > 0.0 => format!(
-                "; the widest margin crossed is {} of logits, {} allowed ({case})",
+    /// Describes the widest margin of a flipped pixel, beside the one that rounding explains.
+    fn crossed(self, margins: impl Fn(&InputReport) -> Option<[f64; 2]>) -> String {
+        match self.worst(margins) {
+            Some(([widest, margin], input)) if widest > 0.0 => format!(
+                "; the widest margin crossed is {} of logits, {} allowed ({input})",
                 scientific(widest),
                 scientific(margin)
             ),
@@ -298,9 +299,9 @@ impl<'c> Rows<'c> {
     }
 }
 
-/// The error that passes in a case, relative to its scale.
-pub(super) fn allowed(certificate: &Certificate, case: &CaseReport) -> f64 {
-    certificate.relative + certificate.per_pixel * case.side() as f64
+/// Returns the largest error that passes for an input, relative to its scale.
+pub(crate) fn allowed(certificate: &Certificate, input: &InputReport) -> f64 {
+    certificate.relative + certificate.per_pixel * input.side() as f64
 }
 
 fn error_bound(relative: f64, per_pixel: f64) -> String {
@@ -322,7 +323,7 @@ fn topic_of(finding: &Finding) -> Topic {
         Finding::Mask { .. } => Topic::Mask,
         Finding::Flipped { .. } => Topic::Flipped,
         Finding::Class { .. } => Topic::Classes,
-        Finding::Value { .. } => Topic::Inside,
+        Finding::Value { .. } => Topic::ExactValues,
         Finding::Overflow { .. } => Topic::Range,
         Finding::NoImage { .. } | Finding::OneClass { .. } | Finding::Nothing | Finding::NothingOfImage => {
             Topic::Inputs
@@ -334,16 +335,20 @@ fn flips(flipped: usize, pixels: usize, unexplained: usize) -> String {
     format!("{flipped} of {pixels}, {unexplained} of them not explained")
 }
 
+fn extreme(extreme: Option<&Extreme>) -> Option<String> {
+    extreme.map(|Extreme { value, found, allowed }| place([*found, *allowed], value))
+}
+
 fn place([found, allowed]: [f64; 2], place: &str) -> String {
     format!("{}, {} allowed ({place})", scientific(found), scientific(allowed))
 }
 
-/// A share of something, in percent.
-pub(super) fn share(share: f64) -> String {
+/// Formats a share in percent.
+pub(crate) fn share(share: f64) -> String {
     format!("{:.3} %", 100.0 * share)
 }
 
-/// A number in two digits.
-pub(super) fn scientific(value: f64) -> String {
+/// Formats a number with two digits.
+pub(crate) fn scientific(value: f64) -> String {
     if value == 0.0 { "0".into() } else { format!("{value:.1e}") }
 }

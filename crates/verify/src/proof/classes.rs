@@ -1,42 +1,44 @@
-//! What the masks of all images say of each class: whether a model keeps what the exact masks show.
+//! The verdict on each class over the masks of all images: whether the model keeps what the exact
+//! masks show.
 //!
-//! Pixels are counted over all images together, so that a class that few of them show is judged by what there is of it. A
-//! class that the exact masks do not show cannot be judged: that is no finding, but it is said.
+//! Pixels are counted over all images together, so that a rare class is judged by all of its
+//! pixels. A class that the exact masks do not show cannot be judged: that is reported, and is not
+//! a finding.
 
 use seg_contract::Class;
 use serde::{Deserialize, Serialize};
 
+use super::masks::{MaskReport, Overlap};
 use crate::bounds::{Bound, CLASS_PIXELS_LEAST};
 use crate::finding::Finding;
-use crate::masks::{MaskReport, Overlap};
 
-/// A class in the masks of all image files.
+/// The verdict on a class over the masks of all image files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassReport {
-    /// Its name.
+    /// The class's name.
     pub class: String,
-    /// Its pixels.
+    /// The class's pixels.
     pub pixels: Overlap,
-    /// Their [Dice](Overlap::dice), where there are any.
+    /// The [Dice](Overlap::dice) of the pixels, if there are any.
     pub dice: Option<f64>,
-    /// What comes of it.
+    /// The verdict.
     pub verdict: ClassVerdict,
 }
 
-/// What can be said of a class.
+/// The verdict on a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassVerdict {
     /// The model keeps it.
     Kept,
-    /// The model loses it, invents it or has it elsewhere.
+    /// The model loses it, invents it or places it elsewhere.
     NotKept,
-    /// Nothing: neither mask has [enough](CLASS_PIXELS_LEAST) of it.
+    /// Neither mask has [enough](CLASS_PIXELS_LEAST) of it.
     NothingProven,
 }
 
-/// Judges each class by the masks of images, where there are any and the bound asks for it.
-pub(super) fn judge<'m>(
+/// Judges each class over the masks of images, if there are any and the bound asks for it.
+pub(crate) fn judge<'m>(
     classes: &[Class],
     masks: impl IntoIterator<Item = &'m MaskReport>,
     bound: &Bound,
@@ -49,21 +51,23 @@ pub(super) fn judge<'m>(
             *all = all.and(*one);
         }
     }
-    let report = |(class, pixels): (&Class, Overlap)| {
-        let dice = pixels.dice();
-        let verdict = match dice.filter(|_| pixels.exact.max(pixels.exported) >= CLASS_PIXELS_LEAST) {
-            None => ClassVerdict::NothingProven,
-            Some(dice) if dice >= least => ClassVerdict::Kept,
-            Some(_) => ClassVerdict::NotKept,
-        };
-        ClassReport { class: class.name.clone(), pixels, dice, verdict }
-    };
-    classes.iter().zip(pixels).map(report).collect()
+    classes.iter().zip(pixels).map(|(class, pixels)| judge_class(class, pixels, least)).collect()
 }
 
-/// What of the classes speaks against a model. Where all rests on images, those that show one class only prove nothing: a model that answers nothing
-/// else is as good.
-pub(super) fn findings(classes: &[ClassReport], bound: &Bound) -> Vec<Finding> {
+/// Judges a class by its pixels; `least` is the least Dice that passes.
+fn judge_class(class: &Class, pixels: Overlap, least: f64) -> ClassReport {
+    let dice = pixels.dice();
+    let verdict = match dice.filter(|_| pixels.exact.max(pixels.exported) >= CLASS_PIXELS_LEAST) {
+        None => ClassVerdict::NothingProven,
+        Some(dice) if dice >= least => ClassVerdict::Kept,
+        Some(_) => ClassVerdict::NotKept,
+    };
+    ClassReport { class: class.name.clone(), pixels, dice, verdict }
+}
+
+/// Returns a finding for each class that is not kept. If everything rests on images and they show
+/// one class only, that is a finding too: a model that returns this class everywhere would pass.
+pub(crate) fn findings(classes: &[ClassReport], bound: &Bound) -> Vec<Finding> {
     let allowed = bound.dice.unwrap_or_default();
     let mut findings: Vec<_> = classes
         .iter()
@@ -83,7 +87,8 @@ pub(super) fn findings(classes: &[ClassReport], bound: &Bound) -> Vec<Finding> {
 }
 
 impl ClassReport {
-    /// What is not known of it, in a sentence; where not all [rests on images](Bound::rests_on_images), its scores were compared all the same.
+    /// Returns a sentence for a class that was not judged. If not everything [rests on
+    /// images](Bound::rests_on_images), its scores were compared all the same.
     pub fn unknown(&self, rests_on_images: bool) -> Option<String> {
         let Self { class, pixels, .. } = self;
         let shown = match pixels.exact {
@@ -101,13 +106,14 @@ mod tests {
     use seg_inference::Provider;
 
     use super::*;
-    use crate::bounds::Precision;
+    use crate::bounds::ModelPrecision;
 
     #[test]
     fn a_class_that_is_lost_or_invented_is_named_and_one_that_is_not_shown_is_said() {
         use ClassVerdict::{Kept, NotKept, NothingProven};
         let classes = ["background", "vessel", "disc"].map(|name| Class::new(name, 0));
-        // Pixels of the exact mask, of the exported and of both, in each of two images; what comes of the two together.
+        // Pixels of the exact mask, of the exported one and of both, in each of two images; then
+        // the verdict.
         let all = [99_000, 99_000, 99_000];
         let rows = [
             ("the same", [[150, 150, 150], [0, 0, 0]], Kept, 0),
@@ -128,10 +134,10 @@ mod tests {
             };
             let masks = images.map(mask);
             for (provider, precision, judged) in [
-                (Provider::Cpu, Precision::Int8, true),
-                (Provider::Cpu, Precision::Float16, true),
-                (Provider::Cuda, Precision::TensorFloat32, true),
-                (Provider::Cpu, Precision::Float32, false),
+                (Provider::Cpu, ModelPrecision::Int8, true),
+                (Provider::Cpu, ModelPrecision::Float16, true),
+                (Provider::Cuda, ModelPrecision::TensorFloat32, true),
+                (Provider::Cpu, ModelPrecision::Float32, false),
             ] {
                 let bound = Bound::find(provider, precision).unwrap();
                 assert_eq!(judge(&classes, [], bound), [], "{name}, {precision}: there is no image");
@@ -160,7 +166,7 @@ mod tests {
             let overlap = |exact, exported| Overlap { exact, exported, both: exact.min(exported) };
             let mask =
                 MaskReport { classes: vec![overlap(9_000, 9_000), overlap(vessel, exported)], ..MaskReport::default() };
-            for (precision, rests) in [(Precision::Int8, true), (Precision::Float16, false)] {
+            for (precision, rests) in [(ModelPrecision::Int8, true), (ModelPrecision::Float16, false)] {
                 let bound = Bound::find(Provider::Cpu, precision).unwrap();
                 let found = findings(&judge(&classes, [&mask], bound), bound);
                 let expected = if one && rests { vec![Finding::OneClass { precision }] } else { Vec::new() };

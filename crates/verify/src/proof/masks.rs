@@ -1,47 +1,52 @@
-//! Masks beside the exact one: which pixels have another class, whether rounding explains it, and what is left of each class.
+//! Comparison of a mask with the exact one: pixels of another class, those that rounding explains,
+//! and the overlap of each class.
 
 use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
-/// How the mask of an exported model differs from the exact one. Every figure is finite.
+/// The differences between the mask of an exported model and the exact one. All numbers are finite.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MaskReport {
-    /// All pixels of the case; none where the model gave no mask of its size.
+    /// The number of pixels; 0 if the model gave no mask of the input's size.
     pub pixels: usize,
-    /// Pixels of another class than in the exact mask.
+    /// The number of pixels whose class differs from the exact mask's.
     pub flipped: usize,
-    /// The widest exact margin that rounding explains: a pixel may flip where the exact logits of the two classes are as near.
+    /// The widest exact margin that rounding explains. A pixel may flip if the exact logits of the
+    /// two classes are as close as that.
     pub margin: f64,
-    /// Flipped pixels whose margin is too wide for rounding: an error.
+    /// The number of flipped pixels whose margin is too wide for rounding.
     pub unexplained: usize,
-    /// The widest exact margin that a pixel crossed; 0 where none did.
+    /// The widest exact margin of a flipped pixel; 0 if there is none.
     pub widest: f64,
-    /// Pixels whose margin is so narrow that rounding could flip them, whether it did or not.
+    /// The number of pixels whose margin is so narrow that rounding could flip them, flipped or
+    /// not.
     pub could_flip: usize,
-    /// Pixels of another class than in the mask of the training framework, where that is known.
+    /// The number of pixels whose class differs from the training framework's mask, if that is
+    /// known.
     pub differing_from_trained: Option<usize>,
-    /// The pixels of each class, in the contract's order.
+    /// The overlap of each class, in the contract's order.
     pub classes: Vec<Overlap>,
 }
 
-/// How many pixels of a class two masks have.
+/// The pixels of a class in two masks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlap {
-    /// Those of the exact mask.
+    /// Pixels of the class in the exact mask.
     pub exact: usize,
-    /// Those of the exported model's.
+    /// Pixels of the class in the exported model's mask.
     pub exported: usize,
-    /// Those that are of the class in both.
+    /// Pixels of the class in both.
     pub both: usize,
 }
 
 impl Overlap {
-    /// The pixels of both masks together.
+    /// Adds the pixels of other masks.
     pub fn and(self, other: Self) -> Self {
         Self { exact: self.exact + other.exact, exported: self.exported + other.exported, both: self.both + other.both }
     }
 
-    /// Twice the pixels of both, divided by those of each: 1 for equal masks, 0 where the class is lost or invented. None where neither mask has it.
+    /// Returns twice the pixels in both, divided by the sum of those in each: 1 for equal masks, 0
+    /// if the class is lost or invented, `None` if it is in neither.
     pub fn dice(self) -> Option<f64> {
         let each = self.exact + self.exported;
         (each > 0).then(|| 2.0 * self.both as f64 / each as f64)
@@ -49,9 +54,9 @@ impl Overlap {
 }
 
 impl MaskReport {
-    /// Compares a mask `[n, h, w]` with the exact logits `[n, classes, h, w]`. A flip is explained when the exact logits of the two
-    /// classes are at most `margin` apart.
-    pub fn of(found: ArrayView3<'_, u8>, exact: ArrayView4<'_, f64>, margin: f64) -> Self {
+    /// Compares a mask `[n, h, w]` with the exact logits `[n, classes, h, w]`. A flip is explained
+    /// if the exact logits of the two classes are at most `margin` apart.
+    pub fn compare(found: ArrayView3<'_, u8>, exact: ArrayView4<'_, f64>, margin: f64) -> Self {
         let mut report = Self {
             pixels: found.len(),
             margin: margin.min(f64::MAX),
@@ -62,14 +67,14 @@ impl MaskReport {
             let best = largest(logits.iter().copied());
             let behind = |class: usize| logits.get(class).map_or(f64::INFINITY, |logit| logits[best] - logit);
             let next = (0..logits.len()).filter(|class| *class != best).map(behind).fold(f64::INFINITY, f64::min);
-            // What is not a number is on neither side: it can flip, and nothing explains it.
+            // A margin that is not a number could flip, and nothing explains it.
             report.could_flip += usize::from(next.is_nan() || next <= margin);
             let is_same = usize::from(class) == best;
             if let Some(overlap) = report.classes.get_mut(best) {
                 overlap.exact += 1;
                 overlap.both += usize::from(is_same);
             }
-            // A label may be no class at all.
+            // A label may exceed the classes.
             if let Some(overlap) = report.classes.get_mut(usize::from(class)) {
                 overlap.exported += 1;
             }
@@ -83,13 +88,14 @@ impl MaskReport {
         report
     }
 
-    /// The share of pixels that have the exact mask's class.
+    /// Returns the share of pixels that have the exact mask's class.
     pub fn identity(&self) -> f64 {
         1.0 - self.flipped as f64 / self.pixels.max(1) as f64
     }
 }
 
-/// The softmax over the classes of logits `[n, classes, h, w]`, shifted by the largest so that it cannot overflow.
+/// Computes the softmax over the classes of logits `[n, classes, h, w]`, shifted by the largest
+/// logit so that it cannot overflow.
 pub fn probabilities(logits: ArrayView4<'_, f64>) -> Array4<f64> {
     let mut probabilities = logits.to_owned();
     for mut pixel in probabilities.lanes_mut(Axis(1)) {
@@ -101,7 +107,8 @@ pub fn probabilities(logits: ArrayView4<'_, f64>) -> Array4<f64> {
     probabilities
 }
 
-/// The class of each pixel, `[n, h, w]`, of logits `[n, classes, h, w]`: the largest, the lowest on a tie.
+/// Returns the class of each pixel, `[n, h, w]`, of logits `[n, classes, h, w]`: the largest logit,
+/// the lowest class on a tie.
 pub fn classes<T: Copy + PartialOrd>(logits: ArrayView4<'_, T>) -> Array3<u8> {
     logits.map_axis(Axis(1), |logits| largest(logits.iter().copied()) as u8)
 }
@@ -137,7 +144,7 @@ mod tests {
             ("two", [1, 0, 2, 0], (2, 1, 0.1)),
         ] {
             let mask = Array3::from_shape_vec((1, 1, 4), mask.to_vec()).unwrap();
-            let report = MaskReport::of(mask.view(), exact.view(), 0.002);
+            let report = MaskReport::compare(mask.view(), exact.view(), 0.002);
             assert_eq!((report.pixels, report.could_flip), (4, 2), "{name}");
             assert_eq!((report.flipped, report.unexplained), (expected.0, expected.1), "{name}");
             assert!((report.widest - expected.2).abs() < 1e-12, "{name}: {}", report.widest);
@@ -155,7 +162,7 @@ mod tests {
             ("no class", [0, 1, 7, 2], [overlap(1, 1, 1), overlap(2, 1, 1), overlap(1, 1, 1)], f64::MAX),
         ] {
             let mask = Array3::from_shape_vec((1, 1, 4), mask.to_vec()).unwrap();
-            let report = MaskReport::of(mask.view(), exact.view(), 0.5);
+            let report = MaskReport::compare(mask.view(), exact.view(), 0.5);
             assert_eq!((report.classes.as_slice(), report.widest), (&expected[..], widest), "{name}");
         }
         let dice = [overlap(4, 2, 2), overlap(3, 0, 0), overlap(0, 5, 0), overlap(0, 0, 0)].map(Overlap::dice);

@@ -1,47 +1,47 @@
-//! A certificate as a page that a person reads.
+//! The page that shows a certificate to people.
 
 use maud::{Markup, html};
 use seg_contract::Element;
 use seg_report::{Figure, count, figures, page as html_page, table};
 
+use super::Certificate;
+use super::criteria::{Criterion, Verdict, allowed, criteria, scientific};
+use super::record::FileRecord;
 use crate::bounds::{MASKS_REASON, ORDINARY};
-use crate::certificate::Certificate;
-use crate::class::ClassVerdict;
-use crate::criteria::{Criterion, Verdict, allowed, criteria, scientific};
-use crate::facts::FileFacts;
 use crate::finding::Finding;
 use crate::layers::Layer;
-use crate::proof::CaseReport;
+use crate::proof::classes::ClassVerdict;
+use crate::proof::report::InputReport;
 
-/// How the title of a page begins.
+/// The beginning of a page's title.
 const TITLE: &str = "Certificate of ";
 
-/// Whether bytes are a certificate's page.
-pub(super) fn is_page(bytes: &[u8]) -> bool {
+/// Returns true if bytes are a certificate's page.
+pub(crate) fn is_page(bytes: &[u8]) -> bool {
     String::from_utf8_lossy(bytes).contains(&format!("<title>{TITLE}"))
 }
 
-/// The certificate as one HTML page that needs no other file.
+/// Renders the certificate as one HTML page that needs no other file.
 pub fn page(certificate: &Certificate) -> String {
     let body = html! {
         (verdict(certificate))
         (findings(certificate))
-        (asked(certificate))
-        (cases(certificate))
+        (criteria_table(certificate))
+        (input_table(certificate))
         (layers(&certificate.layers))
-        (facts(certificate))
+        (records(certificate))
         p.note { "This page shows what the certificate's JSON file says; that file is what counts, and what is signed." }
     };
     html_page(&format!("{TITLE}{}", certificate.model.path), &body)
 }
 
 fn verdict(certificate: &Certificate) -> Markup {
-    let cases = &certificate.proof.cases;
-    // Beyond float32 there is no mask to agree on.
-    let within = || cases.iter().filter(|case| !case.beyond_float32);
-    let sum = |part: fn(&CaseReport) -> usize| within().map(part).sum::<usize>();
-    let [pixels, flipped] = [sum(|case| case.mask.pixels), sum(|case| case.mask.flipped)];
-    let beyond = cases.len() - within().count();
+    let inputs = &certificate.proof.inputs;
+    // Beyond float32 there are no masks to compare.
+    let within = || inputs.iter().filter(|input| !input.beyond_float32);
+    let sum = |part: fn(&InputReport) -> usize| within().map(part).sum::<usize>();
+    let [pixels, flipped] = [sum(|input| input.mask.pixels), sum(|input| input.mask.flipped)];
+    let beyond = inputs.len() - within().count();
     let is = match certificate.holds {
         true => "is the trained network",
         false if certificate.proof.is_undecided() => "is not proven to be the trained network",
@@ -54,7 +54,7 @@ fn verdict(certificate: &Certificate) -> Markup {
             p.lead {
                 "The model " strong { (is) } " on " (certificate.provider)
                 @if let Some(device) = &certificate.device { " (" (device) ")" }
-                " in " (certificate.precision) ", on " (count(cases.len(), "input")) "."
+                " in " (certificate.precision) ", on " (count(inputs.len(), "input")) "."
             }
             @for unknown in certificate.unknown() { p.note { "Of " (unknown) "." } }
             @if beyond > 0 {
@@ -76,10 +76,10 @@ fn verdict(certificate: &Certificate) -> Markup {
     }
 }
 
-/// The error that comes nearest to its bound.
+/// Shows the error that is closest to its bound.
 fn largest_error(certificate: &Certificate) -> Figure<'static> {
-    let within = certificate.proof.cases.iter().filter(|case| !case.beyond_float32);
-    let errors = within.filter_map(|case| Some((case.relative()?, allowed(certificate, case))));
+    let within = certificate.proof.inputs.iter().filter(|input| !input.beyond_float32);
+    let errors = within.filter_map(|input| Some((input.relative()?, allowed(certificate, input))));
     let worst = errors.max_by(|(one, of), (other, of_other)| (one / of).total_cmp(&(other / of_other)));
     let (value, meaning) = match worst {
         Some((found, allowed)) => {
@@ -91,10 +91,11 @@ fn largest_error(certificate: &Certificate) -> Figure<'static> {
     Figure { name: "Largest error", value, meaning }
 }
 
-/// How many times the training framework's error there is; where images' masks are judged instead, the class of which least is kept.
+/// Shows the ratio to the training framework's error, or, if images' masks are judged, the least
+/// Dice of a class.
 fn masks_or_times(certificate: &Certificate) -> Figure<'static> {
-    let cases = certificate.proof.cases.iter();
-    let times = cases.filter_map(|case| case.times_trained.zip(case.times_allowed));
+    let inputs = certificate.proof.inputs.iter();
+    let times = inputs.filter_map(|input| input.times_trained.zip(input.times_allowed));
     let worst = times.max_by(|(one, of), (other, of_other)| (one / of).total_cmp(&(other / of_other)));
     let judged = certificate.proof.classes.iter().filter(|class| class.verdict != ClassVerdict::NothingProven);
     let least = judged
@@ -118,18 +119,18 @@ fn masks_or_times(certificate: &Certificate) -> Figure<'static> {
 }
 
 fn findings(certificate: &Certificate) -> Markup {
-    let of_cases = certificate
+    let of_inputs = certificate
         .proof
-        .cases
+        .inputs
         .iter()
-        .flat_map(|case| case.findings.iter().map(move |finding| (case.name.as_str(), finding)));
+        .flat_map(|input| input.findings.iter().map(move |finding| (input.name.as_str(), finding)));
     let of_file = certificate.proof.findings.iter().map(|finding| ("file", finding));
-    let all: Vec<(&str, &Finding)> = of_file.chain(of_cases).collect();
+    let all: Vec<(&str, &Finding)> = of_file.chain(of_inputs).collect();
     html! {
         @if !all.is_empty() {
             section {
                 h2 { "What speaks against it" }
-                ul { @for (case, finding) in all { li { strong { (case) } ": " (finding) } } }
+                ul { @for (input, finding) in all { li { strong { (input) } ": " (finding) } } }
                 @if let Some(diagnosis) = &certificate.diagnosis {
                     p { strong { "To blame: " } (diagnosis) "." }
                 }
@@ -138,7 +139,7 @@ fn findings(certificate: &Certificate) -> Markup {
     }
 }
 
-fn asked(certificate: &Certificate) -> Markup {
+fn criteria_table(certificate: &Certificate) -> Markup {
     html! {
         section {
             h2 { "What was asked, and what was found" }
@@ -168,18 +169,8 @@ fn asked(certificate: &Certificate) -> Markup {
     }
 }
 
-fn cases(certificate: &Certificate) -> Markup {
-    let cases = &certificate.proof.cases;
-    let mark = |case: &CaseReport| {
-        html! {
-            (case.name)
-            @if let Some([height, width]) = case.middle_of { " (the middle of " (height) "x" (width) ")" }
-            @if case.beyond_float32 { " (beyond float32)" }
-            @if let Some(amplification) = case.amplification { " (rounding amplified " (format!("{amplification:.1}")) " times)" }
-            @if !case.findings.is_empty() { " " strong { "(fails)" } }
-        }
-    };
-    let is_compared = |case: &&CaseReport| !case.beyond_float32;
+fn input_table(certificate: &Certificate) -> Markup {
+    let inputs = &certificate.proof.inputs;
     html! {
         section {
             h2 { "Input by input" }
@@ -188,16 +179,16 @@ fn cases(certificate: &Certificate) -> Markup {
                     th { "Input" } th.n { "Error of scale" } th.n { "allowed" } th.n { "× training's" } th.n { "allowed" } th.n { "Batch" }
                     th.n { "Flipped" } th.n { "not explained" } th.n { "could flip" } th.n { "Widest margin" } th.n { "allowed" }
                 } }
-                tbody { @for case in cases {
-                    @let mask = Some(&case.mask).filter(|_| !case.beyond_float32);
+                tbody { @for input in inputs {
+                    @let mask = Some(&input.mask).filter(|_| !input.beyond_float32);
                     @let figure = |number: Option<f64>| optional(number.map(scientific));
                     @let times = |number: Option<f64>| optional(number.map(|times| format!("{times:.2}")));
                     tr {
-                        th scope="row" { (mark(case)) }
-                        td.n { (figure(case.relative().filter(|_| mask.is_some()))) }
-                        td.n { (figure(mask.map(|_| allowed(certificate, case)))) }
-                        td.n { (times(case.times_trained)) } td.n { (times(case.times_allowed)) }
-                        td.n { (figure(case.batch)) }
+                        th scope="row" { (mark(input)) }
+                        td.n { (figure(input.relative().filter(|_| mask.is_some()))) }
+                        td.n { (figure(mask.map(|_| allowed(certificate, input)))) }
+                        td.n { (times(input.times_trained)) } td.n { (times(input.times_allowed)) }
+                        td.n { (figure(input.batch)) }
                         td.n { (optional(mask.map(|mask| mask.flipped.to_string()))) }
                         td.n { (optional(mask.map(|mask| mask.unexplained.to_string()))) }
                         td.n { (optional(mask.map(|mask| mask.could_flip.to_string()))) }
@@ -206,14 +197,14 @@ fn cases(certificate: &Certificate) -> Markup {
                 } }
             } }
             h3 { "Told, and not judged" }
-            (told(cases.iter().filter(is_compared), &mark))
+            (unjudged_table(inputs.iter().filter(|input| !input.beyond_float32)))
         }
     }
 }
 
-/// Figures of cases that say more, and that nothing hangs on.
-fn told<'c>(cases: impl Iterator<Item = &'c CaseReport> + Clone, mark: &dyn Fn(&CaseReport) -> Markup) -> Markup {
-    let is_scored = cases.clone().any(|case| case.dice.is_some());
+/// Shows further numbers of each input, which are not judged.
+fn unjudged_table<'c>(inputs: impl Iterator<Item = &'c InputReport> + Clone) -> Markup {
+    let is_scored = inputs.clone().any(|input| input.dice.is_some());
     html! {
         div.wide { table {
             thead { tr {
@@ -221,19 +212,19 @@ fn told<'c>(cases: impl Iterator<Item = &'c CaseReport> + Clone, mark: &dyn Fn(&
                 th.n { "Largest × training's" } th.n { "Not as in training" }
                 @if is_scored { th.n { "True Dice, exact" } th.n { "True Dice" } }
             } }
-            tbody { @for case in cases {
-                @let figures = case.exported.as_ref();
+            tbody { @for input in inputs {
+                @let errors = input.exported.as_ref();
                 tr {
-                    th scope="row" { (mark(case)) }
-                    td.n { (optional(figures.map(|figures| scientific(figures.max)))) }
-                    td.n { (optional(figures.map(|figures| scientific(figures.p999)))) }
-                    td.n { (optional(figures.map(|figures| format!("{:.1}", figures.max_ulp)))) }
-                    td.n { (optional(figures.map(|figures| format!("{:.2}", figures.median_ulp)))) }
-                    td.n { (optional(case.largest_times_trained.map(|times| format!("{times:.2}")))) }
-                    td.n { (optional(case.mask.differing_from_trained.map(|pixels| pixels.to_string()))) }
+                    th scope="row" { (mark(input)) }
+                    td.n { (optional(errors.map(|errors| scientific(errors.max)))) }
+                    td.n { (optional(errors.map(|errors| scientific(errors.p999)))) }
+                    td.n { (optional(errors.map(|errors| format!("{:.1}", errors.max_ulp)))) }
+                    td.n { (optional(errors.map(|errors| format!("{:.2}", errors.median_ulp)))) }
+                    td.n { (optional(input.largest_times_trained.map(|times| format!("{times:.2}")))) }
+                    td.n { (optional(input.mask.differing_from_trained.map(|pixels| pixels.to_string()))) }
                     @if is_scored {
-                        td.n { (optional(case.dice.map(|dice| format!("{:.6}", dice.exact)))) }
-                        td.n { (optional(case.dice.map(|dice| format!("{:.6}", dice.exported)))) }
+                        td.n { (optional(input.dice.map(|dice| format!("{:.6}", dice.exact)))) }
+                        td.n { (optional(input.dice.map(|dice| format!("{:.6}", dice.exported)))) }
                     }
                 }
             } }
@@ -241,11 +232,22 @@ fn told<'c>(cases: impl Iterator<Item = &'c CaseReport> + Clone, mark: &dyn Fn(&
     }
 }
 
+/// Shows the name of an input with what is special about it.
+fn mark(input: &InputReport) -> Markup {
+    html! {
+        (input.name)
+        @if let Some([height, width]) = input.middle_of { " (the middle of " (height) "x" (width) ")" }
+        @if input.beyond_float32 { " (beyond float32)" }
+        @if let Some(amplification) = input.amplification { " (rounding amplified " (format!("{amplification:.1}")) " times)" }
+        @if !input.findings.is_empty() { " " strong { "(fails)" } }
+    }
+}
+
 fn layers(layers: &[Layer]) -> Markup {
     html! {
         @if !layers.is_empty() {
             section {
-                h2 { "Inside of the model" }
+                h2 { "ExactValues of the model" }
                 div.wide { table {
                     thead { tr {
                         th { "Value" } th { "Operator" } th.n { "of scale" } th.n { "Largest error" } th.n { "99.9 %" } th.n { "Largest ULP" }
@@ -254,9 +256,9 @@ fn layers(layers: &[Layer]) -> Markup {
                     tbody { @for layer in layers {
                         tr {
                             th scope="row" { (layer.value) } td { (layer.operator) }
-                            td.n { (scientific(layer.figures.relative())) } td.n { (scientific(layer.figures.max)) }
-                            td.n { (scientific(layer.figures.p999)) }
-                            td.n { (format!("{:.1}", layer.figures.max_ulp)) } td.n { (format!("{:.2}", layer.figures.median_ulp)) }
+                            td.n { (scientific(layer.errors.relative())) } td.n { (scientific(layer.errors.max)) }
+                            td.n { (scientific(layer.errors.p999)) }
+                            td.n { (format!("{:.1}", layer.errors.max_ulp)) } td.n { (format!("{:.2}", layer.errors.median_ulp)) }
                             td.n { (optional(layer.times_trained.map(|times| format!("{times:.2}")))) }
                             td.n { (scientific(layer.magnitude)) } td.n { (if layer.fits_half { "yes" } else { "no" }) }
                         }
@@ -267,11 +269,7 @@ fn layers(layers: &[Layer]) -> Markup {
     }
 }
 
-fn facts(certificate: &Certificate) -> Markup {
-    let hash = |sha256: &str| html! { code { "sha256 " (sha256) } };
-    let file = |file: &FileFacts| {
-        html! { (file.path) @if let Some(tool) = &file.tool { ", written by " (tool) } br; (hash(&file.sha256)) }
-    };
+fn records(certificate: &Certificate) -> Markup {
     let environment = &certificate.environment;
     let placement: Vec<_> =
         certificate.placement.iter().map(|(provider, nodes)| format!("{provider} {nodes}")).collect();
@@ -318,6 +316,14 @@ fn facts(certificate: &Certificate) -> Markup {
         ),
     ]);
     html! { section { h2 { "Of what, by what, on what" } (table::facts(&rows)) } }
+}
+
+fn hash(sha256: &str) -> Markup {
+    html! { code { "sha256 " (sha256) } }
+}
+
+fn file(file: &FileRecord) -> Markup {
+    html! { (file.path) @if let Some(tool) = &file.tool { ", written by " (tool) } br; (hash(&file.sha256)) }
 }
 
 fn optional(text: Option<String>) -> String {

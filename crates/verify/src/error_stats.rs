@@ -1,38 +1,41 @@
-//! How far values are from the exact ones, in a few numbers.
+//! Statistics of the errors of values.
 
 use ndarray::{ArrayViewD, Zip};
+use seg_metrics::nearest_rank;
 use serde::{Deserialize, Serialize};
 
-/// How far 32-bit values are from the exact ones. Every figure is finite: values that are not are counted and left out.
+/// Statistics of the errors of 32-bit values against exact ones. All of them are finite: values
+/// that are not are counted and left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Figures {
-    /// How many values there are.
+pub struct ErrorStats {
+    /// The number of values.
     pub elements: usize,
-    /// How many are infinite or not a number on either side.
+    /// The number of values that are infinite or not a number, on either side.
     pub not_finite: usize,
-    /// What errors are measured by. Of an output it is how large the exact values are, the largest minus the smallest, or the largest magnitude
-    /// where that is more, and as many times as much where its case is [amplified](super::CaseReport::amplification); for values inside see
-    /// [`Inside`](super::Inside).
+    /// The scale that errors are relative to. Of an output it is the largest exact value minus the
+    /// smallest, or the largest magnitude if that is more, multiplied by the input's
+    /// [amplification](super::InputReport::amplification). For intermediate values see
+    /// [`ExactValues`](super::ExactValues).
     pub scale: f64,
     /// The largest error, `|found - exact|`.
     pub max: f64,
     /// The error that one value in a thousand exceeds.
     pub p999: f64,
-    /// The root of the mean square error.
+    /// The root mean square error.
     pub rms: f64,
-    /// The largest error in units in the last place of the exact value, see [`ULP_MIN`].
+    /// The largest error in units in the last place of the exact value; see [`ULP_MIN`].
     pub max_ulp: f64,
-    /// The median of the same.
+    /// The median error in the same units.
     pub median_ulp: f64,
 }
 
-/// Errors are counted in units in the last place only where the exact value is at least this share of the scale: nearer
-/// to zero a sum of large terms has few good digits, whoever computes it.
+/// The least share of the scale from which errors are counted in units in the last place. Closer to
+/// zero, a sum of large terms has few correct digits in any computation.
 pub const ULP_MIN: f64 = 1e-3;
 
-impl Figures {
+impl ErrorStats {
     /// Compares `found` with `exact`, which must have the same shape.
-    pub fn of(found: ArrayViewD<'_, f32>, exact: ArrayViewD<'_, f64>) -> Self {
+    pub fn compare(found: ArrayViewD<'_, f32>, exact: ArrayViewD<'_, f64>) -> Self {
         let (elements, scale) = (found.len(), scale(exact.view()));
         let (mut errors, mut ulps) = (Vec::with_capacity(exact.len()), Vec::new());
         Zip::from(found).and(exact).for_each(|&found, &exact| {
@@ -49,47 +52,45 @@ impl Figures {
         // In largest errors, because squares may be beyond what floats hold.
         let squares = errors.iter().map(|error| (error / largest).powi(2)).sum::<f64>();
         let rms = largest * (squares / errors.len().max(1) as f64).sqrt();
-        let (max, p999) = (quantile(&mut errors, 1.0), quantile(&mut errors, 0.999));
-        let (max_ulp, median_ulp) = (quantile(&mut ulps, 1.0), quantile(&mut ulps, 0.5));
+        let (max, p999) = (rank(&mut errors, 1.0), rank(&mut errors, 0.999));
+        let (max_ulp, median_ulp) = (rank(&mut ulps, 1.0), rank(&mut ulps, 0.5));
         Self { elements, not_finite, scale, max, p999, rms, max_ulp, median_ulp }
     }
 
-    /// The same errors beside another scale.
-    pub fn at_scale(self, scale: f64) -> Self {
+    /// Returns the same errors relative to another scale.
+    pub fn with_scale(self, scale: f64) -> Self {
         Self { scale, ..self }
     }
 
-    /// The largest error relative to the scale, finite too: 0 where all is exact.
+    /// Returns the largest error relative to the scale: finite, and 0 if all values are exact.
     pub fn relative(&self) -> f64 {
         if self.max == 0.0 { 0.0 } else { (self.max / self.scale).min(f64::MAX) }
     }
 
-    /// Whether all values are finite and within a share of the scale.
+    /// Returns true if all values are finite and within a share of the scale.
     pub fn is_within(&self, relative: f64) -> bool {
         self.not_finite == 0 && self.max <= relative * self.scale
     }
 }
 
-/// The largest finite value minus the smallest, or the largest magnitude where that is more. Rounding errors grow with either: an
-/// offset that all values share is rounded too.
-pub(super) fn scale(values: ArrayViewD<'_, f64>) -> f64 {
+/// Returns the largest finite value minus the smallest, or the largest magnitude if that is more.
+/// Rounding errors grow with either: an offset that all values share is rounded too.
+pub(crate) fn scale(values: ArrayViewD<'_, f64>) -> f64 {
     let finite = values.iter().copied().filter(|value| value.is_finite());
-    // From 0, so that the magnitude of the value farthest from it is never less.
+    // Starts at 0, so that the result is at least the largest magnitude.
     let (smallest, largest) = finite.fold((0.0_f64, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
     largest - smallest
 }
 
-/// The distance of neighbouring 32-bit floats at a value.
+/// Returns the distance between neighbouring 32-bit floats at a value.
 fn ulp(value: f64) -> f64 {
     let exponent = value.abs().max(f64::from(f32::MIN_POSITIVE)).log2().floor();
     (exponent - f64::from(f32::MANTISSA_DIGITS - 1)).exp2()
 }
 
-/// The smallest value that at least `share` of the values do not exceed; 0 where there are none.
-fn quantile(values: &mut [f64], share: f64) -> f64 {
-    let Some(last) = values.len().checked_sub(1) else { return 0.0 };
-    let rank = ((values.len() as f64 * share).ceil() as usize).saturating_sub(1).min(last);
-    *values.select_nth_unstable_by(rank, f64::total_cmp).1
+/// Returns the value at a rank, 0 for no values.
+fn rank(values: &mut [f64], q: f64) -> f64 {
+    nearest_rank(values, q).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -98,9 +99,9 @@ mod tests {
 
     use super::*;
 
-    fn figures(found: &[f32], exact: &[f64]) -> Figures {
+    fn figures(found: &[f32], exact: &[f64]) -> ErrorStats {
         let array = |len| vec![len];
-        Figures::of(
+        ErrorStats::compare(
             ArrayD::from_shape_vec(array(found.len()), found.to_vec()).unwrap().view(),
             ArrayD::from_shape_vec(array(exact.len()), exact.to_vec()).unwrap().view(),
         )

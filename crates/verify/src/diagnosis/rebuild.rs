@@ -1,8 +1,8 @@
-//! The graph that a file should hold: what the recorded passes make of the reference's.
+//! The expected graph of a model's file: the reference's, rewritten by the recorded passes.
 //!
-//! Nothing is rounded between the two, so they are compared exactly. In fewer bits a graph depends on the images that
-//! these were chosen on, and a pass of another version may make something else that is as right; then there is nothing
-//! to compare with.
+//! Both are computed without rounding and compared exactly. A graph of reduced precision depends on
+//! its calibration images, and a pass of another version may give something else that is also
+//! right; then there is nothing to compare with.
 
 use seg_inference::provider::ComputePrecision;
 use seg_onnx::Model;
@@ -11,11 +11,11 @@ use seg_onnx::graph::{Graph, Node};
 use seg_onnx::passes::{self, Pass, PassError};
 use thiserror::Error;
 
-use crate::bounds::Precision;
+use crate::bounds::ModelPrecision;
 use crate::finding::Finding;
 use crate::reference::Reference;
 
-/// Why the graph that a file should hold cannot be had.
+/// An error in computing the expected graph of a file.
 #[derive(Debug, Error)]
 pub enum RebuildError {
     /// The graph cannot have the form.
@@ -26,16 +26,16 @@ pub enum RebuildError {
     Pass(#[from] PassError),
 }
 
-/// A node in which a file differs from what it should hold.
+/// A node in which a file differs from the expected graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Difference {
-    pub(super) node: String,
-    pub(super) operator: String,
-    pub(super) what: String,
+pub(crate) struct Difference {
+    pub(crate) node: String,
+    pub(crate) operator: String,
+    pub(crate) what: String,
 }
 
-/// Compares the graph of a model's file, node by node, with what the passes make of the reference's, where `available`
-/// are those that there are; none where it cannot be compared.
+/// Compares the graph of a model's file, node by node, with the expected one. `available` are the
+/// passes of this version. Returns `None` if the two cannot be compared.
 ///
 /// # Errors
 /// When the reference's graph cannot be rewritten.
@@ -45,7 +45,7 @@ pub fn check_graph(
     available: &[Pass],
 ) -> Result<Option<Vec<Finding>>, RebuildError> {
     let selected = selected(reference, available);
-    let is_whole = Precision::of(&model.graph, ComputePrecision::Fp32) == Precision::Float32;
+    let is_whole = ModelPrecision::from_graph(&model.graph, ComputePrecision::Fp32) == ModelPrecision::Float32;
     if !is_whole || !reference.is_of_this_version() || selected.len() != reference.passes.len() {
         return Ok(None);
     }
@@ -54,21 +54,21 @@ pub fn check_graph(
     Ok(Some(difference.map(finding).into_iter().collect()))
 }
 
-/// Those of the reference's passes that there are.
-pub(super) fn selected<'p>(reference: &Reference, available: &'p [Pass]) -> Vec<&'p Pass> {
+/// Lists the reference's passes that are available.
+pub(crate) fn selected<'p>(reference: &Reference, available: &'p [Pass]) -> Vec<&'p Pass> {
     reference.passes.iter().filter_map(|name| available.iter().find(|pass| pass.name == *name)).collect()
 }
 
-/// What the passes make of the reference's graph, once it has the form that the model's contract describes.
-pub(super) fn rewrite(reference: &Reference, model: &Model, selected: &[&Pass]) -> Result<Graph, RebuildError> {
+/// Applies the passes to the reference's graph, in the form that the model's contract describes.
+pub(crate) fn rewrite(reference: &Reference, model: &Model, selected: &[&Pass]) -> Result<Graph, RebuildError> {
     let mut graph = reference.model.graph.clone();
     forms::apply(&mut graph, &reference.model.contract.output.name, &model.contract)?;
     passes::run_selected(&mut graph, selected.iter().copied())?;
     Ok(graph)
 }
 
-/// The first node in which a file differs from what it should hold.
-pub(super) fn difference(found: &Graph, expected: &Graph) -> Option<Difference> {
+/// Returns the first node in which a file differs from the expected graph.
+pub(crate) fn difference(found: &Graph, expected: &Graph) -> Option<Difference> {
     let difference =
         |node: &Node, what: String| Some(Difference { node: node.name.clone(), operator: node.op.name().into(), what });
     for node in &found.nodes {

@@ -1,56 +1,60 @@
-//! A model that shows the values inside of it.
+//! A model with its intermediate values as outputs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use ndarray::ArrayView4;
+use ndarray::{ArrayD, ArrayView4};
 use ort::environment::Environment;
 use seg_inference::Options;
 use seg_inference::session::{OpenError, RunError, Session};
 use seg_onnx::graph::{DataType, Dim, Graph, Node, Op, TensorType};
 use seg_onnx::{Model, proto};
 
-use crate::bisect::Values;
-use crate::yardstick::shared;
+use crate::exact::values::shared_values;
 
-/// The most bytes of values inside that are compared at once; of a whole image they are many times as many as a graph
-/// needs to be evaluated.
+/// The most bytes of intermediate values that are compared at once. For a whole image they take
+/// many times the memory of the evaluation.
 const VALUES_BYTES_MAX: usize = 2 << 30;
 
-/// The bytes that each number of a value takes where it is compared: in the answer of what runs the model, in the copy that is kept of it, and exactly
-/// with all of the graph in 64 bits and with each of its values rounded to 32.
+/// The bytes per number of a compared value: in the runtime's output, in our copy of it, and twice
+/// in 64 bits, exact and rounded to 32 bits.
 const NUMBER_BYTES: usize = 4 + 4 + 8 + 8;
 
-/// The values that a model has in common with a reference's graph; where an input of a shape makes so many numbers of
-/// them that they do not fit memory, only every second of them, or third, or so on.
-pub(super) fn comparable<'m>(reference: &Graph, model: &'m Graph, shape: [usize; 3]) -> Vec<&'m str> {
-    let names = shared(reference, model);
+/// Lists the values that a model shares with a reference's graph. If an input of this shape makes
+/// more of them than fit memory, it lists every second, or every third, and so on.
+pub(crate) fn comparable<'m>(reference: &Graph, model: &'m Graph, shape: [usize; 3]) -> Vec<&'m str> {
+    let names = shared_values(reference, model);
     let every = numbers(model, &names, shape).saturating_mul(NUMBER_BYTES).div_ceil(VALUES_BYTES_MAX);
     names.into_iter().step_by(every.max(1)).collect()
 }
 
-/// How many numbers there are in the values of the given names.
+/// Counts the numbers in the values of the given names.
 fn numbers(graph: &Graph, names: &[&str], [n, h, w]: [usize; 3]) -> usize {
     let symbols = [(Dim::batch(), n), (Dim::height(), h), (Dim::width(), w)].map(|(dim, size)| (dim.to_string(), size));
     let bindings = symbols.each_ref().map(|(symbol, size)| (symbol.as_str(), *size as i64));
-    let of = |node: &Node| {
-        let sides = node.output.shape.iter().map(|dim| dim.evaluate(&bindings).map(|side| side.max(0) as usize));
-        // A size that is not known is no reason not to look.
-        sides.product::<Result<usize, _>>().unwrap_or_default()
-    };
     let wanted: BTreeSet<_> = names.iter().copied().collect();
-    graph.nodes.iter().filter(|node| wanted.contains(node.name.as_str())).map(of).sum()
+    let nodes = graph.nodes.iter().filter(|node| wanted.contains(node.name.as_str()));
+    nodes
+        .map(|node| {
+            let sides = node.output.shape.iter().map(|dim| dim.evaluate(&bindings).map(|side| side.max(0) as usize));
+            // A value of unknown size counts as empty, and is compared.
+            sides.product::<Result<usize, _>>().unwrap_or_default()
+        })
+        .sum()
 }
 
-/// A model whose inner values can be had. With them in sight, ONNX Runtime may fuse less than in the model as it is deployed: what is
-/// found here says where to look, the verdict is the deployed model's.
+/// The values of a model for one input by their names, as the runtime computes them.
+pub type IntermediateValues = BTreeMap<String, ArrayD<f32>>;
+
+/// A model with its intermediate values as outputs. ONNX Runtime may fuse less in it than in the
+/// deployed model: it shows the place to look at, and the verdict is the deployed model's.
 #[derive(Debug)]
-pub struct Probe {
+pub struct IntermediateOutputs {
     session: Session,
 }
 
-impl Probe {
-    /// Opens a model, of the file `path`, that shows the values of the given names beside its output.
+impl IntermediateOutputs {
+    /// Opens a model, of the file `path`, with the values of the given names as further outputs.
     ///
     /// # Errors
     /// As [`Session::open`].
@@ -74,21 +78,21 @@ impl Probe {
         Ok(Self { session: Session::start(environment, path, &bytes, model.clone(), options)? })
     }
 
-    /// The values for a batch `[n, channels, h, w]`.
+    /// Returns the values for a batch `[n, channels, h, w]`.
     ///
     /// # Errors
     /// When the model cannot be run.
-    pub fn values(&mut self, input: ArrayView4<'_, f32>) -> Result<Values, RunError> {
+    pub fn values(&mut self, input: ArrayView4<'_, f32>) -> Result<IntermediateValues, RunError> {
         let values = self.session.values(input)?;
         let name = |name: String| name.strip_suffix(WIDENED).map(str::to_owned).unwrap_or(name);
         Ok(values.into_iter().map(|(shown, value)| (name(shown), value)).collect())
     }
 }
 
-/// What is appended to the name of a value of 16-bit floats that is shown in 32 bits.
+/// The suffix of a 16-bit value that is converted to 32 bits.
 const WIDENED: &str = ".float32";
 
-/// Adds a node that gives another's value in 32-bit floats.
+/// Adds a node that converts a value to 32-bit floats, and returns its name.
 fn widen(graph: &mut Graph, node: &Node) -> String {
     let name = format!("{}{WIDENED}", node.name);
     let output = TensorType { data_type: DataType::F32, ..node.output.clone() };

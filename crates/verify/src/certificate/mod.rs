@@ -1,4 +1,4 @@
-//! What was proven, of which files, by what and on what: for others to read and to check again.
+//! Certificates: the model and the files of a proof, the environment, the bounds and the results.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,86 +10,105 @@ use seg_onnx::{Model, ModelError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::bisect::Diagnosis;
-use crate::bounds::{ANY_ANSWER, Bound, Limits, PER_PIXEL, Precision, TRAINED};
-use crate::facts::{self, DataFacts, EnvironmentFacts, FileFacts};
+pub(crate) mod criteria;
+pub(crate) mod page;
+pub(crate) mod path;
+pub(crate) mod record;
+pub(crate) mod signature;
+pub(crate) mod validity;
+
+use record::{DataRecord, EnvironmentRecord, FileRecord};
+
+use crate::bounds::{ANY_ANSWER, Bound, FRAMEWORK_ERROR, Limits, ModelPrecision, PER_PIXEL};
+use crate::diagnosis::Diagnosis;
 use crate::layers::{Extreme, Layer};
+use crate::paths;
 use crate::proof::Proof;
 use crate::reference::Reference;
 
-/// The version of a certificate's own layout; a reader refuses every other one.
+/// The version of a certificate's layout; a reader refuses any other.
 pub const CERTIFICATE_FORMAT: u32 = 2;
 
-/// The result of a proof. Equal proofs give equal certificates: it holds no date and no duration.
+/// The result of a proof, for others to read and to check again. It holds no date and no duration,
+/// so that equal proofs give equal certificates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
-    /// [`CERTIFICATE_FORMAT`] of the writer.
+    /// The writer's [`CERTIFICATE_FORMAT`].
     pub format: u32,
-    /// The verdict: nothing speaks against the model.
+    /// The verdict: true if there are no findings.
     pub holds: bool,
-    /// What the model's metadata names: the hash of its graph and its contract.
+    /// The identity that the model's metadata name: the hash of its graph and its contract.
     pub id: String,
     /// The model's file.
-    pub model: FileFacts,
+    pub model: FileRecord,
     /// The reference's file.
-    pub reference: FileFacts,
-    /// The checkpoint whose tensors the reference's constants equal bit for bit, where one was given.
-    pub weights: Option<FileFacts>,
+    pub reference: FileRecord,
+    /// The checkpoint whose tensors equal the reference's constants bit for bit, if one was given.
+    pub weights: Option<FileRecord>,
     /// The hash of the weights' names, shapes and values.
     pub weights_sha256: String,
-    /// The passes that made the model's graph of the reference's.
+    /// The passes that rewrote the reference's graph into the model's.
     pub passes: Vec<String>,
-    /// Whether the model's graph was compared exactly with what these passes make of the reference's: not where it
-    /// has fewer bits, nor where another version exported it.
+    /// True if the model's graph was compared exactly with the expected one. It is not if the model
+    /// has reduced precision or if another version exported it.
     pub rebuilt: bool,
-    /// What the model takes: where that is bytes, every answer is that to images which were rounded to bytes.
+    /// The element type of the model's input. For bytes, all outputs are those for images rounded
+    /// to bytes.
     #[serde(default)]
     pub element: Element,
-    /// The images, where there were any beside the fixed inputs.
-    pub data: Option<DataFacts>,
-    /// Whether the long list of fixed inputs was run.
+    /// The images, if there were any besides the fixed inputs.
+    pub data: Option<DataRecord>,
+    /// True if the long list of fixed inputs was compared.
     pub thorough: bool,
-    /// What computes the model.
+    /// The provider that runs the model.
     pub provider: Provider,
-    /// What of it computes, where that can be chosen: OpenVINO's device, and CUDA's kernels as one graph.
+    /// The part of the provider that runs it, if that can be chosen: OpenVINO's device, or CUDA's
+    /// kernels as one graph.
     #[serde(default)]
     pub device: Option<String>,
-    /// In which precision.
-    pub precision: Precision,
+    /// The precision in which the model computes.
+    pub precision: ModelPrecision,
     /// The number of nodes that each provider of ONNX Runtime computes.
     pub placement: BTreeMap<String, usize>,
-    /// What proved it, and on what.
-    pub environment: EnvironmentFacts,
-    /// The largest error that passes, relative to their scale.
+    /// The program, libraries and machine of the proof.
+    pub environment: EnvironmentRecord,
+    /// The largest error that passes, relative to the scale.
     pub relative: f64,
-    /// How much more passes for each pixel of the longer side, of the training framework as well.
+    /// The error that is allowed in addition for each pixel of the longer side, to the training
+    /// framework as well.
     pub per_pixel: f64,
-    /// How many times the training framework's error passes.
+    /// The largest ratio to the training framework's error that passes.
     pub times_trained: Option<f64>,
     /// The largest share of an image's pixels that may have another class.
     pub flipped: f64,
-    /// The least Dice of each class over all images, where that is asked.
+    /// The least Dice of each class over all images, if it is judged.
     pub dice: Option<f64>,
     /// The largest error of the training framework that passes, relative to the scale.
     pub trained_relative: f64,
-    /// What these bounds rest on.
+    /// The limits that these bounds rest on.
     pub limits: Limits,
-    /// Why these bounds.
+    /// The reason for these bounds.
     pub reason: String,
-    /// What was found.
+    /// The results.
     pub proof: Proof,
-    /// The value inside of the model that is farthest off.
+    /// The intermediate value that is farthest off.
     pub inside: Option<Extreme>,
-    /// The largest value that it computes in 16-bit floats.
+    /// The largest value that is computed in 16-bit floats.
     pub reach: Option<Extreme>,
-    /// What was found inside of the model, where that was asked for.
+    /// The error of each intermediate value, if that was requested.
     pub layers: Vec<Layer>,
-    /// What is to blame, where that was asked for.
+    /// The cause of the failure, if that was requested.
     pub diagnosis: Option<Diagnosis>,
 }
 
-/// Why a certificate cannot be read or made.
+/// The version of a certificate, which is read first so that another layout is named as such.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// An error in reading or making a certificate.
 #[derive(Debug, Error)]
 pub enum CertificateError {
     /// The file cannot be read.
@@ -97,15 +116,15 @@ pub enum CertificateError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The file is no certificate.
+    /// The file is not a certificate.
     #[error("`{path}` is not a certificate that this version writes")]
     Json {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: serde_json::Error,
     },
     /// The file was written by a version with another layout.
@@ -118,25 +137,25 @@ pub enum CertificateError {
         /// Its format.
         found: u32,
     },
-    /// The model has no identity.
+    /// The model's identity cannot be computed.
     #[error("cannot tell which model `{path}` is")]
     Model {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: Box<ModelError>,
     },
 }
 
 impl Certificate {
-    /// The certificate of a proof.
+    /// Creates the certificate of a proof.
     #[expect(clippy::too_many_arguments, reason = "these are what a certificate is about")]
     pub fn new(
         id: String,
-        [model, reference]: [FileFacts; 2],
-        weights: Option<FileFacts>,
+        [model, reference]: [FileRecord; 2],
+        weights: Option<FileRecord>,
         of: &Reference,
-        data: Option<DataFacts>,
+        data: Option<DataRecord>,
         thorough: bool,
         bound: &Bound,
         placement: BTreeMap<String, usize>,
@@ -159,13 +178,13 @@ impl Certificate {
             device: None,
             precision: bound.precision,
             placement,
-            environment: EnvironmentFacts::now(bound.provider),
+            environment: EnvironmentRecord::current(bound.provider),
             relative: bound.relative,
             per_pixel: PER_PIXEL,
             times_trained: bound.times_trained,
             flipped: bound.flipped,
             dice: bound.dice,
-            trained_relative: TRAINED,
+            trained_relative: FRAMEWORK_ERROR,
             limits: Limits::IN_FORCE,
             reason: bound.reason.into(),
             proof,
@@ -176,32 +195,28 @@ impl Certificate {
         }
     }
 
-    /// The classes of which the images say nothing, a sentence each.
+    /// Returns a sentence for each class about which the images say nothing.
     pub fn unknown(&self) -> impl Iterator<Item = String> {
         let rests_on_images = self.relative >= ANY_ANSWER;
         self.proof.classes.iter().filter_map(move |class| class.unknown(rests_on_images))
     }
 
-    /// The file beside a model in which its certificate for a provider is kept: `amsunet.cpu.certificate.json` of `amsunet.onnx`.
+    /// Returns the path of a model's certificate for a provider: `amsunet.cpu.certificate.json`
+    /// beside `amsunet.onnx`.
     pub fn beside(model: &Path, provider: Provider) -> PathBuf {
-        facts::beside(model, &format!("{}.certificate.json", provider.flag()))
+        paths::beside(model, &format!("{}.certificate.json", provider.flag()))
     }
 
-    /// The certificate as JSON; equal certificates give equal text.
+    /// Returns the certificate as JSON; equal certificates give equal text.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a certificate has only string keys") + "\n"
     }
 
-    /// Reads a certificate, and the bytes of its file.
+    /// Reads a certificate, and returns the bytes of its file too.
     ///
     /// # Errors
-    /// When the file is none.
+    /// When the file is not a certificate of this version.
     pub fn read(path: &Path) -> Result<(Self, Vec<u8>), CertificateError> {
-        /// Read first, so that another layout is named as such.
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
         let bytes = fs::read(path).map_err(|source| CertificateError::Read { path: path.into(), source })?;
         let refused = |source| CertificateError::Json { path: path.into(), source };
         let Format { format } = serde_json::from_slice(&bytes).map_err(refused)?;
@@ -212,10 +227,10 @@ impl Certificate {
     }
 }
 
-/// What a model's file names its certificate by.
+/// Returns the identity by which a model's file names its certificate.
 ///
 /// # Errors
 /// When the graph cannot be written.
-pub(super) fn identity(path: &Path, model: &Model) -> Result<String, CertificateError> {
+pub(crate) fn identity(path: &Path, model: &Model) -> Result<String, CertificateError> {
     model.id().map_err(|source| CertificateError::Model { path: path.into(), source: Box::new(source) })
 }
