@@ -1,4 +1,4 @@
-//! What an exported segmentation model is: its graph, its passes and its bytes.
+//! An exported segmentation model: its graph, its passes and its bytes.
 
 pub mod evaluate;
 pub mod forms;

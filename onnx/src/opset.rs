@@ -4,10 +4,11 @@ use std::fmt;
 
 use crate::graph::Op;
 
-/// A version of ONNX's default operator set, from [`OLDEST`](Self::OLDEST) to [`NEWEST`](Self::NEWEST).
+/// A version of ONNX's default operator set, from [`OLDEST`](Self::OLDEST) to
+/// [`NEWEST`](Self::NEWEST).
 ///
-/// The operators as they are written here mean the same in all of them: what later versions added are attributes and
-/// operands that are left out, and types that are not used.
+/// The operators that are written here mean the same in all of them: later versions added only
+/// attributes, operands and types that are not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Opset(u8);
 
@@ -17,7 +18,7 @@ pub struct Opset(u8);
 pub struct UnsupportedOpset(pub i64);
 
 impl Opset {
-    /// For runtimes that are behind: it has no `Gelu`.
+    /// The version for older runtimes: it has no `Gelu`.
     pub const V17: Self = Self(17);
     /// The first version with `Gelu`.
     pub const V20: Self = Self(20);
@@ -26,17 +27,17 @@ impl Opset {
     /// The newest version that the oldest supported ONNX Runtime, 1.24, loads.
     pub const NEWEST: Self = Self(25);
 
-    /// All versions, the oldest first.
+    /// Returns all versions, the oldest first.
     pub fn all() -> impl Iterator<Item = Self> {
         (Self::OLDEST.0..=Self::NEWEST.0).map(Self)
     }
 
-    /// The number that stands in the file.
+    /// Returns the number in the file.
     pub fn version(self) -> i64 {
         self.0.into()
     }
 
-    /// The version of the file format that was current with this operator set.
+    /// Returns the version of the file format that was current with this operator set.
     pub fn ir_version(self) -> i64 {
         match self.0 {
             ..=18 => 8,
@@ -48,11 +49,11 @@ impl Opset {
         }
     }
 
-    /// Whether the operator, as it is written here, belongs to this operator set.
+    /// Returns true if the operator, as it is written here, belongs to this operator set.
     pub fn has(self, op: &Op) -> bool {
         match op {
             Op::Gelu => self >= Self::V20,
-            // Before, its axes were an attribute.
+            // In earlier versions its axes were an attribute.
             Op::ReduceMean => self > Self::V17,
             _ => true,
         }

@@ -1,4 +1,4 @@
-//! What an exported graph is to run on.
+//! The engine that an exported graph is meant for.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// The engine that a graph is rewritten for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Target {
-    /// Any of them: only rewrites that no engine is the worse for.
+    /// Any of them: only rewrites that slow none of them down.
     #[default]
     Portable,
     /// ONNX Runtime's CPU provider.
@@ -22,8 +22,9 @@ pub enum Target {
 #[error("`{0}` is no target: expected {names}", names = Target::names())]
 pub struct UnknownTarget(pub String);
 
-/// The operators of our graphs that the parser of TensorRT 10 takes, each with what its table says of the types and modes
-/// that we use (`docs/operators.md` of onnx-tensorrt); `docs/operators.md` of this project shows it to readers.
+/// The operators of our graphs that the parser of TensorRT 10 supports, each with the restrictions
+/// in its table (`docs/operators.md` of onnx-tensorrt); `docs/operators.md` of this project shows
+/// it to readers.
 pub const TENSORRT_OPERATORS: [(&str, &str); 27] = [
     ("Add", "f32, f16, i64"),
     ("ArgMax", "f32, f16"),
@@ -55,18 +56,18 @@ pub const TENSORRT_OPERATORS: [(&str, &str); 27] = [
 ];
 
 impl Target {
-    /// Every target.
+    /// All targets.
     pub const ALL: [Self; 4] = [Self::Portable, Self::Cpu, Self::Cuda, Self::TensorRt];
 
-    /// Whether it is a GPU, where each node is a launch.
+    /// Returns true for a GPU, on which each node is a launch.
     pub fn is_gpu(self) -> bool {
         matches!(self, Self::Cuda | Self::TensorRt)
     }
 
-    /// What its rewrites were chosen by.
+    /// Describes the engine or hardware that its rewrites were chosen for.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Portable => "only what no engine is the worse for",
+            Self::Portable => "only rewrites that slow no engine down",
             Self::Cpu => "what makes ONNX Runtime's CPU provider faster or smaller, by measurement",
             Self::Cuda | Self::TensorRt => "what leaves the fewest nodes, by count: no GPU has timed it",
         }

@@ -6,7 +6,8 @@ use ndarray::{ArrayD, Axis, IxDyn};
 use super::OpError;
 use crate::graph::{Data, DataType, Tensor};
 
-/// A computed value; floats of every width are computed in 64 bits, integers and truth values too.
+/// A computed value: floats of every width are computed in 64 bits, and so are integers and truth
+/// values.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Array {
     /// Floats.
@@ -16,7 +17,7 @@ pub enum Array {
 }
 
 impl Array {
-    /// The size of each axis.
+    /// Returns the size of each axis.
     pub fn shape(&self) -> &[usize] {
         match self {
             Self::F64(values) => values.shape(),
@@ -24,8 +25,8 @@ impl Array {
         }
     }
 
-    /// The values as elements of a type: what cannot be held is rounded, halves to even for 16-bit floats and towards
-    /// zero for integers, or cut off at the end of the range.
+    /// Converts the values to an element type. Values between two elements are rounded: halves to
+    /// even for 16-bit floats, towards zero for integers; values beyond the range become its end.
     pub(super) fn cast(self, to: DataType) -> Self {
         let floats = match self {
             Self::F64(values) => values,
@@ -40,7 +41,7 @@ impl Array {
         }
     }
 
-    /// The values, if they are floats.
+    /// Returns the values, if they are floats.
     pub fn as_f64(&self) -> Option<&ArrayD<f64>> {
         match self {
             Self::F64(values) => Some(values),
@@ -65,7 +66,7 @@ impl From<&Tensor> for Array {
     }
 }
 
-/// The nearest value that an integer type, or a truth value, can hold.
+/// Returns the nearest value that an integer type, or a truth value, can hold.
 pub(super) fn narrowed(value: i64, to: DataType) -> i64 {
     match to {
         DataType::U8 => value.clamp(0, u8::MAX.into()),
@@ -76,7 +77,7 @@ pub(super) fn narrowed(value: i64, to: DataType) -> i64 {
     }
 }
 
-/// Arrays of one kind, one after another along an axis.
+/// Joins arrays of one kind along an axis.
 pub(super) fn concat(axis: usize, operands: &[&Array]) -> Result<Array, OpError> {
     let mut floats = Vec::new();
     let mut integers = Vec::new();

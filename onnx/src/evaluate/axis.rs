@@ -2,7 +2,8 @@
 
 use ndarray::{ArrayD, Axis};
 
-/// `exp(x) / sum of exp(x)` along an axis, shifted by the largest so that nothing overflows.
+/// Computes `exp(x) / sum of exp(x)` along an axis, shifted by the largest so that nothing
+/// overflows.
 pub(super) fn softmax(axis: usize, x: &ArrayD<f64>) -> ArrayD<f64> {
     let mut shares = x.clone();
     for mut lane in shares.lanes_mut(Axis(axis)) {
@@ -14,7 +15,7 @@ pub(super) fn softmax(axis: usize, x: &ArrayD<f64>) -> ArrayD<f64> {
     shares
 }
 
-/// The position of the first largest element along an axis, which goes.
+/// Returns the position of the first largest element along an axis, which is removed.
 pub(super) fn arg_max(axis: usize, x: &ArrayD<f64>) -> ArrayD<i64> {
     x.map_axis(Axis(axis), |lane| {
         let mut best = 0;
@@ -27,16 +28,16 @@ pub(super) fn arg_max(axis: usize, x: &ArrayD<f64>) -> ArrayD<i64> {
     })
 }
 
-/// The mean over the given axes, which keep the size 1.
+/// Returns the mean over the given axes, which keep the size 1.
 pub(super) fn mean(x: &ArrayD<f64>, axes: &ArrayD<i64>) -> ArrayD<f64> {
-    let over = |x: ArrayD<f64>, &axis: &i64| {
-        let axis = Axis(axis as usize);
-        (x.sum_axis(axis) / x.len_of(axis) as f64).insert_axis(axis)
-    };
-    axes.iter().fold(x.clone(), over)
+    axes.iter().fold(x.clone(), |x, axis| mean_over(&x, Axis(*axis as usize)))
 }
 
-/// `x` without the given axes, which have size 1.
+fn mean_over(x: &ArrayD<f64>, axis: Axis) -> ArrayD<f64> {
+    (x.sum_axis(axis) / x.len_of(axis) as f64).insert_axis(axis)
+}
+
+/// Removes the given axes of `x`, which have size 1.
 pub(super) fn squeeze<T: Clone>(x: &ArrayD<T>, axes: &ArrayD<i64>) -> ArrayD<T> {
     let mut axes: Vec<_> = axes.iter().map(|&axis| axis as usize).collect();
     axes.sort_unstable();

@@ -9,15 +9,16 @@ use super::OpError;
 use super::taps::Taps;
 use crate::graph::Conv;
 
-/// How many numbers a matrix of patches may hold, so that it stays in a core's cache.
+/// The most numbers in a matrix of patches, so that it stays in a core's cache.
 const PATCHES_MAX: usize = 1 << 16;
 
-/// `y[n, o, i, j] = bias[o] + sum over c, k, l of weight[o, c, k, l] * x[n, first(o) + c, i', j']`, where
-/// `i' = stride * i + dilation * k - top` (`j'` likewise), `x` is zero outside of the image, and `first(o)` is the
-/// first channel of `o`'s group.
+/// Computes `y[n, o, i, j] = bias[o] + sum over c, k, l of weight[o, c, k, l] * x[n, first(o) + c,
+/// i', j']`, where `i' = stride * i + dilation * k - top` (`j'` likewise), `x` is zero outside of
+/// the image, and `first(o)` is the first channel of `o`'s group.
 ///
-/// The sum is a product of matrices: a group's weights `[o, (c, k, l)]` and the patches that they meet
-/// `[(c, k, l), (i, j)]`. It is computed for each image, each group and each band of rows on its own.
+/// The sum is a product of matrices: a group's weights `[o, (c, k, l)]` and the patches under them
+/// `[(c, k, l), (i, j)]`. It is computed for each image, each group and each band of rows
+/// separately.
 pub(super) fn convolve(
     conv: &Conv,
     x: &ArrayD<f64>,
@@ -71,12 +72,13 @@ pub(super) fn convolve(
     Ok(y.into_dyn())
 }
 
-/// An array as images `[n, c, h, w]`.
+/// Returns an array as images `[n, c, h, w]`.
 pub(super) fn images(array: ndarray::ArrayViewD<'_, f64>) -> Result<ArrayView4<'_, f64>, OpError> {
     array.into_dimensionality().map_err(|_| OpError::Operands("of rank 4"))
 }
 
-/// What of `[c, h, w]` lies under each tap, `[(c, k, l), (i, j)]`, for a band of output rows `i`.
+/// Returns the pixels of `[c, h, w]` under each tap, `[(c, k, l), (i, j)]`, for a band of output
+/// rows `i`.
 fn patches<'x>(
     x: ArrayView3<'x, f64>,
     rows: &Taps,
@@ -103,8 +105,8 @@ fn patches<'x>(
     patches.into()
 }
 
-/// The matrix product. A single row of weights, as each channel of a depthwise convolution has, is summed tap by tap: a
-/// product of matrices would compute rows that nobody asked for.
+/// Multiplies two matrices. A single row of weights, as of each channel of a depthwise convolution,
+/// is summed tap by tap, because a product of matrices would compute further rows for nothing.
 fn product(weights: ArrayView2<'_, f64>, patches: ArrayView2<'_, f64>) -> Array2<f64> {
     if weights.nrows() > 1 {
         return weights.dot(&patches);

@@ -1,32 +1,32 @@
-//! Operators that treat each element alone.
+//! Operators on each element alone.
 
 use ndarray::{ArrayD, IxDyn, Zip};
 use rayon::prelude::*;
 
 use super::OpError;
 
-/// `1 / (1 + exp(-x))`.
+/// Computes `1 / (1 + exp(-x))`.
 pub(super) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// `max(x, 0)`, where what is no number stays none, as ONNX has it.
+/// Computes `max(x, 0)`; NaN stays NaN, as in ONNX.
 pub(super) fn relu(x: f64) -> f64 {
-    // `f64::max` would make it 0.
+    // `f64::max` would return 0.
     if x <= 0.0 { 0.0 } else { x }
 }
 
-/// `x/2 * (1 + erf(x/sqrt(2)))`.
+/// Computes `x/2 * (1 + erf(x/sqrt(2)))`.
 pub(super) fn gelu(x: f64) -> f64 {
     0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
 }
 
-/// The error function, to within a rounding.
+/// Computes the error function, to within a rounding.
 pub(super) fn erf(x: f64) -> f64 {
     libm::erf(x)
 }
 
-/// The function of each element.
+/// Applies a function to each element.
 pub(super) fn map(x: &ArrayD<f64>, function: impl Fn(f64) -> f64 + Sync) -> ArrayD<f64> {
     let mut y = x.as_standard_layout().into_owned();
     let elements = y.as_slice_mut().expect("the array was just laid out so");
@@ -34,7 +34,8 @@ pub(super) fn map(x: &ArrayD<f64>, function: impl Fn(f64) -> f64 + Sync) -> Arra
     y
 }
 
-/// Combines two arrays element by element; they are aligned at the last axis, and an axis of size 1 is repeated.
+/// Combines two arrays element by element; they are aligned at the last axis, and an axis of size 1
+/// is repeated.
 pub(super) fn combine<T: Copy, U>(
     a: &ArrayD<T>,
     b: &ArrayD<T>,

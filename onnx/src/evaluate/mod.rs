@@ -1,7 +1,8 @@
-//! Runs a graph in 64-bit floats, as plainly as a large image allows: the yardstick for everything that is fast.
+//! Evaluates a graph in 64-bit floats, as simply as large images allow: the exact result that fast
+//! implementations are compared with.
 //!
-//! Operators are written from their definitions in the ONNX specification and share nothing with inference or any
-//! runtime; what they compute is compared with the shape that the graph records.
+//! Operators are written from their definitions in the ONNX specification and share no code with
+//! inference or any runtime. Their results are compared with the shapes that the graph records.
 
 mod array;
 mod axis;
@@ -23,7 +24,7 @@ pub use operator::OpError;
 
 use crate::graph::{CheckError, DataType, Dim, DimError, Graph};
 
-/// Why a graph cannot be evaluated.
+/// An error in evaluating a graph.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
     /// The graph breaks an invariant.
@@ -38,7 +39,7 @@ pub enum EvaluateError {
     /// An input is not given.
     #[error("cannot evaluate the graph: input `{0}` is not given")]
     Input(String),
-    /// A value is asked for that no node computes.
+    /// A requested value is not computed by any node.
     #[error("cannot evaluate the graph: no node computes `{0}`")]
     Unknown(String),
     /// A value has another shape than the graph records.
@@ -56,7 +57,7 @@ pub enum EvaluateError {
     Dim {
         /// The input or node.
         name: String,
-        /// What is wrong.
+        /// The defect of the shape.
         #[source]
         cause: DimError,
     },
@@ -67,13 +68,14 @@ pub enum EvaluateError {
         node: String,
         /// Its operator.
         op: &'static str,
-        /// What is not defined.
+        /// The undefined case.
         #[source]
         cause: OpError,
     },
 }
 
-/// The values of the `wanted` nodes (outputs or any others, by name) when the graph is given `inputs`.
+/// Returns the values of the `wanted` nodes (outputs or any others, by name) for the given
+/// `inputs`.
 ///
 /// # Errors
 /// When the graph is broken, a node is unknown, or the inputs do not fit.
@@ -94,10 +96,11 @@ pub fn evaluate(
     Ok(values)
 }
 
-/// Shows the value of each node as soon as it is computed, in the order of the nodes, when the graph is given `inputs`. What `see` makes of
-/// the value is what other nodes read.
+/// Calls `see` with the value of each node as soon as it is computed, in the order of the nodes.
+/// `see` may change the value, and other nodes read the changed one.
 ///
-/// A value is forgotten after its last reader, so that a large image needs no more memory than its widest place.
+/// A value is freed after its last reader, so that the memory for a large image is that of its
+/// widest layer.
 ///
 /// # Errors
 /// When the graph is broken or the inputs do not fit.
@@ -119,7 +122,7 @@ pub fn evaluate_each(
             op: node.op.name(),
             cause,
         })?;
-        // So that the error of half precision shows on any machine.
+        // Rounds on every machine alike, so that the error of half precision shows.
         let mut value = if data_type == DataType::F16 { value.cast(data_type) } else { value };
         agrees(&node.name, value.shape(), &node.output.shape, &bindings)?;
         see(&node.name, &mut value);
@@ -133,7 +136,7 @@ pub fn evaluate_each(
     Ok(())
 }
 
-/// Adds the inputs to the values and returns what they say about the symbols.
+/// Adds the inputs to the values and returns the values of their symbols.
 fn bind_inputs<'g>(
     graph: &'g Graph,
     inputs: &[(&str, ArrayD<f64>)],

@@ -1,4 +1,4 @@
-//! What each operator gives, by its definition.
+//! The result of each operator, by its definition.
 
 use ndarray::{ArrayD, Axis, IxDyn};
 
@@ -6,7 +6,7 @@ use super::array::{self, Array};
 use super::{axis, conv, elementwise, pad, pool, quantize, resize};
 use crate::graph::{DataType, Op, ResizeBy};
 
-/// Why an operator is not defined for its operands.
+/// The reason why an operator is undefined for its operands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpError {
     /// Operands of this kind are not defined.
@@ -15,22 +15,22 @@ pub enum OpError {
     /// The kernel is larger than the padded image.
     #[error("a kernel that reaches over {reach} pixels does not fit {padded}")]
     Kernel {
-        /// From the first tap to the last.
+        /// The distance from the first tap to the last, in pixels.
         reach: usize,
-        /// Pixels, padding included.
+        /// The size of the axis with padding, in pixels.
         padded: usize,
     },
-    /// A padding is negative, or mirrors more than there is.
+    /// A padding is negative, or mirrors more pixels than exist.
     #[error("an axis of {size} cannot be padded by {pads:?}")]
     Pads {
         /// The size of the axis.
         size: usize,
-        /// Before and after.
+        /// The padding before and after.
         pads: [i64; 2],
     },
 }
 
-/// What the operator gives; `data_type` is the type that the graph records for it.
+/// Computes the operator's result; `data_type` is the type that the graph records for it.
 pub(super) fn compute(op: &Op, operands: &[&Array], data_type: DataType) -> Result<Array, OpError> {
     use Array::{F64, I64};
     match (op, operands) {
@@ -112,7 +112,7 @@ mod tests {
         BatchNorm, Conv, Coordinates, Data, Dim, GraphBuilder, MaxPool, PadMode, ResizeMode, Scope, Tensor, Value,
     };
 
-    /// What `node` makes of the image `[1, channels, height, width]`.
+    /// Evaluates `node` on the image `[1, channels, height, width]`.
     fn run(
         image: ArrayD<f64>,
         node: impl FnOnce(&mut Scope<'_>, Value) -> Value,
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(y.unwrap(), array([1, 2, 1, 2], &[-1.0, 1.0, -10.0, 10.0]));
     }
 
-    /// What `op` makes of the image and of constants.
+    /// Evaluates `op` on the image and constants.
     fn apply(op: Op, image: ArrayD<f64>, constants: Vec<Tensor>) -> Array {
         let shape: Vec<_> = image.shape().iter().map(|&size| Dim::try_from(size).unwrap()).collect();
         let mut builder = GraphBuilder::new("operator");

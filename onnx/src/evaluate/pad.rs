@@ -5,7 +5,7 @@ use ndarray::{ArrayD, IxDyn};
 use super::OpError;
 use crate::graph::PadMode;
 
-/// `x` with `pads[axis]` values before and `pads[rank + axis]` values after it on each axis.
+/// Adds `pads[axis]` values before `x` and `pads[rank + axis]` values after it on each axis.
 pub(super) fn pad<T: Copy + Default>(mode: PadMode, x: &ArrayD<T>, pads: &ArrayD<i64>) -> Result<ArrayD<T>, OpError> {
     let rank = x.ndim();
     let mut before = Vec::with_capacity(rank);
@@ -32,7 +32,8 @@ pub(super) fn pad<T: Copy + Default>(mode: PadMode, x: &ArrayD<T>, pads: &ArrayD
     }))
 }
 
-/// The position on an axis whose value stands at `target` of the padded axis; none for a zero.
+/// Returns the position on an axis whose value stands at `target` of the padded axis; `None` for a
+/// zero.
 fn inside(mode: PadMode, target: usize, before: usize, size: usize) -> Option<usize> {
     if (before..before + size).contains(&target) {
         return Some(target - before);

@@ -8,8 +8,9 @@ use super::conv::images;
 use super::taps::Taps;
 use crate::graph::MaxPool;
 
-/// `y[n, c, i, j] = max over k, l of x[n, c, stride * i + k - top, stride * j + l - left]`, where
-/// pixels outside of the image do not count. The largest of several values is NaN if one of them is.
+/// Computes `y[n, c, i, j] = max over k, l of x[n, c, stride * i + k - top, stride * j + l -
+/// left]`, ignoring pixels outside of the image. The largest of several values is NaN if one of
+/// them is.
 pub(super) fn max_pool(pool: &MaxPool, x: &ArrayD<f64>) -> Result<ArrayD<f64>, OpError> {
     let x = images(x.view())?;
     let (batch, channels, height, width) = x.dim();

@@ -1,4 +1,4 @@
-//! Floats as few integers, and back.
+//! Quantisation of floats, and back.
 
 use ndarray::{ArrayD, IxDyn};
 
@@ -7,7 +7,7 @@ use super::array::narrowed;
 use super::elementwise::combine;
 use crate::graph::DataType;
 
-/// `round(x / scale) + zero`, halves rounded to even, within the range of `to`.
+/// Computes `round(x / scale) + zero`, halves rounded to even, within the range of `to`.
 pub(super) fn quantize(
     axis: usize,
     x: &ArrayD<f64>,
@@ -20,7 +20,7 @@ pub(super) fn quantize(
         .map(|values| values.mapv(|value| narrowed(value as i64, to)))
 }
 
-/// `(x - zero) * scale`.
+/// Computes `(x - zero) * scale`.
 pub(super) fn dequantize(
     axis: usize,
     x: &ArrayD<i64>,
@@ -31,7 +31,7 @@ pub(super) fn dequantize(
     combine(&steps.mapv(|steps| steps as f64), &along(axis, x.ndim(), scale), |steps, scale| steps * scale)
 }
 
-/// A vector laid along an axis of a tensor of the given rank; a scalar as it is.
+/// Lays a vector along an axis of a tensor of the given rank; a scalar is unchanged.
 fn along<T: Clone>(axis: usize, rank: usize, values: &ArrayD<T>) -> ArrayD<T> {
     let mut shape = vec![1; if values.ndim() == 0 { 0 } else { rank }];
     if let Some(size) = shape.get_mut(axis) {

@@ -5,7 +5,7 @@ use ndarray::{ArrayD, Axis, Zip};
 use super::OpError;
 use crate::graph::{Coordinates, ResizeMode};
 
-/// What becomes of one axis.
+/// The resizing of one axis.
 pub(super) struct ResizedAxis {
     size: usize,
     scale: f64,
@@ -17,19 +17,23 @@ pub(super) fn axes_by_scales(shape: &[usize], scales: &ArrayD<f64>) -> Vec<Resiz
 }
 
 pub(super) fn axes_by_sizes(shape: &[usize], sizes: &ArrayD<i64>) -> Result<Vec<ResizedAxis>, OpError> {
-    let resized = |(&given, &wanted): (&usize, &i64)| match usize::try_from(wanted) {
-        Ok(size) if given > 0 => Ok(ResizedAxis { size, scale: size as f64 / given as f64 }),
-        _ => Err(OpError::Operands("of positive sizes")),
-    };
-    shape.iter().zip(sizes).map(resized).collect()
+    shape.iter().zip(sizes).map(|(&given, &wanted)| axis_by_size(given, wanted)).collect()
 }
 
-/// `x` with every axis resized.
+fn axis_by_size(given: usize, wanted: i64) -> Result<ResizedAxis, OpError> {
+    match usize::try_from(wanted) {
+        Ok(size) if given > 0 => Ok(ResizedAxis { size, scale: size as f64 / given as f64 }),
+        _ => Err(OpError::Operands("of positive sizes")),
+    }
+}
+
+/// Resizes every axis of `x`.
 pub(super) fn resize(mode: ResizeMode, coordinates: Coordinates, x: &ArrayD<f64>, axes: &[ResizedAxis]) -> ArrayD<f64> {
-    let resized = |x: ArrayD<f64>, (axis, resized): (usize, &ResizedAxis)| {
-        if resized.scale == 1.0 { x } else { resize_axis(mode, coordinates, &x, Axis(axis), resized) }
-    };
-    axes.iter().enumerate().fold(x.clone(), resized)
+    let mut y = x.clone();
+    for (axis, resized) in axes.iter().enumerate().filter(|(_, resized)| resized.scale != 1.0) {
+        y = resize_axis(mode, coordinates, &y, Axis(axis), resized);
+    }
+    y
 }
 
 fn resize_axis(
@@ -60,7 +64,7 @@ fn resize_axis(
     y
 }
 
-/// The position on an axis that ends at `last` for which element `i` of the resized axis stands.
+/// Returns the position on an axis that ends at `last` for element `i` of the resized axis.
 fn source(coordinates: Coordinates, i: usize, last: usize, resized: &ResizedAxis) -> f64 {
     let i = i as f64;
     match coordinates {

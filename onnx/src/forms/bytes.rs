@@ -1,16 +1,22 @@
 //! A graph that takes the bytes of images as they are read, and normalises them itself.
 //!
-//! `[n, h, w, c]` in u8 becomes `[n, c, h, w]` in f32, and `(x/255 - mean)/std` is a batch normalisation with the mean
-//! `255*mean`, the variance `(255*std)^2`, the factor 1 and the shift 0, which the passes fold into the first convolution.
-//! The cast comes first because TensorRT takes bytes nowhere but at its input.
+//! `[n, h, w, c]` in u8 becomes `[n, c, h, w]` in f32, and `(x/255 - mean)/std` is a batch
+//! normalisation with the mean `255*mean`, the variance `(255*std)^2`, the factor 1 and the shift
+//! 0, which the passes fold into the first convolution. The cast comes first because TensorRT takes
+//! bytes nowhere but at its input.
 
 use seg_contract::Input;
 
 use super::{FormError, image_input};
 use crate::graph::{DataType, Graph, Node, Op, Tensor, TensorType};
 
-/// The largest byte: what 1 is in an image in [0, 1].
+/// The largest byte, which stands for 1 in an image in [0, 1].
 const WHITE: f64 = 255.0;
+
+/// Applies a function to each value, in 64 bits.
+fn scaled(values: &[f32], scale: fn(f64) -> f64) -> Tensor {
+    Tensor::vector(values.iter().map(|&value| scale(f64::from(value)) as f32).collect::<Vec<_>>())
+}
 
 pub(super) fn take_bytes(graph: &mut Graph, input: &Input) -> Result<(), FormError> {
     let tensor_type = image_input(graph, &input.name)?;
@@ -21,9 +27,6 @@ pub(super) fn take_bytes(graph: &mut Graph, input: &Input) -> Result<(), FormErr
     let constant = |part: &str| graph.unused_name(&format!("{normalized}.{part}"));
     let [factor, shift, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map(constant);
 
-    let scaled = |values: &[f32], scale: fn(f64) -> f64| {
-        Tensor::vector(values.iter().map(|&value| scale(f64::from(value)) as f32).collect::<Vec<_>>())
-    };
     let operands = [&planes, &factor, &shift, &mean, &variance].map(String::clone).to_vec();
     for (name, tensor) in [
         (factor, scaled(&input.std, |_| 1.0)),

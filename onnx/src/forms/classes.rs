@@ -1,9 +1,10 @@
-//! A graph that gives probabilities or the classes themselves instead of logits.
+//! A graph that outputs probabilities or classes instead of logits.
 //!
-//! The class is `argmax` over the logits, the lowest on a tie. Of two classes it is `l1 - l0 > 0`, and where the logits
-//! come from a convolution, their difference is one of half the work: `(W1 - W0)*x + (b1 - b0)`.
+//! The class is `argmax` over the logits, the lowest on a tie. Of two classes it is `l1 - l0 > 0`,
+//! and where the logits come from a convolution, their difference is one of half the work: `(W1 -
+//! W0)*x + (b1 - b0)`.
 //!
-//! A mask is u8. It comes to that by way of f32, because TensorRT makes bytes of floats only.
+//! A mask is u8. It is computed in f32 first, because TensorRT converts only floats to bytes.
 
 use super::FormError;
 use crate::graph::{DataType, Graph, Node, Op, Tensor, TensorType};
@@ -11,16 +12,16 @@ use crate::graph::{DataType, Graph, Node, Op, Tensor, TensorType};
 /// The axis of the classes in logits `[n, classes, h, w]`.
 const CLASSES: usize = 1;
 
-/// What is appended to a graph: the name, the operator and the operands of each node.
+/// The nodes that are appended to a graph: the name, the operator and the operands of each.
 type Step = (String, Op, Vec<String>);
 
-/// Gives the logits' softmax over the classes, under a name of its own.
+/// Appends the softmax over the classes of the logits, under a new name.
 pub(super) fn give_probabilities(graph: &mut Graph, logits: &str, name: &str) -> Result<(), FormError> {
     check(graph, logits, name)?;
     append(graph, vec![(name.into(), Op::Softmax { axis: CLASSES }, vec![logits.into()])])
 }
 
-/// Gives the class of each pixel, `[n, h, w]`, under a name of its own.
+/// Appends the class of each pixel, `[n, h, w]`, under a new name.
 pub(super) fn give_mask(graph: &mut Graph, logits: &str, name: &str) -> Result<(), FormError> {
     check(graph, logits, name)?;
     let steps = match Difference::between_classes(graph, logits) {
@@ -49,16 +50,16 @@ fn check(graph: &Graph, logits: &str, name: &str) -> Result<(), FormError> {
     Ok(())
 }
 
-/// Adds nodes to the end of the graph and makes the last one its output.
+/// Appends nodes to the graph and makes the last one its output.
 fn append(graph: &mut Graph, steps: Vec<Step>) -> Result<(), FormError> {
     graph.outputs = steps.last().map(|(name, ..)| name.clone()).into_iter().collect();
-    // The types are inferred as soon as all nodes are there.
+    // The types are inferred once all nodes exist.
     let output = TensorType::new(DataType::F32, []);
     graph.nodes.extend(steps.into_iter().map(|(name, op, inputs)| Node { name, op, inputs, output: output.clone() }));
     Ok(graph.infer_outputs()?)
 }
 
-/// By how much the second of two classes has the larger logit, as a convolution of one channel.
+/// The difference of the second class's logit and the first's, as a convolution of one channel.
 struct Difference {
     conv: usize,
     weight: Tensor,
@@ -66,19 +67,16 @@ struct Difference {
 }
 
 impl Difference {
-    /// None if the logits are not those of two classes from a convolution with constant parameters.
+    /// Returns `None` unless the logits are those of two classes from a convolution with constant
+    /// parameters.
     fn between_classes(graph: &Graph, logits: &str) -> Option<Self> {
-        // Of several groups each class would read channels of its own.
+        // With several groups each class would read channels of its own.
         let is_conv = |op: &Op| matches!(op, Op::Conv(conv) if conv.group == 1);
         let conv = graph.nodes.iter().position(|node| node.name == logits && is_conv(&node.op))?;
         let [_, weight, bias @ ..] = &graph.nodes[conv].inputs[..] else { return None };
         let weight = graph.initializers.get(weight)?;
         let [2, shape @ ..] = weight.shape() else { return None };
         let (ground, target) = weight.as_f32()?.split_at(shape.iter().product());
-        let subtract = |target: &[f32], ground: &[f32]| -> Vec<f32> {
-            let difference = |(target, ground): (&f32, &f32)| (f64::from(*target) - f64::from(*ground)) as f32;
-            target.iter().zip(ground).map(difference).collect()
-        };
         let bias = match bias.first() {
             Some(bias) => {
                 let (ground, target) = graph.initializers.get(bias)?.as_f32()?.split_at(1);
@@ -90,7 +88,8 @@ impl Difference {
         Some(Self { conv, weight, bias: Tensor::vector(bias) })
     }
 
-    /// Computes the difference in place of the logits; what is left is where it is positive, `[n, h, w]` in f32.
+    /// Computes the difference in place of the logits, and then where it is positive, `[n, h, w]`
+    /// in f32.
     fn replace(self, graph: &mut Graph, name: &str) -> Vec<Step> {
         let unused = |part: &str| graph.unused_name(&format!("{name}.{part}"));
         let [difference, weight, bias] = ["difference", "difference.weight", "difference.bias"].map(unused);
@@ -109,6 +108,12 @@ impl Difference {
     }
 }
 
+/// Subtracts values one by one, in 64 bits.
+fn subtract(target: &[f32], ground: &[f32]) -> Vec<f32> {
+    let difference = |(target, ground): (&f32, &f32)| (f64::from(*target) - f64::from(*ground)) as f32;
+    target.iter().zip(ground).map(difference).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::{ArrayD, IxDyn};
@@ -118,7 +123,8 @@ mod tests {
     use crate::graph::example::Random;
     use crate::graph::{Conv, Dim, GraphBuilder};
 
-    /// An image of two channels, and a 1x1 convolution to some classes, or the image itself as logits.
+    /// Builds an image of two channels, and a 1x1 convolution to some classes, or the image itself
+    /// as logits.
     fn network(classes: usize, group: usize, has_conv: bool) -> Graph {
         let mut builder = GraphBuilder::new("network");
         let x = builder.input("input", [Dim::batch(), 2.into(), Dim::height(), Dim::width()]).unwrap();

@@ -1,4 +1,5 @@
-//! A graph for one size of batch or image: symbols become numbers, and what then is known becomes constant.
+//! A graph for one batch or image size: symbols become numbers, and values that are then known
+//! become constants.
 
 use seg_contract::InputForm;
 
@@ -26,7 +27,8 @@ pub(super) fn fix_sizes(graph: &mut Graph, form: &InputForm) -> Result<(), FormE
     Ok(())
 }
 
-/// Makes constants of the integers that follow from shapes alone; the nodes that computed them go.
+/// Replaces integers that follow from shapes alone by constants, and removes the nodes that
+/// computed them.
 fn fold_known_integers(graph: &mut Graph) -> Result<(), CheckError> {
     let known: Vec<_> = graph.facts()?.into_iter().map(|fact| constants(&fact.content)).collect();
     let mut known = known.into_iter();

@@ -1,8 +1,8 @@
-//! What an exported graph takes and gives: changes at its edges, as its contract says.
+//! The forms of an exported graph: changes of its input and output, as its contract says.
 //!
-//! A network is lowered in one form: normalised floats of any number and size in, logits out. Unlike a pass, a form
-//! changes what a caller sees, so each has its word in the [`Contract`], and the passes that run afterwards
-//! fold what a form adds into the network.
+//! A network is lowered in one form: normalised floats of any number and size in, logits out.
+//! Unlike a pass, a form changes what a caller sees. So each form has a field in the [`Contract`],
+//! and the passes that run afterwards fold its nodes into the network.
 
 mod bytes;
 mod classes;
@@ -12,19 +12,19 @@ use seg_contract::{Contract, Element, OutputKind};
 
 use crate::graph::{CheckError, Graph, TensorType};
 
-/// Why a graph cannot be brought to a form.
+/// An error in bringing a graph to a form.
 #[derive(Debug, thiserror::Error)]
 pub enum FormError {
-    /// The graph is not one that a network is lowered to.
+    /// The graph does not have the form in which networks are lowered.
     #[error("cannot change what the graph takes and gives: expected one {what} `{name}` of {expected}, found {found}")]
     Edge {
         /// Input or output.
         what: &'static str,
-        /// Its name in the contract.
+        /// The name in the contract.
         name: String,
-        /// What it should be.
+        /// The expected type.
         expected: &'static str,
-        /// What it is.
+        /// The type that was found.
         found: String,
     },
     /// The name of the new output is taken.
@@ -35,10 +35,11 @@ pub enum FormError {
     Sizes(#[from] CheckError),
 }
 
-/// Brings a graph that takes normalised floats and gives logits, named `logits`, to the form that the contract describes.
+/// Brings a graph that takes normalised floats and outputs logits, named `logits`, to the form that
+/// the contract describes.
 ///
 /// # Errors
-/// When the graph is no such graph, or the form is none that it can have.
+/// When the graph has another form already, or cannot have this one.
 pub fn apply(graph: &mut Graph, logits: &str, contract: &Contract) -> Result<(), FormError> {
     if contract.input.form.element == Element::U8 {
         bytes::take_bytes(graph, &contract.input)?;
@@ -51,7 +52,7 @@ pub fn apply(graph: &mut Graph, logits: &str, contract: &Contract) -> Result<(),
     fixed::fix_sizes(graph, &contract.input.form)
 }
 
-/// The type of the graph's only input, which has the name and is a batch of images.
+/// Returns the type of the graph's only input, which has the given name and is a batch of images.
 fn image_input<'g>(graph: &'g Graph, name: &str) -> Result<&'g TensorType, FormError> {
     match &graph.inputs[..] {
         [input] if input.name == name && input.tensor_type.rank() == 4 => Ok(&input.tensor_type),
@@ -73,7 +74,7 @@ mod tests {
     use crate::graph::example::{self, Random};
     use crate::{Model, Opset, Target, passes};
 
-    /// Every form of a model, with a name.
+    /// Lists every form of a model, with a name.
     fn forms() -> Vec<(String, Contract)> {
         let mut forms = Vec::new();
         for element in [Element::Float, Element::U8] {
@@ -92,7 +93,8 @@ mod tests {
         forms
     }
 
-    /// What the form is of, pixel by pixel: the logits of normalised images.
+    /// Returns the values that the form is made of, pixel by pixel: the logits of normalised
+    /// images.
     fn logits(pixels: &ArrayD<f64>, contract: &Contract) -> ArrayD<f64> {
         let (mean, std) = (&contract.input.mean, &contract.input.std);
         let image = ArrayD::from_shape_fn(pixels.raw_dim(), |at| {

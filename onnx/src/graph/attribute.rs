@@ -1,4 +1,5 @@
-//! Attributes of operators under their ONNX names: the form in which operators are written, read and printed.
+//! Attributes of operators under their ONNX names: the form in which operators are written, read
+//! and printed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,14 +16,14 @@ pub enum Attribute {
     Ints(Vec<i64>),
     /// A 32-bit float.
     Float(f32),
-    /// A word.
+    /// A string.
     Text(String),
 }
 
-/// Why an operator and its attributes are not among those that [`Op`] knows.
+/// The reason why an operator and its attributes are not those of an [`Op`].
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AttributeError {
-    /// There is no such operator.
+    /// The operator is unknown.
     #[error("operator `{0}` is not supported")]
     UnknownOperator(String),
     /// An attribute that [`Op::attributes`] always lists is absent.
@@ -33,9 +34,9 @@ pub enum AttributeError {
     Value {
         /// The attribute.
         attribute: &'static str,
-        /// What it may be.
+        /// The possible values.
         expected: String,
-        /// What it is.
+        /// The value that was found.
         found: Attribute,
     },
     /// An attribute that the operator does not have here.
@@ -47,7 +48,7 @@ const NEAREST_MODE: &str = "floor";
 const NO: Attribute = Attribute::Int(0);
 
 impl Op {
-    /// All attributes under their ONNX names, defaults included, in a fixed order.
+    /// Returns all attributes under their ONNX names, defaults included, in a fixed order.
     pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
         let name = |name: &str| Attribute::Text(name.to_owned());
         match self {
@@ -100,10 +101,11 @@ impl Op {
         }
     }
 
-    /// The operator with the given ONNX name and attributes: the inverse of [`name`](Self::name) and
-    /// [`attributes`](Self::attributes).
+    /// Creates the operator with the given ONNX name and attributes: the inverse of
+    /// [`name`](Self::name) and [`attributes`](Self::attributes).
     ///
-    /// What ONNX distinguishes by the operands alone is given as `by`; other operators than `Resize` ignore it.
+    /// `by` says what ONNX distinguishes by the operands alone; operators other than `Resize`
+    /// ignore it.
     pub fn from_attributes(
         name: &str,
         attributes: BTreeMap<String, Attribute>,
@@ -179,7 +181,7 @@ fn ints(sizes: &[usize]) -> Attribute {
     Attribute::Ints(sizes.iter().map(|&size| size as i64).collect())
 }
 
-/// The attributes of an operator that have not been asked for yet.
+/// The attributes of an operator that have not been read yet.
 struct Given(BTreeMap<String, Attribute>);
 
 impl Given {
@@ -227,7 +229,7 @@ impl Given {
         })
     }
 
-    /// A switch that must be off.
+    /// Checks that a switch is off.
     fn no(&mut self, attribute: &'static str) -> Result<(), AttributeError> {
         match self.take(attribute)? {
             NO => Ok(()),
@@ -252,7 +254,7 @@ impl Given {
     }
 }
 
-/// Gives an enum its ONNX names, once for both directions.
+/// Defines the ONNX names of an enum, once for both directions.
 macro_rules! names {
     ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
         impl $type {

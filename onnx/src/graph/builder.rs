@@ -1,4 +1,4 @@
-//! Builds a graph node by node, with shapes inferred and mistakes named where they are made.
+//! Builds a graph node by node. Shapes are inferred, and mistakes are reported where they are made.
 
 mod operators;
 
@@ -10,7 +10,8 @@ use super::infer::{Fact, InferError, infer};
 use super::op::Op;
 use super::{CheckError, DataType, Dim, DimError, Graph, Input, Node, Tensor, TensorType};
 
-/// Collects inputs, constants and nodes; [`finish`](Self::finish) turns them into a checked [`Graph`].
+/// Collects inputs, constants and nodes; [`finish`](Self::finish) turns them into a checked
+/// [`Graph`].
 ///
 /// ```
 /// use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
@@ -20,7 +21,8 @@ use super::{CheckError, DataType, Dim, DimError, Graph, Input, Node, Tensor, Ten
 /// let mut root = builder.root();
 /// let mut block = root.scope("in_conv");
 /// let weight = Tensor::new([1, 1, 2, 2], vec![1.0, -1.0, 1.0, -1.0])?;
-/// let edges = block.conv("conv", image, weight, None, Conv { strides: [2, 2], ..Conv::default() })?;
+/// let conv = Conv { strides: [2, 2], ..Conv::default() };
+/// let edges = block.conv("conv", image, weight, None, conv)?;
 /// let edges = block.gelu("gelu", edges)?;
 /// let graph = builder.finish(&[("edges", edges)])?;
 ///
@@ -35,24 +37,24 @@ pub struct GraphBuilder {
     names: BTreeSet<String>,
 }
 
-/// A value of the graph under construction; good for the builder that made it only.
+/// A value of the graph under construction, valid only for the builder that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value(usize);
 
-/// A place in the model's tree of modules: names given to its methods extend its path.
+/// A module in the model's tree: names given to its methods extend its path.
 ///
-/// Every method that adds a node takes the node's name first and returns the value that the node computes, or an error
-/// that names the node whose operands do not fit.
+/// Every method that adds a node takes the node's name first and returns the value that the node
+/// computes, or an error that names the node whose operands do not fit.
 #[derive(Debug)]
 pub struct Scope<'b> {
     builder: &'b mut GraphBuilder,
     path: String,
 }
 
-/// Why a graph cannot be built.
+/// An error in building a graph.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A name is given twice.
+    /// A name is used twice.
     #[error("cannot add `{0}` to the graph: the name is taken")]
     Duplicate(String),
     /// A value comes from another builder.
@@ -67,16 +69,16 @@ pub enum BuildError {
     /// A constant or operand has an impossible shape.
     #[error("cannot add `{name}` to the graph")]
     Shape {
-        /// What was to be added.
+        /// The thing to be added.
         name: String,
-        /// What is impossible.
+        /// The defect of its shape.
         #[source]
         cause: DimError,
     },
     /// An operand is not an image.
     #[error("cannot add `{name}` to the graph: expected an operand of rank 4, found {found}")]
     NotAnImage {
-        /// What was to be added.
+        /// The node to be added.
         name: String,
         /// The operand.
         found: TensorType,
@@ -87,7 +89,7 @@ pub enum BuildError {
 }
 
 impl GraphBuilder {
-    /// An empty graph.
+    /// Creates an empty graph.
     pub fn new(name: &str) -> Self {
         let graph = Graph {
             name: name.to_owned(),
@@ -117,12 +119,12 @@ impl GraphBuilder {
         Ok(value)
     }
 
-    /// The top of the tree of modules.
+    /// Returns the root of the tree of modules.
     pub fn root(&mut self) -> Scope<'_> {
         Scope { builder: self, path: String::new() }
     }
 
-    /// The graph with the given outputs, checked.
+    /// Finishes the graph with the given outputs, and checks it.
     ///
     /// Each output is a node that is renamed to the given name.
     pub fn finish(mut self, outputs: &[(&str, Value)]) -> Result<Graph, BuildError> {
@@ -161,18 +163,18 @@ impl GraphBuilder {
 }
 
 impl Scope<'_> {
-    /// The place of the given name below this one.
+    /// Returns the module of the given name below this one.
     pub fn scope(&mut self, name: &str) -> Scope<'_> {
         let path = self.path_of(name);
         Scope { builder: self.builder, path }
     }
 
-    /// The path that a name stands for here.
+    /// Returns the path of a name in this module.
     pub fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// Element type and shape of a value.
+    /// Returns element type and shape of a value.
     pub fn type_of(&self, value: Value) -> Result<&TensorType, BuildError> {
         Ok(&self.builder.fact(&self.path, value)?.1.tensor_type)
     }

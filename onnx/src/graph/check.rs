@@ -1,11 +1,12 @@
-//! What every graph must satisfy: before the first pass, after each, before it is written and after it is read.
+//! The invariants of every graph, checked before the first pass, after each, before it is written
+//! and after it is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::infer::{Fact, InferError, infer};
 use super::{DimError, Graph, Node, TensorType};
 
-/// The first invariant that a graph breaks.
+/// An invariant that a graph breaks.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// An input, initializer or node has no name.
@@ -27,7 +28,7 @@ pub enum CheckError {
     Initializer {
         /// The initializer.
         name: String,
-        /// What is impossible.
+        /// The defect of its size.
         #[source]
         cause: DimError,
     },
@@ -36,7 +37,7 @@ pub enum CheckError {
     Dangling {
         /// The reader.
         node: String,
-        /// What it reads.
+        /// The name of the missing value.
         operand: String,
     },
     /// The operands of a node do not fit its operator.
@@ -52,7 +53,7 @@ pub enum CheckError {
         /// The type that follows from the operands.
         inferred: TensorType,
     },
-    /// There is nothing to compute.
+    /// The graph has no outputs.
     #[error("the graph has no outputs")]
     NoOutputs,
     /// An output is not the value of a node, or is listed twice.
@@ -64,7 +65,7 @@ pub enum CheckError {
 }
 
 impl Graph {
-    /// Verifies that
+    /// Checks that
     /// - inputs, initializers and nodes have unique names,
     /// - nodes are in topological order and read only what exists,
     /// - the recorded type and shape of every node's output is what inference finds,
@@ -88,10 +89,11 @@ impl Graph {
         }
     }
 
-    /// Records for every node the type and shape that follow from its operands, after a change to what comes before.
+    /// Infers for every node the type and shape that follow from its operands, after a change
+    /// before it.
     ///
     /// # Errors
-    /// When names are missing or given twice, or operands do not exist or fit.
+    /// When names are missing or used twice, or operands do not exist or fit.
     pub fn infer_outputs(&mut self) -> Result<(), CheckError> {
         let facts = self.facts()?;
         for (node, fact) in self.nodes.iter_mut().zip(facts) {
@@ -100,16 +102,16 @@ impl Graph {
         Ok(())
     }
 
-    /// What is known of each node's output, in the order of the nodes.
+    /// Returns the inferred facts about each node's output, in the order of the nodes.
     pub(crate) fn facts(&self) -> Result<Vec<Fact>, CheckError> {
         let mut facts = self.given_facts()?;
         for node in &self.nodes {
-            let find = |operand: &String| {
+            let operands = node.inputs.iter().map(|operand| {
                 facts
                     .get(operand.as_str())
                     .ok_or_else(|| CheckError::Dangling { node: node.name.clone(), operand: operand.clone() })
-            };
-            let operands = node.inputs.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+            });
+            let operands = operands.collect::<Result<Vec<_>, _>>()?;
             let inferred = infer(&node.name, &node.op, &operands)?;
             insert(&mut facts, "a node", &node.name, inferred)?;
         }

@@ -1,4 +1,4 @@
-//! What a graph costs: parameters, bytes and multiply-adds.
+//! The cost of a graph: parameters, bytes and multiply-adds.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ pub struct Cost {
 pub struct NodeCost {
     /// The node.
     pub name: String,
-    /// Learned numbers: weights and biases of convolutions, factors and shifts of normalisations. Running statistics
-    /// are not learned.
+    /// Learned numbers: weights and biases of convolutions, factors and shifts of normalisations.
+    /// Running statistics are not learned.
     pub parameters: u64,
     /// Bytes of all constants.
     pub constant_bytes: u64,
@@ -28,17 +28,20 @@ pub struct NodeCost {
 }
 
 impl Graph {
-    /// The cost of running the graph once, with the given values for the symbols of its shapes.
+    /// Computes the cost of running the graph once, with the given values for the symbols of its
+    /// shapes.
     ///
     /// ```
     /// # use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
     /// # let mut builder = GraphBuilder::new("model");
-    /// # let image = builder.input("image", [Dim::batch(), Dim::from(3), Dim::height(), Dim::width()])?;
+    /// # let shape = [Dim::batch(), Dim::from(3), Dim::height(), Dim::width()];
+    /// # let image = builder.input("image", shape)?;
     /// # let weight = Tensor::new([2, 3, 1, 1], vec![0.5; 6])?;
     /// # let logits = builder.root().conv("out_conv", image, weight, None, Conv::default())?;
     /// # let graph = builder.finish(&[("logits", logits)])?;
     /// let cost = graph.cost(&[("batch", 1), ("height", 10), ("width", 10)])?;
-    /// assert_eq!((cost.total.parameters, cost.total.constant_bytes, cost.total.multiply_adds), (6, 24, 600));
+    /// let total = cost.total;
+    /// assert_eq!((total.parameters, total.constant_bytes, total.multiply_adds), (6, 24, 600));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn cost(&self, bindings: &[(&str, i64)]) -> Result<Cost, DimError> {
@@ -63,7 +66,7 @@ impl Graph {
         Ok(Cost { nodes, total })
     }
 
-    /// A constant, also where it is held in 8 bits.
+    /// Returns a constant, even if it is held in 8 bits.
     fn constant(&self, name: &str) -> Option<&Tensor> {
         self.initializers.get(name).or_else(|| {
             let held = self.nodes.iter().find(|node| node.name == name)?;
@@ -72,7 +75,8 @@ impl Graph {
         })
     }
 
-    /// Each output element of a convolution takes one multiply-add for each weight of its output channel.
+    /// Counts one multiply-add for each output element of a convolution and each weight of its
+    /// output channel.
     fn multiply_adds(&self, node: &Node, bindings: &[(&str, i64)]) -> Result<u64, DimError> {
         let weight = node.inputs.get(1).and_then(|weight| self.constant(weight)).map(Tensor::shape);
         let (Op::Conv(_), Some([_, weights_per_output @ ..])) = (&node.op, weight) else {
@@ -93,7 +97,7 @@ impl Graph {
 fn is_learned(op: &Op, operand: usize) -> bool {
     match op {
         Op::Conv(_) | Op::BatchNormalization { .. } => matches!(operand, 1 | 2),
-        // Of a weight; other values that are held in 8 bits are not constant.
+        // Only weights: other values that are held in 8 bits are not constant.
         Op::DequantizeLinear { .. } => operand == 0,
         _ => false,
     }

@@ -4,11 +4,12 @@ mod text;
 
 use std::collections::BTreeMap;
 
-/// `constant + sum of coefficient * floor((symbol + offset) / divisor)`.
+/// A linear form `constant + sum of coefficient * floor((symbol + offset) / divisor)`.
 ///
-/// The form is canonical (no zero coefficient, `0 <= offset < divisor`), so dimensions that are built in different
-/// ways compare equal whenever their forms do: `2*floor(height/4) + (floor(height/2) - 2*floor(height/4))` is
-/// `floor(height/2)`. An operation without an exact result in this form is an error, never an approximation.
+/// The form is canonical (no zero coefficient, `0 <= offset < divisor`), so dimensions that are
+/// built in different ways compare equal whenever their forms do: `2*floor(height/4) +
+/// (floor(height/2) - 2*floor(height/4))` is `floor(height/2)`. An operation without an exact
+/// result in this form is an error, never an approximation.
 ///
 /// ```
 /// use seg_onnx::graph::Dim;
@@ -32,7 +33,7 @@ struct Atom {
     offset: i64,
 }
 
-/// Why a dimension could not be computed or read.
+/// The reason why a dimension cannot be computed or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DimError {
     /// A coefficient does not fit 64 bits.
@@ -54,7 +55,7 @@ pub enum DimError {
     Parse {
         /// The whole text.
         text: String,
-        /// What should stand at the position.
+        /// The expected text at the position.
         expected: &'static str,
         /// Position in bytes.
         at: usize,
@@ -62,17 +63,17 @@ pub enum DimError {
 }
 
 impl Dim {
-    /// The symbol `batch`: how many images are processed at once.
+    /// Returns the symbol `batch`: the number of images that are processed at once.
     pub fn batch() -> Self {
         Self::symbol("batch")
     }
 
-    /// The symbol `height` of the input image, in pixels.
+    /// Returns the symbol `height` of the input image, in pixels.
     pub fn height() -> Self {
         Self::symbol("height")
     }
 
-    /// The symbol `width` of the input image, in pixels.
+    /// Returns the symbol `width` of the input image, in pixels.
     pub fn width() -> Self {
         Self::symbol("width")
     }
@@ -82,12 +83,12 @@ impl Dim {
         Self { constant: 0, terms: BTreeMap::from([(atom, 1)]) }
     }
 
-    /// The value of a dimension without symbols.
+    /// Returns the value of a dimension without symbols.
     pub fn as_constant(&self) -> Option<i64> {
         self.terms.is_empty().then_some(self.constant)
     }
 
-    /// The name of the symbol, if the dimension is nothing else.
+    /// Returns the name of the symbol, if the dimension consists of one symbol.
     pub fn as_symbol(&self) -> Option<&str> {
         let mut terms = self.terms.iter();
         match (self.constant, terms.next(), terms.next()) {
@@ -96,7 +97,7 @@ impl Dim {
         }
     }
 
-    /// `self + other`.
+    /// Returns `self + other`.
     pub fn add(&self, other: &Self) -> Result<Self, DimError> {
         let mut sum = self.clone();
         sum.constant = sum.constant.checked_add(other.constant).ok_or(DimError::Overflow)?;
@@ -106,12 +107,12 @@ impl Dim {
         Ok(sum)
     }
 
-    /// `self - other`.
+    /// Returns `self - other`.
     pub fn sub(&self, other: &Self) -> Result<Self, DimError> {
         self.add(&other.scale(-1)?)
     }
 
-    /// `self * factor`.
+    /// Returns `self * factor`.
     pub fn scale(&self, factor: i64) -> Result<Self, DimError> {
         let mut product = Self::from(self.constant.checked_mul(factor).ok_or(DimError::Overflow)?);
         for (atom, coefficient) in &self.terms {
@@ -120,10 +121,11 @@ impl Dim {
         Ok(product)
     }
 
-    /// `floor(self / divisor)` for a positive divisor.
+    /// Returns `floor(self / divisor)` for a positive divisor.
     ///
-    /// Terms with divisible coefficients leave the floor; of the rest, `floor(floor(x/m)/n) = floor(x/(m*n))` allows
-    /// one atom whose coefficient divides the divisor. Anything else is [`DimError::Inexact`].
+    /// Terms with divisible coefficients leave the floor; of the rest, `floor(floor(x/m)/n) =
+    /// floor(x/(m*n))` allows one atom whose coefficient divides the divisor. Anything else is
+    /// [`DimError::Inexact`].
     pub fn floor_div(&self, divisor: i64) -> Result<Self, DimError> {
         let inexact = || DimError::Inexact { dim: self.clone(), divisor };
         if divisor <= 0 {
@@ -149,10 +151,10 @@ impl Dim {
         }
     }
 
-    /// Whether the value is known to be 0 at least, whatever the sizes are; a symbol is 1 at least.
+    /// Returns true if the value is known to be at least 0 for all sizes; a symbol is at least 1.
     ///
-    /// Known are constants, sums of symbols, and a remainder of one symbol: where the terms cancel but for their rounding,
-    /// the value repeats, and all that it can be is looked at.
+    /// It is known for constants, sums of symbols, and the remainder of one symbol: if its terms
+    /// cancel except for their rounding, the value is periodic, and one period is checked.
     ///
     /// ```
     /// # use seg_onnx::graph::Dim;
@@ -183,7 +185,7 @@ impl Dim {
         slope.is_some_and(|slope| slope >= 0) && (1..=period).all(is_positive)
     }
 
-    /// The value under the given values of symbols.
+    /// Returns the value for the given values of symbols.
     ///
     /// ```
     /// # use seg_onnx::graph::Dim;
@@ -213,7 +215,8 @@ impl Dim {
 }
 
 impl Atom {
-    /// `floor((self + shift) / divisor)`, with whole multiples of the divisor moved out of the floor.
+    /// Returns `floor((self + shift) / divisor)`, with whole multiples of the divisor moved out of
+    /// the floor.
     fn floor_div(&self, shift: i64, divisor: i64) -> Result<Dim, DimError> {
         let offset = shift.checked_mul(self.divisor).and_then(|shift| shift.checked_add(self.offset));
         let divisor = self.divisor.checked_mul(divisor);

@@ -5,7 +5,8 @@ use std::fmt;
 
 use super::{Data, Graph, Node, Tensor};
 
-/// Prints the graph; a constant stands before the first node that reads it, short ones with their elements.
+/// Prints the graph; a constant stands before the first node that reads it, short ones with their
+/// elements.
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "graph {}", self.name)?;

@@ -1,12 +1,12 @@
-//! Changes to a graph that leave the rest of it whole.
+//! Changes to a graph that keep the rest of it consistent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Content, Data, DataType, Dim, Graph, Node, Op, Tensor, TensorType};
 
 impl Graph {
-    /// Adds a node under an unused name like the given one, and returns the name. The node's type is not known and it
-    /// need not stand in order before [`tidy`](Self::tidy).
+    /// Adds a node under an unused name like the given one, and returns the name. The node's type
+    /// and its place in the order may be wrong until [`tidy`](Self::tidy).
     pub(crate) fn add_node(&mut self, name: &str, op: Op, inputs: &[&str]) -> String {
         let name = self.unused_name(name);
         let inputs = inputs.iter().copied().map(str::to_owned).collect();
@@ -21,7 +21,7 @@ impl Graph {
         name
     }
 
-    /// Takes a node out, so that another can have its name.
+    /// Removes a node, so that another can have its name.
     pub(crate) fn take_node(&mut self, name: &str) -> Option<Node> {
         let position = self.nodes.iter().position(|node| node.name == name)?;
         Some(self.nodes.remove(position))
@@ -34,10 +34,11 @@ impl Graph {
         }
     }
 
-    /// Forgets nodes that no output needs and constants that no node reads, puts each node after those that it reads
-    /// from, otherwise in the order as it is, and infers the type of every value again.
+    /// Removes nodes that no output needs and constants that no node reads, moves each node behind
+    /// those that it reads from, keeping the order otherwise, and infers all types again.
     ///
-    /// A graph that cannot be put in order, or whose operands do not fit, is left for [`check`](Self::check) to refuse.
+    /// A graph that has no order, or whose operands do not fit, is left for [`check`](Self::check)
+    /// to refuse.
     pub(crate) fn tidy(&mut self) {
         let producers: BTreeMap<&str, usize> =
             self.nodes.iter().enumerate().map(|(position, node)| (node.name.as_str(), position)).collect();
@@ -55,7 +56,8 @@ impl Graph {
         for &first in &needed {
             let mut stack = vec![first];
             while let Some(&position) = stack.last() {
-                // What is begun a second time before it is placed needs itself: it goes in as it is.
+                // A node that is begun twice before it is placed depends on itself: it is placed as
+                // it is.
                 let missing: Vec<_> = if begun.insert(position) {
                     needs(position).copied().filter(|needed| !begun.contains(needed)).collect()
                 } else {
@@ -73,11 +75,12 @@ impl Graph {
         let mut nodes: Vec<_> = self.nodes.drain(..).map(Some).collect();
         self.nodes = order.into_iter().filter_map(|position| nodes[position].take()).collect();
         self.drop_unread_initializers();
-        // What does not fit stays as it is recorded, for the check to name.
+        // A value that does not fit keeps its recorded type, for the check to name it.
         let _ = self.infer_outputs();
     }
 
-    /// The elements of a vector of integers, as far as they are known before anything is computed.
+    /// Returns the elements of a vector of integers, as far as they are known before the graph
+    /// runs.
     pub(crate) fn known_integers(&self, value: &str) -> Option<Vec<Dim>> {
         if let Some(constant) = self.initializers.get(value) {
             let Data::I64(values) = constant.data() else { return None };

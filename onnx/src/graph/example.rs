@@ -1,11 +1,13 @@
-//! A small network for tests: an encoder, a gate and a decoder, with operators of every kind and no fresh statistics.
+//! A small network for tests: an encoder, a gate and a decoder, with operators of every kind and
+//! trained statistics.
 
 use crate::graph::*;
 
-/// Channels of the full and of the halved image.
+/// The channels of the full and of the halved image.
 const CHANNELS: [usize; 2] = [4, 6];
 
-/// `input` `[batch, 3, height, width]` to `logits` `[batch, 2, height, width]`, for any size from 2x2.
+/// Builds a graph from `input` `[batch, 3, height, width]` to `logits` `[batch, 2, height, width]`,
+/// for any size from 2x2.
 pub(crate) fn encoder_decoder() -> Graph {
     try_encoder_decoder().unwrap()
 }
@@ -49,23 +51,25 @@ fn try_encoder_decoder() -> Result<Graph, BuildError> {
     builder.finish(&[("logits", logits)])
 }
 
-/// Reproducible numbers for weights and images.
+/// A generator of reproducible numbers for weights and images.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    /// The next number, in -1 to 1. (The generator is Knuth's MMIX one, The Art of Computer Programming 3.3.4.)
+    /// Returns the next number, in -1 to 1. (The generator is Knuth's MMIX one, The Art of Computer
+    /// Programming 3.3.4.)
     pub(crate) fn number(&mut self) -> f32 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
-    /// A tensor of numbers in -1 to 1.
+    /// Returns a tensor of numbers in -1 to 1.
     pub(crate) fn tensor<const N: usize>(&mut self, shape: [usize; N]) -> Tensor {
         let elements: Vec<f32> = (0..shape.iter().product()).map(|_| self.number()).collect();
         Tensor::new(shape, elements).unwrap()
     }
 
-    /// Statistics as training leaves them: no factor is 1, no shift 0, and the variance is positive.
+    /// Returns statistics as training leaves them: no factor is 1, no shift 0, and the variance is
+    /// positive.
     pub(crate) fn batch_norm(&mut self, channels: usize) -> BatchNorm {
         let variance: Vec<f32> = (0..channels).map(|_| 1.5 + self.number()).collect();
         BatchNorm {

@@ -1,4 +1,4 @@
-//! Who computes and who reads each value of a graph.
+//! The producer and the readers of each value of a graph.
 
 use std::collections::BTreeMap;
 
@@ -28,18 +28,20 @@ impl Graph {
 }
 
 impl Index<'_> {
-    /// The position in `nodes` of the node that computes the value; none for inputs and initializers.
+    /// Returns the position in `nodes` of the node that computes the value; `None` for inputs and
+    /// initializers.
     pub fn producer(&self, value: &str) -> Option<usize> {
         self.producers.get(value).copied()
     }
 
-    /// The positions in `nodes` of the nodes that read the value, once for each time that they do.
+    /// Returns the positions in `nodes` of the nodes that read the value, once for each time they
+    /// do.
     pub fn readers(&self, value: &str) -> &[usize] {
         self.readers.get(value).map_or(&[], Vec::as_slice)
     }
 
-    /// The position in `nodes` of the node that is alone in seeing the value: it reads it once, no other node does,
-    /// and neither does the caller.
+    /// Returns the position in `nodes` of the only reader of the value: a node that reads it once,
+    /// if no other node and no caller does.
     pub fn sole_reader(&self, value: &str) -> Option<usize> {
         match self.readers(value) {
             [reader] if !self.graph.outputs.iter().any(|output| output == value) => Some(*reader),

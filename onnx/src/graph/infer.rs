@@ -1,4 +1,4 @@
-//! The type and shape of an operator's output, from what is known of its operands.
+//! The type and shape of an operator's output, inferred from its operands.
 
 mod axes;
 mod quantize;
@@ -7,15 +7,15 @@ mod spatial;
 use super::op::Op;
 use super::{Data, DataType, Dim, DimError, Tensor, TensorType};
 
-/// What is known of a value before anything is computed.
+/// The facts about a value that are known before the graph runs.
 ///
-/// The contents of small integer vectors are followed through the graph, because a shape may depend on them: `Pad` by
-/// the difference of two `Shape`s has an exact, symbolic output shape.
+/// The contents of small integer vectors are followed through the graph, because a shape may depend
+/// on them: `Pad` by the difference of two `Shape`s has an exact, symbolic output shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
     /// Element type and shape.
     pub tensor_type: TensorType,
-    /// The elements, where known.
+    /// The elements, as far as they are known.
     pub content: Content,
 }
 
@@ -30,7 +30,8 @@ pub enum Content {
     Floats(Vec<f32>),
 }
 
-/// No shape, padding or scale has more elements; a bound, because a hostile file could double a vector at every node.
+/// The most elements of a shape, padding or scale; a bound, because a hostile file could double a
+/// vector at every node.
 const CONTENT_LEN_MAX: usize = 16;
 
 /// The operands of a node do not fit its operator.
@@ -41,22 +42,22 @@ pub struct InferError {
     pub node: String,
     /// Its operator.
     pub op: &'static str,
-    /// What does not fit.
+    /// The mismatch.
     #[source]
     pub cause: Box<Mismatch>,
 }
 
-/// What does not fit between an operator and its operands.
+/// A mismatch between an operator and its operands.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Mismatch {
-    /// A property of an operand or attribute is not as the operator needs it.
+    /// A property of an operand or attribute is not what the operator needs.
     #[error("{what} must be {expected}, found {found}")]
     Property {
         /// The property.
         what: &'static str,
-        /// What the operator needs.
+        /// The needed value.
         expected: String,
-        /// What it is.
+        /// The value that was found.
         found: String,
     },
     /// Two shapes cannot be broadcast, or only for some values of their symbols.
@@ -73,12 +74,12 @@ pub enum Mismatch {
 }
 
 impl Fact {
-    /// A value of which only the type is known.
+    /// Creates a value of which only the type is known.
     pub fn from_type(tensor_type: TensorType) -> Self {
         Self { tensor_type, content: Content::Unknown }
     }
 
-    /// What is known of a constant; an error only for sizes beyond 64-bit integers.
+    /// Returns the facts about a constant; an error only for sizes beyond 64-bit integers.
     pub fn from_constant(tensor: &Tensor) -> Result<Self, DimError> {
         let content = match tensor.data() {
             _ if tensor.shape().len() != 1 || tensor.data().len() > CONTENT_LEN_MAX => Content::Unknown,
@@ -89,7 +90,7 @@ impl Fact {
         Ok(Self { tensor_type: tensor.tensor_type()?, content })
     }
 
-    /// A vector of integers, followed only as long as it is short.
+    /// Creates a vector of integers, whose elements are followed only as long as it is short.
     fn from_integers(values: Vec<Dim>) -> Result<Self, DimError> {
         let tensor_type = TensorType::new(DataType::I64, [Dim::try_from(values.len())?]);
         let followed = values.len() <= CONTENT_LEN_MAX;
@@ -108,7 +109,7 @@ impl Fact {
     }
 }
 
-/// What is known of the output of `op` when it is given `operands`; `node` names the node in errors.
+/// Infers the output of `op` for `operands`; `node` names the node in errors.
 pub fn infer(node: &str, op: &Op, operands: &[&Fact]) -> Result<Fact, InferError> {
     infer_op(op, operands).map_err(|cause| InferError { node: node.to_owned(), op: op.name(), cause: Box::new(cause) })
 }
@@ -224,13 +225,7 @@ fn arithmetic(op: &Op, left: &Fact, right: &Fact) -> Result<Fact, Mismatch> {
     let shape = broadcast(&left.tensor_type, &right.tensor_type)?;
     let content = match (&left.content, &right.content) {
         (Content::Integers(left), Content::Integers(right)) if left.len() == right.len() => {
-            let combine = |(a, b): (&Dim, &Dim)| match (op, b.as_constant()) {
-                (Op::Add, _) => a.add(b).ok(),
-                (Op::Sub, _) => a.sub(b).ok(),
-                (Op::Mul, Some(factor)) => a.scale(factor).ok(),
-                _ => None,
-            };
-            let combined: Option<_> = left.iter().zip(right).map(combine).collect();
+            let combined: Option<_> = left.iter().zip(right).map(|(a, b)| combine(op, a, b)).collect();
             combined.map_or(Content::Unknown, Content::Integers)
         }
         _ => Content::Unknown,
@@ -238,20 +233,32 @@ fn arithmetic(op: &Op, left: &Fact, right: &Fact) -> Result<Fact, Mismatch> {
     Ok(Fact { tensor_type: TensorType::new(left.tensor_type.data_type, shape), content })
 }
 
-/// Shapes are aligned at the last axis; an axis of size 1 takes the size of its partner.
+/// Computes an element of a vector of integers, if it has a linear form.
+fn combine(op: &Op, left: &Dim, right: &Dim) -> Option<Dim> {
+    match (op, right.as_constant()) {
+        (Op::Add, _) => left.add(right).ok(),
+        (Op::Sub, _) => left.sub(right).ok(),
+        (Op::Mul, Some(factor)) => left.scale(factor).ok(),
+        _ => None,
+    }
+}
+
+/// Aligns shapes at the last axis; an axis of size 1 takes the size of its partner.
 fn broadcast(left: &TensorType, right: &TensorType) -> Result<Vec<Dim>, Mismatch> {
     let one = Dim::from(1);
     let rank = left.rank().max(right.rank());
-    let axis = |shape: &[Dim], axis: usize| {
-        (axis + shape.len()).checked_sub(rank).map_or_else(|| one.clone(), |axis| shape[axis].clone())
-    };
     (0..rank)
-        .map(|index| match (axis(&left.shape, index), axis(&right.shape, index)) {
+        .map(|index| match (aligned(&left.shape, rank, index), aligned(&right.shape, rank, index)) {
             (a, b) if a == b || b == one => Ok(a),
             (a, b) if a == one => Ok(b),
             _ => Err(Mismatch::Broadcast { left: left.clone(), right: right.clone() }),
         })
         .collect()
+}
+
+/// Returns an axis of a shape that is extended to `rank` axes by ones in front.
+fn aligned(shape: &[Dim], rank: usize, axis: usize) -> Dim {
+    (axis + shape.len()).checked_sub(rank).map_or_else(|| Dim::from(1), |axis| shape[axis].clone())
 }
 
 fn concat(axis: usize, operands: &[&Fact]) -> Result<Fact, Mismatch> {
@@ -283,7 +290,7 @@ fn exactly<'f, 'o, const N: usize>(operands: &'o [&'f Fact]) -> Result<&'o [&'f 
     operands.try_into().map_err(|_| property("the number of operands", N, operands.len()))
 }
 
-/// The axes of a tensor of floats of rank 4.
+/// Returns the axes of a float tensor of rank 4.
 fn image(x: &Fact) -> Result<&[Dim; 4], Mismatch> {
     match <&[Dim; 4]>::try_from(x.shape()) {
         Ok(shape) if x.tensor_type.data_type.is_float() => Ok(shape),
@@ -321,7 +328,7 @@ pub(super) mod tests {
         Fact::from_type(TensorType::new(data_type, shape.map(|size| size.parse().unwrap())))
     }
 
-    /// Asserts for each row what the operator gives for the operands: the type, or what does not fit.
+    /// Asserts for each row the operator's output type for the operands, or the mismatch.
     pub(super) fn assert_rows(rows: &[(&str, Op, Vec<Fact>, &str)]) {
         for (name, op, operands, expected) in rows {
             let found = match infer("node", op, &operands.iter().collect::<Vec<_>>()) {

@@ -30,16 +30,17 @@ pub use tensor_type::{DataType, TensorType};
 
 /// A model: inputs, constants and the nodes that compute the outputs from them.
 ///
-/// Everything is keyed by name; inputs, initializers and nodes share one namespace. Names are paths in the model
-/// (`down3.amse.attention.ams.strip_5.vertical`), and those of initializers extend the path of the module that owns
-/// them (`....vertical.weight`). What a graph must satisfy is said and verified by [`check`](Self::check).
+/// Everything is keyed by name; inputs, initializers and nodes share one namespace. Names are paths
+/// in the model (`down3.amse.attention.ams.strip_5.vertical`), and those of initializers extend the
+/// path of the module that owns them (`....vertical.weight`). [`check`](Self::check) lists and
+/// verifies the invariants of a graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     /// The name of the model.
     pub name: String,
-    /// What a caller provides, in order.
+    /// The values that a caller provides, in order.
     pub inputs: Vec<Input>,
-    /// The names of the nodes whose outputs a caller gets, in order.
+    /// The names of the nodes whose outputs a caller receives, in order.
     pub outputs: Vec<String>,
     /// The computation, each node after those that it reads from.
     pub nodes: Vec<Node>,
@@ -61,7 +62,7 @@ pub struct Input {
 pub struct Node {
     /// The name of the node and of the value that it computes.
     pub name: String,
-    /// What it computes.
+    /// The operator.
     pub op: Op,
     /// The names of its operands.
     pub inputs: Vec<String>,
@@ -70,14 +71,14 @@ pub struct Node {
 }
 
 impl Graph {
-    /// Forgets the initializers that no node reads.
+    /// Removes the initializers that no node reads.
     pub fn drop_unread_initializers(&mut self) {
         let Self { nodes, initializers, .. } = self;
         let read: BTreeSet<_> = nodes.iter().flat_map(|node| &node.inputs).collect();
         initializers.retain(|name, _| read.contains(name));
     }
 
-    /// `name` if nothing has it yet, or else `name_2`, `name_3` and so on.
+    /// Returns `name` if it is unused, and otherwise `name_2`, `name_3` and so on.
     pub fn unused_name(&self, name: &str) -> String {
         let taken = |name: &str| self.initializers.contains_key(name) || self.tensor_type(name).is_some();
         let mut unused = name.to_owned();
@@ -89,7 +90,7 @@ impl Graph {
         unused
     }
 
-    /// The type of a computed value or an input.
+    /// Returns the type of a computed value or an input.
     pub fn tensor_type(&self, name: &str) -> Option<&TensorType> {
         let computed = self.nodes.iter().find(|node| node.name == name).map(|node| &node.output);
         computed.or_else(|| self.inputs.iter().find(|input| input.name == name).map(|input| &input.tensor_type))

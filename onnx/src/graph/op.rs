@@ -2,14 +2,15 @@
 
 use super::DataType;
 
-/// What a node computes. Operands are listed as `(name)`, optional ones as `[name]`.
+/// The operator of a node. Operands are listed as `(name)`, optional ones as `[name]`.
 ///
 /// Semantics are those of the ONNX operator of the same name; images are `[n, c, h, w]`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// 2-D convolution of `(x, weight, [bias])`, weight `[o, c / group, kh, kw]`, bias `[o]`.
     Conv(Conv),
-    /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel, of `(x, scale, shift, mean, variance)`.
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel, of `(x, scale, shift,
+    /// mean, variance)`.
     BatchNormalization {
         /// Added to the variance.
         epsilon: f32,
@@ -30,7 +31,7 @@ pub enum Op {
     Mul,
     /// `a / b` of `(a, b)`, with broadcasting.
     Div,
-    /// The operands one after another along an axis.
+    /// The concatenation of the operands along an axis.
     Concat {
         /// The axis that grows.
         axis: usize,
@@ -41,18 +42,19 @@ pub enum Op {
     GlobalAveragePool,
     /// The mean of `(x, axes)` over the axes, each of which keeps the size 1. Needs opset 18.
     ReduceMean,
-    /// `(x, pads)`, where `pads` lists what is added before each axis, then what is added after each axis.
+    /// `(x, pads)`, where `pads` lists what is added before each axis, then what is added after
+    /// each axis.
     Pad {
-        /// Where the added values come from.
+        /// The source of the added values.
         mode: PadMode,
     },
     /// Interpolation of `(x, scales)` or `(x, sizes)`.
     Resize {
-        /// How values between pixels are found.
+        /// The way in which values between pixels are computed.
         mode: ResizeMode,
-        /// Which point of `x` a pixel of the output stands for.
+        /// The point of `x` that a pixel of the output stands for.
         coordinates: Coordinates,
-        /// What the second operand is.
+        /// The meaning of the second operand.
         by: ResizeBy,
     },
     /// The sizes of the axes `start..end` of `(x)`, as an `i64` vector.
@@ -62,17 +64,18 @@ pub enum Op {
         /// One past the last axis.
         end: usize,
     },
-    /// The elements of `(x)` as another type. Floats become integers towards zero, false and true 0 and 1.
+    /// The elements of `(x)` as another type. Floats become integers towards zero, false and true 0
+    /// and 1.
     Cast {
         /// The type of the result.
         to: DataType,
     },
     /// `(x)` with its axes in another order.
     Transpose {
-        /// For each axis of the result the axis of `x` that it was.
+        /// For each axis of the result, its axis in `x`.
         perm: Vec<usize>,
     },
-    /// `(x, axes)`, where `axes` lists the axes of size 1 that are left out.
+    /// `(x, axes)`, where `axes` lists the axes of size 1 that are removed.
     Squeeze,
     /// `(x, starts, ends, axes)`: from each of the axes the elements `start..end`.
     Slice,
@@ -81,21 +84,23 @@ pub enum Op {
         /// The axis that sums to 1.
         axis: usize,
     },
-    /// The `i64` position of the largest element of `(x)` along an axis, which is left out; the lowest one on a tie.
+    /// The `i64` position of the largest element of `(x)` along an axis, which is removed; the
+    /// lowest one on a tie.
     ArgMax {
         /// The axis that is searched.
         axis: usize,
     },
-    /// Whether `a > b`, of `(a, b)`, with broadcasting.
+    /// `a > b` of `(a, b)`, with broadcasting.
     Greater,
-    /// `clamp(round(x / scale) + zero)` of `(x, scale, zero)`, halves rounded to even; the type is that of `zero`.
+    /// `clamp(round(x / scale) + zero)` of `(x, scale, zero)`, halves rounded to even; the type is
+    /// that of `zero`.
     QuantizeLinear {
-        /// The axis along which scale and zero point differ, where they are vectors.
+        /// The axis along which scale and zero point differ, if they are vectors.
         axis: usize,
     },
     /// `(x - zero) * scale` of `(x, scale, zero)`.
     DequantizeLinear {
-        /// The axis along which scale and zero point differ, where they are vectors.
+        /// The axis along which scale and zero point differ, if they are vectors.
         axis: usize,
     },
     /// `(x)` unchanged.
@@ -109,9 +114,10 @@ pub struct Conv {
     pub strides: [usize; 2],
     /// Zeros added at top, left, bottom and right.
     pub pads: [usize; 4],
-    /// Distance of kernel taps along height and width.
+    /// Distance between kernel taps along height and width.
     pub dilations: [usize; 2],
-    /// Into how many independent groups the channels fall; as many as channels for a depthwise convolution.
+    /// The number of independent groups of channels; as many as channels for a depthwise
+    /// convolution.
     pub group: usize,
 }
 
@@ -128,11 +134,12 @@ pub struct MaxPool {
     pub kernel: [usize; 2],
     /// Step along height and width.
     pub strides: [usize; 2],
-    /// Pixels added at top, left, bottom and right, fewer than the kernel has there; none of them is ever the largest.
+    /// Pixels added at top, left, bottom and right, fewer than the kernel has there; they are never
+    /// the largest.
     pub pads: [usize; 4],
 }
 
-/// Where [`Op::Pad`] takes the values that it adds from.
+/// The source of the values that [`Op::Pad`] adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PadMode {
     /// Zeros.
@@ -143,7 +150,7 @@ pub enum PadMode {
     Edge,
 }
 
-/// How [`Op::Resize`] finds values between pixels.
+/// The way in which [`Op::Resize`] computes values between pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResizeMode {
     /// From the two neighbours on each axis, weighted by distance.
@@ -152,7 +159,7 @@ pub enum ResizeMode {
     Nearest,
 }
 
-/// Which point of the input a pixel of [`Op::Resize`]'s output stands for, on each axis.
+/// The point of the input that a pixel of [`Op::Resize`]'s output stands for, on each axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coordinates {
     /// `i * (input - 1) / (output - 1)`: the outermost pixels of both coincide.
@@ -163,7 +170,7 @@ pub enum Coordinates {
     Asymmetric,
 }
 
-/// What the second operand of [`Op::Resize`] is, one element for each axis.
+/// The meaning of the second operand of [`Op::Resize`], which has one element for each axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResizeBy {
     /// `f32` factors.
@@ -173,7 +180,7 @@ pub enum ResizeBy {
 }
 
 impl Op {
-    /// The operator's name in ONNX.
+    /// Returns the operator's name in ONNX.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Conv(_) => "Conv",

@@ -28,18 +28,18 @@ pub enum Data {
     I64(Vec<i64>),
 }
 
-/// A shape and a number of elements that contradict each other.
+/// A shape that contradicts the number of elements.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a tensor of shape {shape:?} cannot hold {elements} elements")]
 pub struct TensorError {
-    /// The shape that was asked for.
+    /// The requested shape.
     pub shape: Vec<usize>,
-    /// How many elements were given.
+    /// The number of elements that were given.
     pub elements: usize,
 }
 
 impl Tensor {
-    /// A tensor of the given shape; the product of `shape` must be the number of elements.
+    /// Creates a tensor of the given shape; the product of `shape` must be the number of elements.
     pub fn new(shape: impl Into<Vec<usize>>, data: impl Into<Data>) -> Result<Self, TensorError> {
         let (shape, data) = (shape.into(), data.into());
         let product = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
@@ -50,28 +50,28 @@ impl Tensor {
         }
     }
 
-    /// A float without axes.
+    /// Creates a float without axes.
     pub fn scalar(value: f32) -> Self {
         Self { shape: Vec::new(), data: Data::F32(vec![value]) }
     }
 
-    /// A tensor with one axis.
+    /// Creates a tensor with one axis.
     pub fn vector(data: impl Into<Data>) -> Self {
         let data = data.into();
         Self { shape: vec![data.len()], data }
     }
 
-    /// The size of each axis.
+    /// Returns the size of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The elements.
+    /// Returns the elements.
     pub fn data(&self) -> &Data {
         &self.data
     }
 
-    /// The elements, if they are 32-bit floats.
+    /// Returns the elements, if they are 32-bit floats.
     pub fn as_f32(&self) -> Option<&[f32]> {
         match &self.data {
             Data::F32(values) => Some(values),
@@ -79,7 +79,7 @@ impl Tensor {
         }
     }
 
-    /// The type of each element.
+    /// Returns the type of each element.
     pub fn data_type(&self) -> DataType {
         match self.data {
             Data::F32(_) => DataType::F32,
@@ -91,20 +91,20 @@ impl Tensor {
         }
     }
 
-    /// Element type and shape; an error only for sizes beyond 64-bit integers.
+    /// Returns element type and shape; an error only for sizes beyond 64-bit integers.
     pub fn tensor_type(&self) -> Result<TensorType, DimError> {
         let shape: Vec<_> = self.shape.iter().map(|&size| Dim::try_from(size)).collect::<Result<_, _>>()?;
         Ok(TensorType::new(self.data_type(), shape))
     }
 
-    /// Bytes of all elements.
+    /// Returns the bytes of all elements.
     pub fn size_bytes(&self) -> usize {
         self.data.len() * self.data_type().size_bytes()
     }
 }
 
 impl Data {
-    /// The number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
@@ -116,13 +116,14 @@ impl Data {
         }
     }
 
-    /// Whether there are no elements.
+    /// Returns true if there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-// Integers of other types are named by their variant, so that a list of plain numbers is one of `i64` everywhere.
+// Integers of other types are named by their variant, so that a list of plain numbers is one of
+// `i64` everywhere.
 
 impl From<Vec<f32>> for Data {
     fn from(values: Vec<f32>) -> Self {

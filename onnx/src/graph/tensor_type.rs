@@ -1,4 +1,4 @@
-//! What is known of a tensor before it is computed: its element type and its shape.
+//! The type of a tensor: its element type and its shape.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::Dim;
 pub enum DataType {
     /// 32-bit float.
     F32,
-    /// 16-bit float of IEEE 754: five bits of exponent, so nothing beyond 65504.
+    /// 16-bit float of IEEE 754: five bits of exponent, so at most 65504.
     F16,
     /// 8-bit unsigned integer: raw pixels, masks, quantised values.
     U8,
@@ -19,14 +19,14 @@ pub enum DataType {
     I32,
     /// 64-bit signed integer: shapes, paddings, sizes.
     I64,
-    /// True or false; computed only, there are no such constants.
+    /// True or false; only computed, never constant.
     Bool,
 }
 
 impl DataType {
     const ALL: [Self; 7] = [Self::F32, Self::F16, Self::U8, Self::I8, Self::I32, Self::I64, Self::Bool];
 
-    /// Bytes of one element.
+    /// Returns the bytes of one element.
     pub fn size_bytes(self) -> usize {
         match self {
             Self::U8 | Self::I8 | Self::Bool => 1,
@@ -36,12 +36,12 @@ impl DataType {
         }
     }
 
-    /// Whether elements are floats, of whatever width.
+    /// Returns true for floats of any width.
     pub fn is_float(self) -> bool {
         matches!(self, Self::F32 | Self::F16)
     }
 
-    /// The number of the type in ONNX files (`TensorProto.DataType`).
+    /// Returns the number of the type in ONNX files (`TensorProto.DataType`).
     pub fn onnx_number(self) -> i32 {
         match self {
             Self::F32 => 1,
@@ -54,7 +54,7 @@ impl DataType {
         }
     }
 
-    /// The type of a number in ONNX files, if it is one of these.
+    /// Returns the type with a number in ONNX files, if it is supported.
     pub fn from_onnx_number(number: i32) -> Option<Self> {
         Self::ALL.into_iter().find(|data_type| data_type.onnx_number() == number)
     }
@@ -84,12 +84,12 @@ pub struct TensorType {
 }
 
 impl TensorType {
-    /// A type of the given elements and shape.
+    /// Creates a type of the given elements and shape.
     pub fn new(data_type: DataType, shape: impl Into<Vec<Dim>>) -> Self {
         Self { data_type, shape: shape.into() }
     }
 
-    /// The number of axes.
+    /// Returns the number of axes.
     pub fn rank(&self) -> usize {
         self.shape.len()
     }

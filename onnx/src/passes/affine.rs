@@ -1,18 +1,20 @@
-//! A batch normalisation as the affine map per channel that it is.
+//! A batch normalisation as an affine map per channel.
 
 use crate::graph::{Graph, Node, Op, Tensor};
 
-/// `y = scale * x + shift`, per channel.
+/// The map `y = scale * x + shift`, per channel.
 pub(super) struct Affine {
     pub(super) scale: Vec<f64>,
     pub(super) shift: Vec<f64>,
 }
 
 impl Affine {
-    /// With factor `g`, shift `B`, mean `m` and variance `v`, `(x - m)/sqrt(v + e)*g + B` is `scale*x + shift` with
-    /// `scale = g/sqrt(v + e)` and `shift = B - scale*m`.
+    /// Converts a batch normalisation: with factor `g`, shift `B`, mean `m` and variance `v`, `(x -
+    /// m)/sqrt(v + e)*g + B` is `scale*x + shift` with `scale = g/sqrt(v + e)` and `shift = B -
+    /// scale*m`.
     ///
-    /// None for other operators, for statistics that are not constant, and where the root is not a positive number.
+    /// Returns `None` for other operators, for statistics that are not constant, and if the root is
+    /// not a positive number.
     pub(super) fn from_batch_norm(graph: &Graph, node: &Node) -> Option<Self> {
         let (Op::BatchNormalization { epsilon }, [_, parameters @ ..]) = (&node.op, &node.inputs[..]) else {
             return None;

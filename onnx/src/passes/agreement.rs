@@ -1,4 +1,4 @@
-//! Whether a rewritten graph computes what it computed before.
+//! Assertions that a rewritten graph computes the same values as before.
 
 use ndarray::{ArrayD, IxDyn};
 
@@ -6,11 +6,12 @@ use crate::evaluate::{Array, evaluate};
 use crate::graph::Graph;
 use crate::graph::example::Random;
 
-/// Relative to the largest value of a tensor; a rewrite rounds its new weights to 32 bits, each to 6e-8 of itself.
+/// The tolerance relative to the largest value of a tensor; a rewrite rounds its new weights to 32
+/// bits, each by 6e-8 of its value.
 const TOLERANCE: f64 = 1e-6;
 
-/// Asserts that both graphs give all the nodes whose names they share, outputs among them, the same values, on random
-/// images of several sizes, odd ones too.
+/// Asserts that all nodes whose names both graphs share, including outputs, have the same values on
+/// random images of several sizes, odd ones too.
 #[track_caller]
 pub(super) fn assert_agree(before: &Graph, after: &Graph) {
     for sizes in [[1, 7, 9], [2, 12, 8], [3, 5, 6]] {
@@ -18,7 +19,7 @@ pub(super) fn assert_agree(before: &Graph, after: &Graph) {
     }
 }
 
-/// The same on random images of a number, height and width.
+/// Asserts the same on random images of a number, height and width.
 #[track_caller]
 pub(super) fn assert_agree_on(sizes: [usize; 3], before: &Graph, after: &Graph) {
     assert_eq!((&before.inputs, &before.outputs), (&after.inputs, &after.outputs));
@@ -27,7 +28,7 @@ pub(super) fn assert_agree_on(sizes: [usize; 3], before: &Graph, after: &Graph) 
     }
 }
 
-/// Asserts that a pass leaves a graph as it is.
+/// Asserts that a pass does not change a graph.
 #[track_caller]
 pub(super) fn assert_refused(name: &str, before: &Graph, run: fn(&mut Graph) -> Vec<String>) {
     let mut after = before.clone();
@@ -57,7 +58,7 @@ fn first_difference(before: &Graph, after: &Graph, [batch, height, width]: [usiz
         (Array::F64(expected), Array::F64(found)) => {
             let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
             let worst = (expected - found).iter().fold(0.0, |worst: f64, value| worst.max(value.abs()));
-            // A comparison with NaN is false, so NaN is a difference.
+            // A comparison with NaN is false, so NaN counts as a difference.
             let agrees = worst <= TOLERANCE * largest;
             (!agrees).then(|| format!("`{name}` differs by up to {worst:e}, its largest value is {largest:e}"))
         }

@@ -1,11 +1,13 @@
-//! Averages each row before the rows, so that less is rounded away.
+//! Averages within rows first and then over the rows, so that less is rounded away.
 //!
-//! `mean over h, w of x = mean over h of (mean over w of x)`: all rows are of one length. Who adds up `n` values one after another rounds
-//! each of `n` growing sums, which loses up to `n/2` roundings where all values are alike, as in a dark margin or a blank image; by rows
-//! it is `(h + w)/2`. ONNX Runtime's pooling on the CPU adds up the whole map: of a constant one of 512x512 its mean is wrong by 7e-4,
-//! by rows by 1e-6, and in four fifths of the time.
+//! `mean over h, w of x = mean over h of (mean over w of x)`, because all rows have one length.
+//! Adding up `n` values one after another rounds each of `n` growing sums, which loses up to `n/2`
+//! roundings if all values are alike, as in a dark margin or a blank image; by rows it is `(h +
+//! w)/2`. ONNX Runtime's pooling on the CPU adds up the whole map. For a constant map of 512x512
+//! its mean is wrong by 7e-4; by rows it is wrong by 1e-6, and takes four fifths of the time.
 //!
-//! Needs opset 18, whose `ReduceMean` is the one that graphs have here. Refuses averages of what is averaged by rows already.
+//! Needs opset 18, whose `ReduceMean` is the only one in these graphs. Refuses averages of values
+//! that are averaged by rows already.
 
 use crate::graph::{Graph, Index, Op, Tensor};
 
@@ -13,7 +15,7 @@ pub(super) fn run(graph: &mut Graph) -> Vec<String> {
     super::rewrite_everywhere(graph, find, apply)
 }
 
-/// The average and what it is of.
+/// The average and its operand.
 struct Average {
     average: String,
     x: String,

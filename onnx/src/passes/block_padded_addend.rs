@@ -1,12 +1,13 @@
-//! Puts a depthwise convolution by one between a padding and its addition to a convolution.
+//! Inserts a depthwise convolution by one between a padding and its addition to a convolution.
 //!
-//! `1*x = x`. ONNX Runtime's CPU provider computes convolutions on blocks of channels and fuses the addition of another
-//! blocked map into them, and with it whatever reads the sum; a map that comes from `Pad` is not blocked, and makes of the
-//! sum one that is not either. The convolution by one moves a map into blocks at the cost of reading it once.
+//! `1*x = x`. ONNX Runtime's CPU provider computes convolutions on blocks of channels and fuses the
+//! addition of another blocked map into them, and with it the reader of the sum. A map that comes
+//! from `Pad` is not blocked, and neither is the sum then. The convolution by one converts the map
+//! to blocks at the cost of reading it once.
 //!
-//! Refuses unless one operand is a convolution's and the other a padding's, each without another reader, and the padded
-//! map is of float32 and as large as the sum: one that broadcasts has fewer channels than the convolution by one would
-//! have.
+//! Refuses unless one operand is a convolution's and the other a padding's, each without another
+//! reader, and the padded map is float32 and as large as the sum: one that broadcasts has fewer
+//! channels than the convolution by one would have.
 
 use super::conv_parameters::add_conv;
 use crate::graph::{Conv, DataType, Graph, Index, Op};
@@ -15,7 +16,7 @@ pub(super) fn run(graph: &mut Graph) -> Vec<String> {
     super::rewrite_everywhere(graph, Addend::at, Addend::apply)
 }
 
-/// An addend of a convolution that a `Pad` gives.
+/// An addend of a convolution that is the output of a `Pad`.
 pub(super) struct Addend {
     pub(super) sum: usize,
     pub(super) operand: usize,
@@ -60,12 +61,13 @@ mod tests {
     use crate::graph::{Dim, GraphBuilder, PadMode};
     use crate::passes::agreement::{assert_agree, assert_refused};
 
-    /// The sum of an image of four channels, cut and padded again, and of a convolution or something else of it.
+    /// Builds the sum of an image of four channels, cropped and padded again, and of a convolution
+    /// or another value of it.
     fn network(other: Op, padded_first: bool) -> Graph {
         network_of(4, other, padded_first)
     }
 
-    /// The same where what is cut and padded has so many channels.
+    /// Builds the same sum with a given number of cropped and padded channels.
     fn network_of(channels: usize, other: Op, padded_first: bool) -> Graph {
         let mut random = Random(3);
         let mut builder = GraphBuilder::new("network");

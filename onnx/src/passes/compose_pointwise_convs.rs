@@ -1,10 +1,13 @@
-//! Composes a 1x1 `Conv` with the `Conv` that reads it, where one takes fewer multiplications than two.
+//! Composes a 1x1 `Conv` with the `Conv` that reads it, if one needs fewer multiplications than
+//! two.
 //!
-//! `V*(W*x + b) + c` is again a convolution: `U = V*W`, summed over the channels between them, and the bias is
-//! `c + sum of V*b` over all weights of an output channel. A bias `b` must reach every tap, so it must not meet padding.
+//! `V*(W*x + b) + c` is again a convolution: `U = V*W`, summed over the channels between them, and
+//! the bias is `c + sum of V*b` over all weights of an output channel. A bias `b` must reach every
+//! tap, so it must not meet padding.
 //!
-//! Refuses when the second convolution is padded and the first has a bias, when either has groups, when the first is
-//! larger than 1x1 or strided or read by others, or when the multiplications become more: a bottleneck stays one.
+//! Refuses if the second convolution is padded and the first has a bias, if either has groups, if
+//! the first is larger than 1x1 or strided or read by others, or if multiplications would increase,
+//! as for a bottleneck.
 
 use super::conv_parameters::{ConvParameters, add_conv};
 use crate::graph::{Conv, Graph, Index};
@@ -33,7 +36,8 @@ impl Composition {
         let reads_it_as_image = graph.nodes[second].inputs.first() == Some(&graph.nodes[first].name);
         let bias_meets_padding = attributes.pads != [0; 4] && inner.bias.iter().any(|bias| *bias != 0.0);
         let area = height * width;
-        // For each pixel of the second convolution, of which each stands for as many of the first as a stride is large.
+        // The multiplications for each pixel of the second convolution, which stands for as many of
+        // the first as the stride is large.
         let [before, after] = {
             let pixels = attributes.strides[0] * attributes.strides[1];
             [between * channels * pixels + filters * between * area, filters * channels * area]
@@ -63,7 +67,7 @@ impl Composition {
         for node in [&first, &second] {
             graph.take_node(&node.name);
         }
-        // The constants keep the names that say where they come from.
+        // The constants keep the names that show their origin.
         graph.initializers.retain(|name, _| !second.inputs[1..].contains(name));
         let bias = has_bias.then_some(self.bias);
         add_conv(graph, &second.name, &first.inputs[0], (self.shape, self.weight), bias, self.attributes)
@@ -77,7 +81,7 @@ mod tests {
     use crate::graph::{Dim, GraphBuilder};
     use crate::passes::agreement::{assert_agree, assert_refused};
 
-    /// Two convolutions of `[channels, between, filters]`, the second with the given kernel.
+    /// Builds two convolutions of `[channels, between, filters]`, the second with the given kernel.
     fn network(widths: [usize; 3], kernel: [usize; 2], biases: [bool; 2], conv: Conv, first: Conv) -> Graph {
         let [channels, between, filters] = widths;
         let mut random = Random(3);

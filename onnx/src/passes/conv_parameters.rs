@@ -2,18 +2,19 @@
 
 use crate::graph::{Conv, Graph, Index, Op, Tensor};
 
-/// The constants of the convolution at one place in a graph, in 64 bits.
+/// The constants of a convolution in a graph, in 64 bits.
 pub(super) struct ConvParameters {
     node: usize,
     shape: Vec<usize>,
     /// `[o, c / group, kh, kw]`, row-major.
     weight: Vec<f64>,
-    /// `[o]`; zeros where the convolution has no bias.
+    /// `[o]`; zeros if the convolution has no bias.
     pub(super) bias: Vec<f64>,
 }
 
 impl ConvParameters {
-    /// None if the node is not a convolution, or if its parameters are not its own: computed, or with another reader.
+    /// Reads the parameters; `None` if the node is not a convolution, or if its parameters are not
+    /// its own: computed, or with another reader.
     pub(super) fn from_conv(graph: &Graph, index: &Index<'_>, node: usize) -> Option<(Self, Conv)> {
         let Op::Conv(conv) = &graph.nodes[node].op else { return None };
         let [_, weight, bias @ ..] = &graph.nodes[node].inputs[..] else { return None };
@@ -28,28 +29,30 @@ impl ConvParameters {
         Some((Self { node, shape: tensor.shape().to_vec(), weight: wide(tensor)?, bias }, conv.clone()))
     }
 
-    /// The size of each axis of the weight: `[o, c / group, kh, kw]`.
+    /// Returns the size of each axis of the weight: `[o, c / group, kh, kw]`.
     pub(super) fn shape(&self) -> [usize; 4] {
         self.shape[..].try_into().expect("the weight of a checked convolution has four axes")
     }
 
-    /// The weights, row-major.
+    /// Returns the weights, row-major.
     pub(super) fn weights(&self) -> &[f64] {
         &self.weight
     }
 
-    /// For each output channel its weights, with those of one input channel of its group after those of another.
+    /// Returns the weights of each output channel, with the input channels of its group one after
+    /// another.
     pub(super) fn filters(&mut self) -> impl Iterator<Item = &mut [f64]> {
         let len = (self.weight.len() / self.bias.len().max(1)).max(1);
         self.weight.chunks_exact_mut(len)
     }
 
-    /// The number of weights of one output channel for one input channel: the area of the kernel.
+    /// Returns the number of weights of one output channel for one input channel: the area of the
+    /// kernel.
     pub(super) fn kernel_len(&self) -> usize {
         self.shape.iter().skip(2).product()
     }
 
-    /// Gives the parameters back to the convolution, which must not have moved.
+    /// Writes the parameters back to the convolution, which must not have moved.
     pub(super) fn store(self, graph: &mut Graph) {
         let [_, weight, bias @ ..] = &graph.nodes[self.node].inputs[..] else { return };
         let weight = weight.clone();

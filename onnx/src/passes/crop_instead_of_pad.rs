@@ -1,11 +1,12 @@
-//! Replaces a padding by a computed amount by one of a constant amount, and cuts what is too much.
+//! Replaces a padding by a computed amount by a constant padding and a crop.
 //!
-//! An image that was halved, rounded down, and doubled again lacks nothing or one row, `h mod 2`. Adding one row of zeros
-//! and keeping the first `h` rows gives the same, and takes the size `h` alone, where the amount took both sizes, their
-//! difference and a vector to write it into: on a GPU that is two launches fewer at each step of a decoder.
+//! An image that was halved, rounded down, and doubled again lacks no row or one, `h mod 2`. Adding
+//! one row of zeros and keeping the first `h` rows gives the same. It needs the size `h` alone,
+//! whereas the amount needs both sizes, their difference and a vector to write it into: on a GPU
+//! these are two launches more at each step of a decoder.
 //!
-//! Refuses unless the padding is with zeros, behind the image and by the difference of two `Shape`s, which must be known to
-//! be 0 or 1.
+//! Refuses unless the padding is with zeros, behind the image and by the difference of two
+//! `Shape`s, which must be known to be 0 or 1.
 
 use crate::graph::{Data, Dim, Graph, Index, Op, PadMode, Tensor};
 
@@ -16,7 +17,7 @@ pub(super) fn run(graph: &mut Graph) -> Vec<String> {
 struct Crop {
     pad: String,
     image: String,
-    /// The `Shape` of what the image is padded to.
+    /// The `Shape` to which the image is padded.
     wanted: String,
 }
 
@@ -38,10 +39,6 @@ impl Crop {
             return None;
         }
         let amounts = graph.known_integers(missing)?;
-        let is_bit = |amount: &Dim| {
-            let rest = Dim::from(1).sub(amount);
-            amount.is_never_negative() && rest.is_ok_and(|rest| rest.is_never_negative())
-        };
         (amounts.len() == 2 && amounts.iter().all(is_bit)).then(|| Self {
             pad: node.name.clone(),
             image: image.clone(),
@@ -64,6 +61,12 @@ impl Crop {
     }
 }
 
+/// Returns true if an amount is known to be 0 or 1.
+fn is_bit(amount: &Dim) -> bool {
+    let rest = Dim::from(1).sub(amount);
+    amount.is_never_negative() && rest.is_ok_and(|rest| rest.is_never_negative())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,7 +74,7 @@ mod tests {
     use crate::graph::{Conv, Coordinates, GraphBuilder, ResizeMode};
     use crate::passes::agreement::{assert_agree, assert_refused};
 
-    /// An image, divided by a factor and multiplied again, padded to its size.
+    /// Builds an image, divided by a factor and multiplied again, padded to its size.
     fn network(factor: u8) -> Graph {
         let mut random = Random(3);
         let mut builder = GraphBuilder::new("network");

@@ -1,7 +1,7 @@
-//! Writes `Gelu` out in operators that opset 17 has.
+//! Replaces `Gelu` by operators of opset 17.
 //!
-//! `gelu(x) = x/2 * (1 + erf(x/sqrt(2)))` as `Mul(Mul(x, Add(Erf(Div(x, sqrt(2))), 1)), 1/2)`: the order of operations
-//! that ONNX Runtime recognises and fuses again. All share the three constants.
+//! `gelu(x) = x/2 * (1 + erf(x/sqrt(2)))` as `Mul(Mul(x, Add(Erf(Div(x, sqrt(2))), 1)), 1/2)`: the
+//! order of operations that ONNX Runtime recognises and fuses again. All share the three constants.
 //!
 //! Always applies.
 
@@ -13,31 +13,30 @@ pub(super) fn run(graph: &mut Graph) -> Vec<String> {
     if fired.is_empty() {
         return fired;
     }
-    let mut constant = |name: &str, value: f32| {
-        let name = graph.unused_name(name);
-        graph.initializers.insert(name.clone(), Tensor::scalar(value));
-        name
-    };
-    let sqrt_2 = constant("gelu.sqrt_2", std::f32::consts::SQRT_2);
-    let one = constant("gelu.one", 1.0);
-    let half = constant("gelu.half", 0.5);
+    let sqrt_2 = graph.add_constant("gelu.sqrt_2", Tensor::scalar(std::f32::consts::SQRT_2));
+    let one = graph.add_constant("gelu.one", Tensor::scalar(1.0));
+    let half = graph.add_constant("gelu.half", Tensor::scalar(0.5));
     while let Some(position) = graph.nodes.iter().position(|node| node.op == Op::Gelu) {
         let gelu = graph.nodes[position].clone();
         let x = &gelu.inputs[0];
-        let step = |part: &str, op: Op, operands: &[&String]| Node {
-            name: graph.unused_name(&format!("{}.{part}", gelu.name)),
-            op,
-            inputs: operands.iter().copied().cloned().collect(),
-            output: gelu.output.clone(),
-        };
-        let quotient = step("div", Op::Div, &[x, &sqrt_2]);
-        let erf = step("erf", Op::Erf, &[&quotient.name]);
-        let sum = step("add", Op::Add, &[&erf.name, &one]);
-        let product = step("mul", Op::Mul, &[x, &sum.name]);
+        let quotient = step(graph, &gelu, "div", Op::Div, &[x, &sqrt_2]);
+        let erf = step(graph, &gelu, "erf", Op::Erf, &[&quotient.name]);
+        let sum = step(graph, &gelu, "add", Op::Add, &[&erf.name, &one]);
+        let product = step(graph, &gelu, "mul", Op::Mul, &[x, &sum.name]);
         let result = Node { op: Op::Mul, inputs: vec![product.name.clone(), half.clone()], ..gelu };
         graph.nodes.splice(position..=position, [quotient, erf, sum, product, result]);
     }
     fired
+}
+
+/// Creates a node of the output type of `gelu`, under an unused name below its name.
+fn step(graph: &Graph, gelu: &Node, part: &str, op: Op, operands: &[&String]) -> Node {
+    Node {
+        name: graph.unused_name(&format!("{}.{part}", gelu.name)),
+        op,
+        inputs: operands.iter().copied().cloned().collect(),
+        output: gelu.output.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Drops nodes that compute what they read: `Identity`, and `Pad` by nothing.
+//! Removes nodes that return their operand: `Identity`, and `Pad` by nothing.
 //!
-//! Refuses where the value is an output, whose name it would lose, or where the padding is not known.
+//! Refuses if the value is an output, whose name would be lost, or if the padding is not known.
 
 use crate::graph::{Graph, Index, Op};
 

@@ -2,8 +2,8 @@
 //!
 //! `(x*a) * (x*b)` is `((a*b) * x) * x`: as many products, but one map fewer is kept.
 //!
-//! Refuses when either factor is as large as the map, when the products inside have another reader, or when they have no
-//! factor in common.
+//! Refuses if either factor is as large as the map, if the products inside have another reader, or
+//! if they have no factor in common.
 
 use crate::graph::{Graph, Index, Op};
 
@@ -20,13 +20,8 @@ struct Factoring {
 impl Factoring {
     fn at(graph: &Graph, index: &Index<'_>, node: usize) -> Option<Self> {
         let product = &graph.nodes[node];
-        let inner = |value: &String| -> Option<&[String; 2]> {
-            let inner = &graph.nodes[index.producer(value)?];
-            let is_inner = inner.op == Op::Mul && index.sole_reader(value) == Some(node);
-            is_inner.then_some(()).and_then(|()| (&inner.inputs[..]).try_into().ok())
-        };
         let (Op::Mul, [left, right]) = (&product.op, &product.inputs[..]) else { return None };
-        let (left, right) = (inner(left)?, inner(right)?);
+        let (left, right) = (factors(graph, index, left, node)?, factors(graph, index, right, node)?);
         let is_smaller = |value: &String| graph.tensor_type(value).is_some_and(|found| *found != product.output);
         for (common, a) in [(&left[0], &left[1]), (&left[1], &left[0])] {
             for (other, b) in [(&right[0], &right[1]), (&right[1], &right[0])] {
@@ -48,6 +43,13 @@ impl Factoring {
     }
 }
 
+/// Returns the two factors of a product that `reader` alone reads.
+fn factors<'g>(graph: &'g Graph, index: &Index<'_>, product: &str, reader: usize) -> Option<&'g [String; 2]> {
+    let node = &graph.nodes[index.producer(product)?];
+    let is_inner = node.op == Op::Mul && index.sole_reader(product) == Some(reader);
+    node.inputs.as_slice().try_into().ok().filter(|_| is_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,7 +57,8 @@ mod tests {
     use crate::graph::{Conv, Dim, GraphBuilder, Scope, Value};
     use crate::passes::agreement::{assert_agree, assert_refused};
 
-    /// The product that `product` makes of an image, a factor for each pixel and one for each channel.
+    /// Builds the product that `product` makes of an image, a factor for each pixel and one for
+    /// each channel.
     fn network(product: impl FnOnce(&mut Scope<'_>, [Value; 3]) -> Value) -> Graph {
         let mut random = Random(3);
         let mut builder = GraphBuilder::new("network");

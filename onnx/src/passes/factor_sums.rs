@@ -1,8 +1,9 @@
-//! Adds one to a factor instead of the map to its product.
+//! Adds one to a factor instead of adding the map to its product.
 //!
-//! `x + x*y` is `x*(y + 1)`: as many nodes, but the sum reads one map instead of two and can be written in its place.
+//! `x + x*y` is `x*(y + 1)`: as many nodes, but the sum reads one map instead of two and can be
+//! written in place.
 //!
-//! Refuses when the product has another reader, or when it is not one of two 32-bit values.
+//! Refuses if the product has another reader, or if it is not one of two 32-bit values.
 
 use crate::graph::{DataType, Graph, Index, Op, Tensor};
 
@@ -51,7 +52,8 @@ mod tests {
     use crate::graph::{Conv, Dim, GraphBuilder, Scope, Value};
     use crate::passes::agreement::{assert_agree, assert_refused};
 
-    /// What `sum` makes of an image, a factor for each of its values and one for each of its pixels.
+    /// Builds the value that `sum` makes of an image, a factor for each of its values and one for
+    /// each of its pixels.
     fn network(sum: impl FnOnce(&mut Scope<'_>, [Value; 3]) -> Value) -> Graph {
         let mut random = Random(3);
         let mut builder = GraphBuilder::new("network");

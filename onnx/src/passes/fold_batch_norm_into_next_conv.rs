@@ -1,13 +1,13 @@
 //! Folds `BatchNormalization` into the unpadded `Conv` that reads it.
 //!
-//! With the normalisation as `s*x + t` per channel, `W*(s*x + t) + b` is again a convolution: `W' = W*s` per input
-//! channel and `b' = b + sum of W*t` over all weights of an output channel. This needs every tap to see `t`, so it holds
-//! for any kernel size, stride, dilation and grouping, but not where taps reach into zero padding. A `Pad` in between that
-//! mirrors or repeats pixels is no obstacle: it does to `s*x + t` what it does to `x`. It then pads other values, so it gets
-//! another name.
+//! With the normalisation as `s*x + t` per channel, `W*(s*x + t) + b` is again a convolution: `W' =
+//! W*s` per input channel and `b' = b + sum of W*t` over all weights of an output channel. Every
+//! tap must see `t`. So it holds for any kernel size, stride, dilation and grouping, but not if
+//! taps reach into zero padding. A `Pad` in between that mirrors or repeats pixels is allowed: it
+//! does to `s*x + t` what it does to `x`. It then pads other values, so it gets another name.
 //!
-//! Refuses when the convolution is padded, when the normalisation's output, the weight or the bias has another reader,
-//! or when a parameter is not constant.
+//! Refuses if the convolution is padded, if the normalisation's output, the weight or the bias has
+//! another reader, or if a parameter is not constant.
 
 use super::affine::Affine;
 use super::conv_parameters::ConvParameters;
@@ -68,7 +68,8 @@ impl Fold {
     }
 }
 
-/// Whether a reader of a normalisation pads its image, along height and width only, with pixels of the image itself.
+/// Returns true if a reader of a normalisation pads its image, along height and width only, with
+/// pixels of the image itself.
 fn repeats_pixels(graph: &Graph, norm: usize, reader: usize) -> bool {
     let (norm, pad) = (&graph.nodes[norm], &graph.nodes[reader]);
     matches!(pad.op, Op::Pad { mode: PadMode::Reflect | PadMode::Edge })
@@ -83,7 +84,8 @@ mod tests {
     use crate::graph::{Conv, Dim, GraphBuilder, Input};
     use crate::passes::agreement::{assert_agree, assert_refused};
 
-    /// `image` `[batch, 4, height, width]`, normalised, and a convolution with kernel `[2, 3]` of six channels.
+    /// Builds `image` `[batch, 4, height, width]`, normalised, and a convolution with kernel `[2,
+    /// 3]` of six channels.
     fn network(conv: Conv, has_bias: bool) -> Graph {
         let mut random = Random(3);
         let mut builder = GraphBuilder::new("network");
@@ -134,7 +136,7 @@ mod tests {
         );
     }
 
-    /// A normalised image, padded, and a convolution.
+    /// Builds a normalised image, padded, and a convolution.
     fn padded_network(pads: [u32; 4], mode: PadMode) -> Graph {
         let mut random = Random(4);
         let mut builder = GraphBuilder::new("network");

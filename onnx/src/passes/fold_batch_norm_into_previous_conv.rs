@@ -1,9 +1,11 @@
-//! Folds `BatchNormalization` into the `Conv` that feeds it.
+//! Folds `BatchNormalization` into the `Conv` before it.
 //!
-//! With the normalisation as `s*y + t` per channel, `s*(W*x + b) + t` is again a convolution: `W' = s*W` per output
-//! channel and `b' = s*b + t`. It takes the normalisation's name, because it computes the normalisation's values.
+//! With the normalisation as `s*y + t` per channel, `s*(W*x + b) + t` is again a convolution: `W' =
+//! s*W` per output channel and `b' = s*b + t`. It takes the normalisation's name, because it
+//! computes the normalisation's values.
 //!
-//! Refuses when the convolution's output, weight or bias has another reader, or a parameter is not constant.
+//! Refuses if the convolution's output, weight or bias has another reader, or if a parameter is not
+//! constant.
 
 use super::affine::Affine;
 use super::conv_parameters::ConvParameters;
@@ -50,7 +52,8 @@ mod tests {
     use crate::graph::{BuildError, Conv, Dim, GraphBuilder, Scope, Tensor, Value};
     use crate::passes::agreement::{assert_agree, assert_refused};
 
-    /// `image` `[batch, 4, height, width]`, a padded convolution of two groups, and what `rest` makes of it.
+    /// Builds `image` `[batch, 4, height, width]`, a padded convolution of two groups, and the
+    /// value that `rest` makes of it.
     fn network(
         bias: Option<Tensor>,
         rest: impl Fn(&mut Scope<'_>, Value, &mut Random) -> Result<Value, BuildError>,

@@ -1,8 +1,9 @@
 //! Folds a constant `Pad` with zeros into the `Conv` that reads it.
 //!
-//! A convolution surrounds its image with zeros itself: paddings in a row add up.
+//! A convolution pads its image with zeros itself: consecutive paddings add up.
 //!
-//! Refuses when the padding mirrors or repeats, adds images or channels, is computed, or has another reader.
+//! Refuses if the padding mirrors or repeats, adds images or channels, is computed, or has another
+//! reader.
 
 use crate::graph::{Graph, Index, Op, PadMode};
 
@@ -35,8 +36,8 @@ impl Fold {
     }
 }
 
-/// How far a padding with zeros extends images, `[top, left, bottom, right]`; none where that is computed, or it adds images
-/// or channels.
+/// Returns by how much a padding with zeros extends images, `[top, left, bottom, right]`; `None` if
+/// that is computed, or if it adds images or channels.
 pub(super) fn constant_pads(graph: &Graph, pad: usize) -> Option<[usize; 4]> {
     let node = &graph.nodes[pad];
     let Op::Pad { mode: PadMode::Constant } = node.op else { return None };

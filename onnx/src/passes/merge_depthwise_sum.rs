@@ -1,26 +1,30 @@
 //! Merges a sum of depthwise convolutions of one map into one convolution.
 //!
-//! Convolutions in a row are one whose kernel is the convolution of theirs, and a sum of convolutions of one map is one
-//! whose kernel is their sum; the map itself is a kernel of one tap. At the border a chain of two is not quite that: what
-//! the first computes outside of the image is replaced by zeros before the second reads it. Outside, a `1 x k` kernel
-//! sees nothing but zeros beyond a `k x 1` kernel's reach, so without biases the two are the same; but the first one's
-//! bias `b` reaches the second `V` only where `V`'s taps are inside, as `b * V(1)`, with `V(1)` the convolution of ones
-//! surrounded by zeros. So the convolution gets a second map per channel, all ones, with the kernel `sum of b*V`: exact for
-//! every size, and without a node that knows the size. The ones come from the depthwise convolution `A` that computes the
-//! map, as an output channel with zero weights and a bias of one; so may the map that `A` reads, where it is a term too.
+//! Consecutive convolutions are one whose kernel is the convolution of theirs, and a sum of
+//! convolutions of one map is one whose kernel is their sum; the map itself is a kernel of one tap.
+//! At the border a chain of two is different: the values that the first computes outside of the
+//! image are replaced by zeros before the second reads them. Outside, a `1 x k` kernel sees nothing
+//! but zeros beyond the reach of a `k x 1` kernel, so without biases the two are the same. But the
+//! first one's bias `b` reaches the second, `V`, only where `V`'s taps are inside, as `b * V(1)`,
+//! with `V(1)` the convolution of ones surrounded by zeros. So the convolution gets a second map
+//! per channel, all ones, with the kernel `sum of b*V`: exact for every size, and without a node
+//! that depends on the size. The ones come from the depthwise convolution `A` that computes the
+//! map, as an output channel with zero weights and a bias of one. The map that `A` reads comes from
+//! it in the same way, if it is a term too.
 //!
-//! Two convolutions, along rows and along columns, are no third form: each chain is a product of its own two directions, and a
-//! sum of such products is none.
+//! The merged convolution cannot be split into two, along rows and along columns: each chain is a
+//! product of its own two directions, and a sum of such products is not a product.
 //!
-//! Refuses unless two chains at least go, and where the map is no depthwise convolution's of its own or has other readers,
-//! or a chain is longer than two, strided or dilated, changes the size, or has two kernels that both extend along an axis.
+//! Refuses unless at least two chains can be merged. Also refuses if the map does not come from a
+//! depthwise convolution of its own or has other readers, and a chain that is longer than two,
+//! strided or dilated, changes the size, or has two kernels that both extend along an axis.
 
 use std::collections::BTreeMap;
 
 use super::conv_parameters::{ConvParameters, add_conv};
 use crate::graph::{Conv, Graph, Index, Op};
 
-/// The weights of one channel by their distance in rows and columns from the pixel that they give.
+/// The weights of one channel by their distance in rows and columns from the output pixel.
 type Taps = BTreeMap<[i64; 2], Vec<f64>>;
 
 pub(super) fn run(graph: &mut Graph) -> Vec<String> {
@@ -44,12 +48,11 @@ impl Depthwise {
             return None;
         }
         let distance = |tap: usize, axis: usize| (tap * conv.dilations[axis]) as i64 - conv.pads[axis] as i64;
-        let tap = |row: usize, column: usize| {
+        let mut taps = Taps::new();
+        for (row, column) in (0..height).flat_map(|row| (0..width).map(move |column| (row, column))) {
             let values = (0..channels).map(|c| parameters.weights()[(c * height + row) * width + column]);
-            ([distance(row, 0), distance(column, 1)], values.collect())
-        };
-        let taps = (0..height).flat_map(|row| (0..width).map(move |column| (row, column)));
-        let taps = taps.map(|(row, column)| tap(row, column)).collect();
+            taps.insert([distance(row, 0), distance(column, 1)], values.collect());
+        }
         Some(Self { input, taps, bias: parameters.bias })
     }
 
@@ -58,7 +61,7 @@ impl Depthwise {
     }
 }
 
-/// What the merged convolution computes from the map, from the map in front of it and from ones.
+/// The kernels that the merged convolution applies to the map, to the map before it and to ones.
 #[derive(Default)]
 struct Kernels {
     map: Taps,
@@ -114,7 +117,7 @@ struct Merge {
     sum: String,
     source: usize,
     kernels: Kernels,
-    /// The terms that stay.
+    /// The terms that remain.
     rest: Vec<String>,
 }
 
@@ -137,24 +140,13 @@ impl Merge {
         if terms.iter().any(|term| graph.tensor_type(term) != Some(&sum.output)) {
             return None;
         }
-        // Each term may be a chain over what it computes from, over what that computes from, and so on; the source is what
-        // most chains begin at, and of those the nearest.
-        let chain = |term: &str, source: &str| -> Option<Vec<Depthwise>> {
-            let (mut chain, mut value) = (Vec::new(), term.to_owned());
-            while value != source {
-                let inside = chain.is_empty() || index.sole_reader(&value).is_some();
-                let depthwise = Depthwise::from_conv(graph, index, index.producer(&value).filter(|_| inside)?)?;
-                index.sole_reader(&value)?;
-                value.clone_from(&depthwise.input);
-                chain.push(depthwise);
-            }
-            Some(chain)
-        };
+        // Each term may be a chain over its operand, over that one's operand, and so on. The source
+        // is where most chains begin, the nearest of several.
         let sources = graph.nodes.iter().enumerate().rev().filter(|(_, node)| index.readers(&node.name).len() > 1);
         let (source, chains) = sources
             .map(|(place, node)| {
-                let chains: Vec<_> = terms.iter().map(|term| chain(term, &node.name).filter(|c| c.len() < 3)).collect();
-                (place, chains)
+                let chains = terms.iter().map(|term| chain(graph, index, term, &node.name).filter(|c| c.len() < 3));
+                (place, chains.collect::<Vec<_>>())
             })
             .find(|(_, chains)| chains.iter().flatten().filter(|chain| !chain.is_empty()).count() >= 2)?;
         let before = Depthwise::from_conv(graph, index, source)?;
@@ -191,11 +183,10 @@ impl Merge {
         } else {
             widen(graph, source, !before.is_empty(), !ones.is_empty())
         };
-        let reach = |axis: usize, sign: i64| {
+        let [top, left, bottom, right] = [(0, -1), (1, -1), (0, 1), (1, 1)].map(|(axis, sign)| {
             let distances = planes.iter().flat_map(|taps| taps.keys()).map(|distance| sign * distance[axis]);
             distances.max().unwrap_or(0).max(0)
-        };
-        let [top, left, bottom, right] = [reach(0, -1), reach(1, -1), reach(0, 1), reach(1, 1)];
+        });
         let [height, width] = [top + bottom + 1, left + right + 1];
         let mut weight = Vec::with_capacity(channels * planes.len() * (height * width) as usize);
         for channel in 0..channels {
@@ -219,7 +210,21 @@ impl Merge {
     }
 }
 
-/// Gives each channel of a depthwise convolution more outputs, one after another: what it computes, what it reads, ones.
+/// Returns the depthwise convolutions from `source` to `term`, the last one first; empty if both
+/// are one value.
+fn chain(graph: &Graph, index: &Index<'_>, term: &str, source: &str) -> Option<Vec<Depthwise>> {
+    let (mut chain, mut value) = (Vec::new(), term.to_owned());
+    while value != source {
+        let depthwise = Depthwise::from_conv(graph, index, index.producer(&value)?)?;
+        index.sole_reader(&value)?;
+        value.clone_from(&depthwise.input);
+        chain.push(depthwise);
+    }
+    Some(chain)
+}
+
+/// Gives each channel of a depthwise convolution more outputs, one after another: its result, its
+/// operand, ones.
 fn widen(graph: &mut Graph, source: usize, with_input: bool, with_ones: bool) -> String {
     let index = graph.index();
     let (parameters, conv) = ConvParameters::from_conv(graph, &index, source).expect("the source was read before");
@@ -227,15 +232,13 @@ fn widen(graph: &mut Graph, source: usize, with_input: bool, with_ones: bool) ->
     let name = format!("{}.planes", graph.nodes[source].name);
     let input = graph.nodes[source].inputs[0].clone();
     let (mut weight, mut bias) = (Vec::new(), Vec::new());
+    let is_center = |[row, column]: [usize; 2]| [row * conv.dilations[0], column * conv.dilations[1]] == conv.pads[..2];
     for (channel, kernel) in parameters.weights().chunks_exact(height * width).enumerate() {
-        let is_center = |row: usize, column: usize| {
-            row * conv.dilations[0] == conv.pads[0] && column * conv.dilations[1] == conv.pads[1]
-        };
         weight.extend_from_slice(kernel);
         bias.push(parameters.bias[channel]);
         if with_input {
-            let taps = (0..height).flat_map(|row| (0..width).map(move |column| (row, column)));
-            weight.extend(taps.map(|(row, column)| f64::from(u8::from(is_center(row, column)))));
+            let taps = (0..height).flat_map(|row| (0..width).map(move |column| [row, column]));
+            weight.extend(taps.map(|tap| f64::from(u8::from(is_center(tap)))));
             bias.push(0.0);
         }
         if with_ones {
@@ -287,7 +290,8 @@ mod tests {
         }
     }
 
-    /// What `sum` makes of the image, a depthwise convolution of it, and a dilated one of that.
+    /// Builds the value that `sum` makes of the image, a depthwise convolution of it, and a dilated
+    /// one of that.
     fn network(sum: impl FnOnce(&mut Block<'_>, [Value; 3]) -> Value) -> Graph {
         let mut builder = GraphBuilder::new("network");
         let shape = [Dim::batch(), Dim::try_from(CHANNELS).unwrap(), Dim::height(), Dim::width()];
@@ -400,7 +404,7 @@ mod tests {
             assert_refused(name, &before, run);
         }
         let mut after = computed.clone();
-        // The chain with the computed bias is left out, and one alone is not worth it.
+        // The chain with the computed bias is left out, and a single one is not worth merging.
         assert_eq!(run(&mut after), Vec::<String>::new());
     }
 }

@@ -1,7 +1,8 @@
-//! Rewrites that make a graph cheaper or fit for an older opset without changing what it computes.
+//! Rewrites that make a graph cheaper, or fit for an older opset, without changing its results.
 //!
-//! A pass knows nothing of any network. It keeps the graph's inputs, outputs and their names; the name of a node that
-//! remains still stands for the same values; and where its conditions are not plainly met it leaves the graph alone.
+//! A pass knows no network. It keeps the graph's inputs, outputs and their names; the name of a
+//! remaining node still stands for the same values; and unless its conditions are clearly met it
+//! does not change the graph.
 
 mod affine;
 #[cfg(test)]
@@ -36,30 +37,30 @@ use crate::{Opset, Target};
 /// A rewrite of a graph.
 #[derive(Clone, Copy, Debug)]
 pub struct Pass {
-    /// The name in reports: the file that holds the pass.
+    /// The name in reports, which is that of the pass's file.
     pub name: &'static str,
-    /// Whether a graph of this opset for this target takes the pass.
+    /// Returns true if the pass applies to graphs of this opset and target.
     pub applies: fn(Opset, Target) -> bool,
-    /// Rewrites the graph and returns the nodes that it did so at.
+    /// Rewrites the graph and returns the names of the rewritten nodes.
     pub run: fn(&mut Graph) -> Vec<String>,
 }
 
-/// Where a pass fired.
+/// The places at which a pass rewrote the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassReport {
     /// The pass.
     pub pass: &'static str,
-    /// The nodes and constants at which it rewrote the graph.
+    /// The nodes and constants that it rewrote.
     pub places: Vec<String>,
 }
 
-/// A graph broke an invariant.
+/// An error that says that a graph broke an invariant.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
-    /// It was broken when it came.
+    /// The graph was broken before the first pass.
     #[error("cannot rewrite the graph: it is broken before the first pass")]
     Before(#[source] CheckError),
-    /// A pass is wrong.
+    /// A pass broke the graph.
     #[error("cannot use the rewritten graph: pass `{pass}` broke it")]
     After {
         /// The pass.
@@ -72,34 +73,38 @@ pub enum PassError {
 
 /// Every pass, in the order in which they run.
 pub const PASSES: &[Pass] = &[
-    // First, because it fits convolutions of any padding: what it takes need not satisfy the other one.
+    // First, because it fits convolutions of any padding: those that it takes need not satisfy the
+    // other pass.
     Pass {
         name: "fold_batch_norm_into_previous_conv",
         applies: |_, _| true,
         run: fold_batch_norm_into_previous_conv::run,
     },
-    // A convolution moves below the upsampling of one part only once it is that part's alone.
+    // A convolution moves below the upsampling of one part only once it reads that part alone.
     Pass { name: "split_conv_over_concat", applies: |_, _| true, run: split_conv_over_concat::run },
-    // Before the normalisations that are left: in front of the moved convolution there is no padding.
+    // Before the remaining normalisations: in front of the moved convolution there is no padding.
     Pass { name: "move_conv_below_resize", applies: |_, _| true, run: move_conv_below_resize::run },
     Pass { name: "fold_batch_norm_into_next_conv", applies: |_, _| true, run: fold_batch_norm_into_next_conv::run },
     // After the normalisations, which would lie between two convolutions.
     Pass { name: "compose_pointwise_convs", applies: |_, _| true, run: compose_pointwise_convs::run },
     Pass { name: "factor_products", applies: |_, _| true, run: factor_products::run },
-    // What is left of a product by two factors is one by the map itself.
+    // The rest of a product by two factors is a product by the map itself.
     Pass { name: "factor_sums", applies: |_, _| true, run: factor_sums::run },
-    // A node is a launch on a GPU; on a CPU the large kernel takes longer than the small ones and their sum.
+    // A node is a launch on a GPU; on a CPU the large kernel takes longer than the small ones and
+    // their sum.
     Pass { name: "merge_depthwise_sum", applies: |_, target| target.is_gpu(), run: merge_depthwise_sum::run },
-    // In a graph of one size, paddings are constant or nothing.
+    // In a graph of one size, paddings are constant or empty.
     Pass { name: "drop_identities", applies: |_, _| true, run: drop_identities::run },
     Pass { name: "fold_padding_into_conv", applies: |_, _| true, run: fold_padding_into_conv::run },
-    // After the merge: what is left of a decoder's launches is shape arithmetic.
+    // After the merge: the remaining launches of a decoder are shape arithmetic.
     Pass { name: "crop_instead_of_pad", applies: |_, target| target.is_gpu(), run: crop_instead_of_pad::run },
-    // For the caches and the blocked layout of ONNX Runtime's CPU provider; elsewhere only more nodes.
+    // For the caches and the blocked layout of ONNX Runtime's CPU provider; elsewhere only more
+    // nodes.
     Pass { name: "slice_wide_middle", applies: |_, target| target == Target::Cpu, run: slice_wide_middle::run },
-    // Where maps are computed in blocks of channels, this saves half a dozen changes of layout; elsewhere it changes nothing.
+    // If maps are computed in blocks of channels, this saves half a dozen changes of layout;
+    // elsewhere it changes nothing.
     Pass { name: "pad_addend_by_conv", applies: |_, target| !target.is_gpu(), run: pad_addend_by_conv::run },
-    // The same where the padding stays: one node more.
+    // The same if the padding stays: one node more.
     Pass { name: "block_padded_addend", applies: |_, target| target == Target::Cpu, run: block_padded_addend::run },
     // A GPU adds up in a tree, and a node is a launch there.
     Pass {
@@ -107,13 +112,13 @@ pub const PASSES: &[Pass] = &[
         applies: |opset, target| !target.is_gpu() && opset.has(&Op::ReduceMean),
         run: average_rows_first::run,
     },
-    // Late, because the others may know GELU as one operator.
+    // Late, because the others may treat GELU as one operator.
     Pass { name: "decompose_gelu", applies: |opset, _| !opset.has(&Op::Gelu), run: decompose_gelu::run },
-    // Last, because the others want constants for themselves.
+    // Last, because the others need constants with one reader.
     Pass { name: "share_equal_initializers", applies: |_, _| true, run: share_equal_initializers::run },
 ];
 
-/// The passes that a graph of this opset for this target takes, in order.
+/// Lists the passes that apply to graphs of this opset and target, in order.
 pub fn applicable(opset: Opset, target: Target) -> impl Iterator<Item = &'static Pass> {
     PASSES.iter().filter(move |pass| (pass.applies)(opset, target))
 }
@@ -143,22 +148,23 @@ pub fn run_selected<'p>(
     Ok(reports)
 }
 
-/// Applies a rewrite wherever it fits until it fits nowhere, and returns where; `find` looks at one node.
+/// Applies a rewrite until it fits nowhere, and returns the places; `find` looks at one node.
 fn rewrite_everywhere<Rewrite>(
     graph: &mut Graph,
     find: fn(&Graph, &Index<'_>, usize) -> Option<Rewrite>,
     apply: fn(Rewrite, &mut Graph) -> String,
 ) -> Vec<String> {
-    let first = |graph: &Graph| {
-        let index = graph.index();
-        (0..graph.nodes.len()).find_map(|node| find(graph, &index, node))
-    };
     let mut places = Vec::new();
-    while let Some(rewrite) = first(graph) {
+    while let Some(rewrite) = find_first(graph, find) {
         places.push(apply(rewrite, graph));
         graph.tidy();
     }
     places
+}
+
+fn find_first<Rewrite>(graph: &Graph, find: fn(&Graph, &Index<'_>, usize) -> Option<Rewrite>) -> Option<Rewrite> {
+    let index = graph.index();
+    (0..graph.nodes.len()).find_map(|node| find(graph, &index, node))
 }
 
 #[cfg(test)]
@@ -185,7 +191,7 @@ mod tests {
                 ("block_padded_addend", (target == Target::Cpu).then(|| vec!["logits"])),
                 ("average_rows_first", (opset == Opset::V20 && !target.is_gpu()).then(|| vec!["gate.average"])),
                 ("decompose_gelu", (opset == Opset::V17).then(|| vec!["in_conv.gelu", "down.gelu"])),
-                // GELU's parts have it too.
+                // The parts of GELU contain it too.
                 ("share_equal_initializers", (opset == Opset::V17).then(|| vec!["gelu.one"])),
             ];
             let expected: Vec<_> = expected.into_iter().filter_map(|(pass, places)| Some((pass, places?))).collect();

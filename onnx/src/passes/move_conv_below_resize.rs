@@ -1,11 +1,13 @@
 //! Moves a 1x1 `Conv` in front of the enlargement that it reads.
 //!
-//! Interpolation is linear in each channel and its weights sum to one, so a 1x1 convolution, bias included, may as well
-//! come first: `W*up(x) + b = up(W*x + b)`, at a fraction of the pixels. Zeros that are added around the enlarged image
-//! become zeros again without a bias, so that `W*pad(up(x)) = pad(up(W*x))`.
+//! Interpolation is linear in each channel and its weights sum to one, so a 1x1 convolution,
+//! including its bias, may come first: `W*up(x) + b = up(W*x + b)`, with a fraction of the pixels.
+//! Zeros that are added around the enlarged image stay zeros without a bias, so that `W*pad(up(x))
+//! = pad(up(W*x))`.
 //!
-//! Refuses when there is a bias behind a padding, when the kernel is larger, strided, grouped or padded, when the image
-//! is made smaller or the maps more, or when something else than `Shape` reads what lies between.
+//! Refuses if there is a bias behind a padding, if the kernel is larger, strided, grouped or
+//! padded, if the image becomes smaller or the maps more, or if anything but `Shape` reads the
+//! values in between.
 
 use super::conv_parameters::{ConvParameters, add_conv};
 use crate::graph::{Conv, Graph, Index, Op, PadMode, ResizeBy};
@@ -28,11 +30,6 @@ impl Move {
         if attributes != Conv::default() || filters > channels {
             return None;
         }
-        let only_shapes_but = |value: &str, reader: usize| {
-            let is_shape = |&node: &usize| matches!(graph.nodes[node].op, Op::Shape { start: 2.., .. });
-            let mut others = index.readers(value).iter().filter(|&node| *node != reader);
-            !graph.outputs.iter().any(|output| output == value) && others.all(is_shape)
-        };
         let producer = |node: usize| index.producer(graph.nodes[node].inputs.first()?);
         let below = producer(conv)?;
         let (resize, pad) = match graph.nodes[below].op {
@@ -41,7 +38,7 @@ impl Move {
         };
         if let Some(pad) = pad {
             let has_bias = graph.nodes[conv].inputs.len() > 2;
-            if has_bias || !pads_only_pixels(graph, pad) || !only_shapes_but(&graph.nodes[pad].name, conv) {
+            if has_bias || !pads_only_pixels(graph, pad) || !has_one_reader(graph, index, pad, conv) {
                 return None;
             }
         }
@@ -49,7 +46,12 @@ impl Move {
         let Op::Resize { by: ResizeBy::Scales, .. } = node.op else { return None };
         let scales = graph.initializers.get(node.inputs.get(1)?)?.as_f32()?;
         let enlarges = matches!(scales, [1.0, 1.0, height, width] if *height >= 1.0 && *width >= 1.0);
-        (enlarges && only_shapes_but(&node.name, pad.unwrap_or(conv))).then_some(Self { conv, resize, pad, parameters })
+        (enlarges && has_one_reader(graph, index, resize, pad.unwrap_or(conv))).then_some(Self {
+            conv,
+            resize,
+            pad,
+            parameters,
+        })
     }
 
     fn apply(self, graph: &mut Graph) -> String {
@@ -63,7 +65,7 @@ impl Move {
         let enlarged = if pad.is_some() { format!("{name}.enlarged") } else { name.clone() };
         let enlarged = graph.add_node(&enlarged, resize.op, &[&small, &resize.inputs[1]]);
         if let Some(pad) = pad {
-            // The amounts may depend on the enlarged image's size, which is the same.
+            // The amounts may depend on the enlarged image's size, which does not change.
             graph.add_node(name, pad.op, &[&enlarged, &pad.inputs[1]]);
             graph.redirect(&pad.name, name);
         }
@@ -72,7 +74,15 @@ impl Move {
     }
 }
 
-/// Whether the padding adds neither images nor channels.
+/// Returns true if `reader` and nodes that ask for height and width alone read the value of `node`.
+fn has_one_reader(graph: &Graph, index: &Index<'_>, node: usize, reader: usize) -> bool {
+    let value = &graph.nodes[node].name;
+    let is_shape = |&node: &usize| matches!(graph.nodes[node].op, Op::Shape { start: 2.., .. });
+    let mut others = index.readers(value).iter().filter(|&node| *node != reader);
+    !graph.outputs.contains(value) && others.all(is_shape)
+}
+
+/// Returns true if the padding adds neither images nor channels.
 fn pads_only_pixels(graph: &Graph, pad: usize) -> bool {
     let Some(pads) = graph.nodes[pad].inputs.get(1).and_then(|pads| graph.known_integers(pads)) else { return false };
     pads.len() == 8 && [0, 1, 4, 5].into_iter().all(|place| pads[place].as_constant() == Some(0))
@@ -107,7 +117,7 @@ mod tests {
         conv: Conv { strides: [1, 1], pads: [0; 4], dilations: [1, 1], group: 1 },
     };
 
-    /// An image of four channels, halved, enlarged again, padded to its size, and convolved.
+    /// Builds an image of four channels, halved, enlarged again, padded to its size, and convolved.
     fn network(case: &Case) -> Graph {
         let mut random = Random(3);
         let mut builder = GraphBuilder::new("network");

@@ -1,10 +1,11 @@
-//! Pads what is added to a convolution by a depthwise convolution by one, where it is padded by constants.
+//! Replaces a constant padding of a convolution's addend by a depthwise convolution by one.
 //!
-//! `pad(x) = pad(1*x)`, and a convolution surrounds its image with zeros itself. As behind a computed padding
-//! ([`block_padded_addend`](super::block_padded_addend)), the sum is then fused into the other convolution where maps are
-//! computed in blocks; but here the padding itself goes, so that no engine has a node more.
+//! `pad(x) = pad(1*x)`, and a convolution pads its image with zeros itself. As behind a computed
+//! padding ([`block_padded_addend`](super::block_padded_addend)), the sum is then fused into the
+//! other convolution where maps are computed in blocks. Here the padding itself is removed, so that
+//! no engine has a node more.
 //!
-//! Refuses what that pass refuses, and a padding that is computed or adds images or channels.
+//! Refuses whatever that pass refuses, and a padding that is computed or adds images or channels.
 
 use super::block_padded_addend::Addend;
 use super::conv_parameters::add_conv;
@@ -46,14 +47,15 @@ mod tests {
     use crate::graph::{Dim, GraphBuilder, Op, PadMode, Tensor};
     use crate::passes::agreement::{assert_agree, assert_refused};
 
-    /// How the cut image is padded again.
+    /// The padding of the cropped image.
     enum By {
         Constants,
         Difference,
         Channels,
     }
 
-    /// The sum of an image of four channels, cut and padded again, and of a convolution or something else of it.
+    /// Builds the sum of an image of four channels, cropped and padded again, and of a convolution
+    /// or another value of it.
     fn network(other: Op, by: By) -> Graph {
         let mut random = Random(3);
         let mut builder = GraphBuilder::new("network");

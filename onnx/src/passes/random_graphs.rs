@@ -1,6 +1,7 @@
-//! Random small graphs keep what they compute through every pass.
+//! Test that random small graphs keep their results through every pass.
 //!
-//! Weights are quarters and deviations powers of two, so that hardly any rewritten weight needs to be rounded.
+//! Weights are quarters and deviations powers of two, so that hardly any rewritten weight is
+//! rounded.
 
 use super::agreement::assert_agree;
 use super::{PASSES, run, run_selected};
@@ -11,10 +12,10 @@ use crate::graph::{
 };
 use crate::{Opset, Target};
 
-/// Composes operators that fit each other, each drawn from what the seed gives.
+/// Composes operators that fit each other, drawn from the seed.
 struct Composer {
     random: Random,
-    /// Images of all channels and sizes so far.
+    /// The images of all channels and sizes so far.
     images: Vec<Value>,
 }
 
@@ -25,7 +26,7 @@ impl Composer {
     }
 
     fn choose(&mut self) -> Value {
-        // The newest is drawn half the time, so that operators come to stand in rows.
+        // The newest is drawn half the time, so that operators form chains.
         let back = if self.below(2) == 0 { 1 } else { 1 + self.below(self.images.len()) };
         self.images[self.images.len() - back]
     }
@@ -59,7 +60,8 @@ impl Composer {
         at.conv(name, x, weight, bias, Conv { pads, group, ..Conv::default() })
     }
 
-    /// A map halved, normalised perhaps, enlarged, padded to the map again, and joined with it.
+    /// Builds a map halved, perhaps normalised, enlarged, padded to the map again, and joined with
+    /// it.
     fn up(&mut self, at: &mut Scope<'_>, name: &str, x: Value) -> Result<Value, BuildError> {
         let at = &mut at.scope(name);
         let channels = channels(at, x)?;
@@ -78,7 +80,7 @@ impl Composer {
         at.conv("conv", joined, self.tensor([filters, channels + 4, 1, 1]), bias, Conv::default())
     }
 
-    /// Strips over a depthwise convolution, added up in a random order.
+    /// Builds strips over a depthwise convolution, added up in a random order.
     fn strips(&mut self, at: &mut Scope<'_>, name: &str, x: Value) -> Result<Value, BuildError> {
         let at = &mut at.scope(name);
         let channels = channels(at, x)?;
@@ -103,7 +105,7 @@ impl Composer {
         Ok(sum)
     }
 
-    /// A middle that is wider than the ends.
+    /// Builds a middle that is wider than the ends.
     fn wide(&mut self, at: &mut Scope<'_>, name: &str, x: Value) -> Result<Value, BuildError> {
         let at = &mut at.scope(name);
         let channels = channels(at, x)?;
@@ -117,7 +119,7 @@ impl Composer {
         if self.flag() { at.add("sum", y, x) } else { Ok(y) }
     }
 
-    /// The image times a factor for each pixel and one for each channel.
+    /// Builds the image times a factor for each pixel and one for each channel.
     fn gates(&mut self, at: &mut Scope<'_>, name: &str, x: Value) -> Result<Value, BuildError> {
         let at = &mut at.scope(name);
         let channels = channels(at, x)?;
@@ -160,7 +162,7 @@ impl Composer {
                 )
             }
             _ => {
-                // Of any two that fit, a sum or what both are joined to.
+                // Joins any two that fit, by a sum or by what both are concatenated to.
                 let y = self.choose();
                 match at.add(name, x, y) {
                     Err(_) => at.node(&format!("{name}.same"), Op::Identity, &[x]),
@@ -175,7 +177,8 @@ fn channels(at: &Scope<'_>, x: Value) -> Result<usize, BuildError> {
     Ok(at.type_of(x)?.shape[1].as_constant().unwrap().try_into().unwrap())
 }
 
-/// Every other one takes images of one odd size only, for which paddings are constant.
+/// Creates a random graph. Every other one takes images of one odd size only, for which paddings
+/// are constant.
 fn graph(seed: u64) -> Graph {
     let mut builder = GraphBuilder::new("random");
     let [height, width] = if seed.is_multiple_of(2) { [Dim::height(), Dim::width()] } else { [7, 9].map(Dim::from) };
@@ -197,7 +200,7 @@ const SEEDS: std::ops::Range<u64> = 0..40;
 #[test]
 fn random_graphs_keep_what_they_compute() {
     let mut fired = std::collections::BTreeMap::<_, usize>::new();
-    // It has `ReduceMean` and lacks `Gelu`.
+    // This opset has `ReduceMean` and lacks `Gelu`.
     let opset = Opset::try_from(19).unwrap();
     for seed in SEEDS {
         let before = graph(seed);

@@ -1,40 +1,40 @@
-//! Which of the passes that apply are run.
+//! A selection among the passes that apply.
 
 use std::str::FromStr;
 
 use super::{PASSES, Pass, applicable};
 use crate::{Opset, Target};
 
-/// A choice among the passes that an opset and a target have; all of them by default.
+/// A selection among the passes that apply to an opset and a target; all of them by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Selection {
     /// Every pass that applies.
     #[default]
     All,
-    /// Those with the given names, whatever the target.
+    /// The passes of the given names, for any target.
     Only(Vec<&'static str>),
-    /// Every pass that applies, but for those with the given names.
+    /// Every pass that applies, except those of the given names.
     Without(Vec<&'static str>),
 }
 
-/// A text is no selection of passes.
+/// An error in a selection of passes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectionError {
-    /// There is no such pass.
+    /// The name of a pass is unknown.
     #[error("there is no pass `{name}`: expected {expected}")]
     Unknown {
-        /// What was asked for.
+        /// The unknown name.
         name: String,
-        /// The passes.
+        /// The names of all passes.
         expected: String,
     },
-    /// Some passes are to be run and others left out.
+    /// Some names select passes and others exclude them.
     #[error("passes are named to be run, or with `-` in front of each to be left out, but not both")]
     Mixed,
 }
 
 impl Selection {
-    /// The passes that are run for this opset and target, in order.
+    /// Lists the passes that are run for this opset and target, in order.
     pub fn select(&self, opset: Opset, target: Target) -> Vec<&'static Pass> {
         match self {
             Self::All => applicable(opset, target).collect(),
@@ -54,17 +54,17 @@ impl FromStr for Selection {
         if without != 0 && without != names.len() {
             return Err(SelectionError::Mixed);
         }
-        let known = |name: &&str| {
-            let name = name.trim_start_matches('-');
-            let found = PASSES.iter().find(|pass| pass.name == name);
-            found.map(|pass| pass.name).ok_or_else(|| SelectionError::Unknown {
-                name: name.to_owned(),
-                expected: PASSES.iter().map(|pass| format!("`{}`", pass.name)).collect::<Vec<_>>().join(", "),
-            })
-        };
-        let names = names.iter().map(known).collect::<Result<_, _>>()?;
+        let names = names.iter().map(|name| known_name(name.trim_start_matches('-'))).collect::<Result<_, _>>()?;
         Ok(if without == 0 { Self::Only(names) } else { Self::Without(names) })
     }
+}
+
+fn known_name(name: &str) -> Result<&'static str, SelectionError> {
+    let found = PASSES.iter().find(|pass| pass.name == name);
+    found.map(|pass| pass.name).ok_or_else(|| SelectionError::Unknown {
+        name: name.to_owned(),
+        expected: PASSES.iter().map(|pass| format!("`{}`", pass.name)).collect::<Vec<_>>().join(", "),
+    })
 }
 
 #[cfg(test)]

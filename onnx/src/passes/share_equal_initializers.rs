@@ -1,6 +1,6 @@
-//! Lets constants that are equal, bit by bit, be one.
+//! Merges constants that are equal, bit by bit.
 //!
-//! The first by name stays. Comes after the passes that want a constant for themselves.
+//! The first by name stays. Runs after the passes that need constants with one reader.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,8 @@ pub(super) fn run(graph: &mut Graph) -> Vec<String> {
     twins.into_iter().map(|(name, _)| name).collect()
 }
 
-/// The same for equal constants only: floats go by their bits, so that zeros of either sign differ.
+/// Returns a key that is equal for equal constants only: floats are compared by their bits, so that
+/// zeros of either sign differ.
 fn key(tensor: &Tensor) -> (&'static str, Vec<usize>, Vec<u64>) {
     let (kind, bits) = match tensor.data() {
         Data::F32(values) => ("f32", values.iter().map(|value| value.to_bits().into()).collect()),
@@ -45,7 +46,7 @@ mod tests {
     use crate::graph::{Dim, GraphBuilder};
     use crate::passes::agreement::{assert_agree, assert_refused};
 
-    /// An image plus the given constants, one after another.
+    /// Builds an image plus the given constants, one after another.
     fn network(constants: &[Tensor]) -> Graph {
         let mut builder = GraphBuilder::new("network");
         let mut x = builder.input("image", [Dim::batch(), 1.into(), Dim::height(), Dim::width()]).unwrap();

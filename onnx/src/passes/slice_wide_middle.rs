@@ -1,17 +1,18 @@
 //! Computes the wide middle between two 1x1 convolutions in slices of channels.
 //!
-//! With `f` channel by channel (a depthwise convolution, an activation), `W*f(V*x + a) + b` is the sum over slices of
-//! channels of `W_i*f(V_i*x + a_i)`, plus `b`: the same arithmetic on maps that are a fraction of the size, which a
-//! processor's cache holds better, and of which fewer are alive at once. A term that is added to the result is the first to
-//! be added, so that each sum can be fused into the convolution before it.
+//! With `f` channel by channel (a depthwise convolution, an activation), `W*f(V*x + a) + b` is the
+//! sum over slices of channels of `W_i*f(V_i*x + a_i)`, plus `b`. This is the same arithmetic on
+//! maps of a fraction of the size, which fit a processor's cache better, and of which fewer are
+//! alive at once. A term that is added to the result is added first, so that each sum can be fused
+//! into the convolution before it.
 //!
-//! Refuses when the middle is no wider than both ends, has another reader, is known to fit a cache whole ([`CACHE`]), or
-//! cannot be cut into equal slices, or only into too many.
+//! Refuses if the middle is not wider than both ends, has another reader, is known to fit a cache
+//! whole ([`CACHE`]), or cannot be cut into equal slices, or only into too many.
 
 use super::conv_parameters::{ConvParameters, add_conv};
 use crate::graph::{Conv, Graph, Index, Op};
 
-/// How a middle is cut.
+/// The way in which a middle is cut.
 struct Cut {
     /// The channels of a slice.
     slice: usize,
@@ -19,14 +20,16 @@ struct Cut {
     slices_max: usize,
 }
 
-/// Fewer channels leave ONNX Runtime's kernels idle: they compute 32 at a time. The result is read and written once for
-/// each slice; networks have their widest middles where maps are small anyway.
+/// The slices of an image of known size. Fewer channels leave ONNX Runtime's kernels idle: they
+/// compute 32 at a time. The result is read and written once for each slice; the widest middles of
+/// networks are where maps are small anyway.
 const KNOWN_SIZE: Cut = Cut { slice: 32, slices_max: 8 };
 
-/// Where sizes are open, ONNX Runtime cannot tell that a sum may be written in place, and copies it for each further slice.
+/// The slices of an image of unknown size. ONNX Runtime cannot tell then that a sum may be written
+/// in place, and copies it for each further slice.
 const ANY_SIZE: Cut = Cut { slice: 64, slices_max: 2 };
 
-/// The bytes of an image's middle that a processor's last cache holds.
+/// The bytes of a processor's last cache that an image's middle may use.
 const CACHE: usize = 32 << 20;
 
 pub(super) fn run(graph: &mut Graph) -> Vec<String> {
@@ -35,22 +38,24 @@ pub(super) fn run(graph: &mut Graph) -> Vec<String> {
 
 struct Slices {
     expand: ConvParameters,
-    /// From the expanding convolution to the projecting one.
+    /// The nodes from the expanding convolution to the projecting one.
     chain: Vec<usize>,
     middle: Vec<Option<(ConvParameters, Conv)>>,
     project: ConvParameters,
-    /// The addition that reads the result alone, and what it adds.
+    /// The addition that alone reads the result, and its other operand.
     added: Option<(usize, String)>,
     slices: usize,
 }
 
+/// Reads the parameters of a plain 1x1 convolution.
+fn pointwise(graph: &Graph, index: &Index<'_>, node: usize) -> Option<ConvParameters> {
+    let (parameters, conv) = ConvParameters::from_conv(graph, index, node)?;
+    (conv == Conv::default() && parameters.kernel_len() == 1).then_some(parameters)
+}
+
 impl Slices {
     fn at(graph: &Graph, index: &Index<'_>, first: usize) -> Option<Self> {
-        let pointwise = |node: usize| {
-            let (parameters, conv) = ConvParameters::from_conv(graph, index, node)?;
-            (conv == Conv::default() && parameters.kernel_len() == 1).then_some(parameters)
-        };
-        let expand = pointwise(first)?;
+        let expand = pointwise(graph, index, first)?;
         let [wide, narrow, ..] = expand.shape();
         let (mut chain, mut middle) = (vec![first], Vec::new());
         let project = loop {
@@ -66,7 +71,7 @@ impl Slices {
                     }
                     middle.push(Some((parameters, conv)));
                 }
-                _ => break pointwise(next)?,
+                _ => break pointwise(graph, index, next)?,
             }
         };
         let [out, ..] = project.shape();
@@ -143,12 +148,13 @@ mod tests {
     use crate::graph::{Dim, GraphBuilder};
     use crate::passes::agreement::{assert_agree, assert_agree_on, assert_refused};
 
-    /// Four channels, `wide` channels, a depthwise convolution and GELU of them, four channels, and perhaps the image again.
+    /// Builds four channels, `wide` channels, a depthwise convolution and GELU of them, four
+    /// channels, and perhaps the image again.
     fn network(wide: usize, group: usize, residual: bool) -> Graph {
         network_at([Dim::height(), Dim::width()], wide, group, residual)
     }
 
-    /// The same for images of a size.
+    /// Builds the same for images of a size.
     fn network_at([height, width]: [Dim; 2], wide: usize, group: usize, residual: bool) -> Graph {
         let mut random = Random(3);
         let mut builder = GraphBuilder::new("network");

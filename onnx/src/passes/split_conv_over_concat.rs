@@ -1,10 +1,11 @@
 //! Splits a `Conv` over the `Concat` of channels that it reads.
 //!
-//! `W*[x, y] + b` is `V*x + U*y + b`, where `V` and `U` are the weights for the channels of either part: as much
-//! arithmetic, but the parts are not copied together, and each can go on being rewritten. The bias stays with the first.
+//! `W*[x, y] + b` is `V*x + U*y + b`, where `V` and `U` are the weights for the channels of either
+//! part: as much arithmetic, but the parts are not copied together, and further passes can rewrite
+//! each. The bias stays with the first.
 //!
-//! Refuses when the convolution has groups, when the concatenation has another reader or another axis, or when the
-//! weights are not the convolution's own.
+//! Refuses if the convolution has groups, if the concatenation has another reader or another axis,
+//! or if the weights are not the convolution's own.
 
 use super::conv_parameters::{ConvParameters, add_conv};
 use crate::graph::{Conv, Graph, Index, Op};
@@ -15,7 +16,7 @@ pub(super) fn run(graph: &mut Graph) -> Vec<String> {
 
 struct Split {
     conv: usize,
-    /// Each part and its channels.
+    /// The parts, each with its channels.
     parts: Vec<(String, usize)>,
     parameters: ConvParameters,
     attributes: Conv,
@@ -69,7 +70,7 @@ mod tests {
     use crate::graph::{Dim, GraphBuilder};
     use crate::passes::agreement::{assert_agree, assert_refused};
 
-    /// The halves of what three parts of an image of six channels are joined to, convolved.
+    /// Builds the concatenation of three parts of an image of six channels, convolved.
     fn network(parts: usize, axis: usize, conv: Conv, has_bias: bool) -> Graph {
         let mut random = Random(3);
         let mut builder = GraphBuilder::new("network");

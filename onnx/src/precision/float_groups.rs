@@ -1,8 +1,8 @@
-//! The stretches of a graph that go to integers, or stay float, as a whole.
+//! Groups of nodes that become integers, or stay float, as a whole.
 //!
-//! Nodes that hand values to each other without another node in between are one part. Where a part stays float, nothing
-//! of it stands between integers; its values meet integers only where a node that computes in floats anyway would read or
-//! write them.
+//! Nodes that exchange values without another node in between form one group. If a group stays
+//! float, none of its nodes is quantised: its values meet integers only where a node outside of
+//! every group reads or writes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ mod tests {
         let y = root.concat_channels("y", &[sum, joined]).unwrap();
         let graph = builder.finish(&[("y", y)]).unwrap();
         for (name, left_out, expected) in [
-            // The sum joins what its operands belong to; a shared image or activation joins nothing.
+            // The sum joins the groups of its operands; a shared image or activation joins nothing.
             ("all", "", vec![vec!["first", "inner", "last", "sum"], vec!["alone"], vec!["gated", "joined"]]),
             (
                 "without the sum",

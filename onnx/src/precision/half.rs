@@ -1,9 +1,10 @@
-//! A graph in half precision: 16-bit floats for weights and values, 32-bit ones where those would overflow.
+//! A graph in half precision: 16-bit floats for weights and values, 32-bit ones where those would
+//! overflow.
 //!
-//! What a graph takes and gives stays float32, with casts at its edges. A node stays in 32 bits where its own value or one
-//! of its constants comes near the largest half, where it reads such a value, and where it sums a whole image: the sum
-//! overflows long before the mean does, and not every kernel adds in more bits. `Softmax` stays too, being cheap and the
-//! last.
+//! Inputs and outputs stay float32, with casts behind and before them. A node stays in 32 bits if
+//! its own value or one of its constants is close to the largest half, if it reads such a value,
+//! and if it sums a whole image: the sum overflows long before the mean does, and not every kernel
+//! adds in more bits. `Softmax` stays too, because it is cheap and comes last.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,42 +15,44 @@ use crate::graph::{CheckError, Data, DataType, Graph, Node, Op, Tensor, TensorTy
 /// The largest finite 16-bit float.
 pub const HALF_MAX: f64 = 65504.0;
 
-/// A value must stay below the largest half by this factor, because other images than those measured have larger ones.
+/// The factor by which a value must stay below the largest half, because other images than the
+/// measured ones have larger values.
 const HEADROOM: f64 = 8.0;
 
-/// The largest absolute value that each node of a graph was seen to compute, by name.
+/// The largest absolute value of each node of a graph on the measured images, by name.
 pub type Magnitudes = BTreeMap<String, f64>;
 
-/// What became of a graph.
+/// The result of a conversion to half precision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Halved {
     /// The graph.
     pub graph: Graph,
-    /// The nodes that stayed in 32 bits although they compute floats, with the reason of each.
+    /// The nodes that stayed in 32 bits although they compute floats, each with the reason.
     pub kept: BTreeMap<String, Kept>,
 }
 
-/// Why a node stays in 32 bits.
+/// The reason why a node stays in 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kept {
-    /// Its values, or those that it reads, come too near to the largest half; the largest of them is this.
+    /// Its values, or those that it reads, are too close to the largest half; this is the largest
+    /// of them.
     Large(f64),
     /// It adds up a whole image, or each of its rows.
     Sum,
-    /// It gives what a caller gets.
+    /// It computes an output.
     Edge,
 }
 
-/// Why a graph cannot be had in half precision.
+/// An error in converting a graph to half precision.
 #[derive(Debug, thiserror::Error)]
 pub enum HalfError {
-    /// Nobody has seen how large a value is.
+    /// The largest value of a node was not measured.
     #[error("cannot make the graph one of half precision: it is not known how large the values of `{0}` are")]
     Unmeasured(String),
-    /// A value is not a number, so its size says nothing.
+    /// A value is not a number, so its magnitude is unknown.
     #[error("cannot make the graph one of half precision: `{0}` computed values that are infinite or no numbers")]
     NotFinite(String),
-    /// A node of few bits.
+    /// A node is quantised.
     #[error("cannot make the graph one of half precision: `{0}` computes in 8 bits")]
     Quantized(String),
     /// The graph breaks an invariant.
@@ -57,7 +60,8 @@ pub enum HalfError {
     Check(#[from] CheckError),
 }
 
-/// The graph in half precision, for images on which its values are as large as `magnitudes` say.
+/// Converts the graph to half precision, for images on which its values are as large as
+/// `magnitudes` say.
 ///
 /// # Errors
 /// When a magnitude is missing or not finite, or the graph is quantised.
@@ -81,7 +85,7 @@ pub fn halve(graph: &Graph, magnitudes: &Magnitudes) -> Result<Halved, HalfError
     Ok(Halved { graph, kept })
 }
 
-/// The nodes that compute floats and stay in 32 bits.
+/// Lists the nodes that compute floats and stay in 32 bits.
 fn keep(graph: &Graph, magnitudes: &Magnitudes) -> Result<BTreeMap<String, Kept>, HalfError> {
     let mut kept = BTreeMap::new();
     let is_large = |magnitude: f64| magnitude * HEADROOM > HALF_MAX;
@@ -95,7 +99,7 @@ fn keep(graph: &Graph, magnitudes: &Magnitudes) -> Result<BTreeMap<String, Kept>
             return Err(HalfError::Quantized(node.name.clone()));
         }
         let constants = node.inputs.iter().filter_map(|name| graph.initializers.get(name)).filter_map(Tensor::as_f32);
-        // Constants are as large as they are: no image makes them larger.
+        // Constants do not depend on the image.
         let constant = constants.flatten().fold(0.0, |largest: f64, value| largest.max(f64::from(value.abs())));
         if constant > HALF_MAX {
             kept.insert(node.name.clone(), Kept::Large(constant));
@@ -118,7 +122,7 @@ fn keep(graph: &Graph, magnitudes: &Magnitudes) -> Result<BTreeMap<String, Kept>
     Ok(kept)
 }
 
-/// A graph on its way to half precision.
+/// A graph during the conversion to half precision.
 struct Halving<'g> {
     before: &'g Graph,
     graph: Graph,
@@ -126,7 +130,8 @@ struct Halving<'g> {
 }
 
 impl Halving<'_> {
-    /// Adds a node with its operands in its own precision; those that do not look at values take what comes.
+    /// Adds a node with its operands in its own precision; nodes that do not look at values keep
+    /// that of their operands.
     fn add(&mut self, node: &Node, singles: &BTreeSet<&str>) {
         let mut node = node.clone();
         let takes_any = matches!(node.op, Op::Shape { .. } | Op::Cast { .. });
@@ -158,11 +163,11 @@ impl Halving<'_> {
         self.graph.nodes.push(node);
     }
 
-    /// The value in another precision, which all readers share.
+    /// Returns the value in another precision, which all readers share.
     fn cast(&mut self, value: &str, suffix: &str, to: DataType) -> String {
         let name = format!("{value}.{suffix}");
         if self.casts.insert(name.clone()) {
-            // The type is inferred when all nodes are there.
+            // The type is inferred once all nodes exist.
             let output = TensorType::new(to, []);
             self.graph.nodes.push(Node { name: name.clone(), op: Op::Cast { to }, inputs: vec![value.into()], output });
         }
@@ -170,7 +175,7 @@ impl Halving<'_> {
     }
 }
 
-/// Floats of 32 bits rounded to 16; nothing of other tensors.
+/// Rounds floats of 32 bits to 16; `None` for other tensors.
 fn in_half(tensor: &Tensor) -> Option<Tensor> {
     let values: Vec<_> = tensor.as_f32()?.iter().map(|&value| f16::from_f32(value)).collect();
     Some(Tensor::new(tensor.shape(), Data::F16(values)).expect("the shape is kept"))
@@ -208,7 +213,7 @@ mod tests {
         }
     }
 
-    /// Largest difference, relative to the largest value expected.
+    /// Returns the largest difference, relative to the largest expected value.
     fn error(found: &ArrayD<f64>, expected: &ArrayD<f64>) -> f64 {
         let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
         (found - expected).iter().fold(0.0, |worst: f64, value| worst.max(value.abs())) / largest

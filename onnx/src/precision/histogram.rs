@@ -1,17 +1,18 @@
-//! Which range of a value's distribution its quantised form should reach over.
+//! The choice of the range that the quantised form of a value covers.
 
 use super::Range;
 
-/// How a range is chosen from the values that were seen.
+/// The method by which a range is chosen from the observed values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum CalibrationMethod {
-    /// All of them.
+    /// All observed values.
     MinMax,
     /// All but the outermost hundred-thousandth on either side.
     #[default]
     Percentile,
-    /// The part whose quantised distribution is nearest to the whole one, by the Kullback-Leibler divergence (Migacz, "8-bit
-    /// inference with TensorRT", 2017, for ranges that need not be symmetric).
+    /// The part whose quantised distribution is nearest to the whole one, by the Kullback-Leibler
+    /// divergence (Migacz, "8-bit inference with TensorRT", 2017, for ranges that need not be
+    /// symmetric).
     Entropy,
 }
 
@@ -21,13 +22,16 @@ const OUTSIDE: f64 = 1e-5;
 const BINS: usize = 2048;
 /// The steps of 8 bits.
 const LEVELS: usize = 255;
-/// The smallest part of the whole range that is tried, and the number of parts from there to the whole one.
+/// The smallest part of the whole range that is tried, and the number of parts from there to the
+/// whole one.
 const PART_MIN: f64 = 0.25;
 const PARTS: usize = 76;
 
-/// The range for values of which a sample was seen, and whose smallest and largest are known.
+/// Chooses the range for values of which a sample was observed, and whose smallest and largest are
+/// known.
 ///
-/// Where those are not finite, they are the range, whatever the method: [`quantize`](super::quantize) refuses it.
+/// If those are not finite, they are the range for every method: [`quantize`](super::quantize)
+/// refuses it.
 pub fn range(method: CalibrationMethod, sample: &mut [f32], whole: Range) -> Range {
     if !(whole.min.is_finite() && whole.max.is_finite()) {
         return whole;
@@ -52,7 +56,7 @@ fn entropy(sample: &[f32], whole: Range) -> Range {
     if sample.is_empty() || whole.min >= whole.max {
         return whole;
     }
-    // A range on one side of zero is widened to it anyway.
+    // A range on one side of zero will be widened to it anyway.
     let whole = Range { min: whole.min.min(0.0), max: whole.max.max(0.0) };
     let width = f64::from(whole.max) - f64::from(whole.min);
     let mut histogram = vec![0.0; BINS];
@@ -68,15 +72,16 @@ fn entropy(sample: &[f32], whole: Range) -> Range {
     Range { min: min as f32, max: max as f32 }
 }
 
-/// The part of an end of the range with the smallest distance; the widest of equally good ones.
+/// Returns the end of the range with the smallest distance, the widest of equal ones.
 fn nearest(end: f64, distance: impl Fn(f64) -> f64) -> f64 {
     let part = |index: usize| end * (PART_MIN + (1.0 - PART_MIN) * index as f64 / (PARTS - 1) as f64);
     let parts = (0..PARTS).map(|index| (part(index), distance(part(index))));
     parts.fold((end, f64::INFINITY), |best, part| if part.1 <= best.1 { part } else { best }).0
 }
 
-/// The divergence of the distribution that is left when the bins outside of `inside` fall on its ends and the others become
-/// [`LEVELS`] levels, from the distribution itself with its ends cut.
+/// Returns the Kullback-Leibler divergence of the quantised distribution from the original one with
+/// its ends cut. The quantised one has the bins outside of `inside` added to its ends, and the
+/// others merged to [`LEVELS`] levels.
 fn divergence(histogram: &[f64], inside: std::ops::Range<usize>) -> f64 {
     let mut cut = histogram[inside.clone()].to_vec();
     let last = cut.len() - 1;
@@ -96,7 +101,8 @@ fn divergence(histogram: &[f64], inside: std::ops::Range<usize>) -> f64 {
     cut[last] += histogram[inside.end..].iter().sum::<f64>();
     let [total, quantized_total] = [&cut, &quantized].map(|counts| counts.iter().sum::<f64>());
     let terms = cut.iter().zip(&quantized).filter(|(count, _)| **count > 0.0).map(|(count, quantized)| {
-        // What is cut to a bin that was empty has a share that nothing stands for.
+        // A value that is cut to an empty bin has a share that the quantised distribution does not
+        // represent.
         let (p, q) = (count / total, quantized.max(1e-3) / quantized_total.max(1e-3));
         p * (p / q).ln()
     });
@@ -108,7 +114,7 @@ mod tests {
     use super::*;
     use crate::graph::example::Random;
 
-    /// Values of a bell-like distribution within about -3 to 3, and one far outside.
+    /// Creates values of a bell-shaped distribution within about -3 to 3, and one far outside.
     fn sample(outlier: f32) -> (Vec<f32>, Range) {
         let mut random = Random(6);
         let mut sample: Vec<f32> = (0..40_000).map(|_| (0..9).map(|_| random.number()).sum::<f32>()).collect();
@@ -124,7 +130,8 @@ mod tests {
         assert_eq!(reach(CalibrationMethod::MinMax, &mut values), 40.0);
         let entropy = reach(CalibrationMethod::Entropy, &mut values);
         assert!(entropy < 12.0, "entropy: {entropy}");
-        // One of 40001 is more than a hundred-thousandth, so it counts; of more values it does not.
+        // One of 40001 is more than a hundred-thousandth, so it counts; one of more values does
+        // not.
         assert_eq!(reach(CalibrationMethod::Percentile, &mut values), 40.0);
         let mut more = [values.clone(), values[..39_000].to_vec(), values[..39_000].to_vec()].concat();
         let percentile = reach(CalibrationMethod::Percentile, &mut more);

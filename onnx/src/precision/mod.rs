@@ -1,8 +1,8 @@
 //! Graphs that compute in fewer bits: [`halve`] in 16-bit floats, [`quantize`] in 8-bit integers.
 //!
-//! Unlike a pass, these change what is computed by more than rounding in the last bits, so they ask what the values of a
-//! graph look like ([`Magnitudes`], [`Ranges`]): whoever calls them has run it on images. Inputs and outputs keep their
-//! types.
+//! Unlike a pass, these change results by more than rounding in the last bits. So they need the
+//! range of a graph's values ([`Magnitudes`], [`Ranges`]), which callers measure on images. Inputs
+//! and outputs keep their types.
 
 mod float_groups;
 mod half;

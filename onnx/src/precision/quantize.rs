@@ -1,18 +1,20 @@
 //! A graph that computes in 8-bit integers, in the form that ONNX calls QDQ.
 //!
-//! A value `x` is held as `q = round(x/s) + z`: `QuantizeLinear` and `DequantizeLinear` stand around each quantised
-//! node, and a runtime that sees them on both sides computes it with integers. Weights are symmetric (`z = 0`) with a
-//! step `s` per output channel, other values have one step. Biases stay floats; runtimes round them to the product of both
-//! steps themselves. How large a step is, [`steps`](super::steps) says.
+//! A value `x` is held as `q = round(x/s) + z`: `QuantizeLinear` and `DequantizeLinear` stand
+//! around each quantised node, and a runtime that sees them on both sides computes it with
+//! integers. Weights are symmetric (`z = 0`) with a step `s` per output channel, other values have
+//! one step. Biases stay floats; runtimes round them to the product of both steps themselves.
+//! [`steps`](super::steps) chooses the steps.
 //!
-//! Integers pay where one node hands them to the next. Between two that compute in floats, or in another layout of memory,
-//! a value is written and read once more than without them, which costs more than a faster convolution saves. So
-//! depthwise convolutions, sums and products go along with the others, and what stays float does so in
-//! whole [`float_groups`](super::float_groups).
+//! Integers pay where one quantised node reads another. Between two nodes that compute in floats,
+//! or in another memory layout, a value is written and read once more than without integers, which
+//! costs more than a faster convolution saves. So depthwise convolutions, sums and products are
+//! quantised together with the others, and nodes that stay float do so in whole
+//! [`float_groups`](super::float_groups).
 //!
-//! Whoever computes in integers reads what is left of a value, and so does everyone of a value that was computed in
-//! integers: there is nothing else. A node that computes in floats from a value that was computed in floats reads that
-//! value itself, whoever else reads it rounded.
+//! A quantised node reads the rounded value, and so does every reader of a value that a quantised
+//! node computed, because no other value exists. A float node that reads the value of another float
+//! node reads the unrounded one, even if other readers see it rounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +24,7 @@ use crate::graph::{CheckError, Data, DataType, Graph, Node, Op, Tensor, TensorTy
 /// The ranges of values of a graph, by name.
 pub type Ranges = BTreeMap<String, Range>;
 
-/// What became of a graph.
+/// The result of quantising a graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantized {
     /// The graph.
@@ -31,16 +33,16 @@ pub struct Quantized {
     pub values: BTreeSet<String>,
 }
 
-/// Why a graph cannot be quantised.
+/// An error in quantising a graph.
 #[derive(Debug, thiserror::Error)]
 pub enum QuantizeError {
-    /// The node is not one that can be quantised.
+    /// The node is not of a kind that can be quantised.
     #[error(
         "cannot quantise `{0}`: it is no sum or product of two values and no convolution with constant weights inside of \
          the graph"
     )]
     Node(String),
-    /// Nobody has seen the range of a value.
+    /// The range of a value was not measured.
     #[error("cannot quantise `{0}`: the range of its values is not known or not finite")]
     Range(String),
     /// The graph breaks an invariant.
@@ -48,26 +50,31 @@ pub enum QuantizeError {
     Check(#[from] CheckError),
 }
 
-/// The fewest channels, of input and of output, with which a convolution of one group gains by integers.
+/// The fewest channels, of input and of output, with which a convolution of one group becomes
+/// faster in integers.
 const CHANNELS_MIN: usize = 8;
 
-/// The nodes that can be quantised to advantage, in the order of the graph: convolutions of several channels, in one group or
-/// in many, sums and products of two values; all of them over images (and not over what is pooled of one), and none whose
-/// result is what a caller gets.
+/// Lists the nodes that profit from quantisation, in the order of the graph: convolutions of
+/// several channels, in one group or in many, and sums and products of two values. All of them are
+/// over images (not over pooled values), and none computes an output.
 pub fn quantizable(graph: &Graph) -> Vec<&str> {
-    let is_wide = |node: &Node| match &node.op {
+    let is_pooled = |node: &Node| node.output.shape.iter().skip(2).all(|size| size.as_constant() == Some(1));
+    let pays = |node: &&Node| operands(graph, node).is_some() && is_wide(graph, node) && !is_pooled(node);
+    graph.nodes.iter().filter(pays).map(|node| node.name.as_str()).collect()
+}
+
+/// Returns true unless the node is a convolution of one group with few channels.
+fn is_wide(graph: &Graph, node: &Node) -> bool {
+    match &node.op {
         Op::Conv(conv) if conv.group == 1 => {
             let channels = &graph.initializers[&node.inputs[1]].shape()[..2];
             channels.iter().all(|count| *count >= CHANNELS_MIN)
         }
         _ => true,
-    };
-    let is_pooled = |node: &Node| node.output.shape.iter().skip(2).all(|size| size.as_constant() == Some(1));
-    let pays = |node: &&Node| operands(graph, node).is_some() && is_wide(node) && !is_pooled(node);
-    graph.nodes.iter().filter(pays).map(|node| node.name.as_str()).collect()
+    }
 }
 
-/// The values around the given nodes that no constant is: what must have a range for them to be quantised.
+/// Lists the values around the given nodes that are not constant: quantisation needs their ranges.
 pub fn values_around<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>) -> BTreeSet<&'g str> {
     let around = |node: &'g Node| operands(graph, node).unwrap_or_default().iter().chain([&node.name]);
     let chosen = graph.nodes.iter().filter(|node| nodes.contains(node.name.as_str()));
@@ -75,7 +82,7 @@ pub fn values_around<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>) -> BTreeSet<&
     values.map(String::as_str).collect()
 }
 
-/// What a node that can be quantised computes from, beside a convolution's weights.
+/// Returns the values that a quantised node is computed from, except a convolution's weights.
 pub(super) fn operands<'g>(graph: &Graph, node: &'g Node) -> Option<&'g [String]> {
     let is_constant = |name: &String| graph.initializers.contains_key(name);
     let can_be = match (&node.op, &node.inputs[..]) {
@@ -83,7 +90,8 @@ pub(super) fn operands<'g>(graph: &Graph, node: &'g Node) -> Option<&'g [String]
             !is_constant(x) && graph.initializers.get(weight).is_some_and(|weight| weight.as_f32().is_some())
         }
         (Op::Add | Op::Mul, values) if !values.iter().any(is_constant) => node.output.data_type == DataType::F32,
-        // A constant is added to what is in integers already, and is no reason to bring anything there.
+        // A constant is added to values that are integers already, and is no reason to quantise
+        // others.
         (Op::Add, values) => values.iter().any(|value| {
             let mut computed = graph.nodes.iter().filter(|node| node.name == *value);
             computed.any(|node| matches!(node.op, Op::Conv(_) | Op::Add | Op::Mul) && operands(graph, node).is_some())
@@ -94,7 +102,7 @@ pub(super) fn operands<'g>(graph: &Graph, node: &'g Node) -> Option<&'g [String]
     (can_be && !graph.outputs.contains(&node.name)).then_some(operands)
 }
 
-/// The graph with the given nodes in integers, their values within `ranges`.
+/// Returns the graph with the given nodes in integers, their values within `ranges`.
 ///
 /// # Errors
 /// When a node cannot be quantised or a range is missing.
@@ -128,7 +136,7 @@ pub fn quantize(
     Ok(Quantized { graph, values })
 }
 
-/// A graph on its way to integers.
+/// A graph during quantisation.
 struct Quantizing<'g> {
     graph: Graph,
     values: BTreeSet<String>,
@@ -138,7 +146,7 @@ struct Quantizing<'g> {
 }
 
 impl Quantizing<'_> {
-    /// Adds a node, which computes in integers where the values that it computes from are given.
+    /// Adds a node, which is quantised if the values that it is computed from are given.
     fn add(&mut self, node: &Node, operands: Option<&[String]>) -> Result<(), QuantizeError> {
         let mut node = node.clone();
         for value in operands.unwrap_or_default() {
@@ -158,7 +166,7 @@ impl Quantizing<'_> {
         if operands.is_some() { self.hold(&name) } else { Ok(()) }
     }
 
-    /// Holds a value in 8 bits.
+    /// Quantises a value to 8 bits.
     fn hold(&mut self, value: &str) -> Result<(), QuantizeError> {
         if !self.values.insert(value.to_owned()) {
             return Ok(());
@@ -189,7 +197,8 @@ impl Quantizing<'_> {
         Ok(())
     }
 
-    /// Holds the weight in 8 bits, with a step for each output channel; returns the name of what is left of it.
+    /// Quantises the weight to 8 bits, with a step for each output channel; returns the name of the
+    /// dequantised weight.
     fn quantize_weight(&mut self, weight: &str, group: usize) -> String {
         let name = dequantized(weight);
         let tensor = self.graph.initializers.get(weight).and_then(|tensor| Some((tensor.shape(), tensor.as_f32()?)));
@@ -208,12 +217,12 @@ impl Quantizing<'_> {
     }
 }
 
-/// What is left of a value that was held in 8 bits.
+/// Returns the dequantised form of a value.
 fn dequantized(value: &str) -> String {
     format!("{value}.dequantized")
 }
 
-/// A node whose type is inferred when all nodes are there.
+/// Creates a node whose type is inferred once all nodes exist.
 fn node(name: String, op: Op, inputs: Vec<String>) -> Node {
     Node { name, op, inputs, output: TensorType::new(DataType::F32, []) }
 }
@@ -227,7 +236,8 @@ mod tests {
     use crate::graph::example::Random;
     use crate::graph::{Conv, Dim, GraphBuilder};
 
-    /// Convolutions of 64 channels with an activation, a sum and a gate between them, and two of few channels, one of which the caller sees.
+    /// Builds convolutions of 64 channels with an activation, a sum and a gate between them, and
+    /// two of few channels, one of which is an output.
     fn network() -> Graph {
         let mut random = Random(8);
         let mut builder = GraphBuilder::new("network");

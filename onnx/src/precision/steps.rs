@@ -1,24 +1,25 @@
-//! Numbers in 8 bits: so many steps from zero.
+//! Numbers in 8 bits: a step and a number of steps from zero.
 //!
-//! CPUs without VNNI add the products of two neighbouring weights in 16 bits, which hold no more than
-//! `32767 = 128.5 * 255`. The step of a filter's weights is therefore chosen so that neither a weight nor two neighbours of
-//! one sign together are more than 127 steps; rounding may add one. Neighbours are those in the order in which ONNX Runtime
-//! lays out a filter: all channels of a tap, then those of the next. It is so for signed values as well, because it
-//! adds 128 to them and computes with the unsigned ones. Depthwise convolutions add in 32 bits.
+//! CPUs without VNNI add the products of two neighbouring weights in 16 bits, which hold at most
+//! `32767 = 128.5 * 255`. The step of a filter's weights is therefore chosen so that neither a
+//! weight nor two neighbours of one sign together are more than 127 steps; rounding may add one.
+//! Neighbours are adjacent in ONNX Runtime's layout of a filter: all channels of a tap, then those
+//! of the next. The same holds for signed values, because it adds 128 to them and computes with the
+//! unsigned ones. Depthwise convolutions add in 32 bits.
 
 use crate::graph::Data;
 
-/// What the quantised values of a graph are.
+/// The integer type of a graph's quantised values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activations {
     /// `0..=255` with a zero point: for CPUs.
     #[default]
     U8,
-    /// `-127..=127` around zero: what TensorRT takes.
+    /// `-127..=127` around zero: for TensorRT.
     I8,
 }
 
-/// The values between which a value lies, or as far as its quantised form should reach.
+/// The range of a value, or the part of it that the quantised form covers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
     /// The smallest.
@@ -31,7 +32,7 @@ pub struct Range {
 const WEIGHT_MAX: f32 = 127.0;
 
 impl Range {
-    /// The smallest range that holds the values.
+    /// Creates the smallest range that holds the values.
     pub(super) fn from_values(values: &[f32]) -> Self {
         let (min, max) = (f32::INFINITY, f32::NEG_INFINITY);
         values
@@ -41,7 +42,7 @@ impl Range {
 }
 
 impl Activations {
-    /// The values, which lie within the range, in steps.
+    /// Converts values within the range to steps.
     pub(super) fn hold(self, values: &[f32], range: &Range) -> Data {
         let (step, zero) = self.step(range);
         let steps = values.iter().map(|value| (value / step).round_ties_even());
@@ -51,7 +52,7 @@ impl Activations {
         }
     }
 
-    /// The step and the zero point with which the range, and zero itself, can be held.
+    /// Returns the step and the zero point that can represent the range, and zero itself.
     pub(super) fn step(self, range: &Range) -> (f32, Data) {
         let (min, max) = (range.min.min(0.0), range.max.max(0.0));
         match self {
@@ -64,7 +65,8 @@ impl Activations {
     }
 }
 
-/// The step of each output channel of a weight `[channels out, channels in / group, h, w]`, and the weight in these steps.
+/// Returns the step of each output channel of a weight `[channels out, channels in / group, h, w]`,
+/// and the weight in these steps.
 pub(super) fn in_steps(weight: &[f32], shape: &[usize], group: usize) -> (Vec<f32>, Vec<i8>) {
     let filter_len = shape[1..].iter().product::<usize>().max(1);
     let is_depthwise = group > 1 && shape[..2] == [group, 1];
@@ -82,18 +84,19 @@ pub(super) fn in_steps(weight: &[f32], shape: &[usize], group: usize) -> (Vec<f3
     (steps, quantized)
 }
 
-/// The weights of a filter of so many channels, those of one tap after those of another.
+/// Returns the weights of a filter with a number of channels, tap after tap.
 fn by_tap(filter: &[f32], channels: usize) -> Vec<f32> {
     let taps = filter.len() / channels;
     (0..taps).flat_map(|tap| filter.iter().skip(tap).step_by(taps)).copied().collect()
 }
 
-/// The magnitude of the larger sum of what is positive and of what is negative of two weights.
+/// Returns the magnitude of the larger of two sums: of the positive and of the negative ones of two
+/// weights.
 fn one_sign_sum(a: f32, b: f32) -> f32 {
     (a.max(0.0) + b.max(0.0)).max(-(a.min(0.0) + b.min(0.0)))
 }
 
-/// A step that can be divided by, for values that are all zero, or next to it, as well.
+/// Returns a step that can be divided by, even for values that are zero or nearly zero.
 fn positive(step: f32) -> f32 {
     if step.is_normal() { step } else { 1.0 }
 }
@@ -116,7 +119,8 @@ mod tests {
                 1,
                 vec![127, 127, -127, -127, 0, 0, 0, 0],
             ),
-            // 1, 0, 0.5 and 0.5, 0, 0: the last channel of the first tap is next to the first channel of the second.
+            // 1, 0, 0.5 and 0.5, 0, 0: the last channel of the first tap is next to the first
+            // channel of the second.
             (
                 "from tap to tap, odd channels",
                 vec![1.0, 0.5, 0.0, 0.0, 0.5, 0.0],
@@ -131,7 +135,8 @@ mod tests {
                 1,
                 vec![64, 64, 0, 0, 64, 0],
             ),
-            // Two maps of each channel: no depthwise convolution to ONNX Runtime, so that taps are neighbours.
+            // Two maps of each channel: not a depthwise convolution to ONNX Runtime, so that taps
+            // are neighbours.
             ("several of a channel", vec![1.0, 1.0, 1.0, -1.0], [2, 1, 2, 1], 1, vec![64, 64, 127, -127]),
             ("depthwise", vec![1.0, 1.0, 0.5, -2.0], [2, 1, 2, 1], 2, vec![127, 127, 32, -127]),
             ("next to nothing", vec![1e-44, -1e-44], [1, 2, 1, 1], 1, vec![0, 0]),

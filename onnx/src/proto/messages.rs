@@ -1,7 +1,8 @@
-//! The messages of `onnx.proto`, as far as they are written or must be seen to be refused.
+//! The messages of `onnx.proto` that are written, or must be seen to be refused.
 //!
-//! Field numbers and presence follow the ONNX specification. A field of raw `bytes` where ONNX has a message is there
-//! to be refused when it is present; fields that do not change what a model computes are left out and skipped.
+//! Field numbers and presence follow the ONNX specification. A field of raw `bytes` in place of an
+//! ONNX message exists to be refused if it is present; fields that do not change what a model
+//! computes are skipped.
 
 use prost::Message;
 
@@ -82,7 +83,7 @@ pub(super) struct NodeProto {
     pub(super) domain: Option<String>,
 }
 
-/// A named constant of an operation; `type` says which of the other fields counts.
+/// A named constant of an operation; `type` says which of the other fields is set.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct AttributeProto {
     #[prost(string, optional, tag = "1")]
@@ -141,7 +142,7 @@ pub(super) struct ValueInfoProto {
     pub(super) r#type: Option<TypeProto>,
 }
 
-/// The type of a value: a tensor, or something else that is not written.
+/// The type of a value: a tensor, or another type that is not written.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TypeProto {
     #[prost(message, optional, tag = "1")]

@@ -1,6 +1,7 @@
-//! The bytes of an ONNX file become a checked graph, if they say nothing that [`write`](super::write) does not say.
+//! Reads the bytes of an ONNX file as a checked graph, if they contain nothing that
+//! [`write`](super::write) does not write.
 //!
-//! The bytes are not trusted: whatever they hold, the result is a graph or an error.
+//! The bytes are not trusted: the result is a graph or an error.
 
 use std::collections::BTreeMap;
 
@@ -14,27 +15,27 @@ use crate::graph::{
 };
 use crate::{Opset, UnsupportedOpset};
 
-/// What an ONNX file holds.
+/// The content of an ONNX file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct File {
     /// The computation.
     pub graph: Graph,
-    /// The operator set that the file asks for.
+    /// The operator set of the file.
     pub opset: Opset,
     /// The `metadata_props`, in the order of the file.
     pub metadata: Vec<(String, String)>,
 }
 
-/// Why bytes are not a graph.
+/// An error that says why bytes are not a graph.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The bytes are not a protobuf message with ONNX's fields, or not all of one.
+    /// The bytes are not a protobuf message with ONNX's fields, or not a complete one.
     #[error("cannot read the bytes as an ONNX model: they are something else or cut off")]
     Decode(#[from] prost::DecodeError),
     /// A part that every model has is absent.
     #[error("cannot read the ONNX model: {owner} has no {part}")]
     Missing {
-        /// What should have the part.
+        /// The thing that lacks the part.
         owner: String,
         /// The part.
         part: &'static str,
@@ -42,7 +43,7 @@ pub enum ReadError {
     /// A part that models of this toolchain do not have is present.
     #[error("cannot read the ONNX model: {owner} has {part}, which is not supported")]
     Unsupported {
-        /// What has the part.
+        /// The thing that has the part.
         owner: String,
         /// The part.
         part: String,
@@ -57,7 +58,7 @@ pub enum ReadError {
         node: String,
         /// Its operator.
         op: String,
-        /// What is not supported.
+        /// The unsupported property.
         #[source]
         cause: AttributeError,
     },
@@ -66,16 +67,16 @@ pub enum ReadError {
     Tensor {
         /// The initializer.
         name: String,
-        /// What is wrong.
+        /// The mismatch.
         #[source]
         cause: TensorError,
     },
-    /// A size has no known form.
+    /// A size has an unknown form.
     #[error("cannot read the shape of `{name}`")]
     Dim {
         /// The value.
         name: String,
-        /// What is wrong.
+        /// The defect.
         #[source]
         cause: DimError,
     },
@@ -90,19 +91,20 @@ pub enum ReadError {
     },
 }
 
-/// The metadata alone of any ONNX file, whatever its graph holds.
+/// Returns the metadata alone of any ONNX file, whatever its graph.
 pub fn read_metadata(bytes: &[u8]) -> Result<Vec<(String, String)>, ReadError> {
     metadata_of(ModelProto::decode(bytes)?.metadata_props)
 }
 
 fn metadata_of(entries: Vec<StringStringEntryProto>) -> Result<Vec<(String, String)>, ReadError> {
-    let entry = |entry: StringStringEntryProto| {
-        Ok((present("a metadata entry", "key", entry.key)?, present("a metadata entry", "value", entry.value)?))
-    };
-    entries.into_iter().map(entry).collect()
+    entries.into_iter().map(metadata_entry).collect()
 }
 
-/// The graph, opset and metadata of a file that [`write`](super::write) wrote.
+fn metadata_entry(entry: StringStringEntryProto) -> Result<(String, String), ReadError> {
+    Ok((present("a metadata entry", "key", entry.key)?, present("a metadata entry", "value", entry.value)?))
+}
+
+/// Returns the graph, opset and metadata of a file that [`write`](super::write) wrote.
 pub fn read(bytes: &[u8]) -> Result<File, ReadError> {
     let model = ModelProto::decode(bytes)?;
     refuse("the model", "training information", &model.training_info)?;
@@ -192,7 +194,7 @@ fn read_node(node: NodeProto, types: &mut BTreeMap<String, TensorType>) -> Resul
     Ok(Node { name, op, inputs, output })
 }
 
-/// The operands without the places of `Resize(x, roi, scales, sizes)` that are left out.
+/// Returns the operands without the absent ones of `Resize(x, roi, scales, sizes)`.
 fn operands(op_type: &str, mut slots: Vec<String>) -> (Vec<String>, ResizeBy) {
     let by = if slots.len() == 4 { ResizeBy::Sizes } else { ResizeBy::Scales };
     let left_out = if by == ResizeBy::Sizes { 1..3 } else { 1..2 };
@@ -353,7 +355,7 @@ mod tests {
     fn a_file_that_is_cut_off_is_an_error_wherever_the_cut_is() {
         let bytes = bytes();
         for end in 0..bytes.len() {
-            // A cut between the last fields leaves a whole message, without metadata.
+            // A cut between the last fields leaves a complete message, without metadata.
             if let Ok(file) = read(&bytes[..end]) {
                 assert_eq!(file.metadata, [], "cut at {end}");
             }

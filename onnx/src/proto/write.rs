@@ -1,4 +1,4 @@
-//! A checked graph becomes the bytes of an ONNX file; equal graphs become equal bytes.
+//! Writes a checked graph as the bytes of an ONNX file; equal graphs give equal bytes.
 
 use prost::Message;
 
@@ -6,7 +6,7 @@ use super::messages::*;
 use crate::Opset;
 use crate::graph::{Attribute, CheckError, Data, Dim, Graph, Node, Op, ResizeBy, Tensor, TensorType};
 
-/// Why a graph cannot be written.
+/// An error in writing a graph.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The graph breaks an invariant.
@@ -25,12 +25,13 @@ pub enum WriteError {
         node: String,
         /// Its operator.
         op: &'static str,
-        /// The operator set that was asked for.
+        /// The requested operator set.
         opset: Opset,
     },
 }
 
-/// The bytes of an ONNX model, with `metadata` in its `metadata_props` and a shape for every value.
+/// Returns the bytes of an ONNX model, with `metadata` in its `metadata_props` and a shape for
+/// every value.
 pub fn write(graph: &Graph, opset: Opset, metadata: &[(String, String)]) -> Result<Vec<u8>, WriteError> {
     graph.check().map_err(|cause| WriteError::Check { graph: graph.name.clone(), cause })?;
     if let Some(node) = graph.nodes.iter().find(|node| !opset.has(&node.op)) {
@@ -79,7 +80,8 @@ fn node_proto(node: &Node) -> NodeProto {
     }
 }
 
-/// The operands in the places where ONNX wants them: `Resize(x, roi, scales, sizes)` leaves out what is not used.
+/// Returns the operands in ONNX's order: `Resize(x, roi, scales, sizes)` leaves out those that are
+/// not used.
 fn operand_slots(op: &Op, operands: &[String]) -> Vec<String> {
     let left_out = match op {
         Op::Resize { by: ResizeBy::Scales, .. } => 1,

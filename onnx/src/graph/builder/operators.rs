@@ -1,4 +1,4 @@
-//! One method of [`Scope`] for each operator that networks are made of.
+//! One method of [`Scope`] for each operator of networks.
 
 use super::{BuildError, Scope, Value};
 use crate::graph::{Conv, Coordinates, Data, MaxPool, Op, PadMode, ResizeBy, ResizeMode, Tensor};
@@ -6,20 +6,20 @@ use crate::graph::{Conv, Coordinates, Data, MaxPool, Op, PadMode, ResizeBy, Resi
 /// The constants of a batch normalisation, each `[c]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchNorm {
-    /// Learned factor (gamma).
+    /// The learned factor (gamma).
     pub weight: Tensor,
-    /// Learned shift (beta).
+    /// The learned shift (beta).
     pub bias: Tensor,
-    /// Mean over the training data.
+    /// The mean over the training data.
     pub running_mean: Tensor,
-    /// Variance over the training data.
+    /// The variance over the training data.
     pub running_var: Tensor,
-    /// Added to the variance.
+    /// The constant added to the variance.
     pub epsilon: f32,
 }
 
 impl Scope<'_> {
-    /// A convolution with constant `weight` `[o, c / group, kh, kw]` and `bias` `[o]`.
+    /// Adds a convolution with constant `weight` `[o, c / group, kh, kw]` and `bias` `[o]`.
     pub fn conv(
         &mut self,
         name: &str,
@@ -36,7 +36,7 @@ impl Scope<'_> {
         self.node(name, Op::Conv(conv), &operands)
     }
 
-    /// Batch normalisation by running statistics, as in inference.
+    /// Adds a batch normalisation by running statistics, as in inference.
     pub fn batch_norm(&mut self, name: &str, x: Value, norm: BatchNorm) -> Result<Value, BuildError> {
         let mut module = self.scope(name);
         let operands = [
@@ -49,48 +49,49 @@ impl Scope<'_> {
         self.node(name, Op::BatchNormalization { epsilon: norm.epsilon }, &operands)
     }
 
-    /// `x/2 * (1 + erf(x/sqrt(2)))`.
+    /// Adds `x/2 * (1 + erf(x/sqrt(2)))`.
     pub fn gelu(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
         self.node(name, Op::Gelu, &[x])
     }
 
-    /// `1 / (1 + exp(-x))`.
+    /// Adds `1 / (1 + exp(-x))`.
     pub fn sigmoid(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
         self.node(name, Op::Sigmoid, &[x])
     }
 
-    /// `max(x, 0)`.
+    /// Adds `max(x, 0)`.
     pub fn relu(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
         self.node(name, Op::Relu, &[x])
     }
 
-    /// `a + b`.
+    /// Adds `a + b`.
     pub fn add(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
         self.node(name, Op::Add, &[a, b])
     }
 
-    /// `a - b`.
+    /// Adds `a - b`.
     pub fn sub(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
         self.node(name, Op::Sub, &[a, b])
     }
 
-    /// `a * b`.
+    /// Adds `a * b`.
     pub fn mul(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
         self.node(name, Op::Mul, &[a, b])
     }
 
-    /// `a / b`.
+    /// Adds `a / b`.
     pub fn div(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
         self.node(name, Op::Div, &[a, b])
     }
 
-    /// The channels of several images one after another: `[n, c1, h, w]`, `[n, c2, h, w]` to `[n, c1 + c2, h, w]`.
+    /// Concatenates the channels of several images: `[n, c1, h, w]`, `[n, c2, h, w]` to `[n, c1 +
+    /// c2, h, w]`.
     pub fn concat_channels(&mut self, name: &str, images: &[Value]) -> Result<Value, BuildError> {
         self.node(name, Op::Concat { axis: 1 }, images)
     }
 
-    /// The largest value under a moving kernel; a 2x2 kernel with a stride of 2 halves height and width, rounded down:
-    /// `[n, c, h, w]` to `[n, c, floor(h/2), floor(w/2)]`.
+    /// Adds the largest value under a moving kernel. A 2x2 kernel with a stride of 2 halves height
+    /// and width, rounded down: `[n, c, h, w]` to `[n, c, floor(h/2), floor(w/2)]`.
     ///
     /// ```
     /// # use seg_onnx::graph::{Dim, GraphBuilder, MaxPool};
@@ -108,12 +109,13 @@ impl Scope<'_> {
         self.node(name, Op::MaxPool(pool), &[x])
     }
 
-    /// The mean over height and width: `[n, c, h, w]` to `[n, c, 1, 1]`.
+    /// Adds the mean over height and width: `[n, c, h, w]` to `[n, c, 1, 1]`.
     pub fn global_average_pool(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
         self.node(name, Op::GlobalAveragePool, &[x])
     }
 
-    /// Resizes height and width by constant factors: `[n, c, h, w]` to `[n, c, factor * h, factor * w]`.
+    /// Resizes height and width by constant factors: `[n, c, h, w]` to `[n, c, factor * h, factor *
+    /// w]`.
     pub fn upsample(
         &mut self,
         name: &str,
@@ -135,11 +137,12 @@ impl Scope<'_> {
         self.node(name, Op::Pad { mode }, &[x, pads])
     }
 
-    /// Pads `x` with zeros at the bottom and at the right to the height and width of `reference`, which must not be the
-    /// smaller one.
+    /// Pads `x` with zeros at the bottom and at the right to the height and width of `reference`,
+    /// which must be at least as large.
     ///
-    /// This is what a decoder needs that doubles what an encoder has halved and rounded down: a row or a column may be
-    /// missing, and splitting that one, `floor(1/2) = 0` of it comes before and all of it after.
+    /// A decoder needs this where it doubles a size that an encoder has halved and rounded down. A
+    /// row or a column may be missing; of that one, `floor(1/2) = 0` is added before and all of it
+    /// after.
     pub fn pad_to_size_of(&mut self, name: &str, x: Value, reference: Value) -> Result<Value, BuildError> {
         for image in [x, reference] {
             let found = self.type_of(image)?.clone();

@@ -41,7 +41,7 @@ impl fmt::Display for Atom {
     }
 }
 
-/// Reads what [`Display`](fmt::Display) writes; blanks do not matter.
+/// Reads the text that [`Display`](fmt::Display) writes; spaces do not matter.
 impl FromStr for Dim {
     type Err = DimError;
 

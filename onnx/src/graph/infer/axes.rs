@@ -26,7 +26,8 @@ pub(super) fn squeeze(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
     Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, shape)))
 }
 
-/// At least one axis must be named: of none ONNX reduces all, which nobody would read out of an empty list.
+/// Infers a reduction. At least one axis must be given: without any, ONNX reduces all, which an
+/// empty list does not suggest.
 pub(super) fn reduce(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
     let mut shape = x.shape().to_vec();
     let mut listed = listed(axes)?.peekable();
@@ -42,14 +43,15 @@ pub(super) fn reduce(x: &Fact, axes: &Fact) -> Result<Fact, Mismatch> {
     Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, shape)))
 }
 
-/// Known axes, each as a position where it can be one.
+/// Converts known axes to positions, if they can be positions.
 fn listed(axes: &Fact) -> Result<impl Iterator<Item = (Option<usize>, &Dim)>, Mismatch> {
     let position = |dim: &Dim| dim.as_constant().and_then(|axis| usize::try_from(axis).ok());
     let count = axes.shape().first().and_then(position).unwrap_or(0);
     Ok(axes.integers("the axes", count)?.iter().map(move |dim| (position(dim), dim)))
 }
 
-/// Each end must lie within its axis for every value of the symbols, because a longer one would be cut off unseen.
+/// Infers a slice. Each end must lie within its axis for every value of the symbols, because a
+/// longer one would be cut off silently.
 pub(super) fn slice(x: &Fact, [starts, ends]: [&Fact; 2], axes: &Fact) -> Result<Fact, Mismatch> {
     let count =
         axes.shape().first().and_then(Dim::as_constant).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);

@@ -1,10 +1,10 @@
-//! Operators between floats and the few integers that stand for them.
+//! Operators between floats and quantised integers.
 
 use super::axes::within;
 use super::{Fact, Mismatch, property, require};
 use crate::graph::{DataType, TensorType};
 
-/// `(x, scale, zero)` with `x` in f32; the result is of the type of `zero`.
+/// Infers the result of `(x, scale, zero)` with `x` in f32, which has the type of `zero`.
 pub(super) fn quantize(axis: usize, x: &Fact, scale: &Fact, zero: &Fact) -> Result<Fact, Mismatch> {
     require("the element type", &DataType::F32, &x.tensor_type.data_type)?;
     let quantized = zero.tensor_type.data_type;
@@ -15,7 +15,7 @@ pub(super) fn quantize(axis: usize, x: &Fact, scale: &Fact, zero: &Fact) -> Resu
     Ok(Fact::from_type(TensorType::new(quantized, x.shape())))
 }
 
-/// `(x, scale, zero)` with `x` in the type of `zero`; the result is f32.
+/// Infers the result of `(x, scale, zero)` with `x` in the type of `zero`, which is f32.
 pub(super) fn dequantize(axis: usize, x: &Fact, scale: &Fact, zero: &Fact) -> Result<Fact, Mismatch> {
     let quantized = x.tensor_type.data_type;
     if !matches!(quantized, DataType::U8 | DataType::I8 | DataType::I32) {
@@ -26,7 +26,7 @@ pub(super) fn dequantize(axis: usize, x: &Fact, scale: &Fact, zero: &Fact) -> Re
     Ok(Fact::from_type(TensorType::new(DataType::F32, x.shape())))
 }
 
-/// Scale and zero point are both scalars, or both vectors along the axis.
+/// Checks that scale and zero point are both scalars, or both vectors along the axis.
 fn fits(axis: usize, x: &Fact, scale: &Fact, zero: &Fact) -> Result<(), Mismatch> {
     require("the type of the scale", &DataType::F32, &scale.tensor_type.data_type)?;
     if scale.shape().is_empty() && zero.shape().is_empty() {

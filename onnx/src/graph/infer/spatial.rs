@@ -26,7 +26,7 @@ pub(super) fn conv(conv: &Conv, x: &Fact, weight: &Fact, bias: Option<&Fact>) ->
     Ok(Fact::from_type(TensorType::new(data_type, [batch.clone(), out_channels.clone(), height, width])))
 }
 
-/// A padding as large as the kernel would leave a kernel without any pixel.
+/// Infers a maximum pooling. No kernel may lie in the padding as a whole.
 pub(super) fn max_pool(pool: &MaxPool, x: &Fact) -> Result<Fact, Mismatch> {
     let [batch, channels, height, width] = image(x)?;
     let MaxPool { kernel, strides, pads } = pool;
@@ -43,7 +43,7 @@ pub(super) fn max_pool(pool: &MaxPool, x: &Fact) -> Result<Fact, Mismatch> {
     Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, [batch.clone(), channels.clone(), height, width])))
 }
 
-/// `floor((size + pads - dilation * (kernel - 1) - 1) / stride) + 1`.
+/// Infers `floor((size + pads - dilation * (kernel - 1) - 1) / stride) + 1`.
 fn convolved(size: &Dim, kernel: &Dim, stride: usize, dilation: usize, pads: [usize; 2]) -> Result<Dim, Mismatch> {
     let one = Dim::from(1);
     let kernel = match kernel.as_constant() {
@@ -98,9 +98,9 @@ pub(super) fn resize(by: ResizeBy, x: &Fact, size: &Fact) -> Result<Fact, Mismat
     Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, shape)))
 }
 
-/// `floor(size * scale)` where the scale or its inverse is an integer.
+/// Infers `floor(size * scale)` if the scale or its inverse is an integer.
 fn scaled(size: &Dim, scale: f32) -> Result<Dim, Mismatch> {
-    /// Integers up to here are exact in 32-bit floats.
+    /// The largest integer up to which 32-bit floats are exact.
     const SCALE_MAX: f32 = 16_777_216.0;
     let whole = |value: f32| (value.fract() == 0.0 && (1.0..=SCALE_MAX).contains(&value)).then_some(value as i64);
     if let Some(factor) = whole(scale) {
