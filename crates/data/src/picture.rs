@@ -1,23 +1,23 @@
-//! An image in the bits it was stored with.
+//! An image at the bit depth of its file.
 
 use std::ops::Range;
 
 use image::{DynamicImage, Rgb32FImage, RgbImage};
 use seg_contract::{Pixels, Rgb16Image, Samples};
 
-/// Red, green and blue of an image, in the bits it was stored with.
+/// Red, green and blue of an image, at the bit depth of its file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Picture {
-    /// 255 stands for 1.
+    /// 8 bits; 255 stands for 1.
     Bits8(RgbImage),
-    /// 65535 stands for 1.
+    /// 16 bits; 65535 stands for 1.
     Bits16(Rgb16Image),
-    /// Values in [0, 1].
+    /// Floats in [0, 1].
     Float(Rgb32FImage),
 }
 
 impl Picture {
-    /// Width and height in pixels.
+    /// Returns width and height in pixels.
     pub fn dimensions(&self) -> (u32, u32) {
         match self {
             Self::Bits8(image) => image.dimensions(),
@@ -26,7 +26,7 @@ impl Picture {
         }
     }
 
-    /// The pixels, as everything takes them that takes an image.
+    /// Returns the pixels in the type that functions on images take.
     pub fn pixels(&self) -> Pixels<'_> {
         match self {
             Self::Bits8(image) => image.into(),
@@ -35,10 +35,10 @@ impl Picture {
         }
     }
 
-    /// A copy of some rows of an image.
+    /// Copies some rows of an image.
     ///
     /// # Panics
-    /// When it has not so many.
+    /// When it does not have that many.
     pub fn copy_rows(pixels: Pixels<'_>, rows: Range<u32>) -> Self {
         let width = pixels.size()[1];
         let (columns, height) = (width as u32, rows.end - rows.start);
@@ -57,7 +57,7 @@ impl Picture {
         }
     }
 
-    /// Its values in [0, 1]: `v / 255` of 8-bit values, `v / 65535` of 16-bit ones.
+    /// Converts the values to [0, 1]: `v / 255` of 8-bit values, `v / 65535` of 16-bit ones.
     pub fn to_float(&self) -> Rgb32FImage {
         let (width, height) = self.dimensions();
         let values = match self {
@@ -70,7 +70,8 @@ impl Picture {
 }
 
 impl From<DynamicImage> for Picture {
-    /// Grey becomes three equal values; transparency is dropped, so that a pixel keeps the colour stored under it.
+    /// Grey becomes three equal values. Transparency is dropped, so that a pixel keeps the colour
+    /// stored under it.
     fn from(image: DynamicImage) -> Self {
         let color = image.color();
         match color.bytes_per_pixel() / color.channel_count() {

@@ -3,13 +3,14 @@
 /// An axis with its ticks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
-    /// Evenly spaced round numbers; the first and the last are the axis's ends.
+    /// The ticks: evenly spaced round numbers, of which the first and the last are the axis's ends.
     pub ticks: Vec<f64>,
     step: f64,
 }
 
 impl Axis {
-    /// An axis that spans all finite `values`, with at most about `count` ticks; 0 to 1 where there is no value.
+    /// Creates an axis that spans all finite `values`, with at most about `count` ticks; 0 to 1 if
+    /// there are none.
     pub fn spanning(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
         let (low, high) = values
             .into_iter()
@@ -17,7 +18,7 @@ impl Axis {
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         let (low, high) = match (low <= high, low < high) {
             (false, _) => (0.0, 1.0),
-            // One value alone lies in the middle of what it is worth.
+            // A single value lies in the middle of an axis as wide as its magnitude.
             (true, false) => (low - low.abs().max(1e-6) / 2.0, low + low.abs().max(1e-6) / 2.0),
             (true, true) => (low, high),
         };
@@ -34,24 +35,24 @@ impl Axis {
         Self { ticks, step }
     }
 
-    /// The lower end.
+    /// Returns the lower end.
     pub fn low(&self) -> f64 {
         self.ticks[0]
     }
 
-    /// The upper end.
+    /// Returns the upper end.
     pub fn high(&self) -> f64 {
         self.ticks[self.ticks.len() - 1]
     }
 
-    /// Where a value lies, 0 at the lower end and 1 at the upper one.
+    /// Returns the position of a value: 0 at the lower end and 1 at the upper one.
     pub fn share(&self, value: f64) -> f64 {
         (value - self.low()) / (self.high() - self.low())
     }
 
-    /// A tick in as many digits as tell it from its neighbours.
+    /// Formats a tick with the digits that distinguish it from its neighbours.
     pub fn label(&self, tick: f64) -> String {
-        // Zero may come with a sign or with rounding.
+        // Rounding may give zero a sign or a fraction.
         let tick = if tick.abs() < self.step / 2.0 { 0.0 } else { tick };
         let digits = |step: f64| (0..9).find(|digits| ((step * 10f64.powi(*digits)).fract() - 0.5).abs() > 0.499_999);
         if self.step >= 1e-3 || tick == 0.0 {

@@ -8,59 +8,59 @@ use crate::axis::Axis;
 
 /// Width and height of the drawing, in its own units.
 const SIZE: (f64, f64) = (540.0, 240.0);
-/// The space around the curves: left, top, right, bottom.
+/// The margins around the curves: left, top, right, bottom.
 const MARGIN: (f64, f64, f64, f64) = (52.0, 18.0, 12.0, 30.0);
-/// Up to so many points are marked one by one.
+/// The most points that are marked one by one.
 const DOTS_MAX: usize = 40;
-/// Up to so many places answer to the pointer, evenly chosen.
+/// The most positions that respond to the pointer, evenly chosen.
 const HOVERS_MAX: usize = 400;
 
 /// Curves that share an axis.
 pub struct Chart<'a> {
-    /// What is shown.
+    /// The heading.
     pub title: &'a str,
-    /// What lies along the horizontal axis, in a word.
+    /// The quantity along the horizontal axis, in a word.
     pub across: &'a str,
     /// The curves; at most four, as many as there are colours.
     pub curves: Vec<Curve<'a>>,
-    /// Where the curves begin and end.
+    /// The ends of the curves along the horizontal axis.
     pub span: [f64; 2],
-    /// What the vertical axis spans, the curves' values apart.
+    /// Further values that the vertical axis spans.
     pub heights: &'a [f64],
-    /// A place of note.
+    /// A marked position.
     pub mark: Option<Mark>,
 }
 
 /// One curve.
 pub struct Curve<'a> {
-    /// Its name in the legend.
+    /// The name in the legend.
     pub name: &'a str,
-    /// Its points from left to right.
+    /// The points from left to right.
     pub points: Vec<(f64, f64)>,
 }
 
-/// A vertical line with a word.
+/// A vertical line with a label.
 #[derive(Clone, Debug)]
 pub struct Mark {
-    /// Where it stands.
+    /// The position along the horizontal axis.
     pub at: f64,
-    /// What it says.
+    /// The label.
     pub text: String,
 }
 
 impl Chart<'_> {
-    /// The chart with its heading and legend.
+    /// Renders the chart with its heading and legend.
     pub fn render(&self) -> Markup {
         let values = self.curves.iter().flat_map(|curve| &curve.points).map(|point| point.1);
         let y = Axis::spanning(values.chain(self.heights.iter().copied()), 5);
         let [start, end] = self.span;
         let x = Axis::spanning(self.span, 6);
-        // The curves end where they end, not at the last round number.
+        // The axis ends where the curves end, not at the last round number.
         let across = |place: f64| MARGIN.0 + (SIZE.0 - MARGIN.0 - MARGIN.2) * (place - start) / (end - start);
         let down = |value: f64| MARGIN.1 + (SIZE.1 - MARGIN.1 - MARGIN.3) * (1.0 - y.share(value));
         let (top, bottom) = (MARGIN.1, SIZE.1 - MARGIN.3);
         let places = self.places();
-        // What is counted has no fractions.
+        // A count has no fractions.
         let is_counted = places.iter().all(|place| place.fract() == 0.0) && end > 1.0;
         let is_ticked = |tick: &f64| (start..=end).contains(tick) && !(is_counted && tick.fract() != 0.0);
         html! {
@@ -101,7 +101,7 @@ impl Chart<'_> {
         }
     }
 
-    /// Where there is a point, from left to right.
+    /// Returns the positions with a point, from left to right.
     fn places(&self) -> Vec<f64> {
         let mut places: Vec<f64> = self.curves.iter().flat_map(|curve| &curve.points).map(|point| point.0).collect();
         places.sort_by(f64::total_cmp);
@@ -109,29 +109,30 @@ impl Chart<'_> {
         places
     }
 
-    /// What places say to the pointer, each from its left edge to its right one.
+    /// Returns the tooltips of positions, each with its left and right edge.
     fn hovers(&self, places: &[f64]) -> Vec<(f64, f64, String)> {
         let stride = places.len().div_ceil(HOVERS_MAX).max(1);
-        let describe = |index: usize| {
-            let at = places[index];
-            // Half of the way to the neighbours, and at the ends as far out as in.
-            let before = index.checked_sub(1).map(|before| (at - places[before]) / 2.0);
-            let after = places.get(index + 1).map(|after| (after - at) / 2.0);
-            let alone = (self.span[1] - self.span[0]) / 2.0;
-            let (left, right) = (before.or(after).unwrap_or(alone), after.or(before).unwrap_or(alone));
-            let mut text = format!("{} {}", self.across, if at.fract() == 0.0 { at.to_string() } else { short(at) });
-            for curve in &self.curves {
-                if let Some((_, value)) = curve.points.iter().find(|point| point.0 == at) {
-                    write!(text, "\n{}: {}", curve.name, short(*value)).expect("a string takes all");
-                }
+        (0..places.len()).step_by(stride).map(|index| self.hover(places, index)).collect()
+    }
+
+    fn hover(&self, places: &[f64], index: usize) -> (f64, f64, String) {
+        let at = places[index];
+        // Halfway to the neighbours; as far outside at the ends.
+        let before = index.checked_sub(1).map(|before| (at - places[before]) / 2.0);
+        let after = places.get(index + 1).map(|after| (after - at) / 2.0);
+        let alone = (self.span[1] - self.span[0]) / 2.0;
+        let (left, right) = (before.or(after).unwrap_or(alone), after.or(before).unwrap_or(alone));
+        let mut text = format!("{} {}", self.across, if at.fract() == 0.0 { at.to_string() } else { short(at) });
+        for curve in &self.curves {
+            if let Some((_, value)) = curve.points.iter().find(|point| point.0 == at) {
+                write!(text, "\n{}: {}", curve.name, short(*value)).expect("writing to a string does not fail");
             }
-            (at - left, at + right, text)
-        };
-        (0..places.len()).step_by(stride).map(describe).collect()
+        }
+        (at - left, at + right, text)
     }
 }
 
-/// A vertical line with its words where there is room.
+/// Draws a vertical line with its label on the side that has room.
 fn note(text: &str, x: f64, top: f64, bottom: f64) -> Markup {
     let (anchor, shift) = if x > SIZE.0 / 2.0 { ("end", -4.0) } else { ("start", 4.0) };
     html! {
@@ -140,7 +141,7 @@ fn note(text: &str, x: f64, top: f64, bottom: f64) -> Markup {
     }
 }
 
-/// A piece of a curve, for the legend.
+/// Draws a piece of a curve for the legend.
 fn swatch(number: usize) -> Markup {
     html! {
         svg.swatch viewBox="0 0 24 8" aria-hidden="true" {
@@ -157,13 +158,13 @@ fn line(points: &[(f64, f64)], across: impl Fn(f64) -> f64, down: impl Fn(f64) -
     text
 }
 
-/// A coordinate, no finer than eyes are.
+/// Formats a coordinate with the precision that eyes can see.
 pub(crate) fn place(coordinate: f64) -> String {
     let text = format!("{coordinate:.1}");
     text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
 }
 
-/// A value in four significant digits.
+/// Formats a value with four significant digits.
 fn short(value: f64) -> String {
     if value != 0.0 && value.abs() < 1e-2 { format!("{value:.3e}") } else { format!("{value:.4}") }
 }

@@ -1,4 +1,4 @@
-//! An image to look at: as it is, with its true and its predicted mask, and with its errors.
+//! An image of a report, with its true and its predicted mask, and with its errors.
 
 use image::{GrayImage, Rgb32FImage, RgbImage};
 use maud::{Markup, html};
@@ -13,7 +13,7 @@ use crate::table::color;
 pub struct Exhibit {
     /// The image's name.
     pub name: String,
-    /// What is said of it.
+    /// The caption.
     pub caption: String,
     /// The image.
     pub image: RgbImage,
@@ -21,7 +21,7 @@ pub struct Exhibit {
     pub truth: RgbImage,
     /// The image with the predicted mask.
     pub prediction: RgbImage,
-    /// Where the two differ.
+    /// The errors: the pixels in which the two differ.
     pub errors: RgbImage,
 }
 
@@ -29,7 +29,7 @@ impl Exhibit {
     /// Draws an image with two masks of its size.
     ///
     /// # Errors
-    /// When a mask is of another size or a label is no class.
+    /// When a mask has another size or a label exceeds the classes.
     pub fn draw(
         (name, caption): (String, String),
         image: &Rgb32FImage,
@@ -49,7 +49,7 @@ impl Exhibit {
         })
     }
 
-    /// The exhibit in a page.
+    /// Renders the exhibit.
     pub fn render(&self) -> Markup {
         let Self { image, truth, prediction, errors, .. } = self;
         html! {
@@ -68,10 +68,10 @@ impl Exhibit {
     }
 }
 
-/// What the colours of exhibits mean.
+/// Renders the legend of the exhibits' colours.
 pub fn legend(classes: &[Class]) -> Markup {
     let outcomes = [FOUND, TOO_MUCH, MISSED, MIXED_UP];
-    // Two classes have nothing to be mixed up with.
+    // The background has no other class to be confused with.
     let outcomes = if classes.len() > 2 { &outcomes[..] } else { &outcomes[..3] };
     html! {
         div.legend {

@@ -1,9 +1,11 @@
-//! What reports are made of: pages without scripts that need no other file, can be mailed and are readable in print.
+//! The building blocks of reports: pages without scripts that need no other file, can be mailed and
+//! printed.
 //!
 //! - [`page`] puts sections into one HTML file, [`figures`] are the numbers at its head;
-//! - [`Chart`] draws curves and [`distribution`] the images' scores as SVG, on the round numbers of an [`Axis`];
+//! - [`Chart`] draws curves and [`distribution`] the images' scores as SVG, on the round numbers of
+//!   an [`Axis`];
 //! - [`Exhibit`] shows an image with its masks and its errors;
-//! - [`table`] holds the tables of classes, pixels, facts and settings.
+//! - [`table`] renders classes, pixels, facts and settings.
 
 mod page;
 

@@ -1,4 +1,4 @@
-//! The page itself, and the figures at its head.
+//! The frame of a page, and the figures at its head.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -6,15 +6,15 @@ const STYLE: &str = include_str!("style.css");
 
 /// A number at the head of a page.
 pub struct Figure<'a> {
-    /// What it is called.
+    /// The name.
     pub name: &'a str,
     /// The number.
     pub value: String,
-    /// How it is defined.
+    /// The definition.
     pub meaning: String,
 }
 
-/// An HTML page of its own.
+/// Renders a complete HTML page.
 pub fn page(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
@@ -35,7 +35,7 @@ pub fn page(title: &str, body: &Markup) -> String {
     page.into_string()
 }
 
-/// The figures at the head of a page, side by side.
+/// Renders figures side by side.
 pub fn figures(figures: &[Figure<'_>]) -> Markup {
     html! {
         dl.verdict {
@@ -50,7 +50,7 @@ pub fn figures(figures: &[Figure<'_>]) -> Markup {
     }
 }
 
-/// A number of things, in words.
+/// Formats a number of things, in words.
 pub fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }

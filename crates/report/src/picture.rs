@@ -1,4 +1,4 @@
-//! Pictures in a report: the error map, and pictures as text within the page.
+//! Pictures in a report: the error map, and pictures embedded in the page.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,14 +9,15 @@ use seg_data::jpeg_bytes;
 
 /// The longer side of a picture in a report, in pixels.
 const SIDE_MAX: u32 = 512;
-/// High enough that the error map's colours stay apart.
+/// The quality of pictures, high enough that the error map's colours stay distinct.
 const JPEG_QUALITY: u8 = 88;
 
-/// A way in which a pixel can be right or wrong, with its colour in the error map.
+/// A way in which a pixel is right or wrong, with its colour in the error map.
 pub(crate) struct Outcome {
-    /// Its name in the legend.
+    /// The name in the legend.
     pub(crate) name: &'static str,
-    /// Its colour: light grey, orange, sky blue and purple of Okabe and Ito, which the colour-blind tell apart.
+    /// The colour: light grey, orange, sky blue or purple of Okabe and Ito, which colour-blind
+    /// readers can distinguish.
     pub(crate) color: [u8; 3],
 }
 
@@ -25,9 +26,10 @@ pub(crate) const TOO_MUCH: Outcome = Outcome { name: "too much (false positive)"
 pub(crate) const MISSED: Outcome = Outcome { name: "missed (false negative)", color: [86, 180, 233] };
 pub(crate) const MIXED_UP: Outcome = Outcome { name: "taken for another class", color: [204, 121, 167] };
 
-/// Where prediction and truth agree and differ, on the darkened image; pixels that do not count are darker still.
+/// Draws where prediction and truth agree and differ, on the darkened image; ignored pixels are
+/// darker still.
 ///
-/// All three are of one size.
+/// All three have one size.
 pub(crate) fn error_map(image: &Rgb32FImage, truth: &GrayImage, prediction: &GrayImage) -> RgbImage {
     RgbImage::from_fn(image.width(), image.height(), |x, y| {
         let [red, green, blue] = image.get_pixel(x, y).0;
@@ -44,7 +46,7 @@ pub(crate) fn error_map(image: &Rgb32FImage, truth: &GrayImage, prediction: &Gra
     })
 }
 
-/// The picture at a size for a report; small ones stay as they are.
+/// Resizes a picture for a report; small ones are unchanged.
 pub(crate) fn shrink(picture: &RgbImage) -> RgbImage {
     let (width, height) = picture.dimensions();
     if width.max(height) <= SIDE_MAX {
@@ -55,7 +57,7 @@ pub(crate) fn shrink(picture: &RgbImage) -> RgbImage {
     imageops::resize(picture, width, height, FilterType::Triangle)
 }
 
-/// A picture that has been shrunk, as the address of an image element.
+/// Encodes a reduced picture as the address of an image element.
 pub(crate) fn address(picture: &RgbImage) -> String {
     let bytes = jpeg_bytes(picture, JPEG_QUALITY).expect("a picture of a report is small and not empty");
     format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(bytes))

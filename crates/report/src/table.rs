@@ -1,10 +1,10 @@
-//! The tables of a report: classes, the confusion matrix, and whatever is a list of names and values.
+//! The tables of a report: classes, the confusion matrix, and lists of names and values.
 
 use maud::{Markup, html};
 use seg_contract::{Class, ConfusionMatrix};
 use serde_json::Value;
 
-/// A row per class: how well it was found, over all pixels.
+/// Renders a row of scores per class, over all pixels.
 pub fn classes(classes: &[Class], confusion: &ConfusionMatrix) -> Markup {
     let pixels: u64 = confusion.counts().iter().flatten().sum();
     let optional = |value: Option<f64>| value.map_or_else(|| "–".into(), score);
@@ -32,7 +32,7 @@ pub fn classes(classes: &[Class], confusion: &ConfusionMatrix) -> Markup {
     }
 }
 
-/// The confusion matrix: each row's shares, and the pixels below them.
+/// Renders the confusion matrix: each row's shares, with the numbers of pixels below them.
 pub fn confusion(classes: &[Class], confusion: &ConfusionMatrix) -> Markup {
     html! {
         div.wide {
@@ -57,14 +57,14 @@ pub fn confusion(classes: &[Class], confusion: &ConfusionMatrix) -> Markup {
     }
 }
 
-/// Names and values, a row each.
+/// Renders names and values, a row each.
 pub fn facts(rows: &[(&str, Markup)]) -> Markup {
     html! {
         dl.facts { @for (name, value) in rows { div { dt { (name) } dd { (value) } } } }
     }
 }
 
-/// A value's fields, each by its path and on a row of its own.
+/// Renders a value's fields by their paths, a row each.
 pub fn settings(value: &Value) -> Markup {
     let mut rows = Vec::new();
     flatten(String::new(), value, &mut rows);
@@ -73,7 +73,7 @@ pub fn settings(value: &Value) -> Markup {
     }
 }
 
-/// The leaves of a value by their paths; a list of plain values is one leaf.
+/// Lists the leaves of a value by their paths; a list of plain values is one leaf.
 fn flatten(path: String, value: &Value, rows: &mut Vec<(String, String)>) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
@@ -100,22 +100,22 @@ fn leaf(value: &Value) -> String {
     }
 }
 
-/// A small square of a colour.
+/// Renders a small square of a colour.
 pub fn color([red, green, blue]: [u8; 3]) -> Markup {
     html! { span.color style={ "background:#" (format!("{red:02x}{green:02x}{blue:02x}")) } {} }
 }
 
-/// A score in four digits.
+/// Formats a score with four digits.
 pub fn score(value: f64) -> String {
     format!("{value:.4}")
 }
 
-/// A part of a whole; nothing of nothing is a dash.
+/// Formats a part of a whole; a part of 0 is a dash.
 fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "–".into() } else { format!("{:.2} %", 100.0 * part as f64 / whole as f64) }
 }
 
-/// A number with its thousands apart.
+/// Formats a number with thousands separators.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

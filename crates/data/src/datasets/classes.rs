@@ -1,16 +1,20 @@
-//! `classes.json`: the names of the classes, and how masks show them.
+//! `classes.json`: the names of the classes, and the coding of masks.
 //!
 //! ```json
 //! {
 //!   "masks": "color",
-//!   "classes": [{"name": "background", "color": [0, 0, 0]}, {"name": "vessel", "color": [128, 0, 0]}],
+//!   "classes": [
+//!     {"name": "background", "color": [0, 0, 0]},
+//!     {"name": "vessel", "color": [128, 0, 0]}
+//!   ],
 //!   "ignore": [255, 255, 255]
 //! }
 //! ```
 //!
-//! `masks` is `binary`, `index` or `color`. The classes are in the order of their labels, the background first. A colour is that
-//! of the mask's pixels where `masks` is `color`, and in any case that of the class in pictures. `ignore`, for `color` alone, is
-//! the colour of pixels that do not count.
+//! `masks` is `binary`, `index` or `color`. The classes are in the order of their labels, the
+//! background first. Their colours are those of the mask's pixels if `masks` is `color`, and those
+//! of the classes in pictures in any case. `ignore`, for `color` only, is the colour of ignored
+//! pixels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -48,7 +52,8 @@ struct Described {
     color: Option<[u8; 3]>,
 }
 
-/// The classes of a data set and the coding of its masks; without the file, background and `target` in binary masks.
+/// Reads the classes of a data set and the coding of its masks; without the file these are
+/// background and `target` in binary masks.
 pub(super) fn read(root: &Path, target: &str) -> Result<(Vec<Class>, MaskCoding), DatasetError> {
     let path = root.join(FILE);
     if !path.exists() {
@@ -61,7 +66,8 @@ pub(super) fn read(root: &Path, target: &str) -> Result<(Vec<Class>, MaskCoding)
 }
 
 impl Description {
-    /// The classes and the coding, or what was found and what was expected instead.
+    /// Converts the description to classes and coding; the error holds the value and the expected
+    /// one.
     fn decide(self) -> Result<(Vec<Class>, MaskCoding), (String, &'static str)> {
         let count = match u8::try_from(self.classes.len()) {
             Ok(count @ 2..=IGNORE_LABEL) => count,
@@ -84,14 +90,14 @@ impl Description {
             Masks::Index => MaskCoding::Index { classes: count },
             Masks::Color => MaskCoding::Color(Arc::new(self.labels()?)),
         };
-        let class = |(index, Described { name, color })| match color {
+        let classes = self.classes.into_iter().enumerate().map(|(index, Described { name, color })| match color {
             Some(color) => Class { name, color },
             None => Class::new(name, index),
-        };
-        Ok((self.classes.into_iter().enumerate().map(class).collect(), coding))
+        });
+        Ok((classes.collect(), coding))
     }
 
-    /// The labels by colour.
+    /// Returns the labels by colour.
     fn labels(&self) -> Result<BTreeMap<[u8; 3], u8>, (String, &'static str)> {
         let mut labels = BTreeMap::from_iter(self.ignore.map(|color| (color, IGNORE_LABEL)));
         for (label, Described { name, color }) in (0..).zip(&self.classes) {

@@ -1,8 +1,10 @@
-//! DRIVE as published: retinal photographs, the vessels drawn by a first observer, and fields of view.
+//! DRIVE as published: retinal photographs, the vessels drawn by a first observer, and fields of
+//! view.
 //!
 //! ```text
-//! training/images/21_training.tif  training/1st_manual/21_manual1.gif  training/mask/21_training_mask.gif
-//! test/images/01_test.tif          test/1st_manual/01_manual1.gif      test/mask/01_test_mask.gif
+//! training/images/21_training.tif       test/images/01_test.tif
+//! training/1st_manual/21_manual1.gif    test/1st_manual/01_manual1.gif
+//! training/mask/21_training_mask.gif    test/mask/01_test_mask.gif
 //! ```
 
 use std::path::Path;
@@ -17,7 +19,7 @@ pub(super) fn matches(root: &Path) -> bool {
     root.join("training").join(FIRST_OBSERVER).is_dir()
 }
 
-/// Surveys DRIVE. Where the test part has no drawings, as in some downloads, nothing is held out.
+/// Surveys DRIVE. If the test part has no drawings, as in some downloads, there is no test part.
 pub(super) fn survey(root: &Path, problems: &mut Vec<DatasetError>) -> Dataset {
     let train = part(&root.join("training"), "training", problems);
     let test = root.join("test");
@@ -33,7 +35,7 @@ pub(super) fn survey(root: &Path, problems: &mut Vec<DatasetError>) -> Dataset {
     }
 }
 
-/// The samples of one of the two parts, whose files are named after it.
+/// Lists the samples of one of the two parts, whose files are named after it.
 fn part(folder: &Path, name: &str, problems: &mut Vec<DatasetError>) -> Vec<Sample> {
     let images = Files::list(folder.join("images"), &format!("_{name}"), problems);
     let masks = Files::list(folder.join(FIRST_OBSERVER), "_manual1", problems);

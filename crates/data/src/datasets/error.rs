@@ -1,4 +1,4 @@
-//! Why a folder cannot be opened as a data set.
+//! The error of opening a folder as a data set.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,18 +8,18 @@ use thiserror::Error;
 use crate::formats::image_formats;
 use crate::masks::EXAMPLE_INDEX;
 
-/// Why a folder cannot be opened as a data set.
+/// An error in opening a folder as a data set.
 #[derive(Debug, Error)]
 pub enum DatasetError {
-    /// The folder, or a file in it, could not be read.
+    /// The folder, or a file in it, cannot be read.
     #[error("cannot open the data set: reading `{path}` failed")]
     Read {
         /// The folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The folder is laid out in no known way.
+    /// The layout of the folder is unknown.
     #[error(
         "cannot open `{root}` as a data set: it holds {found}, expected the folders `images` and `masks`, the folders `train`, \
          `val` and `test` with these two in them, or DRIVE, Kvasir-SEG or ISIC 2018 (Task 1) as published"
@@ -27,10 +27,10 @@ pub enum DatasetError {
     Layout {
         /// The folder.
         root: PathBuf,
-        /// What it holds.
+        /// The content of the folder.
         found: String,
     },
-    /// A folder that should hold images holds none.
+    /// A folder that should hold images is empty.
     #[error("the folder `{folder}` holds no image; expected {} files", image_formats())]
     Empty {
         /// The folder.
@@ -39,9 +39,9 @@ pub enum DatasetError {
     /// Two files of a folder stand for the same name.
     #[error("`{first}` and `{second}` stand for the same name; remove one of them")]
     Twice {
-        /// The one file.
+        /// The first file.
         first: PathBuf,
-        /// The other file.
+        /// The second file.
         second: PathBuf,
     },
     /// Files have no counterpart.
@@ -55,24 +55,24 @@ pub enum DatasetError {
         folder: PathBuf,
         /// The folder that lacks them.
         other: PathBuf,
-        /// Their names.
+        /// The names.
         names: Vec<String>,
     },
-    /// Of the lists that split a data set only some are there.
+    /// Only some of the lists that split a data set exist.
     #[error("the list `{found}` is there but `{missing}` is not; a data set is split by all of its lists or by none")]
     ListMissing {
-        /// A list that is there.
+        /// A list that exists.
         found: PathBuf,
-        /// A list that is not.
+        /// A list that does not.
         missing: PathBuf,
     },
-    /// A list names no sample.
+    /// A list is empty.
     #[error("the list `{list}` is empty; expected one name per line")]
     ListEmpty {
         /// The list.
         list: PathBuf,
     },
-    /// A list names samples that are not there.
+    /// A list names samples that do not exist.
     #[error(
         "{} names in the list `{list}` belong to no image with a mask: {}; add the missing files or remove the lines",
         names.len(), first_names(names)
@@ -83,51 +83,51 @@ pub enum DatasetError {
         /// The names.
         names: Vec<String>,
     },
-    /// Samples are in two parts at once.
+    /// Samples are in two parts.
     #[error("{} names are in both `{first}` and `{second}`: {}; remove them from one of the lists", names.len(), first_names(names))]
     ListOverlap {
-        /// The one list.
+        /// The first list.
         first: PathBuf,
-        /// The other list.
+        /// The second list.
         second: PathBuf,
         /// The names.
         names: Vec<String>,
     },
-    /// Images to learn from and to choose by have the same names.
+    /// Training and validation images have the same names.
     #[error(
         "{} names are in both `{first}` and `{second}`: {}; rename the images and masks of one folder",
         names.len(), first_names(names)
     )]
     Repeated {
-        /// The one folder.
+        /// The first folder.
         first: PathBuf,
-        /// The other folder.
+        /// The second folder.
         second: PathBuf,
         /// The names.
         names: Vec<String>,
     },
-    /// `classes.json` is not what it should be.
+    /// `classes.json` is not valid.
     #[error("cannot read `{path}`: it is not of the form {EXAMPLE_INDEX}")]
     ClassesJson {
         /// The file.
         path: PathBuf,
-        /// What was wrong.
+        /// The error of the parser.
         source: serde_json::Error,
     },
-    /// `classes.json` describes classes that no data set can have.
+    /// `classes.json` describes impossible classes.
     #[error("the classes in `{path}` are unusable: {found}, expected {expected}")]
     Classes {
         /// The file.
         path: PathBuf,
-        /// What it says.
+        /// The value.
         found: String,
-        /// What it should have said.
+        /// The expected value.
         expected: &'static str,
     },
 }
 
 impl DatasetError {
-    /// The names of all samples that it concerns, where it concerns several.
+    /// Returns the names of all samples that it concerns, if there are several.
     pub(crate) fn names(&self) -> &[String] {
         match self {
             Self::Unpaired { names, .. }
@@ -139,7 +139,7 @@ impl DatasetError {
     }
 }
 
-/// The first few names, for a message.
+/// Lists the first few names, for a message.
 pub(super) fn first_names(names: &[String]) -> String {
     const NAMES_MAX: usize = 5;
     let quoted: Vec<_> = names.iter().take(NAMES_MAX).map(|name| format!("`{name}`")).collect();

@@ -5,8 +5,8 @@
 //! ISIC2018_Task1_Training_GroundTruth/ISIC_0000000_segmentation.png
 //! ```
 //!
-//! and likewise `Validation` and `Test`, where they were fetched. Copies that hold the training images alone may split them by
-//! `split_train.txt`, `split_valid.txt` and `split_test.txt`.
+//! and likewise `Validation` and `Test`, if they were downloaded. Copies that hold the training
+//! images alone may split them by `split_train.txt`, `split_valid.txt` and `split_test.txt`.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ pub(super) fn survey(root: &Path, problems: &mut Vec<DatasetError>) -> Dataset {
     }
 }
 
-/// The samples of a part; none where its masks are not there, as of a challenge that still runs.
+/// Lists the samples of a part; empty if its masks do not exist, as those of a running challenge.
 fn part(root: &Path, name: &str, problems: &mut Vec<DatasetError>) -> Vec<Sample> {
     let masks = root.join(masks(name));
     if !masks.is_dir() {

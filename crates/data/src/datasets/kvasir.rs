@@ -1,13 +1,14 @@
-//! Kvasir-SEG as published: colonoscopy images and their polyps, JPEG both, in `images` and `masks`.
+//! Kvasir-SEG as published: colonoscopy images and their polyps, JPEG both, in `images` and
+//! `masks`.
 //!
-//! `train.txt` and `val.txt`, where they come with it, are the publishers' split: `val.txt` is the test part.
+//! If `train.txt` and `val.txt` exist, they are the publishers' split: `val.txt` is the test part.
 
 use std::path::Path;
 
 use super::pairs::images_and_masks;
 use super::{Dataset, DatasetError, Layout, classes, lists};
 
-/// The file of bounding boxes that comes with it; the publishers' spelling.
+/// The file of bounding boxes in the data set; the publishers' spelling.
 const BOXES: &str = "kavsir_bboxes.json";
 
 pub(super) fn matches(root: &Path, name: &str) -> bool {

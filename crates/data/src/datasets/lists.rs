@@ -1,6 +1,7 @@
-//! Splits a data set by the lists beside it, as `train.txt` to learn from and `val.txt` held out.
+//! Splits of a data set by the lists beside it: `train.txt` for training and `val.txt` for the
+//! test.
 //!
-//! Where there is a `test.txt` as well, that is held out, and `val.txt` names what chooses the best epoch.
+//! If `test.txt` exists as well, it is the test part, and `val.txt` chooses the best epoch.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,14 +10,15 @@ use std::path::{Path, PathBuf};
 use super::{DatasetError, Parts, Sample};
 use crate::formats::has_image_extension;
 
-/// The list of what may be learned from.
+/// The list of training samples.
 const TRAIN: &str = "train.txt";
-/// The list of what is held out, or of what chooses the best epoch.
+/// The list of test samples, or of validation samples if there is a third list.
 const VALIDATION: &str = "val.txt";
-/// The list of what is held out beside that.
+/// The list of test samples if there are three lists.
 const TEST: &str = "test.txt";
 
-/// The parts of a folder, each sorted by name; without lists everything may be learned from.
+/// Returns the parts of a folder, each sorted by name; without lists everything may be used for
+/// training.
 pub(super) fn split_folder(root: &Path, samples: Vec<Sample>, problems: &mut Vec<DatasetError>) -> Parts {
     let parts = if root.join(TEST).exists() {
         split(root, [TRAIN, VALIDATION, TEST], &samples, problems)
@@ -29,7 +31,7 @@ pub(super) fn split_folder(root: &Path, samples: Vec<Sample>, problems: &mut Vec
     }
 }
 
-/// The samples that each list names, sorted by name; nothing where there is no list.
+/// Returns the samples that each list names, sorted by name; empty without a list.
 ///
 /// A sample in no list is in no part.
 pub(super) fn split<const PARTS: usize>(
@@ -58,7 +60,7 @@ pub(super) fn split<const PARTS: usize>(
     Some(parts.map(|part| part.into_values().cloned().collect()))
 }
 
-/// The samples that a list names, one per line, with or without the extension of an image file.
+/// Reads the names in a list, one per line, with or without the extension of an image file.
 fn select<'a>(
     list: &PathBuf,
     samples: &BTreeMap<&'a str, &'a Sample>,
@@ -73,7 +75,7 @@ fn select<'a>(
         }
     };
     let mut names = Vec::new();
-    // Editors of Windows write a mark of the encoding before the first line.
+    // Editors on Windows write a byte order mark before the first line.
     for line in text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty()) {
         let stem =
             line.rsplit_once('.').filter(|_| has_image_extension(Path::new(line))).map_or(line, |(stem, _)| stem);

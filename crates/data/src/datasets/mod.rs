@@ -1,4 +1,4 @@
-//! Data sets: which images there are, which mask belongs to each, and what is held out for the test.
+//! Data sets: the images, the mask of each, and the test part.
 
 mod classes;
 mod drive;
@@ -25,23 +25,23 @@ use seg_contract::Class;
 /// A data set on disk.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// Its name in reports.
+    /// The name in reports.
     pub name: String,
     /// The folder that was opened.
     pub root: PathBuf,
-    /// How the folder is laid out.
+    /// The layout of the folder.
     pub layout: Layout,
     /// The classes by label; index 0 is the background.
     pub classes: Vec<Class>,
-    /// What may be learned from, sorted by name.
+    /// The samples for training, sorted by name.
     pub train: Vec<Sample>,
-    /// Those in `train` by which, in the publishers' words, an epoch is chosen; empty where they say nothing.
+    /// The names in `train` by which the publishers choose an epoch; empty if they do not say.
     pub validation: Vec<String>,
-    /// What the publishers hold out, sorted by name; empty where they hold out nothing.
+    /// The publishers' test samples, sorted by name; empty if there are none.
     pub test: Vec<Sample>,
 }
 
-/// How a data set's folder is laid out.
+/// The layout of a data set's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// Retinal vessels with fields of view, as DRIVE is published.
@@ -55,13 +55,13 @@ pub enum Layout {
 }
 
 impl Dataset {
-    /// Opens the data set in a folder, whose layout is told from what it holds.
+    /// Opens the data set in a folder and recognises its layout by the content.
     ///
-    /// Only names are read, no image: see [`Sample::load`].
+    /// Only names are read, no images: see [`Sample::load`].
     ///
     /// # Errors
-    /// When the folder is not there, is laid out in no known way, holds no image, or images and masks do not match
-    /// one to one.
+    /// When the folder does not exist, has an unknown layout, holds no image, or images and masks
+    /// do not match one to one.
     pub fn open(root: &Path) -> Result<Self, DatasetError> {
         let (dataset, problems) = Self::survey(root)?;
         match problems.into_iter().next() {
@@ -70,14 +70,15 @@ impl Dataset {
         }
     }
 
-    /// The files that hold the samples of all parts: images, masks and fields of view.
+    /// Lists the files of all samples: images, masks and fields of view.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let samples = self.train.iter().chain(&self.test);
         let files = samples.flat_map(|sample| [Some(&sample.image), Some(&sample.mask), sample.field_of_view.as_ref()]);
         files.flatten().map(PathBuf::as_path)
     }
 
-    /// The samples that are whole, and everything for which [`Dataset::open`] refuses the data set.
+    /// Surveys a data set: the samples that are complete, and every problem for which
+    /// [`Dataset::open`] refuses it.
     pub(crate) fn survey(root: &Path) -> Result<(Self, Vec<DatasetError>), DatasetError> {
         let entries = entries(root)?;
         // `.` and `..` have a name only once they are resolved.
@@ -112,12 +113,12 @@ impl fmt::Display for Layout {
     }
 }
 
-/// The parts that a folder has, each sorted by name.
+/// The parts of a folder, each sorted by name.
 #[derive(Default)]
 struct Parts {
-    /// To learn from.
+    /// The training samples.
     train: Vec<Sample>,
-    /// To choose the best epoch by, or to hold out where there is no test part.
+    /// The samples that choose the best epoch, or the test samples if there is no other test part.
     validation: Vec<Sample>,
     test: Vec<Sample>,
 }
@@ -134,19 +135,19 @@ impl Parts {
     }
 }
 
-/// The classes of a data set with one target.
+/// Returns the classes of a data set with one target.
 fn two_classes(target: &str) -> Vec<Class> {
     vec![Class::new("background", 0), Class::new(target, 1)]
 }
 
-/// Both, sorted by name.
+/// Joins two lists of samples and sorts them by name.
 fn merge(mut first: Vec<Sample>, second: Vec<Sample>) -> Vec<Sample> {
     first.extend(second);
     first.sort_by(|one, other| one.name.cmp(&other.name));
     first
 }
 
-/// The paths in a folder, sorted.
+/// Lists the paths in a folder, sorted.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
     let mut entries = read().map_err(|source| DatasetError::Read { path: folder.into(), source })?;
@@ -154,7 +155,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     Ok(entries)
 }
 
-/// The last part of a path.
+/// Returns the last part of a path.
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
     use crate::masks::{EXAMPLE_INDEX, MaskCoding};
 
-    /// A folder with the given files, all empty: opening a data set reads none of them.
+    /// Creates a folder with the given files, all empty: opening a data set reads none of them.
     fn folder(files: &[&str]) -> TempDir {
         let root = tempfile::tempdir().unwrap();
         for file in files {

@@ -10,7 +10,7 @@ use crate::masks::MaskCoding;
 /// The folder of fields of view, beside `images` and `masks`.
 const FIELDS_OF_VIEW: &str = "fields_of_view";
 
-/// The image files of a folder by the name of their sample.
+/// The image files of a folder by the names of their samples.
 pub(super) struct Files {
     folder: PathBuf,
     by_name: BTreeMap<String, PathBuf>,
@@ -19,7 +19,7 @@ pub(super) struct Files {
 impl Files {
     /// Lists a folder. A file's sample is named by the file without its extension and `suffix`.
     ///
-    /// Other files than images, hidden ones and folders are passed over.
+    /// Files that are not images, hidden files and folders are skipped.
     pub(super) fn list(folder: PathBuf, suffix: &str, problems: &mut Vec<DatasetError>) -> Self {
         let mut by_name = BTreeMap::<String, PathBuf>::new();
         let paths = match entries(&folder) {
@@ -51,7 +51,7 @@ impl Files {
     /// Checks that each name has a file here and in `other`.
     fn compare(&self, other: &Self, problems: &mut Vec<DatasetError>) {
         if self.by_name.is_empty() || other.by_name.is_empty() {
-            // Which is a problem already.
+            // A duplicate has been reported already.
             return;
         }
         for (one, other) in [(self, other), (other, self)] {
@@ -64,7 +64,7 @@ impl Files {
     }
 }
 
-/// One sample per name that has all of its files, sorted by name.
+/// Returns one sample per name that has all of its files, sorted by name.
 pub(super) fn pair(
     images: Files,
     mut masks: Files,
@@ -79,7 +79,7 @@ pub(super) fn pair(
     let mut samples = Vec::new();
     for (name, image) in images.by_name {
         let field_of_view = fields_of_view.as_mut().map(|fields| fields.by_name.remove(&name));
-        // Whatever lacks a file is among the problems.
+        // A missing file has been reported already.
         if let (Some(mask), None | Some(Some(_))) = (masks.by_name.remove(&name), &field_of_view) {
             let (coding, field_of_view) = (coding.clone(), field_of_view.flatten());
             samples.push(Sample { name, image, mask, coding, field_of_view });
@@ -88,7 +88,8 @@ pub(super) fn pair(
     samples
 }
 
-/// The samples of a folder with `images`, `masks` of the same names and, perhaps, fields of view.
+/// Lists the samples of a folder with `images`, `masks` of the same names and, perhaps, fields of
+/// view.
 pub(super) fn images_and_masks(root: &Path, coding: &MaskCoding, problems: &mut Vec<DatasetError>) -> Vec<Sample> {
     let images = Files::list(root.join("images"), "", problems);
     let masks = Files::list(root.join("masks"), "", problems);

@@ -12,26 +12,26 @@ use super::{Dataset, Sample};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// What may be learned from.
+    /// The samples for training.
     Train,
-    /// What of it the publishers choose by.
+    /// The samples among them by which the publishers choose an epoch.
     Validation,
-    /// What the publishers hold out.
+    /// The publishers' test samples.
     Test,
-    /// Both, what may be learned from first.
+    /// All samples, training first.
     All,
 }
 
-/// Why a part cannot be had.
+/// An error in selecting a part.
 #[derive(Debug, Error)]
 pub enum PartError {
-    /// The text names no part.
+    /// The text does not name a part.
     #[error("`{text}` is not a part of a data set; expected train, validation, test or all")]
     Unknown {
         /// The text.
         text: String,
     },
-    /// The data set has nothing in that part.
+    /// The data set has no samples in that part.
     #[error("the data set `{data}` has no images in its part `{part}`; choose another part")]
     Empty {
         /// The data set.
@@ -63,7 +63,8 @@ impl fmt::Display for Part {
 }
 
 impl Dataset {
-    /// The samples of a part, and which it is; by itself what the publishers hold out, or all where they hold out nothing.
+    /// Returns the samples of a part, and which part it is; without a part those of the test part,
+    /// or all if there is none.
     ///
     /// # Errors
     /// When the part has no samples.

@@ -8,22 +8,22 @@ use thiserror::Error;
 use crate::formats::{ReadError, header, read_file, read_image};
 use crate::masks::{MaskCoding, MaskError, ignore_outside, read_mask};
 
-/// Where an image and its mask are found.
+/// The files of an image and its mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// What image and mask have in common in their names.
+    /// The part of their names that image and mask share.
     pub name: String,
     /// The image file.
     pub image: PathBuf,
     /// The mask file.
     pub mask: PathBuf,
-    /// How the mask file says which class a pixel has.
+    /// The coding of the classes in the mask file.
     pub coding: MaskCoding,
-    /// A binary mask of the part of the image that counts, where the data set has one.
+    /// A binary mask of the pixels that count, if the data set has one.
     pub field_of_view: Option<PathBuf>,
 }
 
-/// Why a sample cannot be loaded.
+/// An error in loading a sample.
 #[derive(Debug, Error)]
 pub enum SampleError {
     /// The image cannot be read.
@@ -47,7 +47,7 @@ pub enum SampleError {
         image: PathBuf,
         /// Width and height of the image, in pixels.
         image_size: (u32, u32),
-        /// Whether the image is turned as its camera noted, and the mask is not.
+        /// True if the image is rotated as its camera noted and the mask is not.
         turned: bool,
     },
 }
@@ -55,7 +55,8 @@ pub enum SampleError {
 impl Sample {
     /// Reads the image, values in [0, 1], and its mask, labels of the same size.
     ///
-    /// Pixels outside the field of view have the label [`IGNORE_LABEL`](seg_contract::IGNORE_LABEL).
+    /// Pixels outside the field of view have the label
+    /// [`IGNORE_LABEL`](seg_contract::IGNORE_LABEL).
     ///
     /// # Errors
     /// When a file cannot be read or the sizes differ.
@@ -65,7 +66,7 @@ impl Sample {
         Ok((image, labels))
     }
 
-    /// The labels of an image of the given width and height.
+    /// Reads the labels of an image of the given width and height.
     pub(crate) fn labels(&self, image_size: (u32, u32)) -> Result<GrayImage, SampleError> {
         let mut labels = self.read_same_size(&self.mask, &self.coding, image_size)?;
         if let Some(path) = &self.field_of_view {
@@ -74,14 +75,15 @@ impl Sample {
         Ok(labels)
     }
 
-    /// Whether the image is turned as its camera noted, and the mask in another way or not at all.
+    /// Returns true if the image is rotated as its camera noted and the mask is rotated differently
+    /// or not at all.
     pub(crate) fn is_turned(&self) -> bool {
         let orientation = |path| header(path, &read_file(path).ok()?).ok().map(|header| header.orientation);
         let (image, mask) = (orientation(&self.image), orientation(&self.mask));
         image.is_some() && mask.is_some() && image != mask
     }
 
-    /// Reads a mask that must be as large as the image.
+    /// Reads a mask that must have the image's size.
     fn read_same_size(
         &self,
         path: &Path,
@@ -109,7 +111,8 @@ mod tests {
 
     use super::*;
 
-    /// A sample of an image of 4x3 pixels, a mask, and a field of view; the last two as rows of 4.
+    /// Writes a sample of an image of 4x3 pixels, a mask, and a field of view; the last two as rows
+    /// of 4.
     fn sample(mask: &[u8], field_of_view: Option<&[u8]>) -> (TempDir, Sample) {
         let folder = tempfile::tempdir().unwrap();
         let [image, mask_path, field_path] =

@@ -1,8 +1,8 @@
 //! JPEG files.
 //!
-//! The decoder fills the missing part of a cut-off file with grey and reports success, so the end of
-//! the file is looked for first. The decoder also reads a whole file to tell its size, so the size is
-//! read here.
+//! The decoder fills the missing part of a cut-off file with grey and reports success, so the end
+//! of the file is looked for first. The decoder also reads a whole file to tell its size, so the
+//! size is read here.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
@@ -74,7 +74,8 @@ fn is_whole(bytes: &[u8]) -> bool {
         match rest {
             [] => return false,
             [0xd9, ..] => return true,
-            // Markers without a segment: stuffing, private use, restarts and the start of the image.
+            // Markers without a segment: stuffing, private use, restarts and the start of the
+            // image.
             [FILL | 0x00 | 0x01 | 0xd0..=0xd8, ..] => {}
             [_, high, low, ..] => {
                 let segment = 1 + usize::from(u16::from_be_bytes([*high, *low]));
@@ -102,7 +103,8 @@ fn size(file: &mut (impl BufRead + Seek)) -> io::Result<(u32, u32)> {
         }
         match marker[0] {
             0x00 | 0x01 | 0xd0..=0xd8 => {}
-            // Between the frames' markers lie those of Huffman tables, extensions and arithmetic coding.
+            // Between the frames' markers lie those of Huffman tables, extensions and arithmetic
+            // coding.
             0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
                 let mut header = [0; 7];
                 file.read_exact(&mut header)?;

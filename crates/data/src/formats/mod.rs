@@ -28,13 +28,13 @@ use crate::picture::Picture;
 pub(crate) static FORMATS: [&dyn Format; 6] =
     [&raster::PNG, &jpeg::Jpeg, &tiff::Tiff, &raster::GIF, &raster::BMP, &raster::WEBP];
 
-/// Reads an image as red, green and blue in [0, 1]: `v / 255` of 8-bit values, `v / 65535` of 16-bit
-/// ones, floating-point values (TIFF) as they are.
+/// Reads an image as red, green and blue in [0, 1]: `v / 255` of 8-bit values, `v / 65535` of
+/// 16-bit ones, floating-point values (TIFF) as they are.
 ///
 /// The format is recognised by the content, not by the name. The orientation that a camera noted
-/// (EXIF) is applied. Grey becomes three equal values. Transparency is dropped, so that a pixel keeps
-/// the colour stored under it. Colour profiles are not applied. Of several frames or pages the first
-/// is read.
+/// (EXIF) is applied. Grey becomes three equal values. Transparency is dropped, so that a pixel
+/// keeps the colour stored under it. Colour profiles are not applied. Of several frames or pages
+/// the first is read.
 ///
 /// # Errors
 /// When the file cannot be read, is not an image in a known format, is damaged, cut off, empty or
@@ -45,8 +45,8 @@ pub fn read_image(path: &Path) -> Result<Rgb32FImage, ReadError> {
 
 /// Opens an image file.
 ///
-/// Of TIFF files with many pixels in upright rows, only the rows asked for are in memory, with the
-/// rest of the strips or tiles that they lie in. All others are decoded whole.
+/// TIFF files with many pixels in upright rows are read in bands: only the requested rows are in
+/// memory, with the rest of the strips or tiles that they lie in. All others are decoded whole.
 ///
 /// # Errors
 /// When the file cannot be read, is not an image in a known format, or it or one of its strips is
@@ -60,8 +60,8 @@ pub fn open_image(path: &Path) -> Result<Box<dyn ImageReader>, ReadError> {
     Ok(Box::new(WholeImage::new(path, format, read_file(path)?)?))
 }
 
-/// Reads width and height of an image as it is stored, before it is turned upright, from the head of
-/// its file. The rest of the file may be damaged all the same.
+/// Reads width and height of an image as it is stored, before it is turned upright, from the head
+/// of its file. The rest of the file may be damaged all the same.
 ///
 /// # Errors
 /// When the file cannot be read, or does not begin as an image in a known format.
@@ -137,7 +137,7 @@ pub(crate) mod tests {
     const WRITTEN: [ImageFormat; 6] =
         [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Tiff, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::WebP];
 
-    /// A folder with one file of the given content.
+    /// Creates a folder with one file of the given content.
     fn file(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
@@ -155,7 +155,7 @@ pub(crate) mod tests {
         Ok(Picture::from(decode(Path::new("image"), bytes)?).to_float())
     }
 
-    /// A picture in which any two pixels differ.
+    /// Creates a picture in which any two pixels differ.
     fn noise() -> RgbImage {
         RgbImage::from_fn(23, 17, |x, y| [(x * 11) as u8, (y * 15) as u8, ((x * 37 + y * 91) % 256) as u8].into())
     }
@@ -177,7 +177,7 @@ pub(crate) mod tests {
 
     #[test]
     fn each_format_is_told_from_its_content() {
-        // Quarters of one colour, which JPEG and GIF keep as well.
+        // Quarters of one colour, which JPEG and GIF also keep.
         let picture = RgbImage::from_fn(64, 32, |x, y| match (x < 32, y < 16) {
             (true, true) => [0, 0, 0].into(),
             (false, true) => [255, 0, 0].into(),
@@ -203,7 +203,7 @@ pub(crate) mod tests {
         assert_eq!(read(&encoded(gray, ImageFormat::Png)).unwrap().into_raw(), [0.2; 3]);
     }
 
-    /// A JPEG with the camera's note on how it was held.
+    /// Creates a JPEG with the camera's note on its orientation.
     pub(crate) fn turned_by_exif(jpeg: &[u8], orientation: u8) -> Vec<u8> {
         let mut bytes = jpeg[..2].to_vec();
         bytes.extend(b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0");
@@ -225,7 +225,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_cameras_orientation_is_applied() {
-        // A JPEG that is dark on its left half, and says how its camera was held.
+        // Creates a JPEG that is dark on its left half, with the camera's note on its orientation.
         let upright = GrayImage::from_fn(32, 16, |x, _| [if x < 16 { 0 } else { 255 }].into());
         let jpeg = encoded(upright, ImageFormat::Jpeg);
         for (name, orientation, size, dark) in [
@@ -298,7 +298,7 @@ pub(crate) mod tests {
         assert!(matches!(read_image(Path::new("/dev/zero")), Err(ReadError::NotAFile { .. })));
     }
 
-    /// The start of a PNG file that claims a size.
+    /// Creates the start of a PNG file that claims a size.
     fn png_header([width, height]: [u32; 2]) -> Vec<u8> {
         let mut bytes = encoded(GrayImage::new(1, 1), ImageFormat::Png);
         bytes[16..20].copy_from_slice(&width.to_be_bytes());

@@ -29,7 +29,7 @@ pub(super) struct Raster {
 }
 
 impl Raster {
-    /// A lossless format of the image crate.
+    /// Creates a lossless format of the image crate.
     pub(super) const fn new(format: ImageFormat, name: &'static str, extensions: &'static [&'static str]) -> Self {
         Self { format, name, extensions, keeps_values: true }
     }
@@ -37,7 +37,8 @@ impl Raster {
     /// Returns the decoder of a file's content, whose image is of a size that is read.
     fn decoder<'a>(&self, path: &Path, bytes: &'a [u8]) -> Result<impl ImageDecoder + 'a, ReadError> {
         let mut limits = Limits::no_limits();
-        // 8 bytes per pixel at most (four channels of 16 bits), and as much for the decoder's own work.
+        // 8 bytes per pixel at most (four channels of 16 bits), and as much for the decoder's own
+        // work.
         limits.max_alloc = Some(PIXELS_MAX * 16);
         let mut reader = FormatReader::with_format(Cursor::new(bytes), self.format);
         reader.limits(limits);

@@ -14,16 +14,17 @@ pub struct ImageInfo {
     pub width: u32,
     /// Height in pixels, upright.
     pub height: u32,
-    /// The camera's orientation as EXIF counts it, 1 to 8. The pixels come upright, as if it were 1.
+    /// The camera's orientation as EXIF counts it, 1 to 8. The pixels come upright, as if it were
+    /// 1.
     pub orientation: u8,
-    /// The number of rows that are read from the file at once, where rows are read as they are asked
-    /// for: the height of the file's strips or tiles. `None` where the first row that is asked for
-    /// reads the whole file.
+    /// The number of rows that are read from the file at once, where rows are read as they are
+    /// asked for: the height of the file's strips or tiles. `None` where the first row that is
+    /// asked for reads the whole file.
     pub band: Option<u32>,
 }
 
 impl ImageInfo {
-    /// An upright image of this width and height that is decoded whole.
+    /// Creates an upright image of this width and height that is decoded whole.
     pub fn new(width: u32, height: u32) -> Self {
         Self { width, height, orientation: 1, band: None }
     }

@@ -1,4 +1,4 @@
-//! TIFF files, BigTIFF among them.
+//! TIFF files, including BigTIFF.
 //!
 //! The image crate decodes most of them. Floating-point values and large files are read by
 //! [`TiffRows`].
@@ -18,7 +18,7 @@ use super::raster::Raster;
 use super::reader::ImageReader;
 use super::tiff_rows::{TIFF, TiffRows};
 
-/// The number of pixels from which on a file is read in bands.
+/// The number of pixels from which a file is read in bands.
 const BANDS_PIXELS_MIN: u64 = 1 << 24;
 
 /// TIFF; the first page is read.

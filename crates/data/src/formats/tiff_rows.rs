@@ -32,9 +32,9 @@ pub(super) struct TiffRows<R: Read + Seek> {
     bits: u8,
     /// Height and width of a strip or a tile.
     chunk: [u32; 2],
-    /// Decoded rows of chunks by their number from the top, as long as the rows asked for may still need them.
+    /// Decoded rows of chunks by their number from the top, while later requests may need them.
     decoded: BTreeMap<u32, Band>,
-    /// Whether the values are floating-point.
+    /// True for floating-point values.
     pub(super) is_float: bool,
 }
 
@@ -46,7 +46,8 @@ enum Band {
 }
 
 impl<R: Read + Seek> TiffRows<R> {
-    /// Opens a file whose first image is of a kind that is read here; `None` for all others, also damaged ones.
+    /// Opens a file whose first image is of a kind that is read here; `None` for all others, and
+    /// for damaged ones.
     pub(super) fn open(path: &Path, file: R) -> Option<Self> {
         let mut limits = Limits::default();
         limits.decoding_buffer_size = CHUNK_BYTES_MAX;
@@ -64,20 +65,20 @@ impl<R: Read + Seek> TiffRows<R> {
         let all = |format: SampleFormat| formats.iter().all(|found| *found == format.to_u16());
         let is_float = bits == 32 && !formats.is_empty() && all(SampleFormat::IEEEFP);
         let is_integer = matches!(bits, 8 | 16) && all(SampleFormat::Uint);
-        // Planes one after the other would each need a pass.
+        // Separate planes would each need a pass.
         let planar = decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).ok()?.unwrap_or(1);
         if width == 0 || height == 0 || planar != 1 || !(is_float || is_integer) {
             return None;
         }
         let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok()?.unwrap_or(1);
         let (chunk_width, chunk_height) = decoder.chunk_dimensions();
-        // A file may say more rows than it has.
+        // A file may claim more rows than it has.
         let chunk = [chunk_height.clamp(1, height), chunk_width.max(1)];
         let info = ImageInfo { orientation, band: Some(chunk[0]), ..ImageInfo::new(width, height) };
         Some(Self { path: path.into(), info, decoder, channels, bits, chunk, decoded: BTreeMap::new(), is_float })
     }
 
-    /// Makes sure that a strip or a tile is not too large to be read.
+    /// Checks that a strip or a tile is not too large to be read.
     pub(super) fn check_chunk(&self) -> Result<(), ReadError> {
         let [rows, columns] = self.chunk;
         let values = u64::from(rows) * u64::from(columns) * self.channels as u64;
@@ -145,7 +146,7 @@ impl<R: Read + Seek> TiffRows<R> {
     }
 }
 
-/// Where a chunk lies in its band.
+/// Returns the position of a chunk in its band.
 struct Place {
     channels: usize,
     size: [usize; 2],
@@ -202,7 +203,7 @@ impl<R: Read + Seek + Send> ImageReader for TiffRows<R> {
 }
 
 impl<R: Read + Seek> TiffRows<R> {
-    /// The rows out of the bands that hold them.
+    /// Copies the requested rows from the bands that hold them.
     fn gather<T>(&self, rows: &Range<u32>, pixels: impl Fn(&Band) -> &[[T; 3]]) -> ImageBuffer<Rgb<T>, Vec<T>>
     where
         Rgb<T>: image::Pixel<Subpixel = T>,
@@ -237,7 +238,7 @@ mod tests {
         (index * 37 % 101) as f32 / 101.0
     }
 
-    /// Files of all kinds with what their first channel holds.
+    /// Creates files of all kinds, with the values of their first channel.
     fn files() -> Vec<(&'static str, Vec<u8>, Vec<f32>)> {
         let (width, height) = SIZE;
         let pixels = (width * height) as usize;
@@ -279,7 +280,7 @@ mod tests {
         }
     }
 
-    /// A file without pixels, which says what it would hold in one strip.
+    /// Creates a file without pixels, which describes one strip.
     fn header(width: u32, height: u32, rows_per_strip: u32) -> Vec<u8> {
         let entry = |tag: u16, kind: u16, count: u32, value: u32| {
             let (head, tail) = ([tag, kind].map(u16::to_le_bytes), [count, value].map(u32::to_le_bytes));
@@ -288,7 +289,7 @@ mod tests {
         let entries = [
             entry(256, 4, 1, width),
             entry(257, 4, 1, height),
-            // Three times 8 bits, as they stand at the beginning of the file behind its own header.
+            // Three times 8 bits, as stored at the beginning of the file behind its header.
             entry(258, 3, 3, 8),
             entry(259, 3, 1, 1),
             entry(262, 3, 1, 2),

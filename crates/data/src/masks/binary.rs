@@ -8,13 +8,14 @@ use seg_contract::IGNORE_LABEL;
 use super::{MaskError, shift_to_byte};
 use crate::formats::has_16_bits;
 
-/// Values from here on are class 1.
+/// The least value of class 1.
 pub(super) const THRESHOLD: u8 = 128;
 
-/// How far apart the red, green and blue of a grey pixel may be: JPEG may tint it a little.
+/// The largest difference between red, green and blue of a grey pixel: JPEG may tint it slightly.
 const TINT_MAX: u8 = 40;
 
-/// The labels of a binary mask; in one that `is_blurred` by compression, any value up to the brightest may occur.
+/// Returns the labels of a binary mask; in one that `is_blurred` by compression, any value up to
+/// the brightest may occur.
 pub(super) fn labels(path: &Path, image: &DynamicImage, is_blurred: bool) -> Result<GrayImage, MaskError> {
     if image.color().has_color()
         && let Some(color) = image.to_rgb8().pixels().map(|pixel| pixel.0).find(is_colored)
@@ -53,8 +54,8 @@ fn is_colored(color: &[u8; 3]) -> bool {
     red.max(green).max(blue) - red.min(green).min(blue) > TINT_MAX
 }
 
-/// The image in 8-bit grey, and its highest value as stored. Values of 16 bits keep their high byte, or their low one where
-/// no high byte is used.
+/// Returns the image in 8-bit grey, and its highest value as stored. Values of 16 bits keep their
+/// high byte, or their low one if no high byte is used.
 fn gray(image: &DynamicImage) -> (GrayImage, u16) {
     if !has_16_bits(image) {
         let gray = image.to_luma8();

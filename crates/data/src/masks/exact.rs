@@ -1,4 +1,4 @@
-//! Masks whose every value or colour is a class.
+//! Masks in which every value or colour is a class.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,18 +9,9 @@ use seg_contract::IGNORE_LABEL;
 use super::{MaskError, shift_to_byte};
 use crate::formats::has_16_bits;
 
-/// The labels of a mask of class indices.
+/// Returns the labels of a mask of class indices.
 pub(super) fn from_indices(path: &Path, image: &DynamicImage, classes: u8) -> Result<GrayImage, MaskError> {
-    let label = |x, y, color| {
-        let [value, green, blue] = color;
-        if (value, value) != (green, blue) {
-            return Err(MaskError::NotGrey { path: path.into(), x, y, color });
-        }
-        match u8::try_from(value) {
-            Ok(label) if label < classes || label == IGNORE_LABEL => Ok(label),
-            _ => Err(MaskError::Value { path: path.into(), x, y, value, classes }),
-        }
-    };
+    let label = |x, y, color| index(path, [x, y], color, classes);
     if has_16_bits(image) {
         let image = image.to_rgb16();
         labels(image.dimensions(), image.enumerate_pixels().map(|(x, y, pixel)| label(x, y, pixel.0)))
@@ -30,7 +21,20 @@ pub(super) fn from_indices(path: &Path, image: &DynamicImage, classes: u8) -> Re
     }
 }
 
-/// The labels of a colour-coded mask. Colours of 16 bits keep their high bytes, or the low ones where no high byte is used.
+/// Returns the label of a grey pixel.
+fn index(path: &Path, [x, y]: [u32; 2], color: [u16; 3], classes: u8) -> Result<u8, MaskError> {
+    let [value, green, blue] = color;
+    if (value, value) != (green, blue) {
+        return Err(MaskError::NotGrey { path: path.into(), x, y, color });
+    }
+    match u8::try_from(value) {
+        Ok(label) if label < classes || label == IGNORE_LABEL => Ok(label),
+        _ => Err(MaskError::Value { path: path.into(), x, y, value, classes }),
+    }
+}
+
+/// Returns the labels of a colour-coded mask. Colours of 16 bits keep their high bytes, or the low
+/// ones if no high byte is used.
 pub(super) fn from_colors(
     path: &Path,
     image: &DynamicImage,
@@ -49,7 +53,7 @@ pub(super) fn from_colors(
     }
 }
 
-/// An image of the labels, row by row.
+/// Creates an image of the labels, row by row.
 fn labels(
     (width, height): (u32, u32),
     labels: impl Iterator<Item = Result<u8, MaskError>>,

@@ -16,28 +16,31 @@ use thiserror::Error;
 
 use crate::formats::{ReadError, decode_integers, read_file, recognize};
 
-/// How a mask file says which class a pixel has.
+/// The coding of classes in a mask file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MaskCoding {
     /// Two classes in grey.
     ///
-    /// A mask of the values 0, 1 and 255 in which 1 occurs holds labels, 255 being [`IGNORE_LABEL`]. In every other mask
-    /// the values from 128 are class 1 and those below class 0, since masks saved as JPEG are blurred at their borders. One
-    /// that looks like indices, all values from 0 to a largest that is not white, is refused; not so a bright JPEG.
+    /// A mask of the values 0, 1 and 255 in which 1 occurs holds labels, of which 255 is
+    /// [`IGNORE_LABEL`]. In every other mask the values from 128 are class 1 and those below are
+    /// class 0, because masks saved as JPEG are blurred at their borders. A mask that looks like
+    /// indices is refused: all values from 0 to a largest one that is not white. A bright JPEG is
+    /// not refused.
     Binary,
-    /// The label is the grey value or, in an indexed PNG or GIF, the palette's index; [`IGNORE_LABEL`] is allowed.
+    /// The label is the grey value or, in an indexed PNG or GIF, the palette's index;
+    /// [`IGNORE_LABEL`] is allowed.
     Index {
-        /// How many classes there are.
+        /// The number of classes.
         classes: u8,
     },
     /// Each class has a colour of its own: the labels by red, green and blue.
     Color(Arc<BTreeMap<[u8; 3], u8>>),
 }
 
-/// Why a file cannot be read as a mask.
+/// An error in reading a file as a mask.
 #[derive(Debug, Error)]
 pub enum MaskError {
-    /// It cannot be read as an image.
+    /// The file cannot be read as an image.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A binary mask has a coloured pixel.
@@ -51,7 +54,7 @@ pub enum MaskError {
         /// The red, green and blue of one such pixel.
         color: [u8; 3],
     },
-    /// A binary mask holds labels of more than two classes, or numbers of objects.
+    /// A binary mask holds labels of more than two classes, or object numbers.
     #[error(
         "cannot read `{path}` as a binary mask: its values up to {largest} look like class indices or numbers of objects; name \
          the classes in a `classes.json` in the data set's folder, as {EXAMPLE_INDEX}, or save it with 255 for all objects"
@@ -62,7 +65,7 @@ pub enum MaskError {
         /// The largest index.
         largest: u16,
     },
-    /// A binary mask is neither blank nor has it labels or values of at least 128.
+    /// A binary mask is not blank and has neither labels nor values of at least 128.
     #[error(
         "cannot read `{path}` as a binary mask: its largest value is {largest}, expected 0, 1 or at least {THRESHOLD}; save \
          it with 0 for the background and 255 for the target"
@@ -70,7 +73,7 @@ pub enum MaskError {
     Dark {
         /// The mask file.
         path: PathBuf,
-        /// Its largest value.
+        /// The largest value.
         largest: u8,
     },
     /// A mask whose values must be exact is in a format that blurs them.
@@ -96,7 +99,7 @@ pub enum MaskError {
         x: u32,
         /// The pixel's row.
         y: u32,
-        /// Its red, green and blue as stored.
+        /// The red, green and blue as stored.
         color: [u16; 3],
     },
     /// A value of an index mask belongs to no class.
@@ -112,9 +115,9 @@ pub enum MaskError {
         x: u32,
         /// The pixel's row.
         y: u32,
-        /// Its value.
+        /// The value.
         value: u16,
-        /// How many classes there are.
+        /// The number of classes.
         classes: u8,
     },
     /// A colour of a colour-coded mask belongs to no class.
@@ -129,15 +132,15 @@ pub enum MaskError {
         x: u32,
         /// The pixel's row.
         y: u32,
-        /// Its red, green and blue.
+        /// The red, green and blue.
         color: [u8; 3],
     },
 }
 
-/// What a `classes.json` for class indices looks like.
+/// An example of a `classes.json` for class indices.
 pub(crate) const EXAMPLE_INDEX: &str =
     r#"{"masks": "index", "classes": [{"name": "background"}, {"name": "disc"}, {"name": "cup"}]}"#;
-/// What a `classes.json` for colours looks like.
+/// An example of a `classes.json` for colours.
 const EXAMPLE_COLOR: &str = r#"{"masks": "color", "classes": [{"name": "background", "color": [0, 0, 0]}, {"name": "vessel", "color": [128, 0, 0]}]}"#;
 
 /// Reads a mask as labels: class indices from 0, and [`IGNORE_LABEL`].
@@ -159,7 +162,8 @@ pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskErro
     }
 }
 
-/// Sets the labels outside a field of view, where its own label is 0, to [`IGNORE_LABEL`]; both have the same size.
+/// Sets the labels outside a field of view, where its own label is 0, to [`IGNORE_LABEL`]; both
+/// have the same size.
 pub(crate) fn ignore_outside(labels: &mut GrayImage, field_of_view: &GrayImage) {
     for (label, inside) in labels.iter_mut().zip(field_of_view.iter()) {
         if *inside == 0 {
@@ -168,7 +172,7 @@ pub(crate) fn ignore_outside(labels: &mut GrayImage, field_of_view: &GrayImage) 
     }
 }
 
-/// Returns the name of the content's format, where its compression may change values.
+/// Returns the name of the content's format if its compression may change values.
 fn lossy_format(bytes: &[u8]) -> Option<&'static str> {
     recognize(bytes).filter(|format| !format.keeps_values()).map(|format| format.name())
 }
@@ -181,13 +185,14 @@ fn refuse_lossy(path: &Path, bytes: &[u8]) -> Result<(), MaskError> {
     }
 }
 
-/// By how many bits values of 16 bits are shifted to become bytes: not at all where no high byte is used.
+/// Returns the number of bits by which values of 16 bits are shifted to become bytes: 0 if no high
+/// byte is used.
 fn shift_to_byte(values: &[u16]) -> u32 {
     if values.iter().all(|value| *value <= u16::from(u8::MAX)) { 0 } else { 8 }
 }
 
 impl MaskCoding {
-    /// Its name in `classes.json`.
+    /// Returns the name in `classes.json`.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Binary => "binary",
@@ -197,7 +202,7 @@ impl MaskCoding {
     }
 }
 
-/// All that decides the labels: the name and, of colours, the label of each.
+/// Returns everything that decides the labels: the name and, of colours, the label of each.
 impl fmt::Display for MaskCoding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())?;

@@ -1,7 +1,7 @@
-//! The indices of an indexed PNG or GIF, where the palette shows them in colours.
+//! The indices of an indexed PNG or GIF, whose palette shows them in colours.
 //!
-//! The decoders give colours. So the palette is replaced by one in which entry `i` is the grey `i`, and an image of any depth,
-//! orientation and interlacing decodes to its indices.
+//! Decoders return colours. So the palette is replaced by one in which entry `i` is the grey `i`,
+//! and an image of any depth, orientation and interlacing decodes to its indices.
 
 use std::ops::Range;
 
@@ -9,15 +9,16 @@ use std::ops::Range;
 const PNG_DEPTH: usize = 24;
 const PNG_COLOR: usize = PNG_DEPTH + 1;
 const PNG_INDEXED: u8 = 3;
-/// Where the chunk after `IHDR` begins.
+/// The position of the chunk after `IHDR`.
 const PNG_CHUNKS: usize = 33;
 
-/// Where the first block, or the palette for all frames, begins in a GIF.
+/// The position of the first block, or of the global palette, in a GIF.
 const GIF_BLOCKS: usize = 13;
-/// The flags of a GIF's header.
+/// The position of the flags in a GIF's header.
 const GIF_FLAGS: usize = 10;
 
-/// The file with a palette of its own indices; a file without palette, or a damaged one, as it is.
+/// Returns the file with a palette of its own indices; a file without palette, or a damaged one, is
+/// unchanged.
 pub(super) fn with_indices(mut bytes: Vec<u8>) -> Vec<u8> {
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         if let Some((chunk, entries)) = png_palette(&bytes) {
@@ -34,12 +35,12 @@ pub(super) fn with_indices(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Red, green and blue of entries that are each its own index.
+/// Returns red, green and blue of entries that are each their own index.
 fn grays(entries: usize) -> Vec<u8> {
     (0..entries).flat_map(|index| [index as u8; 3]).collect()
 }
 
-/// The whole `PLTE` chunk of an indexed PNG, and how many entries its depth allows.
+/// Returns the whole `PLTE` chunk of an indexed PNG with as many entries as its depth allows.
 fn png_palette(bytes: &[u8]) -> Option<(Range<usize>, usize)> {
     if *bytes.get(PNG_COLOR)? != PNG_INDEXED {
         return None;
@@ -63,14 +64,14 @@ fn png_chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
     [&length, named.as_slice(), &crc32(&named).to_be_bytes()].concat()
 }
 
-/// The checksum of PNG's chunks.
+/// Computes the checksum of PNG's chunks.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
     })
 }
 
-/// The palettes that the first frame of a GIF may use: that for all frames and its own.
+/// Returns the palettes that the first frame of a GIF may use: the global one and its own.
 fn gif_palettes(bytes: &[u8]) -> Vec<Range<usize>> {
     let palette = |flags: u8, start| (flags & 0x80 != 0).then(|| start..start + 3 * (2 << (flags & 7)));
     let byte = |at: usize| bytes.get(at).copied();
@@ -102,7 +103,7 @@ mod tests {
     use crate::masks::MaskCoding;
     use crate::masks::tests::{encoded, gray8, read_bytes};
 
-    /// An indexed PNG of the indices 0, 1, 1, 0 in colours that say nothing about them.
+    /// Creates an indexed PNG of the indices 0, 1, 1, 0 in colours unrelated to them.
     fn png(depth: BitDepth, row: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut encoder = Encoder::new(&mut bytes, 4, 1);
@@ -116,7 +117,8 @@ mod tests {
         bytes
     }
 
-    /// A GIF of 2x2 pixels with the indices 0, 1, 2, 3, a comment before them, and a palette for all frames or of its own.
+    /// Creates a GIF of 2x2 pixels with the indices 0, 1, 2, 3, a comment before them, and a global
+    /// or a local palette.
     fn gif(own: bool) -> Vec<u8> {
         let colors = [7; 12];
         let flags = |here: bool| if here { 0x81 } else { 0 };

@@ -1,4 +1,4 @@
-//! Files that are either whole or not there.
+//! Atomic files: a file is complete or does not exist.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 use thiserror::Error;
 
-/// How the name of a file begins that is not whole yet.
+/// The beginning of the name of a file that is not complete yet.
 const UNFINISHED: &str = ".unfinished-";
 
-/// Why a file was not written; whatever stood under its name before is still there.
+/// An error in writing a file; an older file of that name is still there.
 #[derive(Debug, Error)]
 pub enum WriteError {
-    /// Something that is no file has the name.
+    /// The name belongs to something that is not a file.
     #[error("cannot write `{path}`: a folder or a device has this name; choose another one")]
     NotAFile {
         /// The file to be written.
@@ -27,7 +27,7 @@ pub enum WriteError {
     Create {
         /// The file to be written.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The content could not be written.
@@ -35,27 +35,28 @@ pub enum WriteError {
     Content {
         /// The file to be written.
         path: PathBuf,
-        /// What the system or the writer of the content said.
+        /// The error of the operating system or of the writer of the content.
         source: io::Error,
     },
-    /// The finished file could not be given its name.
+    /// The complete file could not be renamed.
     #[error("cannot write `{path}`: it was written under a temporary name, but could not be renamed")]
     Rename {
         /// The file to be written.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// Writes a file under a temporary name in the same folder, has the system store it, then renames it.
+/// Writes a file under a temporary name in the same folder, has the system store it, then renames
+/// it.
 ///
-/// An older file of that name is replaced, a link by a file of its own. The file is as readable for others as the
-/// process's `umask` allows.
+/// An older file of that name is replaced, a link by a file of its own. The file is as readable for
+/// others as the process's `umask` allows.
 ///
 /// # Errors
-/// When the folder takes no file, `write` or the disk fails, or the name is not that of a file. Nothing is left behind,
-/// and an older file of that name is untouched.
+/// When the folder takes no file, `write` or the disk fails, or the name is not that of a file.
+/// Nothing is left behind, and an older file of that name is untouched.
 pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), WriteError> {
     let mut file = begin(path)?;
     fill(&mut file, write).map_err(|source| WriteError::Content { path: path.into(), source })?;
@@ -71,23 +72,24 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     write_atomic(path, |file| file.write_all(bytes))
 }
 
-/// Makes sure that a file can be written, and leaves none: for whoever computes for long before there is something to write.
+/// Checks that a file can be written, and leaves none. Long computations call it before they begin.
 ///
 /// # Errors
-/// When the name is not that of a file, or its folder takes none.
+/// When the name is not that of a file, or the folder is not writable.
 pub fn check_writable(path: &Path) -> Result<(), WriteError> {
     begin(path).map(drop)
 }
 
-/// Whether a name in a folder is that of a file that was not written to its end.
+/// Returns true if a name in a folder is that of an incomplete file.
 pub fn is_unfinished(name: &OsStr) -> bool {
     name.to_string_lossy().starts_with(UNFINISHED)
 }
 
-/// Removes what a process left in a folder when it was killed while it wrote; no other may write there now.
+/// Removes the files that a killed process left incomplete in a folder; no other process may be
+/// writing there.
 ///
 /// # Errors
-/// When the folder cannot be read or a file not be removed.
+/// When the folder cannot be read or a file cannot be removed.
 pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -98,7 +100,7 @@ pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What is to become the file of a name.
+/// Creates a temporary file that will get a name.
 fn begin(path: &Path) -> Result<NamedTempFile, WriteError> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(WriteError::NotAFile { path: path.into() });
@@ -106,7 +108,7 @@ fn begin(path: &Path) -> Result<NamedTempFile, WriteError> {
     create_beside(path).map_err(|source| WriteError::Create { path: path.into(), source })
 }
 
-/// A temporary file in the folder of `path`, where a rename cannot cross a file system.
+/// Creates a temporary file in the folder of `path`, where a rename cannot cross a file system.
 fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -117,7 +119,8 @@ fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private unless told otherwise; the system takes away what the `umask` forbids.
+        // Temporary files are private by default; the system removes the permissions that the
+        // `umask` forbids.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(folder)
@@ -176,7 +179,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
         write_bytes(&path, b"whole").unwrap();
-        // What a killed process never comes to: removing the file that it was writing.
+        // A killed process does not remove the file that it was writing.
         create_beside(&path).unwrap().keep().unwrap();
         assert_eq!(names(folder.path()).len(), 2);
         remove_unfinished(folder.path()).unwrap();

@@ -1,4 +1,4 @@
-//! Masks and pictures to files: atomically, as PNG or JPEG, drawn onto their images.
+//! Files of masks and pictures: written atomically, as PNG or JPEG, drawn onto their images.
 
 mod atomic;
 mod jpeg;

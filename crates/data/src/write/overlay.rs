@@ -1,16 +1,16 @@
-//! A mask drawn onto its image, for a person to judge.
+//! A mask drawn onto its image.
 
 use image::{GrayImage, RgbImage};
 use seg_contract::{IGNORE_LABEL, Pixels, Samples};
 use thiserror::Error;
 
-/// How much of a class's colour its area takes on.
+/// The share of a class's colour in its area.
 const TINT: f32 = 0.25;
 
-/// A contour is one pixel wide for every so many pixels of the image's longer side.
+/// The number of pixels of the image's longer side for each pixel of a contour's width.
 const SIDE_PER_CONTOUR_PX: u32 = 512;
 
-/// Why a mask cannot be drawn.
+/// An error in drawing a mask.
 #[derive(Debug, Error)]
 pub enum OverlayError {
     /// The sizes differ.
@@ -31,12 +31,12 @@ pub enum OverlayError {
     },
 }
 
-/// How a mask is drawn.
+/// The style of a drawn mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverlayStyle {
     /// Areas tinted in their class's colour and outlined in it.
     Tinted,
-    /// Outlines alone.
+    /// Only outlines.
     Contours,
 }
 
@@ -48,12 +48,14 @@ pub struct Overlayer<'a> {
     style: OverlayStyle,
 }
 
-/// The image with each class but the background tinted in its colour and outlined in it along its inner border.
+/// Draws a mask onto its image: each class except the background is tinted in its colour and
+/// outlined along its inner border.
 ///
-/// `palette` holds red, green and blue by class index. The outline is one pixel wide, and wider on large images. The background and pixels labelled [`IGNORE_LABEL`] stay as they are.
+/// `palette` holds red, green and blue by class index. The outline is one pixel wide, and wider on
+/// large images. The background and pixels labelled [`IGNORE_LABEL`] stay as they are.
 ///
 /// # Errors
-/// When the mask is of another size or a label has no colour.
+/// When the mask has another size or a label has no colour.
 pub fn overlay<'a>(
     image: impl Into<Pixels<'a>>,
     labels: &GrayImage,
@@ -79,10 +81,10 @@ impl<'a> Overlayer<'a> {
         }
     }
 
-    /// Draws the rows from `first` on, which are given.
+    /// Draws onto the given rows, of which `first` is the first.
     ///
     /// # Errors
-    /// When the mask is not so wide or has not so many rows.
+    /// When the mask has another width or fewer rows.
     pub fn rows<'b>(&self, first: u32, image: impl Into<Pixels<'b>>) -> Result<RgbImage, OverlayError> {
         let image = image.into();
         let [height, width] = image.size().map(|side| side as u32);
@@ -131,20 +133,21 @@ impl<'a> Overlayer<'a> {
     }
 }
 
-/// A value in [0, 1] as a byte.
+/// Converts a value in [0, 1] to a byte.
 fn to_byte(value: f32) -> u8 {
-    // The cast stops at 0 and 255.
+    // The cast saturates at 0 and 255.
     (value * 255.0).round() as u8
 }
 
-/// For each channel, what each value becomes under a colour.
+/// Returns, for each channel, the result of each value under a colour.
 fn tint(color: &[u8; 3]) -> [[u8; 256]; 3] {
     color.map(|color| {
         std::array::from_fn(|value| to_byte((1.0 - TINT) * (value as f32 / 255.0) + TINT * f32::from(color) / 255.0))
     })
 }
 
-/// Whether another label lies within `width` pixels to the side, above or below; the image's edge is no border.
+/// Returns true if another label lies within `width` pixels to the side, above or below; the
+/// image's edge is not a border.
 fn is_contour(labels: &GrayImage, x: u32, y: u32, width: u32) -> bool {
     let (columns, rows) = labels.dimensions();
     let values = labels.as_raw();
@@ -166,7 +169,7 @@ mod tests {
 
     const PALETTE: [[u8; 3]; 2] = [[0, 0, 0], [0, 200, 100]];
 
-    /// A white image and a mask with a square of class 1 in the middle.
+    /// Creates a white image and a mask with a square of class 1 in the middle.
     fn square(side: u32) -> (Rgb32FImage, GrayImage) {
         let inside = side / 4..side - side / 4;
         let mask = GrayImage::from_fn(side, side, |x, y| [u8::from(inside.contains(&x) && inside.contains(&y))].into());

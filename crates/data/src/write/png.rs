@@ -1,4 +1,4 @@
-//! Masks and pictures to PNG files.
+//! PNG files of masks and pictures.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::atomic::{WriteError, write_atomic};
 
-/// Why a mask cannot be saved.
+/// An error in saving a mask.
 #[derive(Debug, Error)]
 pub enum EncodeError {
     /// A label has no colour.
@@ -29,7 +29,7 @@ pub enum EncodeError {
     Write(#[from] WriteError),
 }
 
-/// What the samples of a PNG file are.
+/// The type of the samples of a PNG file.
 #[derive(Clone, Copy, Debug)]
 pub enum PngKind<'a> {
     /// Indices into a palette of red, green and blue.
@@ -42,15 +42,16 @@ pub enum PngKind<'a> {
     Gray16,
 }
 
-/// From how many bytes on an image is encoded in bands.
+/// The number of bytes from which an image is encoded in bands.
 const BAND_BYTES: usize = 1 << 24;
 
-/// Encodes an image of the given width and height as PNG, asking for bands of its rows from top to bottom.
+/// Encodes an image of the given width and height as PNG, requesting bands of its rows from top to
+/// bottom.
 ///
-/// Compression is light: what compresses better takes longer than a small network does.
+/// Compression is light: a better one takes longer than a small network.
 ///
 /// # Errors
-/// When the image is empty, a band cannot be had or is of another size, or writing fails.
+/// When the image is empty, a band fails or has another size, or writing fails.
 pub fn encode_png<'a>(
     out: impl Write,
     kind: PngKind<'_>,
@@ -94,12 +95,13 @@ pub fn encode_png<'a>(
     Ok(writer.finish()?)
 }
 
-/// The bytes of some rows of samples.
+/// Returns the bytes of some rows of samples.
 fn part(samples: &[u8], row_bytes: usize, rows: Range<u32>) -> Cow<'_, [u8]> {
     Cow::Borrowed(&samples[rows.start as usize * row_bytes..rows.end as usize * row_bytes])
 }
 
-/// Writes labels as a PNG file whose pixel values are the labels and whose palette shows each in its class's colour.
+/// Writes labels as a PNG file whose pixel values are the labels and whose palette shows each in
+/// its class's colour.
 ///
 /// `palette` holds red, green and blue by class index, for at most 256 classes.
 ///
@@ -124,7 +126,7 @@ pub fn write_png(path: &Path, image: &RgbImage) -> Result<(), WriteError> {
     write_atomic(path, |file| encode_picture(file, image))
 }
 
-/// A picture as the bytes of a PNG file.
+/// Encodes a picture as the bytes of a PNG file.
 ///
 /// # Errors
 /// When the picture is empty.
@@ -185,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_image_in_bands_comes_back_as_it_was() {
-        // More than a band of each kind.
+        // More than one band of each kind.
         let (width, height) = (5000, 4000);
         let value = |x: u32, y: u32| (x / 7 + y * 3) as u8;
         let mut bytes = Vec::new();

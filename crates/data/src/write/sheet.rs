@@ -1,4 +1,4 @@
-//! A sheet of images, each beside the same with its labels drawn, for a person to judge.
+//! A sheet of images, each beside the same image with its labels drawn.
 
 use image::imageops::{self, FilterType};
 use image::{GrayImage, Rgb, Rgb32FImage, RgbImage};
@@ -8,18 +8,18 @@ use super::overlay::{OverlayError, overlay};
 
 /// The largest width and height of an image on the sheet, in pixels.
 const SIDES_MAX: [u32; 2] = [232, 256];
-/// Between an image and the same with its labels.
+/// The gap between an image and the same with its labels, in pixels.
 const SEAM: u32 = 2;
-/// Between pairs.
+/// The gap between pairs, in pixels.
 const GAP: u32 = 12;
-/// Behind them.
+/// The colour of the background.
 const PAPER: Rgb<u8> = Rgb([24, 24, 27]);
-/// Pixels that do not count are half covered by stripes of these two.
+/// The two colours of the stripes that half cover ignored pixels.
 const STRIPES: [u8; 2] = [90, 170];
-/// How many pixels a light and a dark stripe take.
+/// The width of a light and a dark stripe, in pixels.
 const STRIPES_PX: u32 = 8;
 
-/// An image as large as a sheet allows, and the same with its labels drawn in the classes' colours.
+/// Draws an image as large as a sheet allows, and the same with its labels in the classes' colours.
 #[derive(Clone, Debug)]
 pub struct Pair {
     pub(crate) plain: RgbImage,
@@ -27,10 +27,10 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// `palette` holds red, green and blue by class index. What does not count is striped.
+    /// `palette` holds red, green and blue by class index. Ignored pixels are striped.
     ///
     /// # Errors
-    /// When the labels are of another size or one has no colour.
+    /// When the labels have another size or one has no colour.
     pub fn new(image: &Rgb32FImage, labels: &GrayImage, palette: &[[u8; 3]]) -> Result<Self, OverlayError> {
         let (width, height) = (f64::from(image.width()), f64::from(image.height()));
         let [across, down] = SIDES_MAX.map(f64::from);
@@ -50,7 +50,7 @@ impl Pair {
     }
 }
 
-/// The pairs row by row, so many side by side.
+/// Lays out the pairs row by row, `columns` side by side.
 pub fn sheet(pairs: &[Pair], columns: usize) -> RgbImage {
     let side = |of: fn(&RgbImage) -> u32| pairs.iter().map(|pair| of(&pair.plain)).max().unwrap_or(0);
     let (right, down) = (2 * side(RgbImage::width) + SEAM + GAP, side(RgbImage::height) + GAP);
