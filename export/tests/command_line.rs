@@ -315,7 +315,7 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         (&format!("{named} --card amsunet.cpu.certificate.html"), 1, "both the certificate's page and card"),
         (&format!("{named} --triton . --card amsunet/config.pbtxt"), 1, "both Triton's configuration and card"),
         (&format!("{named} --runs empty"), 2, "cannot be used with"),
-        (&format!("{named} --target gpu"), 2, "`gpu` is no target: expected `portable`, `cpu`"),
+        (&format!("{named} --target gpu"), 2, "`gpu` is not a target: expected `portable`, `cpu`"),
         (&format!("{named} --passes fold"), 2, "there is no pass `fold`: expected `fold_batch_norm"),
         (&format!("{named} --verify empty"), 1, "the folder `empty` holds no image"),
         (&format!("{named} --verify --no-verify"), 2, "cannot be used with"),

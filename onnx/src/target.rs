@@ -19,7 +19,7 @@ pub enum Target {
 
 /// A text is not the name of a [`Target`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no target: expected {names}", names = Target::names())]
+#[error("`{0}` is not a target: expected {names}", names = Target::names())]
 pub struct UnknownTarget(pub String);
 
 /// The operators of our graphs that the parser of TensorRT 10 supports, each with the restrictions
@@ -108,7 +108,7 @@ mod tests {
             assert_eq!(target.to_string().parse(), Ok(target));
         }
         let error = "gpu".parse::<Target>().unwrap_err();
-        assert_eq!(error.to_string(), "`gpu` is no target: expected `portable`, `cpu`, `cuda`, `tensorrt`");
+        assert_eq!(error.to_string(), "`gpu` is not a target: expected `portable`, `cpu`, `cuda`, `tensorrt`");
     }
 
     #[test]

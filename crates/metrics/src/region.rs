@@ -25,7 +25,7 @@ impl Region {
     ///
     /// # Panics
     /// When the two differ in size.
-    pub fn of_class(labels: &GrayImage, class: u8, truth: &GrayImage) -> Self {
+    pub fn from_labels(labels: &GrayImage, class: u8, truth: &GrayImage) -> Self {
         assert_eq!(labels.dimensions(), truth.dimensions(), "labels and truth are of one image");
         let is_inside = |(label, truth): (&u8, &u8)| *label == class && *truth != IGNORE_LABEL;
         let inside = labels.iter().zip(truth.iter()).map(is_inside).collect();
@@ -106,7 +106,7 @@ pub(crate) mod tests {
     fn ignored_pixels_are_in_no_region() {
         let mask = |labels: [u8; 4]| GrayImage::from_raw(4, 1, labels.to_vec()).unwrap();
         let truth = mask([1, IGNORE_LABEL, 0, 1]);
-        assert_eq!(Region::of_class(&mask([1, 1, 1, 0]), 1, &truth), drawn(&["#.#."]));
-        assert_eq!(Region::of_class(&truth, 1, &truth), drawn(&["#..#"]));
+        assert_eq!(Region::from_labels(&mask([1, 1, 1, 0]), 1, &truth), drawn(&["#.#."]));
+        assert_eq!(Region::from_labels(&truth, 1, &truth), drawn(&["#..#"]));
     }
 }

@@ -48,7 +48,8 @@ impl ImageScores {
         let measured: Vec<(Values, ObjectCounts)> = (1..classes)
             .into_par_iter()
             .map(|class| {
-                let [prediction, truth] = [predicted, truth].map(|labels| Region::of_class(labels, class as u8, truth));
+                let [prediction, truth] =
+                    [predicted, truth].map(|labels| Region::from_labels(labels, class as u8, truth));
                 let mut values = counted(&confusion, class);
                 values.extend(shaped(&prediction, &truth, diagonal, tolerance_px));
                 (values, ObjectCounts::compare(&prediction, &truth))

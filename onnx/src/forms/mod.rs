@@ -16,7 +16,9 @@ use crate::graph::{CheckError, Graph, TensorType};
 #[derive(Debug, thiserror::Error)]
 pub enum FormError {
     /// The graph does not have the form in which networks are lowered.
-    #[error("cannot change what the graph takes and gives: expected one {what} `{name}` of {expected}, found {found}")]
+    #[error(
+        "cannot change the input and output of the graph: expected one {what} `{name}` of {expected}, found {found}"
+    )]
     Edge {
         /// Input or output.
         what: &'static str,
@@ -28,7 +30,7 @@ pub enum FormError {
         found: String,
     },
     /// The name of the new output is taken.
-    #[error("cannot call the output `{0}`: something in the graph has that name")]
+    #[error("cannot name the output `{0}`: the graph has that name already")]
     Taken(String),
     /// The sizes do not fit the network.
     #[error("cannot give the graph the form that its contract describes")]
@@ -168,7 +170,7 @@ mod tests {
         let rows: [(Change, &str); 4] = [
             (|_, c| c.input.name = "image".into(), "expected one input `image` of four axes, found `input` of f32["),
             (|g, _| g.outputs[0] = "up.pad".into(), "expected one output `logits` of logits, found `up.pad`"),
-            (|_, c| c.output.name = "up.pad".into(), "cannot call the output `up.pad`"),
+            (|_, c| c.output.name = "up.pad".into(), "cannot name the output `up.pad`"),
             (|_, c| c.input.form.size = Some([1, 1]), "cannot give the graph the form"),
         ];
         for (change, expected) in rows {

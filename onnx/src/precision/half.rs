@@ -47,16 +47,16 @@ pub enum Kept {
 #[derive(Debug, thiserror::Error)]
 pub enum HalfError {
     /// The largest value of a node was not measured.
-    #[error("cannot make the graph one of half precision: it is not known how large the values of `{0}` are")]
+    #[error("cannot convert the graph to half precision: the magnitude of `{0}` is not known")]
     Unmeasured(String),
     /// A value is not a number, so its magnitude is unknown.
-    #[error("cannot make the graph one of half precision: `{0}` computed values that are infinite or no numbers")]
+    #[error("cannot convert the graph to half precision: `{0}` has values that are infinite or not a number")]
     NotFinite(String),
     /// A node is quantised.
-    #[error("cannot make the graph one of half precision: `{0}` computes in 8 bits")]
+    #[error("cannot convert the graph to half precision: `{0}` computes in 8 bits")]
     Quantized(String),
     /// The graph breaks an invariant.
-    #[error("cannot make the graph one of half precision")]
+    #[error("cannot convert the graph to half precision")]
     Check(#[from] CheckError),
 }
 
@@ -261,9 +261,9 @@ mod tests {
         let mut measured = magnitudes(&graph, 1.0);
         measured.insert("gate.sum".into(), f64::NAN);
         let message = halve(&graph, &measured).unwrap_err().to_string();
-        assert!(message.ends_with("`gate.sum` computed values that are infinite or no numbers"), "{message}");
+        assert!(message.ends_with("`gate.sum` has values that are infinite or not a number"), "{message}");
         measured.remove("gate.sum");
         let message = halve(&graph, &measured).unwrap_err().to_string();
-        assert!(message.ends_with("how large the values of `gate.sum` are"), "{message}");
+        assert!(message.ends_with("the magnitude of `gate.sum` is not known"), "{message}");
     }
 }

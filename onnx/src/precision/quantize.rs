@@ -38,7 +38,7 @@ pub struct Quantized {
 pub enum QuantizeError {
     /// The node is not of a kind that can be quantised.
     #[error(
-        "cannot quantise `{0}`: it is no sum or product of two values and no convolution with constant weights inside of \
+        "cannot quantise `{0}`: it is neither a sum or product of two values nor a convolution with constant weights inside \
          the graph"
     )]
     Node(String),

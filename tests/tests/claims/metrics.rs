@@ -187,7 +187,7 @@ fn masks_probabilities_and_intervals_measure_the_same() {
                 let found = values.iter().find(|(candidate, _)| candidate.name() == metric).unwrap().1;
                 agree(&format!("{name}: class {}, {metric}", index + 1), *found, expected, ROUNDING);
             }
-            let thinned = skeleton(&Region::of_class(truth, index as u8 + 1, truth));
+            let thinned = skeleton(&Region::from_labels(truth, index as u8 + 1, truth));
             assert_eq!(json!(thinned.inside()), expected["skeleton"], "{name}: the skeleton of class {}", index + 1);
         }
     }

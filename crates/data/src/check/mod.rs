@@ -45,7 +45,7 @@ pub struct Check {
 /// other problems are in the report.
 pub fn check(root: &Path, progress: impl Fn(usize) + Sync) -> Result<Check, DatasetError> {
     let (dataset, refusals) = Dataset::survey(root)?;
-    let samples = Role::of_all(&dataset);
+    let samples = Role::samples(&dataset);
     let examined: Vec<Examined> = samples
         .par_iter()
         .map(|(role, sample)| {

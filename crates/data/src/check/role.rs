@@ -27,7 +27,7 @@ impl Role {
 
     /// Lists the samples of a data set with their roles; training and validation samples keep their
     /// own order.
-    pub(super) fn of_all(dataset: &Dataset) -> Vec<(Self, &Sample)> {
+    pub(super) fn samples(dataset: &Dataset) -> Vec<(Self, &Sample)> {
         let validation: HashSet<&str> = dataset.validation.iter().map(String::as_str).collect();
         let role = |sample: &Sample| if validation.contains(&*sample.name) { Self::Validation } else { Self::Train };
         let train = dataset.train.iter().map(|sample| (role(sample), sample));

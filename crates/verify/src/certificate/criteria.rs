@@ -117,7 +117,7 @@ impl<'c> Rows<'c> {
                 Topic::Inputs,
                 "Inputs",
                 if self.rests_on_images() {
-                    format!("images in which two classes have {CLASS_PIXELS_LEAST} pixels: all rests on these")
+                    format!("images in which two classes have {CLASS_PIXELS_LEAST} pixels: only these are judged")
                 } else {
                     "at least one that a wrong model would fail".into()
                 },
@@ -132,7 +132,7 @@ impl<'c> Rows<'c> {
             self.row(
                 Topic::Contract,
                 "Contract",
-                "the trained network's, but for the form of input and output",
+                "the trained network's, except for the form of input and output",
                 self.equal(Topic::Contract),
             ),
             self.row(
@@ -209,7 +209,7 @@ impl<'c> Rows<'c> {
             self.row(
                 Topic::Batch,
                 "Batches",
-                "each image is answered as it is alone, but for rounding in another order",
+                "each image has the output that it has alone, except for rounding in another order",
                 batch.map(|(found, input)| place(found, input)),
             ),
         ]
@@ -269,7 +269,7 @@ impl<'c> Rows<'c> {
         [
             self.row(
                 Topic::ExactValues,
-                "IntermediateValues inside",
+                "Intermediate values",
                 "as the error of the output, each of its own scale, on the first input",
                 extreme(certificate.inside.as_ref()),
             ),

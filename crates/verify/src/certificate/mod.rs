@@ -138,7 +138,7 @@ pub enum CertificateError {
         found: u32,
     },
     /// The model's identity cannot be computed.
-    #[error("cannot tell which model `{path}` is")]
+    #[error("cannot compute the identity of the model `{path}`")]
     Model {
         /// The file.
         path: PathBuf,

@@ -59,7 +59,7 @@ fn verdict(certificate: &Certificate) -> Markup {
             @for unknown in certificate.unknown() { p.note { "Of " (unknown) "." } }
             @if beyond > 0 {
                 p.note {
-                    "In " (beyond) " of them values inside are beyond what 32-bit floats hold. There the model may not hide it, and no more is asked: "
+                    "For " (beyond) " of them, intermediate values exceed 32-bit floats. There the model must only not hide it: "
                     "these figures are of the others."
                 }
             }
@@ -129,10 +129,10 @@ fn findings(certificate: &Certificate) -> Markup {
     html! {
         @if !all.is_empty() {
             section {
-                h2 { "What speaks against it" }
+                h2 { "Findings" }
                 ul { @for (input, finding) in all { li { strong { (input) } ": " (finding) } } }
                 @if let Some(diagnosis) = &certificate.diagnosis {
-                    p { strong { "To blame: " } (diagnosis) "." }
+                    p { strong { "Cause: " } (diagnosis) "." }
                 }
             }
         }
@@ -142,9 +142,9 @@ fn findings(certificate: &Certificate) -> Markup {
 fn criteria_table(certificate: &Certificate) -> Markup {
     html! {
         section {
-            h2 { "What was asked, and what was found" }
+            h2 { "Criteria" }
             div.wide { table.criteria {
-                thead { tr { th { "Criterion" } th { "Bound, fixed beforehand" } th { "The worst found" } th { "Verdict" } } }
+                thead { tr { th { "Criterion" } th { "Bound, fixed in advance" } th { "Worst result" } th { "Verdict" } } }
                 tbody { @for Criterion { name, bound, found, verdict } in criteria(certificate) {
                     tr {
                         th scope="row" { (name) } td { (bound) } td { (found) }
@@ -196,7 +196,7 @@ fn input_table(certificate: &Certificate) -> Markup {
                     }
                 } }
             } }
-            h3 { "Told, and not judged" }
+            h3 { "Reported, not judged" }
             (unjudged_table(inputs.iter().filter(|input| !input.beyond_float32)))
         }
     }
@@ -247,7 +247,7 @@ fn layers(layers: &[Layer]) -> Markup {
     html! {
         @if !layers.is_empty() {
             section {
-                h2 { "ExactValues of the model" }
+                h2 { "Intermediate values" }
                 div.wide { table {
                     thead { tr {
                         th { "Value" } th { "Operator" } th.n { "of scale" } th.n { "Largest error" } th.n { "99.9 %" } th.n { "Largest ULP" }
@@ -315,7 +315,7 @@ fn records(certificate: &Certificate) -> Markup {
             },
         ),
     ]);
-    html! { section { h2 { "Of what, by what, on what" } (table::facts(&rows)) } }
+    html! { section { h2 { "Files and environment" } (table::facts(&rows)) } }
 }
 
 fn hash(sha256: &str) -> Markup {

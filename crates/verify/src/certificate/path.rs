@@ -22,7 +22,7 @@ pub struct CertificatePath {
 pub enum CertificatePathError {
     /// The name does not end in `.json`, so the page has no name of its own.
     #[error(
-        "cannot write the certificate to `{path}`: its page is called after it; choose a name that ends in `.json`"
+        "cannot write the certificate to `{path}`: its page takes its name from it; choose a name that ends in `.json`"
     )]
     Name {
         /// The file.
@@ -30,7 +30,7 @@ pub enum CertificatePathError {
     },
     /// Another file exists at the path.
     #[error(
-        "cannot write the {what} to `{path}`: what is there is none and would be lost; choose another name by `--out`"
+        "cannot write the {what} to `{path}`: another file is there and would be lost; choose another name with `--out`"
     )]
     Taken {
         /// The kind of file to be written.
@@ -39,7 +39,7 @@ pub enum CertificatePathError {
         path: PathBuf,
     },
     /// The file at the path cannot be read.
-    #[error("cannot write the {what} to `{path}`: what is there cannot be read")]
+    #[error("cannot write the {what} to `{path}`: the file that is there cannot be read")]
     Unreadable {
         /// The kind of file to be written.
         what: &'static str,

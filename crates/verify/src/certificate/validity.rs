@@ -31,7 +31,7 @@ pub enum ValidityError {
         source: Box<CertificateError>,
     },
     /// The certificate says that the model fails.
-    #[error("the certificate `{path}` says that the model does not hold")]
+    #[error("the certificate `{path}` says that the model failed")]
     Against {
         /// The certificate.
         path: PathBuf,
@@ -60,7 +60,7 @@ pub enum ValidityError {
 #[derive(Debug, Error)]
 pub enum Mismatch {
     /// Another provider would run the model.
-    #[error("certified was {certified}, and {found} would compute the model; choose `--ep {}`", certified.flag())]
+    #[error("the certificate is for {certified}, but {found} would run the model; choose `--ep {}`", certified.flag())]
     Provider {
         /// The certified provider.
         certified: Provider,
@@ -69,8 +69,8 @@ pub enum Mismatch {
     },
     /// Another device of the provider would run the model.
     #[error(
-        "certified was the device {certified}, and the device {found} would compute the model; choose the \
-         `--openvino-device`, or the `--cuda-graph`, that was certified"
+        "the certificate is for the device `{certified}`, but the device `{found}` would run the model; choose the \
+         certified `--openvino-device` or `--cuda-graph`"
     )]
     Device {
         /// The certified device.
@@ -80,8 +80,8 @@ pub enum Mismatch {
     },
     /// The model would be computed in another precision.
     #[error(
-        "certified was {certified}, and the model would be computed in {found}; choose the `--precision` that was \
-         certified, or verify the model itself"
+        "the certificate is for {certified}, but the model would be computed in {found}; choose the certified \
+         `--precision`, or verify the model itself"
     )]
     Precision {
         /// The certified precision.
@@ -251,5 +251,5 @@ impl Certificate {
 
 /// Describes a device in words.
 fn named(device: Option<String>) -> String {
-    device.unwrap_or_else(|| "that is not named".into())
+    device.unwrap_or_else(|| "default".into())
 }

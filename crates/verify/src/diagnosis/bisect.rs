@@ -217,10 +217,11 @@ fn common_property(inputs: &[InputReport]) -> Option<String> {
         ("on real images", InputReport::is_image),
     ];
     let (failing, passing): (Vec<_>, Vec<_>) = inputs.iter().partition(|input| !input.findings.is_empty());
-    let is_shared = |property: &Property| {
-        !failing.is_empty()
-            && failing.iter().all(|input| property(input))
-            && !passing.iter().any(|input| property(input))
-    };
-    PROPERTIES.iter().find(|(_, property)| is_shared(property)).map(|(words, _)| (*words).to_owned())
+    if failing.is_empty() {
+        return None;
+    }
+    let shared = PROPERTIES
+        .iter()
+        .find(|(_, has)| failing.iter().all(|input| has(input)) && !passing.iter().any(|input| has(input)));
+    shared.map(|(words, _)| (*words).to_owned())
 }

@@ -40,11 +40,11 @@ impl fmt::Display for Finding {
             ),
             Self::Nothing => f.write_str(
                 "no input could be compared: the network takes each beyond what 32-bit floats hold, or amplifies \
-                 rounding to the size of its answer; train it anew",
+                 rounding to the size of its answer; train it again",
             ),
             Self::NothingOfImage => f.write_str(
                 "nothing could be compared: the network takes this image beyond what 32-bit floats hold, or amplifies \
-                 rounding to the size of its answer; leave the image out, or train the network anew",
+                 rounding to the size of its answer; leave the image out, or train the network again",
             ),
             Self::Input => f.write_str("the training framework saw another input: export the model again"),
             Self::Shape { found, expected } => write!(f, "the output has the shape {found:?}, expected {expected:?}"),

@@ -103,12 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn what_16_bits_do_not_hold_is_found_in_whatever_the_network_or_a_rewrite_made() {
+    fn values_beyond_16_bits_are_found_in_the_network_and_in_rewrites() {
         for (name, is_half, precision, square, image, expected) in [
-            ("check that hold all", true, ModelPrecision::Float16, 100.0, 10.0_f32, &[][..]),
-            ("check of a rewrite", true, ModelPrecision::Float16, 100.0, 17.0, &["rewritten"]),
-            ("check of the network, on other images", true, ModelPrecision::Float16, 7e4, 10.0, &["square"]),
-            ("a provider of check", false, ModelPrecision::Float16, 100.0, 17.0, &["rewritten", "y"]),
+            ("halves that hold all", true, ModelPrecision::Float16, 100.0, 10.0_f32, &[][..]),
+            ("halves of a rewrite", true, ModelPrecision::Float16, 100.0, 17.0, &["rewritten"]),
+            ("halves of the network, on other images", true, ModelPrecision::Float16, 7e4, 10.0, &["square"]),
+            ("a provider of halves", false, ModelPrecision::Float16, 100.0, 17.0, &["rewritten", "y"]),
             ("floats", false, ModelPrecision::Float32, 1e6, 1e3, &[]),
         ] {
             let model = Model { graph: squares(is_half), ..threshold::model(SizePolicy::Native) };

@@ -104,7 +104,7 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
     }
     verdict(&files.model, &now)?;
     if !certified.holds {
-        bail!("the certificate `{}` says that the model does not hold; verify the model itself", path.display());
+        bail!("the certificate `{}` says that the model failed; verify the model itself", path.display());
     }
     let same = now.id == certified.id && now.model.sha256 == certified.model.sha256;
     if !same {
