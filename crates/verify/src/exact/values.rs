@@ -13,7 +13,7 @@ use crate::error_stats::{ErrorStats, scale};
 
 /// Exact values of a graph by their names, and the scale that errors of each are measured by.
 ///
-/// A value's scale is that of its numbers, as in [`ErrorStats`](super::ErrorStats), except for
+/// A value's scale is that of its numbers, as in [`ErrorStats`], except for
 /// operators whose results may be arbitrarily small while their errors are not. A sigmoid is
 /// computed to a fixed number of digits of 1, a product inherits the errors of its factors, a
 /// convolution those of its terms, and the part of a value that a ReLU keeps has the value's
