@@ -1,4 +1,5 @@
-//! The operators of `seg_nets::kernels` against Burn's own, forward and backward, in the network's shapes on the CPU.
+//! The operators of `seg_nets::kernels` against Burn's own, forward and backward, in the network's
+//! shapes on the CPU.
 //!
 //! `cargo bench -p seg-benches --bench kernels`
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]

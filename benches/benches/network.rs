@@ -12,13 +12,14 @@ use seg_inference::library::{Build, Search};
 use seg_inference::{Options, Session};
 use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::checkpoint::Checkpoint;
+use seg_nets::network::Network;
 use seg_nets::weights::Weights;
 
 const ROUNDS: usize = 7;
 
 fn main() -> Result<()> {
     let device = Device::flex();
-    let net = AmsUnetConfig::new().init(&device);
+    let net: Network = AmsUnetConfig::new().init(&device).into();
     let checkpoint = Checkpoint { path: "random".into(), weights: Weights::of(&net), contract: None };
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("amsunet.onnx");

@@ -3,7 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The variable that names the folder `benches/` where a bench runs on another machine than the one that built it.
+/// The variable that names the folder `benches/` where a bench runs on another machine than the one
+/// that built it.
 const FOLDER: &str = "SEG_BENCH_FOLDER";
 
 /// A file of the folder `benches/`.

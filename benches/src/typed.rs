@@ -1,4 +1,5 @@
-//! Paths of a command line, from the folder in which it was typed: cargo runs a bench in the folder of its package.
+//! Paths of a command line, from the folder in which it was typed: cargo runs a bench in the folder
+//! of its package.
 
 use std::convert::Infallible;
 use std::env;
@@ -22,9 +23,11 @@ pub fn typed_program(text: &str) -> Result<PathBuf, Infallible> {
     Ok(if path.components().count() > 1 { from(shell_folder(), path) } else { path.into() })
 }
 
-/// Where a shell ran cargo; `None` where this program was started otherwise, whose own folder then is the one that was meant.
+/// Returns the folder in which a shell ran cargo; `None` where this program was started otherwise,
+/// in the folder that is meant.
 fn shell_folder() -> Option<OsString> {
-    // The shell tells its folder to all that it starts, and cargo leaves that alone when it goes to the package's.
+    // The shell tells its folder to all that it starts, and cargo leaves that alone when it goes to
+    // the package's.
     env::var_os("CARGO_MANIFEST_DIR").and_then(|_| env::var_os("PWD"))
 }
 

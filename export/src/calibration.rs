@@ -17,14 +17,15 @@ use seg_onnx::precision::Range;
 use seg_onnx::proto::{self, WriteError};
 use thiserror::Error;
 
-/// Images as a network takes them, `[1, channels, h, w]` each, and the ONNX Runtime that runs it on them.
+/// Images as a network takes them, `[1, channels, h, w]` each, and the ONNX Runtime that runs it on
+/// them.
 #[derive(Debug)]
 pub struct Calibration<'e> {
     environment: &'e Environment,
     images: Vec<Array4<f32>>,
 }
 
-/// What a value was seen to be.
+/// The statistics of a value over the images.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// The smallest and the largest; both are no number once a value was none.
@@ -40,7 +41,7 @@ impl Seen {
     }
 }
 
-/// How much of an image a mask is made of.
+/// The part of an image that a mask is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
     /// All of it, as the proof does.
@@ -49,7 +50,7 @@ pub enum View {
     Middle,
 }
 
-/// Why a model cannot be measured.
+/// An error in measuring a model.
 #[derive(Debug, Error)]
 pub enum CalibrationError {
     /// There are no images.
@@ -85,7 +86,8 @@ pub enum CalibrationError {
 
 /// The most images that are looked at.
 const IMAGES_MAX: usize = 16;
-/// The longest side of the middle of an image in which values are watched, where the model takes any size.
+/// The longest side of the middle of an image in which values are watched, where the model takes
+/// any size.
 const WATCHED_SIDE_MAX: usize = 640;
 /// The same of [`View::Middle`].
 const MIDDLE_SIDE_MAX: usize = 256;
@@ -95,7 +97,7 @@ const SAMPLE_MAX: usize = 16_384;
 const BYTES_MAX: usize = 512 << 20;
 /// The side of made-up images, where the model takes any.
 const NOISE_SIDE: usize = 128;
-/// How many made-up images there are.
+/// The number of made-up images.
 const NOISE_IMAGES: u64 = 4;
 
 impl<'e> Calibration<'e> {
@@ -112,7 +114,8 @@ impl<'e> Calibration<'e> {
         if images.is_empty() { Err(CalibrationError::NoImages) } else { Ok(Self { environment, images }) }
     }
 
-    /// Made-up images, the same each time: noise from -2 to 2, about the range of normalised images.
+    /// Made-up images, the same each time: noise from -2 to 2, about the range of normalised
+    /// images.
     pub fn of_noise(environment: &'e Environment, contract: &Contract) -> Self {
         let [height, width] = match (contract.input.form.size, contract.input.size) {
             (Some(size), _) => size,
@@ -132,7 +135,8 @@ impl<'e> Calibration<'e> {
         &self.images
     }
 
-    /// What the float32 values of the given names, inputs among them, are on all images.
+    /// Returns the statistics of the float32 values of the given names, inputs among them, over all
+    /// images.
     ///
     /// # Errors
     /// When ONNX Runtime cannot run the model.
@@ -155,7 +159,7 @@ impl<'e> Calibration<'e> {
         Ok(seen)
     }
 
-    /// What of each image is watched.
+    /// The values that are watched.
     fn watched(&self, model: &Model) -> impl Iterator<Item = ArrayView4<'_, f32>> {
         self.middles(model, WATCHED_SIDE_MAX)
     }
@@ -166,7 +170,8 @@ impl<'e> Calibration<'e> {
         self.images.iter().map(move |image| middle(image.view(), side_max))
     }
 
-    /// The names of the nodes among those given, in groups that fit memory at the size of the largest that is watched.
+    /// The names of the nodes among those given, in groups that fit memory at the size of the
+    /// largest that is watched.
     fn groups<'n>(&self, model: &Model, names: &BTreeSet<&'n str>) -> Result<Vec<Vec<&'n str>>, CalibrationError> {
         let sides = |axis| self.watched(model).map(|image| image.len_of(Axis(axis))).max().unwrap_or_default() as i64;
         let symbols = [(Dim::batch(), 1), (Dim::height(), sides(2)), (Dim::width(), sides(3))];
@@ -215,7 +220,8 @@ fn read(contract: &Contract, path: &Path) -> Result<Array4<f32>, CalibrationErro
     Ok(tensor.insert_axis(Axis(0)))
 }
 
-/// The middle of images `[n, channels, h, w]` that is no longer on either side; all of them where they are not.
+/// The middle of images `[n, channels, h, w]` that is no longer on either side; all of them where
+/// they are not.
 pub fn middle(mut images: ArrayView4<'_, f32>, side_max: usize) -> ArrayView4<'_, f32> {
     for axis in [2, 3].map(Axis) {
         let left_out = images.len_of(axis).saturating_sub(side_max);
@@ -255,7 +261,8 @@ impl<'m> Runner<'m> {
         Ok(Self { session, contract: &model.contract })
     }
 
-    /// Runs an image; a graph of one batch size gets it so many times, and only the first answer counts.
+    /// Runs an image; a graph of one batch size gets it so many times, and only the first answer
+    /// counts.
     fn run<T>(
         &mut self,
         image: ArrayView4<'_, f32>,

@@ -1,6 +1,8 @@
-//! The model card: what a model is, what it was made of and what is not known of it, for people to read.
+//! The model card: what a model is, what it was made of and what is not known of it, for people to
+//! read.
 //!
-//! Every fact comes from the model's own file; what the file does not say, the card says to be unknown.
+//! Every fact comes from the model's own file; what the file does not say, the card says to be
+//! unknown.
 
 use std::fmt::Write;
 
@@ -136,7 +138,7 @@ fn facts(graph: &Graph, opset: seg_onnx::Opset, contract: &Contract, file: &str)
     rows
 }
 
-/// How to make the input and what to make of the output, in a sentence or two.
+/// Returns instructions to make the input and to read the output, in a sentence or two.
 fn recipe(Contract { input, output, .. }: &Contract) -> String {
     let order = match input.color {
         ColorOrder::Rgb => "red, green, blue",

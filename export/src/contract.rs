@@ -1,14 +1,15 @@
-//! The contract of a model: the checkpoint's own, or one made of what is stated and, where nothing is, assumed.
+//! The contract of a model: the checkpoint's own, or one made of what is stated and, where nothing
+//! is, assumed.
 
 use std::fmt;
 
 use seg_contract::{Class, ColorOrder, Contract, SizePolicy};
-use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::contract;
+use seg_nets::network::NetworkConfig;
 use thiserror::Error;
 
-/// What is stated about a model beside its checkpoint.
+/// The facts that are given about a model beside its checkpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stated {
     /// Subtracted from each channel of the image in [0, 1].
@@ -22,11 +23,11 @@ pub struct Stated {
 /// Something that neither the checkpoint nor the caller says; prints as what is assumed instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assumption {
-    /// What is subtracted from the image.
+    /// The mean that is subtracted from the image.
     Mean,
-    /// What the image is divided by.
+    /// The deviation that the image is divided by.
     Std,
-    /// What the classes are called.
+    /// The names of the classes.
     Classes,
     /// The order of the image's channels.
     Color(ColorOrder),
@@ -34,7 +35,7 @@ pub enum Assumption {
     Size,
 }
 
-/// Why a model has no contract.
+/// An error in resolving a model's contract.
 #[derive(Debug, Error)]
 pub enum SettleError {
     /// The checkpoint says something else.
@@ -42,7 +43,7 @@ pub enum SettleError {
         "cannot give the model the {what} {stated}: the checkpoint's contract says {carried}; leave the {what} out"
     )]
     Contradiction {
-        /// What is stated.
+        /// The name of the fact.
         what: &'static str,
         /// As it is stated.
         stated: String,
@@ -52,13 +53,13 @@ pub enum SettleError {
     /// Not as many values are stated as the network needs.
     #[error("cannot give the model the {what} {stated}: the network has {expected} {per}")]
     Count {
-        /// What is stated.
+        /// The name of the fact.
         what: &'static str,
         /// As it is stated.
         stated: String,
-        /// How many values the network needs.
+        /// The number of values that the network needs.
         expected: usize,
-        /// What needs a value each.
+        /// The things that need a value each.
         per: &'static str,
     },
     /// The network takes no image.
@@ -82,14 +83,15 @@ pub enum SettleError {
 
 /// The contract of a checkpoint's model, and what had to be assumed for it.
 ///
-/// A contract that the checkpoint carries is kept as it is; only what its provenance leaves open is filled in.
+/// A contract that the checkpoint carries is kept as it is; only what its provenance leaves open is
+/// filled in.
 ///
 /// # Errors
-/// When the checkpoint's contract says something else than is stated, or is of other weights; when there is none and
-/// what is stated does not fit the network, whose configuration is `config`.
+/// When the checkpoint's contract says something else than is stated, or is of other weights; when
+/// there is none and what is stated does not fit the network, whose configuration is `config`.
 pub fn settle(
     checkpoint: &Checkpoint,
-    config: &AmsUnetConfig,
+    config: &NetworkConfig,
     stated: &Stated,
 ) -> Result<(Contract, Vec<Assumption>), SettleError> {
     let (mut contract, assumptions) = match &checkpoint.contract {
@@ -134,15 +136,15 @@ fn same<T: PartialEq + fmt::Debug>(
 }
 
 /// A contract of what is stated; what is not is assumed, and said to be in the provenance.
-fn make(config: &AmsUnetConfig, stated: &Stated) -> Result<(Contract, Vec<Assumption>), SettleError> {
-    let color = match config.in_channels {
+fn make(config: &NetworkConfig, stated: &Stated) -> Result<(Contract, Vec<Assumption>), SettleError> {
+    let color = match config.in_channels() {
         1 => ColorOrder::Gray,
         3 => ColorOrder::Rgb,
         found => return Err(SettleError::Channels { found }),
     };
     let mut assumptions = Vec::new();
     let mut assume = |assumption| assumptions.push(assumption);
-    let channels = config.in_channels;
+    let channels = config.in_channels();
     let per_channel = |what, stated| count(what, stated, channels, "channels");
     let mean = per_channel("mean", &stated.mean)?.unwrap_or_else(|| {
         assume(Assumption::Mean);
@@ -152,9 +154,9 @@ fn make(config: &AmsUnetConfig, stated: &Stated) -> Result<(Contract, Vec<Assump
         assume(Assumption::Std);
         vec![1.0; channels]
     });
-    let names = count("class names", &stated.classes, config.num_classes, "classes")?.unwrap_or_else(|| {
+    let names = count("class names", &stated.classes, config.num_classes(), "classes")?.unwrap_or_else(|| {
         assume(Assumption::Classes);
-        default_names(config.num_classes)
+        default_names(config.num_classes())
     });
     assume(Assumption::Color(color));
     assume(Assumption::Size);
@@ -203,17 +205,22 @@ impl fmt::Display for Assumption {
 mod tests {
     use burn::tensor::Device;
     use seg_contract::Provenance;
+    use seg_nets::amsunet::AmsUnetConfig;
     use seg_nets::weights::Weights;
 
     use super::*;
 
-    fn checkpoint(config: &AmsUnetConfig, contract: Option<Contract>) -> Checkpoint {
+    fn checkpoint(config: &NetworkConfig, contract: Option<Contract>) -> Checkpoint {
         let weights = Weights::of(&config.init(&Device::flex()));
         Checkpoint { path: "net.safetensors".into(), weights, contract }
     }
 
-    fn config() -> AmsUnetConfig {
+    fn amsunet() -> AmsUnetConfig {
         AmsUnetConfig::new().with_base_width(4)
+    }
+
+    fn config() -> NetworkConfig {
+        amsunet().into()
     }
 
     fn stated() -> Stated {
@@ -289,12 +296,12 @@ mod tests {
 
     #[test]
     fn statements_that_do_not_fit_the_network_are_refused() {
-        let gray = config().with_in_channels(1);
+        let gray = amsunet().with_in_channels(1).into();
         let rows = [
             ("mean", &gray, Stated { mean: Some(vec![0.5; 3]), ..Stated::default() }, "the network has 1 channels"),
             ("std", &config(), Stated { std: Some(vec![0.5]), ..Stated::default() }, "the network has 3 channels"),
-            ("classes", &config().with_num_classes(4), stated(), "the network has 4 classes"),
-            ("channels", &config().with_in_channels(4), Stated::default(), "an input of 4 channels"),
+            ("classes", &amsunet().with_num_classes(4).into(), stated(), "the network has 4 classes"),
+            ("channels", &amsunet().with_in_channels(4).into(), Stated::default(), "an input of 4 channels"),
         ];
         for (name, config, stated, expected) in rows {
             let message = settle(&checkpoint(config, None), config, &stated).unwrap_err().to_string();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use seg_contract::{Contract, InputForm, OutputKind};
 use seg_nets::checkpoint::Checkpoint;
+use seg_nets::network::NetworkName;
 use seg_nets::weights::FitError;
 use seg_onnx::forms::{self, FormError};
 use seg_onnx::graph::{DimError, Graph};
@@ -15,39 +16,41 @@ use thiserror::Error;
 use crate::contract::{Assumption, SettleError, Stated, settle};
 use crate::lower::{LowerError, to_graph};
 
-/// How a checkpoint is exported.
+/// The options of an export.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The operator set of the model.
     pub opset: Opset,
     /// The engine that the model is rewritten for.
     pub target: Target,
-    /// Which of the passes for that engine are run.
+    /// The passes for that engine that are run.
     pub passes: Selection,
-    /// What the checkpoint may not say.
+    /// The facts that the checkpoint may lack.
     pub stated: Stated,
     /// The form in which the model takes images.
     pub input: InputForm,
-    /// What the model gives.
+    /// The output of the model.
     pub output: OutputKind,
 }
 
 /// An exported checkpoint.
 #[derive(Clone, Debug)]
 pub struct Export {
+    /// The network.
+    pub network: NetworkName,
     /// The model.
     pub model: Model,
     /// The network as it was lowered, before its form and the passes: normalised floats to logits.
     pub lowered: Model,
     /// The model as the content of an ONNX file; equal checkpoints and options give equal bytes.
     pub bytes: Vec<u8>,
-    /// What had to be assumed, because neither checkpoint nor options say it.
+    /// The assumptions about facts that neither checkpoint nor options give.
     pub assumptions: Vec<Assumption>,
-    /// What was done.
+    /// The report of the export.
     pub report: Report,
 }
 
-/// What an export did.
+/// The steps of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The graph as the network's modules give it.
@@ -60,14 +63,15 @@ pub struct Report {
     pub exported: Extent,
 }
 
-/// How large a graph is.
+/// The size of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// The nodes.
     pub nodes: usize,
     /// The learned numbers.
     pub parameters: u64,
-    /// Height and width of the image that is counted for: the only ones that the model takes, or [`Extent::SIDE`].
+    /// Height and width of the image that is counted for: the only ones that the model takes, or
+    /// [`Extent::SIDE`].
     pub size: [usize; 2],
     /// The multiply-adds of one image.
     pub multiply_adds: u64,
@@ -75,7 +79,7 @@ pub struct Extent {
     pub bytes: u64,
 }
 
-/// Why a checkpoint cannot be exported.
+/// An error in exporting a checkpoint.
 #[derive(Debug, Error)]
 pub enum ExportError {
     /// The weights make no network.
@@ -83,7 +87,7 @@ pub enum ExportError {
     Weights {
         /// The checkpoint's file.
         path: PathBuf,
-        /// What is wrong with them.
+        /// The reason.
         source: FitError,
     },
     /// The model has no contract.
@@ -109,7 +113,8 @@ pub enum ExportError {
 /// Exports a checkpoint: lowers its network, runs the passes and writes graph and contract as ONNX.
 ///
 /// # Errors
-/// When the weights are no AMSUnet, the options contradict the checkpoint, or the contract is not one of this network.
+/// When the weights are not those of their network, the options contradict the checkpoint, or the
+/// contract is not one of this network.
 pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, ExportError> {
     let net = checkpoint
         .weights
@@ -134,10 +139,11 @@ pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, Expo
     let exported = Extent::of(&graph, &contract.input.form)?;
     let report = Report { lowered: extent, formed, passes, exported };
     let model = Model { graph, opset: options.opset, contract };
-    Ok(Export { bytes: model.to_bytes()?, model, lowered, assumptions, report })
+    Ok(Export { network: checkpoint.weights.network(), bytes: model.to_bytes()?, model, lowered, assumptions, report })
 }
 
-/// Makes the contract that of a model of the form that the options ask for. An output is called what it is.
+/// Makes the contract that of a model of the form that the options ask for. An output is called
+/// what it is.
 fn give_form(contract: &mut Contract, options: &Options) {
     contract.input.form = options.input;
     contract.output.kind = options.output;
@@ -150,7 +156,7 @@ impl Extent {
     /// The side in pixels of the image that is counted for where a model takes any.
     pub const SIDE: usize = 256;
 
-    /// How large the graph is, of a model of this form.
+    /// Measures the graph of a model of this form.
     ///
     /// # Errors
     /// When a shape depends on more than batch, height and width.
@@ -219,7 +225,7 @@ mod tests {
 
     #[test]
     fn no_target_leaves_normalisations_and_gpus_get_few_nodes() {
-        /// Of a graph for any size of image.
+        /// The most nodes of a graph for any size of image.
         const GPU_NODES_MAX: usize = 200;
         let checkpoint = checkpoint();
         for target in Target::ALL {
@@ -232,7 +238,8 @@ mod tests {
         }
     }
 
-    /// The graph as it is, in half precision and in 8 bits, as if its values allowed that everywhere.
+    /// The graph as it is, in half precision and in 8 bits, as if its values allowed that
+    /// everywhere.
     fn precisions(graph: Graph) -> [(&'static str, Graph); 3] {
         let magnitudes = graph.nodes.iter().map(|node| (node.name.clone(), 1.0)).collect();
         let half = halve(&graph, &magnitudes).unwrap().graph;

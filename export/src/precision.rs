@@ -18,33 +18,34 @@ use thiserror::Error;
 use crate::calibration::{Calibration, CalibrationError, View, middle};
 use crate::export::{Export, Extent};
 
-/// How a model is quantised.
+/// The options of a quantisation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantization {
-    /// How the ranges of values are chosen.
+    /// The rule by which the ranges of values are chosen.
     pub method: CalibrationMethod,
-    /// What the values become.
+    /// The type that values become.
     pub activations: Activations,
     /// The largest loss of Dice against the float model's masks on the calibration images.
     pub dice_loss_max: f64,
     /// The largest share of a calibration image's pixels whose class may change.
     pub flipped_max: f64,
-    /// The least Dice of each class's pixels on all calibration images together, of classes that have enough to be judged.
+    /// The least Dice of each class's pixels on all calibration images together, of classes that
+    /// have enough to be judged.
     pub class_dice_min: f64,
 }
 
-/// What half precision does to a model.
+/// The effect of half precision on a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HalfReport {
     /// The nodes that stay in float32, with the reason of each.
     pub kept: BTreeMap<String, Kept>,
     /// The largest magnitudes, the largest first.
     pub largest: Vec<(String, f64)>,
-    /// What the rounding does to a calibration image.
+    /// The effect of the rounding on a calibration image.
     pub simulated: Simulated,
 }
 
-/// What the evaluator, which rounds every 16-bit value, finds on one image.
+/// The result of the evaluator, which rounds every 16-bit value, on one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Simulated {
     /// Height and width of the image, or of its middle that was evaluated.
@@ -53,15 +54,16 @@ pub struct Simulated {
     pub agreement: f64,
 }
 
-/// What quantisation does to a model.
+/// The effect of quantisation on a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizationReport {
     /// The convolutions, sums and products that are computed in 8 bits.
     pub quantized: Vec<String>,
-    /// The parts of the network that could be and stay in float32, by their first and last node, with the share of pixels whose
-    /// class each alone would change.
+    /// The parts of the network that could be and stay in float32, by their first and last node,
+    /// with the share of pixels whose class each alone would change.
     pub kept: Vec<(String, f64)>,
-    /// One minus the Dice of the model's masks against the float model's, on the calibration images.
+    /// One minus the Dice of the model's masks against the float model's, on the calibration
+    /// images.
     pub dice_loss: f64,
     /// The share of the calibration images' pixels whose class stays the same.
     pub agreement: f64,
@@ -71,7 +73,7 @@ pub struct QuantizationReport {
     pub class_dice: f64,
 }
 
-/// Why a model cannot be had in fewer bits.
+/// An error in reducing a model's precision.
 #[derive(Debug, Error)]
 pub enum PrecisionError {
     /// It cannot be measured.
@@ -97,9 +99,10 @@ pub enum PrecisionError {
     Model(#[from] ModelError),
 }
 
-/// How many magnitudes a report names.
+/// The number of magnitudes that a report names.
 const LARGEST: usize = 5;
-/// The longest side of an image whose rounding is simulated: the evaluator is clear rather than fast.
+/// The longest side of an image whose rounding is simulated: the evaluator is clear rather than
+/// fast.
 const SIMULATED_SIDE_MAX: usize = 96;
 
 /// Brings a model to half precision: 16-bit floats wherever its values on the images leave room.
@@ -168,10 +171,11 @@ fn classes(model: &Model, graph: &Graph, images: &ArrayD<f64>) -> Result<Vec<i64
 
 /// Brings a model to 8 bits, as many of its parts as the bounds on the masks allow.
 ///
-/// The loss is measured on the calibration images against the masks of the float model, so it needs no labels. Where all
-/// parts together lose too much, those whose quantisation alone changes the most pixels of the images' middles stay in
-/// float32. How many, is found by halving, as if more of them always lost less: where that is not so, fewer might do. Where nothing is left, the
-/// export stays as it is. `tell` hears how many parts of how many have been tried on their own.
+/// The loss is measured on the calibration images against the masks of the float model, so it needs
+/// no labels. Where all parts together lose too much, those whose quantisation alone changes the
+/// most pixels of the images' middles stay in float32. How many, is found by halving, as if more of
+/// them always lost less: where that is not so, fewer might do. Where nothing is left, the export
+/// stays as it is. `tell` hears how many parts of how many have been tried on their own.
 ///
 /// # Errors
 /// When the model cannot be run on the images.
@@ -242,7 +246,7 @@ fn name(part: &[&str]) -> String {
     }
 }
 
-/// How far masks are from others.
+/// The difference of masks from others.
 struct Agreement {
     dice_loss: f64,
     agreement: f64,
@@ -374,7 +378,8 @@ mod tests {
         assert_eq!(report.kept, []);
         // A random network on noise decides nothing clearly: every pixel is near a tie.
         assert!(report.dice_loss > 0.0 && report.flipped >= 1.0 - report.agreement, "{report:?}");
-        // Of a network so narrow, the nodes around each value take more than what is left of the weights.
+        // Of a network so narrow, the nodes around each value take more than what is left of the
+        // weights.
         assert!(
             loose.bytes.len() < before.bytes.len() * 3 / 4,
             "{} of {} bytes",

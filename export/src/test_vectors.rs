@@ -1,29 +1,35 @@
-//! What the training framework computes: seeded inputs with their logits, for an exported model to be compared with.
+//! What the training framework computes: seeded inputs with their logits, for an exported model to
+//! be compared with.
 
+use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, TensorView};
-use seg_nets::amsunet::AmsUnet;
+use seg_nets::network::Network;
 use seg_nets::weights::to_array;
 
-/// Batch, height and width of each case: the smallest image, an even one, and sides that the encoder halves unevenly.
+/// Batch, height and width of each case: the smallest image, an even one, and sides that an encoder
+/// halves unevenly. A network that does not take a size gets the next one that it takes.
 pub const CASES: [[usize; 3]; 4] = [[1, 16, 16], [2, 64, 96], [1, 71, 93], [3, 48, 33]];
 
 const SEED: u64 = 1;
 
-/// The bytes of a `.safetensors` file with the tensors `case0.input` and `case0.logits` and so on, one pair for each of
-/// [`CASES`]: uniform noise in -2 to 2, `[n, in_channels, h, w]`, and what the network makes of it,
-/// `[n, num_classes, h, w]`, both in float32.
+/// The bytes of a `.safetensors` file with the tensors `case0.input` and `case0.logits` and so on,
+/// one pair for each of [`CASES`]: uniform noise in -2 to 2, `[n, in_channels, h, w]`, and what the
+/// network makes of it, `[n, num_classes, h, w]`, both in float32.
 ///
-/// The network must be on a device without autodiff, where it normalises by its running statistics. The inputs depend
-/// on its number of channels only; equal networks give equal bytes on the same machine.
-pub fn reference(net: &AmsUnet) -> Vec<u8> {
-    let device = net.out_conv.weight.device();
+/// The network must be on a device without autodiff, where it normalises by its running statistics.
+/// The inputs depend on its number of channels only; equal networks give equal bytes on the same
+/// machine.
+pub fn reference(net: &Network) -> Vec<u8> {
+    let device = net.devices().into_iter().next().expect("a network has parameters");
+    let config = net.config();
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
     let mut tensors = Vec::new();
     for (case, [n, height, width]) in CASES.into_iter().enumerate() {
-        let shape = [n, net.config().in_channels, height, width];
+        let [height, width] = config.sides().next([height, width]);
+        let shape = [n, config.in_channels(), height, width];
         let noise: Vec<f32> = (0..shape.iter().product()).map(|_| random.random_range(-2.0..2.0)).collect();
         let input = Tensor::<4>::from_data(TensorData::new(noise, shape), &device);
         tensors.push((format!("case{case}.input"), input.clone()));
@@ -49,7 +55,7 @@ mod tests {
 
     #[test]
     fn each_case_has_its_input_and_its_logits_and_they_are_always_the_same() {
-        let net = AmsUnetConfig::new().with_base_width(4).with_num_classes(5).init(&Device::flex());
+        let net = AmsUnetConfig::new().with_base_width(4).with_num_classes(5).init(&Device::flex()).into();
         let bytes = reference(&net);
         assert_eq!(reference(&net), bytes);
         let file = SafeTensors::deserialize(&bytes).unwrap();

@@ -1,19 +1,20 @@
-//! What a proof holds an exported model against: the network's graph before any pass, and what Burn makes of each case.
+//! What a proof holds an exported model against: the network's graph before any pass, and what Burn
+//! makes of each case.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array4, Ix4};
-use seg_nets::amsunet::AmsUnet;
-use seg_nets::weights::{published, to_array};
+use seg_nets::network::Network;
+use seg_nets::weights::to_array;
 use seg_onnx::Model;
-use seg_onnx::graph::Graph;
 use seg_verify::{ExactError, ExactEvaluator, ExactValues, FrameworkOutput, ProofInput, ProofInputError, Reference};
 use thiserror::Error;
 
 use crate::export::Export;
+use crate::lower::value_of_stage;
 
-/// Why there is nothing to hold a model against.
+/// An error in preparing the reference of a proof.
 #[derive(Debug, Error)]
 pub enum ReferenceError {
     /// A case cannot be had.
@@ -32,6 +33,7 @@ pub enum ReferenceError {
 /// The reference of an exported network, as yet without Burn's answers.
 pub fn reference(export: &Export) -> Reference {
     let model = export.lowered.clone();
+    let published = export.network.published().name;
     let names = model.graph.initializers.keys().filter_map(|path| Some((published(path)?, path.clone())));
     Reference {
         parameters: names.collect(),
@@ -42,12 +44,12 @@ pub fn reference(export: &Export) -> Reference {
     }
 }
 
-/// What Burn makes of each case in 32-bit floats; of the first one also what its stages make.
+/// Computes each case with Burn in 32-bit floats; of the first one also the outputs of the stages.
 ///
 /// # Errors
 /// When a case cannot be had, or the network does not take it.
 pub fn trained(
-    net: &AmsUnet,
+    net: &Network,
     reference: &Reference,
     cases: &[ProofInput],
     evaluator: &mut ExactEvaluator,
@@ -77,11 +79,6 @@ pub fn trained(
         all.insert(case.name.clone(), trained);
     }
     Ok(all)
-}
-
-/// The name of a stage's output in the network's graph.
-pub fn value_of_stage(graph: &Graph, stage: &str) -> String {
-    if stage == "out_conv" { graph.outputs[0].clone() } else { format!("{stage}.amse.gelu") }
 }
 
 fn to_tensor(values: &Array4<f32>) -> Tensor<4> {

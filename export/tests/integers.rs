@@ -1,4 +1,5 @@
-//! Whether 8-bit graphs compute in ONNX Runtime what they say, and which parts of the network go to 8 bits together.
+//! Whether 8-bit graphs compute in ONNX Runtime what they say, and which parts of the network go to
+//! 8 bits together.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
@@ -45,8 +46,8 @@ fn exact(graph: &Graph, image: &ArrayD<f32>, name: &str) -> ArrayD<f64> {
     }
 }
 
-/// ONNX Runtime's kernels differ by processor: where products of neighbours are added in 16 bits, this fails if they do not
-/// fit.
+/// ONNX Runtime's kernels differ by processor: where products of neighbours are added in 16 bits,
+/// this fails if they do not fit.
 #[test]
 fn onnx_runtime_computes_what_the_integers_say() {
     let environment = Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap();
@@ -81,7 +82,8 @@ fn onnx_runtime_computes_what_the_integers_say() {
                 let outputs = session.run(ort::inputs!["image" => tensor]).unwrap();
                 let found = outputs["y"].try_extract_array::<f32>().unwrap().mapv(f64::from);
                 let expected = exact(&graph, &image, "y");
-                // Both round the exact sum to a step, and what is next to the middle of two may go to either.
+                // Both round the exact sum to a step, and what is next to the middle of two may go
+                // to either.
                 let step = f64::from(2.0 * reach / 255.0);
                 let worst = (&found - &expected).iter().fold(0.0, |worst: f64, value| worst.max(value.abs())) / step;
                 assert!(worst < 1.5, "{case}: off by {worst} steps");
@@ -97,8 +99,8 @@ fn onnx_runtime_computes_what_the_integers_say() {
 fn the_network_goes_to_integers_in_stretches_between_activations() {
     let weights = Weights::of(&AmsUnetConfig::new().init(&Device::flex()));
     let checkpoint = Checkpoint { path: "net.safetensors".into(), weights, contract: None };
-    // Attention from its first depthwise convolution goes with the first half of the feed-forward part, whose second half
-    // goes with the residual, and with what gives the residual.
+    // Attention from its first depthwise convolution goes with the first half of the feed-forward
+    // part, whose second half goes with the residual, and with what gives the residual.
     let mut expected = vec![("in_conv.amse.attention.conv1".to_owned(), "in_conv.amse.attention.conv1".to_owned())];
     let mut add = |first: &str, last: &str| expected.push((first.to_owned(), last.to_owned()));
     add("in_conv.amse.attention.ams.local", "in_conv.amse.ffn.local");

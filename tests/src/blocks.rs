@@ -7,7 +7,8 @@ use burn::tensor::{Device, Tensor};
 use ndarray::ArrayD;
 use seg_export::lower::{Lower, LowerError};
 use seg_nets::amsunet::*;
-use seg_nets::blocks::{BatchNorm, BatchNormConfig};
+use seg_nets::blocks::{BatchNorm, BatchNormConfig, DoubleConv, DoubleConvConfig};
+use seg_nets::unet;
 use seg_nets::weights::to_array;
 use seg_onnx::graph::{Dim, Graph, GraphBuilder, Scope, Value};
 
@@ -30,7 +31,7 @@ type Forward = dyn Fn(&[Tensor<4>]) -> Tensor<4>;
 struct Operand {
     name: &'static str,
     channels: usize,
-    /// How often it is smaller than the largest one.
+    /// The side of the largest input over its own.
     divisor: usize,
 }
 
@@ -50,7 +51,10 @@ impl Block {
             Self::of("rsc", RscConfig::new(8).init(device), 8, Rsc::forward),
             Self::of("stem", StemConfig::new(3, 8).init(device), 3, Stem::forward),
             Self::of("down", DownConfig::new(8, 16, 3).init(device), 8, Down::forward),
-            Self::up(UpConfig::new(16, 4).init(device), 8),
+            Self::up("up", UpConfig::new(16, 4).init(device), 8, Up::forward),
+            Self::of("double_conv", DoubleConvConfig::new(8, 4, 8).init(device), 8, DoubleConv::forward),
+            Self::of("unet_down", unet::DownConfig::new(8, 16).init(device), 8, unet::Down::forward),
+            Self::up("unet_up", unet::UpConfig::new(16, 4).init(device), 8, unet::Up::forward),
         ]
     }
 
@@ -60,7 +64,7 @@ impl Block {
         (SEED..).zip(&self.inputs).map(|(seed, of)| (of.name, noise(&shape(of), seed))).collect()
     }
 
-    /// What Burn computes.
+    /// Computes the block in Burn.
     pub fn forward(&self, inputs: &[(&'static str, ArrayD<f32>)]) -> ArrayD<f32> {
         let inputs: Vec<_> = inputs.iter().map(|(_, values)| to_tensor(values, &Device::flex())).collect();
         to_array((self.forward)(&inputs))
@@ -78,13 +82,17 @@ impl Block {
         Self { name, graph, inputs, forward: Box::new(move |x| forward(&module, x[0].clone())) }
     }
 
-    fn up(module: Up, channels: usize) -> Self {
-        let name = "up";
+    fn up<M: Module + Lower<[Value; 2]> + 'static>(
+        name: &'static str,
+        module: M,
+        channels: usize,
+        forward: fn(&M, Tensor<4>, Tensor<4>) -> Tensor<4>,
+    ) -> Self {
         let module = Rc::new(randomised(module, SEED));
         let inputs =
             vec![Operand { name: "deep", channels, divisor: 2 }, Operand { name: "skip", channels, divisor: 1 }];
         let graph = graph(name, &inputs, |at, x| module.lower(at, name, [x[0], x[1]]));
-        Self { name, graph, inputs, forward: Box::new(move |x| module.forward(x[0].clone(), x[1].clone())) }
+        Self { name, graph, inputs, forward: Box::new(move |x| forward(&module, x[0].clone(), x[1].clone())) }
     }
 }
 

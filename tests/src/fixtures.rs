@@ -5,25 +5,37 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::ArrayD;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use seg_nets::amsunet::{AmsUnet, AmsUnetConfig};
+use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::checkpoint::Checkpoint;
+use seg_nets::network::{Network, NetworkConfig, NetworkName};
 use seg_nets::weights::Weights;
 
-/// The width of the networks that are compared at many sizes; narrower than the default, to be fast.
+/// The width of the networks that are compared at many sizes; narrower than the default, to be
+/// fast.
 pub const NARROW: usize = 8;
 
 /// A random network, three channels to two classes, on the CPU.
-pub fn network(base_width: usize, seed: u64) -> AmsUnet {
-    randomised(AmsUnetConfig::new().with_base_width(base_width).init(&Device::flex()), seed)
+pub fn network(base_width: usize, seed: u64) -> Network {
+    randomised(AmsUnetConfig::new().with_base_width(base_width).init(&Device::flex()), seed).into()
+}
+
+/// A random network of the list, three channels to two classes, of base width [`NARROW`], on the
+/// CPU.
+pub fn narrow(name: NetworkName, seed: u64) -> Network {
+    let mut settings = serde_json::to_value(name.config(3, 2)).expect("a configuration has only string keys");
+    settings["base_width"] = NARROW.into();
+    let config: NetworkConfig = serde_json::from_value(settings).expect("each network has a base width");
+    randomised(config.init(&Device::flex()), seed)
 }
 
 /// The network as a checkpoint that no run has written.
-pub fn checkpoint(net: &AmsUnet) -> Checkpoint {
+pub fn checkpoint(net: &Network) -> Checkpoint {
     Checkpoint { path: "net.safetensors".into(), weights: Weights::of(net), contract: None }
 }
 
-/// The module with random numbers: weights as PyTorch draws them, so that values keep their order of magnitude, and
-/// normalisations that are not the identity, because a fresh one folded wrongly would not show.
+/// The module with random numbers: weights as PyTorch draws them, so that values keep their order
+/// of magnitude, and normalisations that are not the identity, because a fresh one folded wrongly
+/// would not show.
 pub fn randomised<M: Module>(module: M, seed: u64) -> M {
     module.map(&mut Randomise { random: ChaCha8Rng::seed_from_u64(seed), path: Vec::new() })
 }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use burn::tensor::Device;
 use ndarray::{ArrayD, Ix4};
-use seg_export::verify_inputs::value_of_stage;
+use seg_export::lower::value_of_stage;
 use seg_inference::Session;
 use seg_inference::compare::{Comparison, compare};
-use seg_nets::amsunet::AmsUnet;
+use seg_nets::network::Network;
 use seg_nets::weights::to_array;
 use seg_onnx::Model;
 use seg_onnx::graph::Graph;
@@ -18,22 +18,23 @@ use crate::tolerance::{Measure, ONNX_RUNTIME_CPU, Tolerance};
 
 /// Tensors that do not agree; prints all that a person needs to find out why.
 pub struct Mismatch {
-    /// What was compared.
+    /// The name of the comparison.
     pub case: String,
     /// The first block of the network whose output differs, where that was looked for.
     pub block: Option<String>,
-    /// How far the tensors are apart.
+    /// The distance of the tensors.
     pub distance: f64,
-    /// How far they may be.
+    /// The largest distance that passes.
     pub tolerance: Tolerance,
     /// Where, and how many elements.
     pub comparison: Comparison,
 }
 
-/// Whether the distance of `found` from `expected` is within a tolerance.
+/// Checks that the distance of `found` from `expected` is within a tolerance.
 ///
 /// # Errors
-/// When it is not, or when there is no distance: a value is not finite, or the expected ones have no range or no norm.
+/// When it is not, or when there is no distance: a value is not finite, or the expected ones have
+/// no range or no norm.
 ///
 /// # Panics
 /// When the shapes differ.
@@ -75,7 +76,7 @@ fn range(values: &ArrayD<f64>) -> f64 {
 pub type Stage = (String, ArrayD<f32>);
 
 /// The stages of the network as Burn computes them, the logits last.
-pub fn stages(net: &AmsUnet, input: &ArrayD<f32>) -> Vec<Stage> {
+pub fn stages(net: &Network, input: &ArrayD<f32>) -> Vec<Stage> {
     let mut stages = Vec::new();
     net.forward_observed(to_tensor(input, &Device::flex()), |stage, output| {
         stages.push((stage.to_owned(), to_array(output.clone())));
@@ -104,10 +105,11 @@ impl<'a> Exported<'a> {
         Self { model, session: runtime::open(&bytes) }
     }
 
-    /// Compares all stages with the expected ones, in the order in which they are computed, for an input
-    /// `[n, channels, h, w]`.
+    /// Compares all stages with the expected ones, in the order in which they are computed, for an
+    /// input `[n, channels, h, w]`.
     ///
-    /// The logits alone would not do: what a deep stage gets wrong may all but vanish on the way up.
+    /// The logits alone would not do: what a deep stage gets wrong may all but vanish on the way
+    /// up.
     ///
     /// # Errors
     /// When a stage differs; the error names the first one that does.
@@ -146,7 +148,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// What a failed `unwrap` shows.
+/// The text of a failed `unwrap`.
 impl fmt::Debug for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

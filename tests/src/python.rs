@@ -18,7 +18,8 @@ impl Python {
         Self::with("requirements", folder)
     }
 
-    /// Installs the packages of `python/{requirements}.txt` below a folder with pip, unless an earlier call has.
+    /// Installs the packages of `python/{requirements}.txt` below a folder with pip, unless an
+    /// earlier call has.
     ///
     /// Several processes may do so at once: the first installs, the others wait for it.
     ///

@@ -1,13 +1,14 @@
-//! What PyTorch computes: the numbers that the networks of this toolchain must reproduce.
+//! The numbers that PyTorch computes, which the networks of this toolchain must reproduce.
 //!
-//! They come from the network as its authors publish it, with random weights and statistics, in float32 on a CPU.
-//! Committed are those of base width 8; `SEG_REFERENCE` names a folder with others. A folder holds the weights as
-//! `weights.safetensors` and, in PyTorch's own format, as `checkpoint.pth`; and in `activations.safetensors`
+//! They come from the network as its authors publish it, with random weights and statistics, in
+//! float32 on a CPU. Committed are those of base width 8; `SEG_REFERENCE` names a folder with
+//! others. A folder holds the weights as `weights.safetensors` and, in PyTorch's own format, as
+//! `checkpoint.pth`; and in `activations.safetensors`
 //!
-//! - `even.*` (two images of 64x96) and `odd.*` (one of 71x93): `input`, every stage, some modules inside by their
-//!   published names, `logits`, and `logits_f64` of the same weights in float64;
-//! - `train.*`: a batch, `losses` of five steps of AdamW (total, cross entropy, Dice), and what they leave
-//!   (`after5.*`); `grad.*`: the gradients of the first step.
+//! - `even.*` (two images of 64x96) and `odd.*` (one of 71x93): `input`, every stage, some modules
+//!   inside by their published names, `logits`, and `logits_f64` of the same weights in float64;
+//! - `train.*`: a batch, `losses` of five steps of AdamW (total, cross entropy, Dice), and what
+//!   they leave (`after5.*`); `grad.*`: the gradients of the first step.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::{env, fs};
 use ndarray::ArrayD;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use seg_nets::network::NetworkName;
 use seg_nets::weights::Weights;
 
 /// Names a folder to be used instead of the committed one.
@@ -31,19 +33,30 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Reads them.
+    /// Reads those of AMSUnet.
     ///
     /// # Panics
     /// When a file is missing or damaged.
     pub fn open() -> Self {
         let committed = || Path::new(env!("CARGO_MANIFEST_DIR")).join("data/reference-small");
-        let folder = env::var_os(REFERENCE_VARIABLE).map_or_else(committed, PathBuf::from);
+        Self::read(env::var_os(REFERENCE_VARIABLE).map_or_else(committed, PathBuf::from))
+    }
+
+    /// Reads those of a network of the zoo.
+    ///
+    /// # Panics
+    /// When a file is missing or damaged.
+    pub fn zoo(network: NetworkName) -> Self {
+        Self::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("data/reference-zoo").join(network.as_str()))
+    }
+
+    fn read(folder: PathBuf) -> Self {
         let weights = Weights::read(&folder.join("weights.safetensors")).unwrap_or_else(|error| panic!("{error}"));
         let tensors = read(&folder.join("activations.safetensors"));
         Self { folder, weights, tensors }
     }
 
-    /// The tensor of a name.
+    /// Returns the tensor of a name.
     ///
     /// # Panics
     /// When there is none.
@@ -51,7 +64,7 @@ impl Reference {
         self.tensors.get(name).unwrap_or_else(|| panic!("`{}` holds no tensor `{name}`", self.folder.display()))
     }
 
-    /// The tensors below a prefix, by the rest of their names.
+    /// Returns the tensors below a prefix, by the rest of their names.
     pub fn below(&self, prefix: &str) -> BTreeMap<&str, &ArrayD<f64>> {
         let tensors = self.tensors.iter();
         tensors.filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor))).collect()

@@ -4,17 +4,18 @@ use burn::tensor::{Device, Tensor, TensorData};
 use image::Rgb32FImage;
 use ndarray::{Array3, Axis, Ix3};
 use seg_contract::Contract;
-use seg_nets::amsunet::AmsUnet;
+use seg_nets::network::Network;
 use seg_nets::weights::to_array;
 
 use crate::tolerance::ONNX_RUNTIME_CPU;
 
-/// How many pixels of Burn's mask of an image might be of another class when they are computed elsewhere: those whose
-/// class changes when the logits of one class rise by what two computations may differ by.
+/// Counts the pixels of Burn's mask of an image that might be of another class when they are
+/// computed elsewhere: those whose class changes when the logits of one class rise by what two
+/// computations may differ by.
 ///
 /// # Panics
 /// When the network is not the contract's.
-pub fn count(net: &AmsUnet, contract: &Contract, image: &Rgb32FImage) -> usize {
+pub fn count(net: &Network, contract: &Contract, image: &Rgb32FImage) -> usize {
     let input = contract.preprocess(image).expect("the image has pixels");
     let (channels, height, width) = input.tensor.dim();
     let data = TensorData::new(input.tensor.into_raw_vec_and_offset().0, [1, channels, height, width]);

@@ -4,14 +4,14 @@ use std::fmt;
 
 use seg_verify::bounds;
 
-/// How far values may be from the expected ones.
+/// The largest distance of values from the expected ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance {
-    /// How the distance is measured.
+    /// The measure of the distance.
     pub measure: Measure,
     /// The largest distance that passes.
     pub max: f64,
-    /// Why it is not smaller, and need not be larger.
+    /// The reason that it is not smaller and need not be larger.
     pub reason: &'static str,
 }
 
@@ -20,7 +20,8 @@ pub struct Tolerance {
 pub enum Measure {
     /// The largest difference of two elements.
     Absolute,
-    /// The largest difference of two elements, divided by the range of the expected ones: largest minus smallest.
+    /// The largest difference of two elements, divided by the range of the expected ones: largest
+    /// minus smallest.
     OfRange,
     /// The Euclidean norm of the difference, divided by that of the expected tensor.
     OfNorm,
@@ -44,7 +45,8 @@ pub const RTEN_CPU: Tolerance = Tolerance {
     reason: "float32 as in ONNX Runtime, with another erf and another exp",
 };
 
-/// The logits of the reference network, whoever computes them in float32, against PyTorch's in float32.
+/// The logits of the reference network, whoever computes them in float32, against PyTorch's in
+/// float32.
 pub const LOGITS: Tolerance = Tolerance {
     measure: Measure::Absolute,
     max: 2e-6,
@@ -58,8 +60,19 @@ pub const YARDSTICK: Tolerance = Tolerance {
     reason: "our epsilons of normalisations are float32 as ONNX has them, 3e-14 from PyTorch's beside variances of order 1",
 };
 
-/// How many times PyTorch's own error against float64 another float32 may have.
+/// The largest error of another float32, in times PyTorch's own error against float64.
 pub const ERRORS_OF_PYTORCH: f64 = 2.0;
+
+/// The largest error of another correct float32, in times PyTorch's own against float64, in a
+/// network of the zoo: its operators add in another order, and its errors need not be PyTorch's.
+pub const ZOO_FACTOR: f64 = 4.0;
+
+/// A running statistic after one step, in a network of the zoo.
+pub const RUNNING_STATISTICS: Tolerance = Tolerance {
+    measure: Measure::OfRange,
+    max: 5e-6,
+    reason: "means over all pixels of maps that float32 has rounded",
+};
 
 /// The gradient of a parameter.
 pub const GRADIENT: Tolerance = Tolerance {
@@ -68,7 +81,8 @@ pub const GRADIENT: Tolerance = Tolerance {
     reason: "sums over all pixels in another order, with cancellation in the early layers",
 };
 
-/// The norm of a gradient whose exact value is zero, relative to that of the gradient of the weight beside it.
+/// The norm of a gradient whose exact value is zero, relative to that of the gradient of the weight
+/// beside it.
 pub const VANISHING_GRADIENT: f64 = 1e-5;
 
 /// The loss of a step and its terms.

@@ -8,14 +8,14 @@ use image::{GrayImage, Rgb32FImage};
 use ndarray::Ix3;
 use seg_contract::{Contract, Evaluation, EvaluationError, PostprocessError, PreprocessError};
 use seg_data::{Sample, SampleError};
-use seg_nets::amsunet::AmsUnet;
+use seg_nets::network::Network;
 use seg_nets::weights::to_array;
 use thiserror::Error;
 
-/// How many images are decoded at once, ahead of the network, at most: each is held whole.
+/// The most images that are decoded at once ahead of the network: each is held whole.
 const LOADERS_MAX: usize = 4;
 
-/// Why an image cannot be evaluated.
+/// An error in evaluating an image.
 #[derive(Debug, Error)]
 pub enum EvaluateError {
     /// It cannot be loaded.
@@ -50,10 +50,10 @@ pub enum EvaluateError {
 /// A network with its contract on a device without autodiff, ready to segment whole images.
 pub struct Evaluator<'a> {
     /// The network, its running statistics merged.
-    pub net: &'a AmsUnet,
-    /// What it expects and means.
+    pub net: &'a Network,
+    /// The contract of its input and output.
     pub contract: &'a Contract,
-    /// Where it lies.
+    /// The device that it lies on.
     pub device: &'a Device,
 }
 
@@ -117,6 +117,7 @@ mod tests {
     use image::{Luma, Rgb, RgbImage};
     use seg_data::{Dataset, write_mask_png, write_png};
     use seg_nets::amsunet::AmsUnetConfig;
+    use seg_nets::network::NetworkConfig;
 
     use super::*;
     use crate::data::augment::Augmentation;
@@ -137,7 +138,7 @@ mod tests {
             write_mask_png(&folder.path().join(format!("masks/{number}.png")), &mask, &[[0; 3], [255; 3]]).unwrap();
         }
         let Dataset { train: samples, classes, .. } = Dataset::open(folder.path()).unwrap();
-        let network = AmsUnetConfig::new().with_base_width(4);
+        let network = NetworkConfig::from(AmsUnetConfig::new().with_base_width(4));
         let device = Device::flex();
         let net = network.init(&device);
         let config = Config::recipe(folder.path().into(), network, Augmentation::none(None, [16, 16]));

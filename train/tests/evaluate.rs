@@ -15,7 +15,8 @@ use seg_nets::weights::Weights;
 use seg_train::data::augment::Augmentation;
 use seg_train::run::config::Config;
 
-/// A data set of two parts, each of an image named `1` with its field of view, and a checkpoint for it.
+/// A data set of two parts, each of an image named `1` with its field of view, and a checkpoint for
+/// it.
 fn workplace(folder: &Path) {
     let data = folder.join("data");
     for part in ["train", "test"] {

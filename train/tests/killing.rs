@@ -1,4 +1,5 @@
-//! The program `train` from outside: what a run leaves follows from its flags alone, however often it was killed.
+//! The program `train` from outside: what a run leaves follows from its flags alone, however often
+//! it was killed.
 
 #![expect(clippy::unwrap_used, reason = "a claim that cannot be set up has failed")]
 
@@ -15,7 +16,7 @@ use safetensors::SafeTensors;
 use seg_data::{write_mask_png, write_png};
 use serde_json::{Map, Value};
 
-/// What a record says of the machine, and not of the network.
+/// The fields of a record that describe the machine, and not the network.
 const TIMES: [&str; 5] = ["images_per_second", "training_seconds", "validation_seconds", "peak_memory", "waiting"];
 /// Saves after every step.
 const ALWAYS: &str = "0.0000001";
@@ -39,7 +40,8 @@ fn discs(folder: &Path) -> PathBuf {
 
 /// Begins a run with everything that a state must hold, or goes on with it where it has begun.
 ///
-/// Five training images in batches of one make an epoch of two steps, the second with fewer batches.
+/// Five training images in batches of one make an epoch of two steps, the second with fewer
+/// batches.
 fn train(data: &Path, run: &Path, flags: &str, save_every: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
     command.stdout(Stdio::null());
@@ -53,7 +55,7 @@ fn train(data: &Path, run: &Path, flags: &str, save_every: &str) -> Command {
     command
 }
 
-/// What a run left: the tensors of its two checkpoints, and its log without times.
+/// The files of a run: the tensors of its two checkpoints, and its log without times.
 #[derive(Debug, PartialEq)]
 struct Left {
     tensors: BTreeMap<String, Vec<u8>>,

@@ -44,7 +44,7 @@ fn train(folder: &Path, arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_train")).current_dir(folder).args(arguments).output().expect("the binary starts")
 }
 
-/// What `train --print-config` prints.
+/// Returns the output of `train --print-config`.
 fn printed(folder: &Path, arguments: &str) -> Value {
     let output = train(folder, &format!("{arguments} --print-config"));
     let error = String::from_utf8_lossy(&output.stderr);

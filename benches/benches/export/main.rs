@@ -1,10 +1,13 @@
-//! Our exported graphs against those that PyTorch exports of the same weights, in the same ONNX Runtime.
+//! Our exported graphs against those that PyTorch exports of the same weights, in the same ONNX
+//! Runtime.
 //!
-//! `cargo bench -p seg-benches --bench export -- --python VENV/bin/python --peers DIR --checkpoint FILE`
+//! `cargo bench -p seg-benches --bench export -- --python VENV/bin/python --peers DIR --checkpoint
+//! FILE`
 //!
-//! `DIR` holds what PyTorch's exporters wrote for the checkpoint; the Python has `benches/onnxruntime/requirements.txt`, or
-//! `onnxruntime-openvino` for `--provider openvino`. Each measurement is a process of its own and the models take turns.
-//! Wall time asks for a quiet machine; processor time holds better on a busy one.
+//! `DIR` holds what PyTorch's exporters wrote for the checkpoint; the Python has
+//! `benches/onnxruntime/requirements.txt`, or `onnxruntime-openvino` for `--provider openvino`.
+//! Each measurement is a process of its own and the models take turns. Wall time asks for a quiet
+//! machine; processor time holds better on a busy one.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 mod measure;
@@ -26,7 +29,8 @@ use seg_onnx::Target;
 const PEER: &str = "torch_dynamo_opset20";
 /// PyTorch's older exporter fixes the size.
 const PEER_FIXED: (&str, [usize; 2]) = ("torch_script_opset17", [256, 256]);
-/// How far the sums of outputs may part, relative to the sum: they are of the same weights.
+/// The largest difference of the sums of outputs, relative to the sum: they are of the same
+/// weights.
 const OUTPUT_TOLERANCE: f64 = 1e-4;
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
@@ -45,7 +49,8 @@ struct Cli {
     /// Other models to measure, such as an 8-bit one; their outputs are not compared
     #[arg(long, value_parser = typed_path)]
     also: Vec<PathBuf>,
-    /// ONNX Runtime's execution providers, cpu or openvino; all are compared with the first one's run of PyTorch's graph
+    /// ONNX Runtime's execution providers, cpu or openvino; all are compared with the first one's
+    /// run of PyTorch's graph
     #[arg(long, value_delimiter = ',', default_value = "cpu")]
     provider: Vec<String>,
     /// Sizes of the image
@@ -85,9 +90,10 @@ fn main() -> Result<()> {
 struct Model {
     name: String,
     path: PathBuf,
-    /// Whether it takes any size and ONNX Runtime opens it for the one at hand alone (free dimensions are overridden).
+    /// True if it takes any size and ONNX Runtime opens it for one (free dimensions are
+    /// overridden).
     for_size: bool,
-    /// Whether its outputs are those of the peer.
+    /// True if its outputs are those of the peer.
     same_weights: bool,
 }
 

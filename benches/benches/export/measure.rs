@@ -7,25 +7,25 @@ use anyhow::{Context, Result, ensure};
 use seg_benches::bench_file;
 use serde::Deserialize;
 
-/// What to run, and where.
+/// The model to run and the device to run it on.
 pub(crate) struct Measurement<'c> {
     pub(crate) python: &'c Path,
     pub(crate) model: &'c Path,
     pub(crate) provider: &'c str,
     pub(crate) size: [usize; 2],
-    /// Whether a model of any size is opened for this one alone.
+    /// True if a model of any size is opened for this one alone.
     pub(crate) for_size: bool,
     pub(crate) threads: usize,
     pub(crate) runs: usize,
 }
 
-/// What it took.
+/// The measured times.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Measured {
     /// ONNX Runtime's.
     pub(crate) version: String,
     pub(crate) seconds_median: f64,
-    /// Of one run, over all threads.
+    /// The processor time of one run over all threads.
     pub(crate) cpu_seconds: f64,
     /// The peak of the process's memory in bytes, above what it had before the session.
     pub(crate) rss_growth: u64,

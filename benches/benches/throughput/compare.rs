@@ -9,12 +9,13 @@ use seg_benches::{bench_file, median, median_ratio};
 
 use crate::measure::Measured;
 
-/// What the pipeline keeps of the bare network's throughput at least.
+/// The least share of the bare network's throughput that the pipeline keeps.
 const OF_BARE_MIN: f64 = 0.95;
-/// How many times Python's throughput the pipeline has at least.
+/// The least throughput of the pipeline, in times Python's.
 const OF_PYTHON_MIN: f64 = 1.3;
 
-/// Measures all sides in turn and prints medians and the ratios of the rounds; fails where the pipeline is too slow.
+/// Measures all sides in turn and prints medians and the ratios of the rounds; fails where the
+/// pipeline is too slow.
 pub(crate) fn run(model: &Path, images: &Path, python: Option<&Path>, threads: usize, rounds: usize) -> Result<()> {
     let mut sides = vec![("bare", Vec::new()), ("pipeline", Vec::new())];
     sides.extend(python.map(|_| ("python", Vec::new())));

@@ -1,11 +1,14 @@
-//! A folder of images through the whole pipeline, against the bare network and against the same job in Python.
+//! A folder of images through the whole pipeline, against the bare network and against the same job
+//! in Python.
 //!
-//! `cargo bench -p seg-benches --bench throughput -- --model amsunet.onnx --images DIR --python VENV/bin/python`
+//! `cargo bench -p seg-benches --bench throughput -- --model amsunet.onnx --images DIR --python
+//! VENV/bin/python`
 //!
-//! Each measurement is a process of its own, and the sides take turns. Time counts from when models are loaded until the last file
-//! is written. The bare network gets the same images as tensors that lie ready in memory, and all threads for each. Beforehand
-//! the program is started on one small image, and ONNX Runtime's own loading of the model taken off. The exit status is 1 where
-//! the start takes too long or the pipeline is too slow.
+//! Each measurement is a process of its own, and the sides take turns. Time counts from when models
+//! are loaded until the last file is written. The bare network gets the same images as tensors that
+//! lie ready in memory, and all threads for each. Beforehand the program is started on one small
+//! image, and ONNX Runtime's own loading of the model taken off. The exit status is 1 where the
+//! start takes too long or the pipeline is too slow.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 mod compare;
@@ -21,7 +24,8 @@ use clap::{Parser, Subcommand};
 use measure::Measurement;
 use seg_benches::{typed_path, typed_program};
 
-/// A folder of images through the whole pipeline, against the bare network and against the same job in Python.
+/// A folder of images through the whole pipeline, against the bare network and against the same job
+/// in Python.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Cli {

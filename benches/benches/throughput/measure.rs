@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 /// The unit of the times in `/proc/self/stat`.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What one process measures; `python/infer.py` has the same flags but the side.
+/// The measurement of one process; `python/infer.py` has the same flags but the side.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Measurement {
     #[arg(long)]
@@ -49,7 +49,7 @@ pub(crate) enum Side {
     Session,
 }
 
-/// What a process found; all sides print it as one line of JSON.
+/// The result of a process; all sides print it as one line of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) images: usize,
@@ -91,7 +91,7 @@ impl Measurement {
 }
 
 impl Measurement {
-    /// What `infer` does of its own accord: masks, overlays and the record of them.
+    /// The default work of `infer`: masks, overlays and the record of them.
     fn pipeline(&self, environment: &Environment, inputs: &[PathBuf]) -> Result<(f64, f64)> {
         let contract = read_model(&self.model)?.contract;
         let settings = Settings::default();
@@ -151,10 +151,11 @@ fn rss_peak() -> Result<u64> {
     Ok(kibibytes.context("`/proc/self/status` has no VmHWM in kB")? * 1024)
 }
 
-/// What all threads of this process took so far, in user and system mode.
+/// Returns the time of all threads of this process so far, in user and system mode.
 fn cpu_seconds() -> Result<f64> {
     let stat = fs::read_to_string("/proc/self/stat").context("cannot read this process's times")?;
-    // The two times are the 14th and 15th field; the second is the program's name in parentheses, which may hold spaces.
+    // The two times are the 14th and 15th field; the second is the program's name in parentheses,
+    // which may hold spaces.
     let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
     let ticks = fields.into_iter().flatten().map(str::parse::<u64>).sum::<Result<u64, _>>();
     Ok(ticks.context("`/proc/self/stat` has no times")? as f64 / TICKS_PER_SECOND)

@@ -10,13 +10,14 @@ use seg_benches::median;
 
 use crate::compare::measure;
 
-/// What the start may take beside the time in which ONNX Runtime loads the model, in seconds.
+/// The longest start beside the time in which ONNX Runtime loads the model, in seconds.
 const BESIDE_SESSION_SECONDS_MAX: f64 = 0.5;
 
 /// Height and width of the image.
 const SIDE: u32 = 64;
 
-/// Measures the program and ONNX Runtime alone in turn, prints the medians, and fails where the start takes too long.
+/// Measures the program and ONNX Runtime alone in turn, prints the medians, and fails where the
+/// start takes too long.
 pub(crate) fn run(program: &Path, model: &Path, threads: usize, rounds: usize) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot make a folder for an image")?;
     let image = folder.path().join("image.png");

@@ -4,7 +4,8 @@ use burn::tensor::TensorData;
 use seg_contract::IGNORE_LABEL;
 use seg_train::data::batch::Batch;
 
-/// Noise under a brighter disc, and the disc as its label; the same numbers as in `pytorch/measure.py`.
+/// Noise under a brighter disc, and the disc as its label; the same numbers as in
+/// `pytorch/measure.py`.
 ///
 /// The rows at the top are labelled as ignored, so that the loss does all that it does in a run.
 pub(crate) fn batch(n: usize, [height, width]: [usize; 2]) -> Batch {

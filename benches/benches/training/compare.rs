@@ -14,7 +14,7 @@ use crate::measure::{Measured, Measurement, Task};
 use crate::side::{Setting, Side};
 use crate::steps;
 
-/// What a step is, how large and how often.
+/// The kind of a step, its size, and how often it is measured.
 #[derive(Clone, Copy)]
 struct Case {
     name: &'static str,
@@ -50,16 +50,16 @@ const CPU_QUANTITIES: &[Quantity] = &[
     ("peak MiB", |side| side.rss_peak as f64 / MEBIBYTE),
     ("above start", |side| (side.rss_peak - side.rss_before) as f64 / MEBIBYTE),
 ];
-/// What a process of the CPU's memory holds says nothing of the GPU's.
+/// The memory of the process says nothing of the GPU's.
 const GPU_QUANTITIES: &[Quantity] = &[MILLISECONDS];
 
 /// Ours against PyTorch.
 pub(crate) struct Comparison {
     /// The Python of the other side.
     python: PathBuf,
-    /// What computes on both sides.
+    /// The device of both sides.
     device: DeviceChoice,
-    /// How often each case is measured.
+    /// The measurements of each case.
     rounds: usize,
     /// The threads of each side.
     threads: usize,
@@ -67,7 +67,7 @@ pub(crate) struct Comparison {
     precisions: Vec<Precision>,
 }
 
-/// What was measured of one side.
+/// The measurements of one side.
 struct Row {
     name: String,
     precision: Precision,
@@ -75,7 +75,8 @@ struct Row {
 }
 
 impl Comparison {
-    /// Of the device's cases those whose name holds one of the texts, and of its precisions the given ones; all where there are none.
+    /// Returns the device's cases whose name holds one of the texts, in the given precisions; all
+    /// where none are given.
     pub(crate) fn new(
         python: PathBuf,
         device: DeviceChoice,
@@ -96,7 +97,8 @@ impl Comparison {
         Ok(Self { python, device, rounds: rounds.max(1), threads, cases: chosen, precisions })
     }
 
-    /// Measures everything and prints it; what is wrong is said at the end, so that it costs no figure.
+    /// Measures everything and prints it; what is wrong is said at the end, so that it costs no
+    /// figure.
     pub(crate) fn run(&self) -> Result<()> {
         let folder = tempfile::tempdir()?;
         let weights = folder.path().join("weights.safetensors");

@@ -1,12 +1,16 @@
-//! A training step of ours against the same step in PyTorch: time, processor time, memory, losses and weights.
+//! A training step of ours against the same step in PyTorch: time, processor time, memory, losses
+//! and weights.
 //!
-//! `cargo bench -p seg-benches --bench training -- --python VENV/bin/python`, on a GPU with `--features seg-train/cuda` and `--device cuda`
+//! `cargo bench -p seg-benches --bench training -- --python VENV/bin/python`, on a GPU with
+//! `--features seg-train/cuda` and `--device cuda`
 //!
-//! Each measurement is a process of its own, and the sides take turns: ours, and PyTorch in every setting that may be its best. Wall
-//! time asks for a quiet machine; on a busy one processor time holds better, and `OMP_WAIT_POLICY=PASSIVE` keeps PyTorch's
-//! threads from spinning while they wait. All start from the same weights and learn from the same batch; at the end the run fails
-//! where their losses or weights part, or where something could not be measured. A profile of our step alone: `perf record
-//! --call-graph dwarf` of this program with `measure` and the flags of its help.
+//! Each measurement is a process of its own, and the sides take turns: ours, and PyTorch in every
+//! setting that may be its best. Wall time asks for a quiet machine; on a busy one processor time
+//! holds better, and `OMP_WAIT_POLICY=PASSIVE` keeps PyTorch's threads from spinning while they
+//! wait. All start from the same weights and learn from the same batch; at the end the run fails
+//! where their losses or weights part, or where something could not be measured. A profile of our
+//! step alone: `perf record --call-graph dwarf` of this program with `measure` and the flags of its
+//! help.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 mod batch;
@@ -33,16 +37,18 @@ struct Cli {
     /// Rounds of each case, ours and PyTorch in turn
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// A Python that has `benches/pytorch/requirements.txt`; else the variable SEG_BENCH_PYTHON names it
+    /// A Python that has `benches/pytorch/requirements.txt`; else the variable SEG_BENCH_PYTHON
+    /// names it
     #[arg(long, value_parser = typed_program)]
     python: Option<PathBuf>,
-    /// What computes on both sides: cpu, cuda or cuda:INDEX
+    /// The device of both sides: cpu, cuda or cuda:INDEX
     #[arg(long, default_value_t = DeviceChoice::Cpu)]
     device: DeviceChoice,
     /// Only cases whose name holds one of these texts, as in `480x480` or `train 8x`
     #[arg(long, value_name = "TEXTS", value_delimiter = ',')]
     case: Vec<String>,
-    /// Only these precisions of ours, with all settings of PyTorch that compare with them [default: fp32, and bf16 on a GPU]
+    /// Only these precisions of ours, with all settings of PyTorch that compare with them [default:
+    /// fp32, and bf16 on a GPU]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     precision: Vec<Precision>,
     /// Threads of each side [default: the machine's]

@@ -23,15 +23,15 @@ const WEIGHT_DECAY: f32 = 5e-5;
 /// The unit of the times in `/proc/self/stat`.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What one process measures; `pytorch/measure.py` has the same flags.
+/// The measurement of one process; `pytorch/measure.py` has the same flags.
 ///
 /// The number of threads is `RAYON_NUM_THREADS`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Measurement {
-    /// What a step is
+    /// The kind of a step
     #[arg(long)]
     pub(crate) task: Task,
-    /// Of the images, in pixels
+    /// The height and width of the images, in pixels
     #[arg(long, num_args = 2, value_names = ["HEIGHT", "WIDTH"])]
     pub(crate) size: Vec<usize>,
     /// Images of a step
@@ -43,7 +43,7 @@ pub(crate) struct Measurement {
     /// A `.safetensors` file to start from
     #[arg(long)]
     pub(crate) weights: PathBuf,
-    /// What computes
+    /// The device
     #[arg(long)]
     pub(crate) device: DeviceChoice,
     /// The bits of the maps between layers
@@ -65,7 +65,7 @@ pub(crate) enum Task {
     Forward,
 }
 
-/// What a process found; both sides print it as one line of JSON.
+/// The result of a process; both sides print it as one line of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     /// The median over the timed steps.
@@ -149,10 +149,11 @@ fn resident(field: &str) -> Result<u64> {
     Ok(kibibytes.with_context(|| format!("`/proc/self/status` has no {field} in kB"))? * 1024)
 }
 
-/// What all threads of this process took so far, in user and system mode.
+/// Returns the time of all threads of this process so far, in user and system mode.
 fn cpu_seconds() -> Result<f64> {
     let stat = fs::read_to_string("/proc/self/stat").context("cannot read this process's times")?;
-    // The two times are the 14th and 15th field; the second is the program's name in parentheses, which may hold spaces.
+    // The two times are the 14th and 15th field; the second is the program's name in parentheses,
+    // which may hold spaces.
     let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
     let ticks = fields.into_iter().flatten().map(str::parse::<u64>).sum::<Result<u64, _>>();
     Ok(ticks.context("`/proc/self/stat` has no times")? as f64 / TICKS_PER_SECOND)

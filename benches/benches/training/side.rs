@@ -14,10 +14,10 @@ use crate::measure::{Measured, Measurement, Task};
 /// The variable that names the Python.
 pub(crate) const PYTHON: &str = "SEG_BENCH_PYTHON";
 
-/// How PyTorch computes; on a GPU it looks for the fastest convolutions first in every setting.
+/// The settings of PyTorch; on a GPU it looks for the fastest convolutions first in each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Setting {
-    /// Whether the channels of a pixel lie side by side.
+    /// True if the channels of a pixel lie side by side.
     pub(crate) channels_last: bool,
     pub(crate) numbers: Numbers,
 }
@@ -33,7 +33,8 @@ pub(crate) enum Numbers {
 }
 
 impl Setting {
-    /// What to compare with where ours computes in a precision: every setting that may be the fastest there.
+    /// Returns the settings to compare with for a precision of ours: every setting that may be the
+    /// fastest there.
     pub(crate) fn all(precision: Precision, device: DeviceChoice) -> Vec<Self> {
         let numbers: &[Numbers] = match (precision, device) {
             (Precision::Bf16, _) => &[Numbers::Bf16],
@@ -66,7 +67,7 @@ impl fmt::Display for Setting {
     }
 }
 
-/// Who measures.
+/// The side that is measured.
 #[derive(Clone, Debug)]
 pub(crate) enum Side {
     /// This program.

@@ -14,27 +14,33 @@ use crate::side::{Numbers, Setting, Side};
 const SIZE: [usize; 2] = [64, 64];
 const STEPS: usize = 20;
 
-/// How far the two sides may part within [`STEPS`].
+/// The largest differences of the two sides within [`STEPS`].
 struct Tolerance {
-    /// Of the losses, relative to the loss.
+    /// The difference of the losses, relative to the loss.
     losses: f64,
-    /// Of the weights, relative to how far they have moved, both as L2 norms over what is learned.
+    /// The difference of the weights, relative to their way from the start, both as L2 norms over
+    /// all that is learned.
     weights: f64,
 }
 
-/// Losses: rounding in another order comes to some 1e-6, while AdamW with Burn's own epsilon is off by a fifth. Weights: AdamW divides a
-/// gradient by its own size, so where one is nearly zero, its rounding moves a weight as far as any other.
+/// Losses: rounding in another order comes to some 1e-6, while AdamW with Burn's own epsilon is off
+/// by a fifth. Weights: AdamW divides a gradient by its own size, so where one is nearly zero, its
+/// rounding moves a weight as far as any other.
 const CPU: Tolerance = Tolerance { losses: 1e-4, weights: 0.05 };
-/// Burn's matrix products of float32 run on CUDA's tensor cores as TF32, whose factors are rounded to one part in 2048: some
-/// thousand times as coarse as float32, and a gradient goes through about a hundred of them. What comes to 1e-6 of the losses on the
-/// CPU may thus come to 1e-3, and gradients of less than about a hundredth of the usual size, a hundredth of all, may change their
-/// sign: such weights move the other way, and `2 sqrt(0.01)` of the way is 0.2. AdamW's epsilon would still be found.
+/// Burn's matrix products of float32 run on CUDA's tensor cores as TF32, whose factors are rounded
+/// to one part in 2048: some thousand times as coarse as float32, and a gradient goes through about
+/// a hundred of them. What comes to 1e-6 of the losses on the CPU may thus come to 1e-3, and
+/// gradients of less than about a hundredth of the usual size, a hundredth of all, may change their
+/// sign: such weights move the other way, and `2 sqrt(0.01)` of the way is 0.2. AdamW's epsilon
+/// would still be found.
 const CUDA: Tolerance = Tolerance { losses: 1e-2, weights: 0.2 };
-/// How far our losses in bf16 may depart from those in float32, beside how far PyTorch's autocast departs: both round at the same places
-/// but for what PyTorch keeps in 32 bits, and neither rounds as the other.
+/// The largest departure of our losses in bf16 from those in float32, beside that of PyTorch's
+/// autocast: both round at the same places but for what PyTorch keeps in 32 bits, and neither
+/// rounds as the other.
 const BF16_DEPARTURE: f64 = 2.0;
 
-/// Prints the losses of both sides and how far their weights part, and returns in which way the steps are not the same.
+/// Prints the losses of both sides and how far their weights part, and returns in which way the
+/// steps are not the same.
 pub(crate) fn compare(
     python: &Path,
     device: DeviceChoice,
@@ -93,14 +99,16 @@ pub(crate) fn compare(
     Ok(faults)
 }
 
-/// How far the losses of two sides are apart at most, relative to the loss; infinitely where one is not a number.
+/// Returns the largest difference of two sides' losses, relative to the loss; infinite where one is
+/// not a number.
 fn losses_apart(one: &Measured, other: &Measured) -> f64 {
     let apart = |(one, other): (&f64, &f64)| Some((one / other - 1.0).abs()).filter(|apart| !apart.is_nan());
     let apart = one.losses.iter().zip(&other.losses).map(|pair| apart(pair).unwrap_or(f64::INFINITY));
     apart.fold(0.0, f64::max)
 }
 
-/// The L2 norm of the difference over all that is learned: not over running statistics, which are of another order.
+/// The L2 norm of the difference over all that is learned: not over running statistics, which are
+/// of another order.
 fn distance(from: &Weights, to: &Weights) -> f64 {
     let learned = from.tensors().iter().filter(|(name, _)| !name.contains("running_"));
     let squares = learned.map(|(name, from)| {

@@ -9,8 +9,7 @@ use thiserror::Error;
 use crate::runs::BEST;
 use crate::weights::{ReadWeightsError, Weights};
 
-/// The key under which a `.safetensors` file carries its contract.
-pub const CONTRACT_KEY: &str = "contract";
+pub use crate::weights::CONTRACT_KEY;
 
 /// Weights with the contract of the model that they make.
 #[derive(Clone, Debug)]
@@ -23,7 +22,7 @@ pub struct Checkpoint {
     pub contract: Option<Contract>,
 }
 
-/// Why a checkpoint cannot be read.
+/// An error in reading a checkpoint.
 #[derive(Debug, Error)]
 pub enum ReadCheckpointError {
     /// The weights cannot be read.
@@ -34,7 +33,7 @@ pub enum ReadCheckpointError {
     Contract {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: ContractError,
     },
     /// The folder is no finished run.
@@ -49,7 +48,7 @@ impl Checkpoint {
     /// Reads the best weights of a run's folder, or a `.safetensors`, `.pth` or `.pt` file.
     ///
     /// # Errors
-    /// When the folder is no run, or the file cannot be read or holds no AMSUnet.
+    /// When the folder is no run, or the file cannot be read or holds no network.
     pub fn read(path: &Path) -> Result<Self, ReadCheckpointError> {
         let file = if path.is_dir() { path.join(BEST) } else { path.to_owned() };
         if path.is_dir() && !file.exists() {

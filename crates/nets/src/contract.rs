@@ -1,40 +1,38 @@
-//! The contract of an AMSUnet, as far as the network itself decides it.
+//! The contract of a network, as far as the network itself decides it.
 
-use seg_contract::{
-    CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, SizePolicy,
-};
+use seg_contract::{Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, SizePolicy};
 
-use crate::amsunet::{AmsUnetConfig, SIDE_MIN};
+use crate::network::NetworkConfig;
 
-/// The name of the network in contracts and graphs.
-pub const NETWORK: &str = "amsunet";
-
-/// The contract of a network of this configuration; where its weights came from is for the caller to add.
+/// Makes the contract of a network of this configuration; the origin of its weights is for the
+/// caller to add.
 pub fn contract(
-    config: &AmsUnetConfig,
+    config: &NetworkConfig,
     color: ColorOrder,
     size: SizePolicy,
     mean: Vec<f32>,
     std: Vec<f32>,
     classes: Vec<Class>,
 ) -> Contract {
+    let sides = config.sides();
+    let input = Input {
+        name: "input".into(),
+        color,
+        mean,
+        std,
+        size,
+        side_min: sides.min,
+        side_multiple: sides.multiple,
+        form: InputForm { size: sides.only, ..InputForm::default() },
+    };
     Contract {
-        format: CONTRACT_FORMAT,
-        input: Input {
-            name: "input".into(),
-            color,
-            mean,
-            std,
-            size,
-            side_min: SIDE_MIN,
-            side_multiple: 1,
-            form: InputForm::default(),
-        },
+        format: input.contract_format(),
+        input,
         output: Output { name: "logits".into(), kind: OutputKind::Logits },
         classes,
         provenance: Provenance {
-            network: NETWORK.into(),
-            configuration: format!("base_width={}", config.base_width),
+            network: config.name().to_string(),
+            configuration: config.summary(),
             ..Provenance::default()
         },
     }

@@ -10,10 +10,11 @@ use thiserror::Error;
 
 use crate::precision::Precision;
 
-/// Which device was asked for: `auto`, `cpu`, `cuda`, `cuda:INDEX`, `wgpu` or `wgpu:INDEX`.
+/// The device that is asked for: `auto`, `cpu`, `cuda`, `cuda:INDEX`, `wgpu` or `wgpu:INDEX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first CUDA GPU where there is one, else the CPU: never `wgpu`, which may be a driver that computes on the CPU.
+    /// The first CUDA GPU where there is one, else the CPU: never `wgpu`, which may be a driver
+    /// that computes on the CPU.
     Auto,
     /// The CPU.
     Cpu,
@@ -23,7 +24,7 @@ pub enum DeviceChoice {
     Wgpu(usize),
 }
 
-/// Why a device cannot be used.
+/// An error in opening a device.
 #[derive(Debug, Error)]
 pub enum DeviceError {
     /// The text names no device.
@@ -35,7 +36,7 @@ pub enum DeviceError {
     /// The device lacks the numbers that the network shall learn in.
     #[error("cannot learn in {name} on `{device}`: it has no such numbers; choose `--precision fp32`", name = precision.name())]
     Precision {
-        /// What was asked for.
+        /// The device that was asked for.
         precision: Precision,
         /// The device.
         device: DeviceChoice,
@@ -65,7 +66,7 @@ pub enum DeviceError {
         kind: &'static str,
         /// The GPU's index.
         index: usize,
-        /// How many there are.
+        /// The number of devices.
         found: usize,
     },
 }
@@ -177,13 +178,14 @@ impl Devices {
         }
     }
 
-    /// Whether all of them are the CPU.
+    /// Returns whether all of them are the CPU.
     pub fn are_cpu(&self) -> bool {
         self.0.iter().all(|choice| *choice == DeviceChoice::Cpu)
     }
 }
 
-/// The CUDA GPUs, nothing if the program was built without CUDA. Asking is safe without a driver, while opening one is not.
+/// The CUDA GPUs, nothing if the program was built without CUDA. Asking is safe without a driver,
+/// while opening one is not.
 #[cfg(feature = "cuda")]
 fn cuda() -> Option<Vec<Device>> {
     Some(Device::enumerate(DeviceType::Cuda).into_vec())

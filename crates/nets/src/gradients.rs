@@ -2,36 +2,37 @@
 
 use std::collections::BTreeMap;
 
-use crate::amsunet::AmsUnet;
-use crate::weights::ModulePath;
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::tensor::{Device, Gradients as Tape, Tensor};
+
+use crate::weights::{ParameterVisitor, Parameters};
 
 /// Keeps the factor finite where every gradient is zero; PyTorch's.
 const CLIP_EPSILON: f64 = 1e-6;
 
 /// Gradients by the parameters' published names, flattened.
 ///
-/// The names order them, so that a sum over all of them is the same in every process and on every replica.
+/// The names order them, so that a sum over all of them is the same in every process and on every
+/// replica.
 #[derive(Clone, Debug, Default)]
 pub struct Gradients {
     tensors: BTreeMap<String, Tensor<1>>,
 }
 
 impl Gradients {
-    /// The gradients of a loss, on the network's device without autodiff.
-    pub fn of(loss: &Tensor<1>, net: &AmsUnet) -> Self {
+    /// Computes the gradients of a loss, on the network's device without autodiff.
+    pub fn of(loss: &Tensor<1>, net: &impl Parameters) -> Self {
         let mut gradients = Self::default();
         gradients.collect(&mut loss.backward(), net);
         gradients
     }
 
     /// Takes the gradients of the network's parameters out of Burn's, as far as it has them.
-    pub(crate) fn collect(&mut self, tape: &mut Tape, net: &AmsUnet) {
-        net.visit(&mut Collector { path: ModulePath::default(), tape, tensors: &mut self.tensors });
+    pub(crate) fn collect(&mut self, tape: &mut Tape, net: &impl Parameters) {
+        net.for_each(&mut Collector { tape, tensors: &mut self.tensors });
     }
 
-    /// The gradients by name.
+    /// Returns the gradients by name.
     pub fn tensors(&self) -> &BTreeMap<String, Tensor<1>> {
         &self.tensors
     }
@@ -41,7 +42,7 @@ impl Gradients {
         self.tensors.remove(name)
     }
 
-    /// The sum with the gradients of another part of the step.
+    /// Adds the gradients of another part of the step.
     pub fn plus(mut self, other: Self) -> Self {
         for (name, gradient) in other.tensors {
             let sum = match self.tensors.remove(&name) {
@@ -53,13 +54,14 @@ impl Gradients {
         self
     }
 
-    /// The L2 norm over all gradients.
+    /// Computes the L2 norm over all gradients.
     pub fn norm(&self) -> f64 {
         let squares: Vec<_> = self.tensors.values().map(|gradient| gradient.clone().square().sum()).collect();
         if squares.is_empty() { 0.0 } else { f64::from(Tensor::cat(squares, 0).sum().sqrt().into_scalar::<f32>()) }
     }
 
-    /// Scales the gradients down to a norm of at most `max`, and says what it was; PyTorch's `clip_grad_norm_`.
+    /// Scales the gradients down to a norm of at most `max` and returns the norm before, as
+    /// PyTorch's `clip_grad_norm_` does.
     pub fn clip(self, max: f64) -> (Self, f64) {
         let norm = self.norm();
         let factor = max / (norm + CLIP_EPSILON);
@@ -67,7 +69,7 @@ impl Gradients {
         if factor < 1.0 { (self.map(|gradient| gradient.mul_scalar(factor)), norm) } else { (self, norm) }
     }
 
-    /// The gradients on another device.
+    /// Moves the gradients to another device.
     pub fn to_device(self, device: &Device) -> Self {
         self.map(|gradient| gradient.to_device(device))
     }
@@ -77,27 +79,19 @@ impl Gradients {
     }
 }
 
+/// Takes gradients out of Burn's.
 struct Collector<'a> {
-    path: ModulePath,
     tape: &'a mut Tape,
     tensors: &'a mut BTreeMap<String, Tensor<1>>,
 }
 
-impl ModuleVisitor for Collector<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParameterVisitor for Collector<'_> {
+    fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
         if !param.is_require_grad() {
             return;
         }
         if let Some(gradient) = param.val().grad_remove(self.tape) {
-            self.tensors.insert(self.path.published(), gradient.flatten(0, D - 1));
+            self.tensors.insert(name, gradient.flatten(0, D - 1));
         }
     }
 }

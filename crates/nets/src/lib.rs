@@ -1,13 +1,23 @@
 //! Segmentation networks in Burn.
 //!
-//! - [`amsunet`] is a network, block by block, of its own blocks and of [`blocks`] that networks share;
+//! - [`network`] lists the networks and says what each of them has;
+//! - [`amsunet`] and [`unet`] are networks, block by block, of their own blocks and of [`blocks`]
+//!   that networks share; [`topology`] and [`u_shape`] say in which order their stages are
+//!   computed;
 //! - [`kernels`] are the operators that Burn lacks or computes slowly;
 //! - [`weights`] are a network's parameters by name, in memory and in files;
+//! - [`gradients`] and [`recompute`] are two ways to a network's gradients;
 //! - [`checkpoint`] joins weights with the [`contract`](mod@contract) of the model that they make;
 //! - [`device`] opens devices, [`precision`] names the types that a network computes in.
 
+pub mod network;
+pub mod topology;
+pub mod u_shape;
+
 pub mod amsunet;
 pub mod blocks;
+pub mod unet;
+
 pub mod kernels;
 
 pub mod checkpoint;

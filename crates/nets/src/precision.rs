@@ -1,4 +1,4 @@
-//! How many bits the maps between a network's layers have while it learns.
+//! The types that a network computes in while it learns.
 
 use std::str::FromStr;
 
@@ -6,10 +6,10 @@ use burn::tensor::{Device, FloatDType};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// How many bits the maps between a network's layers have while it learns.
+/// The type of the maps between a network's layers while it learns.
 ///
-/// Weights, their gradients and the optimizer's moments, sums over pixels, and the loss have 32 bits in either case, and so has
-/// everything when a network is validated.
+/// Weights, their gradients and the optimizer's moments, sums over pixels, and the loss have 32
+/// bits in either case, and so has everything when a network is validated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -35,7 +35,7 @@ impl FromStr for Precision {
 }
 
 impl Precision {
-    /// What a configuration and a flag call it.
+    /// Returns its name in configurations and flags.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fp32 => "fp32",
@@ -51,7 +51,7 @@ impl Precision {
         }
     }
 
-    /// Whether a device has the type.
+    /// Returns whether a device has the type.
     pub fn is_on(self, device: &Device) -> bool {
         device.supports_dtype(self.dtype())
     }

@@ -1,66 +1,72 @@
 //! Gradients with the maps of one stage in memory at a time.
 //!
-//! A first pass keeps what passes between the network's stages and nothing from inside them. Then each stage, the last first, runs
-//! again from its inputs, now with what its gradient needs, and goes back from its output's gradient to its inputs'. The values
-//! are the same, so the gradients are, for the price of a second forward pass.
+//! A first pass keeps the outputs of the network's stages and nothing from inside them. Then each
+//! stage, the last first, is computed again from its inputs, now with what its gradient needs, and
+//! leads from its output's gradient to its inputs'. The values are the same, so the gradients are,
+//! for the price of a second forward pass.
 
-use crate::amsunet::AmsUnet;
-use crate::kernels::pointwise;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::gradients::Gradients;
+use crate::network::Network;
+use crate::topology::{IMAGE, walk};
 
-/// The gradients of what `objective` makes of the network's logits, a tensor of shape `[1]`.
+/// Computes the gradients of what `objective` makes of the network's logits, a tensor of shape
+/// `[1]`.
 ///
 /// The running statistics move once, as in a pass that keeps everything.
-pub fn gradients(net: &AmsUnet, images: Tensor<4>, objective: impl FnOnce(Tensor<4>) -> Tensor<1>) -> Gradients {
+pub fn gradients(net: &Network, images: Tensor<4>, objective: impl FnOnce(Tensor<4>) -> Tensor<1>) -> Gradients {
+    let mut values = outputs(net, &images);
+    values.insert(IMAGE, images);
+    let (mut found, mut of_outputs) = (Gradients::default(), BTreeMap::<&str, Tensor<4>>::new());
+    let mut objective = Some(objective);
+    for stage in net.stages().iter().rev() {
+        // All stages that read the output lie behind this one.
+        values.remove(stage.name);
+        let inputs: Vec<_> = stage.inputs.iter().map(|name| track(name, &values[name])).collect();
+        let output = net.compute(stage, inputs.clone());
+        let number = match objective.take() {
+            Some(objective) => objective(output),
+            None => along(of_outputs.remove(stage.name).expect("a stage behind reads the output"), output),
+        };
+        let mut tape = number.backward();
+        found.collect(&mut tape, net);
+        for (name, input) in stage.inputs.iter().zip(inputs).filter(|(name, _)| **name != IMAGE) {
+            let gradient = input.grad_remove(&mut tape).expect("a stage computes from all its inputs").autodiff();
+            let sum = match of_outputs.remove(*name) {
+                Some(others) => others + gradient,
+                None => gradient,
+            };
+            of_outputs.insert(*name, sum);
+        }
+    }
+    found
+}
+
+/// Computes the outputs of all stages but the last, and keeps nothing for their gradients.
+fn outputs(net: &Network, images: &Tensor<4>) -> BTreeMap<&'static str, Tensor<4>> {
     // Its parameters are no part of a graph, and it has running statistics of its own.
     let frozen = net.valid().train().no_grad();
-    let x1 = frozen.in_conv.forward(images.clone());
-    let x2 = frozen.down1.forward(x1.clone());
-    let x3 = frozen.down2.forward(x2.clone());
-    let x4 = frozen.down3.forward(x3.clone());
-    let x5 = frozen.down4.forward(x4.clone());
-    let y4 = frozen.up1.forward(x5.clone(), x4.clone());
-    let y3 = frozen.up2.forward(y4.clone(), x3.clone());
-    let y2 = frozen.up3.forward(y3.clone(), x2.clone());
-
-    let mut back = Back { net, found: Gradients::default() };
-    let [dy2, dx1] =
-        back.through([y2, x1.clone()], |[y2, x1]| objective(pointwise(&net.out_conv, net.up4.forward(y2, x1))));
-    let [dy3, dx2] = back.through([y3, x2.clone()], |[y3, x2]| along(dy2, net.up3.forward(y3, x2)));
-    let [dy4, dx3] = back.through([y4, x3.clone()], |[y4, x3]| along(dy3, net.up2.forward(y4, x3)));
-    let [dx5, dx4] = back.through([x5, x4.clone()], |[x5, x4]| along(dy4, net.up1.forward(x5, x4)));
-    let [down] = back.through([x4], |[x4]| along(dx5, net.down4.forward(x4)));
-    let [down] = back.through([x3], |[x3]| along(dx4 + down, net.down3.forward(x3)));
-    let [down] = back.through([x2], |[x2]| along(dx3 + down, net.down2.forward(x2)));
-    let [down] = back.through([x1], |[x1]| along(dx2 + down, net.down1.forward(x1)));
-    back.through([], |[]| along(dx1 + down, net.in_conv.forward(images)));
-    back.found
+    let stages = net.stages();
+    let mut outputs = BTreeMap::new();
+    let Ok(_) = walk(&stages[..stages.len() - 1], images.clone(), |stage, inputs| {
+        let output = frozen.compute(stage, inputs);
+        outputs.insert(stage.name, output.clone());
+        Ok::<_, Infallible>(output)
+    });
+    outputs
 }
 
-/// The way back, and what was found on it.
-struct Back<'a> {
-    net: &'a AmsUnet,
-    found: Gradients,
+/// Returns a stage's input as the start of a graph of its own; the image needs no gradient.
+fn track(name: &str, value: &Tensor<4>) -> Tensor<4> {
+    if name == IMAGE { value.clone() } else { value.clone().detach().require_grad() }
 }
 
-impl Back<'_> {
-    /// The gradients of a stage's inputs; those of its parameters are kept.
-    fn through<const N: usize>(
-        &mut self,
-        inputs: [Tensor<4>; N],
-        stage: impl FnOnce([Tensor<4>; N]) -> Tensor<1>,
-    ) -> [Tensor<4>; N] {
-        let inputs = inputs.map(|input| input.detach().require_grad());
-        let mut tape = stage(inputs.clone()).backward();
-        self.found.collect(&mut tape, self.net);
-        inputs.map(|input| input.grad_remove(&mut tape).expect("a stage reads all its inputs").autodiff())
-    }
-}
-
-/// A number whose gradient at a map is the one given.
+/// Makes a number whose gradient at a map is the one given.
 fn along(gradient: Tensor<4>, map: Tensor<4>) -> Tensor<1> {
     (map * gradient).sum()
 }
@@ -79,7 +85,8 @@ mod tests {
         let cpu = Device::flex();
         cpu.seed(3);
         let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&cpu));
-        // Where blocks are not whole operators, a skip connection's gradient is a sum of five, added up in another order.
+        // Where blocks are not whole operators, a skip connection's gradient is a sum of five,
+        // added up in another order.
         for (name, dtype, shape, bound_on_cpu, bound) in [
             ("a batch of even size", FloatDType::F32, [2, 3, 32, 48], 0.0, 1e-3),
             ("an image of odd size", FloatDType::F32, [1, 3, 37, 61], 0.0, 1e-3),

@@ -12,7 +12,7 @@ pub const RUNS: &str = "runs";
 /// The file in a run's folder that holds the weights of the best epoch, with the contract.
 pub const BEST: &str = "best.safetensors";
 
-/// Why no run can be found.
+/// An error in finding a run.
 #[derive(Debug, Error)]
 pub enum FindRunError {
     /// There is no finished run.

@@ -1,9 +1,13 @@
-//! The networks as graphs, block by block; each file is the twin of the one of the same name in [`seg_nets::amsunet`].
+//! The networks as graphs, block by block; each file is the twin of the one of the same name in
+//! [`seg_nets`].
 
 mod amsunet;
 mod blocks;
+mod network;
+mod u_shape;
+mod unet;
 
-pub use amsunet::to_graph;
+pub use network::{LowerNetwork, to_graph, value_of_stage};
 
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;
@@ -17,11 +21,12 @@ pub trait Lower<X = Value> {
     /// Adds what `forward` computes from `x`, as the module `name` below `at`.
     ///
     /// # Errors
-    /// When the graph cannot express it: a value has the wrong shape, a name is taken, a padding is not a constant.
+    /// When the graph cannot express it: a value has the wrong shape, a name is taken, a padding is
+    /// not a constant.
     fn lower(&self, at: &mut Scope<'_>, name: &str, x: X) -> Result<Value, LowerError>;
 }
 
-/// Why a module cannot be written into a graph.
+/// An error in writing a module into a graph.
 #[derive(Debug, Error)]
 pub enum LowerError {
     /// The nodes do not fit together.
@@ -70,7 +75,10 @@ mod tests {
     /// The folders of the networks' crate that hold no blocks.
     const NO_NETWORKS: [&str; 2] = ["kernels", "weights"];
 
-    /// The files below a folder of this crate, by their paths in it.
+    /// The file of a network's folder that holds no block: the names of its parameters.
+    const NAMES: &str = "names.rs";
+
+    /// Returns the files below a folder of this crate, by their paths in it.
     fn files(folder: &str) -> BTreeSet<PathBuf> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let mut folders = vec![root.clone()];
@@ -93,6 +101,7 @@ mod tests {
         let nets = files("../crates/nets/src");
         let [lowered, networks] = [files("src/lower"), nets].map(|files| {
             let blocks = files.into_iter().filter(|file| !NO_NETWORKS.iter().any(|folder| file.starts_with(folder)));
+            let blocks = blocks.filter(|file| !file.ends_with(NAMES));
             blocks.filter(|file| file.components().count() > 1).collect::<BTreeSet<_>>()
         });
         assert_eq!(lowered, networks);

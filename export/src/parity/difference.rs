@@ -4,14 +4,16 @@ use std::fmt;
 
 use ndarray::ArrayD;
 
-/// The largest error that passes, relative to the largest value expected: Burn computes in float32 and rounds some
-/// hundred times by 6e-8 on the way through the network, the graph is evaluated in float64.
+/// The largest error that passes, relative to the largest value expected: Burn computes in float32
+/// and rounds some hundred times by 6e-8 on the way through the network, the graph is evaluated in
+/// float64.
 const TOLERANCE: f64 = 5e-6;
 
-/// How far values are from the expected ones; prints what a person needs to find out why.
+/// The difference of values from the expected ones; prints all that a person needs to find its
+/// cause.
 #[derive(Debug)]
 pub(super) struct Difference {
-    /// What was compared.
+    /// The name of the comparison.
     pub(super) name: String,
     relative: f64,
     differing: usize,

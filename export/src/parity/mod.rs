@@ -8,7 +8,9 @@ use std::rc::Rc;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use seg_nets::amsunet::*;
-use seg_nets::blocks::{BatchNorm, BatchNormConfig};
+use seg_nets::blocks::{BatchNorm, BatchNormConfig, DoubleConv, DoubleConvConfig};
+use seg_nets::network::{Network, NetworkConfig};
+use seg_nets::unet::{self, UNetConfig};
 use seg_nets::weights::to_array;
 use seg_onnx::evaluate::evaluate;
 use seg_onnx::graph::{Coordinates, Dim, Graph, GraphBuilder, Op, PadMode, Scope, Value};
@@ -19,7 +21,7 @@ pub(crate) use random::randomised;
 use difference::Difference;
 use random::noise;
 
-use crate::lower::{Lower, LowerError, to_graph};
+use crate::lower::{Lower, LowerError, to_graph, value_of_stage};
 
 /// An even size, and odd ones that the encoder halves unevenly.
 const SIZES: [[usize; 2]; 3] = [[16, 32], [17, 31], [45, 22]];
@@ -38,7 +40,8 @@ fn variants(graph: Graph) -> Vec<(String, Graph)> {
 /// A block in two forms: what it computes, and its graph.
 struct Block {
     name: &'static str,
-    /// The channels of the input at full size, then those of the input at half the size where there is one.
+    /// The channels of the input at full size, then those of the input at half the size where there
+    /// is one.
     channels: Vec<usize>,
     forward: Box<Forward>,
     lower: Box<Lowering>,
@@ -64,13 +67,18 @@ impl Block {
         }
     }
 
-    fn up(module: Up, channels: usize) -> Self {
+    fn up<M: Module + Lower<[Value; 2]> + 'static>(
+        name: &'static str,
+        module: M,
+        channels: usize,
+        forward: fn(&M, Tensor<4>, Tensor<4>) -> Tensor<4>,
+    ) -> Self {
         let module = Rc::new(randomised(module));
         let lowered = Rc::clone(&module);
         Self {
-            name: "up",
+            name,
             channels: vec![channels, channels],
-            forward: Box::new(move |x| module.forward(x[1].clone(), x[0].clone())),
+            forward: Box::new(move |x| forward(&module, x[1].clone(), x[0].clone())),
             lower: Box::new(move |at, x| lowered.lower(at, "block", [x[1], x[0]])),
         }
     }
@@ -107,7 +115,10 @@ fn blocks() -> Vec<Block> {
         Block::new("rsc", 8, RscConfig::new(8).init(device), Rsc::forward),
         Block::new("stem", 3, StemConfig::new(3, 4).init(device), Stem::forward),
         Block::new("down", 4, DownConfig::new(4, 6, 3).init(device), Down::forward),
-        Block::up(UpConfig::new(16, 4).init(device), 8),
+        Block::up("up", UpConfig::new(16, 4).init(device), 8, Up::forward),
+        Block::new("double_conv", 4, DoubleConvConfig::new(4, 6, 8).init(device), DoubleConv::forward),
+        Block::new("unet_down", 4, unet::DownConfig::new(4, 6).init(device), unet::Down::forward),
+        Block::up("unet_up", unet::UpConfig::new(8, 4).init(device), 4, unet::Up::forward),
     ]
 }
 
@@ -132,12 +143,11 @@ fn each_block_is_its_graph() {
 }
 
 /// The first stage whose output differs from the network's.
-fn compare_stages(net: &AmsUnet, graph: &Graph, size: [usize; 2]) -> Result<(), Difference> {
+fn compare_stages(net: &Network, graph: &Graph, size: [usize; 2]) -> Result<(), Difference> {
     let x = noise([2, 3, size[0], size[1]]);
     let mut stages = Vec::new();
     net.forward_observed(x.clone(), |stage, output| stages.push((stage.to_owned(), to_array(output.clone()))));
-    let value = |stage: &str| if stage == "out_conv" { "logits".into() } else { format!("{stage}.amse.gelu") };
-    let values: Vec<_> = stages.iter().map(|(stage, _)| value(stage)).collect();
+    let values: Vec<_> = stages.iter().map(|(stage, _)| value_of_stage(graph, stage)).collect();
     let wanted: Vec<_> = values.iter().map(String::as_str).collect();
     let found = evaluate(graph, &[("input", to_array(x).mapv(f64::from))], &wanted).unwrap();
     stages.iter().zip(wanted).try_for_each(|((stage, expected), value)| {
@@ -145,18 +155,27 @@ fn compare_stages(net: &AmsUnet, graph: &Graph, size: [usize; 2]) -> Result<(), 
     })
 }
 
-fn network() -> (AmsUnet, Graph) {
-    let net = randomised(AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
+fn network(config: impl Into<NetworkConfig>) -> (Network, Graph) {
+    let net = randomised(config.into().init(&Device::flex()));
     let graph = to_graph(&net, "input", "logits").unwrap();
     (net, graph)
 }
 
+fn amsunet() -> (Network, Graph) {
+    network(AmsUnetConfig::new().with_base_width(4))
+}
+
 #[test]
-fn the_network_is_its_graph() {
-    let (net, graph) = network();
-    for (variant, graph) in variants(graph) {
-        for size in SIZES {
-            compare_stages(&net, &graph, size).unwrap_or_else(|difference| panic!("{variant}, {size:?}: {difference}"));
+fn each_network_is_its_graph() {
+    let amsunet = AmsUnetConfig::new().with_base_width(4).into();
+    let unet = UNetConfig::new().with_base_width(3).into();
+    for config in [amsunet, unet] as [NetworkConfig; 2] {
+        let (net, graph) = network(config.clone());
+        for (variant, graph) in variants(graph) {
+            for size in SIZES {
+                compare_stages(&net, &graph, size)
+                    .unwrap_or_else(|difference| panic!("{config}, {variant}, {size:?}: {difference}"));
+            }
         }
     }
 }
@@ -181,7 +200,7 @@ fn a_planted_fault_is_found_where_it_is() {
         }),
         ("the difference of a residual", "up4.amse.sum", "up4", |op| *op = Op::Sub),
     ];
-    let (net, graph) = network();
+    let (net, graph) = amsunet();
     for (fault, node, stage, plant) in faults {
         let mut graph = graph.clone();
         plant(&mut graph.nodes.iter_mut().find(|candidate| candidate.name == node).unwrap().op);
@@ -192,7 +211,7 @@ fn a_planted_fault_is_found_where_it_is() {
 
 #[test]
 fn a_transposed_kernel_is_found() {
-    let (net, mut graph) = network();
+    let (net, mut graph) = amsunet();
     let weight = graph.initializers.get_mut("down1.amse.ffn.local.weight").unwrap();
     let mut values = weight.as_f32().unwrap().to_vec();
     for kernel in values.chunks_exact_mut(3 * 3) {

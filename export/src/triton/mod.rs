@@ -1,9 +1,11 @@
-//! A model as a Triton Inference Server takes it: a folder `NAME/config.pbtxt` and `NAME/1/model.onnx`.
+//! A model as a Triton Inference Server takes it: a folder `NAME/config.pbtxt` and
+//! `NAME/1/model.onnx`.
 //!
-//! The configuration follows from the graph's own inputs and outputs. Where the batch is dynamic, Triton gathers requests
-//! of one size into batches. On a GPU its ONNX Runtime uses TensorRT, with an engine for the stated range of sizes, and
-//! refuses any other size; the block that says so means nothing to an instance on the CPU. TensorRT takes no unsigned
-//! 8-bit values, so a model that has them gets no such block.
+//! The configuration follows from the graph's own inputs and outputs. Where the batch is dynamic,
+//! Triton gathers requests of one size into batches. On a GPU its ONNX Runtime uses TensorRT, with
+//! an engine for the stated range of sizes, and refuses any other size; the block that says so
+//! means nothing to an instance on the CPU. TensorRT takes no unsigned 8-bit values, so a model
+//! that has them gets no such block.
 
 #[cfg(test)]
 mod text_format;
@@ -17,19 +19,20 @@ use seg_onnx::{Model, ModelError};
 
 /// The most images that Triton gathers into a batch.
 const BATCH_MAX: usize = 8;
-/// How long a request waits for others, in microseconds: little beside the time that a batch takes.
+/// The time that a request waits for others, in microseconds: little beside the time that a batch
+/// takes.
 const QUEUE_DELAY_US: u32 = 2000;
 /// The side in pixels that engines are made for first, where images have any size.
 const SIDE_USUAL: usize = 512;
 /// The longest side in pixels that engines are made for; ONNX Runtime refuses a larger image.
 const SIDE_MAX: usize = 1024;
-/// How much of a model's hash names the folder of its engines.
+/// The digits of a model's hash in the name of its engines' folder.
 const ENGINES_NAME_LEN: usize = 16;
 
-/// What a server with a GPU does not do for a model.
+/// A limit of a server with a GPU for a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Of a model of any size it takes images whose sides have so many pixels.
+    /// It takes images of a range of sides only.
     Sides {
         /// The shortest side.
         smallest: usize,
@@ -53,7 +56,8 @@ impl fmt::Display for Limit {
     }
 }
 
-/// The files of a model repository, as paths in it and contents: the model first, then what makes Triton see it.
+/// The files of a model repository, as paths in it and contents: the model first, then what makes
+/// Triton see it.
 ///
 /// # Errors
 /// When the model has no hash, because its graph cannot be written.
@@ -70,8 +74,8 @@ pub fn paths(name: &str) -> [PathBuf; 2] {
     [folder.join("1").join("model.onnx"), folder.join("config.pbtxt")]
 }
 
-/// The name under which a server offers the model of a file: the file's, without its extension and without what has a
-/// meaning in an address.
+/// The name under which a server offers the model of a file: the file's, without its extension and
+/// without what has a meaning in an address.
 pub fn model_name(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let allowed = |(place, c): (usize, char)| match c {
@@ -84,7 +88,7 @@ pub fn model_name(file: &Path) -> String {
     if name.is_empty() { "model".into() } else { name }
 }
 
-/// What a server with a GPU does not do for the model.
+/// Returns the limits of a server with a GPU for the model.
 pub fn limits(model: &Model) -> Vec<Limit> {
     let input = &model.contract.input;
     if has_unsigned(&model.graph) {
@@ -97,7 +101,7 @@ pub fn limits(model: &Model) -> Vec<Limit> {
     }
 }
 
-/// Whether values are quantised to unsigned integers.
+/// Returns whether values are quantised to unsigned integers.
 fn has_unsigned(graph: &Graph) -> bool {
     let is_unsigned = |op: &Op, data_type| matches!(op, Op::QuantizeLinear { .. }) && data_type == DataType::U8;
     graph.nodes.iter().any(|node| is_unsigned(&node.op, node.output.data_type))
@@ -202,8 +206,9 @@ fn accelerator(graph: &Graph, id: &str, sizes: &Sizes, batch_max: usize) -> Vec<
         "FP32"
     };
     let mut options = vec![("precision_mode", precision.to_owned()), ("trt_engine_cache_enable", "true".to_owned())];
-    // ONNX Runtime names an engine by the file's name and the graph's edges, never by its constants, so the folder must
-    // tell models apart: those of other weights, and those of the same weights with another calibration, mean or size.
+    // ONNX Runtime names an engine by the file's name and the graph's edges, never by its
+    // constants, so the folder must tell models apart: those of other weights, and those of the
+    // same weights with another calibration, mean or size.
     let folder = id.get(..ENGINES_NAME_LEN).unwrap_or(id);
     options.push(("trt_engine_cache_path", format!("/tmp/triton-engines/{folder}")));
     options.push(("trt_timing_cache_enable", "true".to_owned()));

@@ -9,7 +9,7 @@ use ndarray::{Array2, Array4, ArrayD, Axis, Ix4};
 use seg_contract::{Class, ColorOrder, Contract};
 use seg_export::{Options, export};
 use seg_inference::Segmenter;
-use seg_nets::amsunet::AmsUnet;
+use seg_nets::network::Network;
 use seg_nets::weights::to_array;
 use seg_onnx::Model;
 use seg_tests::fixtures::{NARROW, checkpoint, network, noise, to_tensor};
@@ -19,8 +19,8 @@ use seg_tests::ties;
 const WIDTH: u32 = 51;
 const HEIGHT: u32 = 40;
 
-/// The image as a contract at native size describes it to the network, by its definition: channel by channel in the
-/// contract's order, `(x - mean) / std`.
+/// The image as a contract at native size describes it to the network, by its definition: channel
+/// by channel in the contract's order, `(x - mean) / std`.
 fn normalized(contract: &Contract, image: &Rgb32FImage) -> ArrayD<f32> {
     let (width, height) = image.dimensions();
     let shape = [1, 3, height as usize, width as usize];
@@ -32,20 +32,22 @@ fn normalized(contract: &Contract, image: &Rgb32FImage) -> ArrayD<f32> {
 }
 
 /// By how much the second class has the larger logit, pixel by pixel.
-fn margin(net: &AmsUnet, contract: &Contract, image: &Rgb32FImage) -> Array2<f32> {
+fn margin(net: &Network, contract: &Contract, image: &Rgb32FImage) -> Array2<f32> {
     let logits = to_array(net.forward(to_tensor(&normalized(contract, image), &Device::flex())));
     let logits = logits.into_dimensionality::<Ix4>().unwrap().index_axis_move(Axis(0), 0);
     &logits.index_axis(Axis(0), 1) - &logits.index_axis(Axis(0), 0)
 }
 
-/// Shifts the second class so that about half of the image is of either class, and no pixel is tied.
-fn balance(net: &mut AmsUnet, contract: &Contract, image: &Rgb32FImage) {
+/// Shifts the second class so that about half of the image is of either class, and no pixel is
+/// tied.
+fn balance(net: &mut Network, contract: &Contract, image: &Rgb32FImage) {
     let mut margins: Vec<_> = margin(net, contract, image).into_iter().collect();
     margins.sort_unstable_by(f32::total_cmp);
     let third = margins.len() / 3;
     let neighbours = margins[third..2 * third].windows(2);
     let widest = neighbours.max_by(|a, b| (a[1] - a[0]).total_cmp(&(b[1] - b[0]))).unwrap();
     let shift = Tensor::<1>::from_data([0.0, (widest[0] + widest[1]) / 2.0], &Device::flex());
+    let Network::AmsUnet(net) = net else { panic!("the fixture is an AMSUnet") };
     let bias = net.out_conv.bias.as_ref().unwrap().val();
     net.out_conv.bias = Some(Param::from_tensor(bias - shift));
 }

@@ -1,4 +1,5 @@
-//! What holds of the toolchain as a whole: what each crate is free of, and that an export can be repeated.
+//! What holds of the toolchain as a whole: what each crate is free of, and that an export can be
+//! repeated.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
 }
 
-/// Whether a text holds `word` other than as the end of a longer one.
+/// Returns whether a text holds `word` other than as the end of a longer one.
 fn holds(text: &str, word: &str) -> bool {
     let longer = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).any(|(at, _)| !text[..at].ends_with(longer))

@@ -1,4 +1,5 @@
-//! Claims about the toolchain as a whole. One program holds them all, because each one would link Burn again.
+//! Claims about the toolchain as a whole. One program holds them all, because each one would link
+//! Burn again.
 
 #![expect(clippy::unwrap_used, reason = "a claim that cannot be set up has failed")]
 
@@ -14,3 +15,4 @@ mod reference;
 mod refusals;
 mod rewrites;
 mod variants;
+mod zoo;

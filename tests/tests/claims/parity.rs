@@ -1,4 +1,5 @@
-//! An exported network computes in ONNX Runtime what it computes in Burn, block by block and as a whole.
+//! An exported network computes in ONNX Runtime what it computes in Burn, block by block and as a
+//! whole.
 
 use seg_export::{Options, export};
 use seg_onnx::{Opset, Target, passes};
@@ -10,10 +11,11 @@ use seg_tests::tolerance::{Measure, ONNX_RUNTIME_CPU, Tolerance};
 
 const OPSETS: [Opset; 2] = [Opset::V20, Opset::V17];
 
-/// The smallest image, an even one, one whose sides the encoder halves unevenly, and the recipe's crop.
+/// The smallest image, an even one, one whose sides the encoder halves unevenly, and the recipe's
+/// crop.
 const SIZES: [[usize; 2]; 4] = [[16, 16], [64, 96], [71, 93], [480, 480]];
 
-/// How many images are computed at once.
+/// The numbers of images that are computed at once.
 const BATCHES: [usize; 3] = [1, 2, 3];
 
 /// The network's width by default.

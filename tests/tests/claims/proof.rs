@@ -10,10 +10,11 @@ use seg_export::calibration::Calibration;
 use seg_export::precision::halve;
 use seg_export::{Options, export, lower, verify_inputs};
 use seg_nets::checkpoint::Checkpoint;
+use seg_nets::network::NetworkName;
 use seg_onnx::graph::{Data, Tensor};
 use seg_onnx::passes::PASSES;
 use seg_onnx::{Model, Opset, Target};
-use seg_tests::fixtures::{NARROW, checkpoint, network};
+use seg_tests::fixtures::{NARROW, checkpoint, narrow, network};
 use seg_tests::reference::Reference as PyTorch;
 use seg_tests::runtime::environment;
 use seg_tests::tolerance::YARDSTICK;
@@ -98,8 +99,11 @@ fn the_passes_make_every_exported_file_again() {
 fn every_exported_form_is_proven_at_every_size_and_batch() {
     let pytorch = PyTorch::open();
     let random = checkpoint(&network(NARROW, 2));
+    let unet = checkpoint(&narrow(NetworkName::UNet, 2));
     let trained = Checkpoint { path: "net.safetensors".into(), weights: pytorch.weights.clone(), contract: None };
-    for (weights, checkpoint, forms) in [("random", &random, &forms()[..]), ("PyTorch's", &trained, &forms()[..1])] {
+    for (weights, checkpoint, forms) in
+        [("random", &random, &forms()[..]), ("U-Net", &unet, &forms()[..]), ("PyTorch's", &trained, &forms()[..1])]
+    {
         // In every form the network was lowered to the same graph.
         let mut evaluator = None;
         for (form, options) in forms {

@@ -1,5 +1,5 @@
-//! An exported file means to others what it means here: the official `onnx` package accepts it, and another runtime
-//! computes the same.
+//! An exported file means to others what it means here: the official `onnx` package accepts it, and
+//! another runtime computes the same.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use seg_contract::{Element, InputForm, OutputKind};
 use seg_export::calibration::{Calibration, View};
 use seg_export::precision::{self, Quantization};
 use seg_export::{Export, Options, export};
-use seg_nets::amsunet::AmsUnet;
+use seg_nets::network::Network;
 use seg_onnx::precision::{Activations, CalibrationMethod};
 use seg_onnx::{Opset, Target};
 use seg_tests::fixtures::{NARROW, checkpoint, network, noise};
@@ -21,13 +21,13 @@ use seg_tests::tolerance::RTEN_CPU;
 
 const OPSETS: [Opset; 2] = [Opset::V20, Opset::V17];
 
-fn model(net: &AmsUnet, opset: Opset) -> Vec<u8> {
+fn model(net: &Network, opset: Opset) -> Vec<u8> {
     export(&checkpoint(net), &Options { opset, ..Options::default() }).unwrap().bytes
 }
 
-/// A file of every operator set, one of every form and precision at the oldest, the usual and the newest one, and of every
-/// target in two forms. What is in few bits has been run by ONNX Runtime.
-fn variants(net: &AmsUnet) -> Vec<(String, Vec<u8>)> {
+/// A file of every operator set, one of every form and precision at the oldest, the usual and the
+/// newest one, and of every target in two forms. What is in few bits has been run by ONNX Runtime.
+fn variants(net: &Network) -> Vec<(String, Vec<u8>)> {
     let mut variants: Vec<_> = Opset::all().map(|opset| (format!("opset {opset}"), model(net, opset))).collect();
     let fixed = InputForm { element: Element::U8, batch: Some(2), size: Some([48, 33]) };
     let bytes = InputForm { element: Element::U8, ..InputForm::default() };

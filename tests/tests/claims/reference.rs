@@ -1,14 +1,15 @@
-//! The networks of this toolchain are PyTorch's: in evaluation, in ONNX Runtime, and while they learn.
+//! The networks of this toolchain are PyTorch's: in evaluation, in ONNX Runtime, and while they
+//! learn.
 
 use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ndarray::{ArrayD, Ix4};
-use seg_export::verify_inputs::value_of_stage;
+use seg_export::lower::value_of_stage;
 use seg_export::{Options, export, lower};
-use seg_nets::amsunet::AmsUnet;
 use seg_nets::gradients::Gradients;
+use seg_nets::network::Network;
 use seg_nets::weights::{Weights, to_array};
 use seg_onnx::Opset;
 use seg_tests::fixtures::{checkpoint, to_tensor};
@@ -40,7 +41,7 @@ const INSIDE: [(&str, &str); 5] = [
     ("up1.satt", "up1.rsc.spatial_product"),
 ];
 
-fn network(reference: &Reference, device: &Device) -> AmsUnet {
+fn network(reference: &Reference, device: &Device) -> Network {
     reference.weights.to_network(device).unwrap()
 }
 
@@ -120,7 +121,7 @@ fn the_modules_inside_compute_what_pytorch_computes() {
 
 /// A network that learns from the batch that PyTorch learned from.
 struct Learner {
-    net: AmsUnet,
+    net: Network,
     optimizer: Optimizer,
     images: Tensor<4>,
     target: Tensor<3, Int>,
@@ -159,8 +160,8 @@ impl Learner {
     }
 }
 
-/// Whether a parameter's exact gradient is zero: the bias of a convolution whose output is normalised by its own mean,
-/// which takes the bias out again. Either side finds rounding noise.
+/// Returns whether a parameter's exact gradient is zero: the bias of a convolution whose output is
+/// normalised by its own mean, which takes the bias out again. Either side finds rounding noise.
 fn vanishes(name: &str) -> bool {
     name == "in_conv.0.bias" || name.ends_with(".attn.conv2.bias")
 }
@@ -191,8 +192,9 @@ fn the_first_step_has_pytorchs_gradients() {
 /// The share of the new batch in a running statistic.
 const MOMENTUM: f64 = 0.1;
 
-/// The largest step of AdamW within the first five, in learning rates: `|m| / sqrt(v)` with `m = sum(p g)` and
-/// `v = sum(q g^2)` is at most `sqrt(sum(p^2 / q))`, 1.011 for five gradients; the decay adds less than 1e-4.
+/// The largest step of AdamW within the first five, in learning rates: `|m| / sqrt(v)` with `m =
+/// sum(p g)` and `v = sum(q g^2)` is at most `sqrt(sum(p^2 / q))`, 1.011 for five gradients; the
+/// decay adds less than 1e-4.
 const ADAMW_STEP_MAX: f64 = 1.02;
 
 #[test]
@@ -200,9 +202,9 @@ fn five_steps_leave_what_pytorchs_leave() {
     let reference = Reference::open();
     let mut learner = Learner::new(&reference);
     let start = learner.weights();
-    // The exact gradient of this bias is zero, and AdamW makes whole steps of the noise in its place. The
-    // normalisation takes the bias out of its output, but its running mean follows: on our side by `drift`, which can be
-    // seen, on PyTorch's by something up to `drift_max`.
+    // The exact gradient of this bias is zero, and AdamW makes whole steps of the noise in its
+    // place. The normalisation takes the bias out of its output, but its running mean follows: on
+    // our side by `drift`, which can be seen, on PyTorch's by something up to `drift_max`.
     let bias = |weights: &Weights| weights.tensors()["in_conv.0.bias"].mapv(f64::from);
     let mut drift = ArrayD::zeros(bias(&start).raw_dim());
     let mut drift_max = 0.0;

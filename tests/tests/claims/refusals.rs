@@ -1,4 +1,5 @@
-//! What one part of the toolchain does not write for another is refused, with the file's name and the reason.
+//! What one part of the toolchain does not write for another is refused, with the file's name and
+//! the reason.
 
 use std::error::Error;
 use std::fs;

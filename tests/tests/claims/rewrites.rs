@@ -1,4 +1,5 @@
-//! A rewritten graph is as close to the exact result as the plain one: ONNX Runtime's float32 against float64.
+//! A rewritten graph is as close to the exact result as the plain one: ONNX Runtime's float32
+//! against float64.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +7,8 @@ use burn::tensor::Device;
 use ndarray::ArrayD;
 use seg_contract::{InputForm, SizePolicy};
 use seg_export::{Options, export};
-use seg_nets::amsunet::AmsUnet;
 use seg_nets::checkpoint::Checkpoint;
+use seg_nets::network::Network;
 use seg_onnx::evaluate::evaluate;
 use seg_onnx::graph::Graph;
 use seg_onnx::passes::{PASSES, Pass, applicable, run_selected};
@@ -17,7 +18,7 @@ use seg_tests::fixtures::{checkpoint, network, noise};
 use seg_tests::reference::Reference;
 use seg_tests::runtime::Opened;
 
-/// How much larger the error of a rewritten graph may be.
+/// The largest error of a rewritten graph, in times that of the graph before.
 const ERROR_RATIO_MAX: f64 = 1.5;
 
 /// Wide enough for middles that are cut in slices.
@@ -26,7 +27,8 @@ const WIDTH: usize = 16;
 /// Batch, height and width: sides that the encoder halves evenly and unevenly.
 const IMAGES: [[usize; 3]; 3] = [[1, 48, 32], [2, 71, 49], [3, 33, 54]];
 
-/// The height and width of the graph of one size, where paddings are constants, of some pixels and of none.
+/// The height and width of the graph of one size, where paddings are constants, of some pixels and
+/// of none.
 const SIZE: [usize; 2] = [71, 49];
 
 /// A network's graph as some passes leave it.
@@ -47,8 +49,9 @@ impl Rewritten {
     }
 }
 
-/// The graphs that are compared, each once: every pass alone, what every target gets, and what a CPU and a GPU get
-/// without one of the passes that fire there, because most passes wait for what others leave.
+/// The graphs that are compared, each once: every pass alone, what every target gets, and what a
+/// CPU and a GPU get without one of the passes that fire there, because most passes wait for what
+/// others leave.
 fn rewritten(plain: &Graph) -> Vec<Rewritten> {
     let mut graphs: Vec<Rewritten> = Vec::new();
     let mut add = |rewritten: Rewritten| {
@@ -75,7 +78,7 @@ fn rewritten(plain: &Graph) -> Vec<Rewritten> {
 }
 
 /// The graph of a network for images of any size, and of one only.
-fn forms_of(net: &AmsUnet) -> [(Option<[usize; 2]>, Graph); 2] {
+fn forms_of(net: &Network) -> [(Option<[usize; 2]>, Graph); 2] {
     [None, Some(SIZE)].map(|size| {
         let input = InputForm { size, ..InputForm::default() };
         let exported = export(&checkpoint(net), &Options { input, ..Options::default() }).unwrap();

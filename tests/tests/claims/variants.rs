@@ -8,7 +8,7 @@ use ndarray::{ArrayD, Axis, Ix4};
 use seg_contract::{Contract, Element, InputForm, OutputKind};
 use seg_export::{Options, export};
 use seg_inference::Segmenter;
-use seg_nets::amsunet::AmsUnet;
+use seg_nets::network::Network;
 use seg_nets::weights::to_array;
 use seg_onnx::Opset;
 use seg_tests::fixtures::{NARROW, checkpoint, network, noise, to_tensor};
@@ -28,8 +28,9 @@ fn image() -> Rgb32FImage {
     DynamicImage::ImageRgb8(bytes).into_rgb32f()
 }
 
-/// By how much the second class leads at each pixel, as Burn computes it, and how much that may be off elsewhere.
-fn lead(net: &AmsUnet, contract: &Contract, image: &Rgb32FImage) -> (ArrayD<f32>, f32) {
+/// By how much the second class leads at each pixel, as Burn computes it, and how much that may be
+/// off elsewhere.
+fn lead(net: &Network, contract: &Contract, image: &Rgb32FImage) -> (ArrayD<f32>, f32) {
     let input = contract.preprocess(image).unwrap().tensor.insert_axis(Axis(0)).into_dyn();
     let logits = to_array(net.forward(to_tensor::<4>(&input, &Device::flex())));
     let range = logits.fold(f32::NEG_INFINITY, |a, b| a.max(*b)) - logits.fold(f32::INFINITY, |a, b| a.min(*b));

@@ -16,7 +16,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The batch in at most `parts` parts of neighbouring images, as equal as they can be and none empty.
+    /// The batch in at most `parts` parts of neighbouring images, as equal as they can be and none
+    /// empty.
     pub fn split(self, parts: usize) -> Vec<Self> {
         let images = self.names.len();
         let parts = parts.min(images);

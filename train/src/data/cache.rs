@@ -10,12 +10,12 @@ use crate::data::picture::Picture;
 
 /// The pictures of a set of samples.
 ///
-/// What was loaded first stays, and what finds no room any more is loaded each time: as every round asks for every
-/// sample once, throwing one out for another would gain nothing.
+/// Images that were loaded first stay, and those that find no room are loaded each time: as every
+/// round asks for every sample once, throwing one out for another would gain nothing.
 #[derive(Debug)]
 pub struct Cache {
     size: SizePolicy,
-    /// How many times the pixels that the network sees are kept in each direction, at most.
+    /// The most pixels that are kept in each direction, in times those that the network sees.
     detail: u32,
     kept: Vec<OnceLock<Arc<Picture>>>,
     /// The bytes that are still free.
@@ -23,7 +23,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// A cache for so many samples, to be seen at a size and kept in such [detail](Picture::load), of at most `bytes` in memory.
+    /// A cache for so many samples, to be seen at a size and kept in such [detail](Picture::load),
+    /// of at most `bytes` in memory.
     pub fn new(samples: usize, size: SizePolicy, detail: u32, bytes: usize) -> Self {
         Self { size, detail, kept: vec![OnceLock::new(); samples], room: AtomicUsize::new(bytes) }
     }

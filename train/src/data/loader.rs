@@ -21,12 +21,12 @@ use crate::data::batch::Batch;
 use crate::data::cache::Cache;
 use crate::run::config::Config;
 
-/// What the batches of a run are made from, and how.
+/// The images that the batches of a run are made from, and the settings of the batches.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// The images to learn from.
     pub samples: Vec<Sample>,
-    /// How an image becomes the network's input.
+    /// The contract by which an image becomes the network's input.
     pub input: Input,
     /// The random views.
     pub augmentation: Augmentation,
@@ -43,7 +43,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// What a configuration makes of these images.
+    /// Makes the source of a configuration's batches from these images.
     pub fn of(config: &Config, samples: Vec<Sample>) -> Self {
         Self {
             samples,
@@ -66,7 +66,7 @@ pub struct Loader {
     threads: ThreadPool,
 }
 
-/// Why there is no loader.
+/// An error in making a loader.
 #[derive(Debug, Error)]
 #[error("cannot start {threads} threads that load images")]
 pub struct LoaderError {
@@ -91,7 +91,8 @@ impl Loader {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("load-{index}"))
-            // The message of a panic is printed where it happens; its batch is then missing, which ends the epoch.
+            // The message of a panic is printed where it happens; its batch is then missing, which
+            // ends the epoch.
             .panic_handler(|_| {})
             .build();
         let threads = pool.map_err(|source| LoaderError { threads, source })?;
@@ -99,7 +100,7 @@ impl Loader {
         Ok(Arc::new(Self { source, cache, threads }))
     }
 
-    /// What the batches are made from.
+    /// The source of the batches.
     pub fn source(&self) -> &Source {
         &self.source
     }
@@ -116,7 +117,8 @@ impl Loader {
         self.source.steps_per_epoch.map_or(one_pass, |steps| steps * self.source.batch_size)
     }
 
-    /// The batches of an epoch, counted from 0, but the first `skip`; the same epoch always gives the same batches.
+    /// The batches of an epoch, counted from 0, but the first `skip`; the same epoch always gives
+    /// the same batches.
     ///
     /// A sample that cannot be loaded ends them with its error.
     pub fn epoch(self: &Arc<Self>, epoch: usize, skip: usize) -> Epoch {
@@ -135,8 +137,8 @@ impl Loader {
 
     /// The images of an epoch in order.
     ///
-    /// All epochs together see one endless row of rounds, each round every image once in an order of its own. An epoch
-    /// is one round, or as much of the row as its steps take.
+    /// All epochs together see one endless row of rounds, each round every image once in an order
+    /// of its own. An epoch is one round, or as much of the row as its steps take.
     fn draws(&self, epoch: usize) -> Vec<Draw> {
         let (images, count) = (self.source.samples.len(), self.images());
         let (first, end) = (epoch * count, (epoch + 1) * count);
@@ -187,14 +189,14 @@ pub struct Epoch {
     draws: Vec<Draw>,
     /// The images asked for so far.
     asked: usize,
-    /// How many batches are being made, or wait, ahead of the one that is used.
+    /// The batches that are being made, or wait, ahead of the one that is used.
     ahead: usize,
     pending: VecDeque<Receiver<Result<Batch, SampleError>>>,
     waited: Duration,
 }
 
 impl Epoch {
-    /// How long the caller has been kept waiting for batches so far.
+    /// Returns the time that the caller has waited for batches so far.
     pub fn waited(&self) -> Duration {
         self.waited
     }
@@ -207,7 +209,8 @@ impl Epoch {
             self.asked = end;
             let (sender, receiver) = sync_channel(1);
             let loader = Arc::clone(&self.loader);
-            // The receiver is gone when training has stopped early; nobody waits for the batch then.
+            // The receiver is gone when training has stopped early; nobody waits for the batch
+            // then.
             self.loader.threads.spawn_fifo(move || drop(sender.send(loader.batch(&draws))));
             self.pending.push_back(receiver);
         }

@@ -18,17 +18,17 @@ pub struct Picture {
 /// Red, green, blue and the label of each pixel, row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pixels {
-    /// Of the colours, 255 stands for 1.
+    /// Colours in 8 bits: 255 stands for 1.
     Bits8(Vec<[u8; 4]>),
-    /// Of the colours, 65535 stands for 1.
+    /// Colours in 16 bits: 65535 stands for 1.
     Bits16(Vec<[u16; 4]>),
 }
 
 impl Picture {
     /// Keeps an image of values in [0, 1] and its labels, which have the same size.
     ///
-    /// The values are kept in 8 bits where that loses nothing, else in 16: exactly where they were read from a file, and to
-    /// the nearest step where an image was stretched.
+    /// The values are kept in 8 bits where that loses nothing, else in 16: exactly where they were
+    /// read from a file, and to the nearest step where an image was stretched.
     ///
     /// # Panics
     /// When the sizes differ.
@@ -46,11 +46,11 @@ impl Picture {
         Self { width: image.width(), height: image.height(), seen: image.dimensions(), pixels }
     }
 
-    /// Loads a sample for a network of this size policy, with as many pixels as its file has, but at most `detail` times those that
-    /// the network sees in each direction.
+    /// Loads a sample for a network of this size policy, with as many pixels as its file has, but
+    /// at most `detail` times those that the network sees in each direction.
     ///
-    /// It is not brought to the network's size: a view does that in the same step as all else that moves pixels, so that it is
-    /// as sharp as what a deployment sees.
+    /// It is not brought to the network's size: a view does that in the same step as all else that
+    /// moves pixels, so that it is as sharp as what a deployment sees.
     ///
     /// # Errors
     /// When it cannot be loaded.

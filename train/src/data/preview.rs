@@ -9,12 +9,12 @@ use thiserror::Error;
 use crate::data::batch::Batch;
 use crate::data::loader::Loader;
 
-/// How many views are drawn.
+/// The number of views that are drawn.
 const VIEWS: usize = 12;
-/// How many lie side by side, each beside the same with its labels.
+/// The views that lie side by side, each beside the same with its labels.
 const COLUMNS: usize = 3;
 
-/// Why the views cannot be drawn.
+/// An error in drawing the views.
 #[derive(Debug, Error)]
 pub enum PreviewError {
     /// An image cannot be loaded.
@@ -25,7 +25,8 @@ pub enum PreviewError {
     Overlay(#[from] OverlayError),
 }
 
-/// The first views that the loader makes, as the network sees them, each beside the same with its labels drawn.
+/// The first views that the loader makes, as the network sees them, each beside the same with its
+/// labels drawn.
 ///
 /// `palette` holds the classes' colours. What does not count is striped.
 ///

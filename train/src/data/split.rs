@@ -17,13 +17,13 @@ use crate::run::config::Config;
 /// The share that is cut off for validation where nobody says otherwise.
 const SHARE: f64 = 0.2;
 
-/// Which sample went into which part, by name.
+/// The part that each sample went into, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
-    /// What is learned from.
+    /// The samples that are learned from.
     pub train: Vec<String>,
-    /// What chooses the best epoch.
+    /// The samples that choose the best epoch.
     pub validation: Vec<String>,
 }
 
@@ -31,13 +31,13 @@ pub struct Split {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Fold {
-    /// Which part validates, counted from 1.
+    /// The part that validates, counted from 1.
     index: usize,
-    /// How many parts there are.
+    /// The number of parts.
     count: usize,
 }
 
-/// Why a data set cannot be split.
+/// An error in splitting a data set.
 #[derive(Debug, Error)]
 pub enum SplitError {
     /// There are too few images.
@@ -67,7 +67,7 @@ pub enum SplitError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: serde_json::Error,
     },
     /// A split has nothing in a part.
@@ -108,7 +108,8 @@ impl Split {
         Ok(split)
     }
 
-    /// Cuts a share of the samples off for validation, at random by the seed, at least one on either side.
+    /// Cuts a share of the samples off for validation, at random by the seed, at least one on
+    /// either side.
     ///
     /// # Errors
     /// When there are fewer than two samples.
@@ -118,9 +119,11 @@ impl Split {
         Ok(Self::by_place(names, |place| place < count))
     }
 
-    /// Validates on one of as many random parts as the fold says, which differ by one image at most.
+    /// Validates on one of as many random parts as the fold says, which differ by one image at
+    /// most.
     ///
-    /// The parts follow from the seed alone, so that the folds of one seed together validate on every image once.
+    /// The parts follow from the seed alone, so that the folds of one seed together validate on
+    /// every image once.
     ///
     /// # Errors
     /// When there are fewer samples than parts.

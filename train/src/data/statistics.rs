@@ -1,4 +1,5 @@
-//! What a set of images looks like as a whole: the numbers that the contract and the augmentations start from.
+//! What a set of images looks like as a whole: the numbers that the contract and the augmentations
+//! start from.
 
 use rayon::prelude::*;
 use seg_contract::IGNORE_LABEL;
@@ -11,12 +12,13 @@ pub struct Statistics {
     pub mean: [f32; 3],
     /// The standard deviation about it.
     pub std: [f32; 3],
-    /// The median of the shorter sides of all images that may be learned from, in pixels. It does not depend on the split, so that
-    /// the folds of a cross-validation have one crop.
+    /// The median of the shorter sides of all images that may be learned from, in pixels. It does
+    /// not depend on the split, so that the folds of a cross-validation have one crop.
     pub short_side: u32,
 }
 
-/// The smallest deviation reported, a quarter of an 8-bit step, so that a constant channel can be divided by it.
+/// The smallest deviation reported, a quarter of an 8-bit step, so that a constant channel can be
+/// divided by it.
 const STD_MIN: f64 = 0.25 / 255.0;
 
 /// Sums over the pixels of one or more images.
@@ -28,7 +30,8 @@ struct Sums {
 }
 
 impl Statistics {
-    /// The statistics of the pixels of `training` that are not ignored, and of the sizes of `all` that may be learned from.
+    /// The statistics of the pixels of `training` that are not ignored, and of the sizes of `all`
+    /// that may be learned from.
     ///
     /// # Errors
     /// When a sample cannot be loaded, or the size of an image not be read.

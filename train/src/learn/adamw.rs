@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 /// PyTorch's; Burn's own default is 1e-5.
 const EPSILON: f32 = 1e-8;
-/// What the running mean of the gradient, and that of its square, keep of themselves in a step.
+/// The shares that the running means of the gradient and of its square keep of themselves in a
+/// step.
 const BETAS: [f32; 2] = [0.9, 0.999];
 /// The values that a thread works on at a time.
 const CHUNK: usize = 1 << 14;
@@ -21,7 +22,7 @@ pub struct AdamW {
     burn: BurnAdamW,
 }
 
-/// What AdamW remembers of one parameter.
+/// The moments of one parameter.
 #[derive(Clone)]
 pub struct Moments {
     /// The steps taken.
@@ -78,7 +79,8 @@ impl AdamW {
         (weights, Moments { steps: momentum.time, first: momentum.moment_1, second: momentum.moment_2 })
     }
 
-    /// The same in one pass, with the roundings of the operators; in place where nothing else holds the tensors.
+    /// The same in one pass, with the roundings of the operators; in place where nothing else holds
+    /// the tensors.
     fn step_in_place(
         &self,
         rate: f64,
@@ -114,7 +116,7 @@ impl AdamW {
     }
 }
 
-/// Why parameters on the CPU can be read as `f32`.
+/// The reason that parameters on the CPU can be read as `f32`.
 const FLOATS: &str = "parameters are float32";
 
 fn values(data: &mut TensorData) -> &mut [f32] {

@@ -1,84 +1,71 @@
-//! The exponential moving average of a network in training, which is often better than the network itself.
+//! The exponential moving average of a network in training, which is often better than the network
+//! itself.
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::tensor::Tensor;
-use seg_nets::amsunet::AmsUnet;
-use seg_nets::weights::ModulePath;
+use seg_nets::network::Network;
+use seg_nets::weights::{ParameterMapper, ParameterVisitor, Parameters};
 
 /// A network that follows another: after each step `average = d average + (1 - d) network`.
 ///
-/// `d` is `min(decay, (1 + t) / (10 + t))` after `t` steps, so that the random weights of the start are forgotten soon.
+/// `d` is `min(decay, (1 + t) / (10 + t))` after `t` steps, so that the random weights of the start
+/// are forgotten soon.
 ///
-/// The running statistics of BatchNorm are averaged as well, as timm does and unlike PyTorch's `AveragedModel`, which copies
-/// them: they describe activations under weights of the last few steps, and with small batches they are noisy, while
-/// the averaged weights lie as many steps back as the averaged statistics do.
+/// The running statistics of BatchNorm are averaged as well, as timm does and unlike PyTorch's
+/// `AveragedModel`, which copies them: they describe activations under weights of the last few
+/// steps, and with small batches they are noisy, while the averaged weights lie as many steps back
+/// as the averaged statistics do.
 #[derive(Debug)]
 pub struct Average {
     decay: f64,
     steps: usize,
-    net: AmsUnet,
+    net: Network,
 }
 
 impl Average {
-    /// An average that has followed for `steps` steps and stands at `net`, a network without autodiff.
-    pub fn new(decay: f64, steps: usize, net: AmsUnet) -> Self {
+    /// Makes an average that has followed for `steps` steps and stands at `net`, a network without
+    /// autodiff.
+    pub fn new(decay: f64, steps: usize, net: Network) -> Self {
         Self { decay, steps, net }
     }
 
-    /// The averaged network, without autodiff.
-    pub fn net(&self) -> &AmsUnet {
+    /// Returns the averaged network, without autodiff.
+    pub fn net(&self) -> &Network {
         &self.net
     }
 
-    /// Follows a step of the network, given without autodiff and with its running statistics merged.
-    pub fn follow(&mut self, net: &AmsUnet) {
+    /// Follows a step of the network, given without autodiff and with its running statistics
+    /// merged.
+    pub fn follow(&mut self, net: &Network) {
         let steps = self.steps as f64;
         let decay = self.decay.min((1.0 + steps) / (10.0 + steps));
-        let mut live = Live { path: ModulePath::default(), tensors: BTreeMap::new() };
-        net.visit(&mut live);
-        self.net = self.net.clone().map(&mut Follow { live, share: 1.0 - decay });
+        let mut live = Live(BTreeMap::new());
+        net.for_each(&mut live);
+        self.net = self.net.clone().map_each(&mut Follow { live, share: 1.0 - decay });
         self.steps += 1;
     }
 }
 
 /// The network's tensors by name, flattened.
-struct Live {
-    path: ModulePath,
-    tensors: BTreeMap<String, Tensor<1>>,
-}
+struct Live(BTreeMap<String, Tensor<1>>);
 
-impl ModuleVisitor for Live {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.tensors.insert(self.path.published(), param.val().flatten(0, D - 1));
+impl ParameterVisitor for Live {
+    fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
+        self.0.insert(name, param.val().flatten(0, D - 1));
     }
 }
 
+/// Moves each tensor towards the live one.
 struct Follow {
     live: Live,
     share: f64,
 }
 
-impl ModuleMapper for Follow {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.live.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.live.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(live) = self.live.tensors.remove(&self.live.path.published()) else {
+impl ParameterMapper for Follow {
+    fn map<const D: usize>(&mut self, name: String, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(live) = self.live.0.remove(&name) else {
             return param;
         };
         let shape = param.dims();
@@ -91,6 +78,7 @@ impl ModuleMapper for Follow {
 
 #[cfg(test)]
 mod tests {
+    use burn::module::{Module, ModuleMapper};
     use burn::tensor::Device;
     use seg_nets::amsunet::AmsUnetConfig;
     use seg_nets::weights::Weights;
@@ -98,14 +86,14 @@ mod tests {
     use super::*;
 
     /// A network whose every number, running statistics included, is `value`.
-    fn constant(value: f32) -> AmsUnet {
+    fn constant(value: f32) -> Network {
         struct Fill(f32);
         impl ModuleMapper for Fill {
             fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
                 param.map(|tensor| tensor.full_like(self.0))
             }
         }
-        AmsUnetConfig::new().with_base_width(4).init(&Device::flex()).map(&mut Fill(value))
+        AmsUnetConfig::new().with_base_width(4).init(&Device::flex()).map(&mut Fill(value)).into()
     }
 
     #[test]

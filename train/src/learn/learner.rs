@@ -4,31 +4,32 @@ use std::thread;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use seg_nets::amsunet::AmsUnet;
+use seg_nets::gradients::Gradients;
+use seg_nets::network::Network;
 use seg_nets::precision::Precision;
+use seg_nets::recompute;
 
 use crate::data::batch::Batch;
 use crate::learn::average::Average;
 use crate::learn::loss::{Loss, loss};
 use crate::learn::optimizer::Optimizer;
 use crate::run::config::TrainingConfig;
-use seg_nets::gradients::Gradients;
-use seg_nets::recompute;
 
 /// The network in training.
 ///
-/// With several devices each holds a replica, as in PyTorch's `DistributedDataParallel`: a batch is divided among them, each
-/// normalises by its own part's statistics, the gradients are averaged by the parts' images on the first device, which takes
-/// the step and whose running statistics are the network's.
+/// With several devices each holds a replica, as in PyTorch's `DistributedDataParallel`: a batch is
+/// divided among them, each normalises by its own part's statistics, the gradients are averaged by
+/// the parts' images on the first device, which takes the step and whose running statistics are the
+/// network's.
 pub struct Learner {
     /// A replica per device; the first is the network.
-    nets: Vec<AmsUnet>,
+    nets: Vec<Network>,
     /// With autodiff, as many as there are replicas.
     devices: Vec<Device>,
     training: TrainingConfig,
     optimizer: Optimizer,
     average: Option<Average>,
-    /// What the batches of the step have given so far.
+    /// The gradients of the step's batches so far.
     gradients: Option<Gradients>,
 }
 
@@ -38,7 +39,7 @@ impl Learner {
     /// # Panics
     /// When there is no device.
     pub fn new(
-        net: AmsUnet,
+        net: Network,
         devices: &[Device],
         training: TrainingConfig,
         optimizer: Optimizer,
@@ -50,12 +51,12 @@ impl Learner {
     }
 
     /// The network as it learns, without autodiff.
-    pub fn net(&self) -> AmsUnet {
+    pub fn net(&self) -> Network {
         self.nets[0].valid()
     }
 
     /// The network to use: the average where one is kept, else the network as it learns.
-    pub fn best_net(&self) -> AmsUnet {
+    pub fn best_net(&self) -> Network {
         self.average.as_ref().map_or_else(|| self.net(), |average| average.net().clone())
     }
 
@@ -107,8 +108,8 @@ impl Learner {
         });
     }
 
-    /// Moves the weights by the gradients of the batches since the last step, and returns the gradients' norm where they
-    /// are clipped.
+    /// Moves the weights by the gradients of the batches since the last step, and returns the
+    /// gradients' norm where they are clipped.
     pub fn step(&mut self, rate: f64) -> Option<f64> {
         let mut gradients = self.gradients.take().unwrap_or_default();
         let mut norm = None;
@@ -132,7 +133,7 @@ impl Learner {
 }
 
 /// The network with its replicas on all devices but the first.
-fn replicate(net: AmsUnet, devices: &[Device]) -> Vec<AmsUnet> {
+fn replicate(net: Network, devices: &[Device]) -> Vec<Network> {
     // `valid` gives a replica running statistics of its own; a mere clone would share them.
     let replica = |device: &Device| net.valid().to_device(&device.clone().inner()).train();
     let replicas: Vec<_> = devices[1..].iter().map(replica).collect();
@@ -141,7 +142,7 @@ fn replicate(net: AmsUnet, devices: &[Device]) -> Vec<AmsUnet> {
 
 /// The loss of a batch and its two terms, and the gradients of `share` of the loss.
 fn backward(
-    net: &AmsUnet,
+    net: &Network,
     device: &Device,
     training: &TrainingConfig,
     batch: Batch,
@@ -188,7 +189,8 @@ mod tests {
         }
     }
 
-    /// Random once for all tests; they share the device's generator, so that a seed would not make them the same.
+    /// Random once for all tests; they share the device's generator, so that a seed would not make
+    /// them the same.
     static WEIGHTS: LazyLock<Weights> =
         LazyLock::new(|| Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex())));
 
@@ -265,7 +267,8 @@ mod tests {
 
     #[test]
     fn replicas_learn_as_one_network() {
-        // Halves that are equal have equal statistics, so that two devices must take the step of one.
+        // Halves that are equal have equal statistics, so that two devices must take the step of
+        // one.
         let half = batch(1);
         let twice = |data: &TensorData, shape: Vec<usize>| {
             let values: Vec<f32> = data.iter::<f32>().collect();

@@ -20,8 +20,9 @@ pub struct Loss {
 
 /// Cross entropy plus Dice loss; pixels labelled [`IGNORE_LABEL`] count in neither.
 ///
-/// The Dice ratio of class `c` in one image is `(2 sum(p t) + e) / (sum(p) + sum(t) + e)` with `p` the softmax, `t` the
-/// truth and `e = 1e-6`; the loss is one minus its mean over images and classes.
+/// The Dice ratio of class `c` in one image is `(2 sum(p t) + e) / (sum(p) + sum(t) + e)` with `p`
+/// the softmax, `t` the truth and `e = 1e-6`; the loss is one minus its mean over images and
+/// classes.
 ///
 /// # Shapes
 /// - logits: `[n, classes, h, w]`

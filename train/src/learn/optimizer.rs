@@ -1,16 +1,16 @@
-//! AdamW over a network's parameters, its moments by the parameters' names so that a checkpoint can hold them.
+//! AdamW over a network's parameters, its moments by the parameters' names so that a checkpoint can
+//! hold them.
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::Param;
 use burn::tensor::Tensor;
+use seg_nets::gradients::Gradients;
+use seg_nets::network::Network;
+use seg_nets::weights::{ParameterMapper, Parameters};
 
 use crate::learn::adamw::AdamW;
 pub use crate::learn::adamw::Moments;
-use seg_nets::amsunet::AmsUnet;
-use seg_nets::weights::ModulePath;
-
-use seg_nets::gradients::Gradients;
 
 /// [`AdamW`] with its weight decay on every parameter.
 pub struct Optimizer {
@@ -19,47 +19,38 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// An optimizer before its first step.
+    /// Makes an optimizer before its first step.
     pub fn new(weight_decay: f32) -> Self {
         Self::resume(weight_decay, BTreeMap::new())
     }
 
-    /// An optimizer that goes on from the moments of another.
+    /// Makes an optimizer that goes on from the moments of another.
     pub fn resume(weight_decay: f32, moments: BTreeMap<String, Moments>) -> Self {
         Self { rule: AdamW::new(weight_decay), moments }
     }
 
-    /// The moments by the parameters' published names.
+    /// Returns the moments by the parameters' published names.
     pub fn moments(&self) -> &BTreeMap<String, Moments> {
         &self.moments
     }
 
-    /// The network after one step; parameters without a gradient stay as they are.
+    /// Returns the network after one step; parameters without a gradient stay as they are.
     ///
     /// A network that nothing else holds is changed in place on the CPU; a clone costs a copy.
-    pub fn step(&mut self, learning_rate: f64, net: AmsUnet, gradients: Gradients) -> AmsUnet {
-        net.map(&mut Step { optimizer: self, learning_rate, gradients, path: ModulePath::default() })
+    pub fn step(&mut self, learning_rate: f64, net: Network, gradients: Gradients) -> Network {
+        net.map_each(&mut Step { optimizer: self, learning_rate, gradients })
     }
 }
 
+/// Moves each parameter that has a gradient.
 struct Step<'a> {
     optimizer: &'a mut Optimizer,
     learning_rate: f64,
     gradients: Gradients,
-    path: ModulePath,
 }
 
-impl ModuleMapper for Step<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.path.published();
+impl ParameterMapper for Step<'_> {
+    fn map<const D: usize>(&mut self, name: String, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(gradient) = self.gradients.remove(&name) else {
             return param;
         };
@@ -90,13 +81,15 @@ mod tests {
         let device = Device::flex().autodiff();
         let net = AmsUnetConfig::new().with_base_width(4).init(&device);
         let before = Weights::of(&net);
-        // The loss is the sum of one weight, so that its gradient is 1 everywhere and no other parameter has one.
+        // The loss is the sum of one weight, so that its gradient is 1 everywhere and no other
+        // parameter has one.
         let gradients = Gradients::of(&net.out_conv.weight.val().sum(), &net);
         let mut optimizer = Optimizer::new(DECAY);
-        let after = Weights::of(&optimizer.step(RATE, net, gradients));
+        let after = Weights::of(&optimizer.step(RATE, net.into(), gradients));
         for (name, before) in before.tensors() {
             let learned = name == "out_conv.0.weight";
-            // Both moments are corrected to the gradient and its square, so the step is `rate * 1 / (1 + epsilon)`.
+            // Both moments are corrected to the gradient and its square, so the step is `rate * 1 /
+            // (1 + epsilon)`.
             let expected = |value: f32| {
                 if learned { value * (1.0 - RATE as f32 * DECAY) - RATE as f32 } else { value }
             };

@@ -27,8 +27,8 @@ impl Schedule {
 
     /// The rate of a step, counted from 0.
     ///
-    /// With `s` the step, `w` the warm-up's steps and `n` all: `0.001 + 0.999 s / w` of the rate up to step `w`,
-    /// `(1 - (s - w) / (n - w))^0.9` of it after.
+    /// With `s` the step, `w` the warm-up's steps and `n` all: `0.001 + 0.999 s / w` of the rate up
+    /// to step `w`, `(1 - (s - w) / (n - w))^0.9` of it after.
     pub fn rate(&self, step: usize) -> f64 {
         let (step, warm_up, steps) = (step as f64, self.warm_up as f64, self.steps as f64);
         let factor = if step <= warm_up {

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::run::config::Config;
 use crate::run::record::EpochRecord;
 
-/// Why a run ends.
+/// The reason that a run ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ending {
     /// All epochs are done.
@@ -20,7 +20,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// Why a run with this log is over, or `None` while it is not.
+    /// Returns the reason that a run with this log is over, or `None` while it is not.
     pub fn of(config: &Config, log: &[EpochRecord]) -> Option<Self> {
         let seconds: f64 = log.iter().map(EpochRecord::seconds).sum();
         if log.len() >= config.epochs {
@@ -36,7 +36,8 @@ impl Ending {
         config.training.patience.filter(|patience| waited >= *patience).map(|_| Self::Patience { best })
     }
 
-    /// Whether an epoch is the last that its run can afford, once its training is done: then it is validated.
+    /// Returns whether an epoch is the last that its run can afford, once its training is done:
+    /// then it is validated.
     pub(crate) fn is_near(config: &Config, log: &[EpochRecord], training_seconds: f64) -> bool {
         let seconds = training_seconds + log.iter().map(EpochRecord::seconds).sum::<f64>();
         log.len() + 1 >= config.epochs || config.training.minutes.is_some_and(|minutes| seconds >= minutes * 60.0)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 pub const LAST: &str = "last.safetensors";
 /// Everything that configured the run.
 pub const CONFIG: &str = "config.json";
-/// Which image went into which part.
+/// The part that each image went into.
 pub const SPLIT: &str = "split.json";
 /// The contract of the model, for people to read; the weights carry their own.
 pub const CONTRACT: &str = "contract.json";
@@ -17,13 +17,14 @@ pub const LOG: &str = "log.jsonl";
 
 /// A line of JSON for each time that the run was begun or went on.
 pub const SESSIONS: &str = "sessions.jsonl";
-/// What the run came to, for people to read.
+/// The result of the run, for people to read.
 pub const REPORT: &str = "report.html";
 
 /// Locked by the process that trains.
 pub(super) const LOCK: &str = "lock";
 
-/// Keeps other processes out of a run's folder while the file is open; none where another one has it.
+/// Keeps other processes out of a run's folder while the file is open; none where another one has
+/// it.
 pub(crate) fn lock(folder: &Path) -> io::Result<Option<File>> {
     let file = File::create(folder.join(LOCK))?;
     match file.try_lock() {
@@ -35,7 +36,8 @@ pub(crate) fn lock(folder: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// A folder for a new run below `folder`: `name`, or `name-2`, `name-3` and so on where that is taken.
+/// A folder for a new run below `folder`: `name`, or `name-2`, `name-3` and so on where that is
+/// taken.
 pub fn free(folder: &Path, name: &str) -> PathBuf {
     let first = folder.join(name);
     let numbered = (2..).map(|number| folder.join(format!("{name}-{number}")));

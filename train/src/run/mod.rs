@@ -33,15 +33,15 @@ use crate::run::record::EpochRecord;
 pub struct Run {
     /// The folder.
     pub folder: PathBuf,
-    /// What configured it.
+    /// Its configuration.
     pub config: Config,
-    /// Which image went into which part.
+    /// The part that each image went into.
     pub split: Split,
     /// The data set.
     pub dataset: Dataset,
 }
 
-/// Why a run cannot begin or be opened.
+/// An error in beginning or opening a run.
 #[derive(Debug, Error)]
 pub enum RunError {
     /// The folder is taken.
@@ -71,7 +71,7 @@ pub enum RunError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: serde_json::Error,
     },
     /// A file of the run cannot be written.
@@ -85,7 +85,8 @@ pub enum RunError {
 impl Run {
     /// Begins a run: writes its split, its contract and its configuration into a new folder.
     ///
-    /// The configuration comes last and makes the folder a run; where it is missing, the run never began, and another may.
+    /// The configuration comes last and makes the folder a run; where it is missing, the run never
+    /// began, and another may.
     ///
     /// # Errors
     /// When the folder holds anything else or cannot be written.
@@ -148,7 +149,7 @@ impl Run {
     }
 }
 
-/// Whether a folder holds anything but what a run leaves that was killed before it began.
+/// Returns whether a folder holds more than a run leaves that was killed before it began.
 fn is_taken(run: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(run)? {
         let name = entry?.file_name();

@@ -24,7 +24,7 @@ pub struct EpochRecord {
     pub gradient_norm: Option<GradientNorm>,
     /// The metrics on the validation part; `None` in an epoch that was not validated.
     pub validation: Option<Validation>,
-    /// Whether it was validated and no epoch before it was as good.
+    /// True if it was validated and no epoch before it was as good.
     pub best: bool,
     /// Training images seen per second of training.
     pub images_per_second: f64,
@@ -38,7 +38,7 @@ pub struct EpochRecord {
     pub peak_memory: Option<u64>,
 }
 
-/// What an epoch has gathered so far.
+/// The sums of an epoch so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
     /// The batches seen.
@@ -79,7 +79,8 @@ impl Tally {
         }
     }
 
-    /// The record of epoch `epoch`, counted from 0 and not validated yet, after `steps` steps in the epochs before.
+    /// The record of epoch `epoch`, counted from 0 and not validated yet, after `steps` steps in
+    /// the epochs before.
     pub fn record(&self, epoch: usize, steps: usize) -> EpochRecord {
         let [loss, cross_entropy, dice_loss] = self.losses.map(|sum| sum / self.images.max(1) as f64);
         EpochRecord {
@@ -110,7 +111,7 @@ pub struct GradientNorm {
     pub max: f64,
 }
 
-/// What an epoch reached on the validation part.
+/// The scores of an epoch on the validation part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
     /// The metrics.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The beginning of the names of files with scores.
 const PREFIX: &str = "evaluation-";
 
-/// What a checkpoint scored on a part of a data set.
+/// The scores of a checkpoint on a part of a data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scored {
@@ -28,7 +28,7 @@ impl Scored {
         format!("{PREFIX}{data}-{part}.json")
     }
 
-    /// Whether a file in a run's folder has such a name.
+    /// Returns whether a file in a run's folder has such a name.
     pub fn is_file_name(name: &str) -> bool {
         name.starts_with(PREFIX) && name.ends_with(".json")
     }

@@ -1,4 +1,5 @@
-//! One stretch of a run, from its beginning or from where it went on: where, with what and on which data.
+//! One stretch of a run, from its beginning or from where it went on: where, with what and on which
+//! data.
 
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -35,7 +36,7 @@ pub struct Session {
     pub data_sha256: String,
 }
 
-/// Why a session cannot be written down.
+/// An error in recording a session.
 #[derive(Debug, Error)]
 pub enum SessionError {
     /// A file of the data set cannot be read.
@@ -90,7 +91,8 @@ impl Session {
     /// When it began, as `2026-11-23 05:30 UTC`.
     pub fn date(&self) -> String {
         let (days, seconds) = (self.began / 86_400, self.began % 86_400);
-        // Howard Hinnant, "chrono-compatible low-level date algorithms": years begin in March, so that the leap day is last.
+        // Howard Hinnant, "chrono-compatible low-level date algorithms": years begin in March, so
+        // that the leap day is last.
         let shifted = days + 719_468;
         let (era, day) = (shifted / 146_097, shifted % 146_097);
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;

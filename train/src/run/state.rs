@@ -22,13 +22,13 @@ use crate::run::record::{EpochRecord, Tally};
 const PROGRESS_KEY: &str = "progress";
 /// The prefix of the names of the weights to use.
 const MODEL: &str = "model.";
-/// The prefix of the names of the weights that learn, where the weights to use are their average. A reader who knows neither
-/// takes the shorter prefix.
+/// The prefix of the names of the weights that learn, where the weights to use are their average. A
+/// reader who knows neither takes the shorter prefix.
 const LEARNING: &str = "learning.";
 /// The prefixes of the names of AdamW's two moments.
 const MOMENTS: [&str; 2] = ["optimizer.first.", "optimizer.second."];
 
-/// All that a run needs to go on.
+/// The state from which a run goes on.
 #[derive(Clone, Debug)]
 pub struct State {
     /// The weights to use: the moving average where one is kept, else those that learn.
@@ -39,7 +39,7 @@ pub struct State {
     pub contract: Contract,
     /// One record per epoch done.
     pub log: Vec<EpochRecord>,
-    /// What the epoch that is not done has gathered; empty between epochs.
+    /// The sums of the epoch that is not done; empty between epochs.
     pub tally: Tally,
     /// AdamW's moments by parameter, first and second, flattened.
     moments: BTreeMap<String, [ArrayD<f32>; 2]>,
@@ -47,7 +47,7 @@ pub struct State {
     pub steps: usize,
 }
 
-/// How far a run has come, as the file holds it.
+/// The progress of a run, as the file holds it.
 #[derive(Serialize, Deserialize)]
 struct Progress {
     log: Vec<EpochRecord>,
@@ -55,7 +55,7 @@ struct Progress {
     optimizer_steps: usize,
 }
 
-/// Why a last checkpoint cannot be used.
+/// An error in using a last checkpoint.
 #[derive(Debug, Error)]
 pub enum StateError {
     /// The weights or the contract cannot be read.
@@ -82,7 +82,7 @@ pub enum StateError {
     Incomplete {
         /// The file.
         path: PathBuf,
-        /// What it lacks.
+        /// The missing part.
         lack: String,
     },
     /// The file and the run's configuration disagree on the moving average.
@@ -94,7 +94,7 @@ pub enum StateError {
     Average {
         /// The file.
         path: PathBuf,
-        /// Whether the file holds one.
+        /// True if the file holds one.
         has: bool,
     },
 }
@@ -112,7 +112,7 @@ impl State {
         Self { weights: Weights::of(&learner.best_net()), learning, contract, log, tally, moments, steps }
     }
 
-    /// Whether all weights are finite.
+    /// Returns whether all weights are finite.
     pub fn is_finite(&self) -> bool {
         let both = iter::once(&self.weights).chain(&self.learning);
         both.flat_map(|weights| weights.tensors().values()).flatten().all(|value| value.is_finite())
@@ -186,7 +186,7 @@ impl State {
                 learning.insert(name.to_owned(), array(full)?);
             }
         }
-        let learning = (!learning.is_empty()).then(|| Weights::from(learning));
+        let learning = (!learning.is_empty()).then(|| Weights::new(weights.network(), learning));
         let Progress { log, tally, optimizer_steps: steps } = progress;
         Ok(Self { weights, learning, contract, log, tally, moments, steps })
     }

@@ -15,8 +15,8 @@ use crate::run::ending::Ending;
 use crate::run::record::EpochRecord;
 use crate::run::{self, Scored, Session};
 
-/// The settings in which runs of one experiment may differ: what tells them apart, what follows from that, and what the
-/// result does not depend on.
+/// The settings in which runs of one experiment may differ: what tells them apart, what follows
+/// from that, and what the result does not depend on.
 const FREE: [&str; 10] = [
     "data",
     "seed",
@@ -30,16 +30,16 @@ const FREE: [&str; 10] = [
     "training.checkpoint_activations",
 ];
 
-/// What stands for the data in place of its folder, which may lie elsewhere on another machine.
+/// The stand-in for the data's folder, which may lie elsewhere on another machine.
 const FINGERPRINT: &str = "the data's fingerprint";
 
-/// What several runs reached together.
+/// The scores of several runs together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// The runs, in the order in which they were named.
     pub runs: Vec<RunSummary>,
-    /// Mean and deviation by the metric's name: `validation dice_per_image` of the best epochs, `DRIVE test dice_per_image`
-    /// where the runs were evaluated.
+    /// Mean and deviation by the metric's name: `validation dice_per_image` of the best epochs,
+    /// `DRIVE test dice_per_image` where the runs were evaluated.
     pub metrics: BTreeMap<String, Spread>,
 }
 
@@ -69,7 +69,7 @@ pub struct Spread {
     pub values: Vec<f64>,
 }
 
-/// Why runs cannot be summarized.
+/// An error in summarizing runs.
 #[derive(Debug, Error)]
 pub enum SummaryError {
     /// A file or folder cannot be read.
@@ -85,7 +85,7 @@ pub enum SummaryError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: serde_json::Error,
     },
     /// No epoch of a run was validated.
@@ -140,7 +140,8 @@ pub enum SummaryError {
 /// `force` takes in runs that differ in more than seed and fold, and runs that are the same.
 ///
 /// # Errors
-/// When a run cannot be read or has no best epoch, its scores are of other weights, or the runs are not of one experiment.
+/// When a run cannot be read or has no best epoch, its scores are of other weights, or the runs are
+/// not of one experiment.
 pub fn summarize(folders: &[PathBuf], force: bool) -> Result<Summary, SummaryError> {
     let configs: Vec<Config> =
         folders.iter().map(|folder| read_json(&folder.join(run::CONFIG))).collect::<Result<_, _>>()?;
@@ -190,7 +191,7 @@ impl Spread {
     }
 }
 
-/// Whether the runs differ in seed and fold alone, and saw the same data.
+/// Checks that the runs differ in seed and fold alone, and saw the same data.
 fn check_one_experiment(folders: &[PathBuf], configs: &[Config]) -> Result<(), SummaryError> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let of_run = |(folder, config): (&PathBuf, &Config)| {
@@ -219,12 +220,12 @@ fn check_one_experiment(folders: &[PathBuf], configs: &[Config]) -> Result<(), S
     if differences.is_empty() { Ok(()) } else { Err(SummaryError::Differ { differences }) }
 }
 
-/// Whether runs of one experiment may differ in a setting, or in one of its parts.
+/// Returns whether runs of one experiment may differ in a setting, or in one of its parts.
 fn is_free(name: &str) -> bool {
     FREE.iter().any(|free| name.strip_prefix(free).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
-/// Whether every run has a seed or images of its own.
+/// Returns whether every run has a seed or images of its own.
 fn check_distinct(folders: &[PathBuf], configs: &[Config]) -> Result<(), SummaryError> {
     let mut seen: Vec<(&Config, &PathBuf)> = Vec::new();
     for (folder, config) in folders.iter().zip(configs) {

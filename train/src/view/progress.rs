@@ -15,10 +15,10 @@ const MESSAGES_MAX: usize = 100;
 /// The steps over which the present speed is measured.
 const RECENT: usize = 20;
 
-/// How far a run has come. Times are counted from when it was first shown.
+/// The progress of a run. Times are counted from when it was first shown.
 #[derive(Clone, Debug)]
 pub struct Progress {
-    /// What the run is called.
+    /// The name of the run.
     pub title: String,
     /// The epochs of the whole run.
     pub epochs: usize,
@@ -40,7 +40,7 @@ pub struct Progress {
     recent: VecDeque<Duration>,
     /// Losses by epoch, as `(2.5, 0.7)` halfway through the third.
     losses: Vec<(f64, f64)>,
-    /// How many steps each of them stands for, and those that wait.
+    /// The steps that each of them stands for, and those that wait.
     steps_per_loss: usize,
     waiting: Vec<f64>,
 }
@@ -125,7 +125,7 @@ impl Progress {
         &self.losses
     }
 
-    /// How long the rest takes if it goes on as it went so far; `None` before the second step.
+    /// Returns the time that the rest takes if it goes on as so far; `None` before the second step.
     pub fn left(&self, now: Duration) -> Option<Duration> {
         let (begun, first) = self.begun?;
         let done = self.step.checked_sub(first).filter(|done| *done > 1)?;
@@ -133,7 +133,8 @@ impl Progress {
         Duration::try_from_secs_f64(per_step * self.steps.saturating_sub(self.step) as f64).ok()
     }
 
-    /// Images per second over the last steps, or over the last epoch while the next one has hardly begun.
+    /// Images per second over the last steps, or over the last epoch while the next one has hardly
+    /// begun.
     pub fn images_per_second(&self) -> Option<f64> {
         let last = || self.records.last().map(|record| record.images_per_second);
         let (first, newest) = (self.recent.front(), self.recent.back());
@@ -194,7 +195,8 @@ pub(crate) mod tests {
         Event::Start { device: DeviceChoice::Cpu.into(), step, steps, log }
     }
 
-    /// A run of 4 epochs of 10 steps, of which `steps` took a second each; every epoch ends after its last step.
+    /// A run of 4 epochs of 10 steps, of which `steps` took a second each; every epoch ends after
+    /// its last step.
     pub(crate) fn after(steps: usize) -> Progress {
         let mut progress = Progress::new("runs/nuclei".into(), &config(4), Vec::new());
         progress.observe(&start(0, 40, Vec::new()), Duration::ZERO);

@@ -8,6 +8,9 @@ use burn::tensor::{Device, Tensor};
 use super::{Strip, StripConfig};
 use crate::kernels::{depthwise, depthwise_layer, pointwise, pointwise_layer};
 
+/// The lengths of the strips.
+pub(crate) const STRIPS: [usize; 3] = [5, 7, 11];
+
 /// Configuration of [`Ams`].
 #[derive(Config, Debug)]
 pub struct AmsConfig {
@@ -17,7 +20,8 @@ pub struct AmsConfig {
     pub dilation: usize,
 }
 
-/// `conv1x1(a + t + strip5(t) + strip7(t) + strip11(t)) * x` with `a = dw3x3(x)` and `t = dilated dw3x3(a)`.
+/// `conv1x1(a + t + strip5(t) + strip7(t) + strip11(t)) * x` with `a = dw3x3(x)` and `t = dilated
+/// dw3x3(a)`.
 #[derive(Module, Debug)]
 pub struct Ams {
     /// `[c, 1, 3, 3]`
@@ -35,21 +39,23 @@ pub struct Ams {
 }
 
 impl AmsConfig {
-    /// The block with fresh weights.
+    /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Ams {
-        let strip = |length| StripConfig::new(self.channels, length).init(device);
+        let [strip_5, strip_7, strip_11] = STRIPS.map(|length| StripConfig::new(self.channels, length).init(device));
         Ams {
             local: depthwise_layer(self.channels, [3, 3], 1, device),
             atrous: depthwise_layer(self.channels, [3, 3], self.dilation, device),
-            strip_5: strip(5),
-            strip_7: strip(7),
-            strip_11: strip(11),
+            strip_5,
+            strip_7,
+            strip_11,
             mix: pointwise_layer(self.channels, self.channels, device),
         }
     }
 }
 
 impl Ams {
+    /// Computes the block.
+    ///
     /// # Shapes
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
@@ -61,5 +67,10 @@ impl Ams {
         let strip_11 = self.strip_11.forward(atrous.clone());
         let sum = local + atrous + strip_5 + strip_7 + strip_11;
         pointwise(&self.mix, sum) * x
+    }
+
+    /// Returns the dilation of the atrous convolution.
+    pub(super) fn dilation(&self) -> usize {
+        self.atrous.dilation[0]
     }
 }

@@ -6,7 +6,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Attention, AttentionConfig, Ffn, FfnConfig};
 use crate::blocks::{BatchNorm, BatchNormConfig};
-use crate::kernels::{self, gelu, is_fused};
+use crate::kernels::fused::{self, layer};
+use crate::kernels::{gelu, is_fused};
 
 /// Configuration of [`Amse`].
 #[derive(Config, Debug)]
@@ -31,7 +32,7 @@ pub struct Amse {
 }
 
 impl AmseConfig {
-    /// The block with fresh weights.
+    /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Amse {
         Amse {
             norm1: BatchNormConfig::new(self.channels).init(device),
@@ -43,17 +44,27 @@ impl AmseConfig {
 }
 
 impl Amse {
+    /// Computes the block.
+    ///
     /// # Shapes
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         if is_fused(&x) {
-            return kernels::amse(self, x);
+            return self.forward_fused(x);
         }
         let y = self.norm1.forward(x.clone());
         let y = self.attention.forward(y);
         let y = self.norm2.forward(y);
         let y = self.ffn.forward(y);
         gelu(y + x)
+    }
+
+    /// Computes [`forward`](Self::forward) by the fused operators of the CPU.
+    fn forward_fused(&self, x: Tensor<4>) -> Tensor<4> {
+        let Self { norm1, attention, norm2, ffn } = self;
+        let y = fused::norm_pointwise(norm1.fused(&x), x.clone(), layer(&attention.conv1));
+        let y = fused::attention(y, attention.ams.dilation(), attention.layers_behind_first());
+        fused::feed_forward(norm2.fused(&y), y, x, [&ffn.expand, &ffn.local, &ffn.project].map(layer))
     }
 }

@@ -6,6 +6,7 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
 use super::{Ams, AmsConfig};
+use crate::kernels::fused::{self, layer};
 use crate::kernels::{gelu, pointwise, pointwise_layer};
 
 /// Configuration of [`Attention`].
@@ -29,7 +30,7 @@ pub struct Attention {
 }
 
 impl AttentionConfig {
-    /// The block with fresh weights.
+    /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Attention {
         Attention {
             conv1: pointwise_layer(self.channels, self.channels, device),
@@ -40,6 +41,8 @@ impl AttentionConfig {
 }
 
 impl Attention {
+    /// Computes the block.
+    ///
     /// # Shapes
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
@@ -47,5 +50,23 @@ impl Attention {
         let x = gelu(pointwise(&self.conv1, x));
         let x = self.ams.forward(x);
         pointwise(&self.conv2, x)
+    }
+
+    /// Returns the layers behind `conv1` in the order in which the fused operator takes them.
+    pub(super) fn layers_behind_first(&self) -> [fused::Layer; 10] {
+        let Ams { local, atrous, strip_5, strip_7, strip_11, mix } = &self.ams;
+        [
+            local,
+            atrous,
+            &strip_5.horizontal,
+            &strip_5.vertical,
+            &strip_7.horizontal,
+            &strip_7.vertical,
+            &strip_11.horizontal,
+            &strip_11.vertical,
+            mix,
+            &self.conv2,
+        ]
+        .map(layer)
     }
 }

@@ -7,14 +7,14 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Amse, AmseConfig};
 use crate::blocks::{BatchNorm, BatchNormConfig};
-use crate::kernels::{self, convolution, is_fused};
+use crate::kernels::{convolution, fused, is_fused};
 
 /// Configuration of [`Down`].
 #[derive(Config, Debug)]
 pub struct DownConfig {
-    /// The channels that come.
+    /// Input channels.
     pub channels_in: usize,
-    /// The channels that go.
+    /// Output channels.
     pub channels_out: usize,
     /// The dilation of the atrous convolution.
     pub dilation: usize,
@@ -32,7 +32,7 @@ pub struct Down {
 }
 
 impl DownConfig {
-    /// The block with fresh weights.
+    /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Down {
         Down {
             norm: BatchNormConfig::new(self.channels_in).init(device),
@@ -43,11 +43,17 @@ impl DownConfig {
 }
 
 impl Down {
+    /// Computes the block.
+    ///
     /// # Shapes
     /// - input: `[n, channels_in, h, w]`
     /// - output: `[n, channels_out, floor(h / 2), floor(w / 2)]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = if is_fused(&x) { kernels::down(self, x) } else { convolution(&self.conv, self.norm.forward(x)) };
+        let x = if is_fused(&x) {
+            fused::norm_halve(self.norm.fused(&x), x, fused::layer(&self.conv))
+        } else {
+            convolution(&self.conv, self.norm.forward(x))
+        };
         self.amse.forward(x)
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::kernels::{depthwise, depthwise_layer, gelu, pointwise, pointwise_layer};
 
-/// How much wider the middle is than the ends.
+/// The channels in the middle over those at the ends.
 const EXPANSION: usize = 4;
 
 /// Configuration of [`Ffn`].
@@ -29,7 +29,7 @@ pub struct Ffn {
 }
 
 impl FfnConfig {
-    /// The block with fresh weights.
+    /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Ffn {
         let wide = EXPANSION * self.channels;
         Ffn {
@@ -41,6 +41,8 @@ impl FfnConfig {
 }
 
 impl Ffn {
+    /// Computes the block.
+    ///
     /// # Shapes
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`

@@ -13,6 +13,7 @@ mod down;
 mod stem;
 mod up;
 
+mod names;
 mod network;
 
 pub use ams::{Ams, AmsConfig};
@@ -20,7 +21,8 @@ pub use amse::{Amse, AmseConfig};
 pub use attention::{Attention, AttentionConfig};
 pub use down::{Down, DownConfig};
 pub use ffn::{Ffn, FfnConfig};
-pub use network::{AmsUnet, AmsUnetConfig, SIDE_MIN};
+pub(crate) use names::PUBLISHED;
+pub use network::{AmsUnet, AmsUnetConfig};
 pub use rsc::{Rsc, RscConfig};
 pub use stem::{Stem, StemConfig};
 pub use strip::{Strip, StripConfig};

@@ -1,5 +1,5 @@
-//! AMSUnet, the network of Yin et al., "AMSUnet: A neural network using atrous multi-scale convolution for medical
-//! image segmentation", Computers in Biology and Medicine, 2023.
+//! AMSUnet, the network of Yin et al., "AMSUnet: A neural network using atrous multi-scale
+//! convolution for medical image segmentation", Computers in Biology and Medicine, 2023.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -7,10 +7,11 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
 use super::{Down, DownConfig, Stem, StemConfig, Up, UpConfig};
-use crate::kernels::{pointwise, pointwise_layer};
-
-/// The shortest side that the network takes, in pixels: four halvings leave one.
-pub const SIDE_MIN: usize = 16;
+use crate::kernels::pointwise_layer;
+use crate::network::{Architecture, Configuration, SettingError, Sides};
+use crate::topology::Stage;
+use crate::u_shape::{SIDE_MIN, STAGES, UShape};
+use crate::weights::{FitError, Shapes};
 
 /// Configuration of [`AmsUnet`].
 #[derive(Config, Debug, PartialEq)]
@@ -21,7 +22,8 @@ pub struct AmsUnetConfig {
     /// The classes, one logit each, the background among them.
     #[config(default = 2)]
     pub num_classes: usize,
-    /// The channels of the first stage, a multiple of 4; the deeper ones have 2, 4, 8 and 8 times as many.
+    /// The channels of the first stage, a multiple of 4; the deeper ones have 2, 4, 8 and 8 times
+    /// as many.
     #[config(default = 32)]
     pub base_width: usize,
 }
@@ -52,7 +54,7 @@ pub struct AmsUnet {
 }
 
 impl AmsUnetConfig {
-    /// The network with fresh weights.
+    /// Makes the network with fresh weights.
     pub fn init(&self, device: &Device) -> AmsUnet {
         let b = self.base_width;
         let down =
@@ -73,44 +75,76 @@ impl AmsUnetConfig {
     }
 }
 
+impl Configuration for AmsUnetConfig {
+    type Network = AmsUnet;
+
+    fn published(in_channels: usize, num_classes: usize) -> Self {
+        Self::new().with_in_channels(in_channels).with_num_classes(num_classes)
+    }
+
+    fn from_shapes(weights: &Shapes<'_>) -> Result<Self, FitError> {
+        let [base_width, in_channels, _, _] = weights.of("in_conv.0.weight")?;
+        let [num_classes, _, _, _] = weights.of("out_conv.0.weight")?;
+        Ok(Self { in_channels, num_classes, base_width })
+    }
+
+    fn init(&self, device: &Device) -> AmsUnet {
+        Self::init(self, device)
+    }
+
+    fn in_channels(&self) -> usize {
+        self.in_channels
+    }
+
+    fn num_classes(&self) -> usize {
+        self.num_classes
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        vec![("base_width", self.base_width.to_string())]
+    }
+
+    fn sides(&self) -> Sides {
+        Sides::at_least(SIDE_MIN)
+    }
+
+    fn check(&self) -> Result<(), SettingError> {
+        // The channel weights of a skip have a quarter of its channels.
+        if self.base_width > 0 && self.base_width.is_multiple_of(4) {
+            return Ok(());
+        }
+        let found = self.base_width.to_string();
+        Err(SettingError { name: "base_width", found, expected: "a positive multiple of 4" })
+    }
+}
+
 impl AmsUnet {
-    /// The logits, in the type that the input has: maps have it too, while parameters stay float32.
-    ///
-    /// # Shapes
-    /// - input: `[n, in_channels, h, w]`, `h` and `w` at least [`SIDE_MIN`]
-    /// - output: logits, `[n, num_classes, h, w]`
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.forward_observed(x, |_, _| {})
+    /// Returns the modules as those of a U shape.
+    pub fn u_shape(&self) -> UShape<'_, Stem, Down, Up> {
+        UShape {
+            stem: &self.in_conv,
+            downs: [&self.down1, &self.down2, &self.down3, &self.down4],
+            ups: [&self.up1, &self.up2, &self.up3, &self.up4],
+            head: &self.out_conv,
+        }
     }
+}
 
-    /// [`forward`](Self::forward) that shows each stage's output under the stage's name.
-    pub fn forward_observed(&self, x: Tensor<4>, mut observe: impl FnMut(&str, &Tensor<4>)) -> Tensor<4> {
-        let mut stage = |name, output: Tensor<4>| {
-            observe(name, &output);
-            output
-        };
-        let x1 = stage("in_conv", self.in_conv.forward(x));
-        let x2 = stage("down1", self.down1.forward(x1.clone()));
-        let x3 = stage("down2", self.down2.forward(x2.clone()));
-        let x4 = stage("down3", self.down3.forward(x3.clone()));
-        let x5 = stage("down4", self.down4.forward(x4.clone()));
-        let y = stage("up1", self.up1.forward(x5, x4));
-        let y = stage("up2", self.up2.forward(y, x3));
-        let y = stage("up3", self.up3.forward(y, x2));
-        let y = stage("up4", self.up4.forward(y, x1));
-        stage("out_conv", pointwise(&self.out_conv, y))
-    }
+impl Architecture for AmsUnet {
+    type Config = AmsUnetConfig;
 
-    /// The configuration that the weights' shapes imply.
-    pub fn config(&self) -> AmsUnetConfig {
+    fn config(&self) -> AmsUnetConfig {
         let [base_width, in_channels, _, _] = self.in_conv.conv.weight.dims();
         let [num_classes, _, _, _] = self.out_conv.weight.dims();
         AmsUnetConfig { in_channels, num_classes, base_width }
     }
 
-    /// The learnable parameters; running statistics are not among them.
-    pub fn num_learnable(&self) -> usize {
-        self.num_params() - crate::weights::num_statistics(self)
+    fn stages(&self) -> &'static [Stage] {
+        &STAGES
+    }
+
+    fn compute(&self, stage: &Stage, inputs: Vec<Tensor<4>>) -> Tensor<4> {
+        self.u_shape().compute(stage, inputs, Stem::forward, Down::forward, Up::forward)
     }
 }
 

@@ -1,4 +1,4 @@
-//! RSC: what the decoder sees of a skip connection, weighted by place and by channel.
+//! RSC: a skip connection weighted by place and by channel.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, module};
 
 use crate::kernels::{in_float32, pointwise, pointwise_layer};
 
-/// How much narrower the channel weights' hidden layer is.
+/// The channels over those of the channel weights' hidden layer.
 const REDUCTION: usize = 4;
 
 /// Configuration of [`Rsc`].
@@ -33,7 +33,7 @@ pub struct Rsc {
 }
 
 impl RscConfig {
-    /// The block with fresh weights.
+    /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Rsc {
         let hidden = self.channels / REDUCTION;
         Rsc {
@@ -45,14 +45,27 @@ impl RscConfig {
 }
 
 impl Rsc {
+    /// Computes the block.
+    ///
     /// # Shapes
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let spatial = x.clone() * sigmoid(pointwise(&self.spatial, x.clone()));
         let channel = in_float32(x.clone(), |x| module::adaptive_avg_pool2d(x, [1, 1]));
-        let channel = relu(pointwise(&self.reduce, channel));
-        let channel = x.clone() * sigmoid(pointwise(&self.restore, channel));
+        let channel = x.clone() * self.gate(channel);
         x + spatial * channel
+    }
+
+    /// Computes the channels' weights from their means.
+    ///
+    /// Computes the block.
+    ///
+    /// # Shapes
+    /// - input: `[n, c, 1, 1]`
+    /// - output: `[n, c, 1, 1]`
+    pub(super) fn gate(&self, average: Tensor<4>) -> Tensor<4> {
+        let hidden = relu(pointwise(&self.reduce, average));
+        sigmoid(pointwise(&self.restore, hidden))
     }
 }

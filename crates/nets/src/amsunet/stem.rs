@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Amse, AmseConfig};
 use crate::blocks::{BatchNorm, BatchNormConfig};
-use crate::kernels::{self, convolution, gelu, is_fused};
+use crate::kernels::{convolution, fused, gelu, is_fused};
 
 /// Configuration of [`Stem`].
 #[derive(Config, Debug)]
@@ -31,7 +31,7 @@ pub struct Stem {
 }
 
 impl StemConfig {
-    /// The block with fresh weights.
+    /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Stem {
         Stem {
             conv: Conv2dConfig::new([self.channels_in, self.channels_out], [3, 3]).init(device),
@@ -42,13 +42,15 @@ impl StemConfig {
 }
 
 impl Stem {
+    /// Computes the block.
+    ///
     /// # Shapes
     /// - input: `[n, channels_in, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = x.pad((1, 1, 1, 1), PadMode::Reflect);
         let x = convolution(&self.conv, x);
-        let x = if is_fused(&x) { kernels::norm_gelu(&self.norm, x) } else { gelu(self.norm.forward(x)) };
+        let x = if is_fused(&x) { fused::norm_gelu(self.norm.fused(&x), x) } else { gelu(self.norm.forward(x)) };
         self.amse.forward(x)
     }
 }

@@ -26,7 +26,7 @@ pub struct Strip {
 }
 
 impl StripConfig {
-    /// The block with fresh weights.
+    /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Strip {
         Strip {
             horizontal: depthwise_layer(self.channels, [1, self.length], 1, device),
@@ -36,6 +36,8 @@ impl StripConfig {
 }
 
 impl Strip {
+    /// Computes the block.
+    ///
     /// # Shapes
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`

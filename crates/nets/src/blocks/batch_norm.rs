@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param, RunningState};
 use burn::tensor::{Device, Tensor, TensorData, module};
 
-use crate::kernels::{Moments, in_float32, moments_of_batch};
+use crate::kernels::{Moments, fused, in_float32, moments_of_batch};
 
 /// Added to the variance.
 pub(crate) const EPSILON: f64 = 1e-5;
@@ -20,9 +20,10 @@ pub struct BatchNormConfig {
 
 /// `y = (x - mean) / sqrt(var + epsilon) * weight + bias` per channel.
 ///
-/// On an autodiff device the statistics are the batch's own (the biased variance), and the running ones move towards
-/// them, the variance with Bessel's correction. Burn's own layer leaves the correction out, so that networks
-/// trained with it normalise differently from PyTorch's once they are evaluated.
+/// On an autodiff device the statistics are the batch's own (the biased variance), and the running
+/// ones move towards them, the variance with Bessel's correction. Burn's own layer leaves the
+/// correction out, so that networks trained with it normalise differently from PyTorch's once they
+/// are evaluated.
 #[derive(Module, Debug)]
 pub struct BatchNorm {
     /// `[channels]`
@@ -38,7 +39,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNormConfig {
-    /// The layer as the identity: mean 0, variance 1, weight 1, bias 0.
+    /// Makes the layer as the identity: mean 0, variance 1, weight 1, bias 0.
     pub fn init(&self, device: &Device) -> BatchNorm {
         BatchNorm {
             weight: Initializer::Ones.init([self.channels], device),
@@ -71,8 +72,14 @@ impl BatchNorm {
         batch.output
     }
 
-    /// The statistics that [`forward`](Self::forward) would work with, on the CPU; the running ones move alike.
-    pub(crate) fn moments(&self, x: &Tensor<4>) -> Moments {
+    /// Returns the layer as the fused operators of the CPU take it, with the statistics that
+    /// [`forward`](Self::forward) would normalise `x` by; the running ones move as they do there.
+    pub(crate) fn fused(&self, x: &Tensor<4>) -> fused::Norm {
+        let [weight, bias] = [&self.weight, &self.bias].map(|values| values.val().reshape([1, -1, 1, 1]));
+        fused::Norm { moments: self.moments(x), epsilon: self.epsilon, weight, bias }
+    }
+
+    fn moments(&self, x: &Tensor<4>) -> Moments {
         if !x.device().is_autodiff() {
             let values = |state: &RunningState<Tensor<1>>| state.value().into_data().iter::<f64>().collect();
             return Moments { mean: values(&self.running_mean), variance: values(&self.running_var), count: None };
@@ -91,7 +98,8 @@ impl BatchNorm {
 
 /// Bessel's correction for a number of values.
 ///
-/// A single value has no unbiased variance; PyTorch refuses it, here it leaves the running one biased.
+/// A single value has no unbiased variance; PyTorch refuses it, here it leaves the running one
+/// biased.
 fn unbiased(count: usize) -> f64 {
     count as f64 / (count as f64 - 1.0).max(1.0)
 }

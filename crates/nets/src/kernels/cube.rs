@@ -1,7 +1,8 @@
 //! What the kernels for GPUs share: how they take their tensors and how their units are laid out.
 //!
-//! Kernels are written once in CubeCL and compiled for CUDA, Vulkan, Metal or DirectX when they are first used. They read and
-//! write plain buffers of contiguous tensors, hold parameters as float32 and compute in float32, whatever type the planes have.
+//! Kernels are written once in CubeCL and compiled for CUDA, Vulkan, Metal or DirectX when they are
+//! first used. They read and write plain buffers of contiguous tensors, hold parameters as float32
+//! and compute in float32, whatever type the planes have.
 
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::tensor::{DType, Shape};

@@ -1,4 +1,5 @@
-//! Mixed precision: maps between layers may have 16 bits, while parameters and sums over many values have 32.
+//! Mixed precision: maps between layers may have 16 bits, while parameters and sums over many
+//! values have 32.
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
@@ -12,7 +13,8 @@ pub(super) fn like<const D: usize>(x: &Tensor<4>, parameter: &Param<Tensor<D>>) 
     parameter.val().cast(x.dtype())
 }
 
-/// Computes in float32 what adds up many values, forwards or for its gradient, whatever type the map has.
+/// Computes in float32 what adds up many values, forwards or for its gradient, whatever type the
+/// map has.
 pub(crate) fn in_float32(x: Tensor<4>, compute: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
     let dtype = x.dtype();
     compute(x.cast(DType::F32)).cast(dtype)

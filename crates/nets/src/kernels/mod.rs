@@ -1,36 +1,42 @@
-//! The operators that the networks need other than Burn has them.
+//! The operators that Burn lacks or computes slowly.
 
 #[cfg(feature = "cube")]
 mod cube;
 mod depthwise;
-mod fused;
+pub(crate) mod fused;
 mod gelu;
 mod mixed;
+mod pad;
 mod pointwise;
+mod pool;
 mod upsample;
 
 pub use depthwise::{depthwise, depthwise_layer};
-pub(crate) use fused::{Moments, amse, down, moments_of_batch, norm_gelu, up};
+pub(crate) use fused::{Moments, moments_of_batch};
 pub use gelu::gelu;
 pub use mixed::convolution;
 pub(crate) use mixed::in_float32;
+pub use pad::pad_to_size_of;
 pub use pointwise::{pointwise, pointwise_layer};
+pub use pool::max_pool_2x2;
 pub use upsample::upsample;
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Device, Tensor};
 
-/// Whether whole blocks are computed as one operator on a map: one of the CPU backend, in float32.
+/// Returns whether whole blocks are computed as one operator on a map: on the CPU backend, in
+/// float32.
 pub(crate) fn is_fused(x: &Tensor<4>) -> bool {
     x.device().inner() == Device::flex() && x.dtype() == DType::F32
 }
 
-/// The values of a contiguous float32 tensor of the CPU backend.
+/// Returns the values of a contiguous float32 tensor of the CPU backend.
 fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("the operator has made the tensor contiguous float32")
 }
 
-/// The devices that a kernel is tested on: the CPU and the first GPU of every kind that the build is for, which must be there.
+/// Returns the devices that a kernel is tested on: the CPU and the first GPU of every kind that the
+/// build is for, which must be there.
 #[cfg(test)]
 pub(crate) fn devices() -> Vec<(&'static str, Device)> {
     use crate::device::DeviceChoice;
@@ -45,7 +51,8 @@ pub(crate) fn devices() -> Vec<(&'static str, Device)> {
     choices.into_iter().map(|(name, choice)| (name, choice.open().unwrap().0)).collect()
 }
 
-/// Fails unless two tensors are equal but for rounding, and names the case and the first place where they are not.
+/// Fails unless two tensors are equal up to rounding, and names the case and the first place where
+/// they are not.
 #[cfg(test)]
 fn assert_close(case: &str, found: &burn::tensor::TensorData, expected: &burn::tensor::TensorData) {
     assert_eq!(found.shape(), expected.shape(), "{case}");

@@ -6,19 +6,20 @@ use burn::tensor::{Device, Tensor};
 use super::mixed::{add_bias, like};
 use super::{fused, is_fused};
 
-/// A 1x1 convolution with bias.
+/// Makes a 1x1 convolution with bias and fresh weights.
 pub fn pointwise_layer(channels_in: usize, channels_out: usize, device: &Device) -> Conv2d {
     Conv2dConfig::new([channels_in, channels_out], [1, 1]).init(device)
 }
 
-/// The 1x1 convolution of a layer, `y = W x + b` at every pixel, as one matrix product per image.
+/// Computes the 1x1 convolution of a layer, `y = W x + b` at every pixel, as one matrix product per
+/// image.
 ///
 /// # Shapes
 /// - input: `[n, c_in, h, w]`
 /// - output: `[n, c_out, h, w]`
 pub fn pointwise(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     if layer.bias.is_some() && is_fused(&x) {
-        return fused::pointwise(layer, x);
+        return fused::pointwise(x, fused::layer(layer));
     }
     let [n, c_in, h, w] = x.dims();
     let [c_out, _, _, _] = layer.weight.dims();
@@ -38,7 +39,8 @@ mod tests {
     use super::*;
     use crate::kernels::{assert_close, devices};
 
-    /// Value and gradients of input, weight and bias, when the sum of `along * y` is differentiated on a device.
+    /// Value and gradients of input, weight and bias, when the sum of `along * y` is differentiated
+    /// on a device.
     fn on(
         device: &Device,
         layer: &Conv2d,

@@ -9,14 +9,16 @@ use ndarray::ArrayD;
 use pytorch_reader::{DType, PytorchReader};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use seg_data::{WriteError, write_bytes};
+use serde_json::Value;
 use thiserror::Error;
 
-use super::{Weights, names};
+use super::Weights;
+use crate::network::{NetworkName, UnknownNetwork};
 
 /// Counters that PyTorch's BatchNorm keeps and that nothing here uses.
 const IGNORED: &str = "num_batches_tracked";
 
-/// Why a file's weights cannot be read.
+/// An error in reading weights from a file.
 #[derive(Debug, Error)]
 pub enum ReadWeightsError {
     /// The file cannot be read at all.
@@ -43,11 +45,19 @@ pub enum ReadWeightsError {
         /// The file.
         path: PathBuf,
     },
-    /// The file holds no AMSUnet.
-    #[error("cannot read weights from `{}`: no tensor is named `{}`; the file holds no AMSUnet", path.display(), names::FIRST)]
-    NotAmsUnet {
+    /// The names of the tensors are those of no network.
+    #[error("cannot read weights from `{}`: its tensors' names are those of none of the networks {}", path.display(), titles())]
+    NoNetwork {
         /// The file.
         path: PathBuf,
+    },
+    /// The file names a network that is unknown.
+    #[error("cannot read weights from `{}`", path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        source: UnknownNetwork,
     },
     /// A tensor is not in a type that weights have here.
     #[error("cannot read `{name}` from `{}`: its type is {dtype}, expected float32 or float64", path.display())]
@@ -61,7 +71,21 @@ pub enum ReadWeightsError {
     },
 }
 
-/// A tensor as a file holds it: its shape and its little-endian bytes, eight a value if `wide`, else four.
+/// Returns the names of all networks as people write them.
+fn titles() -> String {
+    NetworkName::ALL.map(NetworkName::title).join(", ")
+}
+
+/// The key under which a `.safetensors` file carries its contract.
+pub const CONTRACT_KEY: &str = "contract";
+
+/// The key under which a `.safetensors` file names the network of its weights. It is left out where
+/// the file carries a note, as its contract names the network too, and in files of the first
+/// network.
+const NETWORK_KEY: &str = "network";
+
+/// A tensor as a file holds it: its shape and its little-endian bytes, eight a value if `wide`,
+/// else four.
 struct Raw {
     shape: Vec<usize>,
     bytes: Vec<u8>,
@@ -71,16 +95,19 @@ struct Raw {
 impl Weights {
     /// Reads the weights of a `.safetensors`, `.pth` or `.pt` file.
     ///
-    /// The weights may lie under any prefix (`model.` in the authors' files, `module.` after data-parallel training);
-    /// whatever else a file holds, such as an optimizer, is left alone.
+    /// The weights may lie under any prefix (`model.` in the authors' files, `module.` after
+    /// data-parallel training); whatever else a file holds, such as an optimizer, is left alone.
+    /// The network is the one that the file names, or else the one whose parameters it holds.
     ///
     /// # Errors
-    /// When the file cannot be read, is not of the format that its name implies, or holds no AMSUnet.
+    /// When the file cannot be read, is not of the format that its name implies, or holds no
+    /// network.
     pub fn read(path: &Path) -> Result<Self, ReadWeightsError> {
         Ok(Self::read_with_notes(path)?.0)
     }
 
-    /// [`read`](Self::read) with the texts that a `.safetensors` file carries beside its tensors, by their keys.
+    /// Reads weights as [`read`](Self::read), with the texts that a `.safetensors` file carries
+    /// beside its tensors, by their keys.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -101,11 +128,13 @@ impl Weights {
         write_bytes(path, &self.to_safetensors(note))
     }
 
-    /// The bytes of a `.safetensors` file with one note; equal weights and notes give equal bytes.
+    /// Returns the bytes of a `.safetensors` file with one note; equal weights and notes give equal
+    /// bytes.
     pub fn to_safetensors(&self, note: Option<(&str, String)>) -> Vec<u8> {
         let tensors = self.tensors.iter().map(|(name, tensor)| (name.as_str(), Borrowed(tensor)));
         // With one entry the order of the map cannot show in the bytes.
-        let notes = note.map(|(key, text)| HashMap::from([(key.to_owned(), text)]));
+        let name = (self.network != NetworkName::ALL[0]).then(|| (NETWORK_KEY, self.network.to_string()));
+        let notes = note.or(name).map(|(key, text)| HashMap::from([(key.to_owned(), text)]));
         safetensors::serialize(tensors, notes).expect("names are unique and tensors are whole")
     }
 }
@@ -141,7 +170,9 @@ fn read_safetensors(path: &Path) -> Result<(Weights, HashMap<String, String>), R
     let file = SafeTensors::deserialize(&bytes).map_err(format)?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
     let notes = header.metadata().clone().unwrap_or_default();
-    let weights = collect(path, file.names().into_iter().map(str::to_owned).collect(), |name| {
+    let named = named_network(&notes).map_err(|source| ReadWeightsError::Unknown { path: path.into(), source })?;
+    let names = file.names().into_iter().map(str::to_owned).collect();
+    let weights = collect(path, named, names, |name| {
         let tensor = file.tensor(name).map_err(format)?;
         let wide = match tensor.dtype() {
             Dtype::F32 => false,
@@ -161,9 +192,9 @@ fn read_pytorch(path: &Path) -> Result<Weights, ReadWeightsError> {
         format: "PyTorch",
         source: error.into(),
     })?;
-    collect(path, file.keys(), |name| {
+    collect(path, None, file.keys(), |name| {
         let Some(tensor) = file.get(name) else {
-            return Err(ReadWeightsError::NotAmsUnet { path: path.into() });
+            return Err(ReadWeightsError::NoNetwork { path: path.into() });
         };
         let wide = match tensor.dtype() {
             DType::F32 => false,
@@ -179,24 +210,34 @@ fn type_error(path: &Path, name: &str, dtype: String) -> ReadWeightsError {
     ReadWeightsError::Type { path: path.into(), name: name.into(), dtype }
 }
 
-/// Gathers the tensors below the prefix under which the file keeps the network.
+/// Returns the network that a file names, by itself or in its contract.
+fn named_network(notes: &HashMap<String, String>) -> Result<Option<NetworkName>, UnknownNetwork> {
+    let contract = notes.get(CONTRACT_KEY).and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let of_contract = contract.as_ref().and_then(|contract| contract["provenance"]["network"].as_str());
+    let name = notes.get(NETWORK_KEY).map(String::as_str).or(of_contract).filter(|name| !name.is_empty());
+    name.map(str::parse).transpose()
+}
+
+/// Gathers the tensors of the named network, or else of the one of which the file has most marks,
+/// below the prefix under which the file keeps them.
 fn collect(
     path: &Path,
+    named: Option<NetworkName>,
     names: Vec<String>,
     read: impl Fn(&str) -> Result<Raw, ReadWeightsError>,
 ) -> Result<Weights, ReadWeightsError> {
-    let prefix = names
-        .iter()
-        .filter_map(|name| name.strip_suffix(names::FIRST))
-        .min_by_key(|prefix| prefix.len())
-        .ok_or_else(|| ReadWeightsError::NotAmsUnet { path: path.into() })?;
+    let candidates = NetworkName::ALL.into_iter().filter(|network| named.is_none_or(|named| named == *network));
+    let found = candidates.filter_map(|network| Some((network, network.published().prefix(&names)?)));
+    let (network, prefix) = found
+        .max_by_key(|(network, _)| network.published().marks.len())
+        .ok_or_else(|| ReadWeightsError::NoNetwork { path: path.into() })?;
     let mut tensors = BTreeMap::new();
     for name in &names {
         let Some(published) = name.strip_prefix(prefix).filter(|name| !name.ends_with(IGNORED)) else {
             continue;
         };
-        // With no prefix, other parts of the file lie beside the weights; only the network's stages are its own.
-        if prefix.is_empty() && !is_stage(published) {
+        // With no prefix, other parts of the file lie beside the weights.
+        if prefix.is_empty() && !network.published().has_root(published) {
             continue;
         }
         let raw = read(name)?;
@@ -208,12 +249,7 @@ fn collect(
         let tensor = ArrayD::from_shape_vec(raw.shape, values).expect("both readers check a tensor's length");
         tensors.insert(published.to_owned(), tensor);
     }
-    Ok(Weights { tensors })
-}
-
-/// Whether a published name starts with one of the network's stages.
-fn is_stage(name: &str) -> bool {
-    ["in_conv.", "down", "up", "out_conv."].iter().any(|stage| name.starts_with(stage))
+    Ok(Weights::new(network, tensors))
 }
 
 #[cfg(test)]
@@ -222,6 +258,31 @@ mod tests {
 
     use super::*;
     use crate::amsunet::AmsUnetConfig;
+    use crate::unet::UNetConfig;
+
+    #[test]
+    fn a_file_is_of_the_network_that_it_names_or_whose_parameters_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.safetensors");
+        let device = Device::flex();
+        let amsunet = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&device));
+        let unet = Weights::of(&UNetConfig::new().with_base_width(2).init(&device));
+        let contract = r#"{ "provenance": { "network": "unet" } }"#;
+        for (name, weights, note) in [
+            ("AMSUnet", &amsunet, None),
+            ("U-Net by its name", &unet, None),
+            ("U-Net by its contract", &unet, Some((CONTRACT_KEY, contract.to_owned()))),
+            ("U-Net by its parameters", &unet, Some(("key", "text".into()))),
+        ] {
+            weights.write(&path, note).unwrap();
+            let (read, notes) = Weights::read_with_notes(&path).unwrap();
+            assert_eq!(&read, weights, "{name}");
+            assert_eq!(notes.contains_key(NETWORK_KEY), name == "U-Net by its name", "{name}");
+        }
+        amsunet.write(&path, Some((NETWORK_KEY, "vnet".into()))).unwrap();
+        let error = Weights::read(&path).unwrap_err();
+        assert!(matches!(error, ReadWeightsError::Unknown { .. }), "{error:?}");
+    }
 
     #[test]
     fn safetensors_round_trip_and_are_reproducible() {
@@ -249,7 +310,7 @@ mod tests {
             ("missing.pth", "cannot read weights from"),
             ("text.safetensors", "not a safetensors file"),
             ("text.pth", "not a PyTorch file"),
-            ("foreign.safetensors", "holds no AMSUnet"),
+            ("foreign.safetensors", "those of none of the networks AMSUnet, U-Net"),
             ("net.onnx", "expected a file that ends in"),
         ] {
             let message = Weights::read(&folder.path().join(name)).unwrap_err().to_string();

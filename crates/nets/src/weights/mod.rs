@@ -1,40 +1,42 @@
-//! Weights as names and numbers: what a checkpoint file holds, whatever its format.
+//! Weights as names and numbers: the content of a checkpoint file, whatever its format.
 //!
-//! A network's parameters go by the names that the authors' published checkpoints give them, so that files of either side
-//! open on the other.
+//! A network's parameters go by the names that published checkpoints give them, so that files of
+//! either side open on the other.
 
 mod file;
 mod names;
+mod parameters;
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::ArrayD;
 use seg_contract::Sha256;
 use thiserror::Error;
 
-use crate::amsunet::{AmsUnet, AmsUnetConfig};
+use crate::network::{Network, NetworkConfig, NetworkName};
 
-pub use file::Borrowed;
-pub use file::ReadWeightsError;
-pub use names::published;
-
-/// The ends of the names of BatchNorm's running statistics, which training tracks and does not learn.
-const STATISTICS: [&str; 2] = ["running_mean", "running_var"];
+pub use file::{Borrowed, CONTRACT_KEY, ReadWeightsError};
+pub use names::PublishedNames;
+pub(crate) use names::{Renaming, rename};
+pub use parameters::{ParameterMapper, ParameterVisitor, Parameters, num_statistics};
 
 /// The weights of a network by their published names, `float32`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
+    network: NetworkName,
     tensors: BTreeMap<String, ArrayD<f32>>,
 }
 
-/// Why weights do not fit a network.
+/// An error in fitting weights to a network.
 #[derive(Debug, Error)]
 pub enum FitError {
     /// The weights lack a parameter.
-    #[error("the weights lack `{name}`; they are not a complete AMSUnet")]
+    #[error("the weights lack `{name}`; they are not a complete {}", network.title())]
     Missing {
+        /// The network.
+        network: NetworkName,
         /// The published name.
         name: String,
     },
@@ -48,11 +50,13 @@ pub enum FitError {
         /// The shape in the network.
         expected: Vec<usize>,
         /// The network.
-        config: String,
+        config: Box<NetworkConfig>,
     },
     /// The weights hold a parameter that the network does not have.
-    #[error("the weights hold `{name}`, which AMSUnet does not have; are they of another network")]
+    #[error("the weights hold `{name}`, which {} does not have; they may be of another network", network.title())]
     Foreign {
+        /// The network.
+        network: NetworkName,
         /// The name in the file.
         name: String,
     },
@@ -64,62 +68,77 @@ pub enum FitError {
     },
 }
 
-impl From<BTreeMap<String, ArrayD<f32>>> for Weights {
-    fn from(tensors: BTreeMap<String, ArrayD<f32>>) -> Self {
-        Self { tensors }
+/// The shapes of weights, by the parameters' published names.
+#[derive(Clone, Copy, Debug)]
+pub struct Shapes<'a>(&'a Weights);
+
+impl Shapes<'_> {
+    /// Returns the shape of a parameter of rank `D`.
+    ///
+    /// # Errors
+    /// When the weights lack the parameter, or it has another rank.
+    pub fn of<const D: usize>(&self, name: &str) -> Result<[usize; D], FitError> {
+        let Weights { network, tensors } = self.0;
+        let shape = tensors.get(name).and_then(|tensor| tensor.shape().try_into().ok());
+        shape.ok_or_else(|| FitError::Missing { network: *network, name: name.into() })
     }
 }
 
 impl Weights {
-    /// The weights of a network, running statistics included.
-    ///
-    /// Running statistics that training has not merged yet are not seen: pass `net.valid()` of a network in training.
-    pub fn of(net: &AmsUnet) -> Self {
-        let mut reader = Reader { path: ModulePath::default(), tensors: BTreeMap::new() };
-        net.visit(&mut reader);
-        Self { tensors: reader.tensors }
+    /// Makes the weights of a network from tensors by their published names.
+    pub fn new(network: NetworkName, tensors: BTreeMap<String, ArrayD<f32>>) -> Self {
+        Self { network, tensors }
     }
 
-    /// The network of these weights, its configuration taken from their shapes.
+    /// Reads the weights out of a network, running statistics included.
+    ///
+    /// Running statistics that training has not merged yet are not seen: pass `net.valid()` of a
+    /// network in training.
+    pub fn of(net: &impl Parameters) -> Self {
+        let mut tensors = Tensors(BTreeMap::new());
+        net.for_each(&mut tensors);
+        Self { network: net.network(), tensors: tensors.0 }
+    }
+
+    /// Makes the network of these weights, its configuration taken from their shapes.
     ///
     /// # Errors
-    /// When the weights are not those of an AMSUnet, or not finite.
-    pub fn to_network(&self, device: &Device) -> Result<AmsUnet, FitError> {
+    /// When the weights are not those of the network that they are named for, or not finite.
+    pub fn to_network(&self, device: &Device) -> Result<Network, FitError> {
         let config = self.config()?;
-        let mut writer = Writer { path: ModulePath::default(), weights: self, used: 0, error: None, config: &config };
-        let net = config.init(device).map(&mut writer);
-        match writer.error {
+        let mut filler = Filler { weights: self, used: 0, error: None, config: &config };
+        let net = config.init(device).map_each(&mut filler);
+        match filler.error {
             Some(error) => Err(error),
-            None if writer.used < self.tensors.len() => {
+            None if filler.used < self.tensors.len() => {
                 let own = Self::of(&net);
                 let mut names = self.tensors.keys().filter(|name| !own.tensors.contains_key(*name));
-                Err(FitError::Foreign { name: names.next().cloned().unwrap_or_default() })
+                Err(FitError::Foreign { network: self.network, name: names.next().cloned().unwrap_or_default() })
             }
             None => Ok(net),
         }
     }
 
-    /// The configuration that the weights' shapes imply.
+    /// Returns the configuration that the weights' shapes imply.
     ///
     /// # Errors
-    /// When the first or the last convolution is missing or is no convolution.
-    pub fn config(&self) -> Result<AmsUnetConfig, FitError> {
-        let dimensions = |name: &str| {
-            let missing = || FitError::Missing { name: name.into() };
-            let tensor = self.tensors.get(name).ok_or_else(missing)?;
-            <[usize; 4]>::try_from(tensor.shape()).map_err(|_| missing())
-        };
-        let [base_width, in_channels, _, _] = dimensions(names::FIRST)?;
-        let [num_classes, _, _, _] = dimensions("out_conv.0.weight")?;
-        Ok(AmsUnetConfig { in_channels, num_classes, base_width })
+    /// When a tensor that the configuration follows from is missing or has another rank.
+    pub fn config(&self) -> Result<NetworkConfig, FitError> {
+        self.network.config_from_shapes(&Shapes(self))
     }
 
-    /// The tensors by name.
+    /// Returns the network that the weights are of.
+    pub fn network(&self) -> NetworkName {
+        self.network
+    }
+
+    /// Returns the tensors by name.
     pub fn tensors(&self) -> &BTreeMap<String, ArrayD<f32>> {
         &self.tensors
     }
 
-    /// SHA-256 over names, shapes and little-endian values in the order of the names, in hexadecimal.
+    /// Returns the SHA-256 over names, shapes and little-endian values in the order of the names,
+    /// in hexadecimal.
     ///
     /// Equal weights have equal hashes, whatever file format they came from.
     pub fn sha256(&self) -> String {
@@ -138,106 +157,36 @@ impl Weights {
     }
 }
 
-/// How many numbers of a module are running statistics.
-pub fn num_statistics<M: Module>(module: &M) -> usize {
-    /// Counts what lies below a field named as a statistic.
-    #[derive(Default)]
-    struct Counter {
-        path: ModulePath,
-        count: usize,
-    }
-    impl ModuleVisitor for Counter {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.enter(name);
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.exit();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if self.path.is_statistic() {
-                self.count += param.val().shape().num_elements();
-            }
-        }
-    }
-    let mut counter = Counter::default();
-    module.visit(&mut counter);
-    counter.count
-}
-
-/// Where a visit of a module stands.
-#[derive(Debug, Default)]
-pub struct ModulePath(Vec<String>);
-
-impl ModulePath {
-    /// Goes into the child module `name`.
-    pub fn enter(&mut self, name: &str) {
-        self.0.push(name.into());
-    }
-
-    /// Goes back to the parent.
-    pub fn exit(&mut self) {
-        self.0.pop();
-    }
-
-    fn is_statistic(&self) -> bool {
-        self.0.last().is_some_and(|name| STATISTICS.contains(&name.as_str()))
-    }
-
-    /// Returns the published name of the parameter here.
-    pub fn published(&self) -> String {
-        let path = self.0.join(".");
-        published(&path).unwrap_or(path)
-    }
-}
-
-struct Reader {
-    path: ModulePath,
-    tensors: BTreeMap<String, ArrayD<f32>>,
-}
-
-impl ModuleVisitor for Reader {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.tensors.insert(self.path.published(), to_array(param.val()));
-    }
-}
-
-/// The values of a float tensor, read back from its device.
+/// Reads the values of a float tensor back from its device.
 pub fn to_array<const D: usize>(tensor: Tensor<D>) -> ArrayD<f32> {
     let shape = tensor.dims().to_vec();
     let values = tensor.into_data().convert::<f32>().try_into_vec::<f32>().expect("the data was just converted to f32");
     ArrayD::from_shape_vec(shape, values).expect("a tensor has as many values as its shape says")
 }
 
-struct Writer<'a> {
-    path: ModulePath,
+/// The tensors of a network by name.
+struct Tensors(BTreeMap<String, ArrayD<f32>>);
+
+impl ParameterVisitor for Tensors {
+    fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
+        self.0.insert(name, to_array(param.val()));
+    }
+}
+
+/// Fills a fresh network with weights, up to the first that does not fit.
+struct Filler<'a> {
     weights: &'a Weights,
     used: usize,
     error: Option<FitError>,
-    config: &'a AmsUnetConfig,
+    config: &'a NetworkConfig,
 }
 
-impl ModuleMapper for Writer<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+impl ParameterMapper for Filler<'_> {
+    fn map<const D: usize>(&mut self, name: String, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         if self.error.is_some() {
             return param;
         }
-        match self.find(&param.val().dims()) {
+        match self.find(name, &param.val().dims()) {
             Ok(data) => {
                 self.used += 1;
                 param.map(|tensor| Tensor::from_data(data, &tensor.device()).set_require_grad(tensor.is_require_grad()))
@@ -250,16 +199,14 @@ impl ModuleMapper for Writer<'_> {
     }
 }
 
-impl Writer<'_> {
-    fn find(&self, expected: &[usize]) -> Result<TensorData, FitError> {
-        let name = self.path.published();
+impl Filler<'_> {
+    fn find(&self, name: String, expected: &[usize]) -> Result<TensorData, FitError> {
         let Some(values) = self.weights.tensors.get(&name) else {
-            return Err(FitError::Missing { name });
+            return Err(FitError::Missing { network: self.weights.network, name });
         };
         if values.shape() != expected {
-            let AmsUnetConfig { in_channels, num_classes, base_width } = self.config;
-            let config = format!("base width {base_width}, {in_channels} input channels, {num_classes} classes");
-            return Err(FitError::Shape { name, found: values.shape().to_vec(), expected: expected.to_vec(), config });
+            let (found, expected) = (values.shape().to_vec(), expected.to_vec());
+            return Err(FitError::Shape { name, found, expected, config: Box::new(self.config.clone()) });
         }
         if values.iter().any(|value| !value.is_finite()) {
             return Err(FitError::NotFinite { name });
@@ -271,6 +218,7 @@ impl Writer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amsunet::AmsUnetConfig;
 
     fn small() -> Weights {
         Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()))
@@ -281,7 +229,7 @@ mod tests {
         let weights = small();
         let net = weights.to_network(&Device::flex()).unwrap();
         assert_eq!(Weights::of(&net), weights);
-        assert_eq!(net.config().base_width, 4);
+        assert_eq!(net.config(), AmsUnetConfig::new().with_base_width(4).into());
         assert_eq!(Weights::of(&net).sha256(), weights.sha256());
     }
 

@@ -1,92 +1,88 @@
-//! The names that published checkpoints give to the parameters.
+//! The names that published checkpoints give to the parameters of a network.
 
-/// Parts of a stage: the kind of stage, our name, the published one.
-const STAGE_PARTS: [(&str, &str, &str); 13] = [
-    ("in_conv", "conv", "0"),
-    ("in_conv", "norm", "1"),
-    ("in_conv", "amse", "3"),
-    ("down", "norm", "0"),
-    ("down", "conv", "1"),
-    ("down", "amse", "2"),
-    ("up", "norm", "norm"),
-    ("up", "rsc.spatial", "satt.squeeze"),
-    ("up", "rsc.reduce", "catt.conv1"),
-    ("up", "rsc.restore", "catt.conv2"),
-    ("up", "conv", "conv1x1"),
-    ("up", "amse", "conv.0"),
-    ("out_conv", "", "0"),
-];
+/// The names of a network's parameters in published checkpoints.
+#[derive(Clone, Copy, Debug)]
+pub struct PublishedNames {
+    /// Parameters that every file of the network has. A file is of the network of which it has most
+    /// marks, and the first mark finds the prefix under which the file keeps the weights.
+    pub marks: &'static [&'static str],
+    /// The first parts of all names, without their numbers: whatever else lies in a file without a
+    /// prefix is not the network's.
+    pub roots: &'static [&'static str],
+    /// Returns the published name of the parameter at a path in the network, such as
+    /// `down3.amse.attention.ams.strip_5.vertical.weight`; `None` where the network has no such
+    /// path.
+    pub name: fn(&str) -> Option<String>,
+}
 
-/// Parts of an AMSE block: our name, the published one.
-const AMSE_PARTS: [(&str, &str); 16] = [
-    ("norm1", "bn1"),
-    ("attention.conv1", "attn.conv1"),
-    ("attention.ams.local", "attn.ams.conv"),
-    ("attention.ams.atrous", "attn.ams.conv0"),
-    ("attention.ams.strip_5.horizontal", "attn.ams.conv0_1"),
-    ("attention.ams.strip_5.vertical", "attn.ams.conv0_2"),
-    ("attention.ams.strip_7.horizontal", "attn.ams.conv1_1"),
-    ("attention.ams.strip_7.vertical", "attn.ams.conv1_2"),
-    ("attention.ams.strip_11.horizontal", "attn.ams.conv2_1"),
-    ("attention.ams.strip_11.vertical", "attn.ams.conv2_2"),
-    ("attention.ams.mix", "attn.ams.conv3"),
-    ("attention.conv2", "attn.conv2"),
-    ("norm2", "bn2"),
-    ("ffn.expand", "ffn.conv1"),
-    ("ffn.local", "ffn.conv2"),
-    ("ffn.project", "ffn.conv3"),
-];
+impl PublishedNames {
+    /// Returns whether a published name begins with one of the network's roots.
+    pub(super) fn has_root(&self, name: &str) -> bool {
+        let first = name.split('.').next().unwrap_or_default();
+        self.roots.iter().any(|root| is_numbered(first, root))
+    }
 
-/// A parameter whose published file everyone has: its name finds the prefix under which a file keeps the weights.
-pub(super) const FIRST: &str = "in_conv.0.weight";
+    /// Returns the shortest prefix under which all marks are among `names`.
+    pub(super) fn prefix<'a>(&self, names: &'a [String]) -> Option<&'a str> {
+        let (first, others) = self.marks.split_first()?;
+        let prefixes = names.iter().filter_map(|name| name.strip_suffix(first));
+        let is_whole =
+            |prefix: &&str| others.iter().all(|mark| names.iter().any(|name| name.strip_prefix(prefix) == Some(mark)));
+        prefixes.filter(is_whole).min_by_key(|prefix| prefix.len())
+    }
+}
 
-/// The published name of the parameter at a module path of AMSUnet, as `down3.amse.attention.ams.strip_5.vertical.weight`.
-///
-/// `None` where the path is not one of AMSUnet's.
-pub fn published(path: &str) -> Option<String> {
+/// A module inside a stage, by our path and by the published one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Renaming {
+    /// The stage, without the number where several stages have the module.
+    pub(crate) stage: &'static str,
+    /// Our path below the stage; empty for the stage itself.
+    pub(crate) ours: &'static str,
+    /// The published path below the stage; empty for the stage itself.
+    pub(crate) theirs: &'static str,
+    /// The parts of the module by our path and the published one; none where its parameters follow.
+    pub(crate) parts: &'static [(&'static str, &'static str)],
+}
+
+impl Renaming {
+    /// Makes a renaming of a module's parts.
+    pub(crate) const fn new(
+        stage: &'static str,
+        ours: &'static str,
+        theirs: &'static str,
+        parts: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        Self { stage, ours, theirs, parts }
+    }
+}
+
+/// Returns the published name of the parameter at a path, by the first renaming that holds it.
+pub(crate) fn rename(path: &str, renamings: &[Renaming]) -> Option<String> {
     let (stage, rest) = path.split_once('.')?;
-    STAGE_PARTS.iter().filter(|(kind, ..)| is_stage(stage, kind)).find_map(|(_, ours, theirs)| {
-        let rest = below(rest, ours)?;
-        if *ours != "amse" {
-            return Some(format!("{stage}.{theirs}.{rest}"));
+    renamings.iter().filter(|renaming| is_numbered(stage, renaming.stage)).find_map(|renaming| {
+        let rest = below(rest, renaming.ours)?;
+        if renaming.parts.is_empty() {
+            return Some(join([stage, renaming.theirs, rest]));
         }
-        AMSE_PARTS.iter().find_map(|(ours, block)| Some(format!("{stage}.{theirs}.{block}.{}", below(rest, ours)?)))
+        renaming.parts.iter().find_map(|(ours, theirs)| {
+            let rest = below(rest, ours)?;
+            Some(join([stage, renaming.theirs, theirs, rest]))
+        })
     })
 }
 
-/// Whether `stage` is `kind`, with its number where the kind has several.
-fn is_stage(stage: &str, kind: &str) -> bool {
-    stage.strip_prefix(kind).is_some_and(|number| number.chars().all(|digit| digit.is_ascii_digit()))
+/// Returns whether `name` is `kind`, or `kind` with a number behind it.
+fn is_numbered(name: &str, kind: &str) -> bool {
+    name.strip_prefix(kind).is_some_and(|number| number.chars().all(|digit| digit.is_ascii_digit()))
 }
 
-/// What of `path` lies below `part`; an empty part holds everything.
+/// Returns the rest of a path below `part`; an empty part holds everything.
 fn below<'a>(path: &'a str, part: &str) -> Option<&'a str> {
     if part.is_empty() { Some(path) } else { path.strip_prefix(part)?.strip_prefix('.') }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_have_their_published_names() {
-        for (path, name) in [
-            ("in_conv.conv.weight", "in_conv.0.weight"),
-            ("in_conv.norm.running_var", "in_conv.1.running_var"),
-            ("in_conv.amse.ffn.project.bias", "in_conv.3.ffn.conv3.bias"),
-            ("down3.norm.running_mean", "down3.0.running_mean"),
-            ("down4.amse.attention.ams.strip_5.vertical.weight", "down4.2.attn.ams.conv0_2.weight"),
-            ("down1.amse.attention.ams.atrous.bias", "down1.2.attn.ams.conv0.bias"),
-            ("down1.amse.attention.ams.local.bias", "down1.2.attn.ams.conv.bias"),
-            ("up1.rsc.spatial.weight", "up1.satt.squeeze.weight"),
-            ("up2.conv.weight", "up2.conv1x1.weight"),
-            ("up4.amse.norm2.weight", "up4.conv.0.bn2.weight"),
-            ("out_conv.bias", "out_conv.0.bias"),
-        ] {
-            assert_eq!(published(path).as_deref(), Some(name), "{path}");
-        }
-        for path in ["weight", "down.x", "encoder.conv.weight", "up1.amse.gate.weight"] {
-            assert_eq!(published(path), None, "{path}");
-        }
-    }
+/// Joins the parts of a path that are not empty.
+fn join<const N: usize>(parts: [&str; N]) -> String {
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
 }

@@ -14,5 +14,3 @@ mod stem;
 mod up;
 
 mod network;
-
-pub use network::to_graph;

@@ -1,3 +1,4 @@
 //! Blocks that several networks are built from.
 
 mod batch_norm;
+mod double_conv;

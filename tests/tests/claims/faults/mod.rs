@@ -13,7 +13,7 @@ use seg_export::contract::Stated;
 use seg_export::{Export, Options, export, verify_inputs};
 use seg_inference::tensors::TensorFile;
 use seg_inference::{ModelOutput, RunError, Session};
-use seg_nets::amsunet::AmsUnet;
+use seg_nets::network::Network;
 use seg_onnx::graph::Graph;
 use seg_onnx::passes::{Pass, applicable, run_selected};
 use seg_onnx::{Model, Opset, Target};
@@ -34,7 +34,7 @@ const CASES: [&str; 4] = ["noise 2x35x45", "noise 1x16x16", "noise 3x48x33", "hu
 
 /// A network, its export, and its reference.
 struct Setting {
-    net: AmsUnet,
+    net: Network,
     export: Export,
     cases: Vec<ProofInput>,
     checkpoint: TensorFile,

@@ -2,18 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use seg_contract::SizePolicy;
 use seg_data::Part;
 use seg_nets::device::{DeviceChoice, DeviceError, Devices};
+use seg_nets::network::NetworkName;
 use seg_nets::precision::Precision;
 use seg_train::data::augment::Change;
 use seg_train::run::config::{Preset, Settings};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Train AMSUnet on a folder of images and masks.
+/// Train a network on a folder of images and masks.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Cli {
@@ -115,15 +116,19 @@ pub(crate) struct SettingArgs {
     /// auto, cpu, cuda, cuda:INDEX, wgpu, wgpu:INDEX, or several that share each batch, as cuda:0,cuda:1 [default: auto]
     #[arg(long, value_parser = devices)]
     pub(crate) device: Option<String>,
-    /// The channels of the first stage; the published network has 32, and that of --init what its weights have
-    #[arg(long, value_name = "B", value_parser = width)]
+    /// The network to train [default: that of --init, else amsunet]
+    #[arg(long, value_name = "NAME", value_parser = network())]
+    #[serde(skip)]
+    pub(crate) network: Option<NetworkName>,
+    /// The channels of the first stage [default: those of --init, else 32 as in the published networks]
+    #[arg(long, value_name = "B", value_parser = positive)]
     #[serde(skip)]
     pub(crate) base_width: Option<usize>,
     /// At which size an image is run: native or HxW; another one than the preset's or the file's takes its own crop [default: native]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) size: Option<SizePolicy>,
     /// The side of the square training crop [default: the whole of a fixed size, else the largest that fits, at most 480]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(16..))]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..))]
     #[serde(skip)]
     pub(crate) crop: Option<u32>,
     /// Changes to the augmentation, in order: none, scale=0.7..1.3, flip-horizontal=P, flip-vertical=P, turn=P, or rotation,
@@ -183,8 +188,11 @@ impl SettingArgs {
     pub(crate) fn given(&self) -> Settings {
         let mut settings = into_settings(json!(self));
         settings.retain(|_, value| !value.is_null());
-        if let Some(width) = self.base_width {
-            settings.insert("network".into(), json!({ "base_width": width }));
+        let name = self.network.map(|name| ("name".to_owned(), json!(name.as_str())));
+        let width = self.base_width.map(|width| ("base_width".to_owned(), json!(width)));
+        let network: Settings = name.into_iter().chain(width).collect();
+        if !network.is_empty() {
+            settings.insert("network".into(), Value::Object(network));
         }
         if let Some(side) = self.crop {
             settings.insert("augmentation".into(), json!({ "crop": [side, side] }));
@@ -296,9 +304,10 @@ fn share(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(between).ok_or_else(|| "expected a number between 0 and 1".into())
 }
 
-fn width(text: &str) -> Result<usize, String> {
-    let fits = |width: &usize| *width > 0 && width.is_multiple_of(4);
-    text.parse().ok().filter(fits).ok_or_else(|| "expected a positive multiple of 4".into())
+/// Returns the parser of a network's name, which lists the names in the help.
+fn network() -> impl TypedValueParser<Value = NetworkName> {
+    let parse = |name: String| name.parse().expect("clap has compared the name with the list");
+    PossibleValuesParser::new(NetworkName::ALL.map(NetworkName::as_str)).map(parse)
 }
 
 fn devices(text: &str) -> Result<String, DeviceError> {
@@ -317,7 +326,7 @@ fn size(text: &str) -> Result<SizePolicy, String> {
     }
     let sides = text.split_once('x').and_then(|(height, width)| Some((height.parse().ok()?, width.parse().ok()?)));
     match sides {
-        Some((height, width)) if height >= 16 && width >= 16 => Ok(SizePolicy::Resize { height, width }),
-        _ => Err("expected `native` or HEIGHTxWIDTH of at least 16x16, as 352x352".into()),
+        Some((height, width)) if height > 0 && width > 0 => Ok(SizePolicy::Resize { height, width }),
+        _ => Err("expected `native` or HEIGHTxWIDTH, as 352x352".into()),
     }
 }

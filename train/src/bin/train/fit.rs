@@ -55,7 +55,7 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     ));
     let Config { network, batch_size, augmentation, epochs, training, .. } = &run.config;
     let [height, width] = augmentation.crop;
-    say(&format!("network    AMSUnet, base width {}, {} classes", network.base_width, network.num_classes));
+    say(&format!("network    {network}"));
     let precision = training.precision.name();
     say(&format!("batches    {batch_size} crops of {height}x{width} in {precision}, {epochs} epochs"));
 

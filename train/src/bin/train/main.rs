@@ -1,4 +1,4 @@
-//! `train`: trains AMSUnet on a folder of images and masks, and scores what it trained.
+//! `train`: trains a network on a folder of images and masks, and scores what it trained.
 
 mod args;
 mod check;

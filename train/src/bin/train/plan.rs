@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf, absolute};
 use anyhow::{Context, Result, ensure};
 use seg_contract::SizePolicy;
 use seg_data::Dataset;
-use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::checkpoint::Checkpoint;
+use seg_nets::network::{NetworkConfig, NetworkName};
 use seg_train::data::split::Split;
 use seg_train::data::statistics::Statistics;
 use seg_train::run::config::{Config, Layers, Preset, Settings, read_settings};
 use serde_json::json;
 
 use crate::args::{FitArgs, NO_PRESET};
+
+/// The channels of the images that data sets hold: red, green, blue.
+const CHANNELS: usize = 3;
 
 /// What a run will be.
 pub(crate) struct Plan {
@@ -45,8 +48,11 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
 
     // What the data set decides follows from the images that are learned from, and those from settings.
     let unknown = Statistics { mean: [0.0; 3], std: [1.0; 3], short_side: 1 };
-    let open = layers.over(&Config::ground(&dataset, SizePolicy::Native, &unknown))?;
-    let network = open.init.as_deref().map(network_of).transpose()?;
+    let classes = dataset.classes.len();
+    let first = NetworkName::ALL[0].config(CHANNELS, classes);
+    let open = layers.over(&Config::defaults_for(&dataset, &first, SizePolicy::Native, &unknown))?;
+    let of_weights = open.init.as_deref().map(network_of).transpose()?;
+    let network = of_weights.clone().unwrap_or_else(|| open.network.name().config(CHANNELS, classes));
     let split = Split::of(&dataset, &open)?;
     let (training, validation) = split.apply(&dataset.train)?;
     let statistics = Statistics::of(&training, &dataset.train)?;
@@ -57,43 +63,33 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
         let size = sample.load()?.0.dimensions();
         largest = if pixels(size) > pixels(largest) { size } else { largest };
     }
-    let mut ground = Config::ground(&dataset, open.size, &statistics);
-    if let Some(network) = &network {
-        ground.network = network.clone();
-    }
-    let mut config = layers.over(&ground)?;
+    let mut config = layers.over(&Config::defaults_for(&dataset, &network, open.size, &statistics))?;
     for change in &args.settings.augment {
         config.augmentation.apply(change);
     }
     config.check()?;
-    if let (Some(path), Some(network)) = (&config.init, &network) {
+    if let (Some(path), Some(network)) = (&config.init, &of_weights) {
         ensure!(
             config.network == *network,
-            "the settings ask for {}, but the weights in `{}` are of {}; leave out `--base-width`, or `network` in the file of \
-             `--config`",
-            described(&config.network),
+            "the settings ask for {}, but the weights in `{}` are of {}; leave out `--network` and `--base-width`, or \
+             `network` in the file of `--config`",
+            config.network,
             path.display(),
-            described(network)
+            network
         );
     }
     ensure!(
-        (config.network.in_channels, config.network.num_classes) == (3, dataset.classes.len()),
-        "the network has {} input channels and {} classes; the data set needs 3 and {}",
-        config.network.in_channels,
-        config.network.num_classes,
-        dataset.classes.len()
+        (config.network.in_channels(), config.network.num_classes()) == (CHANNELS, classes),
+        "the network has {} input channels and {} classes; the data set needs {CHANNELS} and {classes}",
+        config.network.in_channels(),
+        config.network.num_classes()
     );
     Ok(Plan { dataset, preset: preset.map(Into::into), config, split, largest })
 }
 
-/// The network of the weights to start from.
-fn network_of(path: &Path) -> Result<AmsUnetConfig> {
+/// Returns the network of the weights to start from.
+fn network_of(path: &Path) -> Result<NetworkConfig> {
     Checkpoint::read(path)?.weights.config().context("cannot start from these weights")
-}
-
-fn described(network: &AmsUnetConfig) -> String {
-    let AmsUnetConfig { in_channels, num_classes, base_width } = network;
-    format!("a network of base width {base_width} with {in_channels} input channels and {num_classes} classes")
 }
 
 /// The data set's folder, by the flag or by the file.

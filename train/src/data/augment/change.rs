@@ -1,4 +1,5 @@
-//! A change to the augmentation, as a person writes it: `rotation=180@0.5`, `flip-vertical=0`, `none`.
+//! A change to the augmentation, as a person writes it: `rotation=180@0.5`, `flip-vertical=0`,
+//! `none`.
 
 use std::str::FromStr;
 
@@ -18,8 +19,8 @@ use super::effect::{Chance, EFFECTS, Effect, PROBABILITY, Single};
 /// | `NAME=V`, `NAME=MIN..MAX`, each also with `@P` | an effect with a range; one number spreads around what changes nothing |
 /// | `NAME=off` | an effect is turned off |
 ///
-/// An effect is one of `rotation`, `elastic`, `brightness`, `contrast`, `gamma`, `saturation`, `hue`, `blur` and `noise`; its
-/// probability is 0.5 unless `@P` says otherwise.
+/// An effect is one of `rotation`, `elastic`, `brightness`, `contrast`, `gamma`, `saturation`,
+/// `hue`, `blur` and `noise`; its probability is 0.5 unless `@P` says otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     name: String,
@@ -34,7 +35,7 @@ enum Value {
     Chance(Option<Chance>),
 }
 
-/// Why a text is no change to the augmentation.
+/// An error in a text that should change the augmentation.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum ChangeError {
     /// There is no such augmentation.
@@ -51,7 +52,7 @@ pub enum ChangeError {
     Value {
         /// The whole text.
         text: String,
-        /// What was expected.
+        /// The expected form.
         expected: &'static str,
     },
 }
@@ -107,7 +108,7 @@ impl Augmentation {
     }
 }
 
-/// What an effect is set to; `None` where the text says nothing sensible.
+/// Parses the setting of an effect; `None` where the text is not one.
 fn chance(effect: &Effect, value: Option<&str>, probability: Option<&str>) -> Option<Option<Chance>> {
     if value == Some("off") {
         return probability.is_none().then_some(None);

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::Augmentation;
 use super::elastic::AMPLITUDE_MAX;
 
-/// How often something happens to an image, and how strongly then.
+/// The probability of an effect on an image, and the range of its strength.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chance {
@@ -23,7 +23,7 @@ pub(super) fn draw(chance: Option<Chance>, rng: &mut impl Rng) -> Option<f64> {
     rng.random_bool(probability).then(|| rng.random_range(min..=max))
 }
 
-/// How one number stands for a range.
+/// The meaning of one number that stands for a range.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Single {
     /// `v` is `-v` to `v`.
@@ -38,13 +38,13 @@ pub(super) enum Single {
 pub(super) struct Effect {
     /// Its name, which is that of its field as well.
     pub(super) name: &'static str,
-    /// Where its setting lies.
+    /// The field of its setting.
     pub(super) field: fn(&mut Augmentation) -> &mut Option<Chance>,
     /// The strengths that make sense.
     pub(super) bounds: [f64; 2],
     /// The range of one that is only named.
     pub(super) usual: [f64; 2],
-    /// What one number means.
+    /// The meaning of one number.
     pub(super) single: Single,
 }
 
@@ -76,7 +76,7 @@ pub(super) const EFFECTS: [Effect; 9] = {
     ]
 };
 
-/// Why views cannot be made as configured.
+/// An error in the settings of the augmentation.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum AugmentationError {
     /// A probability is none.
@@ -94,16 +94,8 @@ pub enum AugmentationError {
         name: &'static str,
         /// The range.
         found: [f64; 2],
-        /// What makes sense.
+        /// The range that is allowed.
         bounds: [f64; 2],
-    },
-    /// A side of the crop is shorter than the network takes.
-    #[error("the crop is {}x{}, expected sides of at least {min} pixels", found[0], found[1])]
-    Crop {
-        /// Height and width.
-        found: [u32; 2],
-        /// The shortest side.
-        min: u32,
     },
 }
 
@@ -114,11 +106,8 @@ impl Augmentation {
     /// Checks what a file or a person wrote.
     ///
     /// # Errors
-    /// When a probability is not one, a range is empty or makes no sense, or the crop has a side below `side_min`.
-    pub fn check(&self, side_min: u32) -> Result<(), AugmentationError> {
-        if self.crop.iter().any(|side| *side < side_min) {
-            return Err(AugmentationError::Crop { found: self.crop, min: side_min });
-        }
+    /// When a probability is not between 0 and 1, or a range is empty or out of its bounds.
+    pub fn check(&self) -> Result<(), AugmentationError> {
         let flips =
             [("flip-horizontal", self.flip_horizontal), ("flip-vertical", self.flip_vertical), ("turn", self.turn)];
         for (name, probability) in flips {
@@ -154,7 +143,7 @@ mod tests {
         let mut augmentation = Augmentation::recipe(100, [64, 64]);
         for Effect { name, field, usual, .. } in EFFECTS {
             *field(&mut augmentation) = Some(Chance { probability: PROBABILITY, range: usual });
-            assert_eq!(augmentation.check(16), Ok(()), "{name}");
+            assert_eq!(augmentation.check(), Ok(()), "{name}");
         }
     }
 
@@ -173,7 +162,6 @@ mod tests {
         let base = || Augmentation::recipe(100, [64, 64]);
         let chance = |probability, range| Some(Chance { probability, range });
         for (augmentation, part) in [
-            (Augmentation { crop: [64, 8], ..base() }, "the crop is 64x8, expected sides of at least 16"),
             (Augmentation { flip_vertical: 1.5, ..base() }, "`flip-vertical` is 1.5"),
             (Augmentation { turn: f64::NAN, ..base() }, "`turn` is NaN"),
             (Augmentation { scale_min: 1.4, ..base() }, "`scale` is 1.4..1.3"),
@@ -185,7 +173,7 @@ mod tests {
             ),
             (Augmentation { gamma: chance(0.5, [f64::NAN, 2.0]), ..base() }, "`gamma` is NaN..2"),
         ] {
-            let message = augmentation.check(16).unwrap_err().to_string();
+            let message = augmentation.check().unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         }
     }

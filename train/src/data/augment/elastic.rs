@@ -7,10 +7,10 @@ const SPACING: f64 = 64.0;
 
 /// The farthest that a control point may move along an axis, in pixels.
 ///
-/// A uniform cubic B-spline over points that move by at most `a` changes by at most `1.5 a / h` per pixel, `h` being their
-/// distance: the derivatives of its four weights are at most 1.5 in sum. With both axes that is `3 a / h`, and a
-/// displacement that changes by less than a pixel per pixel maps no two points to the same one. So up to a third of the
-/// distance nothing folds.
+/// A uniform cubic B-spline over points that move by at most `a` changes by at most `1.5 a / h` per
+/// pixel, `h` being their distance: the derivatives of its four weights are at most 1.5 in sum.
+/// With both axes that is `3 a / h`, and a displacement that changes by less than a pixel per pixel
+/// maps no two points to the same one. So up to a third of the distance nothing folds.
 pub(super) const AMPLITUDE_MAX: f64 = 21.0;
 
 /// Displacements over a view.

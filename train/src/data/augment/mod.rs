@@ -1,7 +1,9 @@
-//! The random views of an image that training sees: the recipe's scale, flips and crop, and what else is chosen.
+//! The random views of an image that training sees: the recipe's scale, flips and crop, and what
+//! else is chosen.
 //!
-//! All that moves pixels, from the file's size to the crop, is one map, through which colours and labels are read once; then come the changes of colour, the blur and
-//! the noise, which labels do not have.
+//! All that moves pixels, from the file's size to the crop, is one map, through which colours and
+//! labels are read once; then come the changes of colour, the blur and the noise, which labels do
+//! not have.
 
 mod change;
 mod effect;
@@ -21,11 +23,13 @@ use warp::Warp;
 
 use crate::data::picture::Picture;
 
-/// How an image is changed at random each time it is seen. What is absent or has probability 0 is off.
+/// The random changes to an image each time that it is seen. An effect that is absent or has
+/// probability 0 is off.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
-    /// The shorter side that a scale of 1 stands for, in pixels; that of each image unless it is given.
+    /// The shorter side that a scale of 1 stands for, in pixels; that of each image unless it is
+    /// given.
     #[serde(default)]
     pub short_side: Option<u32>,
     /// The smallest scale.
@@ -47,7 +51,7 @@ pub struct Augmentation {
     /// An elastic deformation: how far its control points move at most, in pixels of the crop.
     #[serde(default)]
     pub elastic: Option<Chance>,
-    /// What is added to the values, which lie in [0, 1].
+    /// The number that is added to the values, which lie in [0, 1].
     #[serde(default)]
     pub brightness: Option<Chance>,
     /// The factor of the distance from the view's mean.
@@ -104,7 +108,8 @@ impl Augmentation {
         }
     }
 
-    /// How many times the pixels that the network sees a picture needs in each direction, so that no view of it is blurred.
+    /// Returns the pixels that a picture needs in each direction, in times those that the network
+    /// sees, so that no view of it is blurred.
     pub(crate) fn detail(&self) -> u32 {
         // Twice at least: what is turned lies between the pixels.
         (self.scale_max.ceil() as u32).max(2)
@@ -112,7 +117,7 @@ impl Augmentation {
 
     /// A random view of a picture and its labels, of the crop's size.
     ///
-    /// What lies beyond the picture has the colour `fill` and is labelled
+    /// Pixels beyond the picture have the colour `fill` and are labelled
     /// [`IGNORE_LABEL`](seg_contract::IGNORE_LABEL).
     pub fn view(&self, picture: &Picture, fill: [f32; 3], rng: &mut impl Rng) -> (Rgb32FImage, GrayImage) {
         let warp = Warp::draw(self, picture, rng);
@@ -147,7 +152,8 @@ mod tests {
         ChaCha8Rng::seed_from_u64(seed)
     }
 
-    /// A picture with a bright region, which is its label 1 as well, so that the two can be seen to move together.
+    /// A picture with a bright region, which is its label 1 as well, so that the two can be seen to
+    /// move together.
     fn marked(width: u32, height: u32) -> (Rgb32FImage, GrayImage) {
         let labels = GrayImage::from_fn(width, height, |x, y| Luma([u8::from(x > width / 3 && y > height / 2)]));
         let image = Rgb32FImage::from_fn(width, height, |x, y| Rgb([f32::from(labels.get_pixel(x, y)[0]), 0.0, 1.0]));

@@ -1,7 +1,9 @@
-//! The pixels of a view, read from its picture: colours between their neighbours, labels from the nearest.
+//! The pixels of a view, read from its picture: colours between their neighbours, labels from the
+//! nearest.
 //!
-//! Colours are weighted by a triangle that widens where the view shrinks the picture, so that nothing is skipped: upright it is the
-//! filter by which the contract brings an image to the network's size.
+//! Colours are weighted by a triangle that widens where the view shrinks the picture, so that
+//! nothing is skipped: upright it is the filter by which the contract brings an image to the
+//! network's size.
 
 use image::{GrayImage, Luma, Rgb, Rgb32FImage};
 use seg_contract::IGNORE_LABEL;
@@ -49,8 +51,8 @@ fn read<T: Copy + Into<f32>>(
     (view, labels)
 }
 
-/// How far from a point along x and y the pixels lie that count: as far as the view's pixels are apart in the picture, whichever
-/// way it is turned, but to the next pixel at least.
+/// The reach of the filter from a point along x and y: the distance of the view's pixels in the
+/// picture, whichever way it is turned, but to the next pixel at least.
 fn reach(warp: &Warp) -> [f32; 2] {
     [0, 1].map(|axis| warp.across[axis].hypot(warp.down[axis]).max(1.0) as f32)
 }
@@ -63,7 +65,8 @@ impl<T: Copy + Into<f32>> Plane<'_, T> {
         inside.then(|| self.pixels[y as usize * width as usize + x as usize])
     }
 
-    /// The mean of the colours around a point in the picture, each weighted by how near it is along x and y.
+    /// The mean of the colours around a point in the picture, each weighted by how near it is along
+    /// x and y.
     fn mean(&self, point: [f32; 2], reach: [f32; 2]) -> [f32; 3] {
         let width = self.size.0 as usize;
         let [columns, rows] =

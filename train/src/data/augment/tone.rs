@@ -31,9 +31,9 @@ impl Tone {
 
     /// Changes hue and saturation, then contrast and brightness, then gamma; values stay in [0, 1].
     ///
-    /// With grey `g` the mean of a pixel `v` and `m` that of the view: `v' = g + s (cos h (v - g) + sin h (1 x v) / sqrt 3)`,
-    /// which turns by `h` about the grey axis and scales the distance from it by `s`; then `m + c (v' - m) + b`, to the
-    /// power of gamma.
+    /// With grey `g` the mean of a pixel `v` and `m` that of the view: `v' = g + s (cos h (v - g) +
+    /// sin h (1 x v) / sqrt 3)`, which turns by `h` about the grey axis and scales the distance
+    /// from it by `s`; then `m + c (v' - m) + b`, to the power of gamma.
     pub(super) fn apply(&self, view: &mut Rgb32FImage) {
         if self.saturation.is_some() || self.hue.is_some() {
             let saturation = self.saturation.unwrap_or(1.0);

@@ -1,4 +1,5 @@
-//! Where each pixel of a view lies in its image: scale, flips, crop, turns, rotation and deformation as one map.
+//! Where each pixel of a view lies in its image: scale, flips, crop, turns, rotation and
+//! deformation as one map.
 
 use rand::Rng;
 
@@ -8,7 +9,8 @@ use crate::data::picture::Picture;
 
 /// A map from the points of a view to those of its image.
 ///
-/// Points are measured in pixels from the top left corner, so that the centre of the first pixel is at 0.5.
+/// Points are measured in pixels from the top left corner, so that the centre of the first pixel is
+/// at 0.5.
 #[derive(Debug)]
 pub(super) struct Warp {
     /// The image's point at the view's top left corner.
@@ -17,15 +19,16 @@ pub(super) struct Warp {
     pub(super) across: [f64; 2],
     /// The image's step for a pixel of the view downwards.
     pub(super) down: [f64; 2],
-    /// What moves a point of the view before.
+    /// The displacement of a point of the view before.
     elastic: Option<Elastic>,
 }
 
 impl Warp {
     /// A random map for a picture.
     ///
-    /// The picture is scaled from what the network sees of it and mirrored, then a window of the crop's size laid onto it, or around
-    /// it where it is smaller, and the window turned about its centre.
+    /// The picture is scaled from what the network sees of it and mirrored, then a window of the
+    /// crop's size laid onto it, or around it where it is smaller, and the window turned about its
+    /// centre.
     pub(super) fn draw(augmentation: &Augmentation, picture: &Picture, rng: &mut impl Rng) -> Self {
         let (width, height) = picture.seen();
         let own_side = width.min(height);
@@ -52,7 +55,8 @@ impl Warp {
             right = [-right[1], right[0]];
         }
         let below = [-right[1], right[0]];
-        // From the scaled picture's pixels to those that are kept; a flip runs backwards from the other side.
+        // From the scaled picture's pixels to those that are kept; a flip runs backwards from the
+        // other side.
         let (kept_width, kept_height) = picture.dimensions();
         let unscale = [f64::from(kept_width) / scaled[0], f64::from(kept_height) / scaled[1]];
         let step = [0, 1].map(|axis| if flips[axis] { -unscale[axis] } else { unscale[axis] });
@@ -105,7 +109,8 @@ mod tests {
         Warp::draw(augmentation, &picture, &mut ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// Where the centres of a 20x20 crop's corner pixels (top left, top right, bottom left) lie in a 20x20 image.
+    /// Returns the places in a 20x20 image of the centres of a 20x20 crop's corner pixels (top
+    /// left, top right, bottom left).
     fn corners(change: &str) -> [[f32; 2]; 3] {
         let mut augmentation = Augmentation::none(20, [20, 20]);
         augmentation.apply(&change.parse().unwrap());

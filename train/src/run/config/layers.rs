@@ -1,8 +1,10 @@
-//! Settings from several places, laid over each other: what a data set says, a preset, a file, flags.
+//! Settings from several places, laid over each other: what a data set says, a preset, a file,
+//! flags.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use seg_nets::network::{NetworkConfig, NetworkName};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -21,7 +23,7 @@ pub struct Layers {
     layers: Vec<(String, Settings)>,
 }
 
-/// Why settings make no configuration.
+/// An error in settings.
 #[derive(Debug, Error)]
 pub enum LayersError {
     /// A file cannot be read.
@@ -37,15 +39,15 @@ pub enum LayersError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: serde_json::Error,
     },
     /// A setting is unknown or of another type.
     #[error("the settings of {place} cannot be used; `train --print-config` shows how they look")]
     Setting {
-        /// Where they came from.
+        /// The place that they came from.
         place: String,
-        /// What is wrong with them.
+        /// The reason.
         source: serde_json::Error,
     },
 }
@@ -65,15 +67,16 @@ impl Layers {
         self.layers.push((place.into(), settings));
     }
 
-    /// The configuration that comes of laying everything over `ground`.
+    /// Returns the configuration that comes of laying everything over `defaults`.
     ///
-    /// Crop and scale are chosen for a size: where a layer changes the size, those of the layers below it give way to its own or
-    /// else to the ground's.
+    /// Crop and scale are chosen for a size: where a layer changes the size, those of the layers
+    /// below it give way to its own or else to the defaults'. The settings of a network are chosen
+    /// for it: where a layer names another network, they give way to those of the published one.
     ///
     /// # Errors
     /// When a setting is unknown or of another type than the configuration's.
-    pub fn over(&self, ground: &Config) -> Result<Config, LayersError> {
-        let mut config = ground.clone();
+    pub fn over(&self, defaults: &Config) -> Result<Config, LayersError> {
+        let mut config = defaults.clone();
         for (place, settings) in &self.layers {
             let Value::Object(mut below) = serde_json::to_value(&config).expect("a configuration has only string keys")
             else {
@@ -82,6 +85,9 @@ impl Layers {
             for (name, value) in settings {
                 match (below.get_mut(name), value) {
                     (Some(Value::Object(below)), Value::Object(section)) if SECTIONS.contains(&name.as_str()) => {
+                        if name == "network" {
+                            change_network(below, section);
+                        }
                         below.extend(section.clone());
                     }
                     _ => drop(below.insert(name.clone(), value.clone())),
@@ -94,14 +100,31 @@ impl Layers {
                 let section = settings.get("augmentation");
                 let is_open = |name| section.is_none_or(|section| section.get(name).is_none());
                 if is_open("crop") {
-                    config.augmentation.crop = ground.augmentation.crop;
+                    config.augmentation.crop = defaults.augmentation.crop;
                 }
                 if is_open("short_side") {
-                    config.augmentation.short_side = ground.augmentation.short_side;
+                    config.augmentation.short_side = defaults.augmentation.short_side;
                 }
             }
         }
         Ok(config)
+    }
+}
+
+/// Replaces a network's settings by those of the published network that `section` names, unless
+/// they are of that network already; channels and classes stay.
+fn change_network(below: &mut Settings, section: &Settings) {
+    let Some(Ok(name)) = section.get("name").and_then(Value::as_str).map(str::parse::<NetworkName>) else {
+        return;
+    };
+    let Ok(network) = serde_json::from_value::<NetworkConfig>(Value::Object(below.clone())) else {
+        return;
+    };
+    if network.name() != name {
+        let published = name.config(network.in_channels(), network.num_classes());
+        if let Ok(Value::Object(settings)) = serde_json::to_value(published) {
+            *below = settings;
+        }
     }
 }
 
@@ -110,17 +133,30 @@ mod tests {
     use std::error::Error;
 
     use seg_nets::amsunet::AmsUnetConfig;
+    use seg_nets::unet::UNetConfig;
     use serde_json::json;
 
     use super::*;
     use crate::data::augment::Augmentation;
 
-    fn ground() -> Config {
+    fn defaults() -> Config {
         Config::recipe("data".into(), AmsUnetConfig::new(), Augmentation::recipe(565, [480, 480]))
     }
 
     fn settings(value: Value) -> Settings {
         serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn another_network_brings_its_own_settings() {
+        let mut layers = Layers::default();
+        layers.lay("the file", settings(json!({ "network": { "base_width": 8, "num_classes": 4 } })));
+        layers.lay("the flags", settings(json!({ "network": { "name": "unet" } })));
+        let config = layers.over(&defaults()).unwrap();
+        assert_eq!(config.network, UNetConfig::new().with_num_classes(4).into());
+        layers.lay("more flags", settings(json!({ "network": { "name": "unet", "base_width": 12 } })));
+        let config = layers.over(&defaults()).unwrap();
+        assert_eq!(config.network, UNetConfig::new().with_num_classes(4).with_base_width(12).into());
     }
 
     #[test]
@@ -133,17 +169,17 @@ mod tests {
         for (place, value) in [("preset", preset), ("file", file), ("flags", flags)] {
             layers.lay(place, settings(value));
         }
-        let config = layers.over(&ground()).unwrap();
+        let config = layers.over(&defaults()).unwrap();
         for (name, found, expected) in [
             ("flag over file", json!(config.seed), json!(5)),
             ("file over preset", json!(config.epochs), json!(3)),
-            ("preset over ground", json!(config.batch_size), json!(2)),
-            ("ground", json!(config.weight_decay), json!(ground().weight_decay)),
+            ("preset over defaults", json!(config.batch_size), json!(2)),
+            ("defaults", json!(config.weight_decay), json!(defaults().weight_decay)),
             ("a value of several parts is replaced whole", json!(config.size), json!({"policy": "native"})),
             ("a section's setting, file over preset", json!(config.augmentation.turn), json!(1.0)),
-            ("a section's setting, preset over ground", json!(config.augmentation.scale_min), json!(0.9)),
-            ("a section's setting, ground", json!(config.augmentation.scale_max), json!(1.3)),
-            ("another section", json!(config.network.base_width), json!(8)),
+            ("a section's setting, preset over defaults", json!(config.augmentation.scale_min), json!(0.9)),
+            ("a section's setting, defaults", json!(config.augmentation.scale_max), json!(1.3)),
+            ("another section", json!(config.network)["base_width"].clone(), json!(8)),
         ] {
             assert_eq!(found, expected, "{name}");
         }
@@ -183,8 +219,8 @@ mod tests {
             for (place, value) in [("preset", preset.clone()), ("file", file), ("flags", flags)] {
                 layers.lay(place, settings(value));
             }
-            let ground = Config { augmentation: Augmentation::recipe(64, [64, 96]), ..ground() };
-            let found = layers.over(&ground).unwrap().augmentation;
+            let defaults = Config { augmentation: Augmentation::recipe(64, [64, 96]), ..defaults() };
+            let found = layers.over(&defaults).unwrap().augmentation;
             assert_eq!((found.crop, found.short_side), (crop, short_side), "{name}");
         }
     }
@@ -199,7 +235,7 @@ mod tests {
         ] {
             let mut layers = Layers::default();
             layers.lay("`a.json`", settings(value));
-            let error = layers.over(&ground()).unwrap_err();
+            let error = layers.over(&defaults()).unwrap_err();
             assert!(error.to_string().contains("`a.json`"), "{error}");
             let cause = error.source().unwrap().to_string();
             assert!(cause.contains(part), "{cause}");
@@ -210,11 +246,11 @@ mod tests {
     fn what_is_printed_can_be_taken_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
-        let printed = Config { seed: 9, ..ground() };
+        let printed = Config { seed: 9, ..defaults() };
         fs::write(&path, serde_json::to_string_pretty(&printed).unwrap()).unwrap();
         let mut layers = Layers::default();
         layers.lay("the file", read_settings(&path).unwrap());
-        assert_eq!(layers.over(&ground()).unwrap(), printed);
+        assert_eq!(layers.over(&defaults()).unwrap(), printed);
     }
 
     #[test]

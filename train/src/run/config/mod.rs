@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use seg_contract::{Class, ColorOrder, Contract, SizePolicy};
 use seg_data::Dataset;
-use seg_nets::amsunet::{AmsUnetConfig, SIDE_MIN};
 use seg_nets::contract::contract;
 use seg_nets::device::{DeviceError, Devices};
+use seg_nets::network::{NetworkConfig, SettingError, Sides};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -38,10 +38,10 @@ pub struct Config {
     /// The data set's folder.
     pub data: PathBuf,
     /// The network.
-    pub network: AmsUnetConfig,
+    pub network: NetworkConfig,
     /// Weights to start from instead of random ones.
     pub init: Option<PathBuf>,
-    /// How often every image is seen, or, with `steps_per_epoch`, how many times so many batches are.
+    /// The rounds over all images, or, with `steps_per_epoch`, over that many batches.
     pub epochs: usize,
     /// Images per batch.
     pub batch_size: usize,
@@ -58,8 +58,8 @@ pub struct Config {
     /// The fold of a cross-validation that chooses the best epoch.
     #[serde(default)]
     pub fold: Option<Fold>,
-    /// The share of the images that chooses the best epoch, where neither of the two is given; without any the publishers'
-    /// choice, or a fifth where they made none.
+    /// The share of the images that chooses the best epoch, where neither of the two is given;
+    /// without any the publishers' choice, or a fifth where they made none.
     pub validation: Option<f64>,
     /// The seed of the split, the weights, the order and the augmentations.
     pub seed: u64,
@@ -69,7 +69,7 @@ pub struct Config {
     pub size: SizePolicy,
     /// The random views that training sees.
     pub augmentation: Augmentation,
-    /// How the loop goes.
+    /// The settings of the loop.
     #[serde(default)]
     pub training: TrainingConfig,
     /// The most memory that decoded images may keep, in MiB; the result does not depend on it.
@@ -86,7 +86,7 @@ fn default_cache_mb() -> usize {
     2048
 }
 
-/// Why a configuration makes no sense.
+/// An error in a configuration.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum ConfigError {
     /// A number is out of its range.
@@ -120,17 +120,30 @@ pub enum ConfigError {
         /// The width.
         width: usize,
     },
-    /// The augmentation makes none.
+    /// The network does not take images of a size.
+    #[error("the setting `{setting}` is {}x{}, expected {sides}", found[0], found[1])]
+    Size {
+        /// The setting.
+        setting: &'static str,
+        /// Height and width.
+        found: [usize; 2],
+        /// The sizes that the network takes.
+        sides: Sides,
+    },
+    /// A setting of the network is out of its range.
+    #[error(transparent)]
+    Network(#[from] SettingError),
+    /// The augmentation cannot be made.
     #[error(transparent)]
     Augmentation(#[from] AugmentationError),
 }
 
 impl Config {
     /// The recipe's choices for images whose channels have mean 0 and deviation 1.
-    pub fn recipe(data: PathBuf, network: AmsUnetConfig, augmentation: Augmentation) -> Self {
+    pub fn recipe(data: PathBuf, network: impl Into<NetworkConfig>, augmentation: Augmentation) -> Self {
         Self {
             data,
-            network,
+            network: network.into(),
             init: None,
             epochs: 300,
             batch_size: 2,
@@ -151,22 +164,25 @@ impl Config {
         }
     }
 
-    /// What a data set itself decides, and the recipe's choices for the rest.
+    /// Returns the settings that a data set itself decides, and the recipe's choices for the rest.
     ///
-    /// `size` is the size at which the network will run, `statistics` are those of the images that may be learned from.
-    pub fn ground(dataset: &Dataset, size: SizePolicy, statistics: &Statistics) -> Self {
-        let network = AmsUnetConfig::new().with_num_classes(dataset.classes.len());
+    /// `size` is the size at which the network will run, `statistics` are those of the images that
+    /// may be learned from.
+    pub fn defaults_for(dataset: &Dataset, network: &NetworkConfig, size: SizePolicy, statistics: &Statistics) -> Self {
         let Statistics { mean, std, .. } = *statistics;
-        Self { size, mean, std, ..Self::recipe(dataset.root.clone(), network, augmentation(size, statistics)) }
+        let augmentation = augmentation(size, statistics, network.sides());
+        Self { size, mean, std, ..Self::recipe(dataset.root.clone(), network.clone(), augmentation) }
     }
 
-    /// The contract of the network that comes of it; where its weights came from is for the caller to add.
+    /// The contract of the network that comes of it; where its weights came from is for the caller
+    /// to add.
     pub fn contract(&self, classes: Vec<Class>) -> Contract {
         let Self { network, size, mean, std, .. } = self;
         contract(network, ColorOrder::Rgb, *size, mean.to_vec(), std.to_vec(), classes)
     }
 
-    /// The settings that made the weights what they are: all but where things lay on the machine that trained.
+    /// The settings that made the weights what they are: all but where things lay on the machine
+    /// that trained.
     pub fn record(&self) -> Map<String, Value> {
         let mut settings = match serde_json::to_value(self).expect("settings have only string keys") {
             Value::Object(settings) => settings,
@@ -215,12 +231,6 @@ impl Config {
                 format!("{:?}", self.validation.unwrap_or_default()),
                 "a number between 0 and 1",
             ),
-            (
-                "base_width",
-                self.network.base_width > 0 && self.network.base_width.is_multiple_of(4),
-                self.network.base_width.to_string(),
-                "a positive multiple of 4",
-            ),
             ("mean", self.mean.iter().all(|mean| mean.is_finite()), format!("{:?}", self.mean), "finite numbers"),
             ("std", self.std.iter().all(|std| positive((*std).into())), format!("{:?}", self.std), "positive numbers"),
         ];
@@ -229,39 +239,46 @@ impl Config {
                 return Err(ConfigError::Number { name, found, expected });
             }
         }
+        self.network.check()?;
+        let sides = self.network.sides();
         if let SizePolicy::Resize { height, width } = self.size {
-            if height.min(width) < SIDE_MIN {
-                let found = format!("{height}x{width}");
-                return Err(ConfigError::Number { name: "size", found, expected: "at least 16x16" });
+            if !sides.fit([height, width]) {
+                return Err(ConfigError::Size { setting: "size", found: [height, width], sides });
             }
             if let Some(found) = self.augmentation.short_side.filter(|side| *side as usize != height.min(width)) {
                 return Err(ConfigError::Scale { found, height, width });
             }
         }
         self.training.check()?;
-        Ok(self.augmentation.check(SIDE_MIN as u32)?)
+        self.augmentation.check()?;
+        let crop = self.augmentation.crop.map(|side| side as usize);
+        if !sides.fit(crop) {
+            return Err(ConfigError::Size { setting: "crop", found: crop, sides });
+        }
+        Ok(())
     }
 }
 
 /// The recipe's augmentation for images of these statistics.
 ///
-/// The crop is the whole of a fixed size, or 480 pixels squared of a native one, less where the images are smaller (then a
-/// multiple of 16, which no halving cuts). A scale of 1 is that at which images are run: stretched, or as they are.
-fn augmentation(size: SizePolicy, statistics: &Statistics) -> Augmentation {
+/// The crop is the whole of a fixed size, or 480 pixels squared of a native one, less where the
+/// images are smaller, then of sides that no halving cuts. A scale of 1 is that at which images are
+/// run: stretched, or as they are.
+fn augmentation(size: SizePolicy, statistics: &Statistics, sides: Sides) -> Augmentation {
     match size {
         SizePolicy::Resize { height, width } => {
             let whole = [height as u32, width as u32];
             Augmentation::recipe(whole[0].min(whole[1]), whole)
         }
-        SizePolicy::Native => {
-            let fit = (statistics.short_side.min(CROP) / SIDE_MIN as u32).max(1) * SIDE_MIN as u32;
-            Augmentation::recipe(None, [fit, fit])
-        }
+        SizePolicy::Native => Augmentation::recipe(None, sides.crop([statistics.short_side.min(CROP); 2])),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use seg_nets::amsunet::AmsUnetConfig;
+    use seg_nets::network::Configuration;
+
     use super::*;
 
     #[test]
@@ -285,7 +302,8 @@ mod tests {
             ("tiny images", SizePolicy::Native, 9, [16, 16]),
             ("a fixed size", resize, 1000, [352, 416]),
         ] {
-            assert_eq!(augmentation(size, &statistics(short_side)).crop, expected, "{name}");
+            let sides = AmsUnetConfig::new().sides();
+            assert_eq!(augmentation(size, &statistics(short_side), sides).crop, expected, "{name}");
         }
     }
 
@@ -305,9 +323,12 @@ mod tests {
             (Config { validation: Some(1.0), ..base() }, "`validation` is 1.0, expected a number between 0 and 1"),
             (Config { validation: Some(0.1), fold, ..base() }, "`fold` and `validation`"),
             (Config { split: Some("a.json".into()), fold, ..base() }, "`split` and `fold`"),
-            (Config { network: AmsUnetConfig::new().with_base_width(6), ..base() }, "`base_width` is 6"),
+            (Config { network: AmsUnetConfig::new().with_base_width(6).into(), ..base() }, "`base_width` is 6"),
             (Config { std: [1.0, 0.0, 1.0], ..base() }, "`std` is [1.0, 0.0, 1.0]"),
-            (Config { augmentation: Augmentation::recipe(64, [8, 32]), ..base() }, "the crop is 8x32"),
+            (
+                Config { augmentation: Augmentation::recipe(64, [8, 32]), ..base() },
+                "`crop` is 8x32, expected at least 16x16",
+            ),
             (Config { size: fixed(8, 64), ..base() }, "`size` is 8x64, expected at least 16x16"),
             (Config { size: fixed(64, 0), ..base() }, "`size` is 64x0"),
             (

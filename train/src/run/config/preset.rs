@@ -9,7 +9,7 @@ use super::Settings;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
-    /// What it is for and where its numbers come from.
+    /// Its purpose and the source of its numbers.
     pub description: String,
     /// The settings.
     pub settings: Settings,

@@ -8,19 +8,20 @@ use super::ConfigError;
 /// The minutes of training that an interruption may cost.
 const SAVE_MINUTES: f64 = 10.0;
 
-/// How the loop goes: its steps, its checks and its end.
+/// The settings of the loop: its steps, its checks and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingConfig {
     /// The bits of the maps between layers.
     pub precision: Precision,
-    /// Whether the maps inside a stage are computed again for its gradient instead of kept.
+    /// True if the maps inside a stage are computed again for its gradient instead of kept.
     pub checkpoint_activations: bool,
     /// Batches per step.
     pub accumulate: usize,
     /// The L2 norm that the gradients of a step are scaled down to.
     pub clip_norm: Option<f64>,
-    /// The decay of the weights' moving average, which is then what is validated and kept as the best.
+    /// The decay of the weights' moving average, which is then what is validated and kept as the
+    /// best.
     pub ema: Option<f64>,
     /// Epochs from one validation to the next.
     pub validate_every: usize,

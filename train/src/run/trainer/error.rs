@@ -15,7 +15,7 @@ use crate::evaluate::EvaluateError;
 use crate::run::state::StateError;
 use crate::run::{RunError, SessionError};
 
-/// Why training stops before its last epoch.
+/// An error that stops training before its last epoch.
 #[derive(Debug, Error)]
 pub enum TrainError {
     /// The loss, or the norm of its gradients, is not a number any more.
@@ -24,9 +24,9 @@ pub enum TrainError {
         images.join(", ")
     )]
     Diverged {
-        /// What is not a number.
+        /// The value that is not a number.
         what: &'static str,
-        /// What it is instead.
+        /// The value.
         value: f64,
         /// The epoch, counted from 1.
         epoch: usize,
@@ -48,7 +48,7 @@ pub enum TrainError {
          `--size`)"
     )]
     Memory {
-        /// What Burn says of it.
+        /// Burn's message.
         reason: String,
     },
     /// A weight is not a number any more.

@@ -4,7 +4,7 @@ use seg_nets::device::Devices;
 
 use crate::run::record::EpochRecord;
 
-/// What a run shows while it goes on.
+/// An event of a run.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The run begins, or goes on, at a step.
@@ -15,7 +15,8 @@ pub enum Event {
         step: usize,
         /// The steps of the whole run.
         steps: usize,
-        /// The epochs that were done before. The log in the run's folder may hold one more, which a killed run left.
+        /// The epochs that were done before. The log in the run's folder may hold one more, which a
+        /// killed run left.
         log: Vec<EpochRecord>,
     },
     /// A step is done.

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::TrainError;
 
-/// What Burn's backends say of it, in lower case.
+/// The messages of Burn's backends, in lower case.
 const SIGNS: [&str; 5] =
     ["out of device memory", "out of memory", "out-of-memory", "not enough memory", "can't allocate buffer"];
 
-/// What the work comes to. A panic for want of memory becomes an error; others go on.
+/// Runs the work and returns its result. A panic for want of memory becomes an error; others go on.
 pub(super) fn guard<T>(work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
     // What the work has left half done is dropped with it.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| match want(panic.as_ref()) {

@@ -31,16 +31,18 @@ use crate::run::state::{State, StateError};
 use crate::run::{self, Run, Session};
 
 impl Run {
-    /// Trains until the run [ends](Ending), from the last checkpoint if there is one, and returns the log of the whole run.
+    /// Trains until the run [ends](Ending), from the last checkpoint if there is one, and returns
+    /// the log of the whole run.
     ///
-    /// After every epoch the last checkpoint and the log are written, and the best one where the epoch's Dice per image on
-    /// the validation part is the highest so far; each file whole or not at all. In long epochs the last checkpoint is
-    /// written between two steps as well. An interrupted run goes on from there, with the weights, moments and batches that
-    /// it would have had.
+    /// After every epoch the last checkpoint and the log are written, and the best one where the
+    /// epoch's Dice per image on the validation part is the highest so far; each file whole or not
+    /// at all. In long epochs the last checkpoint is written between two steps as well. An
+    /// interrupted run goes on from there, with the weights, moments and batches that it would have
+    /// had.
     ///
     /// # Errors
-    /// When the device cannot be used or has too little memory, the data are not those that the run began with, an image cannot be loaded, a file cannot
-    /// be written, or the loss diverges.
+    /// When the device cannot be used or has too little memory, the data are not those that the run
+    /// began with, an image cannot be loaded, a file cannot be written, or the loss diverges.
     pub fn train(&self, mut observe: impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
         let lock =
             run::lock(&self.folder).map_err(|source| TrainError::Lock { folder: self.folder.clone(), source })?;
@@ -73,7 +75,7 @@ impl Run {
         Ok(training.log)
     }
 
-    /// Whether a session has the data that those before it had.
+    /// Checks that a session has the data that those before it had.
     fn check_data(&self, session: &Session) -> Result<(), TrainError> {
         match self.sessions()?.last() {
             Some(before) if before.data_sha256 != session.data_sha256 => Err(TrainError::Data {
@@ -92,13 +94,13 @@ struct Training<'a> {
     run: &'a Run,
     loader: Arc<Loader>,
     validation: Vec<Sample>,
-    /// Where images are validated, without autodiff.
+    /// The device on which images are validated, without autodiff.
     device: Device,
     contract: Contract,
     learner: Learner,
     /// One record per epoch done.
     log: Vec<EpochRecord>,
-    /// What the epoch that is not done has gathered.
+    /// The sums of the epoch that is not done.
     tally: Tally,
 }
 
@@ -132,7 +134,8 @@ impl<'a> Training<'a> {
                 Some(path) => Checkpoint::read(path)?.weights,
                 None => {
                     device.seed(run.config.seed);
-                    // Parameters come to be when they are first seen; seeing all of them in order ties them to the seed.
+                    // Parameters come to be when they are first seen; seeing all of them in order
+                    // ties them to the seed.
                     Weights::of(&run.config.network.init(&device))
                 }
             };
@@ -210,7 +213,8 @@ impl<'a> Training<'a> {
         let due = (epoch + 1).is_multiple_of(self.run.config.training.validate_every);
         let mut record = self.tally.record(epoch, epoch * self.steps());
         if due || Ending::is_near(&self.run.config, &self.log, record.training_seconds) {
-            // Whole images may take more memory than crops do: what was learned must outlast their failure.
+            // Whole images may take more memory than crops do: what was learned must outlast their
+            // failure.
             self.state()?.write(&self.run.folder.join(run::LAST))?;
             let begun = Instant::now();
             let validation = self.validate()?;
@@ -234,7 +238,8 @@ impl<'a> Training<'a> {
         Ok(Validation { scores, confusion: evaluation.pooled().clone() })
     }
 
-    /// Writes what an epoch leaves behind; the last checkpoint comes last, for it is what a resumed run starts from.
+    /// Writes what an epoch leaves behind; the last checkpoint comes last, for it is what a resumed
+    /// run starts from.
     fn save(&self, record: &EpochRecord) -> Result<(), TrainError> {
         let state = self.state()?;
         if record.best {
@@ -249,7 +254,7 @@ impl<'a> Training<'a> {
         Ok(state.write(&self.run.folder.join(run::LAST))?)
     }
 
-    /// All that the run needs to go on from here.
+    /// Returns the state from which the run goes on.
     fn state(&self) -> Result<State, TrainError> {
         let mut state = State::new(&self.learner, self.contract.clone(), self.log.clone(), self.tally.clone());
         // What is saved must be able to go on: a file of such numbers would replace one without.

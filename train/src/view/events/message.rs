@@ -4,7 +4,8 @@ use prost::Message;
 
 /// The first message of a file says this of it.
 pub(super) const FILE_VERSION: &str = "brain.Event:2";
-/// `SessionLog.status` of a process that begins: whatever was written before of this step or a later one is void.
+/// `SessionLog.status` of a process that begins: whatever was written before of this step or a
+/// later one is void.
 pub(super) const SESSION_START: i32 = 1;
 
 /// One entry of a file; of the last three fields one is there.
@@ -55,7 +56,7 @@ pub(super) struct Image {
     pub(super) encoded_image_string: Vec<u8>,
 }
 
-/// What happened to the process that writes.
+/// An event of the process that writes.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SessionLog {
     #[prost(int32, tag = "1")]

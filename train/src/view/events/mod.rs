@@ -21,10 +21,10 @@ use crate::run::trainer::Event;
 
 /// A run's steps are thinned to about this many points.
 const POINTS_MAX: usize = 10_000;
-/// How long a point may wait to be seen.
+/// The longest time that a point waits to be seen.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// Why the events cannot be written.
+/// An error in writing the events.
 #[derive(Debug, Error)]
 #[error("cannot write the TensorBoard events `{}`", path.display())]
 pub struct EventsError {
@@ -34,10 +34,12 @@ pub struct EventsError {
 
 /// Writes what a run reports, for TensorBoard.
 ///
-/// Losses of steps lie under `step/`, counted in steps; what an epoch leaves lies under `epoch/`, `validation/` and `images/`, counted in epochs. A
-/// resumed run begins a file of its own with a mark that voids the steps after the last whole epoch, so that no curve doubles.
+/// Losses of steps lie under `step/`, counted in steps; what an epoch leaves lies under `epoch/`,
+/// `validation/` and `images/`, counted in epochs. A resumed run begins a file of its own with a
+/// mark that voids the steps after the last whole epoch, so that no curve doubles.
 ///
-/// Unlike every other file, this one grows in place: a reader follows it while it grows, and skips a last entry that was cut off.
+/// Unlike every other file, this one grows in place: a reader follows it while it grows, and skips
+/// a last entry that was cut off.
 #[derive(Debug)]
 pub struct Events {
     path: PathBuf,
@@ -138,7 +140,8 @@ impl Events {
     }
 }
 
-/// A new file, whose name begins with the time: TensorBoard reads a folder's files in the order of their names.
+/// A new file, whose name begins with the time: TensorBoard reads a folder's files in the order of
+/// their names.
 fn create(folder: &Path) -> Result<(PathBuf, File), EventsError> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut number = 0;

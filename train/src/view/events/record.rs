@@ -1,12 +1,14 @@
 //! TFRecord: each message framed by its length and by checksums of both.
 
-/// Frames a message: its length, the length's checksum, the message, its checksum; all numbers little endian.
+/// Frames a message: its length, the length's checksum, the message, its checksum; all numbers
+/// little endian.
 pub(super) fn frame(message: &[u8]) -> Vec<u8> {
     let length = (message.len() as u64).to_le_bytes();
     [&length, &masked_crc(&length).to_le_bytes()[..], message, &masked_crc(message).to_le_bytes()].concat()
 }
 
-/// The CRC-32C, rotated and shifted so that the checksum of data which holds checksums stays strong.
+/// The CRC-32C, rotated and shifted so that the checksum of data which holds checksums stays
+/// strong.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }

@@ -12,10 +12,10 @@ use crate::data::split::SplitError;
 use crate::evaluate::{EvaluateError, Evaluator};
 use crate::run::Run;
 
-/// How many of the best images are shown, and how many of the worst.
+/// The number of the best images that are shown, and of the worst.
 const EXHIBITS: usize = 3;
 
-/// What the best weights do on the validation part.
+/// The results of the best weights on the validation part.
 #[derive(Clone, Debug)]
 pub struct Findings {
     /// The contract of the weights.
@@ -32,7 +32,7 @@ pub struct Findings {
     pub best: Vec<Exhibit>,
 }
 
-/// Why a run cannot be reported on.
+/// An error in reporting on a run.
 #[derive(Debug, Error)]
 pub enum ReportError {
     /// The best weights cannot be read.
@@ -64,8 +64,8 @@ pub enum ReportError {
 }
 
 impl Findings {
-    /// Runs the best weights of a run over its validation part on a device without autodiff; `observe` hears of each
-    /// image done.
+    /// Runs the best weights of a run over its validation part on a device without autodiff;
+    /// `observe` hears of each image done.
     ///
     /// # Errors
     /// When there are no best weights, or an image cannot be loaded, segmented or drawn.
@@ -91,7 +91,8 @@ impl Findings {
     }
 }
 
-/// The indices of the worst images, the worst first, and of the best, the best first; no image is among both.
+/// The indices of the worst images, the worst first, and of the best, the best first; no image is
+/// among both.
 fn picks(images: &[Rated]) -> (Vec<usize>, Vec<usize>) {
     let mut order: Vec<usize> = (0..images.len()).collect();
     // The sort is stable, so equal scores keep the order of the names.
@@ -101,7 +102,8 @@ fn picks(images: &[Rated]) -> (Vec<usize>, Vec<usize>) {
     (order[..worst].to_vec(), order[images.len() - best..].iter().rev().copied().collect())
 }
 
-/// Segments an image again and draws it: keeping all masks of a pass would need the memory of them all.
+/// Segments an image again and draws it: keeping all masks of a pass would need the memory of them
+/// all.
 fn exhibit(evaluator: &Evaluator<'_>, sample: &Sample, dice: f64) -> Result<Exhibit, ReportError> {
     let (image, truth) = sample.load()?;
     let prediction = evaluator.segment(&sample.name, &image)?;

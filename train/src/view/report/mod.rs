@@ -1,7 +1,8 @@
-//! A run's report: one HTML file for people, without scripts, complete in itself and readable in print.
+//! A run's report: one HTML file for people, without scripts, complete in itself and readable in
+//! print.
 //!
-//! [`Findings`] runs the best weights over the validation part; [`Report`] lays them out with the log and the
-//! configuration.
+//! [`Findings`] runs the best weights over the validation part; [`Report`] lays them out with the
+//! log and the configuration.
 
 mod findings;
 mod page;

@@ -16,15 +16,15 @@ use crate::view::duration::duration;
 /// By how much the best epoch's score may differ when it is computed again, as on another device.
 const SAME_SCORE: f64 = 1e-3;
 
-/// What a report is made from.
+/// The content of a report.
 pub struct Report<'a> {
     /// The run.
     pub run: &'a Run,
     /// A record per epoch.
     pub log: &'a [EpochRecord],
-    /// Where it trained, and with what.
+    /// The sessions in which it trained.
     pub sessions: &'a [Session],
-    /// What its best weights do on the validation part.
+    /// The results of its best weights on the validation part.
     pub findings: &'a Findings,
 }
 
@@ -64,7 +64,7 @@ impl Report<'_> {
         html! {
             header {
                 p { "Training report · " (name_of(&self.run.folder)) }
-                h1 { (self.run.dataset.name) ", AMSUnet" }
+                h1 { (self.run.dataset.name) ", " (self.run.config.network.name().title()) }
                 p.lead {
                     @match epoch {
                         Some(epoch) => { "Epoch " (epoch) " of " (self.log.len()) " is the best one, judged on " (images) "." }
@@ -243,7 +243,7 @@ impl Report<'_> {
     fn going_on(&self) -> Markup {
         let run = quoted(&self.run.folder);
         let data = quoted(&self.run.config.data);
-        let model = quoted(&self.run.folder.join("amsunet.onnx"));
+        let model = quoted(&self.run.folder.join(format!("{}.onnx", self.run.config.network.name())));
         html! {
             section {
                 h2 { "Going on" }

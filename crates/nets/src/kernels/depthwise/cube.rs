@@ -1,8 +1,9 @@
 //! Depthwise convolution and its gradients as CubeCL kernels, for GPUs.
 //!
-//! The value and the input's gradient have one unit per pixel, which reads its window from the cache. A parameter's gradient is
-//! a sum over all images and pixels: a cube sums one slice of one channel, all taps at once in registers, and a second, small
-//! kernel adds the slices. The order of every sum follows from the shapes alone, so equal inputs give equal bits.
+//! The value and the input's gradient have one unit per pixel, which reads its window from the
+//! cache. A parameter's gradient is a sum over all images and pixels: a cube sums one slice of one
+//! channel, all taps at once in registers, and a second, small kernel adds the slices. The order of
+//! every sum follows from the shapes alone, so equal inputs give equal bits.
 
 #![allow(unsafe_code, reason = "launches GPU kernels without bounds checks")]
 
@@ -38,12 +39,12 @@ impl Window {
         self.sides[0] * self.sides[1]
     }
 
-    /// How many rows below the pixel a tap reads.
+    /// The number of rows below the pixel that a tap reads.
     fn down(self, tap: usize) -> i32 {
         self.shift(tap / self.sides[1], 0)
     }
 
-    /// How many columns right of the pixel a tap reads.
+    /// The number of columns right of the pixel that a tap reads.
     fn right(self, tap: usize) -> i32 {
         self.shift(tap % self.sides[1], 1)
     }
@@ -53,7 +54,8 @@ impl Window {
     }
 }
 
-/// What [`DepthwiseOps::depthwise_parameter_gradients`] will return, for kernel fusion, which runs it later.
+/// The result of [`DepthwiseOps::depthwise_parameter_gradients`], for kernel fusion, which runs it
+/// later.
 pub(super) fn parameter_specs(
     x: &TensorSpec,
     _gradient: &TensorSpec,
@@ -71,7 +73,8 @@ impl DepthwiseOps for CubeBackend {
     }
 
     fn depthwise_input_gradient(gradient: CubeTensor, weight: CubeTensor, dilation: [usize; 2]) -> CubeTensor {
-        // With stride 1 and symmetric padding, the adjoint is the convolution with the kernel turned by 180 degrees.
+        // With stride 1 and symmetric padding, the adjoint is the convolution with the kernel
+        // turned by 180 degrees.
         launch_convolve(gradient, weight, None, dilation, true)
     }
 
@@ -90,7 +93,8 @@ impl DepthwiseOps for CubeBackend {
         let sums = empty(&x, [slices, c, window.taps() + 1], DType::F32);
         let weight = empty(&x, [c, 1, sides[0], sides[1]], DType::F32);
         let bias = empty(&x, [c], DType::F32);
-        // SAFETY: `x` and `gradient` have `n * c * h * w` values. A cube writes the sums of its own slice and channel.
+        // SAFETY: `x` and `gradient` have `n * c * h * w` values. A cube writes the sums of its own
+        // slice and channel.
         unsafe {
             sum_slices::launch_unchecked(
                 &client,
@@ -111,7 +115,8 @@ impl DepthwiseOps for CubeBackend {
             );
         }
         let (cubes, units) = units(&client, c * (window.taps() + 1));
-        // SAFETY: no unit goes beyond the channels and their taps, for which all three have their values.
+        // SAFETY: no unit goes beyond the channels and their taps, for which all three have their
+        // values.
         unsafe {
             add_slices::launch_unchecked(
                 &client,
@@ -128,7 +133,8 @@ impl DepthwiseOps for CubeBackend {
     }
 }
 
-/// Convolves every plane with its channel's kernel, turned by 180 degrees if asked, and adds the channel's bias.
+/// Convolves every plane with its channel's kernel, turned by 180 degrees if asked, and adds the
+/// channel's bias.
 fn launch_convolve(
     x: CubeTensor,
     weight: CubeTensor,
@@ -142,7 +148,8 @@ fn launch_convolve(
     let y = empty(&x, x.meta.shape().clone(), x.dtype);
     let (cubes, units) = units(&y.client, y.meta.num_elements());
     let (client, element) = (x.client.clone(), element(&x));
-    // SAFETY: `x` has as many values as `y`, which no unit goes beyond, `weight` as many kernels as `c` and `bias` as many values.
+    // SAFETY: `x` has as many values as `y`, which no unit goes beyond, `weight` as many kernels as
+    // `c` and `bias` as many values.
     unsafe {
         convolve::launch_unchecked(
             &client,

@@ -1,7 +1,8 @@
 //! Depthwise convolution of stride 1 that keeps the size, with its gradients, as one operator.
 //!
-//! Burn computes a depthwise convolution's weight gradient as one convolution per channel, or on GPUs with one unit per weight.
-//! Here it is one pass over the planes, and so are the value and the input's gradient.
+//! Burn computes a depthwise convolution's weight gradient as one convolution per channel, or on
+//! GPUs with one unit per weight. Here it is one pass over the planes, and so are the value and the
+//! input's gradient.
 
 #[cfg(feature = "cube")]
 mod cube;
@@ -68,11 +69,11 @@ fn assert_keeps_size(layer: &Conv2d) {
     assert_eq!(layer.padding, padding, "a depthwise convolution of another padding does not keep the size");
 }
 
-/// What a backend must compute for [`depthwise`] and its gradients.
+/// The operators of a backend for [`depthwise`] and its gradients.
 #[backend_extension(Flex, Autodiff, Cube: cfg(feature = "cube"), Fusion: cfg(feature = "cube"))]
 trait DepthwiseOps: Backend {
-    /// `x` `[n, c, h, w]`, `weight` `[c, 1, kh, kw]` with odd sides, `bias` `[c]` to `[n, c, h, w]`; the parameters are float32, whatever
-    /// type the maps have, and so are their gradients.
+    /// `x` `[n, c, h, w]`, `weight` `[c, 1, kh, kw]` with odd sides, `bias` `[c]` to `[n, c, h,
+    /// w]`; the parameters are float32, whatever type the maps have, and so are their gradients.
     #[fusion(dtype = x, shape = x)]
     fn depthwise(
         x: FloatTensor<Self>,
@@ -106,7 +107,8 @@ impl DepthwiseOps for Flex {
     }
 
     fn depthwise_input_gradient(gradient: FlexTensor, weight: FlexTensor, dilation: [usize; 2]) -> FlexTensor {
-        // With stride 1 and symmetric padding, the adjoint is the convolution with the kernel turned by 180 degrees.
+        // With stride 1 and symmetric padding, the adjoint is the convolution with the kernel
+        // turned by 180 degrees.
         on_cpu([gradient], |[gradient]| convolve(gradient, weight, None, dilation, true))
     }
 
@@ -142,7 +144,8 @@ fn frame(size: [usize; 2], kernel: [usize; 2], dilation: [usize; 2]) -> Frame {
     Frame::new(size, (0..2).map(|axis| dilation[axis] * (kernel[axis] - 1) / 2).fold(0, usize::max))
 }
 
-/// Convolves every plane with its channel's kernel, turned by 180 degrees if asked, and adds the channel's bias.
+/// Convolves every plane with its channel's kernel, turned by 180 degrees if asked, and adds the
+/// channel's bias.
 fn convolve(x: FlexTensor, weight: FlexTensor, bias: Option<&[f32]>, dilation: [usize; 2], turned: bool) -> FlexTensor {
     let [n, c, h, w] = x.shape().dims();
     let [_, _, kh, kw] = weight.shape().dims();
@@ -220,7 +223,8 @@ impl<B: DepthwiseOps, C: CheckpointStrategy> DepthwiseOps for Autodiff<B, C> {
         weight: FloatTensor<Self>,
         dilation: [usize; 2],
     ) -> FloatTensor<Self> {
-        // The gradient of a gradient is again a depthwise convolution; without a bias, with the kernel turned.
+        // The gradient of a gradient is again a depthwise convolution; without a bias, with the
+        // kernel turned.
         let (gradient, weight) = (gradient.into_primitive(), weight.into_primitive());
         Self::from_inner(B::depthwise_input_gradient(gradient, weight, dilation))
     }
@@ -247,7 +251,8 @@ mod tests {
     use super::*;
     use crate::kernels::{assert_close, devices};
 
-    /// Value and gradients of input, weight and bias, when the sum of `along * y` is differentiated.
+    /// Value and gradients of input, weight and bias, when the sum of `along * y` is
+    /// differentiated.
     type Parts = [(&'static str, TensorData); 4];
 
     /// The parts as a convolution on a device computes them.

@@ -1,8 +1,9 @@
-//! Batch normalisation as what it is, an affine map per channel, and its place inside the 1x1 convolution behind it.
+//! Batch normalisation as what it is, an affine map per channel, and its place inside the 1x1
+//! convolution behind it.
 //!
-//! With `s = weight / sqrt(var + e)`, `W (s (x - mean) + bias) + b` is `W' x + b'` for `W' = W s` and
-//! `b' = b + W (bias - s mean)`: the normalised map need not exist. Its gradients follow from those of `W'` and `b'`, which are
-//! products that the convolution's gradient needs anyway.
+//! With `s = weight / sqrt(var + e)`, `W (s (x - mean) + bias) + b` is `W' x + b'` for `W' = W s`
+//! and `b' = b + W (bias - s mean)`: the normalised map need not exist. Its gradients follow from
+//! those of `W'` and `b'`, which are products that the convolution's gradient needs anyway.
 
 use rayon::prelude::*;
 
@@ -13,7 +14,8 @@ pub(crate) struct Moments {
     pub(crate) mean: Vec<f64>,
     /// The biased variance of each channel.
     pub(crate) variance: Vec<f64>,
-    /// The number of values that they were taken from where they are the batch's own, so that they depend on the input.
+    /// The number of values that they were taken from where they are the batch's own, so that they
+    /// depend on the input.
     pub(crate) count: Option<usize>,
 }
 
@@ -62,13 +64,14 @@ pub(super) struct Norm<'a> {
 
 /// The gradients of a normalisation and of the linear map behind it.
 pub(super) struct NormGradients {
-    /// Of the normalisation's weight.
+    /// The gradient of the normalisation's weight.
     pub(super) norm_weight: Vec<f32>,
-    /// Of its bias.
+    /// The gradient of its bias.
     pub(super) norm_bias: Vec<f32>,
-    /// Of the linear map's weight, `[rows, channels]`.
+    /// The gradient of the linear map's weight, `[rows, channels]`.
     pub(super) weight: Vec<f32>,
-    /// What the input's gradient has besides `W'^T` times the output's: `slope * x + offset` per channel.
+    /// The rest of the input's gradient beside `W'^T` times the output's: `slope * x + offset` per
+    /// channel.
     pub(super) correction: Vec<[f32; 2]>,
 }
 
@@ -86,7 +89,8 @@ impl Norm<'_> {
         (0..self.weight.len()).map(of_channel).collect()
     }
 
-    /// `W'` and `b'` of the linear map `weight` `[rows, channels]`, `bias` behind the normalisation.
+    /// `W'` and `b'` of the linear map `weight` `[rows, channels]`, `bias` behind the
+    /// normalisation.
     ///
     /// A row may see every channel through several taps, one beside the other.
     pub(super) fn fold(&self, weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<f32>) {
@@ -109,9 +113,9 @@ impl Norm<'_> {
 
     /// The gradients, from those of `W'` and `b'`.
     ///
-    /// With `x^ = r (x - mean)`, `r = 1 / sqrt(var + e)`: `dW = s (dW' - mean db') + bias db'`, the bias's gradient is
-    /// `W^T db'`, the weight's `sum over rows of W r (dW' - mean db')`, and the batch statistics take
-    /// `s (d bias + x^ d weight) / count` off the input's.
+    /// With `x^ = r (x - mean)`, `r = 1 / sqrt(var + e)`: `dW = s (dW' - mean db') + bias db'`, the
+    /// bias's gradient is `W^T db'`, the weight's `sum over rows of W r (dW' - mean db')`, and the
+    /// batch statistics take `s (d bias + x^ d weight) / count` off the input's.
     pub(super) fn unfold(&self, weight: &[f32], folded_weight: &[f32], folded_bias: &[f32]) -> NormGradients {
         let channels = self.weight.len();
         let taps = weight.len() / (folded_bias.len() * channels);

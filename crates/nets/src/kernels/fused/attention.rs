@@ -1,8 +1,10 @@
-//! What follows the attention's first convolution: GELU, the AMS map, its product with what it attends to, and the last
-//! convolution; from planes to panels without a map in between that outlives its cache.
+//! What follows the attention's first convolution: GELU, the AMS map, its product with what it
+//! attends to, and the last convolution; from planes to panels without a map in between that
+//! outlives its cache.
 //!
-//! Only the input is kept for the gradient. The chain of depthwise convolutions stays inside single planes, so it is
-//! computed again plane by plane; the 1x1 convolutions stay inside single pixels, so they are tile by tile.
+//! Only the input is kept for the gradient. The chain of depthwise convolutions stays inside single
+//! planes, so it is computed again plane by plane; the 1x1 convolutions stay inside single pixels,
+//! so they are tile by tile.
 
 use rayon::prelude::*;
 
@@ -14,12 +16,13 @@ use super::panels::{add_row_sums, group_size, pack, tile_pixels, tiles, unpack_r
 use super::product::{Matrix, Start, Strides, multiply, multiply_transposed};
 use crate::kernels::gelu::normal::{gelu, gelu_gradient};
 
-/// The lengths of the strips.
-const STRIPS: [usize; 3] = [5, 7, 11];
-/// The inputs: the map, weight and bias of the local and the atrous convolution, of each strip's two, of the mixing and of the last 1x1.
-pub(super) const INPUTS: usize = 1 + 2 * (2 + 2 * STRIPS.len() + 2);
+/// The number of strips.
+const STRIPS: usize = 3;
+/// The inputs: the map, weight and bias of the local and the atrous convolution, of each strip's
+/// two, of the mixing and of the last 1x1.
+pub(super) const INPUTS: usize = 1 + 2 * (2 + 2 * STRIPS + 2);
 /// The depthwise convolutions: local, atrous, and two for each strip, the horizontal one first.
-const DEPTHWISE: usize = 2 + 2 * STRIPS.len();
+const DEPTHWISE: usize = 2 + 2 * STRIPS;
 const MIX: usize = 1 + 2 * DEPTHWISE;
 
 /// `W2 (g * (W1 ams(g) + b1)) + b2` with `g = gelu(u)`.
@@ -42,8 +45,9 @@ struct Planes([Vec<f32>; 6]);
 impl<'a> Chain<'a> {
     fn new(inputs: &'a [Map; INPUTS], dilation: usize) -> Self {
         let [_, _, h, w] = inputs[0].shape();
-        let longest = STRIPS[STRIPS.len() - 1] / 2;
-        let frame = Frame::new([h, w], longest.max(dilation));
+        let kernels = inputs[1..].iter().step_by(2).take(DEPTHWISE).map(Map::shape);
+        let reach = kernels.map(|[_, _, kh, kw]| kh.max(kw) / 2).max().expect("there are depthwise convolutions");
+        let frame = Frame::new([h, w], reach.max(dilation));
         let convolutions = std::array::from_fn(|index| {
             let (weight, bias) = (&inputs[1 + 2 * index], &inputs[2 + 2 * index]);
             let [_, _, kh, kw] = weight.shape();
@@ -74,7 +78,8 @@ impl<'a> Chain<'a> {
         self.frame.convolve_add(x, taps, self.weight(index, channel), bias[channel], y);
     }
 
-    /// The adjoint of one of the convolutions: with symmetric padding, the kernel turned by 180 degrees.
+    /// The adjoint of one of the convolutions: with symmetric padding, the kernel turned by 180
+    /// degrees.
     fn turned(&self, index: usize, channel: usize) -> (&Taps, Vec<f32>) {
         (&self.convolutions[index].0, self.weight(index, channel).iter().rev().copied().collect())
     }
@@ -87,7 +92,7 @@ impl<'a> Chain<'a> {
         bias[0] += self.frame.correlate(x, taps, gradient, weight);
     }
 
-    /// How many values [`Self::backward`] adds to for a channel.
+    /// Returns the number of values that [`Self::backward`] adds to for a channel.
     fn parameters(&self) -> usize {
         self.convolutions.iter().map(|(taps, _, _)| taps.len() + 1).sum()
     }
@@ -109,8 +114,8 @@ impl<'a> Chain<'a> {
         self.frame.rows(all, y, |all, y| y.copy_from_slice(all));
     }
 
-    /// From the gradient of `ams(gelu(u))` in `of_map`, and from that of `gelu(u)` on other ways in `gradient`, the gradient
-    /// of `u` in `gradient`; adds the parameters' to `sums`.
+    /// From the gradient of `ams(gelu(u))` in `of_map`, and from that of `gelu(u)` on other ways in
+    /// `gradient`, the gradient of `u` in `gradient`; adds the parameters' to `sums`.
     fn backward(
         &self,
         channel: usize,
@@ -161,7 +166,8 @@ impl Operator<INPUTS> for Attention {
         let [n, c, h, w] = u.shape();
         let (size, chain) = (h * w, Chain::new(inputs, self.dilation));
         let [mix, project] = matrices(inputs, c, false);
-        // The chain's map has as many channels as the output, so it waits there until its tile is computed.
+        // The chain's map has as many channels as the output, so it waits there until its tile is
+        // computed.
         let mut y = vec![0.0; n * c * size];
         y.par_chunks_exact_mut(size)
             .zip(u.values().par_chunks_exact(size))

@@ -1,4 +1,5 @@
-//! Batch normalisation and the 2x2 convolution of stride 2 behind it, as one product over the four pixels of each window.
+//! Batch normalisation and the 2x2 convolution of stride 2 behind it, as one product over the four
+//! pixels of each window.
 
 use rayon::prelude::*;
 
@@ -12,7 +13,8 @@ use super::product::{Matrix, Start, Strides, multiply, multiply_transposed};
 /// The pixels of a window.
 const WINDOW: usize = 4;
 
-/// `conv2x2(norm(x))` of `[x, norm weight, norm bias, W, b]`; an odd last row or column is left out.
+/// `conv2x2(norm(x))` of `[x, norm weight, norm bias, W, b]`; an odd last row or column is left
+/// out.
 #[derive(Clone, Debug)]
 pub(super) struct Down {
     pub(super) moments: Moments,
@@ -24,13 +26,14 @@ impl Down {
         Norm { moments: &self.moments, epsilon: self.epsilon, weight: weight.values(), bias: bias.values() }
     }
 
-    /// How many rows of windows a tile has.
+    /// The rows of windows in a tile.
     fn tile_rows(channels: usize, width: usize) -> usize {
         (tile_pixels(WINDOW * channels) / width).max(1)
     }
 }
 
-/// Copies the windows of `rows` rows from the row `first` of windows on into panels, each channel's four pixels in a row each.
+/// Copies the windows of `rows` rows from the row `first` of windows on into panels, each channel's
+/// four pixels in a row each.
 fn pack_windows(
     planes: &[f32],
     [h, w]: [usize; 2],

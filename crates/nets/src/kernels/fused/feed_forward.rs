@@ -1,11 +1,14 @@
-//! The feed-forward half of a block, `gelu(W2 gelu(dw3x3(W1 norm(x) + b1)) + b2 + residual)`, without its wide middle.
+//! The feed-forward half of a block, `gelu(W2 gelu(dw3x3(W1 norm(x) + b1)) + b2 + residual)`,
+//! without its wide middle.
 //!
-//! The middle is four times as wide as the ends, and it is what training's memory went to. Here it never exists as a whole:
-//! strips of rows pass through it, sixteen channels at a time, and the gradient computes it again. Where the 3x3
-//! convolution looks over a strip's edge, the rows beyond are computed twice.
+//! The middle is four times as wide as the ends, and it is what training's memory went to. Here it
+//! never exists as a whole: strips of rows pass through it, sixteen channels at a time, and the
+//! gradient computes it again. Where the 3x3 convolution looks over a strip's edge, the rows beyond
+//! are computed twice.
 //!
-//! A [`Strip`]'s rows lie one behind the other, so that the 3x3 convolution is one run over them: output `i` reads
-//! `i + ky * stride + kx`. Each convolution loses a row above and below and a zero before the first.
+//! A [`Strip`]'s rows lie one behind the other, so that the 3x3 convolution is one run over them:
+//! output `i` reads `i + ky * stride + kx`. Each convolution loses a row above and below and a zero
+//! before the first.
 
 use std::ops::Range;
 
@@ -21,9 +24,10 @@ use super::product::{Matrix, Start, Strides, multiply, multiply_transposed};
 use super::strip::Strip;
 use crate::kernels::gelu::normal::{gelu, gelu_and_slope, gelu_gradient};
 
-/// How many channels of the middle pass at a time.
+/// The channels of the middle that are computed at a time.
 const BLOCK: usize = 16;
-/// How many pixels a strip has, about: it stays in the second-level cache, and its edges cost little.
+/// The approximate pixels of a strip: it stays in the second-level cache, and its edges cost
+/// little.
 const STRIP: usize = 4096;
 /// The taps of the depthwise convolution.
 const TAPS: usize = 9;
@@ -49,7 +53,7 @@ struct Middle<'a> {
 
 /// The weights of up to sixteen channels of the middle, and their transposes for the gradient.
 struct Block<'a> {
-    /// Which channels.
+    /// The channels.
     rows: Range<usize>,
     expand: Matrix,
     expand_turned: Matrix,
@@ -85,7 +89,7 @@ fn depthwise(
     }
 }
 
-/// What a thread works in.
+/// The buffers of a thread.
 #[derive(Default)]
 struct Scratch {
     line: Vec<f32>,
@@ -97,8 +101,8 @@ struct Scratch {
     activated: Vec<Lanes>,
     /// The projection's value; in the gradient, the input's.
     narrow: Vec<Lanes>,
-    /// For the gradient: the input without a halo, the output's gradient with and without one, the middle's, as panels
-    /// and as planes, and the expansion's.
+    /// For the gradient: the input without a halo, the output's gradient with and without one, the
+    /// middle's, as panels and as planes, and the expansion's.
     own_input: Vec<Lanes>,
     of_output: Vec<Lanes>,
     of_own_output: Vec<Lanes>,
@@ -113,7 +117,7 @@ impl FeedForward {
         Norm { moments: &self.moments, epsilon: self.epsilon, weight, bias }
     }
 
-    /// How many pixels the strips have: whole rows.
+    /// Returns the pixels of a strip: whole rows.
     fn strip_pixels([height, width]: [usize; 2]) -> usize {
         STRIP.div_ceil(width).min(height) * width
     }
@@ -143,8 +147,8 @@ impl<'a> Middle<'a> {
         Self { size: [height, width], channels, wide, blocks: (0..wide).step_by(BLOCK).map(block).collect() }
     }
 
-    /// The expansion, the depthwise convolution and the GELU of a block over a strip: `scratch.wide`, and `scratch.activated` with
-    /// the GELU's slope in `scratch.middle`.
+    /// The expansion, the depthwise convolution and the GELU of a block over a strip:
+    /// `scratch.wide`, and `scratch.activated` with the GELU's slope in `scratch.middle`.
     fn open(&self, block: &Block<'_>, from: &Strip, to: &Strip, scratch: &mut Scratch) {
         let wide = room(&mut scratch.wide, from.panels_read() * block.rows.len());
         let strides = Strides::planes(from.panels_read());
@@ -168,8 +172,8 @@ impl<'a> Middle<'a> {
         }
     }
 
-    /// The gradient of a strip's input in `scratch.narrow`, from the output's of the whole image; adds those of the
-    /// weights to `sums`.
+    /// The gradient of a strip's input in `scratch.narrow`, from the output's of the whole image;
+    /// adds those of the weights to `sums`.
     fn backward(&self, x: &[f32], of_output: &[f32], tile: &Tile<'_>, scratch: &mut Scratch, sums: &mut Sums) {
         let (size, channels) = (self.size[0] * self.size[1], self.channels);
         let [own, outer, outmost] = [0, 1, 2].map(|halo| Strip::new(tile, self.size, halo));
@@ -224,7 +228,8 @@ impl<'a> Middle<'a> {
         }
     }
 
-    /// Calls `with` with each row of a plane of `scratch.narrow` and the same row of a strip's plane.
+    /// Calls `with` with each row of a plane of `scratch.narrow` and the same row of a strip's
+    /// plane.
     fn rows(
         &self,
         scratch: &mut Scratch,
@@ -241,7 +246,8 @@ impl<'a> Middle<'a> {
     }
 }
 
-/// The sums of the weights' gradients, in the order of the indices below; matrices have the wide side first.
+/// The sums of the weights' gradients, in the order of the indices below; matrices have the wide
+/// side first.
 type Sums = [Vec<f32>; 6];
 const EXPAND: usize = 0;
 const EXPAND_BIAS: usize = 1;
@@ -251,7 +257,7 @@ const PROJECT: usize = 4;
 const PROJECT_BIAS: usize = 5;
 
 impl Operator<INPUTS> for FeedForward {
-    /// What the last GELU was applied to.
+    /// The input of the last GELU.
     type Saved = Map;
 
     fn forward(&self, inputs: &[Map; INPUTS]) -> (Map, Map) {

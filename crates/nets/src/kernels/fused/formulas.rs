@@ -1,4 +1,5 @@
-//! Each operator against its formula: written out in Burn's own operators, in 64 bits, and against difference quotients.
+//! Each operator against its formula: written out in Burn's own operators, in 64 bits, and against
+//! difference quotients.
 
 use burn::tensor::activation::sigmoid;
 use burn::tensor::module::{conv2d, interpolate};
@@ -111,7 +112,8 @@ fn gelu(x: Tensor<4>) -> Tensor<4> {
     x.clone() * (x * std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0) * 0.5
 }
 
-/// Batches of maps: odd and even, wide and narrow, of one row, of one pixel row less than a strip and more.
+/// Batches of maps: odd and even, wide and narrow, of one row, of one pixel row less than a strip
+/// and more.
 const MAPS: [[usize; 4]; 5] = [[2, 4, 9, 13], [1, 6, 7, 21], [3, 12, 4, 3], [1, 4, 67, 71], [2, 2, 3, 16]];
 
 #[test]

@@ -1,12 +1,14 @@
-//! Depthwise convolution and correlation of single planes, laid out so that no tap asks whether it lies inside.
+//! Depthwise convolution and correlation of single planes, laid out so that no tap asks whether it
+//! lies inside.
 //!
-//! A plane lies in a frame of zeros, row behind row; the zeros behind one row are also those before the next. So a tap is
-//! one offset for the whole plane, and a convolution is one run over it. What the run leaves between the rows is cleared
-//! afterwards.
+//! A plane lies in a frame of zeros, row behind row; the zeros behind one row are also those before
+//! the next. So a tap is one offset for the whole plane, and a convolution is one run over it. What
+//! the run leaves between the rows is cleared afterwards.
 
 use super::lanes::{LANES, Vector, load, store, vectorized};
 
-/// How many neighbouring pixels of a plane are computed together: four registers, to hide the latency of their sums.
+/// The neighbouring pixels of a plane that are computed together: four registers, to hide the
+/// latency of their sums.
 const RUN: usize = 2 * LANES;
 
 /// A plane in a frame of zeros.
@@ -18,7 +20,8 @@ pub(in super::super) struct Frame {
     border: usize,
 }
 
-/// Where the taps of a kernel read, relative to the pixel's place in a plane without a frame above and before it.
+/// The offsets at which the taps of a kernel read, relative to the pixel's place in a plane without
+/// a frame above and before it.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Taps(Vec<usize>);
 
@@ -28,17 +31,17 @@ impl Frame {
         Self { height, width, border }
     }
 
-    /// How far apart two rows lie.
+    /// The distance between two rows.
     pub(in super::super) fn stride(&self) -> usize {
         self.width + self.border
     }
 
-    /// How many values the framed plane takes, with room for a last block that reaches beyond it.
+    /// Returns the values of the framed plane, with room for a last block that reaches beyond it.
     pub(in super::super) fn len(&self) -> usize {
         (self.height + 2 * self.border) * self.stride() + 2 * self.border + 2 * RUN
     }
 
-    /// Where the first pixel lies.
+    /// Returns the offset of the first pixel.
     pub(in super::super) fn first(&self) -> usize {
         self.border * self.stride() + self.border
     }
@@ -48,7 +51,8 @@ impl Frame {
         (self.height - 1) * self.stride() + self.width
     }
 
-    /// The taps of a kernel with odd sides, none of which reaches beyond the frame; the dilation is that of rows and columns.
+    /// The taps of a kernel with odd sides, none of which reaches beyond the frame; the dilation is
+    /// that of rows and columns.
     pub(in super::super) fn taps(&self, kernel: [usize; 2], dilation: [usize; 2]) -> Taps {
         let place =
             |axis: usize, tap: usize| self.border - dilation[axis] * (kernel[axis] - 1) / 2 + tap * dilation[axis];
@@ -82,7 +86,8 @@ impl Frame {
         self.clear(y);
     }
 
-    /// `sums += sum over pixels of gradient * shifted x`, tap by tap; returns the sum of the gradient.
+    /// `sums += sum over pixels of gradient * shifted x`, tap by tap; returns the sum of the
+    /// gradient.
     pub(in super::super) fn correlate(&self, x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) -> f32 {
         let gradient = &gradient[self.first()..][..self.run()];
         correlate(x, taps, gradient, sums);
@@ -105,7 +110,7 @@ impl Taps {
         Self(offsets.into_iter().collect())
     }
 
-    /// How many they are.
+    /// Returns the number of taps.
     pub(in super::super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -124,8 +129,8 @@ pub(in super::super) fn sum(values: &[f32]) -> f32 {
 }
 
 vectorized! {
-    /// `y = bias + sum over taps of weight * x[i + tap]`, added to `y` where `add`, for `run` values and up to the end of
-    /// the block of the last.
+    /// `y = bias + sum over taps of weight * x[i + tap]`, added to `y` where `add`, for `run`
+    /// values and up to the end of the block of the last.
     pub(in super::super) fn convolve(x: &[f32], taps: &Taps, weight: &[f32], bias: f32, add: bool, run: usize, y: &mut [f32]) = convolve_with
 }
 
@@ -154,7 +159,8 @@ fn convolve_with<V: Vector>(x: &[f32], taps: &Taps, weight: &[f32], bias: f32, a
     }
 }
 
-/// How many taps share one pass over the gradient: their sums stay in registers along the whole run.
+/// The taps that share one pass over the gradient: their sums stay in registers along the whole
+/// run.
 const TAPS_TOGETHER: usize = 4;
 
 vectorized! {

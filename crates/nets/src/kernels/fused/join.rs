@@ -1,5 +1,5 @@
-//! Where a skip connection meets the decoder: the weighting of the skip by place and by channel, the 1x1 convolution of
-//! its half, and the sum with the other half.
+//! Where a skip connection meets the decoder: the weighting of the skip by place and by channel,
+//! the 1x1 convolution of its half, and the sum with the other half.
 
 use rayon::prelude::*;
 
@@ -9,7 +9,8 @@ use super::operator::{Map, Operator};
 use super::panels::{add_row_sums, group_size, pack, tile_pixels, tiles, unpack_row};
 use super::product::{Matrix, Start, Strides, multiply, multiply_transposed};
 
-/// `W (x + x^2 sigmoid(a x) g) + b + other` of `[x, other, a, g, W, b]`, with `a` `[1, c, 1, 1]` and the gate `g` `[n, c, 1, 1]`.
+/// `W (x + x^2 sigmoid(a x) g) + b + other` of `[x, other, a, g, W, b]`, with `a` `[1, c, 1, 1]`
+/// and the gate `g` `[n, c, 1, 1]`.
 #[derive(Clone, Debug)]
 pub(super) struct Join;
 

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "uses vector instructions that are detected at run time")]
 
-/// How many pixels are computed together: 64 bytes, one cache line and one to four registers.
+/// The pixels that are computed together: 64 bytes, one cache line and one to four registers.
 pub(super) const LANES: usize = 16;
 
 /// The values of neighbouring pixels, aligned to a cache line.
@@ -17,7 +17,8 @@ impl Lanes {
 
 /// The lanes as the values that they are.
 pub(super) fn flat(lanes: &[Lanes]) -> &[f32] {
-    // SAFETY: `Lanes` is `repr(C)` over an array of `f32` whose size is the alignment, so there is no padding.
+    // SAFETY: `Lanes` is `repr(C)` over an array of `f32` whose size is the alignment, so there is
+    // no padding.
     unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast(), lanes.len() * LANES) }
 }
 
@@ -52,7 +53,8 @@ pub(super) const HALF: usize = LANES / 2;
 
 /// Neighbouring values in registers.
 ///
-/// What is generic over it is free of closures: only what is inlined is compiled for the registers, and a closure may not be.
+/// Code that is generic over it is free of closures: only inlined code is compiled for the
+/// registers, and a closure may not be inlined.
 pub(super) trait Vector: Copy {
     /// The same value everywhere.
     fn splat(value: f32) -> Self;
@@ -124,7 +126,8 @@ impl Vector for [f32; HALF] {
 
     #[inline(always)]
     fn add_product(self, a: Self, b: Self) -> Self {
-        // Two roundings: without an instruction for both at once, `mul_add` would be a function call.
+        // Two roundings: without an instruction for both at once, `mul_add` would be a function
+        // call.
         let mut sums = self;
         for lane in 0..HALF {
             sums[lane] += a[lane] * b[lane];
@@ -133,7 +136,8 @@ impl Vector for [f32; HALF] {
     }
 }
 
-/// The vector of AVX2 with FMA. It may only be used in functions that are compiled for both, see [`vectorized`].
+/// The vector of AVX2 with FMA. It may only be used in functions that are compiled for both, see
+/// [`vectorized`].
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(std::arch::x86_64::__m256);

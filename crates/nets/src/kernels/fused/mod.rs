@@ -1,8 +1,10 @@
-//! Whole blocks as operators of the CPU backend: what a block computes, with its gradient, in few passes over memory.
+//! Whole blocks as operators of the CPU backend: what a block computes, with its gradient, in few
+//! passes over memory.
 //!
-//! Burn's own operators write every map out, and keep most of them for the gradient; on a CPU, that is where the time
-//! and the memory go. Here the maps between a block's operators live in tiles that stay in the cache, and the gradient
-//! computes them again. What is kept of a block is its input and three maps.
+//! Burn's own operators write every map out, and keep most of them for the gradient; on a CPU, that
+//! is where the time and the memory go. Here the maps between a block's operators live in tiles
+//! that stay in the cache, and the gradient computes them again. What is kept of a block is its
+//! input and three maps.
 
 #![allow(clippy::needless_range_loop, reason = "loops over fixed bounds with indices become registers")]
 
@@ -28,119 +30,136 @@ mod formulas;
 
 pub(crate) use affine::Moments;
 
-use burn::module::Param;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
-use burn::tensor::activation::{relu, sigmoid};
 
-use crate::amsunet::{Amse, Attention, Down, Ffn, Up};
-use crate::blocks::BatchNorm;
-
-/// [`Amse::forward`]
-pub(crate) fn amse(block: &Amse, x: Tensor<4>) -> Tensor<4> {
-    let y = norm_pointwise(&block.norm1, x.clone(), weight(&block.attention.conv1), bias(&block.attention.conv1));
-    let y = attended(&block.attention, y);
-    feed_forward(&block.norm2, &block.ffn, y, x)
+/// A batch normalisation as the operators take it.
+#[derive(Clone, Debug)]
+pub(crate) struct Norm {
+    /// The statistics that it normalises by.
+    pub(crate) moments: Moments,
+    /// Added to the variance.
+    pub(crate) epsilon: f64,
+    /// `[1, c, 1, 1]`
+    pub(crate) weight: Tensor<4>,
+    /// `[1, c, 1, 1]`
+    pub(crate) bias: Tensor<4>,
 }
 
-/// What follows the attention's first convolution.
-fn attended(attention: &Attention, x: Tensor<4>) -> Tensor<4> {
-    let ams = &attention.ams;
-    let [strip_5, strip_7, strip_11] = [&ams.strip_5, &ams.strip_7, &ams.strip_11];
-    let layers = [
-        &ams.local,
-        &ams.atrous,
-        &strip_5.horizontal,
-        &strip_5.vertical,
-        &strip_7.horizontal,
-        &strip_7.vertical,
-        &strip_11.horizontal,
-        &strip_11.vertical,
-        &ams.mix,
-        &attention.conv2,
-    ];
-    let parameters = layers.into_iter().flat_map(|layer| [weight(layer), bias(layer)]);
-    let mut inputs = std::iter::once(x).chain(parameters);
-    let inputs = std::array::from_fn(|_| inputs.next().expect("the operator takes the map and what its layers have"));
-    operator::apply(attention::Attention { dilation: ams.atrous.dilation[0] }, inputs)
+/// The weight `[c_out, c_in / groups, kh, kw]` and the bias `[1, c_out, 1, 1]` of a convolution.
+pub(crate) type Layer = [Tensor<4>; 2];
+
+/// Returns weight and bias of a convolution that has a bias.
+pub(crate) fn layer(layer: &Conv2d) -> Layer {
+    let bias = layer.bias.as_ref().expect("the fused operators are for layers with a bias");
+    [layer.weight.val(), bias.val().reshape([1, -1, 1, 1])]
 }
 
-/// `gelu(ffn(norm(x)) + residual)`
-fn feed_forward(norm: &BatchNorm, ffn: &Ffn, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
-    let operator = feed_forward::FeedForward { moments: norm.moments(&x), epsilon: norm.epsilon };
-    let Ffn { expand, local, project } = ffn;
-    let inputs = [
-        x,
-        residual,
-        vector(&norm.weight),
-        vector(&norm.bias),
-        weight(expand),
-        bias(expand),
-        weight(local),
-        bias(local),
-        weight(project),
-        bias(project),
-    ];
-    operator::apply(operator, inputs)
-}
-
-/// A 1x1 convolution behind a normalisation.
-fn norm_pointwise(norm: &BatchNorm, x: Tensor<4>, weight: Tensor<4>, bias: Tensor<4>) -> Tensor<4> {
-    let operator = norm_pointwise::NormPointwise { moments: norm.moments(&x), epsilon: norm.epsilon };
-    operator::apply(operator, [x, vector(&norm.weight), vector(&norm.bias), weight, bias])
-}
-
-/// `conv(norm(x))` of a step of the encoder.
-pub(crate) fn down(block: &Down, x: Tensor<4>) -> Tensor<4> {
-    let norm = &block.norm;
-    let operator = down::Down { moments: norm.moments(&x), epsilon: norm.epsilon };
-    operator::apply(operator, [x, vector(&norm.weight), vector(&norm.bias), weight(&block.conv), bias(&block.conv)])
-}
-
-/// `conv([rsc(skip), pad(upsample(norm(deep)))])` of a step of the decoder.
+/// Computes what follows the first convolution of AMSUnet's attention:
+/// `project(g * mix(ams(g)))` with `g = gelu(x)`.
 ///
-/// Interpolation is linear and its shares add up to one, so a 1x1 convolution without bias may as well come before it, where a
-/// quarter of the pixels are; the padding's zeros stay zeros.
-pub(crate) fn up(block: &Up, deep: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
-    let ([_, half, height, width], [rows, _, _, _]) = (skip.dims(), block.conv.weight.dims());
-    let [skip_weight, deep_weight] = [0, half].map(|start| weight(&block.conv).narrow(1, start, half));
-    let none = Tensor::zeros([1, rows, 1, 1], &deep.device());
-    let deep = norm_pointwise(&block.norm, deep, deep_weight, none);
-    let deep = operator::apply(upsample::Upsample { size: [height, width] }, [deep]);
-    let rsc = &block.rsc;
-    let channel = operator::apply(average::Average, [skip.clone()]);
-    let gate = sigmoid(pointwise(&rsc.restore, relu(pointwise(&rsc.reduce, channel))));
-    let inputs = [skip, deep, weight(&rsc.spatial), gate, skip_weight, bias(&block.conv)];
-    operator::apply(join::Join, inputs)
+/// `layers` are the local and the atrous convolution, the horizontal and the vertical one of each
+/// strip, the mixing and the projecting one.
+///
+/// # Shapes
+/// - input: `[n, c, h, w]`
+/// - output: `[n, c, h, w]`
+pub(crate) fn attention(x: Tensor<4>, dilation: usize, layers: [Layer; 10]) -> Tensor<4> {
+    let mut inputs = std::iter::once(x).chain(layers.into_iter().flatten());
+    let inputs = std::array::from_fn(|_| inputs.next().expect("ten layers have twenty parameters"));
+    operator::apply(attention::Attention { dilation }, inputs)
 }
 
-/// `gelu(norm(x))`
-pub(crate) fn norm_gelu(norm: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
-    let operator = norm_gelu::NormGelu { moments: norm.moments(&x), epsilon: norm.epsilon };
-    operator::apply(operator, [x, vector(&norm.weight), vector(&norm.bias)])
+/// Computes `gelu(project(gelu(local(expand(norm(x))))) + residual)`.
+///
+/// # Shapes
+/// - input, residual: `[n, c, h, w]`
+/// - output: `[n, c, h, w]`
+pub(crate) fn feed_forward(norm: Norm, x: Tensor<4>, residual: Tensor<4>, layers: [Layer; 3]) -> Tensor<4> {
+    let Norm { moments, epsilon, weight, bias } = norm;
+    let [[expand, expand_bias], [local, local_bias], [project, project_bias]] = layers;
+    let inputs = [x, residual, weight, bias, expand, expand_bias, local, local_bias, project, project_bias];
+    operator::apply(feed_forward::FeedForward { moments, epsilon }, inputs)
 }
 
-/// A 1x1 convolution with bias.
-pub(crate) fn pointwise(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    operator::apply(norm_pointwise::Pointwise, [x, weight(layer), bias(layer)])
+/// Computes a 1x1 convolution behind a normalisation.
+///
+/// # Shapes
+/// - input: `[n, c_in, h, w]`
+/// - output: `[n, c_out, h, w]`
+pub(crate) fn norm_pointwise(norm: Norm, x: Tensor<4>, [layer_weight, layer_bias]: Layer) -> Tensor<4> {
+    let Norm { moments, epsilon, weight, bias } = norm;
+    let operator = norm_pointwise::NormPointwise { moments, epsilon };
+    operator::apply(operator, [x, weight, bias, layer_weight, layer_bias])
 }
 
-/// A layer's weight.
-fn weight(layer: &Conv2d) -> Tensor<4> {
-    layer.weight.val()
+/// Computes a 2x2 convolution of stride 2 behind a normalisation.
+///
+/// # Shapes
+/// - input: `[n, c_in, h, w]`
+/// - output: `[n, c_out, floor(h / 2), floor(w / 2)]`
+pub(crate) fn norm_halve(norm: Norm, x: Tensor<4>, [layer_weight, layer_bias]: Layer) -> Tensor<4> {
+    let Norm { moments, epsilon, weight, bias } = norm;
+    operator::apply(down::Down { moments, epsilon }, [x, weight, bias, layer_weight, layer_bias])
 }
 
-/// A layer's bias, as a map.
-fn bias(layer: &Conv2d) -> Tensor<4> {
-    vector(layer.bias.as_ref().expect("the block's layers have a bias"))
+/// Computes `gelu(norm(x))`.
+///
+/// # Shapes
+/// - input: `[n, c, h, w]`
+/// - output: `[n, c, h, w]`
+pub(crate) fn norm_gelu(norm: Norm, x: Tensor<4>) -> Tensor<4> {
+    let Norm { moments, epsilon, weight, bias } = norm;
+    operator::apply(norm_gelu::NormGelu { moments, epsilon }, [x, weight, bias])
 }
 
-/// A vector as a map of one image with one pixel.
-fn vector(values: &Param<Tensor<1>>) -> Tensor<4> {
-    values.val().reshape([1, -1, 1, 1])
+/// Upsamples a map to twice its height and width, bilinear with aligned corners, and pads it with
+/// zeros to `size`.
+///
+/// # Shapes
+/// - input: `[n, c, h, w]`
+/// - output: `[n, c, size[0], size[1]]`
+pub(crate) fn upsample_to(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    operator::apply(upsample::Upsample { size }, [x])
 }
 
-/// The statistics of a batch that lies on the CPU backend.
+/// Computes the mean of each channel.
+///
+/// # Shapes
+/// - input: `[n, c, h, w]`
+/// - output: `[n, c, 1, 1]`
+pub(crate) fn average(x: Tensor<4>) -> Tensor<4> {
+    operator::apply(average::Average, [x])
+}
+
+/// Computes `weight rsc(skip) + deep + bias` with
+/// `rsc(x) = x + (x * sigmoid(spatial x)) * (x * gate)`.
+///
+/// # Shapes
+/// - skip: `[n, c, h, w]`
+/// - deep: `[n, c_out, h, w]`
+/// - spatial: `[1, c, 1, 1]`, gate: `[n, c, 1, 1]`
+/// - output: `[n, c_out, h, w]`
+pub(crate) fn join(
+    skip: Tensor<4>,
+    deep: Tensor<4>,
+    spatial: Tensor<4>,
+    gate: Tensor<4>,
+    [weight, bias]: Layer,
+) -> Tensor<4> {
+    operator::apply(join::Join, [skip, deep, spatial, gate, weight, bias])
+}
+
+/// Computes a 1x1 convolution with bias.
+///
+/// # Shapes
+/// - input: `[n, c_in, h, w]`
+/// - output: `[n, c_out, h, w]`
+pub(crate) fn pointwise(x: Tensor<4>, [weight, bias]: Layer) -> Tensor<4> {
+    operator::apply(norm_pointwise::Pointwise, [x, weight, bias])
+}
+
+/// Computes the statistics of a batch that lies on the CPU backend.
 pub(crate) fn moments_of_batch(x: &Tensor<4>) -> Moments {
     let [_, c, h, w] = x.dims();
     operator::inspect(x, |values| Moments::of_batch(values, c, h * w))

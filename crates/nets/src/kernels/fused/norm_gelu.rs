@@ -60,7 +60,8 @@ impl Operator<3> for NormGelu {
             [of_x as f32, alone as f32]
         });
         let sums: Vec<[f32; 2]> = sums.collect();
-        // The same as in front of a linear map with the identity as its weight, of which only the diagonal is needed.
+        // The same as in front of a linear map with the identity as its weight, of which only the
+        // diagonal is needed.
         let (mut folded_weight, mut folded_bias) = (vec![0.0; c * c], vec![0.0; c]);
         let mut identity = vec![0.0; c * c];
         for channel in 0..c {

@@ -33,19 +33,22 @@ impl Map {
 
 /// An operator over `N` inputs, maps first, with an exact gradient.
 ///
-/// What the gradient needs besides the inputs it computes again, or [`Saved`](Self::Saved) keeps it.
+/// Whatever else the gradient needs, it computes again from the inputs, or [`Saved`](Self::Saved)
+/// keeps it.
 pub(super) trait Operator<const N: usize>: Clone + Debug + Send + 'static {
-    /// What the value leaves for the gradient.
+    /// The intermediate results that the gradient reads.
     type Saved: Clone + Debug + Send;
 
     /// The value.
     fn forward(&self, inputs: &[Map; N]) -> (Map, Self::Saved);
 
-    /// The gradients of the inputs, in their order and with their numbers of values, from the value's.
+    /// The gradients of the inputs, in their order and with their numbers of values, from the
+    /// value's.
     fn backward(&self, inputs: &[Map; N], saved: Self::Saved, gradient: Map) -> [Vec<f32>; N];
 }
 
-/// The value of an operator over tensors of the CPU backend, with its place in the graph where they have one.
+/// The value of an operator over tensors of the CPU backend, with its place in the graph where they
+/// have one.
 pub(super) fn apply<const N: usize, O: Operator<N>>(operator: O, inputs: [Tensor<4>; N]) -> Tensor<4> {
     let maps = |tensors: [FlexTensor; N]| tensors.map(|tensor| Map(tensor.to_contiguous()));
     const ON_CPU: &str = "the caller has seen that the tensors lie on the CPU backend";
@@ -85,7 +88,7 @@ impl<const N: usize, O: Operator<N>> Backward<Flex, N> for Step<O> {
     }
 }
 
-/// What a function finds in a tensor of the CPU backend, outside of the graph.
+/// Applies a function to the values of a tensor of the CPU backend, outside of the graph.
 pub(super) fn inspect<T>(x: &Tensor<4>, of: impl FnOnce(&[f32]) -> T) -> T {
     let x = if x.device().is_autodiff() { x.clone().inner() } else { x.clone() };
     let x = x.try_into_primitive::<Flex>().expect("the caller has seen that the tensor lies on the CPU backend");

@@ -2,7 +2,7 @@
 
 use super::lanes::{LANES, Lanes};
 
-/// How many panels hold a number of pixels; the last may be half empty.
+/// Returns the number of panels that hold a number of pixels; the last may be half empty.
 pub(super) fn panel_count(pixels: usize) -> usize {
     pixels.div_ceil(LANES)
 }
@@ -56,13 +56,14 @@ pub(super) struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// How many pixels it has.
+    /// Returns its number of pixels.
     pub(super) fn pixels(&self) -> usize {
         self.planes[0].len()
     }
 }
 
-/// Cuts a batch of images of `channels` planes of `size` pixels into tiles of at most `pixels` pixels.
+/// Cuts a batch of images of `channels` planes of `size` pixels into tiles of at most `pixels`
+/// pixels.
 pub(super) fn tiles(values: &mut [f32], channels: usize, size: usize, pixels: usize) -> Vec<Tile<'_>> {
     let mut tiles = Vec::new();
     for (image, planes) in values.chunks_exact_mut(channels * size).enumerate() {
@@ -81,16 +82,16 @@ pub(super) fn tiles(values: &mut [f32], channels: usize, size: usize, pixels: us
     tiles
 }
 
-/// How many groups share the work at most. Sums are added group by group, so their rounding must not depend on the
-/// number of threads: hence a constant.
+/// The most groups that share the work. Sums are added group by group, so their rounding must not
+/// depend on the number of threads: hence a constant.
 const GROUPS: usize = 16;
 
-/// How many of `count` pieces of work make a group.
+/// Returns the pieces of work in a group, of `count` in all.
 pub(super) fn group_size(count: usize) -> usize {
     count.div_ceil(GROUPS).max(1)
 }
 
-/// How many pixels a tile of maps with `channels` channels has: 64 KiB each.
+/// Returns the pixels in a tile of maps with `channels` channels: 64 KiB each.
 pub(super) fn tile_pixels(channels: usize) -> usize {
     const VALUES: usize = 16 << 10;
     (VALUES / channels).next_multiple_of(LANES).clamp(4 * LANES, 64 * LANES)

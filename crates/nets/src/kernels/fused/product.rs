@@ -1,12 +1,14 @@
-//! The two matrix products of a 1x1 convolution over panels of pixels: its value, and its weight's gradient.
+//! The two matrix products of a 1x1 convolution over panels of pixels: its value, and its weight's
+//! gradient.
 //!
-//! A panel holds [`LANES`] neighbouring pixels of all channels, `[channels][pixels]`. A tile of a feature map is a list
-//! of panels, small enough to stay in the cache while several operators pass over it. In a product, a block of six
-//! rows times a panel stays in registers.
+//! A panel holds [`LANES`] neighbouring pixels of all channels, `[channels][pixels]`. A tile of a
+//! feature map is a list of panels, small enough to stay in the cache while several operators pass
+//! over it. In a product, a block of six rows times a panel stays in registers.
 
 use super::lanes::{Lanes, Vector, half, load, store, vectorized};
 
-/// Rows that are computed together: with two registers per row and AVX2's sixteen, more would spill.
+/// Rows that are computed together: with two registers per row and AVX2's sixteen, more would
+/// spill.
 const ROWS: usize = 6;
 
 /// A matrix, its rows in blocks of up to six that are interleaved.
@@ -18,18 +20,18 @@ pub(super) struct Matrix {
     values: Vec<f32>,
 }
 
-/// What a product is added to.
+/// The start of the sums of a product.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Start<'a> {
     /// Nothing.
     Zero,
     /// A value per row.
     Bias(&'a [f32]),
-    /// What the output holds.
+    /// The values that the output holds.
     Output,
 }
 
-/// Where the output's row `r` of panel `j` lies: at `j * panel + r * row`.
+/// The layout of the output: row `r` of panel `j` lies at `j * panel + r * row`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Strides {
     panel: usize,
@@ -67,7 +69,8 @@ impl Matrix {
 }
 
 vectorized! {
-    /// `y = matrix * x`, added to what `start` says. `x` holds panels of as many rows as the matrix is deep.
+    /// `y = matrix * x`, added to what `start` says. `x` holds panels of as many rows as the matrix
+    /// is deep.
     pub(super) fn multiply(matrix: &Matrix, x: &[Lanes], start: Start<'_>, y: &mut [Lanes], strides: Strides) = multiply_with
 }
 
@@ -141,12 +144,14 @@ fn block<V: Vector, const START: usize, const H: usize>(
     }
 }
 
-/// How many bytes of the right factor stay in the second-level cache while the left one's rows pass over them.
+/// The bytes of the right factor that stay in the second-level cache while the left one's rows pass
+/// over them.
 const NEAR: usize = 128 << 10;
-/// How many panels are summed before the sums leave their registers, at most.
+/// The most panels that are summed before the sums leave their registers.
 const PANELS: usize = 16;
 vectorized! {
-    /// `sums += a * b^T` over all pixels. `a` holds panels of `rows[0]` rows, `b` of `rows[1]`, `sums` is `rows[0]` x `rows[1]`.
+    /// `sums += a * b^T` over all pixels. `a` holds panels of `rows[0]` rows, `b` of `rows[1]`,
+    /// `sums` is `rows[0]` x `rows[1]`.
     pub(super) fn multiply_transposed(a: &[Lanes], b: &[Lanes], rows: [usize; 2], sums: &mut [f32]) = multiply_transposed_with
 }
 

@@ -1,7 +1,8 @@
 //! Rows of an image that pass through a block together.
 //!
-//! They lie one behind the other with one zero between them, so that a convolution is one run over them (see
-//! [`frame`](super::frame)): rows of `stride = width + 1`, with `lead` zeros before the first.
+//! They lie one behind the other with one zero between them, so that a convolution is one run over
+//! them (see [`frame`](super::frame)): rows of `stride = width + 1`, with `lead` zeros before the
+//! first.
 
 use std::ops::Range;
 
@@ -46,7 +47,8 @@ impl Strip {
         panel_count(self.len())
     }
 
-    /// How many panels a plane takes that a convolution reads, whose last block reaches beyond the plane.
+    /// Returns the panels of a plane that a convolution reads, whose last block reaches beyond the
+    /// plane.
     pub(super) fn panels_read(&self) -> usize {
         self.panels() + 4
     }

@@ -1,20 +1,22 @@
 //! Twice the height and width, bilinear with aligned corners, in a border of zeros.
 //!
-//! Coordinates are rounded to 32 bits, once, as ONNX Runtime's `Resize` rounds them: what is learned with reads beside the
-//! pixel by as much as what is deployed, up to 6e-8 of the side, and the two differ by none of it.
+//! Coordinates are rounded to 32 bits, once, as ONNX Runtime's `Resize` rounds them: what is
+//! learned with reads beside the pixel by as much as what is deployed, up to 6e-8 of the side, and
+//! the two differ by none of it.
 
 use rayon::prelude::*;
 
 use super::operator::{Map, Operator};
 
-/// Upsamples `[x]` and adds zeros until the map has `size`: `floor(difference / 2)` before, the rest after.
+/// Upsamples `[x]` and adds zeros until the map has `size`: `floor(difference / 2)` before, the
+/// rest after.
 #[derive(Clone, Debug)]
 pub(super) struct Upsample {
     /// Height and width.
     pub(super) size: [usize; 2],
 }
 
-/// Which two values of an axis a new one lies between, and how near to the second.
+/// The two values of an axis that a new one lies between, and its share of the second.
 struct Between {
     first: usize,
     second: usize,

@@ -76,7 +76,8 @@ fn slope<X: Float>(x: &[X], gradient: &[X], y: &mut [X], #[define(X)] _element: 
     y[ABSOLUTE_POS] = X::cast_from(f32::cast_from(gradient[ABSOLUTE_POS]) * (distribution + x * density));
 }
 
-/// `Phi(x)` and `phi(x)`, by the formula of [`super::normal`]: the error function of some GPUs' languages is an approximation.
+/// `Phi(x)` and `phi(x)`, by the formula of [`super::normal`]: the error function of some GPUs'
+/// languages is an approximation.
 #[cube]
 fn normal(x: f32) -> (f32, f32) {
     // Not `min`, which would turn a value that is not a number into the tail's end.

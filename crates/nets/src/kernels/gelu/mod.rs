@@ -18,16 +18,16 @@ use rayon::prelude::*;
 use super::mixed::on_cpu;
 use super::values;
 
-/// How many values a thread takes at a time: they stay in its second-level cache.
+/// The values that a thread takes at a time: they stay in its second-level cache.
 const CHUNK: usize = 1 << 14;
 
-/// `x * Phi(x)` with the normal distribution `Phi`, element by element, as one operator with its gradient: Burn's own GELU has
-/// the gradient of the tanh approximation on GPUs.
+/// `x * Phi(x)` with the normal distribution `Phi`, element by element, as one operator with its
+/// gradient: Burn's own GELU has the gradient of the tanh approximation on GPUs.
 pub fn gelu(x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as GeluOps>::gelu_exact(x.into_dispatch()))
 }
 
-/// What a backend must compute for [`gelu`] and its gradient.
+/// The operators of a backend for [`gelu`] and its gradient.
 #[backend_extension(Flex, Autodiff, Cube: cfg(feature = "cube"), Fusion: cfg(feature = "cube"))]
 trait GeluOps: Backend {
     /// The value, element by element.

@@ -1,8 +1,9 @@
 //! The normal distribution over slices, fast enough that GELU does not wait for it.
 //!
-//! The upper tail is `Q(t) = phi(t) M(t)` with Mills' ratio `M`, which is smooth; as a polynomial in `k = 1 / (1 + 0.3 t)` of
-//! degree 10 it is exact to 4e-9 for `t` up to 13, far below the rounding of `f32`. So `Phi(x) = Q(-x)` keeps its relative
-//! accuracy where `(1 + erf) / 2` cancels, and one exponential serves both the value and the gradient.
+//! The upper tail is `Q(t) = phi(t) M(t)` with Mills' ratio `M`, which is smooth; as a polynomial
+//! in `k = 1 / (1 + 0.3 t)` of degree 10 it is exact to 4e-9 for `t` up to 13, far below the
+//! rounding of `f32`. So `Phi(x) = Q(-x)` keeps its relative accuracy where `(1 + erf) / 2`
+//! cancels, and one exponential serves both the value and the gradient.
 
 #![allow(unsafe_code, reason = "uses vector instructions that are detected at run time")]
 
@@ -10,11 +11,12 @@ use std::f32::consts::{LN_2, LOG2_E};
 
 /// `1 / sqrt(2 pi)`
 pub(super) const DENSITY_AT_0: f32 = 0.398_942_3;
-/// Where the tail ends: `phi(13)` is the last that is a normal `f32`.
+/// The end of the tail: `phi(13)` is the last that is a normal `f32`.
 pub(super) const TAIL_END: f32 = 13.0;
 /// The scale of Mills' ratio's variable.
 pub(super) const MILLS_SCALE: f32 = 0.3;
-/// Mills' ratio as `sum of c[i] k^(i + 1)`: least squares of the relative error at 400 Chebyshev nodes of `k`.
+/// Mills' ratio as `sum of c[i] k^(i + 1)`: least squares of the relative error at 400 Chebyshev
+/// nodes of `k`.
 pub(super) const MILLS: [f32; 10] = [
     0.300_011_84,
     0.299_685_57,
@@ -27,7 +29,8 @@ pub(super) const MILLS: [f32; 10] = [
     0.285_270_63,
     -0.052_334_04,
 ];
-/// `e^r` for `|r| <= ln(2) / 2`: its Taylor series from degree 2 on, whose first term left out is below 1e-8.
+/// `e^r` for `|r| <= ln(2) / 2`: its Taylor series from degree 2 on, whose first term left out is
+/// below 1e-8.
 const EXPONENTIAL: [f32; 6] = [0.5, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0];
 /// Adding and subtracting it rounds to a whole number; the sum's low bits hold that number.
 const ROUND: f32 = 12_582_912.0;

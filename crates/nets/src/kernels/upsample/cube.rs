@@ -1,7 +1,8 @@
 //! Bilinear upsampling and its gradient as CubeCL kernels, for GPUs.
 //!
-//! Place `p` of an upsampled side lies at `p (side - 1) / (2 side - 1)` between the pixels. The numerators are whole, so that
-//! every weight is exact up to one rounding and no gradient is lost between two roundings.
+//! Place `p` of an upsampled side lies at `p (side - 1) / (2 side - 1)` between the pixels. The
+//! numerators are whole, so that every weight is exact up to one rounding and no gradient is lost
+//! between two roundings.
 
 #![allow(unsafe_code, reason = "launches GPU kernels without bounds checks")]
 
@@ -26,7 +27,8 @@ impl UpsampleOps for CubeBackend {
         let y = empty(&x, upsampled(x.meta.shape()), x.dtype);
         let (cubes, units) = units(&y.client, y.meta.num_elements());
         let (client, element) = (x.client.clone(), element(&x));
-        // SAFETY: `x` has the planes of `y`, which no unit goes beyond, at half the height and half the width.
+        // SAFETY: `x` has the planes of `y`, which no unit goes beyond, at half the height and half
+        // the width.
         unsafe {
             value::launch_unchecked(
                 &client,
@@ -50,7 +52,8 @@ impl UpsampleOps for CubeBackend {
         let [_, _, h, w] = x.meta.shape().dims();
         let (cubes, units) = units(&x.client, x.meta.num_elements());
         let (client, element) = (x.client.clone(), element(&x));
-        // SAFETY: `gradient` has the planes of `x`, which no unit goes beyond, at twice the height and twice the width.
+        // SAFETY: `gradient` has the planes of `x`, which no unit goes beyond, at twice the height
+        // and twice the width.
         unsafe {
             slope::launch_unchecked(
                 &client,
@@ -142,7 +145,8 @@ fn slope<X: Float>(
     x[ABSOLUTE_POS] = X::cast_from(sum);
 }
 
-/// A pixel's share in a place of the upsampled side: one less their distance, nothing from the next pixel on or outside.
+/// A pixel's share in a place of the upsampled side: one less their distance, nothing from the next
+/// pixel on or outside.
 #[cube]
 fn weight(pixel: i32, place: i32, side: i32) -> f32 {
     let whole = 2 * side - 1;

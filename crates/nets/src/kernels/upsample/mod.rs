@@ -16,7 +16,8 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMe
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Shape, Tensor};
 
-/// Twice the height and twice the width, bilinear between pixels whose outermost ones stay at the border.
+/// Twice the height and twice the width, bilinear between pixels whose outermost ones stay at the
+/// border.
 ///
 /// # Shapes
 /// - input: `[n, c, h, w]`
@@ -25,7 +26,7 @@ pub fn upsample(x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as UpsampleOps>::upsample(x.into_dispatch()))
 }
 
-/// What a backend must compute for [`upsample`] and its gradient.
+/// The operators of a backend for [`upsample`] and its gradient.
 #[backend_extension(Flex, Autodiff, Cube: cfg(feature = "cube"), Fusion: cfg(feature = "cube"))]
 trait UpsampleOps: Backend {
     /// `[n, c, h, w]` to `[n, c, 2h, 2w]`.

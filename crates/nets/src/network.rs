@@ -1,0 +1,508 @@
+//! The list of networks, and what every network has.
+//!
+//! A network is a folder of this crate with its modules, a line in [the list](Network), and a folder
+//! of the exporter with their lowering. Everything else works on [`Network`] or on an
+//! [`Architecture`].
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::topology::{Stage, walk};
+use crate::weights::{FitError, Parameters, PublishedNames, Shapes};
+
+/// The modules of a network.
+pub trait Architecture: Parameters {
+    /// What the network is configured by.
+    type Config: Configuration<Network = Self>;
+
+    /// Returns the configuration that the weights' shapes imply.
+    fn config(&self) -> Self::Config;
+
+    /// Returns the stages in the order in which they are computed. The output of the last one is the
+    /// logits, `[n, num_classes, h, w]`.
+    fn stages(&self) -> &'static [Stage];
+
+    /// Computes the output of a stage from its inputs.
+    ///
+    /// # Panics
+    /// When the stage is not one of [`stages`](Self::stages), or has other inputs.
+    fn compute(&self, stage: &Stage, inputs: Vec<Tensor<4>>) -> Tensor<4>;
+
+    /// Computes the logits, in the type that the input has: maps have it too, while parameters stay
+    /// float32.
+    ///
+    /// # Shapes
+    /// - input: `[n, in_channels, h, w]`, of a size that the network's [`Sides`] allow
+    /// - output: logits, `[n, num_classes, h, w]`
+    fn forward(&self, image: Tensor<4>) -> Tensor<4> {
+        self.forward_observed(image, |_, _| {})
+    }
+
+    /// Computes [`forward`](Self::forward) and shows each stage's output under the stage's name.
+    fn forward_observed(&self, image: Tensor<4>, mut observe: impl FnMut(&str, &Tensor<4>)) -> Tensor<4> {
+        let Ok(logits) = walk(self.stages(), image, |stage, inputs| {
+            let output = self.compute(stage, inputs);
+            observe(stage.name, &output);
+            Ok::<_, Infallible>(output)
+        });
+        logits
+    }
+
+    /// Returns the number of learnable parameters; running statistics are not among them.
+    fn num_learnable(&self) -> usize {
+        self.num_params() - crate::weights::num_statistics(self)
+    }
+}
+
+/// What a network is configured by.
+pub trait Configuration: Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned {
+    /// The network.
+    type Network: Architecture<Config = Self>;
+
+    /// Returns the configuration of the published network for images and classes of these numbers.
+    fn published(in_channels: usize, num_classes: usize) -> Self;
+
+    /// Returns the configuration that the shapes of weights imply.
+    ///
+    /// # Errors
+    /// When a tensor that the configuration follows from is missing or has another rank.
+    fn from_shapes(weights: &Shapes<'_>) -> Result<Self, FitError>;
+
+    /// Makes the network with fresh weights.
+    fn init(&self, device: &Device) -> Self::Network;
+
+    /// Returns the image's channels.
+    fn in_channels(&self) -> usize;
+
+    /// Returns the number of classes, the background among them.
+    fn num_classes(&self) -> usize;
+
+    /// Returns the settings beside channels and classes, by their names.
+    fn settings(&self) -> Vec<(&'static str, String)>;
+
+    /// Returns the sizes of images that the network takes.
+    fn sides(&self) -> Sides;
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range.
+    fn check(&self) -> Result<(), SettingError>;
+}
+
+/// The heights and widths of images that a network takes, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sides {
+    /// The shortest side.
+    pub min: usize,
+    /// The number that each side is a multiple of; 1 for any side.
+    pub multiple: usize,
+    /// The only height and width, for a network that takes one size.
+    pub only: Option<[usize; 2]>,
+}
+
+impl Sides {
+    /// Makes the policy of a network that takes any side from the shortest on.
+    pub const fn at_least(min: usize) -> Self {
+        Self { min, multiple: 1, only: None }
+    }
+
+    /// Makes the policy of a network whose sides are multiples of a number.
+    pub const fn multiples_of(multiple: usize) -> Self {
+        Self { min: multiple, multiple, only: None }
+    }
+
+    /// Makes the policy of a network that takes one height and width.
+    pub fn only(size: [usize; 2]) -> Self {
+        Self { min: size[0].min(size[1]), multiple: 1, only: Some(size) }
+    }
+
+    /// Returns whether the network takes images of a height and width.
+    pub fn fit(&self, size: [usize; 2]) -> bool {
+        let each = size.iter().all(|side| *side >= self.min && side.is_multiple_of(self.multiple));
+        each && self.only.is_none_or(|only| only == size)
+    }
+
+    /// Returns the smallest height and width that the network takes and that hold an image of this
+    /// height and width; of a network that takes one size, that size.
+    pub fn next(&self, size: [usize; 2]) -> [usize; 2] {
+        self.only.unwrap_or(size.map(|side| side.max(self.min).next_multiple_of(self.multiple)))
+    }
+
+    /// Returns the largest height and width that the network takes and that neither exceed `size` nor
+    /// leave a remainder by [`min`](Self::min), so that no halving cuts a row; at least the smallest
+    /// that the network takes.
+    pub fn crop(&self, size: [u32; 2]) -> [u32; 2] {
+        let unit = self.min.next_multiple_of(self.multiple) as u32;
+        let only = self.only.map(|only| only.map(|side| side as u32));
+        only.unwrap_or(size.map(|side| (side / unit).max(1) * unit))
+    }
+}
+
+/// Prints the sides as messages state them, for example `at least 16x16`.
+impl fmt::Display for Sides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { min, multiple, only } = *self;
+        match (only, multiple) {
+            (Some([height, width]), _) => write!(f, "{height}x{width}"),
+            (None, 1) => write!(f, "at least {min}x{min}"),
+            (None, _) => write!(f, "multiples of {multiple}, at least {min}x{min}"),
+        }
+    }
+}
+
+/// A setting out of its range.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the setting `{name}` is {found}, expected {expected}")]
+pub struct SettingError {
+    /// The setting.
+    pub name: &'static str,
+    /// Its value.
+    pub found: String,
+    /// The range.
+    pub expected: &'static str,
+}
+
+/// A name that no network has.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{found}` is not a network of this version; it has {}", names())]
+pub struct UnknownNetwork {
+    /// The name.
+    pub found: String,
+}
+
+/// Returns the names of all networks, for a message.
+fn names() -> String {
+    NetworkName::ALL.map(NetworkName::as_str).join(", ")
+}
+
+/// Makes the enums of all networks of a list, and the macros that evaluate an expression for the one
+/// that an enum holds. The list begins with a `$`, which the macros' own definitions need.
+macro_rules! networks {
+    ($dollar:tt $(#[doc = $doc:literal] $variant:ident($config:ty, $net:ty): $name:literal, $title:literal, $published:expr;)+) => {
+        /// The name of a network.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum NetworkName {
+            $(#[doc = $doc] $variant,)+
+        }
+
+        /// A network.
+        #[derive(Module, Debug)]
+        #[allow(clippy::large_enum_variant, reason = "a process holds few networks")]
+        pub enum Network {
+            $(#[doc = $doc] $variant($net),)+
+        }
+
+        /// The configuration of a network.
+        ///
+        /// As JSON it is the settings with the network's `name`, which AMSUnet's leave out: they were
+        /// written before there were others.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum NetworkConfig {
+            $(#[doc = $doc] $variant($config),)+
+        }
+
+        impl NetworkName {
+            /// All networks, the one first that files without a name are of.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+
+            /// Returns the name in contracts, checkpoints, configurations and graphs.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// Returns the name as people write it.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)+ }
+            }
+
+            /// Returns the names of its parameters in published checkpoints.
+            pub fn published(self) -> PublishedNames {
+                match self { $(Self::$variant => $published,)+ }
+            }
+
+            /// Returns the configuration of the published network for images and classes of these
+            /// numbers.
+            pub fn config(self, in_channels: usize, num_classes: usize) -> NetworkConfig {
+                match self { $(Self::$variant => <$config>::published(in_channels, num_classes).into(),)+ }
+            }
+
+            /// Returns the configuration that the shapes of weights imply.
+            ///
+            /// # Errors
+            /// When a tensor that the configuration follows from is missing or has another rank.
+            pub fn config_from_shapes(self, weights: &Shapes<'_>) -> Result<NetworkConfig, FitError> {
+                Ok(match self { $(Self::$variant => <$config>::from_shapes(weights)?.into(),)+ })
+            }
+
+            /// Reads a configuration from its settings.
+            fn read_config(self, settings: Map<String, Value>) -> serde_json::Result<NetworkConfig> {
+                let settings = Value::Object(settings);
+                Ok(match self { $(Self::$variant => serde_json::from_value::<$config>(settings)?.into(),)+ })
+            }
+        }
+
+        impl NetworkConfig {
+            /// Returns the name of the network.
+            pub fn name(&self) -> NetworkName {
+                match self { $(Self::$variant(_) => NetworkName::$variant,)+ }
+            }
+        }
+
+        $(
+            impl Parameters for $net {
+                fn network(&self) -> NetworkName {
+                    NetworkName::$variant
+                }
+            }
+
+            impl From<$net> for Network {
+                fn from(net: $net) -> Self {
+                    Self::$variant(net)
+                }
+            }
+
+            impl From<$config> for NetworkConfig {
+                fn from(config: $config) -> Self {
+                    Self::$variant(config)
+                }
+            }
+        )+
+
+        /// Evaluates an expression for the modules in a [`Network`](crate::network::Network).
+        #[macro_export]
+        macro_rules! with_network {
+            ($dollar network:expr, |$dollar net:ident| $dollar body:expr) => {
+                match $dollar network {
+                    $($crate::network::Network::$variant($dollar net) => $dollar body,)+
+                }
+            };
+        }
+
+        macro_rules! with_config {
+            ($dollar config:expr, |$dollar each:ident| $dollar body:expr) => {
+                match $dollar config {
+                    $(NetworkConfig::$variant($dollar each) => $dollar body,)+
+                }
+            };
+        }
+    };
+}
+
+networks! { $
+    /// AMSUnet.
+    AmsUnet(crate::amsunet::AmsUnetConfig, crate::amsunet::AmsUnet): "amsunet", "AMSUnet", crate::amsunet::PUBLISHED;
+    /// U-Net.
+    UNet(crate::unet::UNetConfig, crate::unet::UNet): "unet", "U-Net", crate::unet::PUBLISHED;
+}
+
+impl Parameters for Network {
+    fn network(&self) -> NetworkName {
+        with_network!(self, |net| net.network())
+    }
+}
+
+impl Network {
+    /// Returns the configuration that the weights' shapes imply.
+    pub fn config(&self) -> NetworkConfig {
+        with_network!(self, |net| net.config().into())
+    }
+
+    /// Returns the stages in the order in which they are computed; the last one gives the logits.
+    pub fn stages(&self) -> &'static [Stage] {
+        with_network!(self, |net| net.stages())
+    }
+
+    /// Computes the output of a stage from its inputs.
+    ///
+    /// # Panics
+    /// When the stage is not one of [`stages`](Self::stages), or has other inputs.
+    pub fn compute(&self, stage: &Stage, inputs: Vec<Tensor<4>>) -> Tensor<4> {
+        with_network!(self, |net| net.compute(stage, inputs))
+    }
+
+    /// Computes the logits, as [`Architecture::forward`].
+    pub fn forward(&self, image: Tensor<4>) -> Tensor<4> {
+        with_network!(self, |net| net.forward(image))
+    }
+
+    /// Computes the logits and shows each stage's output, as [`Architecture::forward_observed`].
+    pub fn forward_observed(&self, image: Tensor<4>, observe: impl FnMut(&str, &Tensor<4>)) -> Tensor<4> {
+        with_network!(self, |net| net.forward_observed(image, observe))
+    }
+
+    /// Returns the number of learnable parameters; running statistics are not among them.
+    pub fn num_learnable(&self) -> usize {
+        with_network!(self, |net| net.num_learnable())
+    }
+}
+
+impl NetworkConfig {
+    /// Makes the network with fresh weights.
+    pub fn init(&self, device: &Device) -> Network {
+        with_config!(self, |config| config.init(device).into())
+    }
+
+    /// Returns the image's channels.
+    pub fn in_channels(&self) -> usize {
+        with_config!(self, |config| config.in_channels())
+    }
+
+    /// Returns the number of classes, the background among them.
+    pub fn num_classes(&self) -> usize {
+        with_config!(self, |config| config.num_classes())
+    }
+
+    /// Returns the sizes of images that the network takes.
+    pub fn sides(&self) -> Sides {
+        with_config!(self, |config| config.sides())
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range.
+    pub fn check(&self) -> Result<(), SettingError> {
+        with_config!(self, |config| config.check())
+    }
+
+    /// Returns the settings beside channels and classes, as `base_width=32`.
+    pub fn summary(&self) -> String {
+        let settings = self.settings().into_iter().map(|(name, value)| format!("{name}={value}"));
+        settings.collect::<Vec<_>>().join(",")
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        with_config!(self, |config| config.settings())
+    }
+}
+
+/// Prints the network with its settings, for example
+/// `AMSUnet, base width 32, 3 input channels, 2 classes`.
+impl fmt::Display for NetworkConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name().title())?;
+        for (name, value) in self.settings() {
+            write!(f, ", {} {value}", name.replace('_', " "))?;
+        }
+        write!(f, ", {} input channels, {} classes", self.in_channels(), self.num_classes())
+    }
+}
+
+impl fmt::Display for NetworkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for NetworkName {
+    type Err = UnknownNetwork;
+
+    fn from_str(text: &str) -> Result<Self, UnknownNetwork> {
+        let named = Self::ALL.into_iter().find(|name| name.as_str() == text);
+        named.ok_or_else(|| UnknownNetwork { found: text.into() })
+    }
+}
+
+impl Serialize for NetworkConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// Settings with the name of their network.
+        #[derive(Serialize)]
+        struct Named<'a, C> {
+            name: &'static str,
+            #[serde(flatten)]
+            settings: &'a C,
+        }
+        if self.name() == NetworkName::ALL[0] {
+            return with_config!(self, |config| config.serialize(serializer));
+        }
+        let name = self.name().as_str();
+        with_config!(self, |settings| Named { name, settings }.serialize(serializer))
+    }
+}
+
+impl<'de> Deserialize<'de> for NetworkConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+
+        let mut settings = Map::deserialize(deserializer)?;
+        let name = match settings.remove("name") {
+            Some(Value::String(name)) => name.parse().map_err(Error::custom)?,
+            Some(other) => return Err(Error::custom(format!("the network's `name` is {other}, expected a text"))),
+            None => NetworkName::ALL[0],
+        };
+        let given: Vec<_> = settings.keys().cloned().collect();
+        let config = name.read_config(settings).map_err(Error::custom)?;
+        let Ok(Value::Object(known)) = serde_json::to_value(&config) else {
+            unreachable!("a configuration is an object");
+        };
+        match given.iter().find(|setting| !known.contains_key(*setting)) {
+            Some(unknown) => {
+                let known: Vec<_> = known.keys().map(|name| format!("`{name}`")).collect();
+                let title = name.title();
+                Err(Error::custom(format!("{title} has no setting `{unknown}`, expected one of {}", known.join(", "))))
+            }
+            None => Ok(config),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_configuration_names_its_network_unless_it_is_the_first() {
+        for (name, expected) in [
+            (NetworkName::AmsUnet, json!({ "in_channels": 3, "num_classes": 2, "base_width": 32 })),
+            (NetworkName::UNet, json!({ "name": "unet", "in_channels": 3, "num_classes": 2, "base_width": 32 })),
+        ] {
+            let config = name.config(3, 2);
+            assert_eq!(serde_json::to_value(&config).unwrap(), expected, "{name}");
+            assert_eq!(serde_json::from_value::<NetworkConfig>(expected).unwrap(), config, "{name}");
+            assert_eq!(config.name(), name);
+        }
+    }
+
+    #[test]
+    fn unknown_networks_and_settings_are_named() {
+        for (settings, expected) in [
+            (json!({ "name": "vnet" }), "`vnet` is not a network of this version; it has amsunet, unet"),
+            (json!({ "name": 3 }), "the network's `name` is 3, expected a text"),
+            (
+                json!({ "name": "unet", "in_channels": 3, "num_classes": 2, "base_width": 8, "depth": 3 }),
+                "U-Net has no setting `depth`, expected one of `base_width`, `in_channels`, `name`, `num_classes`",
+            ),
+        ] {
+            let message = serde_json::from_value::<NetworkConfig>(settings).unwrap_err().to_string();
+            assert_eq!(message, expected);
+        }
+    }
+
+    #[test]
+    fn sides_fit_and_are_rounded_by_the_policy() {
+        for (sides, size, next, crop) in [
+            (Sides::at_least(16), [17, 33], [17, 33], [16, 32]),
+            (Sides::at_least(16), [3, 33], [16, 33], [16, 32]),
+            (Sides::multiples_of(32), [33, 64], [64, 64], [32, 64]),
+            (Sides::multiples_of(32), [5, 5], [32, 32], [32, 32]),
+            (Sides::only([64, 96]), [64, 96], [64, 96], [64, 96]),
+            (Sides::only([64, 96]), [500, 20], [64, 96], [64, 96]),
+        ] {
+            assert_eq!(sides.next(size), next, "{sides}: {size:?}");
+            assert_eq!(sides.crop(size.map(|side| side as u32)), crop, "{sides}: {size:?}");
+            assert_eq!(sides.fit(size), size == next, "{sides}: {size:?}");
+            assert!(sides.fit(next) && sides.fit(crop.map(|side| side as usize)), "{sides}: {size:?}");
+        }
+    }
+}

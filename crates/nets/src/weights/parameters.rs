@@ -1,0 +1,117 @@
+//! Parameters by their published names, whatever network they belong to.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+use crate::network::NetworkName;
+
+/// The ends of the paths of BatchNorm's running statistics, which training tracks and does not learn.
+const STATISTICS: [&str; 2] = ["running_mean", "running_var"];
+
+/// A container that a path leaves out: a network in the list of networks.
+const LIST: &str = "Enum:Network";
+
+/// A network, as far as its parameters and their names go.
+pub trait Parameters: Module {
+    /// Returns the name of the network.
+    fn network(&self) -> NetworkName;
+
+    /// Shows each parameter and running statistic under its published name.
+    fn for_each(&self, visitor: &mut impl ParameterVisitor) {
+        let published = self.network().published().name;
+        self.visit(&mut ByName { path: Vec::new(), published, inner: visitor });
+    }
+
+    /// Replaces each parameter and running statistic.
+    fn map_each(self, mapper: &mut impl ParameterMapper) -> Self {
+        let published = self.network().published().name;
+        self.map(&mut ByName { path: Vec::new(), published, inner: mapper })
+    }
+}
+
+/// Sees parameters of any rank.
+pub trait ParameterVisitor {
+    /// Sees the parameter of a name.
+    fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>);
+}
+
+/// Replaces parameters of any rank.
+pub trait ParameterMapper {
+    /// Returns what replaces the parameter of a name.
+    fn map<const D: usize>(&mut self, name: String, param: Param<Tensor<D>>) -> Param<Tensor<D>>;
+}
+
+/// The place in a module that Burn visits or maps.
+struct ByName<'a, T> {
+    path: Vec<String>,
+    published: fn(&str) -> Option<String>,
+    inner: &'a mut T,
+}
+
+impl<T> ByName<'_, T> {
+    fn enter(&mut self, name: &str, container: &str) {
+        if container != LIST {
+            self.path.push(name.into());
+        }
+    }
+
+    fn exit(&mut self, container: &str) {
+        if container != LIST {
+            self.path.pop();
+        }
+    }
+
+    /// Returns the published name of the parameter here, or its path where it has none.
+    fn name(&self) -> String {
+        let path = self.path.join(".");
+        (self.published)(&path).unwrap_or(path)
+    }
+}
+
+impl<T: ParameterVisitor> ModuleVisitor for ByName<'_, T> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, container: &str) {
+        self.exit(container);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = self.name();
+        self.inner.visit(name, param);
+    }
+}
+
+impl<T: ParameterMapper> ModuleMapper for ByName<'_, T> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, container: &str) {
+        self.exit(container);
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.name();
+        self.inner.map(name, param)
+    }
+}
+
+/// Returns the number of a module's values that are running statistics.
+pub fn num_statistics<M: Module>(module: &M) -> usize {
+    let mut count = Count(0);
+    module.visit(&mut ByName { path: Vec::new(), published: |_| None, inner: &mut count });
+    count.0
+}
+
+/// The number of values below a field that is named as a statistic.
+struct Count(usize);
+
+impl ParameterVisitor for Count {
+    fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
+        if name.rsplit('.').next().is_some_and(|last| STATISTICS.contains(&last)) {
+            self.0 += param.val().shape().num_elements();
+        }
+    }
+}
