@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use seg_inference::provider::{ComputePrecision, Provider};
+use seg_inference::provider::{ComputePrecision, Float32Error, Provider};
 use seg_onnx::graph::{DataType, Graph, Op};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,30 @@ pub struct Bound {
     /// scale; `None` for the bound of the error itself.
     pub batch: Option<f64>,
     /// The largest share of an image file's pixels whose class may differ from the exact mask's,
+    /// however narrow their margin.
+    pub flipped: f64,
+    /// The least [Dice](super::Overlap::dice) between each class's pixels in the model's masks and
+    /// in the exact ones, over all image files; `None` if errors are so small that masks need no
+    /// bound of their own.
+    pub dice: Option<f64>,
+    /// The reason why the error is not larger, and need not be smaller.
+    pub reason: &'static str,
+}
+
+/// The largest error of the training framework itself, relative to the scale, in addition to
+/// [`PER_PIXEL`].
+pub const FRAMEWORK_ERROR: f64 = 5e-6;
+
+/// The error, relative to the scale, that is allowed in addition for each pixel of the longer side,
+/// to the training framework and to the exported model. Both compute the coordinates of bilinear
+/// upsampling in 32-bit floats. They read beside the pixel by up to 1.2e-7 of the side, and
+/// neighbours differ by about a tenth of the scale.
+pub const PER_PIXEL: f64 = 1.2e-8;
+
+/// The bound of ONNX Runtime on the CPU in 32-bit floats.
+pub const CPU_FLOAT32: Bound = float32(Provider::Cpu);
+
+/// The largest share of an image file's pixels whose class may differ from the exact mask's,
     /// however narrow their margin.
     pub flipped: f64,
     /// The least [Dice](super::Overlap::dice) between each class's pixels in the model's masks and
@@ -126,19 +150,23 @@ impl Limits {
         Self { rms_least: RMS_LEAST, ordinary_roundings: ORDINARY, class_pixels_least: CLASS_PIXELS_LEAST };
 }
 
-/// Returns the bound of a GPU, or of another library for the CPU, in 32-bit floats.
+/// Returns the bound of 32-bit floats.
 const fn float32(provider: Provider) -> Bound {
+    let Float32Error { relative, times_trained, reason } = provider.spec().float32;
     Bound {
         provider,
-        relative: 2e-5,
-        times_trained: None,
-        reason: "float32 in whatever kernels the provider chooses, Winograd convolutions among them, which round some times more often",
-        ..CPU_FLOAT32
+        precision: ModelPrecision::Float32,
+        relative,
+        times_trained,
+        batch: None,
+        flipped: 1.0,
+        dice: None,
+        reason,
     }
 }
 
 /// Returns the bound of products that keep 10 bits.
-const fn tensor_float32(provider: Provider) -> Bound {
+fn tensor_float32(provider: Provider) -> Bound {
     Bound {
         provider,
         precision: ModelPrecision::TensorFloat32,
@@ -152,7 +180,7 @@ const fn tensor_float32(provider: Provider) -> Bound {
 }
 
 /// Returns the bound of 16-bit floats.
-const fn float16(provider: Provider) -> Bound {
+fn float16(provider: Provider) -> Bound {
     Bound {
         provider,
         precision: ModelPrecision::Float16,
@@ -166,7 +194,7 @@ const fn float16(provider: Provider) -> Bound {
 }
 
 /// Returns the bound of 8-bit integers.
-const fn int8(provider: Provider) -> Bound {
+fn int8(provider: Provider) -> Bound {
     Bound {
         provider,
         precision: ModelPrecision::Int8,
@@ -181,28 +209,21 @@ const fn int8(provider: Provider) -> Bound {
     }
 }
 
-/// All bounds.
-pub const BOUNDS: &[Bound] = &[
-    CPU_FLOAT32,
-    float16(Provider::Cpu),
-    int8(Provider::Cpu),
-    float32(Provider::Cuda),
-    tensor_float32(Provider::Cuda),
-    float16(Provider::Cuda),
-    int8(Provider::Cuda),
-    float32(Provider::TensorRt),
-    tensor_float32(Provider::TensorRt),
-    float16(Provider::TensorRt),
-    int8(Provider::TensorRt),
-    float32(Provider::OpenVino),
-    float16(Provider::OpenVino),
-    int8(Provider::OpenVino),
-];
-
 impl Bound {
-    /// Finds the bound for a provider and a precision, if one is fixed.
-    pub fn find(provider: Provider, precision: ModelPrecision) -> Option<&'static Self> {
-        BOUNDS.iter().find(|bound| bound.provider == provider && bound.precision == precision)
+    /// Returns the bound for a provider and a precision, or `None` if the provider does not compute
+    /// in it.
+    pub fn find(provider: Provider, precision: ModelPrecision) -> Option<Self> {
+        match precision {
+            ModelPrecision::Float32 => Some(float32(provider)),
+            ModelPrecision::TensorFloat32 => {
+                let has = provider.spec().precisions.contains(&ComputePrecision::Tf32);
+                has.then(|| tensor_float32(provider))
+            }
+            // A model may hold 16-bit floats and 8-bit integers itself, whatever the provider makes
+            // of 32-bit floats.
+            ModelPrecision::Float16 => Some(float16(provider)),
+            ModelPrecision::Int8 => Some(int8(provider)),
+        }
     }
 
     /// Returns true if only the masks of images are judged: an error may be as large as the scale,
@@ -260,16 +281,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_provider_and_precision_has_one_bound() {
-        for bound in BOUNDS {
-            let same = |other: &&Bound| (other.provider, other.precision) == (bound.provider, bound.precision);
-            assert_eq!(BOUNDS.iter().filter(same).count(), 1, "{bound:?}");
-            assert_eq!(Bound::find(bound.provider, bound.precision), Some(bound));
-            assert!(bound.relative >= FRAMEWORK_ERROR && !bound.reason.is_empty(), "{bound:?}");
-            assert!(bound.batch_at(0) < ANY_ANSWER, "{bound:?}: images may be exchanged");
-            let judges_masks = bound.dice.is_some();
-            assert!(!bound.rests_on_images() || judges_masks, "{bound:?} asks nothing");
-            assert_eq!(bound.flipped < 1.0, judges_masks, "{bound:?}: a rare class hides among the pixels");
+    fn each_bound_asks_something_of_what_it_is_for() {
+        use ModelPrecision::{Float16, Float32, Int8, TensorFloat32};
+        for provider in Provider::ALL {
+            for precision in [Float32, TensorFloat32, Float16, Int8] {
+                let Some(bound) = Bound::find(provider, precision) else {
+                    assert_eq!(precision, TensorFloat32, "{provider} has no bound");
+                    continue;
+                };
+                assert_eq!((bound.provider, bound.precision), (provider, precision));
+                assert!(bound.relative >= FRAMEWORK_ERROR && !bound.reason.is_empty(), "{bound:?}");
+                assert!(bound.batch_at(0) < ANY_ANSWER, "{bound:?}: images may be exchanged");
+                let judges_masks = bound.dice.is_some();
+                assert!(!bound.rests_on_images() || judges_masks, "{bound:?} asks nothing");
+                assert_eq!(bound.flipped < 1.0, judges_masks, "{bound:?}: a rare class hides among the pixels");
+            }
         }
     }
 }

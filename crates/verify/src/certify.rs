@@ -140,7 +140,7 @@ pub fn certify(
         certified.check(options, precision)?;
     }
     let unbounded = || CertifyError::NoBound { model: path.into(), precision, provider };
-    let bound = Bound::find(provider, precision).ok_or_else(unbounded)?;
+    let bound = &Bound::find(provider, precision).ok_or_else(unbounded)?;
     let tested = ModelUnderTest { reference, model: &model, bound };
     let inputs = proof_inputs(&model, request.thorough, request.data)?;
     let mut proof = prove(tested, evaluator, &mut session, &inputs, see)?;

@@ -98,7 +98,7 @@ impl Lanes {
         largest: impl FnOnce() -> usize,
     ) -> Self {
         let threads = threads.unwrap_or_else(cores).get();
-        let most = if provider == Provider::Cpu { images.min(threads).clamp(1, LANES_MAX) } else { 1 };
+        let most = if provider.spec().gains_from_lanes { images.min(threads).clamp(1, LANES_MAX) } else { 1 };
         let fit = || (PIXELS_IN_NETWORKS as usize / largest().max(1)).max(1);
         let count = if most > 1 { most.min(fit()) } else { 1 };
         let of = |lane| threads / count + usize::from(lane < threads % count);

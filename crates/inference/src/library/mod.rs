@@ -7,6 +7,7 @@
 
 mod elf;
 mod fetch;
+pub(crate) mod log;
 
 pub use fetch::FetchError;
 
@@ -23,9 +24,6 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::sys::OrtApiBase;
 use thiserror::Error;
-
-use crate::provider::Provider;
-use crate::session::log;
 
 /// The oldest ONNX Runtime that is accepted is 1.`MINOR_VERSION_MIN`.
 pub const MINOR_VERSION_MIN: u32 = ort::MINOR_VERSION;
@@ -51,6 +49,9 @@ pub enum Build {
 }
 
 impl Build {
+    /// Every build, the smallest first.
+    pub const ALL: [Self; 3] = [Self::Cpu, Self::Gpu, Self::OpenVino];
+
     /// The Python package that it comes in, with its version.
     pub fn package(self) -> String {
         fetch::package(self)
@@ -62,17 +63,6 @@ impl Build {
             Self::Cpu => "seg-runtime setup",
             Self::Gpu => "seg-runtime setup --gpu",
             Self::OpenVino => "seg-runtime setup --openvino",
-        }
-    }
-}
-
-impl From<Provider> for Build {
-    /// The smallest build that has the provider.
-    fn from(provider: Provider) -> Self {
-        match provider {
-            Provider::Cpu => Self::Cpu,
-            Provider::Cuda | Provider::TensorRt => Self::Gpu,
-            Provider::OpenVino => Self::OpenVino,
         }
     }
 }
@@ -383,7 +373,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_damaged_library_in_the_cache_is_fetched_again_as_the_build_that_it_is() {
-        for build in [Build::Cpu, Build::Gpu, Build::OpenVino] {
+        for build in Build::ALL {
             let cache = tempfile::tempdir().unwrap();
             let path = fetch::library_path(cache.path(), build);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -25,6 +25,9 @@ use crate::library::loader_message;
 /// TensorRT's library and the one that reads ONNX files.
 const TENSORRT_DYLIBS: [&str; 2] = [versions::TENSORRT, "libnvonnxparser.so.10"];
 
+/// The environment variable that, set to 0, keeps NVIDIA's libraries from computing in TensorFloat-32.
+pub const TF32_VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
+
 /// A library of NVIDIA's that cannot be used.
 #[derive(Debug, Error)]
 #[error("{library}: {reason}")]

@@ -1,12 +1,63 @@
 //! The CUDA provider.
 
 use ort::ep::cuda::ConvAlgorithmSearch;
-use ort::ep::{ArenaExtendStrategy, CUDA};
+use ort::ep::{self, ArenaExtendStrategy, CUDA};
 
-use super::{ComputePrecision, Options};
+use super::gpu;
+use super::kind::Provider;
+use super::options::{ComputePrecision, OptionError, OptionName, Options};
+use super::spec::{Float32Error, Spec};
+use crate::library::Build;
+use crate::nvidia;
 
-/// The provider as it is used here: exact float32 unless TensorFloat-32 is asked for, and no cost per image size beyond
-/// the first convolution plan.
+pub(crate) const SPEC: Spec = Spec {
+    provider: Provider::Cuda,
+    name: "CUDA",
+    flag: "cuda",
+    ort_name: ep::CUDA::NAME,
+    build: Build::Gpu,
+    library: Some("libonnxruntime_providers_cuda.so"),
+    needs: &[
+        ("libcuda.", DRIVER_REMEDY),
+        ("libnvidia", DRIVER_REMEDY),
+        ("libcudnn", "install cuDNN 9 (`pip install nvidia-cudnn-cu13`)"),
+        ("libcu", CUDA_REMEDY),
+        ("libnvrtc", CUDA_REMEDY),
+    ],
+    linked_with: Some("CUDA 13 and cuDNN 9"),
+    fallback: Some(Provider::Cpu),
+    is_nvidia: true,
+    builds_engine: false,
+    gains_from_lanes: false,
+    strict_entries: &[],
+    options: &[OptionName::DeviceId, OptionName::MemoryLimit, OptionName::CudaGraph],
+    precisions: &[ComputePrecision::Fp32, ComputePrecision::Tf32],
+    check,
+    device: |options| options.cuda_graph.then(|| "GPU with `--cuda-graph`".to_owned()),
+    register: |_, options, _| {
+        nvidia::preload();
+        // The provider turns TensorFloat-32 on and off by an option of its own.
+        gpu::check_tf32(options, gpu::Tf32Default::Off)?;
+        Ok(vec![provider(options).into()])
+    },
+    diagnose: gpu::diagnose,
+    float32: Float32Error::OF_CHOSEN_KERNELS,
+};
+
+const DRIVER_REMEDY: &str = "install the NVIDIA driver";
+const CUDA_REMEDY: &str =
+    "install CUDA 13 (`pip install nvidia-cublas nvidia-cuda-runtime nvidia-curand nvidia-cufft`)";
+
+/// Refuses float16.
+fn check(options: &Options) -> Result<(), OptionError> {
+    match options.precision {
+        ComputePrecision::Fp16 => Err(options.refuse("precision fp16", ": it computes in the type that the model has")),
+        ComputePrecision::Fp32 | ComputePrecision::Tf32 => Ok(()),
+    }
+}
+
+/// Configures the provider: exact float32 unless TensorFloat-32 is asked for, and no cost per image size beyond the
+/// first convolution plan.
 pub(super) fn provider(options: &Options) -> CUDA {
     let mut provider = CUDA::default()
         // TensorFloat-32 keeps 10 bits of each factor: far from what the other providers compute.

@@ -1,168 +1,52 @@
-//! Reads from ONNX Runtime's message why a provider cannot be used, and says what to do about it.
+//! Reads from ONNX Runtime's messages why a provider cannot be used, and finds the remedy.
 
 use std::path::Path;
 
-use thiserror::Error;
-
-use super::tensorrt::TF32_VARIABLE;
-use super::{EngineCacheError, Options, Provider, gpu};
-use crate::library::{Build, LIBRARY_VARIABLE, foreign_machine};
+use super::error::ProviderError;
+use super::gpu;
+use super::kind::Provider;
+use super::options::Options;
+use crate::library::{foreign_machine, log};
 use crate::nvidia::{ABSENT, Driver, NvidiaError, absence};
-use crate::session::log;
 
-/// Why a provider cannot be used.
-#[derive(Debug, Error)]
-pub enum ProviderError {
-    /// A library that the provider needs cannot be loaded.
-    #[error("{library}: {reason}; {remedy} or choose `--ep {}`", alternative.flag())]
-    Library {
-        /// The library's file name.
-        library: String,
-        /// What the system's loader says.
-        reason: String,
-        /// What brings the library.
-        remedy: String,
-        /// The provider that does without.
-        alternative: Provider,
-    },
-    /// The ONNX Runtime in use comes without the provider.
-    #[error(
-        "{library}: not part of the ONNX Runtime library in use; name none by `--ort-lib` or {LIBRARY_VARIABLE}, so \
-         that a build with {provider} is fetched, or choose `--ep cpu`"
-    )]
-    NotBuilt {
-        /// The provider.
-        provider: Provider,
-        /// The file that holds the provider.
-        library: &'static str,
-    },
-    /// There is no GPU that the driver and CUDA agree on.
-    #[error("no usable GPU: {reason}; install an NVIDIA driver for CUDA 13 or choose `--ep cpu`")]
-    Gpu {
-        /// What CUDA says.
-        reason: String,
-    },
-    /// The driver does not know CUDA 13.
-    #[error(
-        "the NVIDIA driver{} runs CUDA {cuda}, 13.0 or newer is wanted; install a newer driver or choose `--ep cpu`",
-        after(" ", version)
-    )]
-    OldDriver {
-        /// The driver's own version, where it tells.
-        version: Option<String>,
-        /// The newest CUDA that it runs.
-        cuda: String,
-    },
-    /// The libraries have no code for the GPU.
-    #[error(
-        "GPU {id}{}: {provider}'s libraries hold no kernels for it ({reason}); choose another `--device-id` or `--ep cpu`",
-        after(", ", gpu)
-    )]
-    NoKernels {
-        /// The provider.
-        provider: Provider,
-        /// The GPU, counted from 0.
-        id: u32,
-        /// The GPU's name and architecture, where the driver tells.
-        gpu: Option<String>,
-        /// What CUDA says.
-        reason: String,
-    },
-    /// The driver does not show the GPU that is asked for.
-    #[error("no GPU {id}: the driver shows {gpus}, counted from 0; choose another `--device-id`")]
-    NoSuchGpu {
-        /// The GPU asked for.
-        id: u32,
-        /// The number of GPUs.
-        gpus: usize,
-    },
-    /// OpenVINO does not have the device that is asked for.
-    #[error("{reason}; install the device's driver or choose `--openvino-device CPU`")]
-    OpenVinoDevice {
-        /// What OpenVINO says.
-        reason: String,
-    },
-    /// The provider would compute in TensorFloat-32.
-    #[error("{provider} would compute in TensorFloat-32; set {TF32_VARIABLE}=0 or choose `--precision tf32`")]
-    Tf32 {
-        /// The provider.
-        provider: Provider,
-    },
-    /// The provider is kept from computing in TensorFloat-32.
-    #[error(
-        "{TF32_VARIABLE}=0 keeps {provider} from computing in TensorFloat-32; unset it or choose `--precision fp32`"
-    )]
-    NoTf32 {
-        /// The provider.
-        provider: Provider,
-    },
-    /// TensorRT's engines cannot be kept.
-    #[error(transparent)]
-    EngineCache(#[from] EngineCacheError),
-    /// Anything else.
-    #[error("ONNX Runtime refuses the provider")]
-    Other {
-        /// What it says.
-        source: ort::Error,
-    },
-}
-
-/// What brings a library, by the beginning of its name.
-const REMEDIES: [(&str, &str); 8] = [
-    (DRIVER, "install the NVIDIA driver"),
-    ("libnvidia", "install the NVIDIA driver"),
-    ("libcudnn", "install cuDNN 9 (`pip install nvidia-cudnn-cu13`)"),
-    ("libcu", CUDA_REMEDY),
-    ("libnvrtc", CUDA_REMEDY),
-    ("libnvinfer", TENSORRT_REMEDY),
-    ("libnvonnxparser", TENSORRT_REMEDY),
-    ("", "install it"),
-];
-const CUDA_REMEDY: &str =
-    "install CUDA 13 (`pip install nvidia-cublas nvidia-cuda-runtime nvidia-curand nvidia-cufft`)";
-const TENSORRT_REMEDY: &str = "install TensorRT 10 (`pip install 'tensorrt-cu13-libs<11'`)";
-
-/// What a file of ONNX Runtime's own begins with.
+/// The beginning of the names of ONNX Runtime's own files.
 const OWN: &str = "libonnxruntime";
 
-/// The file of NVIDIA's driver.
+/// The beginning of the name of the NVIDIA driver's library.
 const DRIVER: &str = "libcuda.";
 
-/// A name after something, where there is one.
-fn after(separator: &str, name: &Option<String>) -> String {
-    name.as_ref().map_or_else(String::new, |name| format!("{separator}{name}"))
-}
-
 impl ProviderError {
-    /// A library that cannot be loaded, with what brings it.
-    fn library(library: &str, reason: &str) -> Self {
-        let remedy = REMEDIES.iter().find(|(start, _)| library.starts_with(start)).map_or("", |(_, remedy)| remedy);
-        // A driver that is there says so itself.
-        let is_there = library.starts_with(DRIVER) && !reason.starts_with(ABSENT);
-        let remedy = if is_there { "check the GPU and its driver by `nvidia-smi`," } else { remedy };
-        let alternative = if remedy == TENSORRT_REMEDY { Provider::Cuda } else { Provider::Cpu };
+    /// Makes the error for a library that cannot be loaded, with its remedy.
+    fn from_library(library: &str, reason: &str) -> Self {
+        let needed = Provider::ALL.iter().find_map(|provider| {
+            let (_, remedy) = provider.spec().needs.iter().find(|(start, _)| library.starts_with(start))?;
+            Some((provider.fallback().unwrap_or_default(), *remedy))
+        });
+        let (alternative, remedy) = needed.unwrap_or((Provider::Cpu, "install it"));
+        // Some other reason comes from a driver that is installed.
+        let is_installed = library.starts_with(DRIVER) && !reason.starts_with(ABSENT);
+        let remedy = if is_installed { "check the GPU and its driver by `nvidia-smi`," } else { remedy };
         Self::Library { library: library.into(), reason: reason.into(), remedy: remedy.into(), alternative }
     }
 }
 
 impl From<NvidiaError> for ProviderError {
     fn from(error: NvidiaError) -> Self {
-        Self::library(error.library, &error.reason)
+        Self::from_library(error.library, &error.reason)
     }
 }
 
-/// The reason in ONNX Runtime's message, with its remedy and with what was found instead of what is wanted.
+/// Finds the reason in ONNX Runtime's message, and adds the remedy and what was found on this machine.
 pub(crate) fn diagnose(options: &Options, error: ort::Error) -> ProviderError {
     let Options { provider, .. } = *options;
-    let read = |message: &str| provider.read(message, absence);
-    match read(error.message()).or_else(|| read(&log::take())) {
+    match provider.read(error.message(), absence).or_else(|| provider.read(&log::take(), absence)) {
         Some(ProviderError::Gpu { reason }) => match Driver::query() {
             Ok(driver) if driver.is_old => driver.into(),
             _ => ProviderError::Gpu { reason },
         },
         Some(ProviderError::NoKernels { provider, reason, .. }) => {
             let id = options.device_id.unwrap_or(0);
-            let gpu = gpu(options).ok().map(|gpu| gpu.to_string());
+            let gpu = gpu::chosen(options).ok().map(|gpu| gpu.to_string());
             ProviderError::NoKernels { provider, id, gpu, reason }
         }
         Some(reason) => reason,
@@ -170,71 +54,54 @@ pub(crate) fn diagnose(options: &Options, error: ort::Error) -> ProviderError {
     }
 }
 
-impl From<Driver> for ProviderError {
-    /// What is wrong with a driver that is too old.
-    fn from(driver: Driver) -> Self {
-        Self::OldDriver { version: driver.version, cuda: driver.cuda }
-    }
-}
-
 impl Provider {
-    /// What brings a file of ONNX Runtime's own that is there and cannot be loaded.
-    fn own_remedy(self, reason: &str) -> String {
-        match self {
-            // What it was linked with is there, in a version that lacks what it needs.
-            Self::Cuda if reason.contains("undefined symbol") => "install CUDA 13 and cuDNN 9".into(),
-            Self::TensorRt if reason.contains("undefined symbol") => "install CUDA 13, cuDNN 9 and TensorRT 10".into(),
-            _ => format!("remove its folder, fetch it again with `{}`,", Build::from(self).setup()),
-        }
-    }
-
-    /// The reason in a message, where it is one of those that are known.
+    /// Returns the error that a message stands for, if it is a known one.
     ///
-    /// `absence` says of a library that is not found what is there instead.
+    /// `absence` describes what was found in place of a library that is missing.
     fn read(self, message: &str, absence: impl Fn(&str) -> String) -> Option<ProviderError> {
-        let not_built = |library| ProviderError::NotBuilt { provider: self, library };
+        let spec = self.spec();
         if ["is not enabled in this build", "is not supported in this build"].iter().any(|part| message.contains(part))
         {
-            return self.library().map(not_built);
+            return spec.library.map(|library| ProviderError::NotBuilt { provider: self, library });
         }
         // `... Failed to load library <provider> with error: <library>: <reason>`
-        if let Some((library, reason)) =
-            message.split_once("with error: ").and_then(|(_, cause)| cause.split_once(": "))
-        {
-            // A name alone is not one of the working folder.
-            let path = Path::new(library);
-            let foreign = path.is_absolute().then(|| foreign_machine(path)).flatten();
-            let library = library.rsplit('/').next().unwrap_or(library);
-            let absent = foreign.is_none() && reason.trim().starts_with("cannot open shared object file");
-            if let Some(own) = self.library().filter(|own| absent && *own == library) {
-                return Some(not_built(own));
-            }
-            let reason = match foreign {
-                Some(machine) => format!("built for {machine}, this program for {}", std::env::consts::ARCH),
-                None if absent => absence(library),
-                None => reason.trim().into(),
-            };
-            if !library.starts_with(OWN) {
-                return Some(ProviderError::library(library, &reason));
-            }
-            let (remedy, alternative) = (self.own_remedy(&reason), Self::Cpu);
-            return Some(ProviderError::Library { library: library.into(), reason, remedy, alternative });
+        let failure = message.split_once("with error: ").and_then(|(_, cause)| cause.split_once(": "));
+        match failure {
+            Some((library, reason)) => Some(self.read_load_failure(library, reason, absence)),
+            None => (spec.diagnose)(self, message),
         }
-        // `... [OpenVINO] Device <name> is not available`
-        if let Some((_, reason)) = message.split_once("[OpenVINO] ").filter(|(_, reason)| reason.starts_with("Device"))
-        {
-            return Some(ProviderError::OpenVinoDevice { reason: reason.trim().into() });
+    }
+
+    /// Returns the error for a library that the system's loader refuses.
+    fn read_load_failure(self, library: &str, reason: &str, absence: impl Fn(&str) -> String) -> ProviderError {
+        // A name alone is not a file of the working folder.
+        let path = Path::new(library);
+        let foreign = path.is_absolute().then(|| foreign_machine(path)).flatten();
+        let library = library.rsplit('/').next().unwrap_or(library);
+        let absent = foreign.is_none() && reason.trim().starts_with("cannot open shared object file");
+        if let Some(own) = self.spec().library.filter(|own| absent && *own == library) {
+            return ProviderError::NotBuilt { provider: self, library: own };
         }
-        // Whoever launches one says it: CUDA, cuDNN or ONNX Runtime.
-        if let Some(start) = message.find("no kernel image") {
-            let reason = message[start..].split([';', '\n']).next().unwrap_or_default().trim().to_owned();
-            return Some(ProviderError::NoKernels { provider: self, id: 0, gpu: None, reason });
+        let reason = match foreign {
+            Some(machine) => format!("built for {machine}, this program for {}", std::env::consts::ARCH),
+            None if absent => absence(library),
+            None => reason.trim().into(),
+        };
+        if !library.starts_with(OWN) {
+            return ProviderError::from_library(library, &reason);
         }
-        // `CUDA failure <number>: <reason> ; GPU=...`
-        let reason = message.split_once("CUDA failure ")?.1.split(" ;").next()?.trim();
-        let reason = reason.split_once(": ").map_or(reason, |(_, reason)| reason);
-        let no_device = ["driver version", "no CUDA-capable device"].iter().any(|part| reason.contains(part));
-        no_device.then(|| ProviderError::Gpu { reason: reason.into() })
+        let (remedy, alternative) = (self.own_remedy(&reason), Provider::Cpu);
+        ProviderError::Library { library: library.into(), reason, remedy, alternative }
+    }
+
+    /// Returns the remedy for a file of ONNX Runtime's own that exists and cannot be loaded.
+    fn own_remedy(self, reason: &str) -> String {
+        let spec = self.spec();
+        match spec.linked_with {
+            // The libraries that it was linked with are there, in a version that lacks what it needs.
+            Some(software) if reason.contains("undefined symbol") => format!("install {software}"),
+            _ => format!("remove its folder, fetch it again with `{}`,", spec.build.setup()),
+        }
     }
 }
 

@@ -1,20 +1,28 @@
-//! Execution providers: what computes a model. One that is asked for is used, or it is an error.
+//! Execution providers. One that is asked for is used, or the failure is an error.
+//!
+//! Each provider is a file that holds its [`Spec`], and a line of the list in this one.
 
+mod check;
 mod cpu;
 mod cuda;
 mod diagnosis;
 mod engines;
+mod error;
+mod gpu;
+mod kind;
 mod openvino;
 mod options;
 mod shapes;
+mod spec;
 mod tensorrt;
 
-pub use diagnosis::ProviderError;
 pub use engines::{EngineCache, EngineCacheError, EngineKey};
+pub use error::ProviderError;
+pub use kind::Provider;
 pub use openvino::openvino_devices;
 pub use options::{ComputePrecision, OptionError, Options};
 pub use shapes::Shapes;
-pub use tensorrt::TF32_VARIABLE;
+pub use spec::{Float32Error, Spec};
 
 pub(crate) use diagnosis::diagnose;
 pub(crate) use tensorrt::engine_key;
@@ -22,132 +30,89 @@ pub(crate) use tensorrt::engine_key;
 use std::fmt;
 use std::path::Path;
 
-use ort::ep::{self, ExecutionProvider as _, ExecutionProviderDispatch};
+use ort::ep::ExecutionProviderDispatch;
 use ort::session::builder::SessionBuilder;
 use seg_contract::Input;
-use serde::{Deserialize, Serialize};
 
-use crate::nvidia::{self, Driver, Gpu};
-
-/// What computes a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Provider {
-    /// The processor.
-    #[default]
-    Cpu,
-    /// An NVIDIA GPU, by CUDA 13 and cuDNN 9.
-    Cuda,
-    /// An NVIDIA GPU, by TensorRT 10.
-    TensorRt,
-    /// The processor, or an Intel GPU or NPU, by OpenVINO.
-    OpenVino,
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cpu => "the CPU",
-            Self::Cuda => "CUDA",
-            Self::TensorRt => "TensorRT",
-            Self::OpenVino => "OpenVINO",
-        })
-    }
-}
+use crate::library::Build;
 
 impl Provider {
     /// Every provider, the fastest first.
     pub const ALL: [Self; 4] = [Self::TensorRt, Self::Cuda, Self::OpenVino, Self::Cpu];
 
-    /// The value of `--ep` that chooses it.
+    /// Returns the description of the provider.
+    pub const fn spec(self) -> &'static Spec {
+        match self {
+            Self::TensorRt => &tensorrt::SPEC,
+            Self::Cuda => &cuda::SPEC,
+            Self::OpenVino => &openvino::SPEC,
+            Self::Cpu => &cpu::SPEC,
+        }
+    }
+
+    /// Returns the value of `--ep` that selects the provider.
     pub fn flag(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-            Self::TensorRt => "tensorrt",
-            Self::OpenVino => "openvino",
-        }
+        self.spec().flag
     }
 
-    /// What is tried where this provider cannot be had and a fallback is allowed.
+    /// Returns the provider that is tried next if this one cannot be used and a fallback is allowed.
     pub fn fallback(self) -> Option<Self> {
-        match self {
-            Self::TensorRt => Some(Self::Cuda),
-            Self::Cuda | Self::OpenVino => Some(Self::Cpu),
-            Self::Cpu => None,
-        }
-    }
-
-    /// ONNX Runtime's name for it.
-    pub(crate) fn ort_name(self) -> &'static str {
-        match self {
-            Self::Cpu => ep::CPU::NAME,
-            Self::Cuda => ep::CUDA::NAME,
-            Self::TensorRt => ep::TensorRT::NAME,
-            Self::OpenVino => ep::OpenVINO::NAME,
-        }
-    }
-
-    /// The file in which ONNX Runtime keeps it; the CPU provider is built in.
-    fn library(self) -> Option<&'static str> {
-        match self {
-            Self::Cpu => None,
-            Self::Cuda => Some("libonnxruntime_providers_cuda.so"),
-            Self::TensorRt => Some("libonnxruntime_providers_tensorrt.so"),
-            Self::OpenVino => Some("libonnxruntime_providers_openvino.so"),
-        }
+        self.spec().fallback
     }
 }
 
-/// Makes a session use the provider that `options` ask for, on a graph with the given input.
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.spec().name)
+    }
+}
+
+impl From<Provider> for Build {
+    /// Returns the smallest build that contains the provider.
+    fn from(provider: Provider) -> Self {
+        provider.spec().build
+    }
+}
+
+/// Adds the provider that `options` name to a session, for a graph with the given input.
 ///
-/// `engines` is the folder in which TensorRT keeps and finds the engine of this model.
+/// `engines` is the folder in which a provider keeps and finds the engine of this model.
+///
+/// # Errors
+/// When the provider, a library that it needs or the GPU that `options` name cannot be used.
 pub(crate) fn register(
     builder: SessionBuilder,
     input: &Input,
     options: &Options,
     engines: Option<&Path>,
 ) -> Result<SessionBuilder, ProviderError> {
-    let provider = options.provider;
-    let mut providers: Vec<ExecutionProviderDispatch> = Vec::new();
-    match provider {
-        Provider::Cpu => providers.push(cpu::provider().into()),
-        Provider::Cuda => {
-            nvidia::preload();
-            tensorrt::check_precision(options)?;
-            providers.push(cuda::provider(options).into());
-        }
-        Provider::TensorRt => {
-            nvidia::preload();
-            tensorrt::check_precision(options)?;
-            providers.push(tensorrt::provider(input, options, engines).into());
-            if options.allow_fallback {
-                // What TensorRT leaves is better done beside it than on the CPU.
-                providers.push(cuda::provider(options).into());
-            }
-        }
-        Provider::OpenVino => providers.push(openvino::provider(options).into()),
-    }
-    // Otherwise a provider that cannot be had is dropped without a word, and the CPU computes.
+    let providers = (options.provider.spec().register)(input, options, engines)?;
+    // Without this, ONNX Runtime silently drops a provider that it cannot use, and the CPU computes.
     let strict = providers.into_iter().map(ExecutionProviderDispatch::error_on_failure);
     let registered = builder.with_execution_providers(strict.collect::<Vec<_>>());
     let builder = registered.map_err(|error| diagnose(options, error.into()))?;
     if options.device_id.is_some() {
-        // CUDA's own words for it name neither the GPU nor how many there are.
-        gpu(options)?;
+        // CUDA's own message names neither the GPU nor the number of GPUs.
+        gpu::chosen(options)?;
     }
     Ok(builder)
 }
 
-/// The GPU that `options` ask for, as the driver shows it.
-///
-/// # Errors
-/// When there is no driver, an old one, or no such GPU.
-fn gpu(options: &Options) -> Result<Gpu, ProviderError> {
-    let driver = Driver::query()?;
-    if driver.is_old {
-        return Err(driver.into());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_holds_every_provider_under_its_flag() {
+        // The error names all variants of the enum.
+        let error = serde_json::from_str::<Provider>("\"?\"").unwrap_err().to_string();
+        let mut variants: Vec<_> = error.split('`').skip(3).step_by(2).collect();
+        let mut flags = Provider::ALL.map(Provider::flag).to_vec();
+        variants.sort_unstable();
+        flags.sort_unstable();
+        assert_eq!(flags, variants, "{error}");
+        for provider in Provider::ALL {
+            assert_eq!(provider.spec().provider, provider);
+        }
     }
-    let (id, gpus) = (options.device_id.unwrap_or(0), driver.gpus.len());
-    driver.gpus.into_iter().nth(id as usize).ok_or(ProviderError::NoSuchGpu { id, gpus })
 }

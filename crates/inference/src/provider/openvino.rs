@@ -7,20 +7,79 @@ use std::path::Path;
 use std::{ptr, slice};
 
 use libloading::{Library, Symbol};
-use ort::ep::OpenVINO;
+use ort::ep::{self, OpenVINO};
 
-use super::{ComputePrecision, Options};
-use crate::library::loader_message;
+use super::error::ProviderError;
+use super::kind::Provider;
+use super::options::{ComputePrecision, OptionError, OptionName, Options};
+use super::spec::{Float32Error, Spec};
+use crate::library::{Build, loader_message};
+
+pub(crate) const SPEC: Spec = Spec {
+    provider: Provider::OpenVino,
+    name: "OpenVINO",
+    flag: "openvino",
+    ort_name: ep::OpenVINO::NAME,
+    build: Build::OpenVino,
+    library: Some("libonnxruntime_providers_openvino.so"),
+    needs: &[],
+    linked_with: None,
+    fallback: Some(Provider::Cpu),
+    is_nvidia: false,
+    builds_engine: false,
+    gains_from_lanes: false,
+    // The provider reads this entry too: it would compile for its CPU what its NPU cannot, and the placement would not
+    // show it.
+    strict_entries: &[("session.disable_cpu_ep_fallback", "1")],
+    options: &[OptionName::OpenVinoDevice],
+    precisions: &[ComputePrecision::Fp32, ComputePrecision::Fp16],
+    check,
+    device: |options| Some(device(options).to_owned()),
+    register: |_, options, _| Ok(vec![provider(options).into()]),
+    diagnose,
+    float32: Float32Error::OF_CHOSEN_KERNELS,
+};
+
+/// The device unless the options name another one.
+const CPU: &str = "CPU";
+
+/// The beginnings of the names of virtual devices, which hand a model to devices of their own choice.
+const CHOOSING_DEVICES: [&str; 3] = ["AUTO", "HETERO", "MULTI"];
 
 /// OpenVINO's C interface, which lies beside ONNX Runtime's library where that is built with OpenVINO.
 const LIBRARY: &str = "libopenvino_c.so";
 
-/// The provider as it is used here: in float32 unless float16 is asked for.
+/// Returns the device that the options name, or OpenVINO's CPU.
+fn device(options: &Options) -> &str {
+    options.openvino_device.as_deref().unwrap_or(CPU)
+}
+
+/// Refuses a device that chooses among devices, unless a fallback is allowed, and float16 on OpenVINO's CPU.
+fn check(options: &Options) -> Result<(), OptionError> {
+    let name = device(options);
+    let chooses = CHOOSING_DEVICES.iter().any(|start| name.to_ascii_uppercase().starts_with(start));
+    if chooses && !options.allow_fallback {
+        let reason = " without `--allow-fallback`: it chooses among devices by itself; name one of them";
+        return Err(options.refuse(&format!("openvino-device {name}"), reason));
+    }
+    if name == CPU && options.precision == ComputePrecision::Fp16 {
+        return Err(options.refuse("precision fp16", " on its CPU; choose another `--openvino-device`"));
+    }
+    Ok(())
+}
+
+/// Recognises `... [OpenVINO] Device <name> is not available`.
+fn diagnose(_: Provider, message: &str) -> Option<ProviderError> {
+    let (_, reason) = message.split_once("[OpenVINO] ").filter(|(_, reason)| reason.starts_with("Device"))?;
+    Some(ProviderError::OpenVinoDevice { reason: reason.trim().into() })
+}
+
+/// Configures the provider: in float32 unless float16 is asked for.
 ///
 /// Left to itself, OpenVINO computes in bfloat16 on processors that have it.
-pub(super) fn provider(options: &Options) -> OpenVINO {
+fn provider(options: &Options) -> OpenVINO {
     let precision = if options.precision == ComputePrecision::Fp16 { "FP16" } else { "FP32" };
-    let provider = OpenVINO::default().with_device_type(options.openvino_device()).with_precision(precision);
+    let provider = OpenVINO::default().with_device_type(device(options)).with_precision(precision);
     match options.threads {
         Some(threads) => provider.with_num_threads(threads.get()),
         None => provider,
@@ -34,7 +93,9 @@ struct Devices {
     count: usize,
 }
 
-/// The devices that OpenVINO finds, by its names, as in `CPU` and `GPU.0`; `onnx_runtime` is the library that is built with it.
+/// Lists the devices that OpenVINO finds, by its names, as in `CPU` and `GPU.0`.
+///
+/// `onnx_runtime` is the path of a library that is built with OpenVINO.
 ///
 /// # Errors
 /// With what OpenVINO or the system's loader says.

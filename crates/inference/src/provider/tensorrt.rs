@@ -1,25 +1,68 @@
 //! The TensorRT provider.
 //!
-//! TensorRT builds an engine before it first runs a model, which takes minutes. It is told all sizes of input
-//! beforehand, so that one engine does for all images and can be kept.
+//! TensorRT builds an engine before it first runs a model, which takes minutes. The provider gets the range of input
+//! sizes beforehand, so that one engine serves all images and can be cached.
 //!
-//! TensorFloat-32 is TensorRT's default and no option of the provider: only an environment variable turns it off.
+//! TensorRT computes in TensorFloat-32 by default, and the provider has no option for it: only an environment variable
+//! turns it off.
 
-use std::env;
-use std::ffi::OsStr;
 use std::path::Path;
 
-use ort::ep::TensorRT;
+use ort::ep::{self, ExecutionProviderDispatch, TensorRT};
 use seg_contract::Input;
 
-use super::{ComputePrecision, EngineKey, Options, Provider, ProviderError, gpu};
+use super::engines::EngineKey;
+use super::error::ProviderError;
+use super::kind::Provider;
+use super::options::{ComputePrecision, OptionName, Options};
+use super::spec::{Float32Error, Spec, accept, only_device};
+use super::{cuda, gpu};
+use crate::library::Build;
 use crate::nvidia;
 
-/// Set to 0, it keeps NVIDIA's libraries from computing in TensorFloat-32.
-pub const TF32_VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
+pub(crate) const SPEC: Spec = Spec {
+    provider: Provider::TensorRt,
+    name: "TensorRT",
+    flag: "tensorrt",
+    ort_name: ep::TensorRT::NAME,
+    build: Build::Gpu,
+    library: Some("libonnxruntime_providers_tensorrt.so"),
+    needs: &[("libnvinfer", REMEDY), ("libnvonnxparser", REMEDY)],
+    linked_with: Some("CUDA 13, cuDNN 9 and TensorRT 10"),
+    fallback: Some(Provider::Cuda),
+    is_nvidia: true,
+    builds_engine: true,
+    gains_from_lanes: false,
+    strict_entries: &[],
+    options: &[OptionName::DeviceId, OptionName::MemoryLimit, OptionName::BuilderLevel, OptionName::Shapes],
+    precisions: &[ComputePrecision::Fp32, ComputePrecision::Tf32, ComputePrecision::Fp16],
+    check: accept,
+    device: only_device,
+    register,
+    diagnose: gpu::diagnose,
+    float32: Float32Error::OF_CHOSEN_KERNELS,
+};
 
-/// The provider as it is used here, with the folder in which it keeps and finds its engine.
-pub(super) fn provider(input: &Input, options: &Options, engines: Option<&Path>) -> TensorRT {
+const REMEDY: &str = "install TensorRT 10 (`pip install 'tensorrt-cu13-libs<11'`)";
+
+/// Registers TensorRT, and CUDA after it where a fallback is allowed.
+fn register(
+    input: &Input,
+    options: &Options,
+    engines: Option<&Path>,
+) -> Result<Vec<ExecutionProviderDispatch>, ProviderError> {
+    nvidia::preload();
+    gpu::check_tf32(options, gpu::Tf32Default::On)?;
+    let mut providers = vec![provider(input, options, engines).into()];
+    if options.allow_fallback {
+        // CUDA computes what TensorRT leaves faster than the CPU does.
+        providers.push(cuda::provider(options).into());
+    }
+    Ok(providers)
+}
+
+/// Configures the provider, with the folder in which it keeps and finds its engine.
+fn provider(input: &Input, options: &Options, engines: Option<&Path>) -> TensorRT {
     let [min, best, max] = options.shapes(input).profile(input);
     let mut provider = TensorRT::default()
         .with_device_id(options.device_id.unwrap_or(0).cast_signed())
@@ -41,26 +84,7 @@ pub(super) fn provider(input: &Input, options: &Options, engines: Option<&Path>)
         .with_timing_cache_path(&folder)
 }
 
-/// Makes sure that NVIDIA's libraries compute as precisely as is asked for.
-///
-/// CUDA's provider has an option of its own, which the variable goes before.
-pub(super) fn check_precision(options: &Options) -> Result<(), ProviderError> {
-    agree(options, env::var_os(TF32_VARIABLE).as_deref())
-}
-
-/// Whether the variable, where it is set, leaves what is asked for.
-fn agree(&Options { provider, precision, .. }: &Options, variable: Option<&OsStr>) -> Result<(), ProviderError> {
-    let (is_off, is_set) = (variable.is_some_and(|value| value == "0"), variable.is_some());
-    match precision {
-        ComputePrecision::Fp32 if !is_off && (is_set || provider == Provider::TensorRt) => {
-            Err(ProviderError::Tf32 { provider })
-        }
-        ComputePrecision::Tf32 if is_off => Err(ProviderError::NoTf32 { provider }),
-        _ => Ok(()),
-    }
-}
-
-/// Under what the engine of a model, whose bytes are given, is kept.
+/// Returns the key under which the engine of a model is cached; `model` is the content of its file.
 ///
 /// # Errors
 /// When there is no driver, no such GPU or no TensorRT.
@@ -69,7 +93,7 @@ pub(crate) fn engine_key<'a>(
     input: &Input,
     options: &Options,
 ) -> Result<EngineKey<'a>, ProviderError> {
-    let architecture = gpu(options)?.architecture;
+    let architecture = gpu::chosen(options)?.architecture;
     let tensorrt = nvidia::tensorrt_version()?;
     Ok(EngineKey {
         model,
@@ -80,7 +104,7 @@ pub(crate) fn engine_key<'a>(
     })
 }
 
-/// The options that change an engine.
+/// Lists the options that change an engine.
 fn describe(input: &Input, options: &Options) -> String {
     let Options { precision, builder_level, memory_limit_bytes, allow_fallback, .. } = options;
     let shapes = options.shapes(input);
@@ -137,35 +161,6 @@ mod tests {
         }
         let text = format!("{:?}", provider(&input(), &Options::default(), None));
         assert!(!text.contains("cache"), "{text}");
-    }
-
-    #[test]
-    fn the_variable_contradicts_no_precision() {
-        use ComputePrecision::{Fp16, Fp32, Tf32};
-        use Provider::{Cuda, TensorRt};
-        const UNSAID: &str = "would compute in TensorFloat-32; set NVIDIA_TF32_OVERRIDE=0";
-        const OFF: &str = "NVIDIA_TF32_OVERRIDE=0 keeps";
-        for (provider, precision, variable, expected) in [
-            (Cuda, Fp32, None, None),
-            (Cuda, Fp32, Some("0"), None),
-            (Cuda, Fp32, Some("1"), Some(UNSAID)),
-            (Cuda, Tf32, None, None),
-            (Cuda, Tf32, Some("1"), None),
-            (Cuda, Tf32, Some("0"), Some(OFF)),
-            (TensorRt, Fp32, None, Some(UNSAID)),
-            (TensorRt, Fp32, Some("0"), None),
-            (TensorRt, Tf32, Some("0"), Some(OFF)),
-            (TensorRt, Fp16, None, None),
-            (TensorRt, Fp16, Some("0"), None),
-        ] {
-            let options = Options { provider, precision, ..Options::default() };
-            let found = agree(&options, variable.map(OsStr::new)).err().map(|error| error.to_string());
-            let is_right = match (&found, expected) {
-                (Some(found), Some(part)) => found.contains(part) && found.contains(&provider.to_string()),
-                (found, expected) => found.is_none() && expected.is_none(),
-            };
-            assert!(is_right, "{provider} {precision} {variable:?}: {found:?}");
-        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::cleanup::Cleanup;
 use super::flips::Views;
 use super::tiles::Tiling;
-use crate::provider::Shapes;
+use crate::provider::{Options, Shapes};
 
 /// How a model's answers become a mask. The default does what training's evaluation does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -214,6 +214,18 @@ impl Settings {
             },
             Tiles::Off => None,
         }
+    }
+}
+
+impl Options {
+    /// Completes the options with which a model is opened that runs with these settings, so that an engine takes the
+    /// inputs that they produce.
+    pub fn for_settings(self, settings: &Settings) -> Self {
+        let tile = match settings.tiles {
+            Tiles::Of(Tiling { size, .. }) => Some(size),
+            Tiles::Auto { .. } | Tiles::Off => None,
+        };
+        Self { tile, batch_max: settings.batch, ..self }
     }
 }
 

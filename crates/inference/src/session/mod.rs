@@ -1,7 +1,6 @@
 //! A model, opened for running: from tensors to tensors.
 
 mod cuda_graphs;
-pub(crate) mod log;
 mod opening;
 mod placement;
 
@@ -126,7 +125,7 @@ impl Session {
         let captures = options
             .cuda_graph
             .then(|| CudaGraphs::on(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
-        let shapes = (options.provider == Provider::TensorRt).then(|| options.shapes(&model.contract.input));
+        let shapes = options.provider.spec().builds_engine.then(|| options.shapes(&model.contract.input));
         Ok(Self { session, file, captures, model, shapes, placement, runs_on, options })
     }
 

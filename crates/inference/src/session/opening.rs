@@ -186,7 +186,7 @@ impl File<'_> {
 
     /// A session on the provider that the options ask for, with the engine from the cache where it has one.
     fn connect(&self, options: &Options) -> Result<Opened, OpenError> {
-        let Some(engines) = options.engines.as_ref().filter(|_| options.provider == Provider::TensorRt) else {
+        let Some(engines) = options.engines.as_ref().filter(|_| options.provider.spec().builds_engine) else {
             return self.start(options, None);
         };
         // The key asks libraries of NVIDIA's. What ONNX Runtime lacks comes first: without that they are of no use.
@@ -272,10 +272,10 @@ fn configure(environment: &Environment, options: &Options) -> ort::Result<Sessio
         .with_config_entry(RECORD_PLACEMENT, "1")?
         // A memory plan is a block of its own beside what the first run of each size has taken: twice the memory.
         .with_memory_pattern(false)?;
-    if options.provider == Provider::OpenVino && !options.allow_fallback {
-        // OpenVINO's provider asks this as well: what its NPU cannot compile it would hand to its CPU, and placement would not
-        // show it.
-        builder = builder.with_config_entry("session.disable_cpu_ep_fallback", "1")?;
+    if !options.allow_fallback {
+        for (key, value) in options.provider.spec().strict_entries {
+            builder = builder.with_config_entry(key, value)?;
+        }
     }
     if let Some(threads) = options.threads {
         builder = builder.with_intra_threads(threads.get())?;

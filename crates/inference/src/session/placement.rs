@@ -74,8 +74,8 @@ impl Placement {
         let shapes: HashSet<_> =
             graph.nodes.iter().filter(is_shape_arithmetic).map(|node| node.name.as_str()).collect();
         let accepted = |node: &PlacedNode| {
-            node.provider == asked.ort_name()
-                || node.provider == Provider::Cpu.ort_name() && shapes.contains(node.name.as_str())
+            node.provider == asked.spec().ort_name
+                || node.provider == Provider::Cpu.spec().ort_name && shapes.contains(node.name.as_str())
         };
         self.nodes.iter().filter(|node| !accepted(node)).collect()
     }

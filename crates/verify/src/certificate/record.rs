@@ -65,10 +65,7 @@ impl EnvironmentRecord {
             system: format!("{} {}", env::consts::OS, env::consts::ARCH),
             processor: processor(),
             processors: thread::available_parallelism().map_or(1, usize::from),
-            gpus: match provider {
-                Provider::Cuda | Provider::TensorRt => gpus(),
-                Provider::Cpu | Provider::OpenVino => Vec::new(),
-            },
+            gpus: if provider.spec().is_nvidia { gpus() } else { Vec::new() },
         }
     }
 }

@@ -139,7 +139,7 @@ mod tests {
                 (Provider::Cuda, ModelPrecision::TensorFloat32, true),
                 (Provider::Cpu, ModelPrecision::Float32, false),
             ] {
-                let bound = Bound::find(provider, precision).unwrap();
+                let bound = &Bound::find(provider, precision).unwrap();
                 assert_eq!(judge(&classes, [], bound), [], "{name}, {precision}: there is no image");
                 let reports = judge(&classes, &masks, bound);
                 let verdicts: Vec<_> = reports.iter().map(|report| report.verdict).collect();
@@ -167,7 +167,7 @@ mod tests {
             let mask =
                 MaskReport { classes: vec![overlap(9_000, 9_000), overlap(vessel, exported)], ..MaskReport::default() };
             for (precision, rests) in [(ModelPrecision::Int8, true), (ModelPrecision::Float16, false)] {
-                let bound = Bound::find(Provider::Cpu, precision).unwrap();
+                let bound = &Bound::find(Provider::Cpu, precision).unwrap();
                 let found = findings(&judge(&classes, [&mask], bound), bound);
                 let expected = if one && rests { vec![Finding::OneClass { precision }] } else { Vec::new() };
                 assert_eq!(found, expected, "{vessel} pixels, {precision}");

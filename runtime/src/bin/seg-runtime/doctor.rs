@@ -15,9 +15,6 @@ use serde::{Deserialize, Serialize};
 use crate::args::{self, Engine, Precision, Tuning};
 use crate::{chain, child, engine, print};
 
-/// A provider of each build of ONNX Runtime.
-const LIBRARIES: [Provider; 3] = [Provider::Cpu, Provider::Cuda, Provider::OpenVino];
-
 /// All that was found.
 #[derive(Serialize)]
 struct Report {
@@ -167,7 +164,7 @@ fn examine(args: &args::Doctor, limit: Duration) -> Report {
     let library = &args.library;
     let (nvidia, libraries, providers) = thread::scope(|scope| {
         let nvidia = scope.spawn(|| examine_nvidia(limit));
-        let libraries = LIBRARIES.map(|provider| scope.spawn(move || find_library(library, provider, limit)));
+        let libraries = Build::ALL.map(|build| scope.spawn(move || find_library(library, build, limit)));
         let providers = Provider::ALL.map(|provider| scope.spawn(move || try_provider(library, provider, limit)));
         (join(nvidia), libraries.map(join), providers.map(join))
     });
@@ -211,14 +208,15 @@ fn examine_cache(library: &args::Library) -> Cache {
     Cache { folder, libraries, engines: counts.0, engine_bytes: counts.1, error }
 }
 
-fn find_library(library: &args::Library, provider: Provider, limit: Duration) -> Library {
+fn find_library(library: &args::Library, build: Build, limit: Duration) -> Library {
+    let provider = Provider::ALL.into_iter().rev().find(|provider| Build::from(*provider) == build).unwrap_or_default();
     let mut args = vec!["probe".into(), "--locate".into()];
     args.extend(offline(library, provider).to_args());
     let (found, error) = match child::ask(&args, Some(limit)) {
         Ok(found) => (Some(found), None),
         Err(error) => (None, Some(chain(error.as_ref()))),
     };
-    Library { package: Build::from(provider).package(), found, error }
+    Library { package: build.package(), found, error }
 }
 
 /// The flags that choose a provider and fetch nothing.

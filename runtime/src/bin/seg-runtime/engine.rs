@@ -9,7 +9,8 @@ use std::{env, thread};
 use anyhow::bail;
 use ort::environment::Environment;
 use seg_inference::library::{Build, Library, Search};
-use seg_inference::provider::{ComputePrecision, EngineCache, TF32_VARIABLE};
+use seg_inference::nvidia::TF32_VARIABLE;
+use seg_inference::provider::{ComputePrecision, EngineCache};
 use seg_inference::{Options, Provider, RunsOn, Session};
 
 use crate::args::Engine;
@@ -40,8 +41,7 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
         }
         located => located?,
     };
-    let is_nvidia = matches!(options.provider, Provider::TensorRt | Provider::Cuda);
-    if is_nvidia && options.precision == ComputePrecision::Fp32 {
+    if options.provider.spec().is_nvidia && options.precision == ComputePrecision::Fp32 {
         // SAFETY: the process has no other thread that reads variables; those of ONNX Runtime start when it is loaded.
         unsafe { env::set_var(TF32_VARIABLE, "0") };
     }
@@ -59,12 +59,15 @@ pub(crate) fn open<T: AsRef<[Session]>, E>(options: &Options, open: impl FnOnce(
 
 /// Does what may build an engine, and says every now and then that it is still being built.
 pub(crate) fn watch<T>(options: &Options, work: impl FnOnce() -> T) -> T {
-    let begun = Instant::now();
+    let (provider, begun) = (options.provider, Instant::now());
     let (done, waiting) = mpsc::channel::<()>();
-    let is_slow = options.provider == Provider::TensorRt;
+    let is_slow = options.provider.spec().builds_engine;
     let tell = move || {
         while waiting.recv_timeout(REPORT_PERIOD) == Err(RecvTimeoutError::Timeout) {
-            note(&format!("TensorRT builds its engine, {} s so far; the next run finds it", begun.elapsed().as_secs()));
+            note(&format!(
+                "{provider} builds its engine, {} s so far; the next run finds it",
+                begun.elapsed().as_secs()
+            ));
         }
     };
     let watcher = is_slow.then(|| thread::spawn(tell));

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::iter;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
@@ -16,7 +18,7 @@ use seg_inference::provider::{ComputePrecision, Shapes};
 pub(crate) struct Engine {
     /// The execution provider; one that cannot be used, or not for all of the model, is an error. `auto` takes the
     /// fastest of those that are installed and work
-    #[arg(long, value_enum, default_value_t = Ep::Cpu)]
+    #[arg(long, value_enum, default_value_t = Ep::default())]
     pub(crate) ep: Ep,
     /// How float32 values are computed: tf32 with CUDA and TensorRT, fp16 with TensorRT and OpenVINO's GPU
     #[arg(long, value_enum, default_value_t = Precision::Fp32)]
@@ -111,37 +113,44 @@ impl Engine {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+/// The value of `--ep`: `auto` or the flag of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ep {
     Auto,
-    #[default]
-    Cpu,
-    Cuda,
-    Tensorrt,
-    Openvino,
+    Named(Provider),
+}
+
+impl Default for Ep {
+    fn default() -> Self {
+        Self::Named(Provider::default())
+    }
+}
+
+impl ValueEnum for Ep {
+    fn value_variants<'a>() -> &'a [Self] {
+        static VARIANTS: LazyLock<Vec<Ep>> =
+            LazyLock::new(|| iter::once(Ep::Auto).chain(Provider::ALL.into_iter().rev().map(Ep::Named)).collect());
+        &VARIANTS
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.provider().map_or("auto", Provider::flag)))
+    }
 }
 
 impl Ep {
-    /// The provider, where one is named.
+    /// Returns the provider, if one is named.
     pub(crate) fn provider(self) -> Option<Provider> {
         match self {
             Self::Auto => None,
-            Self::Cpu => Some(Provider::Cpu),
-            Self::Cuda => Some(Provider::Cuda),
-            Self::Tensorrt => Some(Provider::TensorRt),
-            Self::Openvino => Some(Provider::OpenVino),
+            Self::Named(provider) => Some(provider),
         }
     }
 }
 
 impl From<Provider> for Ep {
     fn from(provider: Provider) -> Self {
-        match provider {
-            Provider::Cpu => Self::Cpu,
-            Provider::Cuda => Self::Cuda,
-            Provider::TensorRt => Self::Tensorrt,
-            Provider::OpenVino => Self::Openvino,
-        }
+        Self::Named(provider)
     }
 }
 

@@ -1,0 +1,117 @@
+//! The reasons for which a provider cannot be used.
+
+use thiserror::Error;
+
+use super::engines::EngineCacheError;
+use super::kind::Provider;
+use crate::library::LIBRARY_VARIABLE;
+use crate::nvidia::{Driver, TF32_VARIABLE};
+
+/// Why a provider cannot be used.
+#[derive(Debug, Error)]
+pub enum ProviderError {
+    /// A library that the provider needs cannot be loaded.
+    #[error("{library}: {reason}; {remedy} or choose `--ep {}`", alternative.flag())]
+    Library {
+        /// The library's file name.
+        library: String,
+        /// The message of the system's loader.
+        reason: String,
+        /// How to install the library.
+        remedy: String,
+        /// A provider that does not need the library.
+        alternative: Provider,
+    },
+    /// The ONNX Runtime in use comes without the provider.
+    #[error(
+        "{library}: not part of the ONNX Runtime library in use; name none by `--ort-lib` or {LIBRARY_VARIABLE}, so \
+         that a build with {provider} is fetched, or choose `--ep cpu`"
+    )]
+    NotBuilt {
+        /// The provider.
+        provider: Provider,
+        /// The file that holds the provider.
+        library: &'static str,
+    },
+    /// No GPU that the driver and CUDA can use.
+    #[error("no usable GPU: {reason}; install an NVIDIA driver for CUDA 13 or choose `--ep cpu`")]
+    Gpu {
+        /// CUDA's message.
+        reason: String,
+    },
+    /// The driver does not support CUDA 13.
+    #[error(
+        "the NVIDIA driver{} runs CUDA {cuda}, 13.0 or newer is wanted; install a newer driver or choose `--ep cpu`",
+        after(" ", version)
+    )]
+    OldDriver {
+        /// The driver's own version, if known.
+        version: Option<String>,
+        /// The newest CUDA that the driver supports.
+        cuda: String,
+    },
+    /// The libraries have no code for the GPU.
+    #[error(
+        "GPU {id}{}: {provider}'s libraries hold no kernels for it ({reason}); choose another `--device-id` or `--ep cpu`",
+        after(", ", gpu)
+    )]
+    NoKernels {
+        /// The provider.
+        provider: Provider,
+        /// The GPU, counted from 0.
+        id: u32,
+        /// The GPU's name and architecture, if the driver tells.
+        gpu: Option<String>,
+        /// CUDA's message.
+        reason: String,
+    },
+    /// The driver does not show the GPU that is asked for.
+    #[error("no GPU {id}: the driver shows {gpus}, counted from 0; choose another `--device-id`")]
+    NoSuchGpu {
+        /// The GPU asked for.
+        id: u32,
+        /// The number of GPUs.
+        gpus: usize,
+    },
+    /// OpenVINO does not have the device that is asked for.
+    #[error("{reason}; install the device's driver or choose `--openvino-device CPU`")]
+    OpenVinoDevice {
+        /// OpenVINO's message.
+        reason: String,
+    },
+    /// The provider would compute in TensorFloat-32.
+    #[error("{provider} would compute in TensorFloat-32; set {TF32_VARIABLE}=0 or choose `--precision tf32`")]
+    Tf32 {
+        /// The provider.
+        provider: Provider,
+    },
+    /// The provider is kept from computing in TensorFloat-32.
+    #[error(
+        "{TF32_VARIABLE}=0 keeps {provider} from computing in TensorFloat-32; unset it or choose `--precision fp32`"
+    )]
+    NoTf32 {
+        /// The provider.
+        provider: Provider,
+    },
+    /// The cache of TensorRT's engines cannot be used.
+    #[error(transparent)]
+    EngineCache(#[from] EngineCacheError),
+    /// Anything else.
+    #[error("ONNX Runtime refuses the provider")]
+    Other {
+        /// ONNX Runtime's error.
+        source: ort::Error,
+    },
+}
+
+/// Formats an optional name after a separator; empty if there is no name.
+fn after(separator: &str, name: &Option<String>) -> String {
+    name.as_ref().map_or_else(String::new, |name| format!("{separator}{name}"))
+}
+
+impl From<Driver> for ProviderError {
+    /// Makes the error for a driver that is too old.
+    fn from(driver: Driver) -> Self {
+        Self::OldDriver { version: driver.version, cuda: driver.cuda }
+    }
+}

@@ -1,0 +1,18 @@
+//! The names of the execution providers.
+
+use serde::{Deserialize, Serialize};
+
+/// An execution provider of ONNX Runtime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU, by CUDA 13 and cuDNN 9.
+    Cuda,
+    /// An NVIDIA GPU, by TensorRT 10.
+    TensorRt,
+    /// The processor, or an Intel GPU or NPU, by OpenVINO.
+    OpenVino,
+}
