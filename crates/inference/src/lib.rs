@@ -15,7 +15,7 @@ pub mod provider;
 
 mod model_file;
 mod probe;
-pub mod segment;
+mod segment;
 pub mod session;
 
 pub mod compare;
@@ -30,8 +30,8 @@ pub use model_file::{ModelFile, digest};
 pub use probe::{ProbeError, probe};
 pub use provider::{Options, Provider};
 pub use segment::{
-    Cleanup, EnsembleError, MAPS_BYTES_MAX, SegmentError, Segmentation, Segmenter, Settings, SettingsError, Tiles,
-    Tiling, Timings, Uncertainty, Views, WHOLE_PIXELS_MAX,
+    Cleanup, EnsembleError, Inferred, MAPS_BYTES_MAX, Prepared, SegmentError, SegmentSteps, Segmentation, Segmenter,
+    Settings, SettingsError, Tiles, Tiling, Timings, Uncertainty, Views, WHOLE_PIXELS_MAX, WholeImage,
 };
 pub use session::{
     ModelOutput, OpenError, PlacedNode, Placement, PlacementError, RunError, RunsOn, Session, read_model,

@@ -1,19 +1,16 @@
-//! The stages of the pipeline: what readers, lanes and writers do with an image, and what they have of memory.
+//! The stages of the pipeline: the work of readers, lanes and writers on an image, and their share of memory.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use seg_contract::{Geometry, PreprocessError, Preprocessed};
 use seg_data::{ImageReader, ReadError, open_image};
-use seg_inference::Tiling;
-use seg_inference::digest;
-use seg_inference::segment::steps::{RawOutput, SegmentSteps, milliseconds_since};
-use seg_inference::session::RunsOn;
-use seg_inference::{SegmentError, Segmentation, Segmenter, Timings};
+use seg_inference::{
+    Inferred, Prepared, RunsOn, SegmentError, SegmentSteps, Segmenter, Tiling, Timings, WholeImage, digest,
+};
 
 use super::{Task, TaskError};
 use crate::pipeline::budget::{Budget, Permit, pixels_held, rows_held};
@@ -21,15 +18,15 @@ use crate::record::SavedFile;
 use crate::record::{Prediction, areas};
 use crate::save::{Finished, ResultWriter};
 
-/// How many pixels of images are in memory at once, with all that is made of them; see [`pixels_held`].
+/// The most pixels of images that are in memory at once, with all that is made of them; see [`pixels_held`].
 const PIXELS_IN_MEMORY: u64 = 1 << 26;
-/// How many pixels the networks work on at once; a network takes several hundred bytes for each.
+/// The most pixels that the networks work on at once; a network takes several hundred bytes for each.
 pub(super) const PIXELS_IN_NETWORKS: u64 = 1 << 22;
 
-/// What a task came to, by its place.
+/// The result of a task, by its place.
 pub(super) type Ended = (usize, Result<Prediction, TaskError>);
 
-/// What all stages know.
+/// The state that all stages share.
 pub(super) struct Stages<'a> {
     tasks: &'a [Task],
     folder: &'a Path,
@@ -42,28 +39,15 @@ pub(super) struct Stages<'a> {
     in_networks: Budget,
 }
 
-/// An image on its way.
+/// An image between two stages.
 pub(super) struct Item<'a> {
     index: usize,
     reader: Box<dyn ImageReader>,
     input_bytes: u64,
     input_sha256: String,
-    decode_ms: f64,
-    preprocess_ms: f64,
-    infer_ms: f64,
+    /// The time that opening the file took, before it was decoded.
+    open: Duration,
     _in_memory: Permit<'a>,
-}
-
-/// What a reader hands to a lane.
-pub(super) enum Ready {
-    Whole(Preprocessed),
-    InTiles(Tiling),
-}
-
-/// What a lane hands to a writer.
-pub(super) enum Answered {
-    Whole(RawOutput, Geometry),
-    InTiles(Box<Segmentation>),
 }
 
 impl<'a> Stages<'a> {
@@ -87,20 +71,21 @@ impl<'a> Stages<'a> {
         }
     }
 
-    /// Lets no further image be begun.
+    /// Starts no further image.
     pub(super) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Relaxed);
     }
 
-    fn failed(&self, index: usize, source: SegmentError) -> Ended {
-        let error = match source {
+    /// Names the image in an error.
+    fn name(&self, index: usize, source: SegmentError) -> TaskError {
+        match source {
             SegmentError::Read(error) => error.into(),
             source => TaskError::Segment { path: self.tasks[index].input.clone(), source },
-        };
-        (index, Err(error))
+        }
     }
 
-    pub(super) fn read(&'a self, ready: &SyncSender<(Item<'a>, Ready)>, ended: &SyncSender<Ended>) {
+    /// Opens and prepares images until there are no more.
+    pub(super) fn read(&'a self, ready: &SyncSender<(Item<'a>, Prepared)>, ended: &SyncSender<Ended>) {
         while !self.is_stopped.load(Ordering::Relaxed) {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(task) = self.tasks.get(index) else { break };
@@ -114,69 +99,53 @@ impl<'a> Stages<'a> {
         }
     }
 
-    fn open(&'a self, index: usize, task: &Task) -> Result<(Item<'a>, Ready), TaskError> {
+    fn open(&'a self, index: usize, task: &Task) -> Result<(Item<'a>, Prepared), TaskError> {
         let start = Instant::now();
-        // Before it is opened: what changes in between has another hash, and is done again by a run that goes on.
+        // Before it is opened: a file that changes in between has another hash, and a run that continues does it again.
         let content = digest(&task.input);
         let reader = open_image(&task.input)?;
         let (input_bytes, input_sha256) =
             content.map_err(|source| ReadError::File { path: task.input.clone(), source })?;
         let info = reader.info().clone();
         let size = [info.height, info.width].map(|side| side as usize);
-        let tiling = self.steps.tiling(size);
-        let rows = match (tiling, info.band) {
+        let rows = match (self.steps.tiling(size), info.band) {
             (Some(tiling), Some(band)) => rows_held(size[0], tiling.size[0], band),
             _ => size[0],
         };
-        let mut item = Item {
-            index,
-            reader,
-            input_bytes,
-            input_sha256,
-            decode_ms: milliseconds_since(start),
-            preprocess_ms: 0.0,
-            infer_ms: 0.0,
-            _in_memory: self.in_memory.take(pixels_held(rows, size, self.steps.maps())),
-        };
-        if let Some(tiling) = tiling {
-            return Ok((item, Ready::InTiles(tiling)));
-        }
-        let start = Instant::now();
-        let picture = item.reader.rows(0..info.height)?;
-        item.decode_ms += milliseconds_since(start);
-        let start = Instant::now();
-        let segment = |source: PreprocessError| TaskError::Segment { path: task.input.clone(), source: source.into() };
-        let input = self.steps.prepare(picture.pixels()).map_err(segment)?;
-        item.preprocess_ms = milliseconds_since(start);
-        Ok((item, Ready::Whole(input)))
+        let open = start.elapsed();
+        let in_memory = self.in_memory.take(pixels_held(rows, size, self.steps.maps()));
+        let mut item = Item { index, reader, input_bytes, input_sha256, open, _in_memory: in_memory };
+        let prepared = self.steps.prepare(item.reader.as_mut()).map_err(|source| self.name(index, source))?;
+        Ok((item, prepared))
     }
 
+    /// Runs the networks on the images of a queue, in batches of at most `batch`.
     pub(super) fn infer(
         &'a self,
         segmenter: &mut Segmenter,
         batch: usize,
-        queue: &Mutex<Receiver<(Item<'a>, Ready)>>,
-        answered: &SyncSender<(Item<'a>, Answered)>,
+        queue: &Mutex<Receiver<(Item<'a>, Prepared)>>,
+        inferred: &SyncSender<(Item<'a>, Inferred)>,
         ended: &SyncSender<Ended>,
     ) {
         let mut waiting = None;
-        while let Some((item, ready)) = waiting.take().or_else(|| receive(queue)) {
-            let is_taken = match ready {
-                Ready::InTiles(tiling) => self.infer_tiles(segmenter, item, tiling, answered, ended),
-                Ready::Whole(input) => {
-                    let mut images = vec![(item, input)];
-                    // Whatever is there already and has the same size; the lane does not wait for more.
+        while let Some((item, prepared)) = waiting.take().or_else(|| receive(queue)) {
+            let is_taken = match prepared {
+                Prepared::Tiles(tiling) => self.infer_tiles(segmenter, item, tiling, inferred, ended),
+                Prepared::Whole(image) => {
+                    let mut images = vec![(item, image)];
+                    // Images that are there already and have the same size; the lane does not wait for more.
                     while images.len() < batch && waiting.is_none() {
                         let next = queue.try_lock().ok().and_then(|queue| queue.try_recv().ok());
                         match next {
-                            Some((item, Ready::Whole(input))) if input.tensor.dim() == images[0].1.tensor.dim() => {
-                                images.push((item, input));
+                            Some((item, Prepared::Whole(image))) if image.network() == images[0].1.network() => {
+                                images.push((item, image));
                             }
                             Some(other) => waiting = Some(other),
                             None => break,
                         }
                     }
-                    self.infer_batch(segmenter, images, answered, ended)
+                    self.infer_batch(segmenter, images, inferred, ended)
                 }
             };
             if !is_taken {
@@ -185,88 +154,71 @@ impl<'a> Stages<'a> {
         }
     }
 
-    /// Whether somebody takes what comes of it: nobody does where the writers have panicked.
+    /// Returns whether the next stage takes the result; it does not if the writers have panicked.
     fn infer_tiles(
         &self,
         segmenter: &mut Segmenter,
         mut item: Item<'a>,
         tiling: Tiling,
-        answered: &SyncSender<(Item<'a>, Answered)>,
+        inferred: &SyncSender<(Item<'a>, Inferred)>,
         ended: &SyncSender<Ended>,
     ) -> bool {
         let batch = self.steps.settings.batch.map_or(1, NonZeroUsize::get);
         let _in_networks = self.in_networks.take((tiling.size[0] * tiling.size[1] * batch) as u64);
-        match segmenter.segment_tiles(item.reader.as_mut(), tiling) {
-            Ok(segmentation) => {
-                item.preprocess_ms = segmentation.timings.preprocess.as_secs_f64() * 1e3;
-                item.infer_ms = segmentation.timings.infer.as_secs_f64() * 1e3;
-                answered.send((item, Answered::InTiles(Box::new(segmentation)))).is_ok()
-            }
-            Err(error) => ended.send(self.failed(item.index, error)).is_ok(),
+        match segmenter.infer_tiles(item.reader.as_mut(), tiling) {
+            Ok(output) => inferred.send((item, output)).is_ok(),
+            Err(error) => ended.send((item.index, Err(self.name(item.index, error)))).is_ok(),
         }
     }
 
-    /// Whether somebody takes what comes of it: nobody does where the writers have panicked.
+    /// Returns whether the next stage takes the results; it does not if the writers have panicked.
     fn infer_batch(
         &self,
         segmenter: &mut Segmenter,
-        images: Vec<(Item<'a>, Preprocessed)>,
-        answered: &SyncSender<(Item<'a>, Answered)>,
+        images: Vec<(Item<'a>, WholeImage)>,
+        inferred: &SyncSender<(Item<'a>, Inferred)>,
         ended: &SyncSender<Ended>,
     ) -> bool {
-        let count = images.len();
-        let answers = {
-            let inputs: Vec<_> = images.iter().map(|(_, input)| input.tensor.view()).collect();
-            let pixels: usize = images.iter().map(|(_, input)| input.geometry.network.iter().product::<usize>()).sum();
+        let outputs = {
+            let inputs: Vec<_> = images.iter().map(|(_, image)| image).collect();
+            let pixels: usize = inputs.iter().map(|image| image.network().iter().product::<usize>()).sum();
             let _in_networks = self.in_networks.take(pixels as u64);
-            let start = Instant::now();
-            segmenter.infer(&inputs).map(|answers| (answers, milliseconds_since(start) / count as f64))
+            segmenter.infer_batch(&inputs)
         };
-        match answers {
-            Ok((answers, infer_ms)) => {
-                let send = |((mut item, input), answer): ((Item<'a>, Preprocessed), RawOutput)| {
-                    item.infer_ms = infer_ms;
-                    answered.send((item, Answered::Whole(answer, input.geometry))).is_ok()
-                };
-                images.into_iter().zip(answers).all(send)
+        match outputs {
+            Ok(outputs) => {
+                images.into_iter().zip(outputs).all(|((item, _), output)| inferred.send((item, output)).is_ok())
             }
             // One image may be to blame: each on its own.
-            Err(_) if count > 1 => {
-                images.into_iter().all(|image| self.infer_batch(segmenter, vec![image], answered, ended))
+            Err(_) if images.len() > 1 => {
+                images.into_iter().all(|image| self.infer_batch(segmenter, vec![image], inferred, ended))
             }
-            Err(error) => ended.send(self.failed(images[0].0.index, error)).is_ok(),
+            Err(error) => {
+                let index = images[0].0.index;
+                ended.send((index, Err(self.name(index, error)))).is_ok()
+            }
         }
     }
 
-    pub(super) fn write(&self, queue: &Mutex<Receiver<(Item<'a>, Answered)>>, ended: &SyncSender<Ended>) {
-        while let Some((item, answered)) = receive(queue) {
+    /// Finishes the images of a queue and writes their results.
+    pub(super) fn write(&self, queue: &Mutex<Receiver<(Item<'a>, Inferred)>>, ended: &SyncSender<Ended>) {
+        while let Some((item, inferred)) = receive(queue) {
             let index = item.index;
-            if ended.send((index, self.finish(item, answered))).is_err() {
+            if ended.send((index, self.finish(item, inferred))).is_err() {
                 break;
             }
         }
     }
 
-    fn finish(&self, mut item: Item<'a>, answered: Answered) -> Result<Prediction, TaskError> {
+    fn finish(&self, mut item: Item<'a>, inferred: Inferred) -> Result<Prediction, TaskError> {
         let task = &self.tasks[item.index];
-        let (segmentation, postprocess_ms) = match answered {
-            Answered::InTiles(segmentation) => {
-                let postprocess = segmentation.timings.postprocess.as_secs_f64() * 1e3;
-                (*segmentation, postprocess)
-            }
-            Answered::Whole(answer, geometry) => {
-                let start = Instant::now();
-                let segment = |source| TaskError::Segment { path: task.input.clone(), source };
-                let mut known = self.steps.interpret(answer, &geometry).map_err(segment)?;
-                self.steps.clean(&mut known.mask);
-                (Segmentation::whole(known, geometry.network, Timings::default()), milliseconds_since(start))
-            }
-        };
+        let segmentation = self.steps.finish(inferred).map_err(|source| self.name(item.index, source))?;
         let start = Instant::now();
         let info = item.reader.info().clone();
         let mut finished = Finished { name: &task.name, image: item.reader.as_mut(), segmentation: &segmentation };
         let files = self.writers.iter().map(|writer| SavedFile::write(writer.as_ref(), self.folder, &mut finished));
         let files = files.collect::<Result<Vec<_>, _>>()?;
+        let Timings { decode, preprocess, infer, postprocess } = segmentation.timings;
         Ok(Prediction {
             name: task.name.clone(),
             input: task.input.to_string_lossy().into_owned(),
@@ -280,16 +232,21 @@ impl<'a> Stages<'a> {
             area: areas(&segmentation.mask, &self.steps.contract.classes),
             files,
             runs_on: self.runs_on.clone(),
-            decode_ms: item.decode_ms,
-            preprocess_ms: item.preprocess_ms,
-            infer_ms: item.infer_ms,
-            postprocess_ms,
-            encode_ms: milliseconds_since(start),
+            decode_ms: milliseconds(item.open + decode),
+            preprocess_ms: milliseconds(preprocess),
+            infer_ms: milliseconds(infer),
+            postprocess_ms: milliseconds(postprocess),
+            encode_ms: milliseconds(start.elapsed()),
         })
     }
 }
 
-/// Waits for the next item of a queue that several threads take from; nothing when the stage before it has ended.
+/// Waits for the next item of a queue that several threads share; returns `None` when the stage before it has ended.
 fn receive<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+/// Converts a duration to milliseconds, to the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e3
 }

@@ -1,15 +1,23 @@
-//! From an image to a mask.
+//! Segments images: from the pixels of an image to the class of each.
 
 mod cleanup;
+mod ensemble;
+mod error;
 mod flips;
+mod in_memory;
+mod segmentation;
 mod segmenter;
 mod settings;
-pub mod steps;
+mod steps;
 mod tiled;
 mod tiles;
 
 pub use cleanup::Cleanup;
+pub use ensemble::EnsembleError;
+pub use error::{MAPS_BYTES_MAX, SegmentError};
 pub use flips::Views;
-pub use segmenter::{EnsembleError, MAPS_BYTES_MAX, SegmentError, Segmentation, Segmenter, Timings};
+pub use segmentation::{Segmentation, Timings};
+pub use segmenter::Segmenter;
 pub use settings::{Settings, SettingsError, Tiles, Uncertainty, WHOLE_PIXELS_MAX};
+pub use steps::{Inferred, Prepared, SegmentSteps, WholeImage};
 pub use tiles::Tiling;

@@ -1,84 +1,198 @@
-//! From what the network is given to what its answer means, apart from the network itself.
+//! The steps of segmenting an image, in their order: prepare, run the networks, finish.
+//!
+//! ```text
+//! image -> prepare -> Prepared -> Segmenter::infer -> Inferred -> finish (interpret, clean) -> Segmentation
+//! ```
+//!
+//! Each step takes what the one before it gives, so that no caller can change the order. [`Segmenter::segment`] runs them
+//! one after the other; a pipeline runs each on threads of its own.
+//!
+//! [`Segmenter::segment`]: super::Segmenter::segment
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use image::GrayImage;
 use ndarray::{Array2, Array3, ArrayView3, Axis, s};
-use seg_contract::{
-    Contract, Geometry, OutputKind, Pixels, Placement, PreprocessError, Preprocessed, most_probable, softmax,
-};
+use seg_contract::{Contract, Geometry, OutputKind, Pixels, Placement, Preprocessed, most_probable, softmax};
+use seg_data::ImageReader;
 
-use super::segmenter::SegmentError;
+use super::error::{MAPS_BYTES_MAX, SegmentError};
+use super::segmentation::{Segmentation, Timings};
 use super::settings::{Settings, Uncertainty};
 use super::tiles::Tiling;
 use crate::provider::Shapes;
 
-/// What a contract and settings make of images and answers; it knows no network, so that each stage can have its own.
+/// The steps before and after the networks, for one contract and settings. Each thread can have its own copy.
 #[derive(Clone, Debug)]
 pub struct SegmentSteps {
     /// The contract of the model.
     pub contract: Contract,
     /// The settings of the run.
     pub settings: Settings,
-    /// What TensorRT's engines take, where there are any.
-    pub engines: Vec<Shapes>,
+    /// The input sizes that TensorRT's engines take, if there are any.
+    pub(super) engines: Vec<Shapes>,
 }
 
-/// What the network says of one image, at the network's size.
+/// An image that is ready for the networks.
 #[derive(Clone, Debug)]
-pub enum RawOutput {
-    /// One network's own scores of one view, whatever its contract says they are.
+pub enum Prepared {
+    /// The networks get the image as one input.
+    Whole(WholeImage),
+    /// The networks get the image in tiles, which are read while they run.
+    Tiles(Tiling),
+}
+
+/// An image as one input of the networks.
+#[derive(Clone, Debug)]
+pub struct WholeImage {
+    pub(super) input: Preprocessed,
+    timings: Timings,
+}
+
+impl WholeImage {
+    /// Returns the height and width of the networks' input, in pixels; images with equal ones can be run in a batch.
+    pub fn network(&self) -> [usize; 2] {
+        self.input.geometry.network
+    }
+}
+
+/// The networks' output for one image.
+#[derive(Debug)]
+pub struct Inferred {
+    output: Output,
+    timings: Timings,
+}
+
+#[derive(Debug)]
+enum Output {
+    /// The output for the image as one input.
+    Whole(RawOutput, Geometry),
+    /// Everything but the cleaning, which needs the whole mask.
+    Tiles(Box<Segmentation>),
+}
+
+impl Inferred {
+    /// Joins the output for an image with what is known of the image.
+    pub(super) fn from_whole(image: &WholeImage, output: RawOutput, infer: Duration) -> Self {
+        let timings = Timings { infer, ..image.timings };
+        Self { output: Output::Whole(output, image.input.geometry), timings }
+    }
+
+    /// Takes the blended output of an image's tiles, whose mask is not clean yet.
+    pub(super) fn from_tiles(segmentation: Segmentation) -> Self {
+        let timings = segmentation.timings;
+        Self { output: Output::Tiles(segmentation.into()), timings }
+    }
+
+    /// Returns the time that the steps up to here took.
+    pub fn timings(&self) -> Timings {
+        self.timings
+    }
+}
+
+/// The networks' output for one input, at the input's size.
+#[derive(Clone, Debug)]
+pub(super) enum RawOutput {
+    /// The scores of a single network and view, of the kind that the contract names.
     Scores(Array3<f32>),
-    /// One network's own mask.
+    /// The mask of a single network and view.
     Mask(Array2<u8>),
-    /// Probabilities, averaged over views and models, and their variance as one more plane where it was asked for.
+    /// Probabilities, averaged over views and models, with their variance as one more plane if it was asked for.
     Probabilities(Array3<f32>),
 }
 
-/// What is known of some rows of an image.
-pub struct Prediction {
+/// The mask and the maps of some rows of an image.
+pub(super) struct Prediction {
     /// The index of each pixel's class.
-    pub mask: GrayImage,
+    pub(super) mask: GrayImage,
     /// `[classes, height, width]`.
-    pub probabilities: Option<Array3<f32>>,
+    pub(super) probabilities: Option<Array3<f32>>,
     /// `[height, width]`.
-    pub uncertainty: Option<Array2<f32>>,
+    pub(super) uncertainty: Option<Array2<f32>>,
 }
 
 impl SegmentSteps {
-    /// The network's input for an image that is not cut.
-    pub fn prepare(&self, image: Pixels<'_>) -> Result<Preprocessed, PreprocessError> {
-        self.contract.preprocess(image)
+    /// Prepares an image for the networks: the first step.
+    ///
+    /// # Errors
+    /// When the image cannot be read or has no pixels, or its maps would take too much memory.
+    pub fn prepare(&self, image: &mut dyn ImageReader) -> Result<Prepared, SegmentError> {
+        let (width, height) = (image.info().width, image.info().height);
+        let size = [height, width].map(|side| side as usize);
+        if let Some(tiling) = self.tiling(size) {
+            self.check_maps(size)?;
+            return Ok(Prepared::Tiles(tiling));
+        }
+        let start = Instant::now();
+        let picture = image.rows(0..height)?;
+        let decode = start.elapsed();
+        self.prepare_whole(picture.pixels(), decode)
     }
 
-    /// How an image of the given height and width is cut, if it is.
+    /// Converts an image that is not cut to the networks' input.
+    fn prepare_whole(&self, pixels: Pixels<'_>, decode: Duration) -> Result<Prepared, SegmentError> {
+        let start = Instant::now();
+        let input = self.contract.preprocess(pixels)?;
+        let timings = Timings { decode, preprocess: start.elapsed(), ..Timings::default() };
+        Ok(Prepared::Whole(WholeImage { input, timings }))
+    }
+
+    /// Converts the networks' output to a clean mask and the maps that were asked for: the last step.
+    ///
+    /// # Errors
+    /// When the output does not have the shape that the contract promises.
+    pub fn finish(&self, inferred: Inferred) -> Result<Segmentation, SegmentError> {
+        let start = Instant::now();
+        let Inferred { output, timings } = inferred;
+        let mut segmentation = match output {
+            Output::Tiles(segmentation) => *segmentation,
+            Output::Whole(output, geometry) => {
+                let Prediction { mask, probabilities, uncertainty } = self.interpret(output, &geometry)?;
+                Segmentation { mask, probabilities, uncertainty, network: geometry.network, tiles: None, timings }
+            }
+        };
+        self.clean(&mut segmentation.mask);
+        segmentation.timings.postprocess += start.elapsed();
+        Ok(segmentation)
+    }
+
+    /// Returns the tiles for an image of the given height and width; `None` if it is run whole.
     pub fn tiling(&self, image: [usize; 2]) -> Option<Tiling> {
         self.settings.tiling(&self.contract, &self.engines, image)
     }
 
-    /// How many maps of `f32` are asked for besides the mask.
+    /// Returns the number of maps of `f32` that are asked for besides the mask.
     pub fn maps(&self) -> usize {
         let Settings { probabilities, uncertainty, .. } = &self.settings;
         self.contract.classes.len() * usize::from(*probabilities) + usize::from(uncertainty.is_some())
     }
 
-    /// Whether more is asked for than which class is the most probable one.
+    /// Checks that the maps of an image of the given height and width fit in memory.
+    fn check_maps(&self, [height, width]: [usize; 2]) -> Result<(), SegmentError> {
+        let bytes = height.saturating_mul(width).saturating_mul(self.maps() * size_of::<f32>());
+        if bytes > MAPS_BYTES_MAX {
+            return Err(SegmentError::Maps { width, height, bytes });
+        }
+        Ok(())
+    }
+
+    /// Returns whether the settings need probabilities, and not only the most probable class.
     fn wants_probabilities(&self) -> bool {
         let Settings { threshold, probabilities, uncertainty, .. } = &self.settings;
         threshold.is_some() || *probabilities || uncertainty.is_some()
     }
 
-    /// The probabilities of one network's scores at its own size.
-    pub fn probabilities(&self, scores: ArrayView3<'_, f32>) -> Array3<f32> {
+    /// Converts one network's scores to probabilities, at the network's size.
+    pub(super) fn probabilities(&self, scores: ArrayView3<'_, f32>) -> Array3<f32> {
         match self.contract.output.kind {
             OutputKind::Probabilities => scores.to_owned(),
             OutputKind::Logits | OutputKind::Mask => softmax(scores),
         }
     }
 
-    /// What an answer means for the image.
-    pub fn interpret(&self, reply: RawOutput, geometry: &Geometry) -> Result<Prediction, SegmentError> {
-        match reply {
+    /// Converts an output to the mask and the maps of the image.
+    fn interpret(&self, output: RawOutput, geometry: &Geometry) -> Result<Prediction, SegmentError> {
+        match output {
             RawOutput::Mask(mask) => {
                 let mask = self.contract.postprocess_mask(mask.view(), geometry)?;
                 Ok(Prediction { mask, probabilities: None, uncertainty: None })
@@ -88,19 +202,19 @@ impl SegmentSteps {
                 Ok(Prediction { mask, probabilities: None, uncertainty: None })
             }
             RawOutput::Scores(scores) => {
-                let mut known = self.decide(self.contract.probabilities(scores.view(), geometry)?);
+                let mut prediction = self.decide(self.contract.probabilities(scores.view(), geometry)?);
                 if self.settings.threshold.is_none() && geometry.placement == Placement::Extended {
                     // Two scores that differ may have equal probabilities: the mask must not depend on what is saved.
-                    known.mask = self.contract.postprocess(scores.view(), geometry)?;
+                    prediction.mask = self.contract.postprocess(scores.view(), geometry)?;
                 }
-                Ok(known)
+                Ok(prediction)
             }
             RawOutput::Probabilities(planes) => Ok(self.decide(geometry.restore(planes.view()))),
         }
     }
 
-    /// What probabilities mean, with their variance as one more plane where it was asked for.
-    pub fn decide(&self, planes: Array3<f32>) -> Prediction {
+    /// Converts probabilities, with their variance as one more plane if it was asked for, to a mask and maps.
+    pub(super) fn decide(&self, planes: Array3<f32>) -> Prediction {
         let classes = self.contract.classes.len();
         let probabilities = planes.slice(s![..classes, .., ..]);
         let mask = match self.settings.threshold {
@@ -115,8 +229,8 @@ impl SegmentSteps {
         Prediction { mask, probabilities, uncertainty }
     }
 
-    /// Cleans a whole mask.
-    pub fn clean(&self, mask: &mut GrayImage) {
+    /// Cleans the mask of a whole image.
+    fn clean(&self, mask: &mut GrayImage) {
         for (class, label) in self.contract.classes.iter().zip(0..=u8::MAX) {
             if let Some(cleanup) = self.settings.cleanup.get(&class.name) {
                 cleanup.apply(mask, label);
@@ -125,14 +239,14 @@ impl SegmentSteps {
     }
 }
 
-/// Class 1 where its probability is at least the threshold.
+/// Returns the mask that has class 1 where its probability is at least the threshold.
 fn at_least(probabilities: ArrayView3<'_, f32>, threshold: f32) -> GrayImage {
     let (_, height, width) = probabilities.dim();
     let labels = probabilities.index_axis(Axis(0), 1).iter().map(|value| u8::from(*value >= threshold)).collect();
     GrayImage::from_raw(width as u32, height as u32, labels).expect("there is one label per pixel")
 }
 
-/// `-sum p ln p / ln classes` at each pixel.
+/// Returns `-sum p ln p / ln classes` at each pixel.
 fn entropy(probabilities: ArrayView3<'_, f32>) -> Array2<f32> {
     let (classes, height, width) = probabilities.dim();
     let mut entropy = Array2::zeros((height, width));
@@ -145,11 +259,6 @@ fn entropy(probabilities: ArrayView3<'_, f32>) -> Array2<f32> {
     }
     entropy /= (classes as f32).ln();
     entropy
-}
-
-/// A duration since a moment, in milliseconds, to the microsecond.
-pub fn milliseconds_since(start: Instant) -> f64 {
-    start.elapsed().as_micros() as f64 / 1e3
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! One image in tiles, in stages that overlap.
+//! The networks on one image in tiles, in stages that overlap.
 //!
 //! ```text
-//! cut: read a band, normalise its tiles -> the network -> blend: probabilities, weighted sums, the mask
+//! cut: read a band, normalise its tiles -> the networks -> blend: probabilities, weighted sums, the mask
 //! ```
 //!
-//! Tiles leave each stage in the order in which they came, so sums are added in that order and have the same bits as if one stage
-//! waited for the other. In memory are a band, a row of tiles, and a few batches of tiles between the stages.
+//! Tiles leave each stage in the order in which they came, so that sums are added in that order and have the same bits
+//! as if one stage waited for the other. Memory holds a band, a row of tiles, and a few batches of tiles between stages.
 
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,16 +17,18 @@ use ndarray::{Array2, Array3, s};
 use seg_contract::Window;
 use seg_data::ImageReader;
 
-use super::segmenter::{MAPS_BYTES_MAX, SegmentError, Segmentation, Segmenter, Timings};
+use super::error::SegmentError;
+use super::segmentation::{Segmentation, Timings};
+use super::segmenter::Segmenter;
 use super::settings::{Settings, Uncertainty};
-use super::steps::{RawOutput, SegmentSteps};
+use super::steps::{Inferred, RawOutput, SegmentSteps};
 use super::tiles::{Blend, Tiling};
 use crate::session::RunError;
 
-/// How many batches of tiles wait between two stages.
+/// The number of batches of tiles that wait between two stages.
 const WAITING: usize = 1;
 
-/// What all stages know.
+/// The tiles of one image, for all stages.
 struct Plan {
     steps: SegmentSteps,
     tiling: Tiling,
@@ -39,46 +41,42 @@ struct Plan {
 }
 
 impl Segmenter {
-    /// Segments an image that is read band by band, in tiles.
+    /// Runs the networks on an image that is read band by band, in tiles, as [`infer`](Self::infer) does.
     ///
     /// # Errors
-    /// When the image cannot be read, its maps would take too much memory, or the model or its provider fails.
-    pub fn segment_tiles(&mut self, image: &mut dyn ImageReader, tiling: Tiling) -> Result<Segmentation, SegmentError> {
+    /// When the image cannot be read, or the model or its provider fails.
+    pub fn infer_tiles(&mut self, image: &mut dyn ImageReader, tiling: Tiling) -> Result<Inferred, SegmentError> {
         let [height, width] = [image.info().height, image.info().width].map(|side| side as usize);
-        let bytes = height.saturating_mul(width).saturating_mul(self.steps.maps() * size_of::<f32>());
-        if bytes > MAPS_BYTES_MAX {
-            return Err(SegmentError::Maps { width, height, bytes });
-        }
         let (tops, lefts) = (tiling.starts(0, height), tiling.starts(1, width));
         let plan = Plan { steps: self.steps.clone(), tiling, image: [height, width], tops, lefts };
         let (tiles, to_network) = sync_channel(WAITING);
-        let (answered, to_blend) = sync_channel(WAITING);
+        let (outputs, to_blend) = sync_channel(WAITING);
         let (cut, inferred, blended) = thread::scope(|scope| {
             let plan = &plan;
             let cut = scope.spawn(move || plan.cut(image, &tiles));
             let blended = scope.spawn(move || plan.blend(&to_blend));
-            let inferred = self.infer_tiles(to_network, answered);
+            let inferred = self.run_on_tiles(to_network, outputs);
             (joined(cut), inferred, joined(blended))
         });
-        // A stage that fails ends those on both sides of it, which have nothing to say.
+        // A stage that fails ends those on both sides of it, which have no error of their own.
         let (preprocess, infer) = (cut?, inferred?);
         let mut segmentation = blended?.expect("all tiles have reached the last stage");
         segmentation.timings = Timings { preprocess, infer, ..segmentation.timings };
-        Ok(segmentation)
+        Ok(Inferred::from_tiles(segmentation))
     }
 
-    /// Answers batches of tiles as long as there are some and somebody takes the answers; returns how long it took.
-    fn infer_tiles(
+    /// Runs the networks on batches of tiles while the stages on both sides work; returns the time that it took.
+    fn run_on_tiles(
         &mut self,
         tiles: Receiver<Vec<Array3<f32>>>,
-        answered: SyncSender<Vec<RawOutput>>,
+        outputs: SyncSender<Vec<RawOutput>>,
     ) -> Result<Duration, SegmentError> {
         let mut took = Duration::ZERO;
         for tiles in tiles {
             let start = Instant::now();
-            let replies = self.infer(&tiles.iter().map(|tile| tile.view()).collect::<Vec<_>>())?;
+            let batch = self.run(&tiles.iter().map(|tile| tile.view()).collect::<Vec<_>>())?;
             took += start.elapsed();
-            if answered.send(replies).is_err() {
+            if outputs.send(batch).is_err() {
                 break;
             }
         }
@@ -87,12 +85,12 @@ impl Segmenter {
 }
 
 impl Plan {
-    /// The first columns of the tiles of a row that the network is given at once.
+    /// Iterates over the batches of a row of tiles: the first columns of the tiles of each.
     fn batches(&self) -> impl Iterator<Item = &[usize]> {
         self.lefts.chunks(self.steps.settings.batch.map_or(1, usize::from))
     }
 
-    /// Cuts the image as long as somebody takes the tiles; returns how long it took.
+    /// Cuts the image into normalised tiles while the next stage takes them; returns the time that it took.
     fn cut(&self, image: &mut dyn ImageReader, tiles: &SyncSender<Vec<Array3<f32>>>) -> Result<Duration, SegmentError> {
         let input = &self.steps.contract.input;
         let mut took = Duration::ZERO;
@@ -117,8 +115,8 @@ impl Plan {
         Ok(took)
     }
 
-    /// Blends what the network says of the tiles; nothing where that ends before the last of them.
-    fn blend(&self, answered: &Receiver<Vec<RawOutput>>) -> Result<Option<Segmentation>, SegmentError> {
+    /// Blends the outputs for the tiles to everything but a clean mask; returns `None` if they end before the last tile.
+    fn blend(&self, outputs: &Receiver<Vec<RawOutput>>) -> Result<Option<Segmentation>, SegmentError> {
         let Self { steps, tiling, image: [height, width], .. } = self;
         let (tiling, height, width) = (*tiling, *height, *width);
         let classes = steps.contract.classes.len();
@@ -132,10 +130,10 @@ impl Plan {
         let mut blend = Blend::new(tiling, classes + with_variance, width);
         for (index, top) in self.tops.iter().enumerate() {
             for lefts in self.batches() {
-                let Ok(replies) = answered.recv() else { return Ok(None) };
+                let Ok(batch) = outputs.recv() else { return Ok(None) };
                 let start = Instant::now();
-                for (left, reply) in lefts.iter().zip(replies) {
-                    match reply {
+                for (left, output) in lefts.iter().zip(batch) {
+                    match output {
                         RawOutput::Scores(scores) => blend.add(*left, steps.probabilities(scores.view()).view()),
                         RawOutput::Probabilities(planes) => blend.add(*left, planes.view()),
                         RawOutput::Mask(_) => return Err(RunError::NoScores.into()),
@@ -145,20 +143,17 @@ impl Plan {
             }
             let start = Instant::now();
             let end = self.tops.get(index + 1).copied().unwrap_or(height);
-            let known = steps.decide(blend.take(end - top));
-            mask.extend(known.mask.into_raw());
-            if let (Some(all), Some(some)) = (&mut probabilities, known.probabilities) {
+            let band = steps.decide(blend.take(end - top));
+            mask.extend(band.mask.into_raw());
+            if let (Some(all), Some(some)) = (&mut probabilities, band.probabilities) {
                 all.slice_mut(s![.., *top..end, ..]).assign(&some);
             }
-            if let (Some(all), Some(some)) = (&mut doubt, known.uncertainty) {
+            if let (Some(all), Some(some)) = (&mut doubt, band.uncertainty) {
                 all.slice_mut(s![*top..end, ..]).assign(&some);
             }
             postprocess += start.elapsed();
         }
-        let start = Instant::now();
-        let mut mask = GrayImage::from_raw(width as u32, height as u32, mask).expect("the bands cover the image");
-        steps.clean(&mut mask);
-        postprocess += start.elapsed();
+        let mask = GrayImage::from_raw(width as u32, height as u32, mask).expect("the bands cover the image");
         Ok(Some(Segmentation {
             mask,
             probabilities,
@@ -170,7 +165,7 @@ impl Plan {
     }
 }
 
-/// What a stage came to; its panic is everybody's.
+/// Waits for the result of a stage, and passes its panic on.
 fn joined<T>(stage: ScopedJoinHandle<'_, T>) -> T {
     stage.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
@@ -228,8 +223,8 @@ mod tests {
                 for left in &lefts {
                     let window = Window { image: [height, width], corner: [*top, *left], size, band_top: 0 };
                     let tile = steps.contract.input.normalize_window(&image, &window);
-                    let reply = segmenter.infer(&[tile.view()]).unwrap().remove(0);
-                    let RawOutput::Scores(scores) = reply else { panic!("{name}: {reply:?}") };
+                    let output = segmenter.run(&[tile.view()]).unwrap().remove(0);
+                    let RawOutput::Scores(scores) = output else { panic!("{name}: {output:?}") };
                     blend.add(*left, steps.probabilities(scores.view()).view());
                 }
                 rows.push(blend.take(tops.get(index + 1).copied().unwrap_or(height) - top));
@@ -264,11 +259,11 @@ mod tests {
     #[test]
     fn whichever_stage_fails_says_why_and_none_waits_for_it() {
         let tiling = Tiling { size: [8, 8], overlap: 0.0 };
-        let mut segmenter = segmenter(Settings::default());
+        let mut segmenter = segmenter(Settings { tiles: Tiles::Of(tiling), ..Settings::default() });
         let mut segment = |defect| {
             let mut info = ImageInfo::new(100, 100);
             info.band = Some(1);
-            segmenter.segment_tiles(&mut Defective { info, defect }, tiling)
+            segmenter.segment_from(&mut Defective { info, defect })
         };
         assert_eq!(segment(|| Ok(1.0)).unwrap().mask.iter().filter(|label| **label == 1).count(), 8 * 100);
         let error = segment(|| Err(ReadError::Float { path: "a.tif".into() })).unwrap_err();
