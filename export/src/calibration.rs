@@ -11,6 +11,7 @@ use ort::value::TensorRef;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seg_contract::{Contract, Element, OutputKind, PreprocessError, Preprocessed, SizePolicy, most_probable};
+use seg_inference::available_threads;
 use seg_onnx::Model;
 use seg_onnx::graph::{DataType, Dim, DimError, Graph};
 use seg_onnx::precision::Range;
@@ -257,8 +258,11 @@ struct Runner<'m> {
 impl<'m> Runner<'m> {
     fn open(environment: &Environment, model: &'m Model, graph: &Graph) -> Result<Self, CalibrationError> {
         let bytes = proto::write(graph, model.opset, &[])?;
-        let session = Session::builder(environment)?.commit_from_memory(&bytes)?;
-        Ok(Self { session, contract: &model.contract })
+        Ok(Self { session: Self::start(environment, &bytes)?, contract: &model.contract })
+    }
+
+    fn start(environment: &Environment, bytes: &[u8]) -> ort::Result<Session> {
+        Session::builder(environment)?.with_intra_threads(available_threads().get())?.commit_from_memory(bytes)
     }
 
     /// Runs an image; a graph of one batch size gets it so many times, and only the first answer

@@ -10,7 +10,7 @@ use ort::environment::Environment;
 use ort::session::SessionInputValue;
 use ort::value::TensorRef;
 use seg_inference::library::{Build, Search};
-use seg_inference::{Options, Session};
+use seg_inference::{Options, Session, available_threads};
 use seg_onnx::graph::Graph;
 use seg_onnx::{Opset, proto};
 
@@ -58,8 +58,13 @@ impl<'g> Opened<'g> {
     /// When ONNX Runtime does not take it.
     pub fn new(graph: &'g Graph, opset: Opset) -> Self {
         let bytes = proto::write(graph, opset, &[]).unwrap_or_else(|error| panic!("{error:?}"));
-        let open = || ort::session::Session::builder(environment())?.commit_from_memory(&bytes);
-        Self { graph, session: open().unwrap_or_else(|error| panic!("{}: {error}", graph.name)) }
+        let session = Self::start(&bytes).unwrap_or_else(|error| panic!("{}: {error}", graph.name));
+        Self { graph, session }
+    }
+
+    fn start(bytes: &[u8]) -> ort::Result<ort::session::Session> {
+        let builder = ort::session::Session::builder(environment())?;
+        builder.with_intra_threads(available_threads().get())?.commit_from_memory(bytes)
     }
 
     /// The values of all outputs.

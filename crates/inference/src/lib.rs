@@ -17,6 +17,7 @@ mod model_file;
 mod probe;
 mod segment;
 pub mod session;
+mod threads;
 
 pub mod compare;
 pub mod inputs;
@@ -36,3 +37,4 @@ pub use segment::{
 pub use session::{
     ModelOutput, OpenError, PlacedNode, Placement, PlacementError, RunError, RunsOn, Session, read_model,
 };
+pub use threads::available_threads;

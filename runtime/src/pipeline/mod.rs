@@ -20,10 +20,8 @@ use std::thread;
 
 use seg_contract::Contract;
 use seg_data::{ReadError, WriteError, stored_size};
-use seg_inference::Settings;
-use seg_inference::provider::Provider;
 use seg_inference::session::RunError;
-use seg_inference::{SegmentError, Segmenter};
+use seg_inference::{Provider, SegmentError, Segmenter, Settings, available_threads};
 use stages::{PIXELS_IN_NETWORKS, Stages};
 use thiserror::Error;
 
@@ -97,7 +95,7 @@ impl Lanes {
         threads: Option<NonZeroUsize>,
         largest: impl FnOnce() -> usize,
     ) -> Self {
-        let threads = threads.unwrap_or_else(cores).get();
+        let threads = threads.unwrap_or_else(available_threads).get();
         let most = if provider.spec().gains_from_lanes { images.min(threads).clamp(1, LANES_MAX) } else { 1 };
         let fit = || (PIXELS_IN_NETWORKS as usize / largest().max(1)).max(1);
         let count = if most > 1 { most.min(fit()) } else { 1 };
@@ -121,10 +119,6 @@ pub fn largest_at_once<'a>(
     inputs.into_iter().map(pixels).max().unwrap_or(0)
 }
 
-fn cores() -> NonZeroUsize {
-    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-}
-
 /// Segments image files into files, and reports each as it is complete.
 ///
 /// `segmenters` are the lanes: the same model with the same settings, once for each. Files are written below `folder`, where
@@ -143,7 +137,7 @@ pub fn run(
     let steps = segmenters[0].steps().clone();
     let stages = Stages::new(tasks, folder, writers, &steps, segmenters[0].runs_on());
     let batch = steps.settings.batch.map_or(1, NonZeroUsize::get);
-    let workers = (cores().get() / 2).clamp(1, WORKERS_MAX);
+    let workers = (available_threads().get() / 2).clamp(1, WORKERS_MAX);
     let (ready, to_lanes) = sync_channel(segmenters.len() * batch);
     let (answered, to_writers) = sync_channel(workers);
     let (ended, results) = sync_channel(workers);

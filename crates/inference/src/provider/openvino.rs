@@ -79,11 +79,10 @@ fn diagnose(_: Provider, message: &str) -> Option<ProviderError> {
 /// Left to itself, OpenVINO computes in bfloat16 on processors that have it.
 fn provider(options: &Options) -> OpenVINO {
     let precision = if options.precision == ComputePrecision::Fp16 { "FP16" } else { "FP32" };
-    let provider = OpenVINO::default().with_device_type(device(options)).with_precision(precision);
-    match options.threads {
-        Some(threads) => provider.with_num_threads(threads.get()),
-        None => provider,
-    }
+    OpenVINO::default()
+        .with_device_type(device(options))
+        .with_precision(precision)
+        .with_num_threads(options.threads().get())
 }
 
 /// `ov_available_devices_t`: names, and how many they are.

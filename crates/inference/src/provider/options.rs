@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::engines::EngineCache;
 use super::kind::Provider;
 use super::shapes::Shapes;
+use crate::threads::available_threads;
 
 /// The provider for a model and its options.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +21,8 @@ pub struct Options {
     pub instead: Vec<String>,
     /// Whether another provider may compute the model, or a part of it, if this one cannot.
     pub allow_fallback: bool,
-    /// The number of CPU threads that one operator may use; one per core unless it is given.
+    /// The number of CPU threads that one operator may use; one per [processor that may be
+    /// used](available_threads) unless given.
     pub threads: Option<NonZeroUsize>,
     /// The GPU, counted from 0, for CUDA and TensorRT.
     pub device_id: Option<u32>,
@@ -125,6 +127,11 @@ impl Options {
             OptionName::Shapes => self.shapes.is_some(),
             OptionName::OpenVinoDevice => self.openvino_device.is_some(),
         }
+    }
+
+    /// Returns the number of CPU threads that one operator may use.
+    pub(crate) fn threads(&self) -> NonZeroUsize {
+        self.threads.unwrap_or_else(available_threads)
     }
 
     /// Makes the error that the provider does not have an option, which is given with its value where that matters.

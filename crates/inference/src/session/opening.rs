@@ -271,14 +271,13 @@ fn configure(environment: &Environment, options: &Options) -> ort::Result<Sessio
         .with_auto_device(AutoDevicePolicy::PreferCPU)?
         .with_config_entry(RECORD_PLACEMENT, "1")?
         // A memory plan is a block of its own beside what the first run of each size has taken: twice the memory.
-        .with_memory_pattern(false)?;
+        .with_memory_pattern(false)?
+        // ONNX Runtime itself counts the machine's cores, whatever an affinity or a quota leaves of them.
+        .with_intra_threads(options.threads().get())?;
     if !options.allow_fallback {
         for (key, value) in options.provider.spec().strict_entries {
             builder = builder.with_config_entry(key, value)?;
         }
-    }
-    if let Some(threads) = options.threads {
-        builder = builder.with_intra_threads(threads.get())?;
     }
     Ok(builder)
 }

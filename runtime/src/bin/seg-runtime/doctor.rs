@@ -9,7 +9,7 @@ use anyhow::ensure;
 use seg_inference::library::{self, Build, CACHE_VARIABLE, MINOR_VERSION_MIN};
 use seg_inference::nvidia::{self, Driver, NvidiaError, Version};
 use seg_inference::provider::{EngineCache, ProviderError, openvino_devices};
-use seg_inference::{Provider, RunsOn, probe as run_probe};
+use seg_inference::{Provider, RunsOn, available_threads, probe as run_probe};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{self, Engine, Precision, Tuning};
@@ -172,7 +172,7 @@ fn examine(args: &args::Doctor, limit: Duration) -> Report {
         system: System {
             os: std::env::consts::OS,
             architecture: std::env::consts::ARCH,
-            cpus: thread::available_parallelism().map_or(1, usize::from),
+            cpus: available_threads().get(),
             seg_runtime: env!("CARGO_PKG_VERSION"),
         },
         cache: examine_cache(library),

@@ -34,7 +34,7 @@ pub(crate) struct Tuning {
     /// Let another provider compute what this one cannot, and say so
     #[arg(long)]
     pub(crate) allow_fallback: bool,
-    /// CPU threads; one per core unless given
+    /// CPU threads; one per processor that the process may use (affinity, quota) unless given
     #[arg(long, value_name = "NUMBER")]
     pub(crate) threads: Option<NonZeroUsize>,
     /// The GPU for CUDA and TensorRT, counted from 0
