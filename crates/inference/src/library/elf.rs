@@ -1,59 +1,73 @@
-//! For which processor a library is built: the system's loader calls one for another processor "not found".
+//! The processor that a library is built for: the system's loader calls a library for another one "not found".
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Bytes of an ELF file up to and with the field `e_machine`.
-const HEADER_LEN: usize = 20;
+use object::elf::{self, FileHeader32, FileHeader64};
+use object::read::elf::FileHeader;
+use object::{Endianness, FileKind};
 
-/// `e_machine` of this program.
+/// The length of the longest header of an ELF file.
+const HEADER_LEN: u64 = size_of::<FileHeader64<Endianness>>() as u64;
+
+/// The processor that this program is built for.
 const OWN: &str = std::env::consts::ARCH;
 
-/// The processor that an ELF file is built for, where that is not this program's.
+/// Returns the processor that an ELF file is built for, if it is not this program's.
 ///
-/// `None` as well for what is no ELF file or cannot be read: of these the loader says enough.
+/// Returns `None` as well for a file that is not ELF or cannot be read: the loader's message says enough about it.
 pub(crate) fn foreign_machine(path: &Path) -> Option<String> {
-    let mut header = [0; HEADER_LEN];
-    File::open(path).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+    let mut header = Vec::new();
+    File::open(path).and_then(|file| file.take(HEADER_LEN).read_to_end(&mut header)).ok()?;
     machine(&header).filter(|machine| machine != OWN)
 }
 
-/// The processor in a header, by the names of `std::env::consts::ARCH`.
-fn machine(header: &[u8; HEADER_LEN]) -> Option<String> {
-    if !header.starts_with(b"\x7fELF") {
-        return None;
-    }
-    let little_endian = header[5] == 1;
-    let bytes = [header[18], header[19]];
-    let number = if little_endian { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) };
-    Some(match number {
-        3 => "x86".into(),
-        40 => "arm".into(),
-        62 => "x86_64".into(),
-        183 => "aarch64".into(),
-        243 => "riscv64".into(),
-        other => format!("ELF machine {other}"),
+/// Returns the processor in a header, by the names of `std::env::consts::ARCH`.
+fn machine(header: &[u8]) -> Option<String> {
+    let machine = match FileKind::parse(header).ok()? {
+        FileKind::Elf32 => machine_of::<FileHeader32<Endianness>>(header)?,
+        FileKind::Elf64 => machine_of::<FileHeader64<Endianness>>(header)?,
+        _ => return None,
+    };
+    Some(match machine {
+        elf::EM_386 => "x86".into(),
+        elf::EM_ARM => "arm".into(),
+        elf::EM_X86_64 => "x86_64".into(),
+        elf::EM_AARCH64 => "aarch64".into(),
+        elf::EM_RISCV => "riscv64".into(),
+        other => format!("ELF machine {}", other.0),
     })
 }
 
+fn machine_of<H: FileHeader<Endian = Endianness>>(header: &[u8]) -> Option<elf::Machine> {
+    let header = H::parse(header).ok()?;
+    Some(header.e_machine(header.endian().ok()?))
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Returns the header of a library of 64 bits for a processor.
+    pub(crate) fn header(endianness: u8, machine: [u8; 2]) -> Vec<u8> {
+        let mut header = vec![0; 64];
+        header[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, endianness, 1]);
+        header[18..20].copy_from_slice(&machine);
+        header
+    }
 
     #[test]
     fn the_processor_is_read_from_the_header() {
-        let header = |endianness, machine: [u8; 2]| {
-            let mut header = [0; HEADER_LEN];
-            header[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, endianness, 1]);
-            header[18..].copy_from_slice(&machine);
-            header
-        };
+        let mut of_32_bits = header(1, [40, 0]);
+        of_32_bits[4] = 1;
         for (name, header, expected) in [
             ("ours", header(1, [62, 0]), Some("x86_64")),
             ("little-endian", header(1, [183, 0]), Some("aarch64")),
             ("big-endian", header(2, [0, 22]), Some("ELF machine 22")),
-            ("no ELF file", [b'a'; HEADER_LEN], None),
+            ("of 32 bits", of_32_bits, Some("arm")),
+            ("cut off", header(1, [183, 0])[..20].to_vec(), None),
+            ("not an ELF file", vec![b'a'; 64], None),
         ] {
             assert_eq!(machine(&header).as_deref(), expected, "{name}");
         }

@@ -12,6 +12,8 @@ pub(crate) mod log;
 pub use fetch::FetchError;
 
 pub(crate) use elf::foreign_machine;
+#[cfg(test)]
+pub(crate) use elf::tests::header as elf_header;
 
 use std::error::Error;
 use std::ffi::CStr;

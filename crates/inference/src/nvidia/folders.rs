@@ -77,6 +77,7 @@ fn other_version(folder: &Path, library: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::library::elf_header;
 
     #[test]
     fn what_is_there_instead_is_named() {
@@ -87,10 +88,7 @@ mod tests {
         {
             fs::write(folders[1].join(name), "").unwrap();
         }
-        let mut header = [0; 20];
-        header[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1]);
-        header[18] = 183;
-        fs::write(folders[1].join("libnvinfer.so.10"), header).unwrap();
+        fs::write(folders[1].join("libnvinfer.so.10"), elf_header(1, [183, 0])).unwrap();
         let old = folders[1].display();
         for (library, expected) in [
             ("libcublas.so.13", format!("not found, only `{old}/libcublas.so.12`")),
