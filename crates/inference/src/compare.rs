@@ -1,15 +1,16 @@
-//! Compares two tensors and says how far apart they are, and where.
+//! Compares two tensors: how far they are apart, and where.
 //!
-//! This is the one comparison: of a model with a reference, of two runtimes, of two precisions.
+//! This is the only comparison of tensors: of a model with a reference, of two runtimes, of two
+//! precisions.
 
 use std::fmt;
 
 use ndarray::{ArrayViewD, Axis, Dimension, Zip};
 use thiserror::Error;
 
-/// How far a tensor is from the expected one.
+/// The difference of a tensor from the expected one.
 ///
-/// Prints as a few lines for a person.
+/// `Display` writes it as a few lines for a person.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
     /// The number of elements.
@@ -20,18 +21,20 @@ pub struct Comparison {
     pub not_finite: usize,
     /// The element with the largest absolute error, `|found - expected|`.
     pub absolute: Worst,
-    /// The element with the largest relative error, `|found - expected| / |expected|`, where something other than 0 is
-    /// expected; `None` where 0 is expected everywhere.
+    /// The element with the largest relative error, `|found - expected| / |expected|`, where
+    /// something other than 0 is expected; `None` where 0 is expected everywhere.
     pub relative: Option<Worst>,
-    /// For tensors of rank 4, `[n, classes, h, w]`: the share of pixels whose largest element is of the same class, the
-    /// lowest class on a tie. A pixel with an element that is not a number does not agree.
+    /// For tensors of rank 4, `[n, classes, h, w]`: the share of pixels whose largest element is of
+    /// the same class, the lowest class on a tie. A pixel with an element that is not a number does
+    /// not agree.
     pub argmax_agreement: Option<f64>,
 }
 
 /// An element, and its error.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Worst {
-    /// The error: 0 for equal elements, infinite where they differ and one is infinite or not a number.
+    /// The error: 0 for equal elements, infinite where they differ and one is infinite or not a
+    /// number.
     pub error: f64,
     /// The element's index along each axis.
     pub index: Vec<usize>,
@@ -41,7 +44,7 @@ pub struct Worst {
     pub expected: f64,
 }
 
-/// Why two tensors cannot be compared.
+/// The reason for which two tensors cannot be compared.
 #[derive(Debug, Error)]
 pub enum CompareError {
     /// The shapes differ.
@@ -52,7 +55,7 @@ pub enum CompareError {
         /// The shape expected.
         expected: Vec<usize>,
     },
-    /// There is nothing to compare.
+    /// The tensors have no elements.
     #[error("the tensors to be compared have no elements: their shape is {shape:?}")]
     Empty {
         /// The shape of both.
@@ -75,16 +78,15 @@ pub fn compare(found: ArrayViewD<'_, f32>, expected: ArrayViewD<'_, f64>) -> Res
     for ((index, &found), &expected) in found.indexed_iter().zip(expected.iter()) {
         let found = f64::from(found);
         let error = difference(found, expected);
-        let keep_worst = |worst: &mut Option<Worst>, error| {
-            if worst.as_ref().is_none_or(|worst| error > worst.error) {
-                *worst = Some(Worst { error, index: index.slice().to_vec(), found, expected });
-            }
-        };
+        let worst = |error| Worst { error, index: index.slice().to_vec(), found, expected };
         differing += usize::from(error > 0.0);
         not_finite += usize::from(!found.is_finite() || !expected.is_finite());
-        keep_worst(&mut absolute, error);
-        if expected != 0.0 {
-            keep_worst(&mut relative, if error.is_finite() { error / expected.abs() } else { error });
+        if exceeds(error, &absolute) {
+            absolute = Some(worst(error));
+        }
+        let relative_error = if error.is_finite() { error / expected.abs() } else { error };
+        if expected != 0.0 && exceeds(relative_error, &relative) {
+            relative = Some(worst(relative_error));
         }
     }
     let Some(absolute) = absolute else { return Err(CompareError::Empty { shape: found.shape().into() }) };
@@ -93,13 +95,19 @@ pub fn compare(found: ArrayViewD<'_, f32>, expected: ArrayViewD<'_, f64>) -> Res
 }
 
 impl Comparison {
-    /// Whether every element is finite and within an absolute error of `max_abs`.
+    /// Returns whether every element is finite and within an absolute error of `max_abs`.
     pub fn is_within(&self, max_abs: f64) -> bool {
         self.not_finite == 0 && self.absolute.error <= max_abs
     }
 }
 
-/// `|found - expected|`; 0 for equal values, the infinite ones among them, and infinite where one is not finite.
+/// Returns whether an error is larger than the worst so far.
+fn exceeds(error: f64, worst: &Option<Worst>) -> bool {
+    worst.as_ref().is_none_or(|worst| error > worst.error)
+}
+
+/// Returns `|found - expected|`: 0 for equal values, also infinite ones, and infinite if only one
+/// is not finite.
 fn difference(found: f64, expected: f64) -> f64 {
     if found == expected {
         return 0.0;
@@ -108,7 +116,7 @@ fn difference(found: f64, expected: f64) -> f64 {
     if difference.is_nan() { f64::INFINITY } else { difference }
 }
 
-/// The share of pixels of `[n, classes, h, w]` whose largest element is of the same class.
+/// Returns the share of pixels of `[n, classes, h, w]` whose largest element is of the same class.
 fn argmax_agreement(found: &ArrayViewD<'_, f32>, expected: &ArrayViewD<'_, f64>) -> f64 {
     let (mut pixels, mut agreeing) = (0_usize, 0_usize);
     Zip::from(found.lanes(Axis(1))).and(expected.lanes(Axis(1))).for_each(|found, expected| {
@@ -119,7 +127,7 @@ fn argmax_agreement(found: &ArrayViewD<'_, f32>, expected: &ArrayViewD<'_, f64>)
     agreeing as f64 / pixels as f64
 }
 
-/// The index of the largest value, the lowest on a tie; `None` if one is not a number.
+/// Returns the index of the largest value, the lowest on a tie; `None` if a value is not a number.
 fn argmax(values: impl Iterator<Item = f64>) -> Option<usize> {
     let mut best = (0, f64::NEG_INFINITY);
     for (index, value) in values.enumerate() {

@@ -1,4 +1,4 @@
-//! The images that files, folders and glob patterns stand for.
+//! Lists the image files that arguments stand for: files, folders and glob patterns.
 
 use std::collections::HashSet;
 use std::io;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use glob::{GlobError, MatchOptions, PatternError, glob_with};
 use thiserror::Error;
 
-/// Why an input stands for no images.
+/// The reason for which an input stands for no images.
 #[derive(Debug, Error)]
 pub enum InputError {
-    /// There is no such file or folder.
+    /// The file or folder does not exist.
     #[error("there is no file or folder `{input}`")]
     Absent {
         /// The input.
@@ -21,7 +21,7 @@ pub enum InputError {
     Folder {
         /// The input.
         input: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The folder has no images.
@@ -30,12 +30,12 @@ pub enum InputError {
         /// The input.
         input: PathBuf,
     },
-    /// The pattern has no meaning.
+    /// The glob pattern is malformed.
     #[error("`{input}` is not a glob pattern")]
     Pattern {
         /// The input.
         input: PathBuf,
-        /// Why.
+        /// The cause.
         source: PatternError,
     },
     /// A folder that the pattern reaches cannot be read.
@@ -43,7 +43,7 @@ pub enum InputError {
     Unreadable {
         /// The input.
         input: PathBuf,
-        /// Why.
+        /// The cause.
         source: GlobError,
     },
     /// The pattern matches no file.
@@ -54,12 +54,13 @@ pub enum InputError {
     },
 }
 
-/// The image files that the inputs stand for, in the order of the inputs, each once.
+/// Lists the image files that the inputs stand for, in the order of the inputs, each once.
 ///
 /// - A file stands for itself, whatever its name.
-/// - A folder stands for the files directly in it that have an extension of an image format, sorted by name; hidden
-///   files are left out.
-/// - Anything else with `*`, `?` or `[` is a glob pattern and stands for the files that it matches, sorted.
+/// - A folder stands for the files directly in it that have an extension of an image format, sorted
+///   by name; hidden files are left out.
+/// - Anything else with `*`, `?` or `[` is a glob pattern and stands for the files that it matches,
+///   sorted.
 ///
 /// # Errors
 /// When an input stands for nothing or cannot be read.

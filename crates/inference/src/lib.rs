@@ -1,13 +1,17 @@
 //! Runs exported segmentation models in ONNX Runtime.
 //!
-//! - [`library`] finds or fetches the ONNX Runtime library, [`provider`] is what computes in it, [`nvidia`] what that
-//!   may need;
-//! - [`Segmenter`] turns an image into a mask, and is all that a program needs; [`Settings`] say how;
+//! - [`library`] finds or fetches the ONNX Runtime library, [`provider`] describes what computes in
+//!   it, [`nvidia`] finds the libraries that some providers need;
+//! - [`Segmenter`] turns an image into a mask, and is all that a program needs; [`Settings`] are
+//!   its options;
+//! - [`SegmentSteps`] are the steps before and after the networks, for a program that runs them on
+//!   threads of their own;
 //! - [`Session`] runs the bare network on tensors;
 //! - [`probe()`] tries a provider on a graph whose output is known;
-//! - [`compare`](mod@compare) measures how far one tensor is from another.
+//! - [`compare`](mod@compare) measures the difference of two tensors.
 //!
-//! What a model expects and means is read from its file: there is no mean, no size and no class name in this crate.
+//! The crate reads from a model's file what the model expects and means: it contains no mean, no
+//! size and no class name.
 
 pub mod library;
 pub mod nvidia;

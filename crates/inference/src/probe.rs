@@ -19,36 +19,37 @@ use crate::session::{OpenError, RunError, RunsOn, Session};
 /// The height and width of the input.
 const SIDE: usize = 16;
 
-/// The largest absolute error that passes, of outputs of the order of 1: float32 adds up in another order, and
-/// TensorFloat-32 and float16 keep 10 bits.
+/// The largest absolute error that passes, for outputs of the order of 1: float32 sums are added in
+/// another order, and TensorFloat-32 and float16 keep 10 bits.
 const ERROR_MAX: f64 = 1e-5;
 const ERROR_MAX_10_BITS: f64 = 1e-2;
 
-/// Why a provider does not work.
+/// The reason for which a provider does not work.
 #[derive(Debug, Error)]
 pub enum ProbeError {
     /// The graph cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// It cannot be run.
+    /// The graph cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// What it computes has another shape.
+    /// The output has another shape.
     #[error("the output of the test graph cannot be compared")]
     Compare(#[from] CompareError),
-    /// What it computes is wrong.
+    /// The output is wrong.
     #[error("the test graph's output is off by {found:e}, expected at most {max:e}; do not use this provider here")]
     Wrong {
         /// The largest absolute error.
         found: f64,
-        /// The largest that passes.
+        /// The largest error that passes.
         max: f64,
     },
 }
 
-/// Opens a small graph as the options say, runs it, and compares its output with the definition of its operators.
+/// Opens a small graph with the options, runs it, and compares its output with the definition of
+/// its operators.
 ///
-/// Returns what computed it.
+/// Returns what computed the graph.
 ///
 /// # Errors
 /// When the provider cannot be used, leaves nodes to another one, or computes something else.
@@ -72,8 +73,8 @@ pub fn probe(environment: &Environment, options: &Options) -> Result<RunsOn, Pro
     Ok(session.runs_on().clone())
 }
 
-/// What the networks are made of, in little: a convolution, a nonlinearity, and padding to a size that is only known
-/// when it runs.
+/// Builds a small graph with the operators of the networks: a convolution, a nonlinearity, and
+/// padding to a size that is known only when it runs.
 fn graph() -> Result<Graph, BuildError> {
     let tensor = |shape: [usize; 4], values| Tensor::new(shape, values).expect("as many values as the shape says");
     let mut builder = GraphBuilder::new("probe");

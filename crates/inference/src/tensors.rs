@@ -1,4 +1,4 @@
-//! Tensors in a safetensors file, as references are kept.
+//! Reads tensors from a safetensors file.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -7,7 +7,7 @@ use ndarray::ArrayD;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use thiserror::Error;
 
-/// Why a tensor cannot be read.
+/// The reason for which a tensor cannot be read.
 #[derive(Debug, Error)]
 pub enum TensorError {
     /// The file cannot be read.
@@ -15,7 +15,7 @@ pub enum TensorError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The file is not a safetensors file.
@@ -23,10 +23,10 @@ pub enum TensorError {
     Format {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: SafeTensorError,
     },
-    /// There is no such tensor.
+    /// The file has no tensor of this name.
     #[error("`{path}` holds no tensor `{name}`; it holds {names}")]
     Absent {
         /// The file.
@@ -65,7 +65,7 @@ impl TensorFile {
         Ok(Self { path: path.into(), bytes })
     }
 
-    /// The names of all tensors, sorted.
+    /// Lists the names of all tensors, sorted.
     ///
     /// # Errors
     /// When the file is damaged.
@@ -77,7 +77,7 @@ impl TensorFile {
         Ok(names)
     }
 
-    /// What the file notes under a key.
+    /// Returns the value of a key in the file's metadata.
     ///
     /// # Errors
     /// When the file is damaged.
@@ -87,17 +87,17 @@ impl TensorFile {
         Ok(metadata.metadata().as_ref().and_then(|notes| notes.get(key).cloned()))
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file's content.
+    /// Returns the content of the file.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The tensor of the given name, which must be of `f32` or `f64`.
+    /// Reads the tensor of the given name, which must be of `f32` or `f64`.
     ///
     /// # Errors
     /// When the file is damaged, has no such tensor, or one of another type.
@@ -123,12 +123,12 @@ impl TensorFile {
     }
 }
 
-/// The elements of `SIZE` bytes each.
+/// Converts the elements of `SIZE` bytes each.
 fn elements<const SIZE: usize>(bytes: &[u8], element: impl Fn([u8; SIZE]) -> f64) -> Vec<f64> {
     bytes.as_chunks().0.iter().map(|bytes| element(*bytes)).collect()
 }
 
-/// The first few names, for a message.
+/// Lists the first few names, for a message.
 fn list(names: &[&str]) -> String {
     const NAMES_MAX: usize = 8;
     let more = if names.len() > NAMES_MAX { ", ..." } else { "" };

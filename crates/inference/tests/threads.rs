@@ -11,9 +11,11 @@ use ort::environment::Environment;
 use seg_inference::library::{Build, Search};
 use seg_inference::{Options, Session, available_threads};
 
-/// Lets this thread, and those that it starts, run on the first `count` of the processors that it may use.
+/// Lets this thread, and those that it starts, run on the first `count` of the processors that it
+/// may use.
 fn restrict_to(count: usize) {
-    // SAFETY: the set is plain data, for which zeros are the empty set, and both calls get its size.
+    // SAFETY: the set is plain data, for which zeros are the empty set, and both calls get its
+    // size.
     unsafe {
         let mut allowed: libc::cpu_set_t = mem::zeroed();
         let size = size_of::<libc::cpu_set_t>();

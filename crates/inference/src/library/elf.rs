@@ -1,4 +1,5 @@
-//! The processor that a library is built for: the system's loader calls a library for another one "not found".
+//! The processor that a library is built for: the system's loader calls a library for another one
+//! "not found".
 
 use std::fs::File;
 use std::io::Read;
@@ -16,7 +17,8 @@ const OWN: &str = std::env::consts::ARCH;
 
 /// Returns the processor that an ELF file is built for, if it is not this program's.
 ///
-/// Returns `None` as well for a file that is not ELF or cannot be read: the loader's message says enough about it.
+/// Returns `None` as well for a file that is not ELF or cannot be read: the loader's message says
+/// enough about it.
 pub(crate) fn foreign_machine(path: &Path) -> Option<String> {
     let mut header = Vec::new();
     File::open(path).and_then(|file| file.take(HEADER_LEN).read_to_end(&mut header)).ok()?;

@@ -1,7 +1,7 @@
-//! Fetches the ONNX Runtime library: the pinned wheel, by pip, checked by its hash.
+//! Fetches the ONNX Runtime library: the pinned wheel, with pip, checked by its hash.
 //!
-//! A wheel is a portable archive of the official build, pip is where a user's mirrors and proxies are already set up,
-//! and `--require-hashes` makes the origin irrelevant.
+//! A wheel is a portable archive of the official build, users have set up mirrors and proxies for
+//! pip, and `--require-hashes` makes the origin irrelevant.
 
 use std::fs::{self, File};
 use std::io;
@@ -33,17 +33,17 @@ const GPU: Wheel = Wheel {
     sha256: "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6",
 };
 
-/// With OpenVINO 2025.4 inside; the newest build that there is.
+/// With OpenVINO 2025.4 inside, the newest build that exists.
 const OPENVINO: Wheel = Wheel {
     package: "onnxruntime-openvino",
     version: "1.24.1",
     sha256: "3007c803634cc69c6d52af1dea7ce729d9bb62b9a11070fd2f959119199007a8",
 };
 
-/// The ways to start pip, the first that works is used.
+/// The ways to start pip; the first that works is used.
 const PIP: [&[&str]; 2] = [&["python3", "-m", "pip"], &["pip3"]];
 
-/// Why the library cannot be fetched.
+/// The reason for which the library cannot be fetched.
 #[derive(Debug, Error)]
 pub enum FetchError {
     /// No wheel is pinned for this platform.
@@ -57,7 +57,7 @@ pub enum FetchError {
         /// The processor's architecture.
         arch: &'static str,
     },
-    /// There is no folder to keep the library in.
+    /// The environment names no folder for the library.
     #[error(
         "no folder to keep the ONNX Runtime library in: neither {CACHE_VARIABLE} nor XDG_CACHE_HOME nor HOME is set"
     )]
@@ -70,7 +70,7 @@ pub enum FetchError {
     Offline {
         /// The package, with its version.
         package: String,
-        /// Where it was expected.
+        /// The path where the library was expected.
         path: PathBuf,
         /// The command that fetches it.
         setup: &'static str,
@@ -78,9 +78,9 @@ pub enum FetchError {
     /// The cache cannot be written.
     #[error("cannot write `{path}` in the cache of ONNX Runtime libraries")]
     Cache {
-        /// What could not be written.
+        /// The path that could not be written.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// No pip could fetch the wheel.
@@ -93,13 +93,13 @@ pub enum FetchError {
         package: &'static str,
         /// Its version.
         version: &'static str,
-        /// What each pip said.
+        /// The message of each pip.
         attempts: String,
     },
 }
 
 impl Wheel {
-    fn of(build: Build) -> Self {
+    fn for_build(build: Build) -> Self {
         match build {
             Build::Cpu => CPU,
             Build::Gpu => GPU,
@@ -107,26 +107,26 @@ impl Wheel {
         }
     }
 
-    /// The folder that the wheel is unpacked to.
+    /// Returns the folder into which the wheel is unpacked.
     fn folder(&self, cache: &Path) -> PathBuf {
         cache.join(format!("{}-{}", self.package, self.version))
     }
 
-    /// The library in that folder.
+    /// Returns the path of the library in that folder.
     fn library(&self, cache: &Path) -> PathBuf {
         self.folder(cache).join("onnxruntime/capi").join(format!("libonnxruntime.so.{}", self.version))
     }
 }
 
-/// The package that a build comes in, with its version.
+/// Returns the package that contains a build, with its version.
 pub(super) fn package(build: Build) -> String {
-    let Wheel { package, version, .. } = Wheel::of(build);
+    let Wheel { package, version, .. } = Wheel::for_build(build);
     format!("{package} {version}")
 }
 
-/// Where a fetched library lies in the cache.
+/// Returns the path of a fetched library in the cache.
 pub(super) fn library_path(cache: &Path, build: Build) -> PathBuf {
-    Wheel::of(build).library(cache)
+    Wheel::for_build(build).library(cache)
 }
 
 /// Fetches a build into the cache unless it is there, and returns its [`library_path`].
@@ -139,25 +139,21 @@ pub(super) fn fetch(cache: Option<&Path>, offline: bool, build: Build) -> Result
     if offline {
         return Err(FetchError::Offline { package: package(build), path, setup: build.setup() });
     }
-    fetch_wheel(&Wheel::of(build), cache)?;
+    fetch_wheel(&Wheel::for_build(build), cache)?;
     Ok(path)
 }
 
 /// Unpacks a wheel into its folder of the cache, unless another process did so meanwhile.
 fn fetch_wheel(wheel: &Wheel, cache: &Path) -> Result<(), FetchError> {
-    let refused = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| FetchError::Cache { path, source }
-    };
     fs::create_dir_all(cache).map_err(refused(cache))?;
     let lock = cache.join(".lock");
-    // Held until the end of the function, or of the process if that comes first.
+    // The lock is held until the end of the function, or of the process if that comes first.
     let lock_file = File::create(&lock).map_err(refused(&lock))?;
     lock_file.lock().map_err(refused(&lock))?;
     if wheel.library(cache).exists() {
         return Ok(());
     }
-    // What is there was left by a process that was killed, or is damaged.
+    // A folder that exists was left by a process that was killed, or is damaged.
     let folder = wheel.folder(cache);
     let prefix = format!("{}.partial", wheel.package);
     for entry in cache.read_dir().map_err(refused(cache))? {
@@ -166,14 +162,21 @@ fn fetch_wheel(wheel: &Wheel, cache: &Path) -> Result<(), FetchError> {
         if path == folder {
             fs::remove_dir_all(&path).map_err(refused(&path))?;
         } else if is_partial {
-            // Where the pip of a process that was killed is still writing, this fails, and whoever comes next removes it.
+            // If the pip of a killed process is still writing, this fails, and the next process
+            // removes the folder.
             let _ = fs::remove_dir_all(&path);
         }
     }
-    // A name of our own, for the same reason.
+    // A unique name, for the same reason.
     let partial = Builder::new().prefix(&prefix).tempdir_in(cache).map_err(refused(cache))?;
     install(wheel, partial.path())?;
     fs::rename(partial.path().join("site"), &folder).map_err(refused(&folder))
+}
+
+/// Makes the error for a path of the cache from its cause.
+fn refused(path: &Path) -> impl FnOnce(io::Error) -> FetchError {
+    let path = path.to_path_buf();
+    move |source| FetchError::Cache { path, source }
 }
 
 /// Unpacks a wheel to the folder `site` in `partial`.
@@ -187,7 +190,8 @@ fn install(wheel: &Wheel, partial: &Path) -> Result<(), FetchError> {
     let mut attempts = Vec::new();
     for pip in PIP {
         let outcome = Command::new(pip[0])
-            // `-m` looks into the working folder first, where the user's images may lie beside a folder of the name `pip`.
+            // `-m` searches the working folder first, where the user's images may lie beside a
+            // folder named `pip`.
             .current_dir(partial)
             .args(&pip[1..])
             .args(["--quiet", "--disable-pip-version-check", "--no-input", "install"])
@@ -205,7 +209,8 @@ fn install(wheel: &Wheel, partial: &Path) -> Result<(), FetchError> {
     Err(FetchError::Pip { package: wheel.package, version: wheel.version, attempts: attempts.join("; ") })
 }
 
-/// The line of pip's output that says what went wrong: the last one marked as an error, else the last one.
+/// Returns the line of pip's output that gives the reason: the last one marked as an error, else
+/// the last one.
 fn last_error(output: &str) -> &str {
     let mut lines = output.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     let last = lines.clone().next().unwrap_or("no message");

@@ -1,4 +1,4 @@
-//! The last error in ONNX Runtime's log: of some failures it tells the reason nowhere else.
+//! The last error in ONNX Runtime's log, which is the only place for the reason of some failures.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use ort::logging::{LogLevel, LoggerFunction};
 
 static LAST: Mutex<String> = Mutex::new(String::new());
 
-/// A logger that keeps the last error and prints nothing.
+/// Makes a logger that keeps the last error and prints nothing.
 pub(crate) fn keeper() -> LoggerFunction {
     Arc::new(|level, _category, _id, _location, message| {
         if level >= LogLevel::Error {
@@ -15,7 +15,7 @@ pub(crate) fn keeper() -> LoggerFunction {
     })
 }
 
-/// The last error since this was asked last; empty where there is none.
+/// Takes the last error since the previous call; empty if there was none.
 pub(crate) fn take() -> String {
     std::mem::take(&mut LAST.lock().unwrap_or_else(PoisonError::into_inner))
 }

@@ -1,7 +1,7 @@
-//! The ONNX Runtime library: where it is found, whether it is usable, and how it is loaded.
+//! The ONNX Runtime library: finds it, checks it and loads it.
 //!
-//! Searched in this order: the path that the caller names, `ORT_DYLIB_PATH`, the cache. What the cache lacks is
-//! fetched into it, at a pinned version and hash.
+//! The search goes in this order: the path that the caller names, `ORT_DYLIB_PATH`, the cache. A
+//! library that the cache lacks is fetched into it, at a pinned version and hash.
 
 #![allow(unsafe_code, reason = "asks the loaded library for its version")]
 
@@ -27,16 +27,17 @@ use ort::logging::LogLevel;
 use ort::sys::OrtApiBase;
 use thiserror::Error;
 
-/// The oldest ONNX Runtime that is accepted is 1.`MINOR_VERSION_MIN`.
+/// The oldest version of ONNX Runtime that is accepted is 1.`MINOR_VERSION_MIN`.
 pub const MINOR_VERSION_MIN: u32 = ort::MINOR_VERSION;
 
-/// Names a library file that is used instead of a fetched one.
+/// The variable that names a library file to use instead of a fetched one.
 pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 
-/// Names the folder that fetched libraries are kept in, instead of `seg-runtime` in the user's cache folder.
+/// The variable that names the folder for fetched libraries, instead of `seg-runtime` in the user's
+/// cache folder.
 pub const CACHE_VARIABLE: &str = "SEG_RUNTIME_CACHE";
 
-/// Set to anything, forbids fetching.
+/// The variable that forbids fetching if it is not empty.
 pub const OFFLINE_VARIABLE: &str = "SEG_RUNTIME_OFFLINE";
 
 /// A build of ONNX Runtime.
@@ -54,12 +55,12 @@ impl Build {
     /// Every build, the smallest first.
     pub const ALL: [Self; 3] = [Self::Cpu, Self::Gpu, Self::OpenVino];
 
-    /// The Python package that it comes in, with its version.
+    /// Returns the Python package that contains the build, with its version.
     pub fn package(self) -> String {
         fetch::package(self)
     }
 
-    /// The command that fetches it.
+    /// Returns the command that fetches the build.
     pub fn setup(self) -> &'static str {
         match self {
             Self::Cpu => "seg-runtime setup",
@@ -69,19 +70,19 @@ impl Build {
     }
 }
 
-/// Who named a library.
+/// The source of a library's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The caller.
     Caller,
     /// The environment variable [`LIBRARY_VARIABLE`].
     Variable,
-    /// The cache, where this build was looked for.
+    /// The cache, in which this build was searched.
     Cache(Build),
 }
 
 impl Origin {
-    /// What to do where the library cannot be used.
+    /// Returns the remedy for a library that cannot be used.
     fn remedy(self) -> String {
         match self {
             Self::Caller => "name another file by `--ort-lib`, or none so that the right one is fetched".into(),
@@ -105,33 +106,33 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Where to look for the library.
+/// The places in which to search for the library.
 #[derive(Clone, Debug)]
 pub struct Search {
     /// A library that the caller names; nothing else is then considered.
     pub explicit: Option<PathBuf>,
     /// The library that [`LIBRARY_VARIABLE`] names; the cache is then not considered.
     pub variable: Option<PathBuf>,
-    /// The folder of fetched libraries; `None` where the user has no cache folder.
+    /// The folder of fetched libraries; `None` if the user has no cache folder.
     pub cache: Option<PathBuf>,
-    /// Whether fetching is forbidden.
+    /// True if nothing may be fetched.
     pub offline: bool,
-    /// The build that is looked for in the cache, and fetched.
+    /// The build that is searched in the cache, and fetched.
     pub build: Build,
 }
 
 /// A library that was found and can be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Library {
-    /// Its file, absolute unless the system's loader is to find it.
+    /// The file, absolute unless the system's loader is to find it.
     pub path: PathBuf,
-    /// Who named it.
+    /// The source of the path.
     pub origin: Origin,
-    /// Its version, as in `1.31.1`.
+    /// The version, as in `1.31.1`.
     pub version: String,
 }
 
-/// Why there is no usable library.
+/// The reason for which no library can be used.
 #[derive(Debug, Error)]
 pub enum LibraryError {
     /// The system's loader refuses the file.
@@ -139,9 +140,9 @@ pub enum LibraryError {
     Unloadable {
         /// The file.
         path: PathBuf,
-        /// Who named it.
+        /// The source of the path.
         origin: Origin,
-        /// What the loader said.
+        /// The message of the system's loader.
         reason: String,
     },
     /// The file is built for another processor.
@@ -152,9 +153,9 @@ pub enum LibraryError {
     Machine {
         /// The file.
         path: PathBuf,
-        /// Who named it.
+        /// The source of the path.
         origin: Origin,
-        /// The processor that it is built for.
+        /// The processor for which the library is built.
         found: String,
     },
     /// The file is a library, but not ONNX Runtime 1.x.
@@ -162,9 +163,9 @@ pub enum LibraryError {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// Who named it.
+        /// The source of the path.
         origin: Origin,
-        /// What shows it.
+        /// The evidence.
         reason: String,
     },
     /// The library is too old.
@@ -175,9 +176,9 @@ pub enum LibraryError {
     Old {
         /// The file.
         path: PathBuf,
-        /// Who named it.
+        /// The source of the path.
         origin: Origin,
-        /// Its version.
+        /// The version found.
         found: String,
     },
     /// The library cannot be fetched.
@@ -188,13 +189,13 @@ pub enum LibraryError {
     Start {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// ONNX Runtime's error.
         source: ort::Error,
     },
 }
 
 impl Search {
-    /// The search that the process's environment variables describe.
+    /// Makes the search that the process's environment variables describe.
     pub fn from_env(explicit: Option<PathBuf>, build: Build) -> Self {
         let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let user_cache = || folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
@@ -207,12 +208,12 @@ impl Search {
         }
     }
 
-    /// Whether the build is in the cache.
+    /// Returns whether the build is in the cache.
     pub fn is_fetched(&self) -> bool {
         self.cache.as_deref().is_some_and(|cache| fetch::library_path(cache, self.build).exists())
     }
 
-    /// The library, fetched where it must be.
+    /// Finds the library, and fetches it if necessary.
     ///
     /// # Errors
     /// When the library that is named is not usable, or none is named and none can be fetched.
@@ -223,7 +224,7 @@ impl Search {
         }
     }
 
-    /// The library, or `None` where it would have to be fetched.
+    /// Finds the library; returns `None` if it would have to be fetched.
     ///
     /// # Errors
     /// When the library that is named is not usable.
@@ -253,9 +254,10 @@ impl Search {
 }
 
 impl Library {
-    /// Makes sure that a file is an ONNX Runtime that can be used, without keeping it loaded.
+    /// Checks that a file is a usable ONNX Runtime, without keeping it loaded.
     fn check(path: &Path, origin: Origin) -> Result<Self, LibraryError> {
-        // A relative path would be looked for beside the executable first; a bare name is left to the system's loader.
+        // The system's loader would search a relative path beside the executable first, and finds a
+        // bare name itself.
         let path = match std::path::absolute(path) {
             Ok(absolute) if absolute.exists() => absolute,
             _ => path.to_path_buf(),
@@ -263,7 +265,7 @@ impl Library {
         if let Some(found) = foreign_machine(&path) {
             return Err(LibraryError::Machine { path, origin, found });
         }
-        // SAFETY: what a library does when it is loaded cannot be known before; it is loaded because the user says so.
+        // SAFETY: the effect of loading a library cannot be known before; the user asks for it.
         let library = match unsafe { libloading::Library::new(&path) } {
             Ok(library) => library,
             Err(error) => return Err(LibraryError::Unloadable { path, origin, reason: loader_message(&error) }),
@@ -282,8 +284,8 @@ impl Library {
 
     /// Loads the library and starts ONNX Runtime. A process can do so once.
     ///
-    /// Keep the environment in `main` or in what `main` owns, not in a static: with CUDA, ONNX Runtime crashes when it
-    /// is torn down by the end of the process.
+    /// Keep the environment in `main` or in what `main` owns, not in a static: with CUDA, ONNX
+    /// Runtime crashes when it is torn down by the end of the process.
     ///
     /// # Errors
     /// When the library cannot be loaded, or ONNX Runtime was started before.
@@ -295,7 +297,8 @@ impl Library {
         })?;
         // A process loads one library; the first one stays.
         LOADED.get_or_init(|| self.version.clone());
-        // Every failure comes back as an error; ONNX Runtime prints it as well only where the user asks it to talk.
+        // Every failure comes back as an error; ONNX Runtime prints it too only if the user asks
+        // for its log.
         let is_quiet = env::var_os("ORT_LOG").is_none();
         let builder = builder.with_name("seg-runtime").with_telemetry(false);
         let builder = if is_quiet { builder.with_logger(log::keeper()) } else { builder };
@@ -310,15 +313,17 @@ impl Library {
 /// The version of the library that this process has loaded.
 static LOADED: OnceLock<String> = OnceLock::new();
 
-/// The version of the ONNX Runtime that [`Library::load`] has loaded; "unknown" where something else loaded it.
+/// Returns the version of the ONNX Runtime that [`Library::load`] has loaded; "unknown" if it was
+/// loaded otherwise.
 pub(crate) fn loaded_version() -> &'static str {
     LOADED.get().map_or("unknown", String::as_str)
 }
 
-/// The version that a library says it has.
+/// Returns the version that a library reports.
 fn version(library: &libloading::Library) -> Result<String, String> {
     let missing = |_| "it does not export `OrtGetApiBase`".to_owned();
-    // SAFETY: the function of that name has this signature in every ONNX Runtime since 1.0, and the text is static.
+    // SAFETY: the function of that name has this signature in every ONNX Runtime since 1.0, and the
+    // text is static.
     unsafe {
         let base: Symbol<'_, unsafe extern "C" fn() -> *const OrtApiBase> =
             library.get(b"OrtGetApiBase\0").map_err(missing)?;
@@ -327,7 +332,7 @@ fn version(library: &libloading::Library) -> Result<String, String> {
     }
 }
 
-/// What the system's loader says; the error itself says only that it failed.
+/// Returns the message of the system's loader; the error itself says only that it failed.
 pub(crate) fn loader_message(error: &dyn Error) -> String {
     error.source().map_or_else(|| error.to_string(), loader_message)
 }
@@ -338,13 +343,14 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// ONNX Runtime on the CPU, which a process can start once; with the CPU alone a static does no harm.
+    /// Starts ONNX Runtime on the CPU, which a process can do once; with the CPU alone a static
+    /// does no harm.
     pub(crate) fn environment() -> &'static Environment {
         static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
         ENVIRONMENT.get_or_init(|| Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap())
     }
 
-    /// A search that finds nothing unless it is told to.
+    /// A search that finds nothing unless a field says otherwise.
     fn search() -> Search {
         Search { explicit: None, variable: None, cache: None, offline: true, build: Build::Cpu }
     }

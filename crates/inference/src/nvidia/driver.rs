@@ -1,4 +1,4 @@
-//! What NVIDIA's driver says of itself and of the GPUs.
+//! NVIDIA's driver: its version and the GPUs that it finds.
 
 #![allow(unsafe_code, reason = "calls the driver's C interface")]
 
@@ -16,20 +16,20 @@ const LIBRARY: &str = "libcuda.so.1";
 const COMPUTE_CAPABILITY_MAJOR: c_int = 75;
 const COMPUTE_CAPABILITY_MINOR: c_int = 76;
 
-/// The oldest CUDA that a driver must run.
+/// The oldest version of CUDA that a driver must support.
 const CUDA_MAJOR_MIN: usize = 13;
 
-/// The library that knows the driver's own version.
+/// The library that reports the driver's own version.
 const MANAGEMENT_LIBRARY: &str = "libnvidia-ml.so.1";
 
 /// An NVIDIA driver that works.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Driver {
-    /// Its own version, as in `580.65.06`, where it tells.
+    /// The driver's own version, as in `580.65.06`, if it tells.
     pub version: Option<String>,
-    /// The newest CUDA that it can run, as in `13.0`.
+    /// The newest version of CUDA that the driver supports, as in `13.0`.
     pub cuda: String,
-    /// Whether that is too old for the providers.
+    /// True if this version is too old for the providers.
     pub is_old: bool,
     /// The GPUs, in the order of their ids.
     pub gpus: Vec<Gpu>,
@@ -38,11 +38,11 @@ pub struct Driver {
 /// A GPU.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Gpu {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its compute capability, as in `sm_90`.
+    /// The compute capability, as in `sm_90`.
     pub architecture: String,
-    /// Its memory, in bytes.
+    /// The memory, in bytes.
     pub memory_bytes: usize,
 }
 
@@ -53,23 +53,26 @@ impl fmt::Display for Gpu {
 }
 
 impl Driver {
-    /// Asks the driver.
+    /// Queries the driver.
     ///
     /// # Errors
-    /// When there is none, or it finds no GPU.
+    /// When there is no driver, or it finds no GPU.
     pub fn query() -> Result<Self, NvidiaError> {
         let failed = |reason| NvidiaError { library: LIBRARY, reason };
-        // SAFETY: the driver's library may be loaded at any time; it stays so, as unloading it is not foreseen.
+        // SAFETY: the driver's library may be loaded at any time; it stays loaded, as unloading it
+        // is not supported.
         let library = unsafe { Library::new(LIBRARY) }.map_err(|error| failed(loader_reason(LIBRARY, &error)))?;
         let calls = Calls { library: std::mem::ManuallyDrop::new(library) };
         calls.query().map_err(failed)
     }
 }
 
-/// The driver's version, by the library that manages GPUs; `None` without it, as a driver works without it.
+/// Returns the driver's version, by the library that manages GPUs; `None` without it, as a driver
+/// works without it.
 fn driver_version() -> Option<String> {
     let mut buffer = [0; 96];
-    // SAFETY: the signatures are those of `nvml.h` in all versions since 5; the buffer is as long as is said.
+    // SAFETY: the signatures are those of `nvml.h` in all versions since 5; the buffer has the
+    // length that is passed.
     unsafe {
         let library = Library::new(MANAGEMENT_LIBRARY).ok()?;
         let init: Symbol<'_, unsafe extern "C" fn() -> c_int> = library.get(b"nvmlInit_v2\0").ok()?;
@@ -102,7 +105,7 @@ impl Calls {
             self.check(version(&raw mut number))?;
             self.check(count(&raw mut gpus))?;
             let gpus = (0..gpus).map(|id| self.gpu(id)).collect::<Result<_, _>>()?;
-            let cuda = Version::of_cuda(number.unsigned_abs() as usize);
+            let cuda = Version::from_cuda(number.unsigned_abs() as usize);
             let is_old = cuda.major() < CUDA_MAJOR_MIN;
             Ok(Driver { version: driver_version(), cuda: cuda.to_string(), is_old, gpus })
         }
@@ -111,7 +114,7 @@ impl Calls {
     /// # Safety
     /// The driver must be initialised.
     unsafe fn gpu(&self, id: c_int) -> Result<Gpu, String> {
-        // SAFETY: as in `query`; the name's buffer is as long as is said.
+        // SAFETY: as in `query`; the name's buffer has the length that is passed.
         unsafe {
             let get: Symbol<'_, unsafe extern "C" fn(*mut c_int, c_int) -> c_int> = self.get(b"cuDeviceGet\0")?;
             let name: Symbol<'_, unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int> =
@@ -139,13 +142,14 @@ impl Calls {
         unsafe { self.library.get(name) }.map_err(|error| error.to_string())
     }
 
-    /// The driver's own words for an error's number.
+    /// Converts the number of an error to the driver's own message.
     fn check(&self, number: c_int) -> Result<(), String> {
         if number == 0 {
             return Ok(());
         }
         let mut text = std::ptr::null::<c_char>();
-        // SAFETY: the signature is that of `cuda.h`; the text is static, and null for an unknown number.
+        // SAFETY: the signature is that of `cuda.h`; the text is static, and null for an unknown
+        // number.
         let told = unsafe {
             let describe: Symbol<'_, unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int> =
                 self.get(b"cuGetErrorString\0")?;

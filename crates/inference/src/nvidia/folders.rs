@@ -1,4 +1,5 @@
-//! Where NVIDIA's libraries lie: which folders are searched, and what is there instead of one that is not found.
+//! The folders in which NVIDIA's libraries are searched, and what they hold instead of a missing
+//! one.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,8 @@ use std::{env, fs};
 
 use crate::library::foreign_machine;
 
-/// Prints the folders of Python's packages `nvidia` and `tensorrt_libs`, a line each; what lies in the working folder is no package.
+/// Prints the folders of Python's packages `nvidia` and `tensorrt_libs`, a line each; a folder of
+/// this name in the working folder does not count.
 const LIST_PACKAGES: &str = "import sys
 sys.path = [folder for folder in sys.path if folder]
 import importlib.util
@@ -15,17 +17,17 @@ for name in ['nvidia', 'tensorrt_libs']:
     package = importlib.util.find_spec(name)
     print(*(package.submodule_search_locations if package else []), sep='\\n')";
 
-/// Where the system's loader, or an installer of CUDA, keeps libraries.
+/// The folders in which the system's loader, or an installer of CUDA, keeps libraries.
 const SYSTEM_FOLDERS: [&str; 5] =
     ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/usr/local/cuda/lib64"];
 
-/// How it is said that a library is not there, or not in this version.
+/// The message for a library that is not there, or not in this version.
 pub(crate) const ABSENT: &str = "not found";
 
-/// Names the folders in which the system's loader looks first.
+/// The variable that names the folders in which the system's loader searches first.
 const LOADER_VARIABLE: &str = "LD_LIBRARY_PATH";
 
-/// The folders of the Python packages that may hold libraries; none without Python.
+/// Lists the folders of the Python packages that may hold libraries; none without Python.
 pub(super) fn package_folders() -> Vec<PathBuf> {
     let Ok(output) = Command::new("python3").args(["-c", LIST_PACKAGES]).output() else { return Vec::new() };
     let listed = String::from_utf8_lossy(&output.stdout);
@@ -37,7 +39,8 @@ pub(super) fn package_folders() -> Vec<PathBuf> {
     folders
 }
 
-/// What the loader means by "not found": that a library is not there at all, or only for another processor or in another version.
+/// Explains the loader's "not found": the library does not exist, or only for another processor or
+/// in another version.
 pub(crate) fn absence(library: &str) -> String {
     let listed = env::var_os(LOADER_VARIABLE).unwrap_or_default();
     let mut folders: Vec<_> = env::split_paths(&listed).filter(|folder| folder.is_absolute()).collect();
@@ -58,20 +61,22 @@ fn absence_in(folders: &[PathBuf], library: &str) -> String {
     }
 }
 
-/// The same library in another version: `libcublas.so.12` for `libcublas.so.13`.
+/// Finds the same library in another version: `libcublas.so.12` for `libcublas.so.13`.
 fn other_version(folder: &Path, library: &str) -> Option<PathBuf> {
     let (stem, version) = library.rsplit_once(".so.")?;
     let start = format!("{stem}.so.");
-    // `libcublas.so.13.0.2` is what `libcublas.so.13` should point to: the version is right, and something else wrong.
-    let is_other = |name: &OsStr| {
-        name.to_str().and_then(|name| name.strip_prefix(&start)).is_some_and(|found| {
-            let major = found.split('.').next().unwrap_or(found);
-            major != version && major.parse::<u32>().is_ok()
-        })
-    };
+    // `libcublas.so.13.0.2` is the target of the link `libcublas.so.13`: its version is right, and
+    // something else is wrong.
     let names = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name());
-    let shortest = names.filter(|name| is_other(name)).min_by_key(|name| (name.len(), name.clone()))?;
+    let shortest = names
+        .filter(|name| major_version(name, &start).is_some_and(|major| major.to_string() != version))
+        .min_by_key(|name| (name.len(), name.clone()))?;
     Some(folder.join(shortest))
+}
+
+/// Returns the number that follows `start` in a file name.
+fn major_version(name: &OsStr, start: &str) -> Option<u32> {
+    name.to_str()?.strip_prefix(start)?.split('.').next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! NVIDIA's libraries: where they are kept, which GPUs the driver shows, which versions there are.
+//! NVIDIA's libraries: their folders and versions, and the GPUs that the driver finds.
 //!
-//! A library that is loaded once is found by its name from then on, so loading those that exist, in the order of their
-//! dependencies, lets the providers find them.
+//! A library that is loaded once is found by its name from then on. Loading those that exist, in
+//! the order of their dependencies, lets the providers find them.
 
 #![allow(unsafe_code, reason = "a test loads a library by name")]
 
@@ -25,7 +25,8 @@ use crate::library::loader_message;
 /// TensorRT's library and the one that reads ONNX files.
 const TENSORRT_DYLIBS: [&str; 2] = [versions::TENSORRT, "libnvonnxparser.so.10"];
 
-/// The environment variable that, set to 0, keeps NVIDIA's libraries from computing in TensorFloat-32.
+/// The environment variable that, set to 0, keeps NVIDIA's libraries from computing in
+/// TensorFloat-32.
 pub const TF32_VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
 
 /// A library of NVIDIA's that cannot be used.
@@ -34,14 +35,15 @@ pub const TF32_VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
 pub struct NvidiaError {
     /// The library's file name.
     pub library: &'static str,
-    /// What the system's loader or the library says.
+    /// The message of the system's loader or of the library.
     pub reason: String,
 }
 
-/// Loads the CUDA, cuDNN and TensorRT libraries of the Python packages, where there are any; a process does so once.
+/// Loads the CUDA, cuDNN and TensorRT libraries of the Python packages, if there are any; a process
+/// does so once.
 ///
-/// What is absent or cannot be loaded is not an error yet: the system may have it, and a provider that needs it names
-/// it when it is registered.
+/// A library that cannot be loaded is not an error yet: the system may have it, and a provider that
+/// needs it names it when it is registered.
 pub(crate) fn preload() {
     static LOADED: Once = Once::new();
     LOADED.call_once(|| {
@@ -55,7 +57,7 @@ pub(crate) fn preload() {
     });
 }
 
-/// What the loader says of a library, without the library's name in front.
+/// Returns the loader's message about a library, without the library's name in front.
 fn loader_reason(library: &str, error: &libloading::Error) -> String {
     let text = loader_message(error);
     let reason = text.strip_prefix(library).and_then(|text| text.strip_prefix(": ")).unwrap_or(&text);

@@ -1,4 +1,4 @@
-//! Which versions NVIDIA's libraries are of that a provider would load.
+//! The versions of the NVIDIA libraries that a provider would load.
 
 #![allow(unsafe_code, reason = "calls the libraries' C interfaces")]
 
@@ -31,26 +31,26 @@ impl fmt::Display for Version {
 }
 
 impl Version {
-    /// CUDA counts as in 13020 for 13.2.
-    pub(super) fn of_cuda(number: usize) -> Self {
+    /// Reads CUDA's number of a version, as in 13020 for 13.2.
+    pub(super) fn from_cuda(number: usize) -> Self {
         Self { major: number / 1000, minor: number % 1000 / 10, patch: None }
     }
 
-    /// cuDNN and TensorRT count as in `101_302` for 10.13.2.
-    fn of(number: usize) -> Self {
+    /// Reads cuDNN's and TensorRT's number of a version, as in `101_302` for 10.13.2.
+    fn from_number(number: usize) -> Self {
         Self { major: number / 10_000, minor: number / 100 % 100, patch: Some(number % 100) }
     }
 
-    /// The part that says what a program must have been built for.
+    /// Returns the part that a program must have been built for.
     pub(super) fn major(self) -> usize {
         self.major
     }
 }
 
-/// The version of CUDA's runtime.
+/// Returns the version of CUDA's runtime.
 ///
 /// # Errors
-/// When there is none, or it does not tell.
+/// When the library is missing, or does not report its version.
 pub fn cuda_runtime_version() -> Result<Version, NvidiaError> {
     let library = load(CUDA_RUNTIME)?;
     let mut number = 0;
@@ -61,15 +61,15 @@ pub fn cuda_runtime_version() -> Result<Version, NvidiaError> {
         version(&raw mut number)
     };
     match (error, usize::try_from(number)) {
-        (0, Ok(number)) => Ok(Version::of_cuda(number)),
+        (0, Ok(number)) => Ok(Version::from_cuda(number)),
         _ => Err(NvidiaError { library: CUDA_RUNTIME, reason: format!("it does not tell its version: error {error}") }),
     }
 }
 
-/// The version of cuDNN.
+/// Returns the version of cuDNN.
 ///
 /// # Errors
-/// When there is none, or it does not tell.
+/// When the library is missing, or does not report its version.
 pub fn cudnn_version() -> Result<Version, NvidiaError> {
     let library = load(CUDNN)?;
     // SAFETY: the function takes nothing and returns a `size_t` in all versions.
@@ -77,27 +77,30 @@ pub fn cudnn_version() -> Result<Version, NvidiaError> {
         let version: Symbol<'_, unsafe extern "C" fn() -> usize> = function(&library, CUDNN, b"cudnnGetVersion\0")?;
         version()
     };
-    Ok(Version::of(number))
+    Ok(Version::from_number(number))
 }
 
-/// The version of TensorRT.
+/// Returns the version of TensorRT.
 ///
 /// # Errors
-/// When there is none, or it does not tell.
+/// When the library is missing, or does not report its version.
 pub fn tensorrt_version() -> Result<Version, NvidiaError> {
     let library = load(TENSORRT)?;
-    // SAFETY: the function takes nothing and returns an `int32_t`, which is positive, in all versions.
+    // SAFETY: the function takes nothing and returns an `int32_t`, which is positive, in all
+    // versions.
     let number = unsafe {
         let version: Symbol<'_, unsafe extern "C" fn() -> i32> = function(&library, TENSORRT, b"getInferLibVersion\0")?;
         version()
     };
-    Ok(Version::of(number.unsigned_abs() as usize))
+    Ok(Version::from_number(number.unsigned_abs() as usize))
 }
 
-/// Loads a library as a provider loads it; it stays loaded, because initialising it a second time is not foreseen.
+/// Loads a library as a provider loads it; it stays loaded, because initialising it twice is not
+/// supported.
 fn load(name: &'static str) -> Result<ManuallyDrop<Library>, NvidiaError> {
     preload();
-    // SAFETY: what a library does when it is loaded cannot be known before; a provider would load it as well.
+    // SAFETY: the effect of loading a library cannot be known before; a provider would load it as
+    // well.
     let library = unsafe { Library::new(name) };
     let failed = |error| NvidiaError { library: name, reason: loader_reason(name, &error) };
     Ok(ManuallyDrop::new(library.map_err(failed)?))
@@ -122,10 +125,10 @@ mod tests {
     #[test]
     fn a_version_is_read_from_its_number() {
         for (version, expected) in [
-            (Version::of(101_302), "10.13.2"),
-            (Version::of(91_002), "9.10.2"),
-            (Version::of_cuda(13_000), "13.0"),
-            (Version::of_cuda(12_080), "12.8"),
+            (Version::from_number(101_302), "10.13.2"),
+            (Version::from_number(91_002), "9.10.2"),
+            (Version::from_cuda(13_000), "13.0"),
+            (Version::from_cuda(12_080), "12.8"),
         ] {
             assert_eq!(version.to_string(), expected);
         }

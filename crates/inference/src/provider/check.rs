@@ -20,7 +20,8 @@ impl Options {
         Ok(())
     }
 
-    /// Names what computes within the provider, if that can be chosen: OpenVINO's device, or CUDA's kernels as a graph.
+    /// Names what computes within the provider, if that can be chosen: OpenVINO's device, or CUDA's
+    /// kernels as a graph.
     pub fn device(&self) -> Option<String> {
         (self.provider.spec().device)(self)
     }

@@ -56,8 +56,8 @@ fn check(options: &Options) -> Result<(), OptionError> {
     }
 }
 
-/// Configures the provider: exact float32 unless TensorFloat-32 is asked for, and no cost per image size beyond the
-/// first convolution plan.
+/// Configures the provider: exact float32 unless TensorFloat-32 is asked for, and no cost per image
+/// size beyond the first convolution plan.
 pub(super) fn provider(options: &Options) -> CUDA {
     let mut provider = CUDA::default()
         // TensorFloat-32 keeps 10 bits of each factor: far from what the other providers compute.

@@ -36,7 +36,8 @@ impl From<NvidiaError> for ProviderError {
     }
 }
 
-/// Finds the reason in ONNX Runtime's message, and adds the remedy and what was found on this machine.
+/// Finds the reason in ONNX Runtime's message, and adds the remedy and what was found on this
+/// machine.
 pub(crate) fn diagnose(options: &Options, error: ort::Error) -> ProviderError {
     let Options { provider, .. } = *options;
     match provider.read(error.message(), absence).or_else(|| provider.read(&log::take(), absence)) {
@@ -98,7 +99,8 @@ impl Provider {
     fn own_remedy(self, reason: &str) -> String {
         let spec = self.spec();
         match spec.linked_with {
-            // The libraries that it was linked with are there, in a version that lacks what it needs.
+            // The libraries that it was linked with are there, in a version that lacks what it
+            // needs.
             Some(software) if reason.contains("undefined symbol") => format!("install {software}"),
             _ => format!("remove its folder, fetch it again with `{}`,", spec.build.setup()),
         }

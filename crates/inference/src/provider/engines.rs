@@ -1,7 +1,8 @@
 //! The cache of TensorRT's engines: each is built once, by one process, for all others.
 //!
-//! A folder per key. Who builds holds the key's lock, works in a folder of his own and renames it when all is there: so
-//! a process that is killed leaves no half of an engine, its lock goes with it, and the next one begins anew.
+//! Each key has a folder. The builder holds the key's lock, works in a private folder and renames
+//! it when it is complete: a process that is killed leaves no half of an engine, its lock is
+//! released, and the next one starts over.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -17,45 +18,46 @@ pub struct EngineCache {
     folder: PathBuf,
 }
 
-/// All that makes one engine unfit for what another one does.
+/// Everything on which an engine depends.
 #[derive(Clone, Debug)]
 pub struct EngineKey<'a> {
     /// The bytes of the model's file.
     pub model: &'a [u8],
     /// The version of TensorRT.
     pub tensorrt: String,
-    /// What ONNX Runtime says of its build: it decides what TensorRT is given.
+    /// ONNX Runtime's description of its build, which decides what TensorRT gets.
     pub runtime: String,
     /// The GPU's compute capability.
     pub architecture: String,
-    /// The options that TensorRT is given.
+    /// The options that TensorRT gets.
     pub options: String,
 }
 
-/// Why the cache cannot be used.
+/// The reason for which the cache cannot be used.
 #[derive(Debug, Error)]
 pub enum EngineCacheError {
-    /// A file or folder of it cannot be read or made.
+    /// A file or folder of the cache cannot be read or created.
     #[error("cannot use `{path}` in the cache of TensorRT's engines")]
     Folder {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// What TensorRT measured cannot be kept.
+    /// TensorRT's timings cannot be stored.
     #[error(transparent)]
     Timings(#[from] WriteError),
 }
 
-/// How the names of engines end, and of the files in which TensorRT keeps how fast its kernels are on a GPU.
+/// The extensions of engines, and of the files in which TensorRT stores the timings of its kernels
+/// on a GPU.
 const ENGINE: &str = "engine";
 const TIMING: &str = "timing";
 
-/// How the names of folders end that nobody but the lock's holder looks at.
+/// The extension of folders that only the lock's holder uses.
 const PARTIAL: &str = "partial";
 
-/// Hexadecimal digits of each hash in a key's name: 64 bits.
+/// The number of hexadecimal digits of each hash in a key's name: 64 bits.
 const DIGITS: usize = 16;
 
 impl fmt::Display for EngineKey<'_> {
@@ -67,16 +69,18 @@ impl fmt::Display for EngineKey<'_> {
 }
 
 impl EngineCache {
-    /// The cache in a folder, which is created when it is first used.
+    /// Makes the cache in a folder, which is created on first use.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
     }
 
-    /// Opens something with the folder of a key's engines, building them where they are not there yet.
+    /// Opens something with the folder of a key's engines, and builds them if they are not there
+    /// yet.
     ///
-    /// `open` gets a folder and writes into it what it finds missing, files whose names end with `.engine`. Where it
-    /// builds, it does so alone, in an empty folder that the others see only when it succeeded; they wait for it. An
-    /// engine of which its error `is_unreadable` is built anew, once.
+    /// `open` gets a folder and writes into it the engines that it does not find, files whose names
+    /// end with `.engine`. While it builds, it is alone in an empty folder that the other processes
+    /// see only after it succeeded; they wait for it. An engine for which its error `is_unreadable`
+    /// is built again, once.
     ///
     /// # Errors
     /// When the cache cannot be used, or with `open`'s own error.
@@ -88,23 +92,20 @@ impl EngineCache {
     ) -> Result<T, E> {
         let name = key.to_string();
         let whole = self.folder.join(&name);
-        let readable = || match whole.exists().then(|| open(&whole)) {
-            Some(Err(error)) if is_unreadable(&error) => None,
-            opened => opened,
-        };
-        if let Some(opened) = readable() {
+        if let Some(opened) = open_existing(&whole, &open, &is_unreadable) {
             return opened;
         }
         fs::create_dir_all(&self.folder).map_err(refused(&self.folder))?;
         let lock = self.folder.join(format!("{name}.lock"));
         let lock_file = File::create(&lock).map_err(refused(&lock))?;
-        // Held until the end of the function, or of the process if that comes first.
+        // The lock is held until the end of the function, or of the process if that comes first.
         lock_file.lock().map_err(refused(&lock))?;
-        // Whoever held the lock may have built it meanwhile.
-        if let Some(opened) = readable() {
+        // The previous holder of the lock may have built the engine.
+        if let Some(opened) = open_existing(&whole, &open, &is_unreadable) {
             return opened;
         }
-        // Under the lock the name is ours alone: what is there was left by a process that was killed.
+        // Under the lock, only this process uses the name: a folder that exists was left by a
+        // process that was killed.
         let partial = self.folder.join(format!("{name}.{PARTIAL}"));
         remove(&partial).map_err(refused(&partial))?;
         fs::create_dir(&partial).map_err(refused(&partial))?;
@@ -114,7 +115,7 @@ impl EngineCache {
             Ok(opened) if !files(&partial, ENGINE)?.is_empty() => {
                 copy_timings(&partial, &timings)?;
                 store(&partial).map_err(refused(&partial))?;
-                // What is still there cannot be read.
+                // An engine that is still there cannot be read.
                 remove(&whole).map_err(refused(&whole))?;
                 fs::rename(&partial, &whole).map_err(refused(&whole))?;
                 Ok(opened)
@@ -126,10 +127,10 @@ impl EngineCache {
         }
     }
 
-    /// The number of keys that there are engines for, and the bytes that they take.
+    /// Returns the number of keys that have engines, and their size in bytes.
     ///
     /// # Errors
-    /// When the folder is there and cannot be read.
+    /// When the folder exists and cannot be read.
     pub fn contents(&self) -> Result<(usize, u64), EngineCacheError> {
         let refused = refused(&self.folder);
         if !self.folder.exists() {
@@ -151,7 +152,21 @@ impl EngineCache {
     }
 }
 
-/// Has the system store each file of a folder, so that no loss of power leaves an engine with a name and without content.
+/// Opens something with a folder of engines; returns `None` if the folder does not exist or its
+/// engine cannot be read.
+fn open_existing<T, E>(
+    folder: &Path,
+    open: impl Fn(&Path) -> Result<T, E>,
+    is_unreadable: impl Fn(&E) -> bool,
+) -> Option<Result<T, E>> {
+    match folder.exists().then(|| open(folder)) {
+        Some(Err(error)) if is_unreadable(&error) => None,
+        opened => opened,
+    }
+}
+
+/// Makes the system store each file of a folder, so that no loss of power leaves an engine with a
+/// name and no content.
 fn store(folder: &Path) -> io::Result<()> {
     for entry in folder.read_dir()? {
         File::open(entry?.path())?.sync_all()?;
@@ -166,7 +181,7 @@ fn remove(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// The files of a folder whose names have an extension; none where there is no folder.
+/// Lists the files of a folder that have an extension; none if the folder does not exist.
 fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, EngineCacheError> {
     if !folder.exists() {
         return Ok(Vec::new());
@@ -176,9 +191,9 @@ fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, EngineCacheErro
     Ok(paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect())
 }
 
-/// Copies what TensorRT measured, so that the next engine is built faster.
+/// Copies TensorRT's timings, so that the next engine is built faster.
 ///
-/// Of two processes that do so at once the later wins: what is lost is measured again.
+/// If two processes do so at once, the later one wins: TensorRT measures again what is lost.
 fn copy_timings(from: &Path, to: &Path) -> Result<(), EngineCacheError> {
     for file in files(from, TIMING)? {
         let Some(name) = file.file_name() else { continue };
@@ -212,7 +227,7 @@ mod tests {
         }
     }
 
-    /// Whether an engine cannot be read, where each can.
+    /// An error that never means an engine that cannot be read.
     fn never(_: &EngineCacheError) -> bool {
         false
     }
@@ -224,7 +239,7 @@ mod tests {
         names
     }
 
-    /// What TensorRT leaves, from first byte to last.
+    /// Writes the files that TensorRT leaves, from first byte to last.
     fn build(folder: &Path, slowly: bool) -> Result<(), EngineCacheError> {
         let engine = folder.join("kernel_sm90.engine");
         if !engine.exists() {
@@ -289,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_cannot_be_read_is_built_anew_once() {
+    fn an_engine_that_cannot_be_read_is_built_again_once() {
         let folder = tempfile::tempdir().unwrap();
         let cache = EngineCache::new(folder.path());
         let key = key(b"one");
@@ -306,7 +321,7 @@ mod tests {
         cache.open(&key, read, |_| true).unwrap();
         assert_eq!(fs::metadata(&engine).unwrap().len(), 1_000_000);
         assert_eq!(cache.contents().unwrap(), (1, 1_000_000));
-        // Where the new one cannot be read either, that is the error.
+        // If the new engine cannot be read either, that is the error.
         let opened = std::cell::Cell::new(0);
         let failed = cache.open(
             &key,
@@ -328,10 +343,10 @@ mod tests {
         assert!(message.contains("tensorrt` in the cache of TensorRT's engines"), "{message}");
     }
 
-    /// Names the cache for a process that does nothing but build in it.
+    /// The variable that names the cache for a process that only builds in it.
     const BUILDER_VARIABLE: &str = "SEG_RUNTIME_TEST_BUILDER";
 
-    /// Processes that build one engine, many of them killed on the way, each at another moment.
+    /// Runs processes that build one engine, many of which are killed, each at another moment.
     #[test]
     fn neither_kills_nor_company_leave_half_an_engine() {
         if let Some(folder) = env::var_os(BUILDER_VARIABLE) {

@@ -7,7 +7,7 @@ use super::kind::Provider;
 use crate::library::LIBRARY_VARIABLE;
 use crate::nvidia::{Driver, TF32_VARIABLE};
 
-/// Why a provider cannot be used.
+/// The reason for which a provider cannot be used.
 #[derive(Debug, Error)]
 pub enum ProviderError {
     /// A library that the provider needs cannot be loaded.
@@ -17,7 +17,7 @@ pub enum ProviderError {
         library: String,
         /// The message of the system's loader.
         reason: String,
-        /// How to install the library.
+        /// The remedy.
         remedy: String,
         /// A provider that does not need the library.
         alternative: Provider,

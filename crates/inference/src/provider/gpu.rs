@@ -8,7 +8,7 @@ use super::kind::Provider;
 use super::options::{ComputePrecision, Options};
 use crate::nvidia::{Driver, Gpu, TF32_VARIABLE};
 
-/// How a provider computes products of float32 values where [`TF32_VARIABLE`] is not set.
+/// The way in which a provider computes products of float32 values if [`TF32_VARIABLE`] is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tf32Default {
     /// As the provider's own option says.

@@ -55,7 +55,8 @@ impl Provider {
         self.spec().flag
     }
 
-    /// Returns the provider that is tried next if this one cannot be used and a fallback is allowed.
+    /// Returns the provider that is tried next if this one cannot be used and a fallback is
+    /// allowed.
     pub fn fallback(self) -> Option<Self> {
         self.spec().fallback
     }
@@ -87,7 +88,8 @@ pub(crate) fn register(
     engines: Option<&Path>,
 ) -> Result<SessionBuilder, ProviderError> {
     let providers = (options.provider.spec().register)(input, options, engines)?;
-    // Without this, ONNX Runtime silently drops a provider that it cannot use, and the CPU computes.
+    // Without this, ONNX Runtime silently drops a provider that it cannot use, and the CPU
+    // computes.
     let strict = providers.into_iter().map(ExecutionProviderDispatch::error_on_failure);
     let registered = builder.with_execution_providers(strict.collect::<Vec<_>>());
     let builder = registered.map_err(|error| diagnose(options, error.into()))?;

@@ -28,8 +28,8 @@ pub(crate) const SPEC: Spec = Spec {
     is_nvidia: false,
     builds_engine: false,
     gains_from_lanes: false,
-    // The provider reads this entry too: it would compile for its CPU what its NPU cannot, and the placement would not
-    // show it.
+    // The provider reads this entry too: it would compile for its CPU what its NPU cannot, and the
+    // placement would not show it.
     strict_entries: &[("session.disable_cpu_ep_fallback", "1")],
     options: &[OptionName::OpenVinoDevice],
     precisions: &[ComputePrecision::Fp32, ComputePrecision::Fp16],
@@ -43,10 +43,12 @@ pub(crate) const SPEC: Spec = Spec {
 /// The device unless the options name another one.
 const CPU: &str = "CPU";
 
-/// The beginnings of the names of virtual devices, which hand a model to devices of their own choice.
+/// The beginnings of the names of virtual devices, which hand a model to devices of their own
+/// choice.
 const CHOOSING_DEVICES: [&str; 3] = ["AUTO", "HETERO", "MULTI"];
 
-/// OpenVINO's C interface, which lies beside ONNX Runtime's library where that is built with OpenVINO.
+/// OpenVINO's C interface, which lies beside ONNX Runtime's library where that is built with
+/// OpenVINO.
 const LIBRARY: &str = "libopenvino_c.so";
 
 /// Returns the device that the options name, or OpenVINO's CPU.
@@ -54,7 +56,8 @@ fn device(options: &Options) -> &str {
     options.openvino_device.as_deref().unwrap_or(CPU)
 }
 
-/// Refuses a device that chooses among devices, unless a fallback is allowed, and float16 on OpenVINO's CPU.
+/// Refuses a device that chooses among devices, unless a fallback is allowed, and float16 on
+/// OpenVINO's CPU.
 fn check(options: &Options) -> Result<(), OptionError> {
     let name = device(options);
     let chooses = CHOOSING_DEVICES.iter().any(|start| name.to_ascii_uppercase().starts_with(start));
@@ -100,7 +103,8 @@ struct Devices {
 /// With what OpenVINO or the system's loader says.
 pub fn openvino_devices(onnx_runtime: &Path) -> Result<Vec<String>, String> {
     let missing = |error: libloading::Error| format!("{LIBRARY}: {}", loader_message(&error));
-    // SAFETY: the signatures are those of `ov_core.h` since 2022.3; what it hands out is freed by its own functions.
+    // SAFETY: the signatures are those of `ov_core.h` since 2022.3; what it hands out is freed by
+    // its own functions.
     unsafe {
         let library = Library::new(onnx_runtime.with_file_name(LIBRARY)).map_err(missing)?;
         let create: Symbol<'_, unsafe extern "C" fn(*mut *mut c_void) -> c_int> =

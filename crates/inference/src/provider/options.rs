@@ -17,9 +17,10 @@ use crate::threads::available_threads;
 pub struct Options {
     /// The provider.
     pub provider: Provider,
-    /// For reports: why each provider that was asked for first cannot be used, if this one replaces it from the start.
+    /// For reports: why each provider that was asked for first cannot be used, if this one replaces
+    /// it from the start.
     pub instead: Vec<String>,
-    /// Whether another provider may compute the model, or a part of it, if this one cannot.
+    /// True if another provider may compute the model, or a part of it, if this one cannot.
     pub allow_fallback: bool,
     /// The number of CPU threads that one operator may use; one per [processor that may be
     /// used](available_threads) unless given.
@@ -28,26 +29,31 @@ pub struct Options {
     pub device_id: Option<u32>,
     /// The precision in which float32 values are computed.
     pub precision: ComputePrecision,
-    /// The most memory that CUDA's arena may take, or that TensorRT may use to build and run an engine, in bytes.
+    /// The most memory that CUDA's arena may take, or that TensorRT may use to build and run an
+    /// engine, in bytes.
     pub memory_limit_bytes: Option<usize>,
-    /// Whether CUDA's kernels are launched as one graph, which is captured for each of the first few shapes of input.
+    /// True if CUDA's kernels are launched as one graph, which is captured for each of the first
+    /// few shapes of input.
     pub cuda_graph: bool,
     /// OpenVINO's device: `CPU`, `GPU`, `GPU.1`, `NPU`; its CPU unless it is given.
     pub openvino_device: Option<String>,
     /// The effort with which TensorRT searches for fast kernels, 0 to 5; 3 unless it is given.
     pub builder_level: Option<u8>,
-    /// The sizes of input that TensorRT's engine is built for; derived from the model's contract unless given.
+    /// The sizes of input that TensorRT's engine is built for; derived from the model's contract
+    /// unless given.
     pub shapes: Option<Shapes>,
     /// The height and width of all inputs, if known, as with [tiles](Self::for_settings): without
     /// [`shapes`](Self::shapes), an engine is built for this size.
     pub tile: Option<[usize; 2]>,
-    /// The most images or tiles that run at once; without [`shapes`](Self::shapes), an engine is built for this number.
+    /// The most images or tiles that run at once; without [`shapes`](Self::shapes), an engine is
+    /// built for this number.
     pub batch_max: Option<NonZeroUsize>,
     /// The cache of TensorRT's engines; without it, each session builds one.
     pub engines: Option<EngineCache>,
 }
 
-/// The precision in which float32 values of a model are computed; values of other types stay as they are.
+/// The precision in which float32 values of a model are computed; values of other types stay as
+/// they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ComputePrecision {
@@ -134,13 +140,14 @@ impl Options {
         self.threads.unwrap_or_else(available_threads)
     }
 
-    /// Makes the error that the provider does not have an option, which is given with its value where that matters.
+    /// Makes the error that the provider does not have an option, which is given with its value
+    /// where that matters.
     pub(crate) fn refuse(&self, option: &str, reason: &'static str) -> OptionError {
         OptionError { provider: self.provider, option: option.into(), reason }
     }
 
     /// Returns the sizes of input that TensorRT's engine is built for, for a model with this input.
     pub fn shapes(&self, input: &Input) -> Shapes {
-        self.shapes.unwrap_or_else(|| Shapes::of(input, self.tile, self.batch_max.map_or(1, usize::from)))
+        self.shapes.unwrap_or_else(|| Shapes::from_contract(input, self.tile, self.batch_max.map_or(1, usize::from)))
     }
 }

@@ -7,7 +7,7 @@ use seg_contract::{Element, Input, SizePolicy};
 
 /// The smallest, the most frequent and the largest batch of images that an engine takes.
 ///
-/// TensorRT chooses its kernels for the most frequent one, and takes any between the others.
+/// TensorRT chooses its kernels for the most frequent one, and takes any between the other two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shapes {
     min: Shape,
@@ -18,23 +18,24 @@ pub struct Shapes {
 /// A batch of images: their number, their height and their width.
 type Shape = [usize; 3];
 
-/// The most images that go into an engine at once, unless told otherwise.
+/// The most images that go into an engine at once, by default.
 const BATCH_SIZE_MAX: usize = 8;
 
-/// The most frequent and the longest side, in pixels, of a model that runs images at their own size, unless told
-/// otherwise.
+/// The most frequent and the longest side, in pixels, of a model that runs images at their own
+/// size, by default.
 const SIDE_BEST: usize = 512;
 const SIDE_MAX: usize = 1024;
 
 impl Shapes {
-    /// Batches of images or tiles of one height and width, full ones most of the time.
+    /// Makes the shapes for batches of images or tiles of one height and width, most of them full.
     pub fn fixed(height: usize, width: usize, batch_max: usize) -> Self {
         let batch = |size| [size, height, width];
         Self { min: batch(1), best: batch(batch_max), max: batch(batch_max) }
     }
 
-    /// What a model's contract lets expect, of which so many images or tiles are run at once; tiles have one height and width.
-    pub fn of(input: &Input, tile: Option<[usize; 2]>, batch: usize) -> Self {
+    /// Derives the shapes from a model's contract, for `batch` images or tiles at once; tiles have
+    /// one height and width.
+    pub fn from_contract(input: &Input, tile: Option<[usize; 2]>, batch: usize) -> Self {
         let batch_max = batch.max(BATCH_SIZE_MAX);
         let shapes = match (tile, input.form.size, input.size) {
             (Some([height, width]), ..) => Self::fixed(height, width, batch),
@@ -42,11 +43,9 @@ impl Shapes {
                 Self { best: [1, height, width], ..Self::fixed(height, width, batch_max) }
             }
             (None, None, SizePolicy::Native) => {
-                let square = |batch, side: usize| {
-                    let [height, width] = input.next_size([side; 2]);
-                    [batch, height, width]
-                };
-                Self { min: square(1, 0), best: square(1, SIDE_BEST), max: square(batch_max, SIDE_MAX) }
+                let [min, best, max] = [0, SIDE_BEST, SIDE_MAX].map(|side| input.next_size([side; 2]));
+                let of = |batch, [height, width]: [usize; 2]| [batch, height, width];
+                Self { min: of(1, min), best: of(1, best), max: of(batch_max, max) }
             }
         };
         let Some(batch) = input.form.batch else { return shapes };
@@ -54,28 +53,29 @@ impl Shapes {
         Self { min, best, max }
     }
 
-    /// The most frequent height and width.
+    /// Returns the most frequent height and width.
     pub fn best_size(&self) -> [usize; 2] {
         let [_, height, width] = self.best;
         [height, width]
     }
 
-    /// Whether an image of this height and width lies between the smallest and the largest.
+    /// Returns whether an image of this height and width lies between the smallest and the largest.
     pub(crate) fn take_size(&self, size: [usize; 2]) -> bool {
         self.nearest_size(size) == size
     }
 
-    /// The height and width nearest to these that lie between the smallest and the largest.
+    /// Returns the height and width nearest to these that lie between the smallest and the largest.
     pub(crate) fn nearest_size(&self, size: [usize; 2]) -> [usize; 2] {
         [0, 1].map(|axis| size[axis].clamp(self.min[axis + 1], self.max[axis + 1]))
     }
 
-    /// Whether an input `[n, c, h, w]` lies between the smallest and the largest.
+    /// Returns whether an input `[n, c, h, w]` lies between the smallest and the largest.
     pub fn contain(&self, [n, _, h, w]: [usize; 4]) -> bool {
         (0..3).all(|axis| (self.min[axis]..=self.max[axis]).contains(&[n, h, w][axis]))
     }
 
-    /// The values of TensorRT's options for the smallest, the most frequent and the largest shape of a graph's input.
+    /// Formats TensorRT's options for the smallest, the most frequent and the largest shape of a
+    /// graph's input.
     pub(super) fn profile(&self, input: &Input) -> [String; 3] {
         let (name, c) = (&input.name, input.color.channels());
         [self.min, self.best, self.max].map(|[n, h, w]| match input.form.element {
@@ -92,15 +92,17 @@ impl fmt::Display for Shapes {
     }
 }
 
+/// Reads `BATCHxHEIGHTxWIDTH`.
+fn parse_shape(text: &str) -> Option<Shape> {
+    let sides: Option<Vec<usize>> = text.split('x').map(|side| side.parse().ok()).collect();
+    sides?.try_into().ok()
+}
+
 impl FromStr for Shapes {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let shape = |text: &str| -> Option<Shape> {
-            let sides: Option<Vec<usize>> = text.split('x').map(|side| side.parse().ok()).collect();
-            sides?.try_into().ok()
-        };
-        let shapes: Option<Vec<Shape>> = text.split(',').map(shape).collect();
+        let shapes: Option<Vec<Shape>> = text.split(',').map(parse_shape).collect();
         let ordered = |small: &Shape, large: &Shape| (0..3).all(|axis| 1 <= small[axis] && small[axis] <= large[axis]);
         match shapes.as_deref() {
             Some(&[min, best, max]) if ordered(&min, &best) && ordered(&best, &max) => Ok(Self { min, best, max }),
@@ -156,7 +158,7 @@ mod tests {
                 ["input:1x3x128x64", "input:4x3x128x64", "input:4x3x128x64"],
             ),
         ] {
-            let shapes = Shapes::of(&input(size), tile, batch);
+            let shapes = Shapes::from_contract(&input(size), tile, batch);
             assert_eq!(shapes.to_string(), text);
             assert_eq!(shapes.profile(&input(size)), profile);
             assert_eq!(text.parse(), Ok(shapes));
@@ -168,10 +170,10 @@ mod tests {
         let fixed = InputForm { batch: Some(2), size: Some([32, 48]), element: Element::U8 };
         let input = Input { form: fixed, ..input(SizePolicy::Native) };
         for tile in [None, Some([32, 48])] {
-            let shapes = Shapes::of(&input, tile, 4);
+            let shapes = Shapes::from_contract(&input, tile, 4);
             assert_eq!(shapes.to_string(), "2x32x48,2x32x48,2x32x48", "{tile:?}");
         }
-        let shapes = Shapes::of(&input, None, 1);
+        let shapes = Shapes::from_contract(&input, None, 1);
         assert_eq!(shapes.profile(&input), ["input:2x32x48x3"; 3]);
     }
 

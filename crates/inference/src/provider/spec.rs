@@ -23,23 +23,26 @@ pub struct Spec {
     pub(crate) ort_name: &'static str,
     /// The smallest build of ONNX Runtime that contains the provider.
     pub build: Build,
-    /// The file of that build that holds the provider; `None` if ONNX Runtime's own library holds it.
+    /// The file of that build that holds the provider; `None` if ONNX Runtime's own library holds
+    /// it.
     pub(crate) library: Option<&'static str>,
-    /// The other libraries that the provider needs, except those of its fallback: the beginning of each file name, and
-    /// how to install the library. The first match counts.
+    /// The other libraries that the provider needs, except those of its fallback: the beginning of
+    /// each file name, and how to install the library. The first match counts.
     pub(crate) needs: &'static [(&'static str, &'static str)],
-    /// Software in the versions that [`library`](Self::library) was linked with, for the case that it lacks a symbol.
+    /// Software in the versions that [`library`](Self::library) was linked with, for the case that
+    /// it lacks a symbol.
     pub(crate) linked_with: Option<&'static str>,
     /// The provider that is tried next if this one cannot be used and a fallback is allowed.
     pub fallback: Option<Provider>,
-    /// Whether the provider computes on an NVIDIA GPU.
+    /// True if the provider computes on an NVIDIA GPU.
     pub is_nvidia: bool,
-    /// Whether the provider builds an engine when it opens a model, which takes minutes and can be cached.
+    /// True if the provider builds an engine when it opens a model, which takes minutes and can be
+    /// cached.
     pub builds_engine: bool,
-    /// Whether several sessions of few threads each run more images per second than one session.
+    /// True if several sessions of few threads each run more images per second than one session.
     pub gains_from_lanes: bool,
-    /// Entries of the session's configuration that keep the provider from handing nodes to the CPU by itself; set
-    /// unless a fallback is allowed.
+    /// Entries of the session's configuration that keep the provider from handing nodes to the CPU
+    /// by itself; set unless a fallback is allowed.
     pub(crate) strict_entries: &'static [(&'static str, &'static str)],
     /// The options that the provider has, of those that not every provider has.
     pub(crate) options: &'static [OptionName],
@@ -51,7 +54,8 @@ pub struct Spec {
     pub(crate) device: fn(&Options) -> Option<String>,
     /// Prepares the provider and returns what a session registers, in order of preference.
     ///
-    /// The path is the folder in which a provider that [builds engines](Self::builds_engine) keeps them.
+    /// The path is the folder in which a provider that [builds engines](Self::builds_engine) keeps
+    /// them.
     pub(crate) register: fn(&Input, &Options, Option<&Path>) -> Result<Vec<ExecutionProviderDispatch>, ProviderError>,
     /// Recognises messages of ONNX Runtime that only this provider causes.
     pub(crate) diagnose: fn(Provider, &str) -> Option<ProviderError>,
@@ -64,9 +68,10 @@ pub struct Spec {
 pub struct Float32Error {
     /// The error of a value, relative to the scale of all values.
     pub relative: f64,
-    /// The root mean square error as a multiple of the training framework's; `None` if it is not bounded.
+    /// The root mean square error as a multiple of the training framework's; `None` if it is not
+    /// bounded.
     pub times_trained: Option<f64>,
-    /// Why the error need not be larger, and is not asked to be smaller.
+    /// The reason for which the error need not be larger, and is not asked to be smaller.
     pub reason: &'static str,
 }
 

@@ -1,10 +1,10 @@
 //! The TensorRT provider.
 //!
-//! TensorRT builds an engine before it first runs a model, which takes minutes. The provider gets the range of input
-//! sizes beforehand, so that one engine serves all images and can be cached.
+//! TensorRT builds an engine before it first runs a model, which takes minutes. The provider gets
+//! the range of input sizes beforehand, so that one engine serves all images and can be cached.
 //!
-//! TensorRT computes in TensorFloat-32 by default, and the provider has no option for it: only an environment variable
-//! turns it off.
+//! TensorRT computes in TensorFloat-32 by default, and the provider has no option for it: only an
+//! environment variable turns it off.
 
 use std::path::Path;
 

@@ -1,19 +1,22 @@
-//! What is done to a mask after the network: holes, specks, and all but the largest area.
+//! Cleans masks: fills holes, removes specks, and keeps only the largest area.
 
 use image::GrayImage;
 use seg_metrics::{Components, Connectivity, Run};
 use serde::{Deserialize, Serialize};
 
-/// What is done to the areas of one class, in this order. Pixels of a class are connected by sides and corners.
+/// The cleaning of the areas of one class, in the order of the fields. Pixels of a class are
+/// connected by sides and corners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cleanup {
-    /// Background that is enclosed by the class alone, and not by the image's edge, becomes the class.
+    /// Background that is enclosed by the class alone, and not by the image's edge, becomes the
+    /// class.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fill_holes: bool,
     /// Areas of fewer pixels become background.
     #[serde(default, skip_serializing_if = "is_default")]
     pub min_area: u64,
-    /// All areas but the largest become background; of equally large ones the first, row by row, is kept.
+    /// All areas but the largest become background; of equally large ones the first, row by row, is
+    /// kept.
     #[serde(default, skip_serializing_if = "is_default")]
     pub largest_component: bool,
 }
@@ -33,10 +36,9 @@ impl Cleanup {
         }
         let areas = Components::from_mask(mask, class, Connectivity::Eight);
         let largest = areas.sizes.iter().max().and_then(|size| areas.sizes.iter().position(|other| other == size));
-        let is_kept = |run: &Run| {
-            areas.sizes[run.area] >= self.min_area && (!self.largest_component || Some(run.area) == largest)
-        };
-        for run in areas.runs.iter().filter(|run| !is_kept(run)) {
+        let is_small = |run: &Run| areas.sizes[run.area] < self.min_area;
+        let is_other = |run: &Run| self.largest_component && Some(run.area) != largest;
+        for run in areas.runs.iter().filter(|run| is_small(run) || is_other(run)) {
             paint(mask, run, 0);
         }
     }

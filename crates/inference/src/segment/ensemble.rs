@@ -51,7 +51,8 @@ pub(super) fn difference(first: &Contract, other: &Contract) -> Option<&'static 
 
 /// Returns the input that both graphs take, for contracts that [agree](difference) in the rest.
 ///
-/// If one of them takes a single size, so does the result; its shortest side is the longer one of the two.
+/// If one of them takes a single size, so does the result; its shortest side is the longer one of
+/// the two.
 pub(super) fn common(first: &Contract, other: &Contract) -> Input {
     let mut input = first.input.clone();
     input.form.size = input.form.size.or(other.input.form.size);

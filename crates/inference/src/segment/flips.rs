@@ -1,9 +1,9 @@
-//! The views of an image that a prediction is averaged over.
+//! The views of an image over which a prediction is averaged.
 
 use ndarray::{Array3, ArrayView3, s};
 use serde::{Deserialize, Serialize};
 
-/// The views of an image that a prediction is averaged over.
+/// The views of an image over which a prediction is averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Views {
@@ -30,7 +30,7 @@ impl Views {
     }
 }
 
-/// Whether an image is mirrored left to right, and upside down.
+/// The axes along which an image is mirrored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flip {
     horizontal: bool,
@@ -38,14 +38,14 @@ pub(crate) struct Flip {
 }
 
 impl Flip {
-    /// Mirrors `[planes, height, width]`; doing it twice brings it back.
+    /// Mirrors `[planes, height, width]`; a second time restores it.
     pub(crate) fn apply<'a>(self, planes: ArrayView3<'a, f32>) -> ArrayView3<'a, f32> {
         let step = |is_flipped: bool| if is_flipped { -1 } else { 1 };
         planes.slice_move(s![.., ..;step(self.vertical), ..;step(self.horizontal)])
     }
 }
 
-/// The mean of predictions and how far they are apart.
+/// The mean of predictions, and their distance from it.
 #[derive(Debug, Default)]
 pub(crate) struct Average {
     count: usize,
@@ -59,7 +59,8 @@ impl Average {
         Self { spread: with_variance.then(|| Array3::zeros((0, 0, 0))), ..Self::default() }
     }
 
-    /// Adds a prediction, by Welford's recurrence: equal predictions have themselves as their mean, exactly.
+    /// Adds a prediction, by Welford's recurrence: equal predictions have themselves as their mean,
+    /// exactly.
     pub(crate) fn add(&mut self, prediction: ArrayView3<'_, f32>) {
         self.count += 1;
         if self.count == 1 {
@@ -80,7 +81,8 @@ impl Average {
         }
     }
 
-    /// The mean, followed by one plane with the variance where it was asked for: its mean over the planes.
+    /// Returns the mean, followed by one plane with the variance if it was asked for: its mean over
+    /// the planes.
     pub(crate) fn finish(self) -> Array3<f32> {
         let Some(spread) = self.spread else { return self.mean };
         let (planes, height, width) = self.mean.dim();

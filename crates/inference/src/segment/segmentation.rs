@@ -10,9 +10,11 @@ use ndarray::{Array2, Array3};
 pub struct Segmentation {
     /// The index of each pixel's class, at the image's own size.
     pub mask: GrayImage,
-    /// The probability of each class, `[classes, height, width]`, if [`probabilities`](super::Settings::probabilities) asks for it.
+    /// The probability of each class, `[classes, height, width]`, if
+    /// [`probabilities`](super::Settings::probabilities) asks for it.
     pub probabilities: Option<Array3<f32>>,
-    /// The uncertainty of each pixel, `[height, width]`, if [`uncertainty`](super::Settings::uncertainty) asks for it.
+    /// The uncertainty of each pixel, `[height, width]`, if
+    /// [`uncertainty`](super::Settings::uncertainty) asks for it.
     pub uncertainty: Option<Array2<f32>>,
     /// Height and width of the network's input, in pixels.
     pub network: [usize; 2],

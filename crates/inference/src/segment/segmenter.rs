@@ -30,14 +30,17 @@ use crate::session::{ModelOutput, OpenError, RunError, RunsOn, Session};
 ///
 /// let environment = Search::from_env(None, Build::Cpu).locate()?.load()?;
 /// // A model that finds what is red.
-/// let mut segmenter = Segmenter::open(&environment, Path::new("tests/threshold.onnx"), &Options::default())?;
+/// let model = Path::new("tests/threshold.onnx");
+/// let mut segmenter = Segmenter::open(&environment, model, &Options::default())?;
 ///
-/// let image = RgbImage::from_fn(40, 30, |x, _| if x < 10 { Rgb([200, 0, 0]) } else { Rgb([0, 0, 200]) });
+/// let (red, blue) = (Rgb([200, 0, 0]), Rgb([0, 0, 200]));
+/// let image = RgbImage::from_fn(40, 30, |x, _| if x < 10 { red } else { blue });
 /// let labels = segmenter.segment(&image)?.mask.into_raw();
 /// assert_eq!(labels.iter().filter(|label| **label == 1).count(), 10 * 30);
 ///
 /// // The same with probabilities, averaged over mirrored views.
-/// let mut segmenter = segmenter.with(Settings { views: Views::Flips, probabilities: true, ..Settings::default() })?;
+/// let settings = Settings { views: Views::Flips, probabilities: true, ..Settings::default() };
+/// let mut segmenter = segmenter.with(settings)?;
 /// let probabilities = segmenter.segment(&image)?.probabilities.expect("they were asked for");
 /// assert!(probabilities[[1, 0, 0]] > 0.5 && probabilities[[1, 0, 39]] < 0.5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -67,8 +70,8 @@ impl Segmenter {
         Ok(Self { members: vec![session], steps })
     }
 
-    /// Opens several model files, whose probabilities are averaged. If one of their graphs takes a single size of input,
-    /// all get this size.
+    /// Opens several model files, whose probabilities are averaged. If one of their graphs takes a
+    /// single size of input, all get this size.
     ///
     /// # Errors
     /// When one cannot be opened, or their contracts differ in the images or the classes.
@@ -119,7 +122,7 @@ impl Segmenter {
 
     /// Returns what computes the models, and why another provider does not.
     pub fn runs_on(&self) -> RunsOn {
-        RunsOn::of_all(&self.members.iter().map(Session::runs_on).collect::<Vec<_>>())
+        RunsOn::join(&self.members.iter().map(Session::runs_on).collect::<Vec<_>>())
     }
 
     /// Returns the steps before and after the networks, for threads of their own.
@@ -138,7 +141,8 @@ impl Segmenter {
     /// Segments one image that is read from a file: each step after the other.
     ///
     /// # Errors
-    /// When the image cannot be read, its maps would take too much memory, or the model or its provider fails.
+    /// When the image cannot be read, its maps would take too much memory, or the model or its
+    /// provider fails.
     pub fn segment_from(&mut self, image: &mut dyn ImageReader) -> Result<Segmentation, SegmentError> {
         let prepared = self.steps.prepare(image)?;
         let inferred = self.infer(&prepared, image)?;
@@ -157,7 +161,8 @@ impl Segmenter {
         }
     }
 
-    /// Runs the networks on several images at once, whose inputs have [one size](WholeImage::network).
+    /// Runs the networks on several images at once, whose inputs have [one
+    /// size](WholeImage::network).
     ///
     /// # Errors
     /// When the model or its provider fails.

@@ -1,4 +1,4 @@
-//! How a model's answers become a mask.
+//! The settings for segmenting images with a model.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -12,39 +12,42 @@ use super::flips::Views;
 use super::tiles::Tiling;
 use crate::provider::{Options, Shapes};
 
-/// How a model's answers become a mask. The default does what training's evaluation does.
+/// The settings for segmenting images with a model. The default does the same as the evaluation
+/// during training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Which images are cut into tiles.
+    /// The images to cut into tiles.
     pub tiles: Tiles,
-    /// Over which views of an image the probabilities are averaged.
+    /// The views of an image over which the probabilities are averaged.
     pub views: Views,
-    /// Of two classes, the probability from which on a pixel is of the second one; the more probable class unless given.
+    /// The least probability of the second of two classes; by default, the more probable class
+    /// counts.
     pub threshold: Option<f32>,
-    /// What is done to the areas of a class, by its name.
+    /// The cleaning of a class's areas, by the name of the class.
     pub cleanup: BTreeMap<String, Cleanup>,
-    /// Whether the probabilities are wanted, not the mask alone.
+    /// True if the probabilities are needed too, and not only the mask.
     pub probabilities: bool,
-    /// Whether a map of the doubt is wanted.
+    /// The map of the uncertainty, if it is needed.
     pub uncertainty: Option<Uncertainty>,
-    /// How many images or tiles of one size are run at once; this changes no result.
+    /// The number of images or tiles of one size that run at once; this changes no result.
     #[serde(skip)]
     pub batch: Option<NonZeroUsize>,
 }
 
-/// Which images are cut into tiles.
+/// The images to cut into tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tiles {
-    /// Those with more than [`WHOLE_PIXELS_MAX`] pixels, and those that are not of a size that the graph or TensorRT's engine
-    /// takes; none where the model stretches images or gives masks.
+    /// Images with more than [`WHOLE_PIXELS_MAX`] pixels, and images of a size that the graph or
+    /// TensorRT's engine does not take; none if the model stretches images or gives masks.
     Auto {
-        /// The share of a tile that it has in common with the next one, 0 to [`Tiling::OVERLAP_MAX`].
+        /// The share of a tile that it has in common with the next one, 0 to
+        /// [`Tiling::OVERLAP_MAX`].
         overlap: f64,
     },
-    /// None.
+    /// No image.
     Off,
-    /// All, so that the network sees a single size.
+    /// All images, so that the network sees a single size.
     Of(Tiling),
 }
 
@@ -54,30 +57,32 @@ impl Default for Tiles {
     }
 }
 
-/// The largest image that is run at its own size unless asked for, in pixels: a network's memory grows with them.
+/// The largest image that is run at its own size by default, in pixels: a network's memory grows
+/// with them.
 pub const WHOLE_PIXELS_MAX: usize = 1536 * 1536;
 
-/// What says how sure an answer is.
+/// The measure of a prediction's uncertainty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Uncertainty {
-    /// The entropy of the probabilities, `-sum p ln p / ln classes`: 0 where one class has all, 1 where all are equal.
+    /// The entropy of the probabilities, `-sum p ln p / ln classes`: 0 if one class has all, 1 if
+    /// all are equal.
     Entropy,
     /// The variance of a probability over views and models, its mean over the classes: 0 to 0.25.
     Variance,
 }
 
-/// Why a model cannot do what is asked for.
+/// The reason for which a model cannot work with settings.
 #[derive(Debug, Error)]
 pub enum SettingsError {
-    /// The tiles are of no use.
+    /// The model cannot take such tiles.
     #[error("tiles of {}x{} pixels with an overlap of {overlap} cannot be used: {expected}", size[0], size[1])]
     Tiling {
         /// The height and width asked for.
         size: [usize; 2],
         /// The overlap asked for.
         overlap: f64,
-        /// What is possible.
+        /// The possible values.
         expected: String,
     },
     /// The model's images are stretched.
@@ -94,7 +99,7 @@ pub enum SettingsError {
     /// The model gives masks.
     #[error("the model gives masks and no probabilities, which {what} needs; export it with `--output probabilities`")]
     NoProbabilities {
-        /// What needs them.
+        /// The setting that needs probabilities.
         what: &'static str,
     },
     /// A threshold needs two classes.
@@ -107,21 +112,21 @@ pub enum SettingsError {
         /// The number of classes.
         classes: usize,
     },
-    /// There is no such class.
+    /// The model has no class of this name.
     #[error("the model has no class `{name}` that could be cleaned; it has {classes}")]
     Class {
         /// The name asked for.
         name: String,
-        /// The names of the classes but the background.
+        /// The names of the classes except the background.
         classes: String,
     },
-    /// A variance needs several answers.
+    /// A variance needs several predictions.
     #[error("the variance of a single answer is zero everywhere; choose `--tta flips`, several models, or the entropy")]
     Variance,
 }
 
 impl Settings {
-    /// Checks the settings against a model, of which there are `members`.
+    /// Checks the settings for an ensemble of `members` models with this contract.
     ///
     /// # Errors
     /// When the model cannot do what is asked for.
@@ -177,7 +182,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Whether a model with this contract may be given images in tiles.
+    /// Returns whether a model with this contract may get images in tiles.
     pub fn cuts(&self, contract: &Contract) -> bool {
         match self.tiles {
             Tiles::Of(_) => true,
@@ -186,8 +191,8 @@ impl Settings {
         }
     }
 
-    /// How many pixels of an image of the given height and width the network works on at once, with others of its size where
-    /// [`batch`](Self::batch) asks for them.
+    /// Returns the number of pixels that the network works on at once for an image of the given
+    /// height and width, together with others of its size if [`batch`](Self::batch) asks for them.
     pub fn pixels_at_once(&self, contract: &Contract, image: [usize; 2]) -> usize {
         let size = match self.tiling(contract, &[], image) {
             Some(tiling) => tiling.size,
@@ -196,7 +201,8 @@ impl Settings {
         size.iter().product::<usize>() * self.batch.map_or(1, NonZeroUsize::get)
     }
 
-    /// How an image of the given height and width is cut, if it is, for a model with these engines.
+    /// Returns the tiles for an image of the given height and width and a model with these engines;
+    /// `None` if it is run whole.
     pub(crate) fn tiling(&self, contract: &Contract, engines: &[Shapes], image: [usize; 2]) -> Option<Tiling> {
         let input = &contract.input;
         match self.tiles {
@@ -218,8 +224,8 @@ impl Settings {
 }
 
 impl Options {
-    /// Completes the options with which a model is opened that runs with these settings, so that an engine takes the
-    /// inputs that they produce.
+    /// Completes the options with which a model is opened that runs with these settings, so that an
+    /// engine takes the inputs that they produce.
     pub fn for_settings(self, settings: &Settings) -> Self {
         let tile = match settings.tiles {
             Tiles::Of(Tiling { size, .. }) => Some(size),

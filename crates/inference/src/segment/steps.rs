@@ -1,11 +1,12 @@
 //! The steps of segmenting an image, in their order: prepare, run the networks, finish.
 //!
 //! ```text
-//! image -> prepare -> Prepared -> Segmenter::infer -> Inferred -> finish (interpret, clean) -> Segmentation
+//! image -> prepare -> Prepared -> Segmenter::infer -> Inferred -> finish -> Segmentation
 //! ```
 //!
-//! Each step takes what the one before it gives, so that no caller can change the order. [`Segmenter::segment`] runs them
-//! one after the other; a pipeline runs each on threads of its own.
+//! Each step takes what the one before it gives, so that no caller can change the order.
+//! [`Segmenter::segment`] runs them one after the other; a pipeline runs each on threads of its
+//! own.
 //!
 //! [`Segmenter::segment`]: super::Segmenter::segment
 
@@ -22,7 +23,8 @@ use super::settings::{Settings, Uncertainty};
 use super::tiles::Tiling;
 use crate::provider::Shapes;
 
-/// The steps before and after the networks, for one contract and settings. Each thread can have its own copy.
+/// The steps before and after the networks, for one contract and settings. Each thread can have its
+/// own copy.
 #[derive(Clone, Debug)]
 pub struct SegmentSteps {
     /// The contract of the model.
@@ -50,7 +52,8 @@ pub struct WholeImage {
 }
 
 impl WholeImage {
-    /// Returns the height and width of the networks' input, in pixels; images with equal ones can be run in a batch.
+    /// Returns the height and width of the networks' input, in pixels; images with equal ones can
+    /// be run in a batch.
     pub fn network(&self) -> [usize; 2] {
         self.input.geometry.network
     }
@@ -97,7 +100,8 @@ pub(super) enum RawOutput {
     Scores(Array3<f32>),
     /// The mask of a single network and view.
     Mask(Array2<u8>),
-    /// Probabilities, averaged over views and models, with their variance as one more plane if it was asked for.
+    /// Probabilities, averaged over views and models, with their variance as one more plane if it
+    /// was asked for.
     Probabilities(Array3<f32>),
 }
 
@@ -137,7 +141,8 @@ impl SegmentSteps {
         Ok(Prepared::Whole(WholeImage { input, timings }))
     }
 
-    /// Converts the networks' output to a clean mask and the maps that were asked for: the last step.
+    /// Converts the networks' output to a clean mask and the maps that were asked for: the last
+    /// step.
     ///
     /// # Errors
     /// When the output does not have the shape that the contract promises.
@@ -204,7 +209,8 @@ impl SegmentSteps {
             RawOutput::Scores(scores) => {
                 let mut prediction = self.decide(self.contract.probabilities(scores.view(), geometry)?);
                 if self.settings.threshold.is_none() && geometry.placement == Placement::Extended {
-                    // Two scores that differ may have equal probabilities: the mask must not depend on what is saved.
+                    // Two scores that differ may have equal probabilities: the mask must not depend
+                    // on what is saved.
                     prediction.mask = self.contract.postprocess(scores.view(), geometry)?;
                 }
                 Ok(prediction)
@@ -213,7 +219,8 @@ impl SegmentSteps {
         }
     }
 
-    /// Converts probabilities, with their variance as one more plane if it was asked for, to a mask and maps.
+    /// Converts probabilities, with their variance as one more plane if it was asked for, to a mask
+    /// and maps.
     pub(super) fn decide(&self, planes: Array3<f32>) -> Prediction {
         let classes = self.contract.classes.len();
         let probabilities = planes.slice(s![..classes, .., ..]);

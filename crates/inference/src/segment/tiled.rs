@@ -1,11 +1,14 @@
 //! The networks on one image in tiles, in stages that overlap.
 //!
 //! ```text
-//! cut: read a band, normalise its tiles -> the networks -> blend: probabilities, weighted sums, the mask
+//! cut: read a band, normalise its tiles
+//!   -> the networks
+//!   -> blend: probabilities, weighted sums, the mask
 //! ```
 //!
-//! Tiles leave each stage in the order in which they came, so that sums are added in that order and have the same bits
-//! as if one stage waited for the other. Memory holds a band, a row of tiles, and a few batches of tiles between stages.
+//! Tiles leave each stage in the order in which they came, so that sums are added in that order and
+//! have the same bits as if one stage waited for the other. Memory holds a band, a row of tiles,
+//! and a few batches of tiles between stages.
 
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -41,7 +44,8 @@ struct Plan {
 }
 
 impl Segmenter {
-    /// Runs the networks on an image that is read band by band, in tiles, as [`infer`](Self::infer) does.
+    /// Runs the networks on an image that is read band by band, in tiles, as [`infer`](Self::infer)
+    /// does.
     ///
     /// # Errors
     /// When the image cannot be read, or the model or its provider fails.
@@ -65,7 +69,8 @@ impl Segmenter {
         Ok(Inferred::from_tiles(segmentation))
     }
 
-    /// Runs the networks on batches of tiles while the stages on both sides work; returns the time that it took.
+    /// Runs the networks on batches of tiles while the stages on both sides work; returns the time
+    /// that it took.
     fn run_on_tiles(
         &mut self,
         tiles: Receiver<Vec<Array3<f32>>>,
@@ -90,7 +95,8 @@ impl Plan {
         self.lefts.chunks(self.steps.settings.batch.map_or(1, usize::from))
     }
 
-    /// Cuts the image into normalised tiles while the next stage takes them; returns the time that it took.
+    /// Cuts the image into normalised tiles while the next stage takes them; returns the time that
+    /// it took.
     fn cut(&self, image: &mut dyn ImageReader, tiles: &SyncSender<Vec<Array3<f32>>>) -> Result<Duration, SegmentError> {
         let input = &self.steps.contract.input;
         let mut took = Duration::ZERO;
@@ -115,7 +121,8 @@ impl Plan {
         Ok(took)
     }
 
-    /// Blends the outputs for the tiles to everything but a clean mask; returns `None` if they end before the last tile.
+    /// Blends the outputs for the tiles to everything but a clean mask; returns `None` if they end
+    /// before the last tile.
     fn blend(&self, outputs: &Receiver<Vec<RawOutput>>) -> Result<Option<Segmentation>, SegmentError> {
         let Self { steps, tiling, image: [height, width], .. } = self;
         let (tiling, height, width) = (*tiling, *height, *width);
@@ -238,7 +245,7 @@ mod tests {
         }
     }
 
-    /// An image of which something is wrong in its tenth row.
+    /// An image whose tenth row has a defect.
     struct Defective {
         info: ImageInfo,
         defect: fn() -> Result<f32, ReadError>,

@@ -1,9 +1,9 @@
 //! Large images in tiles of one size, blended into each other.
 
-use ndarray::{Array2, Array3, ArrayView3, Axis, s};
+use ndarray::{Array2, Array3, ArrayView3, ArrayViewMut2, Axis, s};
 use serde::{Deserialize, Serialize};
 
-/// How an image is cut into tiles.
+/// The division of an image into tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tiling {
     /// Height and width of a tile, in pixels.
@@ -13,7 +13,7 @@ pub struct Tiling {
 }
 
 impl Default for Tiling {
-    /// As large images are cut unless it is said otherwise.
+    /// The tiles for large images, unless the user chooses others.
     fn default() -> Self {
         Self { size: [512; 2], overlap: 0.25 }
     }
@@ -23,15 +23,16 @@ impl Tiling {
     /// The largest overlap; beyond it most of the work is done many times.
     pub const OVERLAP_MAX: f64 = 0.75;
 
-    /// The first pixels of the tiles along an axis of `len` pixels, 0 down and 1 across; the last tile may reach beyond it.
+    /// Returns the first pixels of the tiles along an axis of `len` pixels, 0 down and 1 across;
+    /// the last tile may extend beyond it.
     pub(crate) fn starts(&self, axis: usize, len: usize) -> Vec<usize> {
         let stride = ((self.size[axis] as f64 * (1.0 - self.overlap)).round() as usize).max(1);
         let beyond = len.saturating_sub(self.size[axis]);
         (0..=beyond.div_ceil(stride)).map(|index| index * stride).collect()
     }
 
-    /// How much the pixels along a tile's side count: a Gaussian around its middle, whose deviation is an eighth of the side,
-    /// as in nnU-Net (Isensee et al. 2021).
+    /// Returns the weights of the pixels along a tile's side: a Gaussian around its middle, whose
+    /// deviation is an eighth of the side, as in nnU-Net (Isensee et al. 2021).
     fn weights(&self, axis: usize) -> Vec<f32> {
         let side = self.size[axis];
         let (center, deviation) = ((side as f64 - 1.0) / 2.0, side as f64 / 8.0);
@@ -56,8 +57,8 @@ impl Blend {
         Self { weights, sums: Array3::zeros((planes, height, width)), weight: Array2::zeros((height, width)) }
     }
 
-    /// Adds a tile, `[planes, tile height, tile width]`, whose first column is `left`; what lies beyond the width is left
-    /// out.
+    /// Adds a tile, `[planes, tile height, tile width]`, whose first column is `left`; columns
+    /// beyond the width are left out.
     pub(crate) fn add(&mut self, left: usize, tile: ArrayView3<'_, f32>) {
         let [down, across] = &self.weights;
         let columns = across.len().min(self.weight.dim().1 - left);
@@ -74,23 +75,26 @@ impl Blend {
         }
     }
 
-    /// Takes the means of the first `rows`, `[planes, rows, width]`, and moves on by as many.
+    /// Takes the means of the first `rows`, `[planes, rows, width]`, and moves down by as many
+    /// rows.
     pub(crate) fn take(&mut self, rows: usize) -> Array3<f32> {
         let mut means = self.sums.slice(s![.., ..rows, ..]).to_owned();
         let weight = self.weight.slice(s![..rows, ..]);
         means.outer_iter_mut().for_each(|mut plane| plane /= &weight);
-        let height = self.weights[0].len();
-        let move_up = |mut values: ndarray::ArrayViewMut2<'_, f32>| {
-            for y in 0..height - rows {
-                let (mut upper, lower) = values.multi_slice_mut((s![y, ..], s![y + rows, ..]));
-                upper.assign(&lower);
-            }
-            values.slice_mut(s![height - rows.., ..]).fill(0.0);
-        };
-        move_up(self.weight.view_mut());
-        self.sums.axis_iter_mut(Axis(0)).for_each(move_up);
+        move_up(self.weight.view_mut(), rows);
+        self.sums.axis_iter_mut(Axis(0)).for_each(|plane| move_up(plane, rows));
         means
     }
+}
+
+/// Moves values up by `rows`, and fills the rows that become free with zeros.
+fn move_up(mut values: ArrayViewMut2<'_, f32>, rows: usize) {
+    let height = values.nrows();
+    for y in 0..height - rows {
+        let (mut upper, lower) = values.multi_slice_mut((s![y, ..], s![y + rows, ..]));
+        upper.assign(&lower);
+    }
+    values.slice_mut(s![height - rows.., ..]).fill(0.0);
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A model, opened for running: from tensors to tensors.
+//! A model that is opened for running: from tensors to tensors.
 
 mod cuda_graphs;
 mod opening;
@@ -31,7 +31,7 @@ use crate::session::cuda_graphs::{CudaGraphs, uncaptured};
 pub struct Session {
     session: ort::session::Session,
     file: ModelFile,
-    captures: Option<CudaGraphs>,
+    cuda_graphs: Option<CudaGraphs>,
     model: Model,
     shapes: Option<Shapes>,
     placement: Placement,
@@ -39,7 +39,7 @@ pub struct Session {
     options: Options,
 }
 
-/// What a model gives for a batch of images, as its contract says.
+/// The output of a model for a batch of images, of the kind that its contract names.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ModelOutput {
     /// Logits or probabilities, `[n, classes, h, w]`.
@@ -48,7 +48,7 @@ pub enum ModelOutput {
     Masks(Array3<u8>),
 }
 
-/// Why a model cannot be run.
+/// The reason for which a model cannot be run.
 #[derive(Debug, Error)]
 pub enum RunError {
     /// ONNX Runtime fails.
@@ -56,15 +56,15 @@ pub enum RunError {
     Run {
         /// The shape of the input.
         shape: [usize; 4],
-        /// Why.
+        /// The cause.
         source: ort::Error,
     },
-    /// The provider cannot be used, which shows only now.
+    /// The provider cannot be used, which it reports only when it runs.
     #[error("cannot run the model with {provider}")]
     Provider {
         /// The provider.
         provider: Provider,
-        /// Why.
+        /// The cause.
         source: ProviderError,
     },
     /// The model gives masks where scores are needed.
@@ -81,17 +81,27 @@ pub enum RunError {
         /// The shapes that the engine takes.
         shapes: Box<Shapes>,
     },
-    /// The output is no batch of images.
+    /// The output is not a batch of images.
     #[error("the model's output has shape {found:?}, expected a batch of {batch}")]
     Shape {
-        /// The shape that came.
+        /// The shape found.
         found: Vec<usize>,
-        /// The size of the batch that went in.
+        /// The size of the batch of inputs.
         batch: usize,
     },
 }
 
-/// The one network.
+impl RunError {
+    /// Makes the error for a failure of ONNX Runtime: about the provider if its message says so.
+    fn from_ort(options: &Options, shape: [usize; 4], source: ort::Error) -> Self {
+        match diagnose(options, source) {
+            ProviderError::Other { source } => Self::Run { shape, source },
+            source => Self::Provider { provider: options.provider, source },
+        }
+    }
+}
+
+/// The session as a list of one.
 impl AsRef<[Self]> for Session {
     fn as_ref(&self) -> &[Self] {
         std::slice::from_ref(self)
@@ -102,13 +112,14 @@ impl Session {
     /// Opens a model file.
     ///
     /// # Errors
-    /// When the file is not a model of this toolchain, or the provider that `options` ask for cannot run all of it.
+    /// When the file is not a model of this toolchain, or the provider that `options` ask for
+    /// cannot run all of it.
     pub fn open(environment: &Environment, path: &Path, options: &Options) -> Result<Self, OpenError> {
         let (bytes, model) = read(path)?;
         Self::start(environment, path, &bytes, model, options)
     }
 
-    /// Opens a model whose file has the given bytes; `path` is what it is called in errors.
+    /// Opens a model whose file has the given bytes; `path` is its name in errors.
     ///
     /// # Errors
     /// As [`Session::open`].
@@ -119,54 +130,55 @@ impl Session {
         model: Model,
         options: &Options,
     ) -> Result<Self, OpenError> {
-        let file = ModelFile::of(path, bytes);
+        let file = ModelFile::new(path, bytes);
         let opened = File { environment, path, bytes, model: &model }.open(options)?;
         let Opened { session, placement, runs_on, options } = opened;
-        let captures = options
+        let cuda_graphs = options
             .cuda_graph
-            .then(|| CudaGraphs::on(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
+            .then(|| CudaGraphs::new(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
         let shapes = options.provider.spec().builds_engine.then(|| options.shapes(&model.contract.input));
-        Ok(Self { session, file, captures, model, shapes, placement, runs_on, options })
+        Ok(Self { session, file, cuda_graphs, model, shapes, placement, runs_on, options })
     }
 
-    /// The file, told by the bytes that were opened.
+    /// Returns the file, identified by the bytes that were opened.
     pub fn file(&self) -> &ModelFile {
         &self.file
     }
 
-    /// What the model expects and means.
+    /// Returns what the model expects and means.
     pub fn contract(&self) -> &Contract {
         &self.model.contract
     }
 
-    /// What computes the model.
+    /// Returns the provider that computes the model.
     pub fn provider(&self) -> Provider {
         self.runs_on.provider
     }
 
-    /// How the model is run: as was asked for, or, where a fallback was taken, as the provider does that stepped in.
+    /// Returns the options as requested, or, after a fallback, those of the provider that replaced
+    /// the requested one.
     pub fn options(&self) -> &Options {
         &self.options
     }
 
-    /// What computes the model, and why not another provider.
+    /// Returns the provider that computes the model, and the reasons against others.
     pub fn runs_on(&self) -> &RunsOn {
         &self.runs_on
     }
 
-    /// What TensorRT's engine takes, where there is one.
+    /// Returns the shapes that TensorRT's engine takes, if there is one.
     pub(crate) fn shapes(&self) -> Option<Shapes> {
         self.shapes
     }
 
-    /// Which provider computes which node.
+    /// Returns the provider of each node.
     pub fn placement(&self) -> &Placement {
         &self.placement
     }
 
-    /// What the model gives for a batch of normalised images, `[n, channels, h, w]`.
+    /// Runs the model on a batch of normalised images, `[n, channels, h, w]`.
     ///
-    /// In whatever form the graph takes images, here they are normalised floats, of any number.
+    /// The input is always normalised floats of any batch size, whatever form the graph takes.
     ///
     /// # Errors
     /// When the model does not take the input's shape, or the provider fails.
@@ -177,7 +189,8 @@ impl Session {
         }
     }
 
-    /// The scores of a batch of normalised images, `[n, channels, h, w]` to `[n, classes, h, w]`.
+    /// Runs the model for the scores of a batch of normalised images, `[n, channels, h, w]` to `[n,
+    /// classes, h, w]`.
     ///
     /// # Errors
     /// As [`infer`](Self::infer), and when the model gives masks.
@@ -188,7 +201,8 @@ impl Session {
         }
     }
 
-    /// The output for a batch of any size: one that the graph takes whole, or several where it takes a number only.
+    /// Runs a batch of any size: at once, or in several batches if the graph takes a single batch
+    /// size.
     fn run_as<T: PrimitiveTensorElementType + Clone, D: RemoveAxis>(
         &mut self,
         input: ArrayView4<'_, f32>,
@@ -200,7 +214,7 @@ impl Session {
         let mut parts: Vec<Array<T, D>> = Vec::new();
         for images in input.axis_chunks_iter(Axis(0), batch) {
             let missing = batch - images.len_of(Axis(0));
-            // What is added is computed like the rest and cut off.
+            // The images that fill the last batch are computed like the others and cut off.
             let last = images.index_axis(Axis(0), images.len_of(Axis(0)) - 1).insert_axis(Axis(0));
             let filled = concatenate(Axis(0), &[vec![images], vec![last; missing]].concat());
             let filled = filled.expect("the images are parts of one tensor");
@@ -212,7 +226,7 @@ impl Session {
         Ok(concatenate(Axis(0), &views).expect("the graph gives images of one size for images of one size"))
     }
 
-    /// The output for a batch that the graph takes.
+    /// Runs a batch of a size that the graph takes.
     fn run_whole<T: PrimitiveTensorElementType + Clone, D: Dimension>(
         &mut self,
         input: ArrayView4<'_, f32>,
@@ -222,18 +236,15 @@ impl Session {
             return Err(RunError::Outside { shape, shapes: shapes.into() });
         }
         let options = &self.options;
-        let failed = |source| match diagnose(options, source) {
-            ProviderError::Other { source } => RunError::Run { shape, source },
-            source => RunError::Provider { provider: options.provider, source },
-        };
+        let failed = |source| RunError::from_ort(options, shape, source);
         let Contract { input: expected, output, .. } = &self.model.contract;
-        let fed = GraphInput::of(input, expected);
-        let captured = match &mut self.captures {
-            Some(captures) => captures.of(&self.session, &self.model.contract, shape).map_err(failed)?,
+        let fed = GraphInput::new(input, expected);
+        let graph = match &mut self.cuda_graphs {
+            Some(graphs) => graphs.get_or_capture(&self.session, &self.model.contract, shape).map_err(failed)?,
             None => None,
         };
-        if let Some(captured) = captured {
-            return images(captured.run(&mut self.session, &fed).map_err(failed)?, shape[0]);
+        if let Some(graph) = graph {
+            return images(graph.run(&mut self.session, &fed).map_err(failed)?, shape[0]);
         }
         let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
         let options = uncaptured().map_err(failed)?;
@@ -241,8 +252,8 @@ impl Session {
         images(outputs[output.name.as_str()].try_extract_array().map_err(failed)?, shape[0])
     }
 
-    /// All outputs that are 32-bit floats, by name, for a batch `[n, channels, h, w]`; more than one where the file has more than the
-    /// contract says.
+    /// Runs a batch `[n, channels, h, w]` and returns all outputs that are 32-bit floats, by name;
+    /// a file may have more of them than its contract names.
     ///
     /// # Errors
     /// When the model does not take the input's shape, or the provider fails.
@@ -250,7 +261,7 @@ impl Session {
         let shape: [usize; 4] = input.dim().into();
         let failed = |source| RunError::Run { shape, source };
         let expected = &self.model.contract.input;
-        let fed = GraphInput::of(input, expected);
+        let fed = GraphInput::new(input, expected);
         let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
         let options = uncaptured().map_err(failed)?;
         let outputs = self.session.run_with_options(inputs, &options).map_err(failed)?;
@@ -262,7 +273,7 @@ impl Session {
     }
 }
 
-/// An output as a batch of so many images.
+/// Converts an output to a batch of `batch` images.
 fn images<T: Clone, D: Dimension>(output: ArrayViewD<'_, T>, batch: usize) -> Result<Array<T, D>, RunError> {
     match output.view().into_dimensionality::<D>() {
         Ok(images) if images.len_of(Axis(0)) == batch => Ok(images.to_owned()),
@@ -277,7 +288,7 @@ pub(crate) enum GraphInput<'a> {
 }
 
 impl<'a> GraphInput<'a> {
-    fn of(images: ArrayView4<'a, f32>, expected: &Input) -> Self {
+    fn new(images: ArrayView4<'a, f32>, expected: &Input) -> Self {
         match expected.form.element {
             Element::Float if images.is_standard_layout() => Self::Floats(images.into()),
             Element::Float => Self::Floats(images.as_standard_layout().into_owned().into()),
@@ -310,7 +321,8 @@ mod tests {
     use super::*;
     use crate::library::tests::environment;
 
-    /// The processor stands in for the GPU: it replays nothing, but inputs and outputs have one place for each shape as well.
+    /// Tests on the processor in place of a GPU: it replays nothing, but inputs and outputs have
+    /// one place per shape as well.
     #[test]
     fn a_captured_run_answers_each_batch_of_its_shape() {
         let folder = tempfile::tempdir().unwrap();
@@ -323,8 +335,8 @@ mod tests {
             let path = threshold::write_as(folder.path(), InputForm { element, ..InputForm::default() }, kind);
             let open = || Session::open(environment(), &path, &Options::default()).unwrap();
             let (mut plain, mut session) = (open(), open());
-            session.captures = Some(CudaGraphs::on(AllocationDevice::CPU, 0));
-            // Four shapes are captured, and each is asked again; the last two are not.
+            session.cuda_graphs = Some(CudaGraphs::new(AllocationDevice::CPU, 0));
+            // Four shapes are captured, and each runs again; the last two are not.
             for (round, side) in [8, 9, 10, 8, 11, 9, 12, 13].into_iter().enumerate() {
                 let shape = (1 + side % 2, 3, side, 2 * side);
                 let batch = Array4::from_shape_fn(shape, |(n, _, y, x)| {
@@ -333,11 +345,17 @@ mod tests {
                 let (expected, found) = (plain.infer(batch.view()).unwrap(), session.infer(batch.view()).unwrap());
                 assert_eq!(found, expected, "{element:?} {kind:?} {shape:?}");
             }
-            // Two shapes of one number would replay each other's kernels on a GPU, and 0 is ONNX Runtime's own.
+            // Two shapes with one number would replay each other's kernels on a GPU, and 0 is ONNX
+            // Runtime's own.
             let graph = |session: &mut Session, side| {
-                let Session { session, captures, model, .. } = session;
+                let Session { session, cuda_graphs, model, .. } = session;
                 let shape = [1 + side % 2, 3, side, 2 * side];
-                captures.as_mut().unwrap().of(session, &model.contract, shape).unwrap().map(|captured| captured.graph())
+                cuda_graphs
+                    .as_mut()
+                    .unwrap()
+                    .get_or_capture(session, &model.contract, shape)
+                    .unwrap()
+                    .map(|graph| graph.number())
             };
             let found = [8, 9, 10, 11, 12, 13].map(|side| graph(&mut session, side));
             assert_eq!(found, [Some(1), Some(2), Some(3), Some(4), None, None], "{element:?} {kind:?}");

@@ -1,4 +1,4 @@
-//! A model file on its way to a session: read, checked, and opened on the provider that is asked for.
+//! Opens a model file: reads it, checks it, and starts a session on the provider that is asked for.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,33 +16,35 @@ use crate::provider::{
 };
 use crate::session::placement::{self, PlacedNode, Placement, PlacementError, RECORD_PLACEMENT};
 
-/// What computes a session, for a report.
+/// The provider that computes a session, and how, for a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunsOn {
     /// The provider.
     pub provider: Provider,
-    /// How it computes float32 values.
+    /// The precision in which it computes float32 values.
     pub precision: ComputePrecision,
-    /// What of the provider, where that can be chosen: OpenVINO's device, CUDA's kernels as one graph.
+    /// The device or the way to compute, if the options can choose it: OpenVINO's device, CUDA's
+    /// kernels as one graph.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// The version of ONNX Runtime.
     pub onnx_runtime: String,
-    /// Why not one that was asked for, where a fallback was allowed.
+    /// The reasons against the providers that were asked for first, if a fallback was allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instead: Vec<String>,
     /// The number of nodes that each provider computes, by ONNX Runtime's name for it.
     pub nodes: BTreeMap<String, usize>,
-    /// The nodes that another provider computes, other than shape arithmetic on the CPU, where a fallback was allowed.
+    /// The nodes that another provider computes, except shape arithmetic on the CPU, if a fallback
+    /// was allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<PlacedNode>,
-    /// Each model of an ensemble, in their order, where they do not run alike; what stands above is then the first one's, but for
-    /// reasons and nodes, which are those of all.
+    /// Each model of an ensemble, in their order, if they do not run alike. The fields above are
+    /// then the first one's, except the reasons and the nodes, which are those of all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Self>,
 }
 
-/// Why a model file cannot be opened.
+/// The reason for which a model file cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The file cannot be read.
@@ -50,7 +52,7 @@ pub enum OpenError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The file is not a model of this toolchain.
@@ -58,7 +60,7 @@ pub enum OpenError {
     Model {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: Box<ModelError>,
     },
     /// The provider does not have an option.
@@ -71,7 +73,7 @@ pub enum OpenError {
         path: PathBuf,
         /// The provider.
         provider: Provider,
-        /// Why.
+        /// The cause.
         source: ProviderError,
     },
     /// ONNX Runtime refuses the model.
@@ -79,7 +81,7 @@ pub enum OpenError {
     Session {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: ort::Error,
     },
     /// The provider leaves nodes to another one.
@@ -89,7 +91,7 @@ pub enum OpenError {
         path: PathBuf,
         /// The provider.
         provider: Provider,
-        /// Which nodes.
+        /// The nodes.
         source: PlacementError,
     },
 }
@@ -102,19 +104,19 @@ pub fn read_model(path: &Path) -> Result<Model, OpenError> {
     Ok(read(path)?.1)
 }
 
-/// The bytes of a model file and the model.
+/// Reads a model file: its bytes and the model.
 pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Model), OpenError> {
     let bytes = fs::read(path).map_err(|source| OpenError::Read { path: path.into(), source })?;
     let model = parse(path, &bytes)?;
     Ok((bytes, model))
 }
 
-/// The model of a file's bytes.
+/// Parses a model from the bytes of its file; `path` is its name in errors.
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Model, OpenError> {
     Model::from_bytes(bytes).map_err(|source| OpenError::Model { path: path.into(), source: source.into() })
 }
 
-/// A model's file; `path` is what it is called in errors.
+/// A model file; `path` is its name in errors.
 pub(super) struct File<'a> {
     pub(super) environment: &'a Environment,
     pub(super) path: &'a Path,
@@ -122,19 +124,19 @@ pub(super) struct File<'a> {
     pub(super) model: &'a Model,
 }
 
-/// What ONNX Runtime made of a file.
+/// A session, and how it came about.
 pub(super) struct Opened {
     pub(super) session: ort::session::Session,
     pub(super) placement: Placement,
     pub(super) runs_on: RunsOn,
-    /// As was asked for, or, where a fallback was taken, as the provider has them that stepped in.
+    /// The options as requested, or, after a fallback, those of the provider that replaced it.
     pub(super) options: Options,
 }
 
 impl RunsOn {
-    /// What computes several models, of which there is at least one: the first one, with the reasons and the nodes of all, and
-    /// each by itself where they do not run alike.
-    pub(crate) fn of_all(members: &[&Self]) -> Self {
+    /// Joins the descriptions of several models, of which there is at least one: the first one,
+    /// with the reasons and the nodes of all, and each by itself if they do not run alike.
+    pub(crate) fn join(members: &[&Self]) -> Self {
         let mut all = members[0].clone();
         let alike = |member: &&Self| Self { nodes: BTreeMap::new(), ..(*member).clone() };
         if members.iter().map(alike).any(|member| member != alike(&members[0])) {
@@ -154,7 +156,8 @@ impl RunsOn {
         all
     }
 
-    /// What a user is to know who asked for something else: why it is another provider, and what is computed elsewhere.
+    /// Lists notes for the user: why another provider computes than the requested one, and which
+    /// nodes.
     pub fn notes(&self) -> Vec<String> {
         let mut notes: Vec<_> = self.instead.iter().map(|reason| format!("cannot use {reason}")).collect();
         let mut operators = BTreeMap::<_, usize>::new();
@@ -169,7 +172,8 @@ impl RunsOn {
 }
 
 impl File<'_> {
-    /// Opens the file on the provider that the options ask for, or, where they allow it, on the first after it that can be had.
+    /// Opens the file on the provider that the options ask for, or, if they allow it, on its first
+    /// fallback that works.
     pub(super) fn open(&self, options: &Options) -> Result<Opened, OpenError> {
         options.check()?;
         let (mut opened, mut instead) = (self.connect(options), options.instead.clone());
@@ -184,12 +188,14 @@ impl File<'_> {
         Ok(opened)
     }
 
-    /// A session on the provider that the options ask for, with the engine from the cache where it has one.
+    /// Opens a session on the provider that the options ask for, with an engine from the cache if
+    /// it has one.
     fn connect(&self, options: &Options) -> Result<Opened, OpenError> {
         let Some(engines) = options.engines.as_ref().filter(|_| options.provider.spec().builds_engine) else {
             return self.start(options, None);
         };
-        // The key asks libraries of NVIDIA's. What ONNX Runtime lacks comes first: without that they are of no use.
+        // The key needs NVIDIA's libraries. An error of ONNX Runtime comes first: without it they
+        // are of no use.
         self.register(options, None)?;
         let input = &self.model.contract.input;
         let key = engine_key(self.bytes, input, options).map_err(|source| self.unusable(options, source))?;
@@ -205,7 +211,7 @@ impl File<'_> {
         let Self { path, model, .. } = *self;
         let provider = options.provider;
         let mut builder = self.register(options, engines)?;
-        // CUDA and TensorRT meet the driver only now.
+        // CUDA and TensorRT call the driver only now.
         let session = builder.commit_from_memory(self.bytes).map_err(|error| match diagnose(options, error) {
             ProviderError::Other { source } => self.refused(source),
             source => self.unusable(options, source),
@@ -243,13 +249,13 @@ impl File<'_> {
     }
 }
 
-/// Why there is no session with an engine from the cache.
+/// The reason for which a session with an engine from the cache cannot be opened.
 enum Refusal {
     Open(OpenError),
     Cache(EngineCacheError),
 }
 
-/// What ONNX Runtime says where TensorRT cannot read an engine.
+/// The part of ONNX Runtime's message for an engine that TensorRT cannot read.
 const UNREADABLE_ENGINE: &str = "could not deserialize engine";
 
 impl Refusal {
@@ -264,15 +270,17 @@ impl From<EngineCacheError> for Refusal {
     }
 }
 
-/// A session builder with everything but the provider.
+/// Makes a session builder with everything except the provider.
 fn configure(environment: &Environment, options: &Options) -> ort::Result<SessionBuilder> {
     let mut builder = ort::session::Session::builder(environment)?
-        // No policy of ONNX Runtime may add a provider that nobody asked for.
+        // A policy of ONNX Runtime must not add another provider.
         .with_auto_device(AutoDevicePolicy::PreferCPU)?
         .with_config_entry(RECORD_PLACEMENT, "1")?
-        // A memory plan is a block of its own beside what the first run of each size has taken: twice the memory.
+        // A memory plan is a second block beside the memory of the first run of each size: twice
+        // the memory.
         .with_memory_pattern(false)?
-        // ONNX Runtime itself counts the machine's cores, whatever an affinity or a quota leaves of them.
+        // By default, ONNX Runtime counts the machine's cores, also those that an affinity or a
+        // quota excludes.
         .with_intra_threads(options.threads().get())?;
     if !options.allow_fallback {
         for (key, value) in options.provider.spec().strict_entries {
@@ -310,7 +318,7 @@ mod tests {
             ("a node elsewhere", vec![&cuda, &leaves("a")], 10, true, &["CPU computes 1 Conv instead of CUDA"]),
             ("other nodes", vec![&leaves("a"), &leaves("b")], 10, true, &["CPU computes 2 Conv instead of CUDA"]),
         ] {
-            let all = RunsOn::of_all(&members);
+            let all = RunsOn::join(&members);
             assert_eq!(all.nodes.values().sum::<usize>(), nodes, "{name}");
             let expected: Vec<_> = members.iter().filter(|_| differ).map(|member| (*member).clone()).collect();
             assert_eq!(all.members, expected, "{name}");
@@ -329,7 +337,7 @@ mod tests {
             allow_fallback: true,
             ..Options::default()
         };
-        // Nothing of NVIDIA's is in the library for the CPU.
+        // The library for the CPU contains nothing of NVIDIA's.
         let session = Session::open(environment(), &path, &asked).unwrap();
         let options = session.options();
         assert_eq!((options.provider, options.precision), (Provider::Cpu, ComputePrecision::Fp32));

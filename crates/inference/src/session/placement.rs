@@ -1,8 +1,9 @@
-//! Which execution provider took which node, and whether that is what was asked for.
+//! The placement of nodes: which provider computes which, and whether it is the one that was asked
+//! for.
 //!
-//! ONNX Runtime gives to the CPU, without an error, every node that the provider asked for does not take. For the
-//! arithmetic on shapes this is right: a few integers that a GPU would only wait for. For everything else it is an
-//! error here.
+//! ONNX Runtime gives every node that the provider does not take to the CPU, without an error. For
+//! the arithmetic on shapes this is right: these are a few integers that a GPU would only wait for.
+//! For everything else it is an error here.
 
 #![allow(unsafe_code, reason = "calls ONNX Runtime's C interface, which `ort` does not wrap")]
 
@@ -19,16 +20,16 @@ use thiserror::Error;
 
 use crate::provider::Provider;
 
-/// The session's configuration entry that makes ONNX Runtime remember its placement.
+/// The entry of the session's configuration that makes ONNX Runtime record its placement.
 pub(crate) const RECORD_PLACEMENT: &str = "session.record_ep_graph_assignment_info";
 
-/// Why a session would not run on the provider alone that was asked for.
+/// The reason for which a session does not run on the requested provider alone.
 #[derive(Debug, Error)]
 pub enum PlacementError {
-    /// ONNX Runtime does not tell.
+    /// ONNX Runtime does not report the placement.
     #[error("ONNX Runtime does not tell which provider took which node")]
     Unknown {
-        /// Why.
+        /// The cause.
         source: ort::Error,
     },
     /// Another provider took nodes.
@@ -50,7 +51,7 @@ pub enum PlacementError {
     },
 }
 
-/// Which provider computes which node of a session.
+/// The provider of each node of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     /// The nodes, in ONNX Runtime's order.
@@ -58,7 +59,7 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// The number of nodes that each provider computes, by ONNX Runtime's name for it.
+    /// Counts the nodes that each provider computes, by ONNX Runtime's name for it.
     pub fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for node in &self.nodes {
@@ -67,23 +68,21 @@ impl Placement {
         counts
     }
 
-    /// The nodes that another provider computes than the one asked for.
+    /// Lists the nodes that another provider computes than the one asked for.
     ///
     /// On the CPU, the shape arithmetic of `graph` is accepted.
     pub(crate) fn misplaced(&self, asked: Provider, graph: &Graph) -> Vec<&PlacedNode> {
         let shapes: HashSet<_> =
             graph.nodes.iter().filter(is_shape_arithmetic).map(|node| node.name.as_str()).collect();
-        let accepted = |node: &PlacedNode| {
-            node.provider == asked.spec().ort_name
-                || node.provider == Provider::Cpu.spec().ort_name && shapes.contains(node.name.as_str())
-        };
-        self.nodes.iter().filter(|node| !accepted(node)).collect()
+        let (asked, cpu) = (asked.spec().ort_name, Provider::Cpu.spec().ort_name);
+        let is_shape_on_cpu = |node: &PlacedNode| node.provider == cpu && shapes.contains(node.name.as_str());
+        self.nodes.iter().filter(|node| node.provider != asked && !is_shape_on_cpu(node)).collect()
     }
 
-    /// Makes sure that the provider asked for computes everything.
+    /// Checks that the provider asked for computes everything.
     ///
     /// # Errors
-    /// When another provider took a node, other than shape arithmetic of `graph` on the CPU.
+    /// When another provider took a node, except shape arithmetic of `graph` on the CPU.
     pub(crate) fn check(&self, asked: Provider, graph: &Graph) -> Result<(), PlacementError> {
         let misplaced = self.misplaced(asked, graph);
         match misplaced.first() {
@@ -99,7 +98,8 @@ impl Placement {
     }
 }
 
-/// Whether a node computes a few integers: a size, the sizes of a tensor, how much is padded.
+/// Returns whether a node computes a few integers: a size, the sizes of a tensor, an amount of
+/// padding.
 ///
 /// A mask of integers has more axes.
 fn is_shape_arithmetic(node: &&Node) -> bool {
@@ -109,18 +109,18 @@ fn is_shape_arithmetic(node: &&Node) -> bool {
 /// A node of ONNX Runtime's optimised graph and the provider that computes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacedNode {
-    /// The node's name: of the model, or of ONNX Runtime's making where it fused or added nodes.
+    /// The node's name: from the model, or from ONNX Runtime if it fused or added nodes.
     pub name: String,
-    /// Its operator.
+    /// The node's operator.
     pub operator: String,
     /// ONNX Runtime's name for the provider.
     pub provider: String,
 }
 
-/// The placement of each node of a session that was opened with [`RECORD_PLACEMENT`].
+/// Reads the placement of each node of a session that was opened with [`RECORD_PLACEMENT`].
 ///
 /// # Errors
-/// When ONNX Runtime does not tell.
+/// When ONNX Runtime does not report it.
 pub(crate) fn placement(session: &Session) -> Result<Placement, PlacementError> {
     let nodes = placed_nodes(session).map_err(|source| PlacementError::Unknown { source })?;
     Ok(Placement { nodes })
@@ -129,8 +129,9 @@ pub(crate) fn placement(session: &Session) -> Result<Placement, PlacementError> 
 fn placed_nodes(session: &Session) -> ort::Result<Vec<PlacedNode>> {
     let api = ort::api();
     let mut placed = Vec::new();
-    // SAFETY: here and below, all that the getters hand out belongs to the session, which is borrowed until the end of
-    // this function, and they are called on it or on what they handed out.
+    // SAFETY: here and below, everything that the getters hand out belongs to the session, which is
+    // borrowed until the end of this function, and they are called on it or on what they handed
+    // out.
     let subgraphs = unsafe { list(|out, len| (api.Session_GetEpGraphAssignmentInfo)(session.ptr(), out, len))? };
     for &subgraph in subgraphs {
         // SAFETY: as above.
@@ -148,8 +149,8 @@ fn placed_nodes(session: &Session) -> ort::Result<Vec<PlacedNode>> {
     Ok(placed)
 }
 
-/// The list that a getter describes by its two out pointers: the first element, which may be null for none, and the
-/// number of elements.
+/// Returns the list that a getter describes by its two out pointers: the first element, which may
+/// be null for an empty list, and the number of elements.
 ///
 /// # Safety
 /// A getter that succeeds must describe elements that live for `'a`.
@@ -161,7 +162,7 @@ unsafe fn list<'a, T>(get: impl FnOnce(*mut *const T, *mut usize) -> OrtStatusPt
     Ok(if first.is_null() { &[] } else { unsafe { slice::from_raw_parts(first, len) } })
 }
 
-/// A copy of the string that a getter puts into its out pointer.
+/// Copies the string that a getter puts into its out pointer.
 ///
 /// # Safety
 /// A getter that succeeds must put a null-terminated string there.

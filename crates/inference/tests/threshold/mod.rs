@@ -1,4 +1,4 @@
-//! A model whose answer is known: a pixel is a nucleus where its red is above one half.
+//! A model whose output is known: a pixel is a nucleus if its red is above one half.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,11 @@ use seg_contract::{
 use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
 use seg_onnx::{Model, Opset, Target, forms, passes};
 
-/// The hash of no weights at all: the model has learned nothing.
+/// The hash of an empty file: the model has no trained weights.
 const NO_WEIGHTS: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// The model, with normalised inputs, two convolutions and padding to a size that is only known when it runs.
+/// Builds the model, with normalised inputs, two convolutions and padding to a size that is known
+/// only when it runs.
 pub(crate) fn model(size: SizePolicy) -> Model {
     let mut builder = GraphBuilder::new("threshold");
     let image = builder.input("input", [Dim::batch(), Dim::from(3), Dim::height(), Dim::width()]).unwrap();
