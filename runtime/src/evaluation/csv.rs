@@ -55,7 +55,7 @@ fn row(fields: impl Iterator<Item = String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::evaluation::evaluator::Method;
+    use crate::evaluation::Method;
     use crate::evaluation::evaluator::tests::report;
 
     #[test]

@@ -4,30 +4,13 @@ use image::{GrayImage, Rgb32FImage};
 use ndarray::ArrayView3;
 use seg_contract::{Class, EvaluationError};
 use seg_data::OverlayError;
-use seg_metrics::{Bootstrap, Calibration, ImageScores, Metric, ShapeError, Summary, ThresholdSweep};
+use seg_metrics::{Calibration, ImageScores, Metric, ShapeError, Summary, ThresholdSweep};
 use seg_report::Exhibit;
-use serde::Serialize;
 use thiserror::Error;
 
 use super::failures::Failures;
+use super::method::Method;
 use super::report::{About, Curves, ImageReport, Report, Skipped, definitions};
-
-/// How is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Method {
-    /// How far apart surfaces may be that count as one, in pixels.
-    pub tolerance_px: f64,
-    /// How confidence intervals are made.
-    pub bootstrap: Bootstrap,
-    /// How many of the worst images are shown.
-    pub worst: usize,
-}
-
-impl Default for Method {
-    fn default() -> Self {
-        Self { tolerance_px: 2.0, bootstrap: Bootstrap::default(), worst: 6 }
-    }
-}
 
 /// Why an image cannot be measured.
 #[derive(Debug, Error)]

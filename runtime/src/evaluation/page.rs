@@ -409,7 +409,7 @@ mod tests {
     use seg_inference::Tiling;
 
     use super::*;
-    use crate::evaluation::evaluator::Method;
+    use crate::evaluation::Method;
     use crate::evaluation::evaluator::tests::report;
 
     #[test]

@@ -13,8 +13,8 @@ use seg_metrics::{
 use seg_report::Exhibit;
 use serde::Serialize;
 
-use super::evaluator::Method;
 use super::failures::Failures;
+use super::method::Method;
 
 /// The report on an evaluation.
 #[derive(Clone, Debug, Serialize)]

@@ -25,8 +25,8 @@ use seg_inference::{Provider, SegmentError, Segmenter, Settings, available_threa
 use stages::{PIXELS_IN_NETWORKS, Stages};
 use thiserror::Error;
 
-use crate::record::ManifestError;
 use crate::record::Prediction;
+use crate::record::RecordError;
 use crate::save::ResultWriter;
 
 /// The most lanes; each has its own copy of the model.
@@ -171,11 +171,11 @@ pub fn run(
 ///
 /// # Errors
 /// When one cannot be created.
-pub fn create_folders(folder: &Path, writers: &[Box<dyn ResultWriter>]) -> Result<Vec<PathBuf>, ManifestError> {
+pub fn create_folders(folder: &Path, writers: &[Box<dyn ResultWriter>]) -> Result<Vec<PathBuf>, RecordError> {
     let mut folders: Vec<_> = writers.iter().map(|writer| folder.join(&writer.place().folder)).collect();
     folders.dedup();
     for path in &folders {
-        std::fs::create_dir_all(path).map_err(|source| ManifestError::Folder { path: path.clone(), source })?;
+        std::fs::create_dir_all(path).map_err(|source| RecordError::Folder { path: path.clone(), source })?;
     }
     Ok(folders)
 }

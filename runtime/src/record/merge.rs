@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::entry::{Counts, Entry, EntryPlace, each_entry, write_entries};
+use super::error::RecordError;
 use super::job::{Job, JobError, JobPart};
-use super::line::{Counts, Line, Place, each_line, write_lines};
-use super::manifest::{self, ManifestError, PREDICTIONS, remove_leftovers};
+use super::lock::lock;
+use super::writer::{PREDICTIONS, parts, remove_leftovers};
 
 /// Why the parts are not a whole.
 #[derive(Debug, Error)]
@@ -23,7 +25,7 @@ pub enum MergeError {
     Job(#[from] JobError),
     /// A record cannot be read or written.
     #[error(transparent)]
-    Manifest(#[from] ManifestError),
+    Record(#[from] RecordError),
     /// There are no records of parts, or they are of different divisions.
     #[error("`{folder}` holds records of {found}, expected those of all parts of one division")]
     Parts {
@@ -49,9 +51,9 @@ pub enum MergeError {
 /// read or written.
 pub fn merge(folder: &Path) -> Result<Counts, MergeError> {
     let job = Job::read(folder)?.ok_or_else(|| MergeError::NoJob { folder: folder.into() })?;
-    let _locks = manifest::lock(folder, None)?;
+    let _locks = lock(folder, None)?;
     let id = job.id();
-    let divisions: HashSet<_> = manifest::parts(folder)?.iter().map(|part| part.parts).collect();
+    let divisions: HashSet<_> = parts(folder)?.iter().map(|part| part.parts).collect();
     let [parts] = divisions.iter().copied().collect::<Vec<_>>()[..] else {
         let found = match divisions.len() {
             0 => "no part".into(),
@@ -62,20 +64,20 @@ pub fn merge(folder: &Path) -> Result<Counts, MergeError> {
 
     let records: Vec<_> = (1..=parts).map(|part| folder.join(JobPart { part, parts }.file_name())).collect();
     // By name: where each image's last line stands, and in which record.
-    let mut lines = BTreeMap::<String, (usize, Place)>::new();
+    let mut entries = BTreeMap::<String, (usize, EntryPlace)>::new();
     let mut folders = BTreeSet::from([folder.to_path_buf()]);
     let mut missing = Vec::new();
     for (index, record) in records.iter().enumerate() {
         let mut found = HashMap::new();
-        each_line(record, &id, |line, bytes| {
-            let (is_there, is_skipped) = match &line {
-                Line::Segmented(prediction) => (prediction.is_whole(folder), false),
-                Line::Skipped { .. } => (true, true),
+        each_entry(record, &id, |entry, bytes| {
+            let (is_there, is_skipped) = match &entry {
+                Entry::Segmented(prediction) => (prediction.is_whole(folder), false),
+                Entry::Skipped { .. } => (true, true),
             };
             if is_there {
-                found.insert(line.name().to_owned(), (index, Place { bytes, is_skipped }));
+                found.insert(entry.name().to_owned(), (index, EntryPlace { bytes, is_skipped }));
             }
-            if let Line::Segmented(prediction) = line {
+            if let Entry::Segmented(prediction) = entry {
                 let parents =
                     prediction.files.iter().filter_map(|file| folder.join(&file.path).parent().map(Into::into));
                 folders.extend(parents);
@@ -86,28 +88,28 @@ pub fn merge(folder: &Path) -> Result<Counts, MergeError> {
         if count != expected {
             missing.push(format!("part {} of {parts} has {count} of {expected} images", part.part));
         }
-        lines.extend(found);
+        entries.extend(found);
     }
-    if missing.is_empty() && lines.len() != job.images {
-        missing.push(format!("the parts have {} of {} images, some of them twice", lines.len(), job.images));
+    if missing.is_empty() && entries.len() != job.images {
+        missing.push(format!("the parts have {} of {} images, some of them twice", entries.len(), job.images));
     }
     if !missing.is_empty() {
         let missing = format!("{}; run `infer --continue` for them", missing.join(", "));
         return Err(MergeError::Incomplete { missing });
     }
     remove_leftovers(folders)?;
-    let places = lines.values().map(|(record, place)| (*record, place.bytes.clone()));
-    write_lines(&folder.join(PREDICTIONS), &records, places).map_err(ManifestError::from)?;
-    Ok(lines.values().map(|(_, place)| place).collect())
+    let places = entries.values().map(|(record, place)| (*record, place.bytes.clone()));
+    write_entries(&folder.join(PREDICTIONS), &records, places).map_err(RecordError::from)?;
+    Ok(entries.values().map(|(_, place)| place).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use super::super::line::{read_lines, text_of};
-    use super::super::manifest::Manifest;
-    use super::super::manifest::tests::{complete, job};
+    use super::super::RecordWriter;
+    use super::super::entry::{read_entries, to_json_line};
+    use super::super::tests::{complete, job};
     use super::*;
 
     #[test]
@@ -117,8 +119,8 @@ mod tests {
         assert!(matches!(merge(folder), Err(MergeError::NoJob { .. })));
         let job = job(&["a", "b", "c"]);
         let record = |part, names: &[&str]| {
-            let mut manifest = Manifest::begin(folder, &job, Some(JobPart { part, parts: 2 }), None).unwrap();
-            names.iter().for_each(|name| manifest.add(&complete(folder, name, name)).unwrap());
+            let mut writer = RecordWriter::begin(folder, &job, Some(JobPart { part, parts: 2 }), None).unwrap();
+            names.iter().for_each(|name| writer.add(&complete(folder, name, name)).unwrap());
         };
         let refused = |part: &str| {
             let message = merge(folder).unwrap_err().to_string();
@@ -127,7 +129,7 @@ mod tests {
         record(1, &["a", "c"]);
         refused("part 2 of 2 has 0 of 1 images");
         record(2, &["b"]);
-        let running = Manifest::begin(folder, &job, Some(JobPart { part: 1, parts: 2 }), Some(&|_| true)).unwrap();
+        let running = RecordWriter::begin(folder, &job, Some(JobPart { part: 1, parts: 2 }), Some(&|_| true)).unwrap();
         refused("another process is writing");
         drop(running);
         for place in [folder, &folder.join("masks")] {
@@ -135,15 +137,15 @@ mod tests {
         }
         assert_eq!(merge(folder).unwrap(), Counts { images: 3, skipped: 0 });
         assert!(!folder.join(".unfinished-1").exists() && !folder.join("masks/.unfinished-1").exists());
-        let lines = read_lines(&folder.join(PREDICTIONS), &job.id()).unwrap();
-        assert_eq!(lines.iter().map(Line::name).collect::<Vec<_>>(), ["a", "b", "c"]);
+        let lines = read_entries(&folder.join(PREDICTIONS), &job.id()).unwrap();
+        assert_eq!(lines.iter().map(Entry::name).collect::<Vec<_>>(), ["a", "b", "c"]);
         fs::write(folder.join("masks/c.png"), "damaged").unwrap();
         refused("part 1 of 2 has 1 of 2 images");
         record(1, &["a", "b"]);
         refused("some of them twice");
         let part = folder.join("predictions-1-of-2.jsonl");
         let ours = fs::read(&part).unwrap();
-        fs::write(&part, text_of(&lines[0], "another")).unwrap();
+        fs::write(&part, to_json_line(&lines[0], "another")).unwrap();
         refused("predictions-1-of-2.jsonl` is of another job");
         fs::write(&part, ours).unwrap();
         fs::write(folder.join("predictions-1-of-3.jsonl"), "").unwrap();

@@ -1,17 +1,20 @@
-//! The record of a run over many images: what it is, what of it is done, and how its parts become one.
+//! The record of a run over many images: the job, the images that are done, and the joined parts.
 
+mod entry;
+mod error;
 mod job;
-mod line;
-mod manifest;
+mod lock;
 mod merge;
 mod prediction;
 mod saved_file;
+mod writer;
 
+pub use entry::{Counts, Entry};
+pub use error::RecordError;
 pub use job::{JOB, Job, JobError, JobPart};
-pub use line::{Counts, Line};
-pub use manifest::{Manifest, ManifestError, PREDICTIONS, remove_leftovers};
 pub use merge::{MergeError, merge};
 pub use prediction::{ClassArea, Prediction};
+pub use saved_file::SavedFile;
+pub use writer::{PREDICTIONS, RecordWriter, remove_leftovers};
 
 pub(crate) use prediction::areas;
-pub use saved_file::SavedFile;

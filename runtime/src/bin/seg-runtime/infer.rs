@@ -10,7 +10,7 @@ use ort::environment::Environment;
 use seg_inference::inputs::image_files;
 use seg_inference::{ModelFile, Options, Segmenter, Settings, read_model};
 use seg_runtime::pipeline::{self, Lanes, Task, create_folders, largest_at_once};
-use seg_runtime::record::{Counts, Job, JobPart, Line, Manifest, Prediction, remove_leftovers};
+use seg_runtime::record::{Counts, Entry, Job, JobPart, Prediction, RecordWriter, remove_leftovers};
 use seg_runtime::save::ResultWriter;
 use seg_runtime::save::outputs::{keep_inputs, unique_stems};
 use seg_verify::Certificate;
@@ -57,21 +57,21 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let by_name: HashMap<_, _> = names.iter().map(String::as_str).zip(&inputs).collect();
     // An image that has changed since, or is another one of the same name, is done again.
     let holds = |done: &Prediction| by_name.get(done.name.as_str()).is_some_and(|input| done.is_of(input));
-    let mut manifest = Manifest::begin(&args.out, &job, part, args.go_on.then_some(&holds))?;
+    let mut record = RecordWriter::begin(&args.out, &job, part, args.go_on.then_some(&holds))?;
     let folders = create_folders(&args.out, &writers)?;
     if part.is_none() {
         // Of a part, another one may be writing there.
         remove_leftovers(iter::once(args.out.clone()).chain(folders))?;
     }
     let all = names.iter().zip(&inputs).enumerate().filter(|(index, _)| is_mine(*index));
-    let open = all.filter(|(_, (name, _))| !manifest.is_complete(name));
+    let open = all.filter(|(_, (name, _))| !record.is_complete(name));
     let tasks: Vec<_> = open.map(|(_, (name, input))| Task { input: input.clone(), name: name.clone() }).collect();
     if args.go_on {
         note(&format!("{} of {mine} images are complete", mine - tasks.len()));
     }
-    segment(args, &tasks, &mut segmenters, &writers, &mut manifest)?;
+    segment(args, &tasks, &mut segmenters, &writers, &mut record)?;
 
-    let Counts { images, skipped } = manifest.end(&names)?;
+    let Counts { images, skipped } = record.end(&names)?;
     if skipped > 0 {
         bail!("{skipped} of {mine} images were skipped");
     }
@@ -126,30 +126,30 @@ fn segment(
     tasks: &[Task],
     segmenters: &mut [Segmenter],
     writers: &[Box<dyn ResultWriter>],
-    manifest: &mut Manifest,
+    record: &mut RecordWriter,
 ) -> anyhow::Result<()> {
     let progress = Progress::new(tasks.len());
     let mut failed = None;
     let mut done = 0;
     pipeline::run(segmenters, tasks, &args.out, writers, |index, result| {
         let Task { name, input } = &tasks[index];
-        let line = match result {
+        let entry = match result {
             Ok(prediction) => {
                 let first = prediction.files.first().map_or(name.as_str(), |file| file.path.as_str());
                 progress.done(format!("{} -> {}", prediction.input, args.out.join(first).display()));
-                Line::Segmented(Box::new(prediction))
+                Entry::Segmented(Box::new(prediction))
             }
             Err(error) if error.is_about_the_image() => {
                 let error = chain(&error);
                 progress.skipped(&error);
-                Line::Skipped { name: name.clone(), input: input.to_string_lossy().into_owned(), error }
+                Entry::Skipped { name: name.clone(), input: input.to_string_lossy().into_owned(), error }
             }
             Err(error) => {
                 failed.get_or_insert(anyhow::Error::new(error));
                 return ControlFlow::Break(());
             }
         };
-        match manifest.add(&line) {
+        match record.add(&entry) {
             Ok(()) => done += 1,
             Err(error) => {
                 failed.get_or_insert(error.into());

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use seg_data::{WriteError, write_atomic};
 use serde::{Deserialize, Serialize};
 
-use super::manifest::ManifestError;
+use super::error::RecordError;
 use super::prediction::Prediction;
 
 /// A line of the record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Line {
+pub enum Entry {
     /// The image is complete.
     Segmented(Box<Prediction>),
     /// The image cannot be segmented.
@@ -28,7 +28,7 @@ pub enum Line {
     },
 }
 
-impl Line {
+impl Entry {
     /// The name of the image's files.
     pub fn name(&self) -> &str {
         match self {
@@ -47,8 +47,8 @@ pub struct Counts {
     pub skipped: usize,
 }
 
-impl<'a> FromIterator<&'a Place> for Counts {
-    fn from_iter<T: IntoIterator<Item = &'a Place>>(places: T) -> Self {
+impl<'a> FromIterator<&'a EntryPlace> for Counts {
+    fn from_iter<T: IntoIterator<Item = &'a EntryPlace>>(places: T) -> Self {
         places.into_iter().fold(Self::default(), |counts, place| Self {
             images: counts.images + 1,
             skipped: counts.skipped + usize::from(place.is_skipped),
@@ -58,7 +58,7 @@ impl<'a> FromIterator<&'a Place> for Counts {
 
 /// What is kept of a line: memory must not grow with what is reported of images.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct EntryPlace {
     /// Where it stands in its file, its end included.
     pub(crate) bytes: Range<u64>,
     /// Whether its image cannot be segmented.
@@ -67,17 +67,17 @@ pub(crate) struct Place {
 
 /// A line as it stands in the file.
 #[derive(Serialize, Deserialize)]
-struct Entry<L> {
+struct StoredEntry<L> {
     /// The job's [`id`](super::job::Job::id).
     job: String,
     #[serde(flatten)]
-    line: L,
+    entry: L,
 }
 
 /// A line of the job with this id as it stands in the file.
-pub(crate) fn text_of(line: &Line, job: &str) -> String {
-    let entry = Entry { job: job.into(), line };
-    serde_json::to_string(&entry).expect("a line has no map with keys that are no strings") + "\n"
+pub(crate) fn to_json_line(entry: &Entry, job: &str) -> String {
+    let stored = StoredEntry { job: job.into(), entry };
+    serde_json::to_string(&stored).expect("a line has no map with keys that are no strings") + "\n"
 }
 
 /// Gives each line of a record and its place in the file; all are of the job with this id.
@@ -86,8 +86,8 @@ pub(crate) fn text_of(line: &Line, job: &str) -> String {
 ///
 /// # Errors
 /// When the file cannot be read, or another line is none or is of another job.
-pub(crate) fn each_line(path: &Path, job: &str, mut take: impl FnMut(Line, Range<u64>)) -> Result<(), ManifestError> {
-    let failed = |source| ManifestError::File { path: path.into(), source };
+pub(crate) fn each_entry(path: &Path, job: &str, mut take: impl FnMut(Entry, Range<u64>)) -> Result<(), RecordError> {
+    let failed = |source| RecordError::File { path: path.into(), source };
     let mut file = match File::open(path) {
         Ok(file) => BufReader::new(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -102,10 +102,10 @@ pub(crate) fn each_line(path: &Path, job: &str, mut take: impl FnMut(Line, Range
             break;
         }
         let end = start + bytes.len() as u64;
-        match serde_json::from_slice::<Entry<Line>>(&bytes) {
-            Ok(entry) if entry.job == job => take(entry.line, start..end),
-            Ok(_) => return Err(ManifestError::OtherJob { path: path.into(), line: number }),
-            Err(source) => return Err(ManifestError::Line { path: path.into(), line: number, source }),
+        match serde_json::from_slice::<StoredEntry<Entry>>(&bytes) {
+            Ok(stored) if stored.job == job => take(stored.entry, start..end),
+            Ok(_) => return Err(RecordError::OtherJob { path: path.into(), line: number }),
+            Err(source) => return Err(RecordError::Entry { path: path.into(), line: number, source }),
         }
         start = end;
     }
@@ -117,14 +117,14 @@ pub(crate) fn each_line(path: &Path, job: &str, mut take: impl FnMut(Line, Range
 ///
 /// # Errors
 /// When a file cannot be read or written.
-pub(crate) fn write_lines(
+pub(crate) fn write_entries(
     path: &Path,
     from: &[PathBuf],
-    lines: impl Iterator<Item = (usize, Range<u64>)>,
+    entries: impl Iterator<Item = (usize, Range<u64>)>,
 ) -> Result<(), WriteError> {
     write_atomic(path, |out| {
         let mut files = from.iter().map(File::open).collect::<io::Result<Vec<_>>>()?;
-        for (file, bytes) in lines {
+        for (file, bytes) in entries {
             let file = &mut files[file];
             file.seek(SeekFrom::Start(bytes.start))?;
             io::copy(&mut file.take(bytes.end - bytes.start), out)?;
@@ -134,10 +134,10 @@ pub(crate) fn write_lines(
 }
 
 #[cfg(test)]
-pub(crate) fn read_lines(path: &Path, job: &str) -> Result<Vec<Line>, ManifestError> {
-    let mut lines = Vec::new();
-    each_line(path, job, |line, _| lines.push(line))?;
-    Ok(lines)
+pub(crate) fn read_entries(path: &Path, job: &str) -> Result<Vec<Entry>, RecordError> {
+    let mut entries = Vec::new();
+    each_entry(path, job, |entry, _| entries.push(entry))?;
+    Ok(entries)
 }
 
 #[cfg(test)]
@@ -146,8 +146,8 @@ mod tests {
 
     use super::*;
 
-    fn skipped(name: &str) -> Line {
-        Line::Skipped { name: name.into(), input: "ä.tif".into(), error: "…".into() }
+    fn skipped(name: &str) -> Entry {
+        Entry::Skipped { name: name.into(), input: "ä.tif".into(), error: "…".into() }
     }
 
     #[test]
@@ -155,15 +155,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("record");
         let lines = ["ä", "b", "文"].map(skipped);
-        let text: String = lines.iter().map(|line| text_of(line, "1")).collect();
+        let text: String = lines.iter().map(|line| to_json_line(line, "1")).collect();
         for end in 0..=text.len() {
             let cut = &text.as_bytes()[..end];
             fs::write(&path, cut).unwrap();
             let whole = cut.iter().filter(|byte| **byte == b'\n').count();
-            assert_eq!(read_lines(&path, "1").unwrap(), lines[..whole], "{end}");
+            assert_eq!(read_entries(&path, "1").unwrap(), lines[..whole], "{end}");
         }
         fs::write(&path, [b"\xff\n", text.as_bytes()].concat()).unwrap();
-        assert!(matches!(read_lines(&path, "1"), Err(ManifestError::Line { line: 1, .. })), "damage is no tear");
+        assert!(matches!(read_entries(&path, "1"), Err(RecordError::Entry { line: 1, .. })), "damage is no tear");
     }
 
     #[test]
@@ -172,11 +172,11 @@ mod tests {
         let paths = ["first", "second"].map(|name| folder.path().join(name));
         let mut places = Vec::new();
         for (index, (path, names)) in paths.iter().zip([&["a", "ä"][..], &["c"]]).enumerate() {
-            fs::write(path, names.iter().map(|name| text_of(&skipped(name), "1")).collect::<String>()).unwrap();
-            each_line(path, "1", |_, bytes| places.push((index, bytes))).unwrap();
+            fs::write(path, names.iter().map(|name| to_json_line(&skipped(name), "1")).collect::<String>()).unwrap();
+            each_entry(path, "1", |_, bytes| places.push((index, bytes))).unwrap();
         }
         places.reverse();
-        write_lines(&paths[0], &paths, places.into_iter()).unwrap();
-        assert_eq!(read_lines(&paths[0], "1").unwrap(), ["c", "ä", "a"].map(skipped));
+        write_entries(&paths[0], &paths, places.into_iter()).unwrap();
+        assert_eq!(read_entries(&paths[0], "1").unwrap(), ["c", "ä", "a"].map(skipped));
     }
 }
