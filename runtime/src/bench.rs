@@ -1,4 +1,5 @@
-//! How fast a model is: times of many runs, of two models in turn, and of each stage from file to file.
+//! Measures the speed of a model: times of many runs, of two models in turn, and of each stage from
+//! file to file.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,48 +12,47 @@ use seg_metrics::nearest_rank;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// How often a model is run.
+/// The number of runs of a model.
 #[derive(Clone, Copy, Debug)]
 pub struct Runs {
-    /// Runs that are not counted, at least one: the first ones plan, allocate and build.
+    /// The runs before counting starts, at least one: the first ones plan, allocate and build.
     pub warm_up: usize,
-    /// Runs that are counted, at least one.
+    /// The runs that are counted, at least one.
     pub counted: usize,
 }
 
-/// The distribution of a number of values, by nearest rank: each is one that was measured.
+/// The distribution of values, by nearest rank: each percentile is a value that was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Distribution {
-    /// The value that half of them do not exceed.
+    /// The value that half of all do not exceed.
     pub p50: f64,
     /// The value that 95 of 100 do not exceed.
     pub p95: f64,
     /// The value that 99 of 100 do not exceed.
     pub p99: f64,
-    /// The smallest.
+    /// The smallest value.
     pub min: f64,
-    /// The largest.
+    /// The largest value.
     pub max: f64,
 }
 
 impl Distribution {
-    /// The distribution of values; all not a number where there are none.
-    pub fn of(mut values: Vec<f64>) -> Self {
+    /// Computes the distribution of values; not a number if there are none.
+    pub fn from_values(mut values: Vec<f64>) -> Self {
         let [p50, p95, p99, min, max] =
             [0.5, 0.95, 0.99, 0.0, 1.0].map(|q| nearest_rank(&mut values, q).unwrap_or(f64::NAN));
         Self { p50, p95, p99, min, max }
     }
 }
 
-/// Two models that were run in turn.
+/// The times of two models that were run in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
-    /// The first one's times, in milliseconds.
+    /// The first model's times, in milliseconds.
     pub first_ms: Distribution,
-    /// The second one's times, in milliseconds.
+    /// The second model's times, in milliseconds.
     pub second_ms: Distribution,
-    /// The first one's time divided by the second one's, pair by pair: the quarter, the half and the three quarters of
-    /// the pairs that lie below.
+    /// The quartiles of the first model's time divided by the second one's, pair by pair.
     ///
     /// The ratio of pairs holds when the machine's speed drifts.
     pub ratio_quartiles: [f64; 3],
@@ -63,38 +63,39 @@ pub struct Paired {
 pub struct Stages {
     /// Reading and decoding the file.
     pub decode_ms: f64,
-    /// From the image to the network's input.
+    /// Converting the image to the network's input.
     pub preprocess_ms: f64,
-    /// The network.
+    /// Running the network.
     pub infer_ms: f64,
-    /// From the network's output to the mask.
+    /// Converting the network's output to the mask.
     pub postprocess_ms: f64,
     /// Encoding and writing the mask.
     pub encode_ms: f64,
 }
 
-/// Why an image cannot be taken through all stages.
+/// The reason for which an image cannot be taken through all stages.
 #[derive(Debug, Error)]
 pub enum StageError {
-    /// It cannot be read.
+    /// The image cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// It cannot be segmented.
+    /// The image cannot be segmented.
     #[error("cannot segment `{path}`")]
     Segment {
         /// The image.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: SegmentError,
     },
-    /// Its mask cannot be written.
+    /// The mask cannot be written.
     #[error(transparent)]
     Mask(#[from] EncodeError),
 }
 
-/// An input `[n, c, h, w]` with values like those of a normalised image, the same each time.
+/// Makes an input `[n, c, h, w]` with values like those of a normalised image, the same each time.
 pub fn example_input(shape: [usize; 4]) -> Array4<f32> {
-    // A linear congruential generator (Numerical Recipes); a ramp would let a network's activations die out.
+    // A linear congruential generator (Numerical Recipes); a ramp would let a network's activations
+    // die out.
     let mut state = 1_u32;
     Array4::from_shape_simple_fn(shape, || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -102,7 +103,7 @@ pub fn example_input(shape: [usize; 4]) -> Array4<f32> {
     })
 }
 
-/// The times of a model's runs on one input, in milliseconds.
+/// Measures the times of a model's runs on one input, in milliseconds.
 ///
 /// # Errors
 /// When the model cannot be run.
@@ -111,13 +112,13 @@ pub fn measure(session: &mut Session, input: &Array4<f32>, runs: Runs) -> Result
         session.infer(input.view())?;
     }
     let times: Result<_, _> = (0..runs.counted).map(|_| time(session, input)).collect();
-    Ok(Distribution::of(times?))
+    Ok(Distribution::from_values(times?))
 }
 
-/// The times of two models on one input, run in turn.
+/// Measures the times of two models on one input, run in turn.
 ///
 /// # Errors
-/// When one of them cannot be run.
+/// When one of the models cannot be run.
 pub fn measure_paired([first, second]: [&mut Session; 2], input: &Array4<f32>, runs: Runs) -> Result<Paired, RunError> {
     for _ in 0..runs.warm_up {
         first.infer(input.view())?;
@@ -125,7 +126,8 @@ pub fn measure_paired([first, second]: [&mut Session; 2], input: &Array4<f32>, r
     }
     let (mut first_ms, mut second_ms) = (Vec::new(), Vec::new());
     for round in 0..runs.counted {
-        // Who comes second finds the caches as the other one left them, so they take turns in that as well.
+        // The model that runs second finds the caches as the other one left them, so they take
+        // turns in that as well.
         if round % 2 == 0 {
             first_ms.push(time(first, input)?);
             second_ms.push(time(second, input)?);
@@ -134,17 +136,17 @@ pub fn measure_paired([first, second]: [&mut Session; 2], input: &Array4<f32>, r
             first_ms.push(time(first, input)?);
         }
     }
-    Ok(Paired::of(first_ms, second_ms))
+    Ok(Paired::from_times(first_ms, second_ms))
 }
 
 impl Paired {
-    /// The times of runs in turn.
-    fn of(first_ms: Vec<f64>, second_ms: Vec<f64>) -> Self {
+    /// Compares the times of runs in turn.
+    fn from_times(first_ms: Vec<f64>, second_ms: Vec<f64>) -> Self {
         let mut ratios: Vec<_> = first_ms.iter().zip(&second_ms).map(|(first, second)| first / second).collect();
         Self {
             ratio_quartiles: [0.25, 0.5, 0.75].map(|q| nearest_rank(&mut ratios, q).unwrap_or(f64::NAN)),
-            first_ms: Distribution::of(first_ms),
-            second_ms: Distribution::of(second_ms),
+            first_ms: Distribution::from_values(first_ms),
+            second_ms: Distribution::from_values(second_ms),
         }
     }
 }
@@ -155,7 +157,8 @@ fn time(session: &mut Session, input: &Array4<f32>) -> Result<f64, RunError> {
     Ok(milliseconds(start.elapsed()))
 }
 
-/// Takes image files through all stages, one after the other; masks go to one file in `folder`, again and again.
+/// Takes image files through all stages, one after the other; each mask replaces the one before in
+/// `folder`.
 ///
 /// # Errors
 /// With the first image that cannot be segmented into a file.
@@ -179,7 +182,7 @@ pub fn measure_stages(segmenter: &mut Segmenter, images: &[PathBuf], folder: &Pa
         }
     }
     let [decode_ms, preprocess_ms, infer_ms, postprocess_ms, encode_ms] =
-        times.map(|times| Distribution::of(times).p50);
+        times.map(|times| Distribution::from_values(times).p50);
     Ok(Stages { decode_ms, preprocess_ms, infer_ms, postprocess_ms, encode_ms })
 }
 
@@ -187,7 +190,8 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// The most memory that this process has had at once, in bytes; `None` where the system does not tell.
+/// Returns the most memory that this process has used at once, in bytes; `None` if the system does
+/// not tell.
 pub fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -206,13 +210,13 @@ mod tests {
             ("an even number", vec![4.0, 1.0, 3.0, 2.0], all(2.0, 4.0, 4.0, 1.0, 4.0)),
             ("two hundred", (1..=200).map(f64::from).collect(), all(100.0, 190.0, 198.0, 1.0, 200.0)),
         ] {
-            assert_eq!(Distribution::of(values), expected, "{name}");
+            assert_eq!(Distribution::from_values(values), expected, "{name}");
         }
     }
 
     #[test]
     fn the_ratio_is_that_of_the_pairs() {
-        let paired = Paired::of(vec![10.0, 30.0, 20.0, 5.0], vec![20.0, 60.0, 80.0, 5.0]);
+        let paired = Paired::from_times(vec![10.0, 30.0, 20.0, 5.0], vec![20.0, 60.0, 80.0, 5.0]);
         assert_eq!(paired.ratio_quartiles, [0.25, 0.5, 0.5]);
         assert_eq!(paired.first_ms.p50, 10.0);
     }

@@ -1,8 +1,10 @@
-//! Segments folders of images with an exported model, and evaluates it.
+//! Segments folders of images with an exported model, and evaluates the model.
 //!
-//! - [`pipeline`] turns image files into result files, in stages that overlap; [`save`] is what can be saved;
-//! - [`record`] keeps what is done, so that a run can go on, and joins the records of its parts;
-//! - [`bench`](mod@bench) says how fast a model is;
+//! - [`pipeline`] turns image files into result files, in stages that overlap; [`save`] lists the
+//!   kinds of results;
+//! - [`record`] keeps track of finished images, so that a run can continue, and joins the records
+//!   of its parts;
+//! - [`bench`](mod@bench) measures the speed of a model;
 //! - [`evaluation`] measures a model on a data set.
 
 pub mod pipeline;

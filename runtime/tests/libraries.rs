@@ -1,5 +1,5 @@
-//! Libraries that are absent, old, foreign, for another processor, without a driver, crashing or hanging: how
-//! `seg-runtime` ends, what it says and what it advises.
+//! Libraries that are absent, old, foreign, for another processor, without a driver, crashing or
+//! hanging: how `seg-runtime` ends, what it says and what it advises.
 //!
 //! The libraries are stubs that the C compiler makes here.
 
@@ -20,7 +20,7 @@ use seg_contract::SizePolicy;
 use seg_inference::library::{Build, LIBRARY_VARIABLE, Library, Search};
 use serde_json::Value;
 
-/// What the user reads; the rows of its table are the rows of this test.
+/// The documentation of errors; the rows of its table are the rows of this test.
 const MANUAL: &str = include_str!("../../docs/providers.md");
 
 /// The files in which ONNX Runtime keeps its providers.
@@ -84,7 +84,8 @@ impl Place {
         path
     }
 
-    /// As much of ONNX Runtime's GPU build as it takes to load a provider, or to say why not in its words.
+    /// As much of ONNX Runtime's GPU build as it takes to load a provider, or to say why not in its
+    /// words.
     ///
     /// That build itself is too large to be fetched for a test.
     fn gpu_build(&self) -> PathBuf {
@@ -138,7 +139,8 @@ static const char *version(void) { return \"1.20.1\"; }
 static const struct Base base = { api, version };
 const struct Base *OrtGetApiBase(void) { return &base; }";
 
-/// Every function of the API does nothing and succeeds, but for those that a session needs until it has its provider.
+/// Every function of the API does nothing and succeeds, but for those that a session needs until it
+/// has its provider.
 const GPU_BUILD: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -182,7 +184,8 @@ static const char *version(void) { return VERSION; }
 static const struct { const void *(*api)(unsigned); const char *(*version)(void); } base = { api, version };
 const void *OrtGetApiBase(void) { return &base; }"#;
 
-/// What a session says that meets an old driver, or a GPU that its kernels were not built for.
+/// The message of a session that meets an old driver, or a GPU for which its kernels were not
+/// built.
 const OLD_DRIVER: &str =
     "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version ; GPU=-1 ; hostname=h";
 const NO_KERNELS: &str =
@@ -447,7 +450,7 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
     }
 }
 
-/// What `doctor` says of OpenVINO and of the CPU.
+/// The report of `doctor` on OpenVINO and the CPU.
 fn examine(place: &Place, library: &Path) -> [Value; 2] {
     // Long enough for a busy machine to try the provider that works.
     let output = place.command("doctor --json --timeout 15", library).output().unwrap();
@@ -540,7 +543,7 @@ fn doctor_tells_what_the_driver_and_tensorrt_say() {
     }
 }
 
-/// What knows the driver's own version.
+/// The library that reports the driver's own version.
 const MANAGEMENT: &str = r#"
 #include <string.h>
 int nvmlInit_v2(void) { return 0; }

@@ -1,4 +1,5 @@
-//! OpenVINO on the processor, from end to end: what it computes, where, and how fast it is said to be.
+//! OpenVINO on the processor, from end to end: what it computes, where, and how fast it is said to
+//! be.
 
 #![allow(clippy::unwrap_used)]
 

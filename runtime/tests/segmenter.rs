@@ -29,7 +29,8 @@ use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
 use seg_runtime::pipeline::{self, Task, create_folders};
 use seg_runtime::save::{Finished, Place, ResultWriter, Save};
 
-/// ONNX Runtime on the CPU, which a process can start once; with the CPU alone a static does no harm.
+/// ONNX Runtime on the CPU, which a process can start once; with the CPU alone a static does no
+/// harm.
 fn environment() -> &'static Environment {
     static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
     ENVIRONMENT.get_or_init(|| Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap())
@@ -438,10 +439,11 @@ fn images_of_any_size_keep_it() {
     }
 }
 
-/// How far a pixel of the smoothing model looks.
+/// The radius of the smoothing model's view, in pixels.
 const REACH: usize = 4;
 
-/// Writes a model whose scores are those of the threshold model after two convolutions of 5x5, with zeros around the image.
+/// Writes a model whose scores are those of the threshold model after two convolutions of 5x5, with
+/// zeros around the image.
 fn write_smoothing(folder: &Path) -> PathBuf {
     let mut model = threshold::model(SizePolicy::Native);
     let mut builder = GraphBuilder::new("smoothing");
@@ -479,7 +481,8 @@ fn tiles_of_a_convolutional_model_answer_as_the_whole_does_where_no_border_is_se
     for (name, side, overlap) in [("side by side", 48, 0.0), ("by a quarter", 64, 0.25), ("by half", 64, 0.5)] {
         let found = answer(Tiles::Of(Tiling { size: [side; 2], overlap }));
         let stride = (side as f64 * (1.0 - overlap)) as usize;
-        // Whether the network sees the border of a tile, or of the image, from a place along a side.
+        // Whether the network sees the border of a tile, or of the image, from a place along a
+        // side.
         let sees_a_border = |place: usize, len: usize| {
             let starts = (0..=(len - side).div_ceil(stride)).map(|index| index * stride);
             let mut borders = starts.flat_map(|start| [start, start + side]).chain([len]);

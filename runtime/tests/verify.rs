@@ -1,4 +1,5 @@
-//! `seg-runtime verify` and what hangs on it: certificates, signatures, and `infer --require-certificate`.
+//! `seg-runtime verify` and what hangs on it: certificates, signatures, and `infer
+//! --require-certificate`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -521,7 +522,7 @@ fn on_nearly_empty_images_8_bit_integers_are_judged_by_what_little_they_show() {
     }
 }
 
-/// What was to be removed need not be there.
+/// Removes a file that may not exist.
 fn is_absent(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }

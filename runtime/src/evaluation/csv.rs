@@ -1,13 +1,12 @@
 //! The scores as a table for spreadsheets: a row per image.
 
-use std::borrow::Cow;
-
 use seg_metrics::Metric;
 
 use super::report::Report;
 
 impl Report {
-    /// A row per image with its scores; with more than one class but the background, also those of each class.
+    /// Formats a row per image with its scores; with more than one class besides the background,
+    /// also those of each class.
     ///
     /// Undefined values are empty. Distances are in pixels.
     pub fn csv(&self) -> String {
@@ -41,16 +40,14 @@ impl Report {
     }
 }
 
-/// A line, as RFC 4180 has it.
+/// Formats a line by RFC 4180.
 fn row(fields: impl Iterator<Item = String>) -> String {
-    let quoted = |field: String| -> Cow<'static, str> {
-        if field.contains([',', '"', '\n', '\r']) {
-            format!("\"{}\"", field.replace('"', "\"\"")).into()
-        } else {
-            field.into()
-        }
-    };
     fields.map(quoted).collect::<Vec<_>>().join(",") + "\r\n"
+}
+
+/// Quotes a field if it needs quotes.
+fn quoted(field: String) -> String {
+    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::failures::Failures;
 use super::method::Method;
 use super::report::{About, Curves, ImageReport, Report, Skipped, definitions};
 
-/// Why an image cannot be measured.
+/// The reason for which an image cannot be measured.
 #[derive(Debug, Error)]
 pub enum EvaluateError {
     /// The masks do not fit each other or the classes.
@@ -28,7 +28,8 @@ pub enum EvaluateError {
 
 /// Gathers measurements, image by image.
 ///
-/// Of each image it keeps a few numbers, of all pixels only histograms, and of the worst images small pictures.
+/// It keeps a few numbers of each image, histograms of all pixels, and small pictures of the worst
+/// images.
 #[derive(Debug)]
 pub struct Evaluator {
     classes: Vec<Class>,
@@ -37,12 +38,12 @@ pub struct Evaluator {
     scores: Vec<ImageScores>,
     calibration: Calibration,
     sweep: Option<ThresholdSweep>,
-    /// By ascending Dice.
+    /// In ascending order of Dice.
     worst: Vec<(f64, Exhibit)>,
 }
 
 impl Evaluator {
-    /// An evaluator that has seen no image; thresholds are swept for two classes.
+    /// Makes an evaluator without images; thresholds are swept for two classes.
     pub fn new(classes: &[Class], method: Method) -> Self {
         Self {
             classes: classes.to_vec(),
@@ -55,11 +56,11 @@ impl Evaluator {
         }
     }
 
-    /// Measures an image by its true mask, the predicted one, and the probabilities `[classes, height, width]` where the model
-    /// gives any.
+    /// Measures an image by its true mask, the predicted one, and the probabilities `[classes,
+    /// height, width]` if the model gives them.
     ///
     /// # Errors
-    /// When they do not fit each other or the classes; the image is then left out.
+    /// When the arguments do not fit each other or the classes; the image is then left out.
     pub fn add(
         &mut self,
         name: &str,
@@ -92,12 +93,12 @@ impl Evaluator {
         Ok(&self.scores[self.scores.len() - 1])
     }
 
-    /// How many images have been measured.
+    /// Returns the number of images that have been measured.
     pub fn images(&self) -> usize {
         self.scores.len()
     }
 
-    /// What all images come to; `skipped` are those that could not be measured.
+    /// Summarises all images; `skipped` are those that could not be measured.
     pub fn report(self, about: About, skipped: Vec<Skipped>) -> Report {
         let Self { classes, method, names, scores, calibration, sweep, worst } = self;
         let calibration = calibration.summary();
@@ -110,7 +111,7 @@ impl Evaluator {
             scores: Summary::new(&scores, &classes, &method.bootstrap),
             calibration,
             thresholds: sweep.as_ref().map(ThresholdSweep::summary),
-            failures: Failures::of(&names, &scores, &classes),
+            failures: Failures::find(&names, &scores, &classes),
             images: names
                 .into_iter()
                 .zip(scores)
@@ -123,7 +124,7 @@ impl Evaluator {
     }
 }
 
-/// What is said of an image beside its pictures.
+/// Formats the scores of an image, for the caption of its pictures.
 fn caption(scores: &ImageScores) -> String {
     let said = [Metric::Dice, Metric::SurfaceDice, Metric::Hausdorff95].iter().filter_map(|metric| {
         let value = scores.overall[metric]?;
@@ -145,7 +146,8 @@ pub(super) mod tests {
         vec![Class::new("background", 0), Class::new("nucleus", 1)]
     }
 
-    /// A report on images of 10x1 pixels of which the first so many are predicted; the first four are true.
+    /// Makes a report on images of 10x1 pixels, each with the number of its first pixels that are
+    /// predicted; the first four are true.
     pub(crate) fn report(predicted: &[(&str, u32)], method: Method) -> Report {
         let mut evaluator = Evaluator::new(&classes(), method);
         let truth = GrayImage::from_fn(10, 1, |x, _| [if x == 9 { IGNORE_LABEL } else { u8::from(x < 4) }].into());

@@ -1,4 +1,4 @@
-//! Where a model failed: the images that a person should look at first.
+//! The failures of a model: the images that a person should look at first.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use seg_contract::Class;
 use seg_metrics::{ImageScores, ObjectCounts};
 use serde::Serialize;
 
-/// Where a model failed.
+/// The failures of a model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Failures {
     /// The images by Dice, the worst first; equal ones in their own order.
     pub worst: Vec<String>,
-    /// Where the truth has the class and no pixel of it was predicted.
+    /// The images and classes for which the truth has the class, and no pixel of it was predicted.
     pub empty_predictions: Vec<Place>,
-    /// Where the class was predicted and the truth has no pixel of it.
+    /// The images and classes for which the class was predicted, and the truth has no pixel of it.
     pub invented_classes: Vec<Place>,
-    /// The images with objects of which no pixel was predicted, those with the most first.
+    /// The images with objects that were missed entirely, those with the most first.
     pub missed_objects: Vec<MissedObjects>,
     /// The objects of all images by class.
     pub objects: BTreeMap<String, ObjectCounts>,
@@ -37,15 +37,15 @@ pub struct MissedObjects {
     pub image: String,
     /// The class.
     pub class: String,
-    /// The objects of which no pixel was predicted.
+    /// The number of objects without a predicted pixel.
     pub missed: usize,
-    /// All objects of the truth.
+    /// The number of all objects of the truth.
     pub truth: usize,
 }
 
 impl Failures {
-    /// The failures in images by their names, in the same order.
-    pub(super) fn of(names: &[String], scores: &[ImageScores], classes: &[Class]) -> Self {
+    /// Finds the failures in images, which are given by name and score in the same order.
+    pub(super) fn find(names: &[String], scores: &[ImageScores], classes: &[Class]) -> Self {
         let mut order: Vec<usize> = (0..names.len()).collect();
         // The sort is stable, so equal scores keep the order of the names.
         order.sort_by(|a, b| scores[*a].confusion.target_dice().total_cmp(&scores[*b].confusion.target_dice()));
@@ -102,7 +102,7 @@ mod tests {
         ];
         let names = rows.map(|row| row.0.to_owned());
         let scores = rows.map(|row| ImageScores::compare(&mask(row.1), &mask(row.2), 2, 1.0).unwrap());
-        let failures = Failures::of(&names, &scores, &super::super::evaluator::tests::classes());
+        let failures = Failures::find(&names, &scores, &super::super::evaluator::tests::classes());
         assert_eq!(failures.worst, ["empty", "invented", "partly", "good"]);
         let place = |image: &str| Place { image: image.into(), class: "nucleus".into() };
         assert_eq!(failures.empty_predictions, [place("empty")]);

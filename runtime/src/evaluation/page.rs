@@ -9,15 +9,16 @@ use seg_metrics::{Estimate, Metric, OperatingPoint, Reliability, SweepSummary};
 use seg_report::table::{self, score};
 use seg_report::{Chart, Curve, Figure, Mark, Rated, count, distribution, figures, legend, page};
 
+use super::failures::Place;
 use super::report::{About, Curves, Report};
 
-/// Curves are thinned to about so many points.
+/// The number of points to which curves are thinned, approximately.
 const POINTS_MAX: usize = 300;
-/// So many entries of a list of failures are shown; the JSON has them all.
+/// The number of entries of a list of failures that are shown; the JSON has all of them.
 const ENTRIES_MAX: usize = 20;
 
 impl Report {
-    /// The report as one HTML page that needs no other file.
+    /// Formats the report as one HTML page that needs no other file.
     pub fn html(&self) -> String {
         let body = html! {
             (self.verdict())
@@ -30,21 +31,21 @@ impl Report {
         page(&format!("{} · evaluation", self.about.data.name), &body)
     }
 
+    /// Describes the mean of a metric over the images.
+    fn figure(&self, name: &'static str, metric: Metric) -> Figure<'static> {
+        let estimate = self.scores.per_image.overall.get(&metric);
+        let confidence = estimate.map_or_else(String::new, |estimate| self.confidence(metric, estimate));
+        let definition = metric.definition(self.method.tolerance_px);
+        Figure {
+            name,
+            value: estimate.and_then(|estimate| estimate.value).map_or_else(dash, |value| figure(metric, value)),
+            meaning: format!("{confidence}the mean over images of {definition}."),
+        }
+    }
+
     fn verdict(&self) -> Markup {
         let about = &self.about;
-        let overall = &self.scores.per_image.overall;
-        let figure = |name, metric: Metric| Figure {
-            name,
-            value: overall
-                .get(&metric)
-                .and_then(|estimate| estimate.value)
-                .map_or_else(dash, |value| figure(metric, value)),
-            meaning: format!(
-                "{}the mean over images of {}.",
-                overall.get(&metric).map_or_else(String::new, |estimate| self.confidence(metric, estimate)),
-                metric.definition(self.method.tolerance_px)
-            ),
-        };
+        let figure = |name, metric| self.figure(name, metric);
         html! {
             header {
                 p { "Evaluation · " (about.tool) }
@@ -71,7 +72,7 @@ impl Report {
         }
     }
 
-    /// The interval in words, as the beginning of a sentence.
+    /// Describes the interval in words, as the beginning of a sentence.
     fn confidence(&self, metric: Metric, estimate: &Estimate) -> String {
         estimate.interval.map_or_else(String::new, |interval| {
             format!("{:.0} %: {}; ", 100.0 * self.method.bootstrap.confidence, range(metric, interval))
@@ -134,7 +135,7 @@ impl Report {
     fn probabilities(&self) -> Markup {
         let Some(calibration) = &self.calibration else { return html! {} };
         let classes = &self.about.contract.classes;
-        // Of two classes, the probabilities of one say all.
+        // For two classes, the probabilities of one contain all the information.
         let shown = || classes.iter().zip(&calibration.classes).skip(1);
         let numbers = [
             ("Expected calibration error", html! { (score(calibration.top.expected_error)) }),
@@ -170,9 +171,6 @@ impl Report {
             .iter()
             .map(|at| format!("{}: {} of {} ({})", at.image, at.missed, at.truth, at.class))
             .collect();
-        let places = |places: &[super::failures::Place]| -> Vec<String> {
-            places.iter().map(|place| format!("{} ({})", place.image, place.class)).collect()
-        };
         html! {
             section {
                 h2 { "Failures" }
@@ -264,14 +262,14 @@ impl Report {
                 h3 { "From answers to masks" }
                 (table::settings(&value(serde_json::to_value(&about.settings))))
                 h3 { "Contract of the model" }
-                // By way of text, in which an f32 has no more digits than it needs.
+                // By way of text, in which an f32 has only the digits that it needs.
                 (table::settings(&value(serde_json::from_str(&about.contract.to_json()))))
             }
         }
     }
 }
 
-/// How much of an image the network saw at once.
+/// Describes the size of the network's input.
 fn extent(about: &About) -> String {
     let size = |[height, width]: [usize; 2]| format!("{height}x{width}");
     match about.settings.tiles {
@@ -284,7 +282,7 @@ fn extent(about: &About) -> String {
     }
 }
 
-/// How often what has a probability is so, against what would be perfect.
+/// Draws the observed frequency for each predicted probability, beside the ideal.
 fn reliability(title: &str, found: &Reliability) -> Markup {
     let points = found.bins.iter().map(|bin| (bin.probability, bin.share)).collect();
     let curves = vec![
@@ -292,6 +290,11 @@ fn reliability(title: &str, found: &Reliability) -> Markup {
         Curve { name: "perfect", points: vec![(0.0, 0.0), (1.0, 1.0)] },
     ];
     Chart { title, across: "probability", curves, span: [0.0, 1.0], heights: &[0.0, 1.0], mark: None }.render()
+}
+
+/// Lists images with the class that failed.
+fn places(places: &[Place]) -> Vec<String> {
+    places.iter().map(|place| format!("{} ({})", place.image, place.class)).collect()
 }
 
 fn reliability_table(title: &str, found: &Reliability) -> Markup {
@@ -312,14 +315,11 @@ fn reliability_table(title: &str, found: &Reliability) -> Markup {
 }
 
 fn thresholds(sweep: &SweepSummary) -> Markup {
-    let points = |value: &dyn Fn(&OperatingPoint) -> Option<f64>| {
-        sweep.thresholds.iter().filter_map(|point| Some((point.threshold, value(point)?))).collect()
-    };
     let curves = vec![
-        Curve { name: "Dice", points: points(&|point| Some(point.dice)) },
-        Curve { name: "sensitivity", points: points(&|point| point.sensitivity) },
-        Curve { name: "precision", points: points(&|point| point.precision) },
-        Curve { name: "specificity", points: points(&|point| point.specificity) },
+        Curve { name: "Dice", points: points(sweep, |point| Some(point.dice)) },
+        Curve { name: "sensitivity", points: points(sweep, |point| point.sensitivity) },
+        Curve { name: "precision", points: points(sweep, |point| point.precision) },
+        Curve { name: "specificity", points: points(sweep, |point| point.specificity) },
     ];
     let best = sweep.best.threshold;
     let mark = Some(Mark { at: best, text: format!("best Dice: {best}") });
@@ -327,11 +327,18 @@ fn thresholds(sweep: &SweepSummary) -> Markup {
         .render()
 }
 
+/// Returns a value at each threshold for which it is defined.
+fn points(sweep: &SweepSummary, value: impl Fn(&OperatingPoint) -> Option<f64>) -> Vec<(f64, f64)> {
+    sweep.thresholds.iter().filter_map(|point| Some((point.threshold, value(point)?))).collect()
+}
+
+/// Draws a curve of values from 0 to 1.
+fn chart(title: &str, across: &'static str, name: &'static str, points: &[(f64, f64)]) -> Markup {
+    let curves = vec![Curve { name, points: thinned(points) }];
+    Chart { title, across, curves, span: [0.0, 1.0], heights: &[0.0, 1.0], mark: None }.render()
+}
+
 fn ranks(curves: &Curves) -> Markup {
-    let chart = |title, across, name, points: &[(f64, f64)]| {
-        let curves = vec![Curve { name, points: thinned(points) }];
-        Chart { title, across, curves, span: [0.0, 1.0], heights: &[0.0, 1.0], mark: None }.render()
-    };
     html! {
         @if !curves.roc.is_empty() {
             (chart("Receiver operating characteristic", "1 - specificity", "sensitivity", &curves.roc))
@@ -342,7 +349,7 @@ fn ranks(curves: &Curves) -> Markup {
     }
 }
 
-/// Points that are far enough apart to be seen, the first and the last among them.
+/// Thins points so far that they can be told apart, and keeps the first and the last.
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let step = 1.0 / POINTS_MAX as f64;
     let mut kept: Vec<(f64, f64)> = Vec::new();
@@ -380,7 +387,7 @@ fn operating_points(sweep: &SweepSummary) -> Markup {
     }
 }
 
-/// A list of failures, where there are any.
+/// Shows a list of failures, if there are any.
 fn list(title: &str, meaning: &str, entries: &[String]) -> Markup {
     html! {
         @if !entries.is_empty() {
@@ -390,7 +397,7 @@ fn list(title: &str, meaning: &str, entries: &[String]) -> Markup {
     }
 }
 
-/// A value in as many digits as it deserves.
+/// Formats a value with the digits that its size deserves.
 fn figure(metric: Metric, value: f64) -> String {
     if metric.is_distance() { format!("{value:.2}") } else { score(value) }
 }

@@ -1,4 +1,4 @@
-//! The report on an evaluation: everything that was found, and under which conditions.
+//! The report on an evaluation: all results, and the conditions.
 
 use std::collections::BTreeMap;
 
@@ -19,24 +19,24 @@ use super::method::Method;
 /// The report on an evaluation.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// What was evaluated, on what and by what.
+    /// The model, the data and the program.
     #[serde(flatten)]
     pub about: About,
-    /// How was measured.
+    /// The method of measurement.
     pub method: Method,
-    /// What each name means, in sentences.
+    /// The definition of each name, in sentences.
     pub definitions: BTreeMap<&'static str, String>,
-    /// What the masks come to.
+    /// The scores of the masks.
     pub scores: Summary,
-    /// What the probabilities come to; `None` of a model that gives masks, or where no pixel counts.
+    /// The calibration of the probabilities; `None` if the model gives masks, or no pixel counts.
     pub calibration: Option<CalibrationSummary>,
-    /// What other thresholds would give; `None` unless there are probabilities of two classes.
+    /// The scores at other thresholds; `None` unless there are probabilities of two classes.
     pub thresholds: Option<SweepSummary>,
-    /// Where the model failed.
+    /// The failures of the model.
     pub failures: Failures,
     /// The scores of each image.
     pub images: Vec<ImageReport>,
-    /// The images that are in no number.
+    /// The images that are not part of any number.
     pub skipped: Vec<Skipped>,
     /// The curves of all thresholds, for the page.
     #[serde(skip)]
@@ -46,7 +46,7 @@ pub struct Report {
     pub(super) worst: Vec<Exhibit>,
 }
 
-/// What was evaluated, on what and by what.
+/// The model, the data and the program of an evaluation.
 #[derive(Clone, Debug, Serialize)]
 pub struct About {
     /// The program and its version.
@@ -55,9 +55,9 @@ pub struct About {
     pub models: Vec<ModelFile>,
     /// The first model's contract.
     pub contract: Contract,
-    /// How its answers became masks.
+    /// The settings for segmenting.
     pub settings: Settings,
-    /// What computed it.
+    /// The provider that computed the model.
     pub runs_on: RunsOn,
     /// The data.
     pub data: Data,
@@ -68,14 +68,14 @@ pub struct About {
 pub struct Data {
     /// The name of the data set.
     pub name: String,
-    /// Its folder.
+    /// The folder of the data set.
     pub folder: String,
-    /// The part of it.
+    /// The part of the data set.
     pub part: String,
-    /// Its fingerprint, as training records it: [`Dataset::fingerprint`](seg_data::Dataset::fingerprint); none where a file
-    /// cannot be read.
+    /// The fingerprint of the data set, as training records it:
+    /// [`Dataset::fingerprint`](seg_data::Dataset::fingerprint); `None` if a file cannot be read.
     pub sha256: Option<String>,
-    /// Why there is no fingerprint.
+    /// The reason for which there is no fingerprint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -87,7 +87,8 @@ pub struct ImageReport {
     pub name: String,
     /// The pixels by true and predicted class.
     pub confusion: ConfusionMatrix,
-    /// Mean IoU and accuracy, and of every other metric the mean over the classes without the background.
+    /// Mean IoU and accuracy, and the mean of every other metric over the classes without the
+    /// background.
     pub overall: Values,
     /// The classes without the background, by name.
     pub classes: BTreeMap<String, ClassReport>,
@@ -96,10 +97,10 @@ pub struct ImageReport {
 /// The scores of a class in one image.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClassReport {
-    /// Its metrics.
+    /// The metrics.
     #[serde(flatten)]
     pub values: Values,
-    /// Its objects.
+    /// The objects.
     pub objects: ObjectCounts,
 }
 
@@ -108,7 +109,7 @@ pub struct ClassReport {
 pub struct Skipped {
     /// The image.
     pub name: String,
-    /// Why.
+    /// The reason.
     pub error: String,
 }
 
@@ -120,7 +121,7 @@ pub(super) struct Curves {
 }
 
 impl Report {
-    /// The report as indented JSON.
+    /// Formats the report as indented JSON.
     pub fn json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a report has only string keys") + "\n"
     }
@@ -135,7 +136,7 @@ impl ImageReport {
     }
 }
 
-/// What each name in a report means.
+/// Defines each name in a report.
 pub(super) fn definitions(tolerance_px: f64) -> BTreeMap<&'static str, String> {
     let mut definitions: BTreeMap<_, _> =
         Metric::ALL.iter().map(|metric| (metric.name(), metric.definition(tolerance_px))).collect();

@@ -1,11 +1,11 @@
-//! A bound on how much is in memory at once, over all threads.
+//! A bound on the amount of memory that all threads use at once.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// What a pixel of them takes, in bytes: its colours, and three `f32` that the network is given.
+/// The memory for a pixel of an image, in bytes: its colours, and three `f32` for the network.
 const BYTES_PER_PIXEL: u64 = 16;
 
-/// So many units that threads take and give back.
+/// A number of units that threads take and give back.
 #[derive(Debug)]
 pub(crate) struct Budget {
     all: u64,
@@ -13,7 +13,7 @@ pub(crate) struct Budget {
     returned: Condvar,
 }
 
-/// Units that were taken; they are given back when this is dropped.
+/// Units that a thread has taken; dropping this gives them back.
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
     budget: &'a Budget,
@@ -25,7 +25,8 @@ impl Budget {
         Self { all, left: Mutex::new(all), returned: Condvar::new() }
     }
 
-    /// Waits until so many units are left, and takes them. What needs more than there are takes all.
+    /// Waits until enough units are left, and takes them. A request for more than the total takes
+    /// all.
     pub(crate) fn take(&self, units: u64) -> Permit<'_> {
         let units = units.min(self.all);
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,14 +43,14 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// How many rows of an image of so many are in memory at once while it is cut into rows of tiles: those of two tiles, and of
-/// two bands of the file where these are higher.
+/// Returns the number of rows of an image that are in memory at once while it is cut into tiles:
+/// the rows of two tiles, or of two bands of the file if these are higher.
 pub(crate) fn rows_held(height: usize, tile: usize, band: u32) -> usize {
     height.min(tile.max(band as usize).saturating_mul(2))
 }
 
-/// What an image of a height and width counts for while it is in memory, in pixels: the rows of it that are there at once,
-/// and the whole mask and so many maps of `f32` by their bytes.
+/// Returns the pixels for which an image counts while it is in memory: the rows of it that are
+/// there at once, and the bytes of the whole mask and of `maps` maps of `f32`.
 pub(crate) fn pixels_held(rows: usize, size: [usize; 2], maps: usize) -> u64 {
     let [rows, height, width, maps] = [rows, size[0], size[1], maps].map(|count| count as u64);
     let results = height.saturating_mul(width).saturating_mul(1 + maps * size_of::<f32>() as u64);

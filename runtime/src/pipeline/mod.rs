@@ -1,12 +1,13 @@
-//! Many image files to many result files, in stages that overlap.
+//! Segments many image files to many result files, in stages that overlap.
 //!
 //! ```text
-//! readers: decode, preprocess -> lanes: the network -> writers: postprocess, encode -> the caller: a line each
+//! readers: decode, prepare -> lanes: the networks -> writers: finish, encode -> the caller: report
 //! ```
 //!
-//! Queues between stages are bounded, and so are the pixels that are in memory and those that the network works on, so that
-//! memory does not grow with the number of images. On the CPU there are several lanes of few threads each: the network's
-//! operators then do not wait for each other's threads, and what the other stages take is not missing in each operator.
+//! Queues between stages are bounded, and so are the pixels that are in memory and those that the
+//! network works on, so that memory does not grow with the number of images. On the CPU there are
+//! several lanes of few threads each: the network's operators then do not wait for each other's
+//! threads, and threads that are busy in other stages do not delay each operator.
 
 mod budget;
 mod stages;
@@ -39,11 +40,11 @@ const WORKERS_MAX: usize = 8;
 pub struct Task {
     /// The image file.
     pub input: PathBuf,
-    /// The name of its results, without an extension.
+    /// The name of the image's results, without an extension.
     pub name: String,
 }
 
-/// Why an image file could not be segmented into files.
+/// The reason for which an image file could not be segmented into files.
 #[derive(Debug, Error)]
 pub enum TaskError {
     /// The image cannot be read.
@@ -54,7 +55,7 @@ pub enum TaskError {
     Segment {
         /// The image.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: SegmentError,
     },
     /// A result cannot be written.
@@ -63,7 +64,8 @@ pub enum TaskError {
 }
 
 impl TaskError {
-    /// Whether the image is to blame, so that others may still succeed; otherwise the output folder or the provider is.
+    /// Returns whether the image is to blame, so that others may still succeed, and not the output
+    /// folder or the provider.
     pub fn is_about_the_image(&self) -> bool {
         match self {
             Self::Segment { source: SegmentError::Run(RunError::Provider { .. }), .. } => false,
@@ -77,7 +79,7 @@ impl TaskError {
     }
 }
 
-/// How many networks run side by side, and with how many threads each.
+/// The networks that run side by side, and their threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lanes {
     /// The CPU threads of each network.
@@ -85,10 +87,12 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// The lanes for so many images and threads; all cores unless given.
+    /// Divides the threads among lanes for `images` images; all processors that may be used unless
+    /// given.
     ///
-    /// `largest` tells how many pixels a network works on at once at most; it is asked where there may be several lanes. No
-    /// more of them are taken than can work at the same time in bounded memory, so that no thread waits for a lane.
+    /// `largest` returns the most pixels that a network works on at once; it is called if several
+    /// lanes are possible. There are no more lanes than can work at the same time in bounded
+    /// memory, so that no thread waits for a lane.
     pub fn new(
         provider: Provider,
         images: usize,
@@ -104,29 +108,30 @@ impl Lanes {
     }
 }
 
-/// How many pixels the network works on at once in the largest of these images, by their files' heads.
+/// Returns the most pixels that the network works on at once for any of these images, by the heads
+/// of their files.
 ///
-/// What cannot be read counts for nothing: whoever segments it says why.
+/// A file that cannot be read counts for nothing: segmenting it will report the error.
 pub fn largest_at_once<'a>(
     inputs: impl IntoIterator<Item = &'a Path>,
     contract: &Contract,
     settings: &Settings,
 ) -> usize {
-    let pixels = |path| match stored_size(path) {
-        Ok((width, height)) => settings.pixels_at_once(contract, [height as usize, width as usize]),
-        Err(_) => 0,
-    };
-    inputs.into_iter().map(pixels).max().unwrap_or(0)
+    let sizes = inputs.into_iter().flat_map(stored_size);
+    let pixels = |(width, height)| settings.pixels_at_once(contract, [height as usize, width as usize]);
+    sizes.map(pixels).max().unwrap_or(0)
 }
 
-/// Segments image files into files, and reports each as it is complete.
+/// Segments image files into files, and reports each when it is complete.
 ///
-/// `segmenters` are the lanes: the same model with the same settings, once for each. Files are written below `folder`, where
-/// their folders must exist. `report` gets the place of a task and what came of it, in the order in which tasks end; when
-/// it breaks, no further image is begun, and those under way are still reported.
+/// `segmenters` are the lanes: the same model with the same settings, once for each. Files are
+/// written below `folder`, where their folders must exist. `report` gets the place of a task and
+/// its result, in the order in which tasks end; when it breaks, no further image is started, and
+/// those under way are still reported.
 ///
 /// # Panics
-/// When there is no segmenter, or a stage panics: then the others end what they can without it.
+/// When there is no segmenter, or a stage panics: the other stages then finish what they can
+/// without it.
 pub fn run(
     segmenters: &mut [Segmenter],
     tasks: &[Task],
@@ -139,7 +144,7 @@ pub fn run(
     let batch = steps.settings.batch.map_or(1, NonZeroUsize::get);
     let workers = (available_threads().get() / 2).clamp(1, WORKERS_MAX);
     let (ready, to_lanes) = sync_channel(segmenters.len() * batch);
-    let (answered, to_writers) = sync_channel(workers);
+    let (inferred, to_writers) = sync_channel(workers);
     let (ended, results) = sync_channel(workers);
     let (to_lanes, to_writers) = (Arc::new(Mutex::new(to_lanes)), Arc::new(Mutex::new(to_writers)));
     thread::scope(|scope| {
@@ -149,16 +154,17 @@ pub fn run(
             scope.spawn(move || stages.read(&ready, &ended));
         }
         for segmenter in segmenters {
-            let (to_lanes, answered, ended) = (Arc::clone(&to_lanes), answered.clone(), ended.clone());
-            scope.spawn(move || stages.infer(segmenter, batch, &to_lanes, &answered, &ended));
+            let (to_lanes, inferred, ended) = (Arc::clone(&to_lanes), inferred.clone(), ended.clone());
+            scope.spawn(move || stages.infer(segmenter, batch, &to_lanes, &inferred, &ended));
         }
         for _ in 0..workers {
             let (to_writers, ended) = (Arc::clone(&to_writers), ended.clone());
             scope.spawn(move || stages.write(&to_writers, &ended));
         }
-        // What is left of the queues is the threads' own, so that each ends with the stage before it, and with the one
-        // after it where that panics: nobody waits to hand over what nobody takes.
-        drop((ready, to_lanes, answered, to_writers, ended));
+        // From here on only the threads own ends of the queues, so that each stage ends with the
+        // one before it, and with the one after it if that panics: no thread waits for a stage that
+        // has ended.
+        drop((ready, to_lanes, inferred, to_writers, ended));
         for (index, result) in results {
             if report(index, result).is_break() {
                 stages.stop();
@@ -167,10 +173,10 @@ pub fn run(
     });
 }
 
-/// Makes the folders that the writers write to, and gives them back.
+/// Creates the folders to which the writers write, and returns them.
 ///
 /// # Errors
-/// When one cannot be created.
+/// When a folder cannot be created.
 pub fn create_folders(folder: &Path, writers: &[Box<dyn ResultWriter>]) -> Result<Vec<PathBuf>, RecordError> {
     let mut folders: Vec<_> = writers.iter().map(|writer| folder.join(&writer.place().folder)).collect();
     folders.dedup();

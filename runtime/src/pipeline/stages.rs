@@ -1,4 +1,5 @@
-//! The stages of the pipeline: the work of readers, lanes and writers on an image, and their share of memory.
+//! The stages of the pipeline: the work of readers, lanes and writers on an image, and their share
+//! of memory.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -18,9 +19,11 @@ use crate::record::SavedFile;
 use crate::record::{Prediction, areas};
 use crate::save::{Finished, ResultWriter};
 
-/// The most pixels of images that are in memory at once, with all that is made of them; see [`pixels_held`].
+/// The most pixels of images that are in memory at once, with all that is made of them; see
+/// [`pixels_held`].
 const PIXELS_IN_MEMORY: u64 = 1 << 26;
-/// The most pixels that the networks work on at once; a network takes several hundred bytes for each.
+/// The most pixels that the networks work on at once; a network takes several hundred bytes for
+/// each.
 pub(super) const PIXELS_IN_NETWORKS: u64 = 1 << 22;
 
 /// The result of a task, by its place.
@@ -101,7 +104,8 @@ impl<'a> Stages<'a> {
 
     fn open(&'a self, index: usize, task: &Task) -> Result<(Item<'a>, Prepared), TaskError> {
         let start = Instant::now();
-        // Before it is opened: a file that changes in between has another hash, and a run that continues does it again.
+        // Before it is opened: a file that changes in between has another hash, and a run that
+        // continues does it again.
         let content = digest(&task.input);
         let reader = open_image(&task.input)?;
         let (input_bytes, input_sha256) =
@@ -134,7 +138,8 @@ impl<'a> Stages<'a> {
                 Prepared::Tiles(tiling) => self.infer_tiles(segmenter, item, tiling, inferred, ended),
                 Prepared::Whole(image) => {
                     let mut images = vec![(item, image)];
-                    // Images that are there already and have the same size; the lane does not wait for more.
+                    // Images that are there already and have the same size; the lane does not wait
+                    // for more.
                     while images.len() < batch && waiting.is_none() {
                         let next = queue.try_lock().ok().and_then(|queue| queue.try_recv().ok());
                         match next {
@@ -241,7 +246,8 @@ impl<'a> Stages<'a> {
     }
 }
 
-/// Waits for the next item of a queue that several threads share; returns `None` when the stage before it has ended.
+/// Waits for the next item of a queue that several threads share; returns `None` when the stage
+/// before it has ended.
 fn receive<T>(queue: &Mutex<Receiver<T>>) -> Option<T> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }

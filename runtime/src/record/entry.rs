@@ -1,4 +1,5 @@
-//! The lines of a record, an image each: how they stand in its file, and how that is read without having all of it in memory.
+//! The entries of a record, a line for each image, which are read without holding the record in
+//! memory.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::error::RecordError;
 use super::prediction::Prediction;
 
-/// A line of the record.
+/// An entry of the record: the result for one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Entry {
@@ -19,17 +20,17 @@ pub enum Entry {
     Segmented(Box<Prediction>),
     /// The image cannot be segmented.
     Skipped {
-        /// The name that its files would have.
+        /// The name that the image's files would have.
         name: String,
         /// The image.
         input: String,
-        /// Why.
+        /// The reason.
         error: String,
     },
 }
 
 impl Entry {
-    /// The name of the image's files.
+    /// Returns the name of the image's files.
     pub fn name(&self) -> &str {
         match self {
             Self::Segmented(prediction) => &prediction.name,
@@ -38,12 +39,12 @@ impl Entry {
     }
 }
 
-/// How many images a record has.
+/// The number of images in a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// All of them.
+    /// All images.
     pub images: usize,
-    /// Those that cannot be segmented.
+    /// The images that cannot be segmented.
     pub skipped: usize,
 }
 
@@ -56,16 +57,16 @@ impl<'a> FromIterator<&'a EntryPlace> for Counts {
     }
 }
 
-/// What is kept of a line: memory must not grow with what is reported of images.
+/// The part of an entry that stays in memory, which must not grow with the content of entries.
 #[derive(Clone, Debug)]
 pub(crate) struct EntryPlace {
-    /// Where it stands in its file, its end included.
+    /// The bytes of the line in its file, with the line end.
     pub(crate) bytes: Range<u64>,
-    /// Whether its image cannot be segmented.
+    /// True if the image cannot be segmented.
     pub(crate) is_skipped: bool,
 }
 
-/// A line as it stands in the file.
+/// An entry as the file stores it.
 #[derive(Serialize, Deserialize)]
 struct StoredEntry<L> {
     /// The job's [`id`](super::job::Job::id).
@@ -74,18 +75,19 @@ struct StoredEntry<L> {
     entry: L,
 }
 
-/// A line of the job with this id as it stands in the file.
+/// Formats an entry of the job with this id as a line of the file.
 pub(crate) fn to_json_line(entry: &Entry, job: &str) -> String {
     let stored = StoredEntry { job: job.into(), entry };
     serde_json::to_string(&stored).expect("a line has no map with keys that are no strings") + "\n"
 }
 
-/// Gives each line of a record and its place in the file; all are of the job with this id.
+/// Reads a record, and passes on each entry with its place in the file; all must be of the job with
+/// this id.
 ///
-/// A record that is not there has none, and a last line that was not written to its end is left out.
+/// A record that does not exist has no entries, and an incomplete last line is left out.
 ///
 /// # Errors
-/// When the file cannot be read, or another line is none or is of another job.
+/// When the file cannot be read, or another line is damaged or of another job.
 pub(crate) fn each_entry(path: &Path, job: &str, mut take: impl FnMut(Entry, Range<u64>)) -> Result<(), RecordError> {
     let failed = |source| RecordError::File { path: path.into(), source };
     let mut file = match File::open(path) {
@@ -93,7 +95,7 @@ pub(crate) fn each_entry(path: &Path, job: &str, mut take: impl FnMut(Entry, Ran
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(failed(source)),
     };
-    // Bytes: the last line may end within a character.
+    // These are bytes, as the last line may end within a character.
     let (mut bytes, mut start) = (Vec::new(), 0);
     for number in 1.. {
         bytes.clear();
@@ -112,8 +114,8 @@ pub(crate) fn each_entry(path: &Path, job: &str, mut take: impl FnMut(Entry, Ran
     Ok(())
 }
 
-/// Writes lines as they stand in other records, each told by the number of its file and its place there, to a record of their
-/// own, which may take the place of one of these.
+/// Copies lines of other records, each given by the number of its file and its place there, to a
+/// new record, which may replace one of them.
 ///
 /// # Errors
 /// When a file cannot be read or written.

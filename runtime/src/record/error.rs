@@ -8,44 +8,44 @@ use thiserror::Error;
 
 use super::job::JobError;
 
-/// Why a folder's record cannot be kept.
+/// The reason for which a folder's record cannot be written.
 #[derive(Debug, Error)]
 pub enum RecordError {
-    /// Another process writes there.
+    /// Another process writes to the folder.
     #[error("another process is writing to `{folder}`; wait for it, or choose another folder")]
     Locked {
         /// The folder.
         folder: PathBuf,
     },
-    /// The folder is that of another job.
+    /// The folder belongs to another job.
     #[error(transparent)]
     Job(#[from] JobError),
-    /// The folder cannot be had.
+    /// The folder cannot be created.
     #[error("cannot create the folder `{path}`")]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A file or the folder cannot be read or written.
     #[error("cannot keep the record in `{path}`")]
     File {
-        /// What cannot be read or written.
+        /// The path that cannot be read or written.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// A line before could not be written.
+    /// An earlier entry could not be written.
     #[error("`{path}` takes no more lines after one that could not be written; make room there and let the run go on")]
     Closed {
         /// The file.
         path: PathBuf,
     },
-    /// A line is that of another job.
+    /// A line belongs to another job.
     #[error(
         "line {line} of `{path}` is of another job, with other models, flags or inputs; move the file and its results elsewhere, \
          or choose another folder"
@@ -56,7 +56,7 @@ pub enum RecordError {
         /// The number of the line, counted from 1.
         line: usize,
     },
-    /// A line is none.
+    /// A line is not an entry.
     #[error(
         "cannot read line {line} of `{path}` as a prediction; it belongs to another version or is damaged, choose another \
          folder"
@@ -66,7 +66,7 @@ pub enum RecordError {
         path: PathBuf,
         /// The number of the line, counted from 1.
         line: usize,
-        /// Why.
+        /// The cause.
         source: serde_json::Error,
     },
 }

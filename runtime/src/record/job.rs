@@ -1,4 +1,5 @@
-//! What a run over many images is: the same for all its parts and for each of its continuations.
+//! The description of a run over many images, which is the same for all its parts and
+//! continuations.
 
 use std::fs;
 use std::io;
@@ -14,21 +15,22 @@ use thiserror::Error;
 
 use crate::save::Save;
 
-/// The file that says what the folder's results are.
+/// The file that describes the results in a folder.
 pub const JOB: &str = "job.json";
 
-/// What a run over many images is. A folder holds the results of one job, and nothing replaces those of another.
+/// The description of a run over many images. A folder holds the results of one job, and results of
+/// another never replace them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// The program and its version.
     pub tool: String,
-    /// The models, whose probabilities are averaged where there are several.
+    /// The models; the probabilities of several are averaged.
     pub models: Vec<ModelFile>,
-    /// How the float32 values of each are computed.
+    /// The precision in which each model computes float32 values.
     pub precisions: Vec<ComputePrecision>,
-    /// How their answers become masks.
+    /// The settings for segmenting.
     pub settings: Settings,
-    /// What is saved of each image.
+    /// The kinds of results that are saved.
     pub save: Vec<Save>,
     /// The number of images of all parts.
     pub images: usize,
@@ -36,7 +38,7 @@ pub struct Job {
     pub names_sha256: String,
 }
 
-/// Why a folder is not that of a job.
+/// The reason for which a folder does not belong to a job.
 #[derive(Debug, Error)]
 pub enum JobError {
     /// The file cannot be read.
@@ -44,15 +46,15 @@ pub enum JobError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The file is no job.
+    /// The file does not describe a job.
     #[error("cannot read `{path}` as a job; it belongs to another version or is damaged, choose another folder")]
     Format {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: serde_json::Error,
     },
     /// The folder holds results of another job.
@@ -63,13 +65,13 @@ pub enum JobError {
     Other {
         /// The file.
         path: PathBuf,
-        /// In what they differ.
+        /// The first difference.
         what: &'static str,
     },
 }
 
 impl Job {
-    /// A job on images whose results have these names.
+    /// Describes a job on images whose results have these names.
     pub fn new(
         models: Vec<ModelFile>,
         precisions: Vec<ComputePrecision>,
@@ -80,7 +82,7 @@ impl Job {
         let mut hash = Sha256::new();
         names.iter().for_each(|name| hash.update(format!("{name}\n")));
         let tool = format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-        // It changes no result.
+        // The batch size changes no result.
         let settings = Settings { batch: None, ..settings };
         Self { tool, models, precisions, settings, save, images: names.len(), names_sha256: hash.hex() }
     }
@@ -88,7 +90,7 @@ impl Job {
     /// Reads the job of a folder, if it has one.
     ///
     /// # Errors
-    /// When there is one that cannot be read.
+    /// When the file exists and cannot be read.
     pub fn read(folder: &Path) -> Result<Option<Self>, JobError> {
         let path = folder.join(JOB);
         match fs::read(&path) {
@@ -101,20 +103,21 @@ impl Job {
         }
     }
 
-    /// The content of its file.
+    /// Returns the content of the job's file.
     pub(crate) fn text(&self) -> String {
         serde_json::to_string_pretty(self).expect("a job has no map with keys that are no strings") + "\n"
     }
 
-    /// The SHA-256 of its file, in hexadecimal, which each line of its records names.
+    /// Returns the SHA-256 of the job's file, in hexadecimal, which each entry of its records
+    /// names.
     pub(crate) fn id(&self) -> String {
         sha256(self.text())
     }
 
-    /// Makes sure that the folder's job, if it has one, is this one.
+    /// Checks that the folder's job, if it has one, is this one.
     ///
     /// # Errors
-    /// When it is another one or cannot be read.
+    /// When the job is another one, or cannot be read.
     pub fn check(&self, folder: &Path) -> Result<(), JobError> {
         let Some(other) = Self::read(folder)? else { return Ok(()) };
         let rows = [
@@ -132,27 +135,28 @@ impl Job {
     }
 }
 
-/// One of several parts of a job, each done by a process of its own.
+/// One of several parts of a job, each of which a process of its own does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobPart {
-    /// Which one, counted from 1.
+    /// The number of the part, counted from 1.
     pub part: usize,
-    /// How many there are.
+    /// The number of parts.
     pub parts: usize,
 }
 
 impl JobPart {
-    /// Whether the image at a place in the list of all images belongs to this part: each part takes every so manieth.
+    /// Returns whether the image at a place in the list of all images belongs to this part; the
+    /// parts take images in turn.
     pub fn has(&self, index: usize) -> bool {
         index % self.parts == self.part - 1
     }
 
-    /// How many of so many images belong to this part.
+    /// Returns the number of images that belong to this part, of `images` in total.
     pub fn count(&self, images: usize) -> usize {
         (0..images).filter(|index| self.has(*index)).count()
     }
 
-    /// The name of its manifest.
+    /// Returns the name of the part's record.
     pub fn file_name(&self) -> String {
         format!("predictions-{}-of-{}.jsonl", self.part, self.parts)
     }
@@ -161,7 +165,7 @@ impl JobPart {
 impl FromStr for JobPart {
     type Err = ();
 
-    /// Reads the name of a part's manifest.
+    /// Parses the name of a part's record.
     fn from_str(name: &str) -> Result<Self, ()> {
         let middle = name.strip_prefix("predictions-").and_then(|rest| rest.strip_suffix(".jsonl")).ok_or(())?;
         let (part, parts) = middle.split_once("-of-").ok_or(())?;

@@ -9,10 +9,12 @@ use super::job::JobPart;
 
 /// The file whose lock decides which process writes to a folder.
 const LOCK: &str = ".lock";
-/// The file whose lock decides which job owns a folder: parts that begin at the same time share [`LOCK`].
+/// The file whose lock decides which job owns a folder: parts that begin at the same time share
+/// [`LOCK`].
 pub(super) const JOB_LOCK: &str = ".lock-job";
 
-/// Takes the locks that a run needs: a whole run has the folder for itself, parts share it, each with its own lock.
+/// Takes the locks that a run needs: a whole run has the folder for itself, parts share it, each
+/// with its own lock.
 ///
 /// # Errors
 /// When another process has them, or a file cannot be created.

@@ -11,10 +11,10 @@ use super::job::{Job, JobError, JobPart};
 use super::lock::lock;
 use super::writer::{PREDICTIONS, parts, remove_leftovers};
 
-/// Why the parts are not a whole.
+/// The reason for which records of parts cannot be joined.
 #[derive(Debug, Error)]
 pub enum MergeError {
-    /// There is no job.
+    /// The folder has no job.
     #[error("`{folder}` holds no `job.json`; it must be a folder that `infer --num-parts` wrote to")]
     NoJob {
         /// The folder.
@@ -26,7 +26,7 @@ pub enum MergeError {
     /// A record cannot be read or written.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// There are no records of parts, or they are of different divisions.
+    /// The folder has no records of parts, or records of different divisions.
     #[error("`{folder}` holds records of {found}, expected those of all parts of one division")]
     Parts {
         /// The folder.
@@ -34,21 +34,23 @@ pub enum MergeError {
         /// The divisions found.
         found: String,
     },
-    /// Something is missing.
+    /// An image or a file is missing.
     #[error("the parts are not complete: {missing}")]
     Incomplete {
-        /// What is missing, and the remedy.
+        /// The missing parts, and the remedy.
         missing: String,
     },
 }
 
-/// Joins the records of all parts in a folder into one, after checking that each image is there and its files are whole.
+/// Joins the records of all parts in a folder into one, after checking that each image is there and
+/// its files are whole.
 ///
-/// Images that could not be segmented have their lines too. What killed processes left unfinished is removed.
+/// Images that could not be segmented have entries too. Unfinished files of killed processes are
+/// removed.
 ///
 /// # Errors
-/// When another process writes there, a part, an image or a file is missing, damaged or of another job, or a file cannot be
-/// read or written.
+/// When another process writes there, a part, an image or a file is missing, damaged or of another
+/// job, or a file cannot be read or written.
 pub fn merge(folder: &Path) -> Result<Counts, MergeError> {
     let job = Job::read(folder)?.ok_or_else(|| MergeError::NoJob { folder: folder.into() })?;
     let _locks = lock(folder, None)?;
@@ -63,7 +65,7 @@ pub fn merge(folder: &Path) -> Result<Counts, MergeError> {
     };
 
     let records: Vec<_> = (1..=parts).map(|part| folder.join(JobPart { part, parts }.file_name())).collect();
-    // By name: where each image's last line stands, and in which record.
+    // By name: the place of each image's last entry, and the number of its record.
     let mut entries = BTreeMap::<String, (usize, EntryPlace)>::new();
     let mut folders = BTreeSet::from([folder.to_path_buf()]);
     let mut missing = Vec::new();

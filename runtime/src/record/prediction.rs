@@ -1,4 +1,4 @@
-//! What is reported of one image.
+//! The report on one image.
 
 use std::fs;
 use std::path::Path;
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use super::saved_file::SavedFile;
 use crate::save::Save;
 
-/// What is reported of one image: a line of `predictions.jsonl`.
+/// The report on one image: a line of `predictions.jsonl`.
 ///
-/// Paths that are no Unicode are given with a replacement character in place of what is not.
+/// In paths that are not Unicode, a replacement character stands for each invalid byte.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// The name of its files.
+    /// The name of the image's files.
     pub name: String,
     /// The image.
     pub input: String,
@@ -29,66 +29,69 @@ pub struct Prediction {
     pub width: u32,
     /// Height of image and mask, upright, in pixels.
     pub height: u32,
-    /// How the camera was held, as EXIF counts it, 1 to 8. All results are upright, as if it were 1.
+    /// The orientation of the camera, as EXIF counts it, 1 to 8. All results are upright, as if it
+    /// were 1.
     pub orientation: u8,
-    /// Height and width at which the network ran, in pixels.
+    /// Height and width of the network's input, in pixels.
     pub network: [usize; 2],
-    /// Into how many tiles the image was cut; none where it was run whole.
+    /// The number of tiles; `None` if the image was run whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tiles: Option<usize>,
-    /// What each class covers, by class index.
+    /// The area of each class, by class index.
     pub area: Vec<ClassArea>,
-    /// The files written.
+    /// The files that were written.
     pub files: Vec<SavedFile>,
-    /// What computed it.
+    /// The provider that computed the result.
     pub runs_on: RunsOn,
-    /// Reading, hashing and decoding the file, in milliseconds.
+    /// The time to read, hash and decode the file, in milliseconds.
     pub decode_ms: f64,
-    /// From the image to the network's input, in milliseconds.
+    /// The time to convert the image to the network's input, in milliseconds.
     pub preprocess_ms: f64,
-    /// The network, in milliseconds; of a batch, its share.
+    /// The time of the network, in milliseconds; for an image in a batch, its share.
     pub infer_ms: f64,
-    /// From the network's output to the mask, in milliseconds.
+    /// The time to convert the network's output to the mask, in milliseconds.
     pub postprocess_ms: f64,
-    /// Writing all files, in milliseconds.
+    /// The time to write all files, in milliseconds.
     pub encode_ms: f64,
 }
 
-/// What a class covers in a mask.
+/// The area of a class in a mask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassArea {
     /// The name of the class.
     pub class: String,
-    /// Its pixels.
+    /// The number of its pixels.
     pub pixels: u64,
     /// Its share of the pixels, 0 to 1.
     pub share: f64,
 }
 
 impl Prediction {
-    /// Whether `input` is the image that was segmented: the same path with the same content.
+    /// Returns whether `input` is the image that was segmented: the same path with the same
+    /// content.
     ///
-    /// What cannot be read is not.
+    /// A file that cannot be read is not.
     pub fn is_of(&self, input: &Path) -> bool {
         let has_size = || fs::metadata(input).is_ok_and(|found| found.len() == self.input_bytes);
-        // Most that differ are told without being read.
+        // Most differences show without reading the file.
         input.to_string_lossy() == self.input
             && has_size()
             && digest(input).is_ok_and(|(_, sha256)| sha256 == self.input_sha256)
     }
 
-    /// Whether all its files are in the folder of the results with the content that was written.
+    /// Returns whether all files are in the folder of the results with the content that was
+    /// written.
     pub(crate) fn is_whole(&self, folder: &Path) -> bool {
         self.files.iter().all(|file| file.is_whole(folder))
     }
 
-    /// The path of the first file of a kind, in the folder of the results.
+    /// Returns the path of the first file of a kind, in the folder of the results.
     pub fn file(&self, kind: Save) -> Option<&str> {
         self.files.iter().find(|file| file.kind == kind).map(|file| file.path.as_str())
     }
 }
 
-/// What each class covers.
+/// Measures the area of each class.
 pub(crate) fn areas(mask: &GrayImage, classes: &[Class]) -> Vec<ClassArea> {
     let mut pixels = [0_u64; 256];
     for label in mask.iter() {

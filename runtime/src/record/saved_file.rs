@@ -1,4 +1,4 @@
-//! A file of results, and the hash by which it is told to be whole.
+//! A file of results, and the hash that shows whether it is whole.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,11 +13,11 @@ use crate::save::{Finished, ResultWriter, Save};
 /// A file that was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedFile {
-    /// What it is.
+    /// The kind of result.
     pub kind: Save,
-    /// Its path in the folder of the results, with `/` between names.
+    /// The path in the folder of the results, with `/` between names.
     pub path: String,
-    /// The SHA-256 of its content, in hexadecimal.
+    /// The SHA-256 of the content, in hexadecimal.
     pub sha256: String,
 }
 
@@ -25,7 +25,8 @@ impl SavedFile {
     /// Writes the file of an image below the folder of the results.
     ///
     /// # Errors
-    /// When the image cannot be read again, or the file not be written; then there is none, or the one before.
+    /// When the image cannot be read again, or the file cannot be written; an older file then stays
+    /// as it was.
     pub(crate) fn write(
         writer: &dyn ResultWriter,
         folder: &Path,
@@ -42,13 +43,13 @@ impl SavedFile {
         Ok(Self { kind: writer.place().save, path, sha256 })
     }
 
-    /// Whether it is in the folder of the results, with the content that it had when it was written.
+    /// Returns whether the file is in the folder of the results with the content that was written.
     pub(crate) fn is_whole(&self, folder: &Path) -> bool {
         digest(&folder.join(&self.path)).is_ok_and(|(_, found)| found == self.sha256)
     }
 }
 
-/// Hashes what is written.
+/// A writer that hashes the content.
 struct Hashed<'a> {
     out: &'a mut dyn Write,
     hash: Sha256,
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
     use crate::save::Place;
 
-    /// Writes a text in pieces, and fails behind them where it is to.
+    /// A result that writes a text in pieces, and fails after them if asked to.
     struct Pieces {
         place: Place,
         fails: bool,

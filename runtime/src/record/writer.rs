@@ -1,9 +1,11 @@
-//! The record of what is done, a line of JSON per image, from which an interrupted run goes on.
+//! Writes the record of finished images, a line of JSON for each, from which an interrupted run
+//! continues.
 //!
-//! A line is written when all files of its image are whole under their names, so an image is complete if and only if it
-//! has a line and its files have the hashes that the line names. A line also names its job, so that it never counts for
-//! another one, whatever is killed, copied or removed. While a run lasts, lines stand in the order in which images became
-//! complete; a run that ends puts them into the order of the inputs.
+//! An entry is written when all files of its image are whole under their names, so an image is
+//! complete if and only if it has an entry and its files have the hashes that the entry names. An
+//! entry also names its job, so that it never counts for another one, whatever is killed, copied or
+//! removed. While a run lasts, entries stand in the order in which images became complete; at its
+//! end, the run puts them into the order of the inputs.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -29,23 +31,24 @@ pub struct RecordWriter {
     /// The job's [`id`](Job::id).
     job: String,
     file: File,
-    /// The length of the file, in bytes; none after a line that could not be written.
+    /// The length of the file, in bytes; `None` after an entry that could not be written.
     bytes: Option<u64>,
-    /// Where the last line of each image stands, by the image's name.
+    /// The place of each image's last entry, by the image's name.
     entries: HashMap<String, EntryPlace>,
-    /// Held until the run ends, in whatever way.
+    /// The locks, which are held until the run ends, in whatever way.
     _locks: Vec<File>,
 }
 
 impl RecordWriter {
-    /// Begins the record of a job, or of a part of it, in a folder, which is created.
+    /// Begins the record of a job, or of a part of it, in a folder, which is created if necessary.
     ///
-    /// `keep` says of what was reported of an image whether it still holds; the lines of such images stay where their files
-    /// are whole. Without it the record begins anew, and a whole one takes the place of those of parts. Parts of one job may
-    /// be written at the same time, and nothing else.
+    /// `keep` decides whether an earlier entry still holds; entries for which it does stay if their
+    /// files are whole. Without `keep`, the record starts empty, and the record of a whole job
+    /// replaces those of parts. Parts of one job may be written at the same time, but nothing else.
     ///
     /// # Errors
-    /// When another process writes to the folder, it holds results of another job, or it cannot be read or written.
+    /// When another process writes to the folder, the folder holds results of another job, or it
+    /// cannot be read or written.
     pub fn begin(
         folder: &Path,
         job: &Job,
@@ -63,10 +66,9 @@ impl RecordWriter {
         };
         claim(folder, job, others.iter().chain([&path]))?;
         if keep.is_none() && part.is_none() {
-            let remove = |path: &PathBuf| {
-                fs::remove_file(path).map_err(|source| RecordError::File { path: path.clone(), source })
-            };
-            others.iter().try_for_each(remove)?;
+            for path in &others {
+                fs::remove_file(path).map_err(|source| RecordError::File { path: path.clone(), source })?;
+            }
         }
 
         let mut kept = Vec::new();
@@ -75,7 +77,7 @@ impl RecordWriter {
                 Entry::Segmented(prediction) if prediction.is_whole(folder) && keep(&prediction) => {
                     kept.push((prediction.name, bytes));
                 }
-                // What was skipped may have been fetched again.
+                // An image that was skipped may have been replaced.
                 _ => {}
             })?;
         }
@@ -93,20 +95,20 @@ impl RecordWriter {
         Ok(Self { path, job: id, file, bytes: Some(end), entries, _locks: locks })
     }
 
-    /// Whether the image of this name is complete.
+    /// Returns whether the image of this name is complete.
     pub fn is_complete(&self, name: &str) -> bool {
         self.entries.get(name).is_some_and(|entry| !entry.is_skipped)
     }
 
-    /// Adds a line, which is on the disk when this returns.
+    /// Adds an entry, which is on the disk when this returns.
     ///
     /// # Errors
-    /// When it cannot be written; no line is added after that.
+    /// When the entry cannot be written; no entry is added after that.
     pub fn add(&mut self, entry: &Entry) -> Result<(), RecordError> {
         let Some(bytes) = self.bytes.take() else { return Err(RecordError::Closed { path: self.path.clone() }) };
         let text = to_json_line(entry, &self.job);
         if let Err(source) = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data()) {
-            // A piece of the line that stays all the same is left out when the record is read.
+            // If a piece of the line stays nevertheless, reading the record leaves it out.
             let _ = self.file.set_len(bytes);
             return Err(RecordError::File { path: self.path.clone(), source });
         }
@@ -117,7 +119,7 @@ impl RecordWriter {
         Ok(())
     }
 
-    /// Puts the lines into the order of `names`, one for each; the run is at its end.
+    /// Puts the entries into the order of `names`, one for each, at the end of the run.
     ///
     /// # Errors
     /// When the record cannot be written.
@@ -128,14 +130,14 @@ impl RecordWriter {
     }
 }
 
-/// Makes the folder that of the job, after making sure that nothing in these records is of another one.
+/// Assigns the folder to the job, after checking that these records hold no entry of another one.
 ///
 /// # Errors
-/// When the folder is that of another job, or something cannot be read or written.
+/// When the folder belongs to another job, or a file cannot be read or written.
 fn claim<'a>(folder: &Path, job: &Job, records: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), RecordError> {
     let path = folder.join(JOB_LOCK);
     let failed = |source| RecordError::File { path: path.clone(), source };
-    // Held until the end of the function, or of the process if that comes first.
+    // The lock is held until the end of the function, or of the process if that comes first.
     let lock = open_lock(&path).map_err(failed)?;
     lock.lock().map_err(failed)?;
     job.check(folder)?;
@@ -144,10 +146,11 @@ fn claim<'a>(folder: &Path, job: &Job, records: impl IntoIterator<Item = &'a Pat
     Ok(write_bytes(&folder.join(JOB), job.text().as_bytes())?)
 }
 
-/// Removes what killed processes left unfinished in the folders of results, where no other process writes.
+/// Removes unfinished files of killed processes from the folders of results, where no other process
+/// writes.
 ///
 /// # Errors
-/// When a folder cannot be read or a file not be removed.
+/// When a folder cannot be read or a file cannot be removed.
 pub fn remove_leftovers(folders: impl IntoIterator<Item = PathBuf>) -> Result<(), RecordError> {
     for path in folders {
         remove_unfinished(&path).map_err(|source| RecordError::File { path, source })?;
@@ -155,7 +158,7 @@ pub fn remove_leftovers(folders: impl IntoIterator<Item = PathBuf>) -> Result<()
     Ok(())
 }
 
-/// The parts that have a record in a folder.
+/// Lists the parts that have a record in a folder.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -182,7 +185,7 @@ pub(crate) mod tests {
         Job::new(Vec::new(), vec![ComputePrecision::Fp32], Settings::default(), vec![Save::Mask], &names)
     }
 
-    /// A complete image whose only file holds `content`.
+    /// Makes a complete image whose only file holds `content`.
     pub(crate) fn complete(folder: &Path, name: &str, content: &str) -> Entry {
         let path = format!("masks/{name}.png");
         fs::create_dir_all(folder.join("masks")).unwrap();
@@ -221,7 +224,7 @@ pub(crate) mod tests {
         writer.add(&skipped).unwrap();
         drop(writer);
         fs::write(folder.join("masks/c.png"), "damaged").unwrap();
-        // A process that is killed while it writes a line.
+        // This process was killed while it wrote a line.
         let mut file = OpenOptions::new().append(true).open(folder.join(PREDICTIONS)).unwrap();
         file.write_all(b"{\"name\":\"e\",\"input\":\"\xc3").unwrap();
 
@@ -249,13 +252,14 @@ pub(crate) mod tests {
         assert_eq!(recorded(), Vec::<String>::new(), "a run begins anew");
     }
 
-    /// Whatever was killed before, copied there or removed.
+    /// The claim holds whatever was killed, copied or removed before.
     #[test]
     fn entries_count_for_the_job_that_they_name_and_nothing_replaces_those_of_another() {
         let (ours, other) = (job(&["a", "b"]), job(&["a", "c"]));
         let first = Some(JobPart { part: 1, parts: 2 });
         let record = |part: Option<JobPart>| part.map_or_else(|| PREDICTIONS.into(), |part| part.file_name());
-        // The folder's `job.json`, which records it has and whose lines are in them, and whether our job may begin there.
+        // The job in the folder's `job.json`, the records with the job of their entries, and
+        // whether our job may begin there.
         for (name, named, records, may) in [
             ("nothing", None, &[][..], true),
             ("our job, killed before its record", Some(&ours), &[], true),
@@ -337,13 +341,14 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let (ours, other) = (job(&["a", "b"]), job(&["a", "c"]));
-        // As a part of the other job that has made sure that the folder is nobody's, and has not yet said that it is its own.
+        // This stands for a part of the other job that has found the folder free and has not yet
+        // claimed it.
         let begins = open_lock(&folder.join(JOB_LOCK)).unwrap();
         begins.lock().unwrap();
         let part = Some(JobPart { part: 1, parts: 2 });
         std::thread::scope(|scope| {
             let begun = scope.spawn(|| RecordWriter::begin(folder, &ours, part, None).map(drop));
-            // The part's own lock is the last thing that it has before it must wait.
+            // The part takes its own lock last, before it must wait.
             while !folder.join(".lock-1-of-2").exists() {
                 std::thread::yield_now();
             }

@@ -1,4 +1,4 @@
-//! What can be saved of a segmented image, a file each.
+//! The results that can be saved of a segmented image, a file each.
 
 mod outline;
 pub mod outputs;
@@ -19,37 +19,37 @@ use serde_json::json;
 use outline::{Corner, polygons};
 use rle::RunLengths;
 
-/// What can be saved of a segmented image.
+/// A kind of result that can be saved of a segmented image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Save {
     /// A PNG file whose pixel values are class indices; its palette shows the classes' colours.
     Mask,
-    /// A black and white PNG file for each class but the background.
+    /// A black and white PNG file for each class except the background.
     Binary,
     /// The image with each class tinted and outlined, as PNG.
     Overlay,
     /// The image with each class outlined, as PNG.
     Contours,
-    /// A grey 16-bit PNG file of the probability of each class but the background; 65535 is 1.
+    /// A grey 16-bit PNG file of the probability of each class except the background; 65535 is 1.
     Probabilities,
     /// The probabilities of all classes as a NumPy file, `[classes, height, width]` in float32.
     ProbabilitiesNpy,
     /// A grey 16-bit PNG file of the uncertainty; 65535 is 1.
     Uncertainty,
-    /// Each class as run lengths, as COCO has them.
+    /// Each class as run lengths, in COCO's format.
     Rle,
     /// Each area as a polygon, as GeoJSON.
     Polygons,
 }
 
 impl Save {
-    /// Whether it needs the probabilities.
+    /// Returns whether the kind needs the probabilities.
     pub fn needs_probabilities(self) -> bool {
         matches!(self, Self::Probabilities | Self::ProbabilitiesNpy)
     }
 
-    /// The folder that its files lie in.
+    /// Returns the folder for the kind's files.
     fn folder(self) -> &'static str {
         match self {
             Self::Mask => "masks",
@@ -63,21 +63,19 @@ impl Save {
         }
     }
 
-    /// The writers of its files for a model of these classes.
+    /// Returns the place of the kind's files, or of those for one class.
+    fn place(self, class: Option<(&Class, u8)>, extension: &'static str) -> Place {
+        let folder = match class {
+            Some((class, label)) => format!("{}/{label}-{}", self.folder(), file_name_of(&class.name)),
+            None => self.folder().into(),
+        };
+        Place { save: self, folder, extension }
+    }
+
+    /// Makes the writers of the kind's files for a model of these classes.
     pub fn writers(self, classes: &[Class]) -> Vec<Box<dyn ResultWriter>> {
         let targets = || classes.iter().zip(0..=u8::MAX).skip(1);
-        // A class's name may hold what no file's name can.
-        let safe = |name: &str| {
-            name.chars().map(|c| if c.is_alphanumeric() || "-_. ".contains(c) { c } else { '_' }).collect::<String>()
-        };
-        let place = |class: Option<(&Class, u8)>, extension| Place {
-            save: self,
-            folder: match class {
-                Some((class, label)) => format!("{}/{label}-{}", self.folder(), safe(&class.name)),
-                None => self.folder().into(),
-            },
-            extension,
-        };
+        let place = |class, extension| self.place(class, extension);
         let palette = || classes.iter().map(|class| class.color).collect();
         match self {
             Self::Mask => vec![Box::new(MaskPng { place: place(None, "png"), palette: palette() })],
@@ -104,19 +102,24 @@ impl Save {
     }
 }
 
+/// Replaces the characters that a file name cannot hold in the name of a class.
+fn file_name_of(class: &str) -> String {
+    class.chars().map(|c| if c.is_alphanumeric() || "-_. ".contains(c) { c } else { '_' }).collect()
+}
+
 /// A segmented image, ready to be written.
 pub struct Finished<'a> {
-    /// The name of its files, without an extension.
+    /// The name of the image's files, without an extension.
     pub name: &'a str,
     /// The image.
     pub image: &'a mut dyn ImageReader,
-    /// What was found in it.
+    /// The result of segmenting.
     pub segmentation: &'a Segmentation,
 }
 
-/// Writes one file of a segmented image: what stands between an answer and a file format.
+/// A writer of one file of a segmented image, in one file format.
 pub trait ResultWriter: Send + Sync {
-    /// Where its files lie.
+    /// Returns the place of the writer's files.
     fn place(&self) -> &Place;
 
     /// Writes the content of the file.
@@ -126,19 +129,19 @@ pub trait ResultWriter: Send + Sync {
     fn write(&self, finished: &mut Finished<'_>, out: &mut dyn Write) -> io::Result<()>;
 }
 
-/// Where files of a kind lie.
+/// The place of the files of one kind.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// What they are.
+    /// The kind of result.
     pub save: Save,
-    /// Their folder in the folder of the results, with `/` between names.
+    /// The folder in the folder of the results, with `/` between names.
     pub folder: String,
-    /// The end of their names, without a dot.
+    /// The extension, without a dot.
     pub extension: &'static str,
 }
 
 impl Place {
-    /// The path of an image's file in the folder of the results, with `/` between names.
+    /// Returns the path of an image's file in the folder of the results, with `/` between names.
     pub fn path(&self, name: &str) -> String {
         format!("{}/{name}.{}", self.folder, self.extension)
     }
@@ -161,7 +164,7 @@ impl ResultWriter for MaskPng {
     }
 }
 
-/// The labels of some rows.
+/// Returns the labels of some rows.
 fn labels(mask: &GrayImage, rows: Range<u32>) -> &[u8] {
     let width = mask.width() as usize;
     &mask.as_raw()[rows.start as usize * width..rows.end as usize * width]
@@ -212,7 +215,7 @@ struct MapPng {
     plane: Plane,
 }
 
-/// Which of the maps is written.
+/// The map that is written.
 enum Plane {
     Class(u8),
     Uncertainty,
@@ -233,7 +236,7 @@ impl ResultWriter for MapPng {
     }
 }
 
-/// The settings did not ask for what is to be saved.
+/// Makes the error for a map that the settings did not ask for.
 fn not_asked_for(save: Save) -> io::Error {
     io::Error::other(format!("the segmentation has no {save:?}; its settings must ask for it"))
 }
@@ -258,13 +261,14 @@ impl ResultWriter for ProbabilitiesNpy {
         &self.place
     }
 
-    /// Writes NumPy's format 1.0: a magic number, the header's length, the header as Python's text, the values.
+    /// Writes NumPy's format 1.0: a magic number, the header's length, the header as Python's text,
+    /// the values.
     fn write(&self, finished: &mut Finished<'_>, out: &mut dyn Write) -> io::Result<()> {
         let probabilities =
             finished.segmentation.probabilities.as_ref().ok_or_else(|| not_asked_for(self.place.save))?;
         let (classes, height, width) = probabilities.dim();
         let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({classes}, {height}, {width}), }}");
-        // Together with the ten bytes before it and the line's end, a multiple of 64.
+        // The header, the ten bytes before it and the line end must be a multiple of 64 bytes.
         let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
         out.write_all(b"\x93NUMPY\x01\x00")?;
         out.write_all(&(length as u16).to_le_bytes())?;
@@ -292,7 +296,7 @@ impl ResultWriter for CocoRle {
         let (width, height) = mask.dimensions();
         let targets = || self.classes.iter().zip(0..=u8::MAX).skip(1);
         let annotations = targets().map(|(_, label)| {
-            let runs = RunLengths::of(mask, label);
+            let runs = RunLengths::from_mask(mask, label);
             json!({
                 "id": label, "image_id": 1, "category_id": label, "iscrowd": 1, "area": runs.area, "bbox": runs.bounds,
                 "segmentation": {"size": [height, width], "counts": runs.compressed()},

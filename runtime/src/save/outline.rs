@@ -1,4 +1,5 @@
-//! The outlines of a class's areas, along the edges of pixels, so that they hold exactly the pixels of the mask.
+//! The outlines of a class's areas, along the edges of pixels, so that they contain exactly the
+//! pixels of the mask.
 
 use std::collections::HashMap;
 
@@ -8,10 +9,11 @@ use seg_metrics::{Components, Connectivity};
 /// A corner of pixels: column and row.
 pub(crate) type Corner = [u32; 2];
 
-/// An area whose pixels are connected by their sides, in corners of pixels; no ring repeats its first corner at its end.
+/// An area whose pixels are connected by their sides, in corners of pixels; no ring repeats its
+/// first corner at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Polygon {
-    /// Clockwise as one looks at the picture.
+    /// Clockwise as seen in the picture.
     pub(crate) exterior: Vec<Corner>,
     /// Counterclockwise.
     pub(crate) holes: Vec<Vec<Corner>>,
@@ -19,22 +21,24 @@ pub(crate) struct Polygon {
     pub(crate) area: u64,
 }
 
-/// To the right, down, left and up: each is a right turn from the one before.
+/// Right, down, left and up: each is a right turn from the one before.
 const STEPS: [[i32; 2]; 4] = [[1, 0], [0, 1], [-1, 0], [0, -1]];
 
-/// The areas of a label, by their first pixels, row by row.
+/// Returns the label of a pixel; `None` outside the mask.
+fn label_at(mask: &GrayImage, x: Option<u32>, y: Option<u32>) -> Option<u8> {
+    mask.get_pixel_checked(x?, y?).map(|pixel| pixel[0])
+}
+
+/// Finds the areas of a label, in the order of their first pixels, row by row.
 pub(crate) fn polygons(mask: &GrayImage, label: u8) -> Vec<Polygon> {
     let areas = Components::from_mask(mask, label, Connectivity::Four);
     let mut polygons: Vec<_> =
         areas.sizes.iter().map(|area| Polygon { exterior: Vec::new(), holes: Vec::new(), area: *area }).collect();
-    // The edges between the label and all else, with the label to their right: the directions that leave a corner.
+    // The edges between the label and everything else, with the label to their right: the
+    // directions that leave a corner.
     let mut leaving: HashMap<Corner, [bool; 4]> = HashMap::new();
     let mut tops = Vec::new();
-    let (width, height) = mask.dimensions();
-    let is_other = |x: Option<u32>, y: Option<u32>| match (x, y) {
-        (Some(x), Some(y)) if x < width && y < height => mask.get_pixel(x, y)[0] != label,
-        _ => true,
-    };
+    let is_other = |x: Option<u32>, y: Option<u32>| label_at(mask, x, y) != Some(label);
     for run in &areas.runs {
         let y = run.row;
         for x in run.start..run.end {
@@ -75,7 +79,7 @@ fn trace(leaving: &mut HashMap<Corner, [bool; 4]>, start: Corner) -> Vec<Corner>
     let (mut corner, mut direction) = (start, 0);
     let mut before = None;
     loop {
-        // A right turn first: where two areas touch at a corner, each keeps to itself.
+        // A right turn comes first: if two areas touch at a corner, each keeps to itself.
         let turns = [direction + 1, direction, direction + 3].map(|turn| turn % 4);
         let turns = if before.is_none() { [0; 3] } else { turns };
         let Some(leaves) = leaving.get_mut(&corner) else { break };
@@ -93,7 +97,7 @@ fn trace(leaving: &mut HashMap<Corner, [bool; 4]>, start: Corner) -> Vec<Corner>
         let step = STEPS[next];
         corner = [corner[0].wrapping_add_signed(step[0]), corner[1].wrapping_add_signed(step[1])];
     }
-    // The first corner is on a straight line where the ring comes back to it from the left.
+    // The first corner is on a straight line if the ring comes back to it from the left.
     if before == Some(0) {
         ring.remove(0);
     }
@@ -121,7 +125,7 @@ mod tests {
         assert_eq!(polygons(&mask(&["..", ".."]), 1), []);
     }
 
-    /// Twice the area inside a ring, positive where it is clockwise.
+    /// Returns twice the area inside a ring, positive if it is clockwise.
     fn area(ring: &[Corner]) -> i64 {
         let next = ring.iter().cycle().skip(1);
         ring.iter().zip(next).map(|(a, b)| i64::from(a[0]) * i64::from(b[1]) - i64::from(b[0]) * i64::from(a[1])).sum()
@@ -141,7 +145,7 @@ mod tests {
                 assert_eq!(inside, 2 * polygon.area as i64, "{width}x{height}");
                 assert!(polygon.holes.iter().all(|hole| area(hole) < 0), "{width}x{height}");
             }
-            // A pixel is inside where a ray to its left crosses the rings an odd number of times.
+            // A pixel is inside if a ray to its left crosses the rings an odd number of times.
             for (x, y, label) in mask.enumerate_pixels() {
                 let rings = found.iter().flat_map(|polygon| std::iter::once(&polygon.exterior).chain(&polygon.holes));
                 let crossings = rings

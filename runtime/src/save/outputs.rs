@@ -1,4 +1,4 @@
-//! The names of results, and that none replaces an input.
+//! The names of results, which must not replace an input.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,16 @@ pub struct OverwriteError {
     pub folder: PathBuf,
 }
 
-/// Makes sure that no file to be written to `folder` is one of the inputs.
+/// Checks that no file to be written to `folder` is one of the inputs.
 ///
 /// # Errors
-/// When one is.
+/// When a file is one of the inputs.
 pub fn keep_inputs(
     folder: &Path,
     written: impl IntoIterator<Item = impl AsRef<Path>>,
     inputs: impl IntoIterator<Item = impl AsRef<Path>>,
 ) -> Result<(), OverwriteError> {
-    // Only what exists can be overwritten, and has a canonical path.
+    // Only a file that exists can be overwritten, and has a canonical path.
     let canonical = |path: &Path| path.canonicalize().ok();
     let written: HashSet<_> = written.into_iter().filter_map(|path| canonical(path.as_ref())).collect();
     match inputs.into_iter().find(|input| canonical(input.as_ref()).is_some_and(|input| written.contains(&input))) {
@@ -33,9 +33,10 @@ pub fn keep_inputs(
     }
 }
 
-/// The stem of each path; where an earlier path has taken it, in whatever case, `-2`, `-3`, ... is added.
+/// Returns the stem of each path; if an earlier path has taken it, in whatever case, `-2`, `-3`,
+/// ... is added.
 ///
-/// Many file systems do not tell `A` from `a`, and results may be copied to one that does not.
+/// Many file systems do not distinguish `A` from `a`, and results may be copied to one of them.
 pub fn unique_stems(paths: &[PathBuf]) -> Vec<String> {
     let mut taken = HashSet::new();
     let mut unique = |path: &PathBuf| {

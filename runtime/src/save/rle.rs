@@ -1,4 +1,5 @@
-//! COCO's run lengths: a class's pixels, column by column, in a compressed string as `pycocotools` reads it.
+//! COCO's run lengths: a class's pixels, column by column, in a compressed string as `pycocotools`
+//! reads it.
 
 use image::GrayImage;
 
@@ -9,13 +10,13 @@ pub(crate) struct RunLengths {
     counts: Vec<u64>,
     /// The pixels of the class.
     pub(crate) area: u64,
-    /// Left, top, width and height of what it covers.
+    /// Left, top, width and height of the bounding box.
     pub(crate) bounds: [u32; 4],
 }
 
 impl RunLengths {
     /// Counts the pixels of a label.
-    pub(crate) fn of(mask: &GrayImage, label: u8) -> Self {
+    pub(crate) fn from_mask(mask: &GrayImage, label: u8) -> Self {
         let mut counts = Vec::new();
         let (mut is_inside, mut length) = (false, 0);
         let mut area = 0;
@@ -40,7 +41,8 @@ impl RunLengths {
         Self { counts, area, bounds }
     }
 
-    /// The lengths as COCO's string: differences to the length before the last, five bits a character.
+    /// Encodes the lengths as COCO's string: differences to the length before the last, five bits
+    /// per character.
     pub(crate) fn compressed(&self) -> String {
         let mut text = String::new();
         for (index, count) in self.counts.iter().enumerate() {
@@ -68,7 +70,7 @@ mod tests {
 
     #[test]
     fn strings_are_those_of_pycocotools() {
-        // `pycocotools.mask.encode` of the same masks, version 2.0.11.
+        // The expected values are from `pycocotools.mask.encode` of the same masks, version 2.0.11.
         let slope = |x, y| (50..54).contains(&x) && (30..90 - x).contains(&y);
         let slope = GrayImage::from_fn(200, 100, |x, y| [u8::from(slope(x, y))].into());
         let dots = GrayImage::from_fn(5, 3, |x, y| [u8::from((x + y) % 2 == 0)].into());
@@ -79,7 +81,7 @@ mod tests {
             ("a slope", slope, "Vm4:j2O1O1O[W>", 34, [50, 30, 4, 10]),
         ];
         for (name, mask, expected, area, bounds) in rows {
-            let found = RunLengths::of(&mask, 1);
+            let found = RunLengths::from_mask(&mask, 1);
             assert_eq!((found.area, found.bounds), (area, bounds), "{name}");
             assert_eq!(found.counts.iter().sum::<u64>(), u64::from(mask.width() * mask.height()), "{name}");
             assert_eq!(found.compressed(), expected, "{name}");

@@ -1,4 +1,4 @@
-//! What `eval` measures, writes and refuses.
+//! `eval` measures images, writes its report, and refuses wrong input.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What `infer` writes of images, and what it does with those that cannot be segmented.
+//! `infer` writes the results of images, and continues after images that cannot be segmented.
 
 use std::fs;
 

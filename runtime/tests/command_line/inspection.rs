@@ -1,4 +1,4 @@
-//! What is said of a model: by `inspect`, `warm` and `compare`.
+//! `inspect`, `warm` and `compare` describe a model.
 
 use std::fs;
 

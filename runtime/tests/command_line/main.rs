@@ -1,4 +1,5 @@
-//! The program `seg-runtime`: what it writes, what it says, and how it ends. A file per claim, in one test program.
+//! The program `seg-runtime`: what it writes, what it says, and how it ends. A file per claim, in
+//! one test program.
 
 #![allow(clippy::unwrap_used)]
 
@@ -66,7 +67,7 @@ impl Workplace {
     }
 }
 
-/// How the program ended.
+/// The end of a run of the program.
 #[derive(Debug)]
 struct Ended {
     code: Option<i32>,

@@ -1,4 +1,5 @@
-//! What cannot be done is an error that names the thing and the remedy, and leaves nothing behind.
+//! Every request that cannot be met is an error that names the thing and the remedy, and leaves no
+//! files behind.
 
 use std::fs;
 

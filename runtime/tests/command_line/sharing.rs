@@ -1,4 +1,5 @@
-//! Processes that share a folder or a cache, and are killed at any moment, lose nothing and leave nothing half-written.
+//! Processes that share a folder or a cache, and are killed at any moment, lose nothing and leave
+//! nothing half-written.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Stdio};
@@ -111,7 +112,8 @@ fn processes_that_share_a_cache_fetch_once_and_never_load_half_a_library() {
     };
     let fetches = || fs::read_to_string(place.path("log")).unwrap_or_default().lines().count();
 
-    // The first one is killed while it fetches; its pip, which nobody kills, would write long after.
+    // The first one is killed while it fetches; its pip, which nobody kills, would write long
+    // after.
     let mut killed = start("killed", "3");
     while fetches() == 0 {
         assert!(killed.try_wait().unwrap().is_none(), "{:?}", ended(killed));

@@ -1,4 +1,4 @@
-//! What the program takes: on the disk, and in memory while it segments an image of many pixels.
+//! The size of the program on the disk, and its memory while it segments an image of many pixels.
 
 use std::process::Stdio;
 use std::time::Duration;
