@@ -522,7 +522,7 @@ fn on_nearly_empty_images_8_bit_integers_are_judged_by_what_little_they_show() {
     }
 }
 
-/// Removes a file that may not exist.
+/// Accepts the error of removing a file that does not exist.
 fn is_absent(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
