@@ -111,7 +111,7 @@ mod tests {
 
     use super::super::RecordWriter;
     use super::super::entry::{read_entries, to_json_line};
-    use super::super::tests::{complete, job};
+    use super::super::writer::tests::{complete, job};
     use super::*;
 
     #[test]

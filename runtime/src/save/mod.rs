@@ -75,29 +75,30 @@ impl Save {
     /// Makes the writers of the kind's files for a model of these classes.
     pub fn writers(self, classes: &[Class]) -> Vec<Box<dyn ResultWriter>> {
         let targets = || classes.iter().zip(0..=u8::MAX).skip(1);
-        let place = |class, extension| self.place(class, extension);
         let palette = || classes.iter().map(|class| class.color).collect();
         match self {
-            Self::Mask => vec![Box::new(MaskPng { place: place(None, "png"), palette: palette() })],
+            Self::Mask => vec![Box::new(MaskPng { place: self.place(None, "png"), palette: palette() })],
             Self::Binary => {
-                let writer = |class: (&Class, u8)| BinaryPng { place: place(Some(class), "png"), label: class.1 };
+                let writer = |class: (&Class, u8)| BinaryPng { place: self.place(Some(class), "png"), label: class.1 };
                 targets().map(|class| Box::new(writer(class)) as Box<dyn ResultWriter>).collect()
             }
             Self::Overlay | Self::Contours => {
                 let style = if self == Self::Overlay { OverlayStyle::Tinted } else { OverlayStyle::Contours };
-                vec![Box::new(OverlayPng { place: place(None, "png"), palette: palette(), style })]
+                vec![Box::new(OverlayPng { place: self.place(None, "png"), palette: palette(), style })]
             }
             Self::Probabilities => {
-                let writer =
-                    |class: (&Class, u8)| MapPng { place: place(Some(class), "png"), plane: Plane::Class(class.1) };
+                let writer = |class: (&Class, u8)| MapPng {
+                    place: self.place(Some(class), "png"),
+                    plane: Plane::Class(class.1),
+                };
                 targets().map(|class| Box::new(writer(class)) as Box<dyn ResultWriter>).collect()
             }
-            Self::ProbabilitiesNpy => vec![Box::new(ProbabilitiesNpy { place: place(None, "npy") })],
+            Self::ProbabilitiesNpy => vec![Box::new(ProbabilitiesNpy { place: self.place(None, "npy") })],
             Self::Uncertainty => {
-                vec![Box::new(MapPng { place: place(None, "png"), plane: Plane::Uncertainty })]
+                vec![Box::new(MapPng { place: self.place(None, "png"), plane: Plane::Uncertainty })]
             }
-            Self::Rle => vec![Box::new(CocoRle { place: place(None, "json"), classes: classes.to_vec() })],
-            Self::Polygons => vec![Box::new(GeoJson { place: place(None, "geojson"), classes: classes.to_vec() })],
+            Self::Rle => vec![Box::new(CocoRle { place: self.place(None, "json"), classes: classes.to_vec() })],
+            Self::Polygons => vec![Box::new(GeoJson { place: self.place(None, "geojson"), classes: classes.to_vec() })],
         }
     }
 }

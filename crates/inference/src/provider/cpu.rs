@@ -1,6 +1,6 @@
 //! The CPU provider.
 
-use ort::ep::{self, CPU};
+use ort::ep::{CPU, ExecutionProvider as _};
 
 use super::kind::Provider;
 use super::options::ComputePrecision;
@@ -11,7 +11,7 @@ pub(crate) const SPEC: Spec = Spec {
     provider: Provider::Cpu,
     name: "the CPU",
     flag: "cpu",
-    ort_name: ep::CPU::NAME,
+    ort_name: CPU::NAME,
     build: Build::Cpu,
     library: None,
     needs: &[],

@@ -1,7 +1,7 @@
 //! The CUDA provider.
 
 use ort::ep::cuda::ConvAlgorithmSearch;
-use ort::ep::{self, ArenaExtendStrategy, CUDA};
+use ort::ep::{ArenaExtendStrategy, CUDA, ExecutionProvider as _};
 
 use super::gpu;
 use super::kind::Provider;
@@ -14,7 +14,7 @@ pub(crate) const SPEC: Spec = Spec {
     provider: Provider::Cuda,
     name: "CUDA",
     flag: "cuda",
-    ort_name: ep::CUDA::NAME,
+    ort_name: CUDA::NAME,
     build: Build::Gpu,
     library: Some("libonnxruntime_providers_cuda.so"),
     needs: &[

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::{ptr, slice};
 
 use libloading::{Library, Symbol};
-use ort::ep::{self, OpenVINO};
+use ort::ep::{ExecutionProvider as _, OpenVINO};
 
 use super::error::ProviderError;
 use super::kind::Provider;
@@ -19,7 +19,7 @@ pub(crate) const SPEC: Spec = Spec {
     provider: Provider::OpenVino,
     name: "OpenVINO",
     flag: "openvino",
-    ort_name: ep::OpenVINO::NAME,
+    ort_name: OpenVINO::NAME,
     build: Build::OpenVino,
     library: Some("libonnxruntime_providers_openvino.so"),
     needs: &[],

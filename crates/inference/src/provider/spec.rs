@@ -10,6 +10,10 @@ use super::kind::Provider;
 use super::options::{ComputePrecision, OptionError, OptionName, Options};
 use crate::library::Build;
 
+/// A function that prepares a provider for a graph with the given input, and returns what a session
+/// registers.
+pub(crate) type Register = fn(&Input, &Options, Option<&Path>) -> Result<Vec<ExecutionProviderDispatch>, ProviderError>;
+
 /// An execution provider: everything in which it differs from the others.
 #[derive(Debug)]
 pub struct Spec {
@@ -56,7 +60,7 @@ pub struct Spec {
     ///
     /// The path is the folder in which a provider that [builds engines](Self::builds_engine) keeps
     /// them.
-    pub(crate) register: fn(&Input, &Options, Option<&Path>) -> Result<Vec<ExecutionProviderDispatch>, ProviderError>,
+    pub(crate) register: Register,
     /// Recognises messages of ONNX Runtime that only this provider causes.
     pub(crate) diagnose: fn(Provider, &str) -> Option<ProviderError>,
     /// The error that float32 results may have.

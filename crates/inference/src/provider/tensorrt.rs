@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use ort::ep::{self, ExecutionProviderDispatch, TensorRT};
+use ort::ep::{ExecutionProvider as _, ExecutionProviderDispatch, TensorRT};
 use seg_contract::Input;
 
 use super::engines::EngineKey;
@@ -24,7 +24,7 @@ pub(crate) const SPEC: Spec = Spec {
     provider: Provider::TensorRt,
     name: "TensorRT",
     flag: "tensorrt",
-    ort_name: ep::TensorRT::NAME,
+    ort_name: TensorRT::NAME,
     build: Build::Gpu,
     library: Some("libonnxruntime_providers_tensorrt.so"),
     needs: &[("libnvinfer", REMEDY), ("libnvonnxparser", REMEDY)],

@@ -198,8 +198,7 @@ fn examine_nvidia(limit: Duration) -> Nvidia {
 
 fn examine_cache(library: &args::Library) -> Cache {
     let folder = engine::search(library, Build::Cpu).cache;
-    let is_fetched = |provider: &&Provider| engine::search(library, Build::from(**provider)).is_fetched();
-    let libraries = LIBRARIES.iter().filter(is_fetched).count();
+    let libraries = Build::ALL.into_iter().filter(|build| engine::search(library, *build).is_fetched()).count();
     let engines = folder.as_ref().map_or(Ok((0, 0)), |folder| EngineCache::new(folder.join("tensorrt")).contents());
     let (counts, error) = match engines {
         Ok(counts) => (counts, None),
