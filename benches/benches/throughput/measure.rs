@@ -14,7 +14,7 @@ use seg_inference::inputs::image_files;
 use seg_inference::library::{Build, Search};
 use seg_inference::{Options, Provider, Segmenter, Session, Settings, read_model};
 use seg_runtime::pipeline::{self, Lanes, Task, create_folders, largest_at_once};
-use seg_runtime::record::{Job, Line, Manifest};
+use seg_runtime::record::{Entry, Job, RecordWriter};
 use seg_runtime::save::Save;
 use seg_runtime::save::outputs::unique_stems;
 use serde::{Deserialize, Serialize};
@@ -115,12 +115,12 @@ impl Measurement {
         let precisions = segmenters[0].as_ref().iter().map(|session| session.runs_on().precision).collect();
         let job = Job::new(segmenters[0].files(), precisions, settings, save, &names);
         timed(|| {
-            let mut manifest = Manifest::begin(&self.out, &job, None, None)?;
+            let mut record = RecordWriter::begin(&self.out, &job, None, None)?;
             let mut failed = None;
             pipeline::run(&mut segmenters, &tasks, &self.out, &writers, |_, result| {
                 let recorded = result
                     .map_err(anyhow::Error::from)
-                    .and_then(|prediction| Ok(manifest.add(&Line::Segmented(Box::new(prediction)))?));
+                    .and_then(|prediction| Ok(record.add(&Entry::Segmented(Box::new(prediction)))?));
                 match recorded {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(error) => {
@@ -131,7 +131,7 @@ impl Measurement {
             });
             match failed {
                 Some(error) => Err(error),
-                None => Ok(manifest.end(&names).map(drop)?),
+                None => Ok(record.end(&names).map(drop)?),
             }
         })
     }
