@@ -64,40 +64,6 @@ pub const PER_PIXEL: f64 = 1.2e-8;
 /// The bound of ONNX Runtime on the CPU in 32-bit floats.
 pub const CPU_FLOAT32: Bound = float32(Provider::Cpu);
 
-/// The largest share of an image file's pixels whose class may differ from the exact mask's,
-    /// however narrow their margin.
-    pub flipped: f64,
-    /// The least [Dice](super::Overlap::dice) between each class's pixels in the model's masks and
-    /// in the exact ones, over all image files; `None` if errors are so small that masks need no
-    /// bound of their own.
-    pub dice: Option<f64>,
-    /// The reason why the error is not larger, and need not be smaller.
-    pub reason: &'static str,
-}
-
-/// The largest error of the training framework itself, relative to the scale, in addition to
-/// [`PER_PIXEL`].
-pub const FRAMEWORK_ERROR: f64 = 5e-6;
-
-/// The error, relative to the scale, that is allowed in addition for each pixel of the longer side,
-/// to the training framework and to the exported model. Both compute the coordinates of bilinear
-/// upsampling in 32-bit floats. They read beside the pixel by up to 1.2e-7 of the side, and
-/// neighbours differ by about a tenth of the scale.
-pub const PER_PIXEL: f64 = 1.2e-8;
-
-/// The bound of ONNX Runtime on the CPU in 32-bit floats.
-pub const CPU_FLOAT32: Bound = Bound {
-    provider: Provider::Cpu,
-    precision: ModelPrecision::Float32,
-    relative: 5e-6,
-    times_trained: Some(2.0),
-    batch: None,
-    flipped: 1.0,
-    dice: None,
-    reason: "float32 rounds by 6e-8, and the values pass some hundred roundings in another order, with weights that are \
-             rounded once more where a normalisation is folded into them; coordinates of an upsampling are rounded as well",
-};
-
 /// The largest share of an image's pixels that reduced precision may move to another class.
 pub const FLIPPED: f64 = 0.005;
 
