@@ -1,5 +1,5 @@
-//! The operators of `seg_nets::kernels` against Burn's own, forward and backward, in the network's
-//! shapes on the CPU.
+//! Compares the operators of `seg_nets::kernels` with Burn's own, forward and backward, in the
+//! network's shapes on the CPU.
 //!
 //! `cargo bench -p seg-benches --bench kernels`
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
@@ -54,7 +54,7 @@ fn input(shape: [usize; 4]) -> Tensor<4> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device).require_grad()
 }
 
-/// Runs the backward pass; the CPU backend computes at once, so nothing is left to wait for.
+/// Runs the backward pass; the CPU backend computes at once, so there is nothing to wait for.
 fn differentiate(y: Tensor<4>) {
     drop(y.sum().backward());
 }

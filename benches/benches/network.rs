@@ -1,4 +1,4 @@
-//! The exported network in ONNX Runtime against the same weights in Burn, on the CPU.
+//! Compares the exported network in ONNX Runtime with the same weights in Burn, on the CPU.
 //!
 //! `cargo bench -p seg-benches --bench network`
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]

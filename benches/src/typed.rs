@@ -1,23 +1,23 @@
-//! Paths of a command line, from the folder in which it was typed: cargo runs a bench in the folder
-//! of its package.
+//! Paths of a command line, relative to the folder in which it was typed: cargo runs a bench in the
+//! folder of its package.
 
 use std::convert::Infallible;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// A file or folder.
+/// Resolves the path of a file or folder.
 ///
 /// # Errors
-/// Never; a flag's parser has to say so.
+/// Never; the signature is that of a flag's parser.
 pub fn typed_path(text: &str) -> Result<PathBuf, Infallible> {
     Ok(from(shell_folder(), text.as_ref()))
 }
 
-/// A program: a bare name is looked for where programs lie.
+/// Resolves the path of a program: a bare name is searched in `PATH`.
 ///
 /// # Errors
-/// Never; a flag's parser has to say so.
+/// Never; the signature is that of a flag's parser.
 pub fn typed_program(text: &str) -> Result<PathBuf, Infallible> {
     let path = Path::new(text);
     Ok(if path.components().count() > 1 { from(shell_folder(), path) } else { path.into() })
@@ -26,8 +26,7 @@ pub fn typed_program(text: &str) -> Result<PathBuf, Infallible> {
 /// Returns the folder in which a shell ran cargo; `None` where this program was started otherwise,
 /// in the folder that is meant.
 fn shell_folder() -> Option<OsString> {
-    // The shell tells its folder to all that it starts, and cargo leaves that alone when it goes to
-    // the package's.
+    // The shell exports its folder, and cargo does not change that when it enters the package's.
     env::var_os("CARGO_MANIFEST_DIR").and_then(|_| env::var_os("PWD"))
 }
 
@@ -53,7 +52,7 @@ mod tests {
     #[test]
     fn the_name_of_a_program_is_no_path() {
         assert_eq!(typed_program("python3"), Ok("python3".into()));
-        // Cargo runs this test as it does a bench.
+        // Cargo runs this test as it runs a bench.
         assert!(typed_program("venv/bin/python").unwrap().ends_with("venv/bin/python"));
         assert!(typed_program("./python").unwrap().is_absolute() == typed_path("models").unwrap().is_absolute());
     }

@@ -1,4 +1,4 @@
-//! What a model computes on images, value by value, in ONNX Runtime: what fewer bits are chosen by.
+//! The values of a model on images, computed in ONNX Runtime: reduced precision is chosen by them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// The largest absolute value; not finite where a value was not.
+    /// Returns the largest absolute value; not finite if a value was not.
     pub fn magnitude(&self) -> f64 {
         f64::from(self.range.max.abs().max(self.range.min.abs()))
     }
@@ -65,7 +65,7 @@ pub enum CalibrationError {
     Preprocess {
         /// The image.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: PreprocessError,
     },
     /// A size cannot be computed.
@@ -77,7 +77,7 @@ pub enum CalibrationError {
     /// ONNX Runtime does not take the model.
     #[error("cannot calibrate: ONNX Runtime cannot run the model")]
     Run(#[from] ort::Error),
-    /// The output is no batch of images.
+    /// The output is not a batch of images.
     #[error("cannot calibrate: the model's output has the shape {found:?}")]
     Output {
         /// Its shape.
@@ -131,7 +131,7 @@ impl<'e> Calibration<'e> {
         Self { environment, images: (0..NOISE_IMAGES).map(image).collect() }
     }
 
-    /// The images.
+    /// Returns the images.
     pub fn images(&self) -> &[Array4<f32>] {
         &self.images
     }
@@ -160,19 +160,20 @@ impl<'e> Calibration<'e> {
         Ok(seen)
     }
 
-    /// The values that are watched.
+    /// Returns the middles of the images on which values are watched.
     fn watched(&self, model: &Model) -> impl Iterator<Item = ArrayView4<'_, f32>> {
         self.middles(model, WATCHED_SIDE_MAX)
     }
 
-    /// The middle of each image that is no longer on either side, where the model takes it.
+    /// Returns the middle of each image, at most `side_max` long on either side; whole images if
+    /// the model takes one size only.
     fn middles(&self, model: &Model, side_max: usize) -> impl Iterator<Item = ArrayView4<'_, f32>> {
         let side_max = model.contract.input.form.size.map_or(side_max, |_| usize::MAX);
         self.images.iter().map(move |image| middle(image.view(), side_max))
     }
 
-    /// The names of the nodes among those given, in groups that fit memory at the size of the
-    /// largest that is watched.
+    /// Divides the names of the nodes among those given into groups that fit memory at the size of
+    /// the largest watched image.
     fn groups<'n>(&self, model: &Model, names: &BTreeSet<&'n str>) -> Result<Vec<Vec<&'n str>>, CalibrationError> {
         let sides = |axis| self.watched(model).map(|image| image.len_of(Axis(axis))).max().unwrap_or_default() as i64;
         let symbols = [(Dim::batch(), 1), (Dim::height(), sides(2)), (Dim::width(), sides(3))];
@@ -194,7 +195,7 @@ impl<'e> Calibration<'e> {
         Ok(groups)
     }
 
-    /// The mask that the model gives of so much of each image, at the network's size.
+    /// Returns the mask that the model gives of the middle of each image, at the network's size.
     ///
     /// # Errors
     /// When ONNX Runtime cannot run the model.
@@ -208,7 +209,7 @@ impl<'e> Calibration<'e> {
     }
 }
 
-/// The files that are looked at: all of them, or, of many, some evenly chosen ones.
+/// Selects the files that are looked at: all of them, or some evenly chosen ones of many.
 pub fn some_of(files: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
     let count = files.len().min(IMAGES_MAX);
     (0..count).map(move |index| &files[index * files.len() / count])
@@ -221,8 +222,7 @@ fn read(contract: &Contract, path: &Path) -> Result<Array4<f32>, CalibrationErro
     Ok(tensor.insert_axis(Axis(0)))
 }
 
-/// The middle of images `[n, channels, h, w]` that is no longer on either side; all of them where
-/// they are not.
+/// Returns the middle of images `[n, channels, h, w]`, at most `side_max` long on either side.
 pub fn middle(mut images: ArrayView4<'_, f32>, side_max: usize) -> ArrayView4<'_, f32> {
     for axis in [2, 3].map(Axis) {
         let left_out = images.len_of(axis).saturating_sub(side_max);
@@ -265,7 +265,7 @@ impl<'m> Runner<'m> {
         Session::builder(environment)?.with_intra_threads(available_threads().get())?.commit_from_memory(bytes)
     }
 
-    /// Runs an image; a graph of one batch size gets it so many times, and only the first answer
+    /// Runs an image; a graph of one batch size gets it several times, and only the first output
     /// counts.
     fn run<T>(
         &mut self,
@@ -286,7 +286,7 @@ impl<'m> Runner<'m> {
         take(&self.session.run(ort::inputs![input.name.as_str() => tensor])?)
     }
 
-    /// All outputs that are float32.
+    /// Returns all outputs that are float32.
     fn floats(&mut self, image: ArrayView4<'_, f32>) -> Result<Vec<(String, ArrayD<f32>)>, CalibrationError> {
         self.run(image, |outputs| {
             let array = |(name, value): (&str, ort::value::ValueRef<'_>)| {

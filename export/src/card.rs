@@ -12,7 +12,7 @@ use seg_onnx::graph::Graph;
 
 const UNKNOWN: &str = "unknown";
 
-/// The card of a model as Markdown; `file` is the name of the model's file.
+/// Writes the card of a model as Markdown; `file` is the name of the model's file.
 pub fn card(model: &Model, file: &str) -> String {
     let mut text = String::new();
     write(&mut text, model, file).expect("a String takes any text");

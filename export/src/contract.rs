@@ -81,7 +81,7 @@ pub enum SettleError {
     },
 }
 
-/// The contract of a checkpoint's model, and what had to be assumed for it.
+/// Returns the contract of a checkpoint's model, and the assumptions that were made for it.
 ///
 /// A contract that the checkpoint carries is kept as it is; only what its provenance leaves open is
 /// filled in.
@@ -112,7 +112,7 @@ pub fn settle(
     Ok((contract, assumptions))
 }
 
-/// The contract that the checkpoint carries, where nothing else is stated.
+/// Returns the contract in the checkpoint, if nothing else is stated.
 fn confirm(carried: &Contract, stated: &Stated) -> Result<Contract, SettleError> {
     let names = carried.classes.iter().map(|class| class.name.clone()).collect();
     same("mean", &stated.mean, &carried.input.mean)?;
@@ -135,7 +135,7 @@ fn same<T: PartialEq + fmt::Debug>(
     }
 }
 
-/// A contract of what is stated; what is not is assumed, and said to be in the provenance.
+/// Creates a contract from what is stated; the rest is assumed, and recorded in the provenance.
 fn make(config: &NetworkConfig, stated: &Stated) -> Result<(Contract, Vec<Assumption>), SettleError> {
     let color = match config.in_channels() {
         1 => ColorOrder::Gray,

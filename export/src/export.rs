@@ -93,7 +93,7 @@ pub enum ExportError {
     /// The model has no contract.
     #[error(transparent)]
     Contract(#[from] SettleError),
-    /// The network is no graph.
+    /// The network cannot be lowered to a graph.
     #[error(transparent)]
     Lower(#[from] LowerError),
     /// The graph cannot have the form.
@@ -238,7 +238,7 @@ mod tests {
         }
     }
 
-    /// The graph as it is, in half precision and in 8 bits, as if its values allowed that
+    /// Returns the graph as it is, in half precision and in 8 bits, as if its values allowed that
     /// everywhere.
     fn precisions(graph: Graph) -> [(&'static str, Graph); 3] {
         let magnitudes = graph.nodes.iter().map(|node| (node.name.clone(), 1.0)).collect();

@@ -94,7 +94,7 @@ pub enum PrecisionError {
     /// The graph cannot be measured.
     #[error("cannot count the operations of the graph")]
     Extent(#[from] DimError),
-    /// The result is no model.
+    /// The result is not a valid model.
     #[error(transparent)]
     Model(#[from] ModelError),
 }
@@ -135,7 +135,7 @@ fn replace(export: &mut Export, graph: Graph, precision: String) -> Result<(), P
     Ok(())
 }
 
-/// The first image through both graphs, in 64 bits but for what is rounded to 16.
+/// Runs the first image through both graphs, in 64 bits except for values that are rounded to 16.
 fn simulate(model: &Model, halved: &Graph, calibration: &Calibration<'_>) -> Result<Simulated, PrecisionError> {
     let input = &model.contract.input;
     let image = calibration.images()[0].view();
@@ -153,7 +153,7 @@ fn simulate(model: &Model, halved: &Graph, calibration: &Calibration<'_>) -> Res
     Ok(Simulated { size, agreement: same as f64 / before.len().max(1) as f64 })
 }
 
-/// The class of each pixel, by the evaluator.
+/// Returns the class of each pixel, by the evaluator.
 fn classes(model: &Model, graph: &Graph, images: &ArrayD<f64>) -> Result<Vec<i64>, EvaluateError> {
     let output = model.contract.output.name.as_str();
     let value = evaluate(graph, &[(&model.contract.input.name, images.clone())], &[output])?.remove(output);
@@ -238,7 +238,7 @@ pub fn quantize(
     Ok(QuantizationReport { quantized, kept, dice_loss, agreement, flipped, class_dice })
 }
 
-/// A part by its ends.
+/// Returns a part by its ends.
 fn name(part: &[&str]) -> String {
     match part {
         [first, .., last] => format!("{first} to {last}"),
@@ -378,8 +378,7 @@ mod tests {
         assert_eq!(report.kept, []);
         // A random network on noise decides nothing clearly: every pixel is near a tie.
         assert!(report.dice_loss > 0.0 && report.flipped >= 1.0 - report.agreement, "{report:?}");
-        // Of a network so narrow, the nodes around each value take more than what is left of the
-        // weights.
+        // In so narrow a network, the added nodes take more bytes than remain of the weights.
         assert!(
             loose.bytes.len() < before.bytes.len() * 3 / 4,
             "{} of {} bytes",

@@ -1,5 +1,5 @@
-//! What the training framework computes: seeded inputs with their logits, for an exported model to
-//! be compared with.
+//! The training framework's results: seeded inputs with their logits, to compare an exported model
+//! with.
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
@@ -15,9 +15,9 @@ pub const CASES: [[usize; 3]; 4] = [[1, 16, 16], [2, 64, 96], [1, 71, 93], [3, 4
 
 const SEED: u64 = 1;
 
-/// The bytes of a `.safetensors` file with the tensors `case0.input` and `case0.logits` and so on,
-/// one pair for each of [`CASES`]: uniform noise in -2 to 2, `[n, in_channels, h, w]`, and what the
-/// network makes of it, `[n, num_classes, h, w]`, both in float32.
+/// Returns the bytes of a `.safetensors` file with the tensors `case0.input` and `case0.logits` and
+/// so on, one pair for each of [`CASES`]: uniform noise in -2 to 2, `[n, in_channels, h, w]`, and
+/// the network's output for it, `[n, num_classes, h, w]`, both in float32.
 ///
 /// The network must be on a device without autodiff, where it normalises by its running statistics.
 /// The inputs depend on its number of channels only; equal networks give equal bytes on the same

@@ -1,5 +1,4 @@
-//! What a proof holds an exported model against: the network's graph before any pass, and what Burn
-//! makes of each case.
+//! The reference of a proof: the network's graph before any pass, and Burn's output for each input.
 
 use std::collections::BTreeMap;
 
@@ -17,20 +16,20 @@ use crate::lower::value_of_stage;
 /// An error in preparing the reference of a proof.
 #[derive(Debug, Error)]
 pub enum ReferenceError {
-    /// A case cannot be had.
+    /// The input cannot be loaded.
     #[error(transparent)]
     Input(#[from] ProofInputError),
-    /// There is no exact answer.
+    /// The exact output cannot be computed.
     #[error("cannot compute the exact answer to case `{case}`")]
     Exact {
         /// The case.
         case: String,
-        /// Why.
+        /// The cause.
         source: Box<ExactError>,
     },
 }
 
-/// The reference of an exported network, as yet without Burn's answers.
+/// Returns the reference of an exported network, without Burn's outputs yet.
 pub fn reference(export: &Export) -> Reference {
     let model = export.lowered.clone();
     let published = export.network.published().name;
@@ -47,7 +46,7 @@ pub fn reference(export: &Export) -> Reference {
 /// Computes each case with Burn in 32-bit floats; of the first one also the outputs of the stages.
 ///
 /// # Errors
-/// When a case cannot be had, or the network does not take it.
+/// When an input cannot be loaded, or the network does not take it.
 pub fn trained(
     net: &Network,
     reference: &Reference,

@@ -1,4 +1,4 @@
-//! What the program `export` answers to a command line.
+//! The responses of the program `export` to command lines.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
@@ -16,12 +16,12 @@ use seg_onnx::graph::DataType;
 use seg_onnx::{Model, Opset};
 use tempfile::TempDir;
 
-/// A folder with `net.safetensors`, which carries no contract.
+/// Returns a folder with `net.safetensors`, which carries no contract.
 fn folder() -> TempDir {
     folder_of(1)
 }
 
-/// The same with the weights that a seed draws.
+/// Returns the same with the weights that a seed draws.
 fn folder_of(seed: u64) -> TempDir {
     let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
     device.seed(seed);
@@ -180,7 +180,7 @@ fn few_bits_are_chosen_on_images_and_told() {
     let flags = format!(
         "{named} --precision int8 --calibrate {images} --calibration-method entropy --out int8.onnx --triton ."
     );
-    // Whoever answers one class everywhere is as good in integers, which proves nothing.
+    // A model that returns one class everywhere is as good in integers, which proves nothing.
     let refused = export(folder.path(), &flags);
     let stderr = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{stderr}");

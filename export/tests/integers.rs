@@ -1,5 +1,5 @@
-//! Whether 8-bit graphs compute in ONNX Runtime what they say, and which parts of the network go to
-//! 8 bits together.
+//! 8-bit graphs give in ONNX Runtime the results that they describe; and the parts of the network
+//! that become 8-bit together.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
@@ -25,7 +25,8 @@ const SIDES: [usize; 2] = [13, 18];
 /// The name of the convolution in question.
 const CONV: &str = "conv";
 
-/// A convolution of `[filters, channels, height, width]` by weights up to 1, and what reads it.
+/// Builds a convolution of `[filters, channels, height, width]` by weights up to 1, and its
+/// readers.
 fn network([filters, channels, height, width]: [usize; 4], group: usize, weight: impl FnMut() -> f32) -> Graph {
     let mut builder = GraphBuilder::new("network");
     let sides = SIDES.map(|side| Dim::try_from(side).unwrap());

@@ -1,4 +1,4 @@
-//! The blocks of the network, each alone: what it computes in Burn, and its graph.
+//! The blocks of the network, each alone: its result in Burn, and its graph.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ use crate::fixtures::{noise, randomised, to_tensor};
 pub struct Block {
     /// The name of the file that holds it.
     pub name: &'static str,
-    /// As it is lowered, before any pass.
+    /// The graph as it is lowered, before any pass.
     pub graph: Graph,
     inputs: Vec<Operand>,
     forward: Box<Forward>,
@@ -38,7 +38,7 @@ struct Operand {
 const SEED: u64 = 3;
 
 impl Block {
-    /// All blocks, the smaller ones first.
+    /// Lists all blocks, the smaller ones first.
     pub fn all() -> Vec<Self> {
         let device = &Device::flex();
         vec![
@@ -58,7 +58,7 @@ impl Block {
         ]
     }
 
-    /// The inputs for a number of images and their size.
+    /// Creates the inputs for a number of images and their size.
     pub fn inputs(&self, [n, height, width]: [usize; 3]) -> Vec<(&'static str, ArrayD<f32>)> {
         let shape = |of: &Operand| [n, of.channels, height / of.divisor, width / of.divisor];
         (SEED..).zip(&self.inputs).map(|(seed, of)| (of.name, noise(&shape(of), seed))).collect()

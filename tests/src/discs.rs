@@ -37,7 +37,7 @@ pub fn draw(folder: &Path) -> Dataset {
     Dataset::open(folder).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A run on the discs, before its first epoch.
+/// Creates a run on the discs, before its first epoch.
 ///
 /// # Panics
 /// When the folder cannot be written.
@@ -46,7 +46,7 @@ pub fn begin_run(folder: &Path, size: SizePolicy) -> Run {
     let config = Config {
         epochs: 3,
         batch_size: 1,
-        // Higher than the recipe's, so that a dozen steps suffice to find something.
+        // A higher rate than the recipe's, so that a dozen steps suffice.
         learning_rate: 1e-2,
         validation: Some(0.3),
         seed: 5,

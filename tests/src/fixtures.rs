@@ -14,13 +14,13 @@ use seg_nets::weights::Weights;
 /// fast.
 pub const NARROW: usize = 8;
 
-/// A random network, three channels to two classes, on the CPU.
+/// Creates a random network, three channels to two classes, on the CPU.
 pub fn network(base_width: usize, seed: u64) -> Network {
     randomised(AmsUnetConfig::new().with_base_width(base_width).init(&Device::flex()), seed).into()
 }
 
-/// A random network of the list, three channels to two classes, of base width [`NARROW`], on the
-/// CPU.
+/// Creates a random network of the list, three channels to two classes, of base width [`NARROW`],
+/// on the CPU.
 pub fn narrow(name: NetworkName, seed: u64) -> Network {
     let mut settings = serde_json::to_value(name.config(3, 2)).expect("a configuration has only string keys");
     settings["base_width"] = NARROW.into();
@@ -28,25 +28,25 @@ pub fn narrow(name: NetworkName, seed: u64) -> Network {
     randomised(config.init(&Device::flex()), seed)
 }
 
-/// The network as a checkpoint that no run has written.
+/// Returns the network as a checkpoint that no run has written.
 pub fn checkpoint(net: &Network) -> Checkpoint {
     Checkpoint { path: "net.safetensors".into(), weights: Weights::of(net), contract: None }
 }
 
-/// The module with random numbers: weights as PyTorch draws them, so that values keep their order
-/// of magnitude, and normalisations that are not the identity, because a fresh one folded wrongly
-/// would not show.
+/// Fills a module with random numbers: weights as PyTorch draws them, so that values keep their
+/// order of magnitude, and normalisations that are not the identity, because a wrongly folded fresh
+/// one would not show.
 pub fn randomised<M: Module>(module: M, seed: u64) -> M {
     module.map(&mut Randomise { random: ChaCha8Rng::seed_from_u64(seed), path: Vec::new() })
 }
 
-/// Uniform noise from -2 to 2, about the range of normalised images.
+/// Creates uniform noise from -2 to 2, about the range of normalised images.
 pub fn noise(shape: &[usize], seed: u64) -> ArrayD<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     ArrayD::from_shape_simple_fn(shape, || random.random_range(-2.0..2.0))
 }
 
-/// The values on a device of Burn; the device decides whether what is computed of them is training.
+/// Moves values to a device of Burn; the device decides whether computations on them are training.
 pub fn to_tensor<const D: usize>(values: &ArrayD<f32>, device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values.iter().copied().collect::<Vec<_>>(), values.shape()), device)
 }

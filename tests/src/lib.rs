@@ -1,15 +1,14 @@
-//! What the claims share that need more than one crate of the toolchain; the claims themselves are
-//! in `tests/claims`.
+//! Code that claims about several crates share; the claims themselves are in `tests/claims`.
 //!
-//! - [`parity`] says whether tensors agree, and where a network and its exported graph part;
-//!   [`tolerance`] is the table of what may differ by how much, [`ties`] counts the pixels that
-//!   such differences decide;
+//! - [`parity`] compares tensors, and finds where a network and its exported graph diverge;
+//!   [`tolerance`] is the table of the largest differences, [`ties`] counts the pixels that such
+//!   differences decide;
 //! - [`fixtures`] makes random networks and images, [`blocks`] the blocks of the network alone,
 //!   [`discs`] a small run;
-//! - [`reference`](mod@reference) opens what PyTorch computed;
+//! - [`reference`](mod@reference) opens PyTorch's results;
 //! - [`runtime`] runs graphs and models in ONNX Runtime, [`python`] the packages of others.
 //!
-//! Whatever is missing here is a failed claim, so these functions panic and say what is missing.
+//! A missing file or program is a failed claim, so these functions panic and say what is missing.
 
 pub mod blocks;
 pub mod discs;

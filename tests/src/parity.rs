@@ -1,4 +1,4 @@
-//! Whether tensors agree; and where a network and its exported graph part, when they do not.
+//! Comparison of tensors; and the place where a network and its exported graph diverge.
 
 use std::fmt;
 
@@ -16,17 +16,17 @@ use crate::fixtures::to_tensor;
 use crate::runtime;
 use crate::tolerance::{Measure, ONNX_RUNTIME_CPU, Tolerance};
 
-/// Tensors that do not agree; prints all that a person needs to find out why.
+/// An error that two tensors disagree, with all that is needed to find out why.
 pub struct Mismatch {
     /// The name of the comparison.
     pub case: String,
-    /// The first block of the network whose output differs, where that was looked for.
+    /// The first block of the network whose output differs, if it was searched for.
     pub block: Option<String>,
     /// The distance of the tensors.
     pub distance: f64,
     /// The largest distance that passes.
     pub tolerance: Tolerance,
-    /// Where, and how many elements.
+    /// The place of the largest difference, and the number of elements.
     pub comparison: Comparison,
 }
 
@@ -57,13 +57,13 @@ pub fn check(
     Err(Box::new(Mismatch { case: case.into(), block: None, distance, tolerance: *tolerance, comparison }))
 }
 
-/// Prints what was measured, for a failed claim or `--nocapture`.
+/// Prints the measurement, for a failed claim or `--nocapture`.
 #[expect(clippy::print_stdout, reason = "the test harness shows it where it is wanted")]
 fn report(case: &str, distance: f64, Tolerance { measure, max, .. }: &Tolerance) {
     println!("{distance:.1e} {measure} of {max:.1e}  {case}");
 }
 
-/// The Euclidean norm.
+/// Returns the Euclidean norm.
 pub fn norm(values: &ArrayD<f64>) -> f64 {
     values.iter().map(|value| value * value).sum::<f64>().sqrt()
 }
@@ -75,7 +75,7 @@ fn range(values: &ArrayD<f64>) -> f64 {
 /// A stage of the network, and its output.
 pub type Stage = (String, ArrayD<f32>);
 
-/// The stages of the network as Burn computes them, the logits last.
+/// Returns the stages of the network as Burn computes them, the logits last.
 pub fn stages(net: &Network, input: &ArrayD<f32>) -> Vec<Stage> {
     let mut stages = Vec::new();
     net.forward_observed(to_tensor(input, &Device::flex()), |stage, output| {
@@ -84,7 +84,7 @@ pub fn stages(net: &Network, input: &ArrayD<f32>) -> Vec<Stage> {
     stages
 }
 
-/// The graph with other outputs: the values of any of its nodes.
+/// Returns the graph with other outputs: the values of any of its nodes.
 pub fn with_outputs(graph: &Graph, outputs: Vec<String>) -> Graph {
     Graph { outputs, ..graph.clone() }
 }
@@ -108,8 +108,7 @@ impl<'a> Exported<'a> {
     /// Compares all stages with the expected ones, in the order in which they are computed, for an
     /// input `[n, channels, h, w]`.
     ///
-    /// The logits alone would not do: what a deep stage gets wrong may all but vanish on the way
-    /// up.
+    /// The logits alone do not suffice: an error of a deep stage may nearly vanish on the way up.
     ///
     /// # Errors
     /// When a stage differs; the error names the first one that does.
@@ -123,7 +122,7 @@ impl<'a> Exported<'a> {
         let found = runtime::run(&with_outputs(graph, outputs), *opset, &inputs);
         let images = input.view().into_dimensionality::<Ix4>().expect("an input is a batch of images");
         let logits = self.session.run(images).unwrap_or_else(|error| panic!("{case}: {error:?}")).into_dyn();
-        // With its stages in sight, ONNX Runtime may fuse less than in the model as it is deployed.
+        // With its stages as outputs, ONNX Runtime may fuse less than in the deployed model.
         let deployed = expected.last().map(|(stage, expected)| (stage, &logits, expected));
         let stages = expected.iter().map(|(stage, expected)| (stage, &found[&value_of_stage(graph, stage)], expected));
         for (stage, found, expected) in stages.chain(deployed) {

@@ -1,4 +1,4 @@
-//! Python with packages of its own, for claims that somebody else's code must confirm.
+//! Python with packages of its own, for claims that other people's code must confirm.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ pub struct Python {
 }
 
 impl Python {
-    /// Python with the official `onnx` package, as [`Python::with`] installs it.
+    /// Returns Python with the official `onnx` package, as [`Python::with`] installs it.
     ///
     /// # Panics
     /// When it cannot be installed.
@@ -61,7 +61,7 @@ impl Python {
     }
 }
 
-/// The scripts and the requirements.
+/// Returns the folder of the scripts and the requirements.
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python")
 }

@@ -1,14 +1,14 @@
 //! The numbers that PyTorch computes, which the networks of this toolchain must reproduce.
 //!
 //! They come from the network as its authors publish it, with random weights and statistics, in
-//! float32 on a CPU. Committed are those of base width 8; `SEG_REFERENCE` names a folder with
+//! float32 on a CPU. Those of base width 8 are committed; `SEG_REFERENCE` names a folder with
 //! others. A folder holds the weights as `weights.safetensors` and, in PyTorch's own format, as
 //! `checkpoint.pth`; and in `activations.safetensors`
 //!
 //! - `even.*` (two images of 64x96) and `odd.*` (one of 71x93): `input`, every stage, some modules
 //!   inside by their published names, `logits`, and `logits_f64` of the same weights in float64;
-//! - `train.*`: a batch, `losses` of five steps of AdamW (total, cross entropy, Dice), and what
-//!   they leave (`after5.*`); `grad.*`: the gradients of the first step.
+//! - `train.*`: a batch, `losses` of five steps of AdamW (total, cross entropy, Dice), and the
+//!   parameters after them (`after5.*`); `grad.*`: the gradients of the first step.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use safetensors::{Dtype, SafeTensors};
 use seg_nets::network::NetworkName;
 use seg_nets::weights::Weights;
 
-/// Names a folder to be used instead of the committed one.
+/// The variable that names a folder to be used instead of the committed one.
 pub const REFERENCE_VARIABLE: &str = "SEG_REFERENCE";
 
 /// PyTorch's numbers.
@@ -71,7 +71,7 @@ impl Reference {
     }
 }
 
-/// All tensors of a file. Labels come as floats too, which hold them exactly.
+/// Reads all tensors of a file. Labels are floats too, which hold them exactly.
 fn read(path: &Path) -> BTreeMap<String, ArrayD<f64>> {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -14,7 +14,7 @@ use seg_inference::{Options, Session, available_threads};
 use seg_onnx::graph::Graph;
 use seg_onnx::{Opset, proto};
 
-/// ONNX Runtime, which a process can start once; with the CPU alone a static does no harm.
+/// Returns ONNX Runtime, which a process can start once; with the CPU alone a static does no harm.
 ///
 /// # Panics
 /// When there is no library and none can be fetched.
@@ -37,7 +37,7 @@ pub fn open(model: &[u8]) -> Session {
     Session::open(environment(), &path, &Options::default()).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
-/// The values of all outputs of a graph.
+/// Returns the values of all outputs of a graph.
 ///
 /// # Panics
 /// When ONNX Runtime does not take the graph or the inputs.
@@ -67,7 +67,7 @@ impl<'g> Opened<'g> {
         builder.with_intra_threads(available_threads().get())?.commit_from_memory(bytes)
     }
 
-    /// The values of all outputs.
+    /// Returns the values of all outputs.
     ///
     /// # Panics
     /// When ONNX Runtime does not take the inputs.

@@ -1,4 +1,4 @@
-//! Pixels whose class is a matter of rounding.
+//! Pixels whose class depends on rounding.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::Rgb32FImage;

@@ -1,4 +1,4 @@
-//! What may differ by how much: every tolerance of the claims, each with its reason.
+//! The largest differences that pass: every tolerance of the claims, each with its reason.
 
 use std::fmt;
 
@@ -27,26 +27,25 @@ pub enum Measure {
     OfNorm,
 }
 
-/// Burn on the CPU in float32: what a block or the network computes.
+/// Burn on the CPU in float32: the results of a block or the network.
 pub const BURN_CPU: Tolerance = Tolerance {
     measure: Measure::OfRange,
     max: bounds::FRAMEWORK_ERROR,
     reason: "float32 rounds by 6e-8, and the values pass some hundred roundings in another order",
 };
 
-/// ONNX Runtime on the CPU in float32: what a block or the network computes.
+/// ONNX Runtime on the CPU in float32: the results of a block or the network.
 pub const ONNX_RUNTIME_CPU: Tolerance =
     Tolerance { measure: Measure::OfRange, max: bounds::CPU_FLOAT32.relative, reason: bounds::CPU_FLOAT32.reason };
 
-/// `rten` on the CPU in float32: what the network computes.
+/// `rten` on the CPU in float32: the results of the network.
 pub const RTEN_CPU: Tolerance = Tolerance {
     measure: Measure::OfRange,
     max: 5e-6,
     reason: "float32 as in ONNX Runtime, with another erf and another exp",
 };
 
-/// The logits of the reference network, whoever computes them in float32, against PyTorch's in
-/// float32.
+/// The logits of the reference network, computed anywhere in float32, against PyTorch's in float32.
 pub const LOGITS: Tolerance = Tolerance {
     measure: Measure::Absolute,
     max: 2e-6,

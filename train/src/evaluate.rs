@@ -26,15 +26,15 @@ pub enum EvaluateError {
     Preprocess {
         /// The sample.
         name: String,
-        /// Why.
+        /// The cause.
         source: PreprocessError,
     },
-    /// The network's answer is no mask.
+    /// The network's output is not a mask.
     #[error("cannot turn the network's answer for `{name}` into a mask")]
     Postprocess {
         /// The sample.
         name: String,
-        /// Why.
+        /// The cause.
         source: PostprocessError,
     },
     /// The mask cannot be compared with the truth.
@@ -42,7 +42,7 @@ pub enum EvaluateError {
     Score {
         /// The sample.
         name: String,
-        /// Why.
+        /// The cause.
         source: EvaluationError,
     },
 }
@@ -91,7 +91,7 @@ impl Evaluator<'_> {
         })
     }
 
-    /// The mask of one image, at its own size; `name` is for errors.
+    /// Computes the mask of one image, at its own size; `name` is for errors.
     ///
     /// # Errors
     /// When the image is empty or the network is not the contract's.
@@ -130,7 +130,7 @@ mod tests {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         for number in 0..9u8 {
-            // Those behind are decoded sooner than those before.
+            // Later images, which are smaller, are decoded sooner than earlier ones.
             let side = 16 * (10 - u32::from(number));
             let mask = GrayImage::from_fn(side, side, |x, _| Luma([u8::from(2 * x > side)]));
             let image = RgbImage::from_pixel(side, side, Rgb([number; 3]));

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use image::{GrayImage, RgbImage};
 
-/// A data set of three classes by index, whose masks have the given largest value.
+/// Creates a data set of three classes by index, whose masks have the given largest value.
 fn data_set(folder: &Path, largest: u8) {
     let data = folder.join("data");
     for name in ["images", "masks"] {

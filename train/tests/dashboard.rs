@@ -27,7 +27,7 @@ unsafe extern "C" {
     fn ptsname_r(terminal: c_int, name: *mut c_char, length: usize) -> c_int;
 }
 
-/// A new terminal: the side of the person, and that of the program.
+/// Opens a new terminal: the side of the person, and that of the program.
 fn terminal() -> (File, File) {
     let open = |path: &str| OpenOptions::new().read(true).write(true).custom_flags(O_NOCTTY).open(path).unwrap();
     let person = open("/dev/ptmx");
@@ -99,7 +99,7 @@ fn a_run_that_is_asked_to_end_gives_the_terminal_back_and_says_how_to_go_on() {
         }
         let reader = thread::spawn(move || {
             let mut said = Vec::new();
-            // Where the last program has closed a terminal, reading from it is an error.
+            // Once the last program has closed a terminal, reading from it is an error.
             let _ = person.read_to_end(&mut said);
             said
         });

@@ -15,8 +15,8 @@ use seg_nets::weights::Weights;
 use seg_train::data::augment::Augmentation;
 use seg_train::run::config::Config;
 
-/// A data set of two parts, each of an image named `1` with its field of view, and a checkpoint for
-/// it.
+/// Creates a data set of two parts, each of an image named `1` with its field of view, and a
+/// checkpoint for it.
 fn workplace(folder: &Path) {
     let data = folder.join("data");
     for part in ["train", "test"] {
@@ -47,7 +47,7 @@ fn evaluate(folder: &Path, arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_train")).current_dir(folder).args(arguments.split(' ')).output().unwrap()
 }
 
-/// All files in a folder with what they hold.
+/// Reads all files in a folder.
 fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files = paths

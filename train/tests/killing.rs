@@ -23,7 +23,7 @@ const ALWAYS: &str = "0.0000001";
 /// Saves after every epoch alone.
 const NEVER: &str = "1000000";
 
-/// A folder of seven pictures of bright discs on a dark ground.
+/// Creates a folder of seven pictures of bright discs on a dark ground.
 fn discs(folder: &Path) -> PathBuf {
     for name in ["images", "masks"] {
         fs::create_dir_all(folder.join(name)).unwrap();

@@ -12,12 +12,12 @@ use seg_nets::checkpoint::Checkpoint;
 use seg_nets::weights::Weights;
 use serde_json::{Value, json};
 
-/// A folder of ten pictures.
+/// Creates a folder of ten pictures.
 fn data(folder: &Path) {
     pictures(folder, |_| (40, 36));
 }
 
-/// A folder of ten pictures, each as wide and high as `size` says.
+/// Creates a folder of ten pictures, each as wide and high as `size` says.
 fn pictures(folder: &Path, size: impl Fn(u8) -> (u32, u32)) {
     for name in ["images", "masks"] {
         fs::create_dir_all(folder.join(name)).expect("the folder can be written");

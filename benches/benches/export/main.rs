@@ -1,13 +1,13 @@
-//! Our exported graphs against those that PyTorch exports of the same weights, in the same ONNX
-//! Runtime.
+//! Compares our exported graphs with those that PyTorch exports of the same weights, in the same
+//! ONNX Runtime.
 //!
 //! `cargo bench -p seg-benches --bench export -- --python VENV/bin/python --peers DIR --checkpoint
 //! FILE`
 //!
-//! `DIR` holds what PyTorch's exporters wrote for the checkpoint; the Python has
+//! `DIR` holds the graphs that PyTorch's exporters wrote for the checkpoint; the Python has
 //! `benches/onnxruntime/requirements.txt`, or `onnxruntime-openvino` for `--provider openvino`.
-//! Each measurement is a process of its own and the models take turns. Wall time asks for a quiet
-//! machine; processor time holds better on a busy one.
+//! Each measurement is a process of its own and the models take turns. Wall time needs a quiet
+//! machine; processor time is more reliable on a busy one.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 mod measure;
@@ -34,7 +34,7 @@ const PEER_FIXED: (&str, [usize; 2]) = ("torch_script_opset17", [256, 256]);
 const OUTPUT_TOLERANCE: f64 = 1e-4;
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
-/// Our exported graphs against PyTorch's.
+/// Compares our exported graphs with PyTorch's.
 #[derive(Parser)]
 struct Cli {
     /// A Python that has onnxruntime
@@ -103,7 +103,7 @@ impl Model {
     }
 }
 
-/// The models of a size, the peer first.
+/// Lists the models of a size, the peer first.
 fn models(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<Vec<Model>> {
     let peer = |name: &str| {
         let path = cli.peers.join(format!("{name}.onnx"));

@@ -1,4 +1,4 @@
-//! One model in a process of its own.
+//! Measures one model in a process of its own.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,7 +22,7 @@ pub(crate) struct Measurement<'c> {
 /// The measured times.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Measured {
-    /// ONNX Runtime's.
+    /// The build of ONNX Runtime.
     pub(crate) version: String,
     pub(crate) seconds_median: f64,
     /// The processor time of one run over all threads.
@@ -34,7 +34,7 @@ pub(crate) struct Measured {
 }
 
 impl Measurement<'_> {
-    /// Starts the process and waits for what it prints.
+    /// Starts the process and reads its output.
     pub(crate) fn run(&self) -> Result<Measured> {
         let script = bench_file("onnxruntime/measure.py");
         let [height, width] = self.size.map(|side| side.to_string());

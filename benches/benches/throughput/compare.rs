@@ -1,4 +1,4 @@
-//! All sides in turn, each in a process of its own.
+//! Compares all sides in turn, each in a process of its own.
 
 use std::env;
 use std::path::Path;
@@ -14,7 +14,7 @@ const OF_BARE_MIN: f64 = 0.95;
 /// The least throughput of the pipeline, in times Python's.
 const OF_PYTHON_MIN: f64 = 1.3;
 
-/// Measures all sides in turn and prints medians and the ratios of the rounds; fails where the
+/// Measures all sides in turn and prints medians and the ratios of the rounds; fails if the
 /// pipeline is too slow.
 pub(crate) fn run(model: &Path, images: &Path, python: Option<&Path>, threads: usize, rounds: usize) -> Result<()> {
     let mut sides = vec![("bare", Vec::new()), ("pipeline", Vec::new())];
@@ -65,7 +65,7 @@ pub(crate) fn run(model: &Path, images: &Path, python: Option<&Path>, threads: u
     Ok(())
 }
 
-/// Measures a side of ours in a process of its own.
+/// Measures one of our sides in a process of its own.
 pub(crate) fn measure(side: &str, model: &Path, images: &Path, out: &Path, threads: usize) -> Result<Measured> {
     let mut process = Command::new(env::current_exe().context("cannot find this program")?);
     process.args(["measure", "--side", side]);

@@ -1,14 +1,14 @@
-//! A folder of images through the whole pipeline, against the bare network and against the same job
-//! in Python.
+//! Compares a folder of images through the whole pipeline with the bare network and with the same
+//! job in Python.
 //!
 //! `cargo bench -p seg-benches --bench throughput -- --model amsunet.onnx --images DIR --python
 //! VENV/bin/python`
 //!
 //! Each measurement is a process of its own, and the sides take turns. Time counts from when models
-//! are loaded until the last file is written. The bare network gets the same images as tensors that
-//! lie ready in memory, and all threads for each. Beforehand the program is started on one small
-//! image, and ONNX Runtime's own loading of the model taken off. The exit status is 1 where the
-//! start takes too long or the pipeline is too slow.
+//! are loaded until the last file is written. The bare network gets the same images as tensors in
+//! memory, and all threads for each. Before that, the program is started on one small image, and
+//! the time in which ONNX Runtime loads the model is subtracted. The exit status is 1 if the start
+//! takes too long or the pipeline is too slow.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 mod compare;
@@ -24,8 +24,8 @@ use clap::{Parser, Subcommand};
 use measure::Measurement;
 use seg_benches::{typed_path, typed_program};
 
-/// A folder of images through the whole pipeline, against the bare network and against the same job
-/// in Python.
+/// Compares a folder of images through the whole pipeline with the bare network and with the same
+/// job in Python.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -66,7 +66,7 @@ fn main() -> Result<()> {
     let (Some(model), Some(images)) = (cli.model, cli.images) else { unreachable!("clap requires both") };
     let threads = cli.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let program = startup::built_program()?;
-    // What is too slow fails only when all is measured.
+    // A side that is too slow fails only after everything is measured.
     let start = startup::run(&program, &model, threads, cli.rounds);
     compare::run(&model, &images, cli.python.as_deref(), threads, cli.rounds)?;
     start

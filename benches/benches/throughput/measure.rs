@@ -1,4 +1,4 @@
-//! One measurement of one side, in a process of its own.
+//! Measures one side, in a process of its own.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -41,7 +41,7 @@ pub(crate) struct Measurement {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Side {
-    /// The network alone, on tensors that lie ready
+    /// The network alone, on tensors in memory
     Bare,
     /// Files to files
     Pipeline,
@@ -137,7 +137,7 @@ impl Measurement {
     }
 }
 
-/// The wall and the processor time of a job.
+/// Measures the wall and the processor time of a job.
 fn timed<E: Into<anyhow::Error>>(job: impl FnOnce() -> Result<(), E>) -> Result<(f64, f64)> {
     let (begun, cpu_begun) = (Instant::now(), cpu_seconds()?);
     job().map_err(Into::into)?;

@@ -1,4 +1,4 @@
-//! How long the program takes from its start to the mask of one small image.
+//! Measures the time from the start of the program to the mask of one small image.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,8 +16,8 @@ const BESIDE_SESSION_SECONDS_MAX: f64 = 0.5;
 /// Height and width of the image.
 const SIDE: u32 = 64;
 
-/// Measures the program and ONNX Runtime alone in turn, prints the medians, and fails where the
-/// start takes too long.
+/// Measures the program and ONNX Runtime alone in turn, prints the medians, and fails if the start
+/// takes too long.
 pub(crate) fn run(program: &Path, model: &Path, threads: usize, rounds: usize) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot make a folder for an image")?;
     let image = folder.path().join("image.png");
@@ -45,7 +45,7 @@ pub(crate) fn run(program: &Path, model: &Path, threads: usize, rounds: usize) -
     Ok(())
 }
 
-/// The program that was built with this bench.
+/// Returns the program that was built with this bench.
 pub(crate) fn built_program() -> Result<PathBuf> {
     let bench = std::env::current_exe().context("cannot find this program")?;
     let program = bench.ancestors().nth(2).map(|folder| folder.join("seg-runtime"));

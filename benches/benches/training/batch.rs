@@ -1,13 +1,13 @@
-//! The batch that both sides learn from.
+//! The batch that both sides train on.
 
 use burn::tensor::TensorData;
 use seg_contract::IGNORE_LABEL;
 use seg_train::data::batch::Batch;
 
-/// Noise under a brighter disc, and the disc as its label; the same numbers as in
+/// Creates noise under a brighter disc, and the disc as its label; the same numbers as in
 /// `pytorch/measure.py`.
 ///
-/// The rows at the top are labelled as ignored, so that the loss does all that it does in a run.
+/// The rows at the top are labelled as ignored, so that the loss does all of its work.
 pub(crate) fn batch(n: usize, [height, width]: [usize; 2]) -> Batch {
     let inside = |row: usize, column: usize| {
         (2 * row).abs_diff(height).pow(2) + (2 * column).abs_diff(width).pow(2) < height.min(width).pow(2) / 4

@@ -1,4 +1,4 @@
-//! The comparison of speed: what is measured, how often, and its table.
+//! The comparison of speed: cases, rounds and table.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ struct Case {
     task: Task,
     size: [usize; 2],
     batch: usize,
-    /// The timed steps.
+    /// The number of timed steps.
     steps: usize,
 }
 
@@ -30,7 +30,8 @@ const CPU_CASES: &[Case] = &[
     Case { name: "train 1x3x480x480", task: Task::Train, size: [480, 480], batch: 1, steps: 3 },
     Case { name: "forward 1x3x512x512", task: Task::Forward, size: [512, 512], batch: 1, steps: 5 },
 ];
-/// The first steps, which choose kernels, are in no median of so many.
+/// The cases on a GPU, of so many steps that the first ones, in which kernels are chosen, do not
+/// change the median.
 const GPU_CASES: &[Case] = &[
     Case { name: "train 8x3x256x256", task: Task::Train, size: [256, 256], batch: 8, steps: 40 },
     Case { name: "train 16x3x256x256", task: Task::Train, size: [256, 256], batch: 16, steps: 40 },
@@ -39,11 +40,11 @@ const GPU_CASES: &[Case] = &[
 ];
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
-/// A title and what it is of a measurement.
+/// A title, and the quantity of a measurement.
 type Quantity = (&'static str, fn(&Measured) -> f64);
 
 const MILLISECONDS: Quantity = ("ms", |side| side.seconds_median * 1e3);
-/// Memory is that of the whole process, and what of it came after the start.
+/// The memory of the whole process, and the part of it that came after the start.
 const CPU_QUANTITIES: &[Quantity] = &[
     MILLISECONDS,
     ("processor ms", |side| side.cpu_seconds * 1e3),
@@ -53,7 +54,7 @@ const CPU_QUANTITIES: &[Quantity] = &[
 /// The memory of the process says nothing of the GPU's.
 const GPU_QUANTITIES: &[Quantity] = &[MILLISECONDS];
 
-/// Ours against PyTorch.
+/// Compares ours with PyTorch.
 pub(crate) struct Comparison {
     /// The Python of the other side.
     python: PathBuf,
@@ -61,7 +62,7 @@ pub(crate) struct Comparison {
     device: DeviceChoice,
     /// The measurements of each case.
     rounds: usize,
-    /// The threads of each side.
+    /// The number of threads of each side.
     threads: usize,
     cases: Vec<Case>,
     precisions: Vec<Precision>,
@@ -97,8 +98,8 @@ impl Comparison {
         Ok(Self { python, device, rounds: rounds.max(1), threads, cases: chosen, precisions })
     }
 
-    /// Measures everything and prints it; what is wrong is said at the end, so that it costs no
-    /// figure.
+    /// Measures everything and prints it; errors are reported at the end, so that no result is
+    /// lost.
     pub(crate) fn run(&self) -> Result<()> {
         let folder = tempfile::tempdir()?;
         let weights = folder.path().join("weights.safetensors");
@@ -117,7 +118,7 @@ impl Comparison {
         if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("\n")) }
     }
 
-    /// Measures a case and prints its table; returns what could not be measured.
+    /// Measures a case and prints its table; returns the sides that could not be measured.
     fn compare(&self, case: &Case, weights: &Path) -> Vec<String> {
         let mut sides = Vec::new();
         for precision in self.precisions.iter().copied() {
@@ -157,7 +158,7 @@ impl Comparison {
         faults
     }
 
-    /// A line for each side; the ratios are those of our time, and memory, to PyTorch's.
+    /// Formats a line for each side; the ratios are those of our time, and memory, to PyTorch's.
     fn print(&self, case: &Case, rows: &[Row]) {
         let quantities = if self.device == DeviceChoice::Cpu { CPU_QUANTITIES } else { GPU_QUANTITIES };
         let titles: String = quantities.iter().map(|(title, _)| format!("{title:>14} {:>6}", "ratio")).collect();
@@ -187,7 +188,7 @@ impl Comparison {
 }
 
 impl Row {
-    /// The median over the rounds of a step's time.
+    /// Returns the median over the rounds of a step's time.
     fn seconds(&self) -> f64 {
         median(self.rounds.iter().map(|round| round.seconds_median).collect())
     }

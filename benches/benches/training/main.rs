@@ -1,15 +1,15 @@
-//! A training step of ours against the same step in PyTorch: time, processor time, memory, losses
+//! Compares our training step with the same step in PyTorch: time, processor time, memory, losses
 //! and weights.
 //!
 //! `cargo bench -p seg-benches --bench training -- --python VENV/bin/python`, on a GPU with
 //! `--features seg-train/cuda` and `--device cuda`
 //!
 //! Each measurement is a process of its own, and the sides take turns: ours, and PyTorch in every
-//! setting that may be its best. Wall time asks for a quiet machine; on a busy one processor time
-//! holds better, and `OMP_WAIT_POLICY=PASSIVE` keeps PyTorch's threads from spinning while they
-//! wait. All start from the same weights and learn from the same batch; at the end the run fails
-//! where their losses or weights part, or where something could not be measured. A profile of our
-//! step alone: `perf record --call-graph dwarf` of this program with `measure` and the flags of its
+//! setting that may be its best. Wall time needs a quiet machine; processor time is more reliable
+//! on a busy one, and `OMP_WAIT_POLICY=PASSIVE` keeps PyTorch's threads from spinning while they
+//! wait. All start from the same weights and train on the same batch; at the end the run fails if
+//! their losses or weights differ, or if something could not be measured. For a profile of our step
+//! alone: `perf record --call-graph dwarf` of this program with `measure` and the flags of its
 //! help.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
@@ -30,7 +30,7 @@ use seg_benches::typed_program;
 use seg_nets::device::DeviceChoice;
 use seg_nets::precision::Precision;
 
-/// A training step of ours against the same step in PyTorch.
+/// Compares our training step with the same step in PyTorch.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -44,7 +44,7 @@ struct Cli {
     /// The device of both sides: cpu, cuda or cuda:INDEX
     #[arg(long, default_value_t = DeviceChoice::Cpu)]
     device: DeviceChoice,
-    /// Only cases whose name holds one of these texts, as in `480x480` or `train 8x`
+    /// Only cases whose name holds one of these texts, such as `480x480` or `train 8x`
     #[arg(long, value_name = "TEXTS", value_delimiter = ',')]
     case: Vec<String>,
     /// Only these precisions of ours, with all settings of PyTorch that compare with them [default:

@@ -1,4 +1,4 @@
-//! One measurement of ours, in a process of its own.
+//! Measures ours, in a process of its own.
 
 use std::fs;
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ pub(crate) enum Task {
 pub(crate) struct Measured {
     /// The median over the timed steps.
     pub(crate) seconds_median: f64,
-    /// The fastest of them.
+    /// The fastest timed step.
     pub(crate) seconds_min: f64,
     /// Processor time of all threads per timed step, in user and system mode.
     pub(crate) cpu_seconds: f64,
@@ -80,7 +80,7 @@ pub(crate) struct Measured {
     pub(crate) rss_peak: u64,
     /// The loss of every training step; the first is of the step that is not timed.
     pub(crate) losses: Vec<f64>,
-    /// What was measured.
+    /// The conditions of the measurement.
     pub(crate) version: String,
 }
 
@@ -141,7 +141,7 @@ impl Measurement {
     }
 }
 
-/// A field of this process's status, in bytes.
+/// Reads a field of this process's status, in bytes.
 fn resident(field: &str) -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status").context("cannot read this process's memory")?;
     let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));

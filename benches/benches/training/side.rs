@@ -22,13 +22,13 @@ pub(crate) struct Setting {
     pub(crate) numbers: Numbers,
 }
 
-/// The numbers that PyTorch's products are of.
+/// The numbers in PyTorch's products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Numbers {
     Fp32,
     /// float32 rounded to 10 bits, on a GPU's tensor cores.
     Tf32,
-    /// bfloat16 where autocast takes it, TF32 elsewhere.
+    /// bfloat16 where autocast uses it, TF32 elsewhere.
     Bf16,
 }
 
@@ -45,7 +45,7 @@ impl Setting {
         numbers.iter().flat_map(layouts).collect()
     }
 
-    /// The flags of `pytorch/measure.py`.
+    /// Returns the flags of `pytorch/measure.py`.
     fn flags(self) -> impl Iterator<Item = &'static str> {
         let numbers: &[&str] = match self.numbers {
             Numbers::Fp32 => &[],
@@ -118,7 +118,7 @@ impl Side {
     }
 }
 
-/// The Python of the flag, or else of the environment.
+/// Returns the Python of the flag, or else of the environment.
 pub(crate) fn python(flag: Option<&Path>) -> Result<PathBuf> {
     let variable = || env::var(PYTHON).ok().map(|name| typed_program(&name)).transpose();
     let python = flag.map_or_else(variable, |python| Ok(Some(python.into())))?;

@@ -1,4 +1,4 @@
-//! Whether both sides take the same steps: their losses and weights after some of them.
+//! Compares the steps of both sides: their losses and weights after some of them.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use seg_nets::weights::Weights;
 use crate::measure::{Measured, Measurement, Task};
 use crate::side::{Numbers, Setting, Side};
 
-/// Small, so that many steps are quick.
+/// A small case, so that many steps are quick.
 const SIZE: [usize; 2] = [64, 64];
 const STEPS: usize = 20;
 
@@ -23,24 +23,24 @@ struct Tolerance {
     weights: f64,
 }
 
-/// Losses: rounding in another order comes to some 1e-6, while AdamW with Burn's own epsilon is off
-/// by a fifth. Weights: AdamW divides a gradient by its own size, so where one is nearly zero, its
-/// rounding moves a weight as far as any other.
+/// The bounds for float32. Losses: rounding in another order gives about 1e-6, while AdamW with
+/// Burn's own epsilon is off by a fifth. Weights: AdamW divides a gradient by its own magnitude, so
+/// that rounding moves a weight with a gradient of nearly zero as far as any other.
 const CPU: Tolerance = Tolerance { losses: 1e-4, weights: 0.05 };
-/// Burn's matrix products of float32 run on CUDA's tensor cores as TF32, whose factors are rounded
-/// to one part in 2048: some thousand times as coarse as float32, and a gradient goes through about
-/// a hundred of them. What comes to 1e-6 of the losses on the CPU may thus come to 1e-3, and
-/// gradients of less than about a hundredth of the usual size, a hundredth of all, may change their
-/// sign: such weights move the other way, and `2 sqrt(0.01)` of the way is 0.2. AdamW's epsilon
-/// would still be found.
+/// The bounds for float32 on CUDA. Burn's matrix products run on tensor cores as TF32, whose
+/// factors are rounded to one part in 2048: some thousand times as coarse as float32, and a
+/// gradient passes through about a hundred of them. A difference of 1e-6 of the losses on the CPU
+/// may thus become 1e-3, and gradients of less than about a hundredth of the usual size, a
+/// hundredth of all, may change their sign: such weights move the other way, and `2 sqrt(0.01)` of
+/// the way is 0.2. AdamW's epsilon would still be found.
 const CUDA: Tolerance = Tolerance { losses: 1e-2, weights: 0.2 };
-/// The largest departure of our losses in bf16 from those in float32, beside that of PyTorch's
-/// autocast: both round at the same places but for what PyTorch keeps in 32 bits, and neither
-/// rounds as the other.
+/// The largest departure of our losses in bf16 from those in float32, relative to that of PyTorch's
+/// autocast: both round at the same places except where PyTorch keeps 32 bits, and neither rounds
+/// like the other.
 const BF16_DEPARTURE: f64 = 2.0;
 
-/// Prints the losses of both sides and how far their weights part, and returns in which way the
-/// steps are not the same.
+/// Prints the losses of both sides and the difference of their weights, and returns how the steps
+/// differ.
 pub(crate) fn compare(
     python: &Path,
     device: DeviceChoice,
@@ -107,8 +107,8 @@ fn losses_apart(one: &Measured, other: &Measured) -> f64 {
     apart.fold(0.0, f64::max)
 }
 
-/// The L2 norm of the difference over all that is learned: not over running statistics, which are
-/// of another order.
+/// Returns the L2 norm of the difference over all learned weights, without running statistics,
+/// whose magnitude is another.
 fn distance(from: &Weights, to: &Weights) -> f64 {
     let learned = from.tensors().iter().filter(|(name, _)| !name.contains("running_"));
     let squares = learned.map(|(name, from)| {

@@ -36,7 +36,7 @@ pub enum ReadCheckpointError {
         /// The reason.
         source: ContractError,
     },
-    /// The folder is no finished run.
+    /// The folder is not a finished run.
     #[error("`{}` holds no `{}`; it is not a run, or its first epoch has not ended", path.display(), BEST)]
     NoRun {
         /// The folder.
@@ -48,7 +48,7 @@ impl Checkpoint {
     /// Reads the best weights of a run's folder, or a `.safetensors`, `.pth` or `.pt` file.
     ///
     /// # Errors
-    /// When the folder is no run, or the file cannot be read or holds no network.
+    /// When the folder is not a run, or the file cannot be read or holds no network.
     pub fn read(path: &Path) -> Result<Self, ReadCheckpointError> {
         let file = if path.is_dir() { path.join(BEST) } else { path.to_owned() };
         if path.is_dir() && !file.exists() {

@@ -102,7 +102,7 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// The device, and the choice with `auto` decided.
+    /// Opens the device; also returns the choice with `auto` decided.
     ///
     /// # Errors
     /// When a GPU is asked for that the build or the machine lacks.
@@ -156,7 +156,7 @@ impl fmt::Display for Devices {
 }
 
 impl Devices {
-    /// The devices, and the choices with `auto` decided.
+    /// Opens the devices; also returns the choices with `auto` decided.
     ///
     /// # Errors
     /// As [`DeviceChoice::open`].
@@ -166,7 +166,7 @@ impl Devices {
         Ok((devices, Self(choices)))
     }
 
-    /// The devices as [`open`](Self::open) gives them, each of which has a precision.
+    /// Returns the devices as [`open`](Self::open) gives them, each of which has a precision.
     ///
     /// # Errors
     /// As [`DeviceChoice::open`], and when a device lacks the precision.
@@ -184,8 +184,8 @@ impl Devices {
     }
 }
 
-/// The CUDA GPUs, nothing if the program was built without CUDA. Asking is safe without a driver,
-/// while opening one is not.
+/// Lists the CUDA GPUs; none if the program was built without CUDA. Listing is safe without a
+/// driver, opening one is not.
 #[cfg(feature = "cuda")]
 fn cuda() -> Option<Vec<Device>> {
     Some(Device::enumerate(DeviceType::Cuda).into_vec())
@@ -196,7 +196,8 @@ fn cuda() -> Option<Vec<Device>> {
     None
 }
 
-/// The GPUs that Vulkan, Metal or DirectX 12 shows, nothing if the program was built without them.
+/// Lists the GPUs that Vulkan, Metal or DirectX 12 shows; none if the program was built without
+/// them.
 #[cfg(feature = "wgpu")]
 fn wgpu() -> Option<Vec<Device>> {
     Some(Device::enumerate(DeviceType::Wgpu).into_vec())
@@ -207,7 +208,7 @@ fn wgpu() -> Option<Vec<Device>> {
     None
 }
 
-/// The GPU of an index among those of a kind.
+/// Returns the GPU of an index among those of a kind.
 fn pick(kind: &'static str, gpus: Option<Vec<Device>>, index: usize) -> Result<Device, DeviceError> {
     let gpus = gpus.ok_or(DeviceError::NotBuilt { kind, index })?;
     let found = gpus.len();

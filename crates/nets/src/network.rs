@@ -1,7 +1,7 @@
 //! The list of networks, and what every network has.
 //!
-//! A network is a folder of this crate with its modules, a line in [the list](Network), and a folder
-//! of the exporter with their lowering. Everything else works on [`Network`] or on an
+//! A network is a folder of this crate with its modules, a line in [the list](Network), and a
+//! folder of the exporter with their lowering. Everything else works on [`Network`] or on an
 //! [`Architecture`].
 
 use std::convert::Infallible;
@@ -20,14 +20,14 @@ use crate::weights::{FitError, Parameters, PublishedNames, Shapes};
 
 /// The modules of a network.
 pub trait Architecture: Parameters {
-    /// What the network is configured by.
+    /// The configuration of the network.
     type Config: Configuration<Network = Self>;
 
     /// Returns the configuration that the weights' shapes imply.
     fn config(&self) -> Self::Config;
 
-    /// Returns the stages in the order in which they are computed. The output of the last one is the
-    /// logits, `[n, num_classes, h, w]`.
+    /// Returns the stages in the order in which they are computed. The output of the last one is
+    /// the logits, `[n, num_classes, h, w]`.
     fn stages(&self) -> &'static [Stage];
 
     /// Computes the output of a stage from its inputs.
@@ -62,7 +62,7 @@ pub trait Architecture: Parameters {
     }
 }
 
-/// What a network is configured by.
+/// The configuration of a network.
 pub trait Configuration: Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned {
     /// The network.
     type Network: Architecture<Config = Self>;
@@ -137,9 +137,9 @@ impl Sides {
         self.only.unwrap_or(size.map(|side| side.max(self.min).next_multiple_of(self.multiple)))
     }
 
-    /// Returns the largest height and width that the network takes and that neither exceed `size` nor
-    /// leave a remainder by [`min`](Self::min), so that no halving cuts a row; at least the smallest
-    /// that the network takes.
+    /// Returns the largest height and width that the network takes and that neither exceed `size`
+    /// nor leave a remainder by [`min`](Self::min), so that no halving cuts a row; at least the
+    /// smallest that the network takes.
     pub fn crop(&self, size: [u32; 2]) -> [u32; 2] {
         let unit = self.min.next_multiple_of(self.multiple) as u32;
         let only = self.only.map(|only| only.map(|side| side as u32));
@@ -184,8 +184,8 @@ fn names() -> String {
     NetworkName::ALL.map(NetworkName::as_str).join(", ")
 }
 
-/// Makes the enums of all networks of a list, and the macros that evaluate an expression for the one
-/// that an enum holds. The list begins with a `$`, which the macros' own definitions need.
+/// Makes the enums of all networks of a list, and the macros that evaluate an expression for the
+/// one that an enum holds. The list begins with a `$`, which the macros' own definitions need.
 macro_rules! networks {
     ($dollar:tt $(#[doc = $doc:literal] $variant:ident($config:ty, $net:ty): $name:literal, $title:literal, $published:expr;)+) => {
         /// The name of a network.
@@ -203,8 +203,8 @@ macro_rules! networks {
 
         /// The configuration of a network.
         ///
-        /// As JSON it is the settings with the network's `name`, which AMSUnet's leave out: they were
-        /// written before there were others.
+        /// As JSON it is the settings with the network's `name`, which AMSUnet's leave out: they
+        /// were written before there were others.
         #[derive(Clone, Debug, PartialEq)]
         pub enum NetworkConfig {
             $(#[doc = $doc] $variant($config),)+

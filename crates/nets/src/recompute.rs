@@ -85,8 +85,8 @@ mod tests {
         let cpu = Device::flex();
         cpu.seed(3);
         let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&cpu));
-        // Where blocks are not whole operators, a skip connection's gradient is a sum of five,
-        // added up in another order.
+        // If blocks are not whole operators, a skip connection's gradient is a sum of five, added
+        // up in another order.
         for (name, dtype, shape, bound_on_cpu, bound) in [
             ("a batch of even size", FloatDType::F32, [2, 3, 32, 48], 0.0, 1e-3),
             ("an image of odd size", FloatDType::F32, [1, 3, 37, 61], 0.0, 1e-3),

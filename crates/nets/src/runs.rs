@@ -15,7 +15,7 @@ pub const BEST: &str = "best.safetensors";
 /// An error in finding a run.
 #[derive(Debug, Error)]
 pub enum FindRunError {
-    /// There is no finished run.
+    /// No finished run exists.
     #[error("no run with a `{BEST}` under `{}`; train one, or name a checkpoint", folder.display())]
     None {
         /// The folder searched.
@@ -31,7 +31,7 @@ pub enum FindRunError {
     },
 }
 
-/// The run below `folder` whose best weights were written last.
+/// Finds the run below `folder` whose best weights were written last.
 ///
 /// # Errors
 /// When the folder cannot be read or holds no run with best weights.
@@ -48,7 +48,7 @@ pub fn newest(folder: &Path) -> Result<PathBuf, FindRunError> {
             continue;
         }
         let written = fs::metadata(&best).and_then(|file| file.modified()).map_err(fail)?;
-        // Of two written at once the later name, so that the choice is always the same.
+        // The later name of two that were written at once, so that the choice is always the same.
         if newest.as_ref().is_none_or(|newest| (written, &run) > (newest.0, &newest.1)) {
             newest = Some((written, run));
         }

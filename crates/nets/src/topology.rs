@@ -19,11 +19,11 @@ impl Stage {
     }
 }
 
-/// Computes the stages in their order and returns the output of the last one; the image where there
-/// is none.
+/// Computes the stages in their order and returns the output of the last one; without stages, the
+/// image.
 ///
-/// `compute` gets a stage with its inputs. A value is handed over, and not cloned, to the last stage
-/// that reads it, so that it can be changed in place and is freed as early as possible.
+/// `compute` gets a stage with its inputs. A value is handed over, and not cloned, to the last
+/// stage that reads it, so that it can be changed in place and is freed as early as possible.
 ///
 /// # Errors
 /// The first error of `compute`.

@@ -64,8 +64,8 @@ impl<'a, Stem, Down, Up> UShape<'a, Stem, Down, Up> {
         }
     }
 
-    /// Computes the output of a stage from its inputs, by the modules' own functions; that of a step
-    /// of the decoder takes the deep features, then the skip.
+    /// Computes the output of a stage from its inputs, by the modules' own functions; that of a
+    /// step of the decoder takes the deep features, then the skip.
     ///
     /// # Panics
     /// When the stage is not among [`STAGES`] or has other inputs.

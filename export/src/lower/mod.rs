@@ -53,7 +53,7 @@ impl Lower for Conv2d {
     }
 }
 
-/// The values of a parameter.
+/// Returns the values of a parameter.
 fn constant<const D: usize>(values: tensor::Tensor<D>) -> Tensor {
     let values = to_array(values);
     let elements: Vec<f32> = values.iter().copied().collect();

@@ -20,8 +20,8 @@ pub trait LowerNetwork: Module {
     fn lower_stage(&self, at: &mut Scope<'_>, stage: &Stage, inputs: Vec<Value>) -> Result<Value, LowerError>;
 }
 
-/// Returns the network as a graph from `input` `[batch, in_channels, height, width]` to `output`, the
-/// logits `[batch, num_classes, height, width]`. All other names are paths in the network.
+/// Returns the network as a graph from `input` `[batch, in_channels, height, width]` to `output`,
+/// the logits `[batch, num_classes, height, width]`. All other names are paths in the network.
 ///
 /// # Errors
 /// When `input` or `output` is the name of something in the network.
@@ -38,8 +38,8 @@ pub fn to_graph(net: &Network, input: &str, output: &str) -> Result<Graph, Lower
 
 /// Returns the name of a stage's output in the network's graph, before and after passes.
 ///
-/// The last node below the stage's name gives its output. There is none for the head, a single node:
-/// its output is the graph's.
+/// The last node below the stage's name gives its output. There is none for the head, a single
+/// node: its output is the graph's.
 pub fn value_of_stage(graph: &Graph, stage: &str) -> String {
     let prefix = format!("{stage}.");
     let inside = graph.nodes.iter().rfind(|node| node.name.starts_with(&prefix));

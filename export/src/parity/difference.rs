@@ -1,4 +1,4 @@
-//! How far computed values are from the expected ones.
+//! The distance of computed values from the expected ones.
 
 use std::fmt;
 

@@ -26,7 +26,7 @@ use crate::lower::{Lower, LowerError, to_graph, value_of_stage};
 /// An even size, and odd ones that the encoder halves unevenly.
 const SIZES: [[usize; 2]; 3] = [[16, 32], [17, 31], [45, 22]];
 
-/// The graph as it is lowered, and after the passes of each target.
+/// Returns the graph as it is lowered, and after the passes of each target.
 fn variants(graph: Graph) -> Vec<(String, Graph)> {
     let mut variants = vec![("lowered".to_owned(), graph.clone())];
     for (opset, target) in [(Opset::V17, Target::Portable), (Opset::V20, Target::Cpu), (Opset::V20, Target::TensorRt)] {
@@ -142,7 +142,7 @@ fn each_block_is_its_graph() {
     }
 }
 
-/// The first stage whose output differs from the network's.
+/// Returns the first stage whose output differs from the network's.
 fn compare_stages(net: &Network, graph: &Graph, size: [usize; 2]) -> Result<(), Difference> {
     let x = noise([2, 3, size[0], size[1]]);
     let mut stages = Vec::new();

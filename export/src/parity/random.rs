@@ -5,8 +5,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// The module with reproducible numbers: weights that keep the scale of what passes through, and
-/// normalisations that are not the identity, because folding a fresh one wrongly would not show.
+/// Fills the module with reproducible numbers: weights that keep the scale of their inputs, and
+/// normalisations that are not the identity, because a wrongly folded fresh one would not show.
 pub(crate) fn randomised<M: Module>(module: M) -> M {
     module.map(&mut Randomise { random: ChaCha8Rng::seed_from_u64(3), name: Vec::new() })
 }

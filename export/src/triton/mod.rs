@@ -56,8 +56,8 @@ impl fmt::Display for Limit {
     }
 }
 
-/// The files of a model repository, as paths in it and contents: the model first, then what makes
-/// Triton see it.
+/// Returns the files of a model repository, as paths in it and contents: the model first, then the
+/// files by which Triton finds it.
 ///
 /// # Errors
 /// When the model has no hash, because its graph cannot be written.
@@ -68,14 +68,15 @@ pub fn repository(model: &Model, name: &str, bytes: Vec<u8>) -> Result<[(PathBuf
     Ok([(model_path, bytes), (config_path, config.into_bytes())])
 }
 
-/// The paths of a model's files in a repository: those of the model and of its configuration.
+/// Returns the paths of a model's files in a repository: those of the model and of its
+/// configuration.
 pub fn paths(name: &str) -> [PathBuf; 2] {
     let folder = Path::new(name);
     [folder.join("1").join("model.onnx"), folder.join("config.pbtxt")]
 }
 
-/// The name under which a server offers the model of a file: the file's, without its extension and
-/// without what has a meaning in an address.
+/// Returns the name under which a server offers the model of a file: the file's name without its
+/// extension and without characters that have a meaning in an address.
 pub fn model_name(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let allowed = |(place, c): (usize, char)| match c {
@@ -193,7 +194,7 @@ impl Sizes {
     }
 }
 
-/// The options of Triton's ONNX Runtime for TensorRT; `id` is the model's hash.
+/// Returns the options of Triton's ONNX Runtime for TensorRT; `id` is the model's hash.
 fn accelerator(graph: &Graph, id: &str, sizes: &Sizes, batch_max: usize) -> Vec<(&'static str, String)> {
     let is_quantized = graph.nodes.iter().any(|node| matches!(node.op, Op::QuantizeLinear { .. }));
     let has_halves = graph.nodes.iter().any(|node| node.output.data_type == DataType::F16);
@@ -225,7 +226,7 @@ fn accelerator(graph: &Graph, id: &str, sizes: &Sizes, batch_max: usize) -> Vec<
     options
 }
 
-/// The shape of an input at a size; of a dynamic batch one image, unless more are given.
+/// Returns the shape of an input at a size; for a dynamic batch one image, unless more are given.
 fn shape(tensor_type: &TensorType, [height, width]: [usize; 2], batch: Option<usize>) -> Vec<i64> {
     let symbols = [(Dim::batch(), batch.unwrap_or(1)), (Dim::height(), height), (Dim::width(), width)];
     let symbols = symbols.map(|(dim, size)| (dim.to_string(), size as i64));
@@ -263,7 +264,7 @@ mod tests {
         Message::parse(std::str::from_utf8(&text).unwrap())
     }
 
-    /// The model with all that can be in 8 bits, as if its values were within -1 and 1.
+    /// Returns the model with all that can be in 8 bits, as if its values were within -1 and 1.
     fn quantized(model: &Model, activations: Activations) -> Model {
         let nodes = quantizable(&model.graph).into_iter().collect();
         let range = Range { min: -1.0, max: 1.0 };

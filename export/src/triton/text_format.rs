@@ -12,7 +12,7 @@ pub(super) enum Field {
 }
 
 impl Message {
-    /// Reads the whole text, or panics where it is no such message.
+    /// Reads the whole text; panics if it is not such a message.
     pub(super) fn parse(text: &str) -> Self {
         let mut tokens = tokens(text);
         tokens.reverse();

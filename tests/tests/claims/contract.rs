@@ -1,4 +1,4 @@
-//! What the runtime knows of a model is what the model's contract says, and nothing else.
+//! The runtime knows of a model what the model's contract says, and nothing else.
 
 use std::fs;
 
@@ -19,8 +19,8 @@ use seg_tests::ties;
 const WIDTH: u32 = 51;
 const HEIGHT: u32 = 40;
 
-/// The image as a contract at native size describes it to the network, by its definition: channel
-/// by channel in the contract's order, `(x - mean) / std`.
+/// Normalises the image as a contract at native size describes it, by its definition: channel by
+/// channel in the contract's order, `(x - mean) / std`.
 fn normalized(contract: &Contract, image: &Rgb32FImage) -> ArrayD<f32> {
     let (width, height) = image.dimensions();
     let shape = [1, 3, height as usize, width as usize];
@@ -31,7 +31,7 @@ fn normalized(contract: &Contract, image: &Rgb32FImage) -> ArrayD<f32> {
     values.into_dyn()
 }
 
-/// By how much the second class has the larger logit, pixel by pixel.
+/// Returns by how much the second class has the larger logit, pixel by pixel.
 fn margin(net: &Network, contract: &Contract, image: &Rgb32FImage) -> Array2<f32> {
     let logits = to_array(net.forward(to_tensor(&normalized(contract, image), &Device::flex())));
     let logits = logits.into_dimensionality::<Ix4>().unwrap().index_axis_move(Axis(0), 0);

@@ -1,5 +1,5 @@
-//! What holds of the toolchain as a whole: what each crate is free of, and that an export can be
-//! repeated.
+//! Invariants of the project as a whole: the dependencies that each crate must not have, and
+//! repeatable exports.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use seg_export::{Options, export};
 use seg_nets::checkpoint::Checkpoint;
 use seg_tests::reference::Reference;
 
-/// The workspace.
+/// Returns the folder of the workspace.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// The names of all packages that a package is built from.
+/// Lists the names of all packages that a package is built from.
 fn packages(package: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--locked", "--edges", "normal,build", "--prefix", "none", "--package", package])
@@ -50,7 +50,7 @@ fn each_crate_is_free_of_what_it_must_not_know() {
     }
 }
 
-/// The Rust files below a folder.
+/// Lists the Rust files below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()

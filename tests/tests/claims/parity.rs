@@ -1,5 +1,5 @@
-//! An exported network computes in ONNX Runtime what it computes in Burn, block by block and as a
-//! whole.
+//! An exported network gives in ONNX Runtime the results that it gives in Burn, block by block and
+//! as a whole.
 
 use seg_export::{Options, export};
 use seg_onnx::{Opset, Target, passes};

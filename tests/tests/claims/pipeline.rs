@@ -1,5 +1,5 @@
-//! The main job from end to end: images and masks become a trained run, the run a model, the model
-//! the masks and scores that training has seen.
+//! The main job from end to end: images and masks give a trained run, the run gives a model, and
+//! the model gives the masks and scores of the training.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! An exported file means to others what it means here: the official `onnx` package accepts it, and
+//! An exported file means to others the same as here: the official `onnx` package accepts it, and
 //! another runtime computes the same.
 
 use std::fs;
@@ -25,8 +25,9 @@ fn model(net: &Network, opset: Opset) -> Vec<u8> {
     export(&checkpoint(net), &Options { opset, ..Options::default() }).unwrap().bytes
 }
 
-/// A file of every operator set, one of every form and precision at the oldest, the usual and the
-/// newest one, and of every target in two forms. What is in few bits has been run by ONNX Runtime.
+/// Creates a file of every operator set, one of every form and precision at the oldest, the usual
+/// and the newest one, and of every target in two forms. Those in reduced precision have been run
+/// by ONNX Runtime.
 fn variants(net: &Network) -> Vec<(String, Vec<u8>)> {
     let mut variants: Vec<_> = Opset::all().map(|opset| (format!("opset {opset}"), model(net, opset))).collect();
     let fixed = InputForm { element: Element::U8, batch: Some(2), size: Some([48, 33]) };
@@ -35,7 +36,7 @@ fn variants(net: &Network) -> Vec<(String, Vec<u8>)> {
         let options = Options { opset, target, input, output, ..Options::default() };
         let single = export(&checkpoint(net), &options).unwrap();
         let name = format!("{input:?} to {output}, opset {opset}, {target}");
-        // Fewer bits change nothing at the edges, so two forms stand for all.
+        // Reduced precision changes nothing at the edges, so two forms stand for all.
         if input == fixed || output == OutputKind::Probabilities || target != Target::Portable {
             let lessened = in_fewer_bits(&single);
             variants.extend(lessened.map(|(precision, export)| (format!("{name}, {precision}"), export.bytes)));
@@ -60,7 +61,7 @@ fn variants(net: &Network) -> Vec<(String, Vec<u8>)> {
     variants
 }
 
-/// The export in half precision, and in both kinds of 8 bits.
+/// Exports in half precision, and in both kinds of 8 bits.
 fn in_fewer_bits(single: &Export) -> [(&'static str, Export); 3] {
     let calibration = Calibration::of_noise(environment(), &single.model.contract);
     let [mut half, mut unsigned, mut signed] = [(); 3].map(|()| single.clone());
@@ -100,7 +101,7 @@ fn the_official_package_sees_what_is_wrong_with_a_file() {
     let python = Python::install(Path::new(env!("CARGO_TARGET_TMPDIR")));
     let folder = tempfile::tempdir().unwrap();
     let whole = model(&network(NARROW, 1), Opset::V20);
-    // The operator set of the file, and a version in which `Gelu` was not there yet.
+    // The operator set of the file, and a version without `Gelu`.
     let [stated, older] = [20, 17].map(|version| [0x42, 4, 0x0a, 0, 0x10, version]);
     let mut misstated = whole.clone();
     let position = misstated.windows(stated.len()).position(|bytes| bytes == stated).unwrap();

@@ -1,5 +1,4 @@
-//! The networks of this toolchain are PyTorch's: in evaluation, in ONNX Runtime, and while they
-//! learn.
+//! The networks equal PyTorch's: in evaluation, in ONNX Runtime, and in training.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +24,7 @@ use seg_train::learn::optimizer::Optimizer;
 /// The images that PyTorch saw.
 const CASES: [&str; 2] = ["even", "odd"];
 
-/// The stages that PyTorch's numbers show, beside the logits.
+/// The stages in PyTorch's results, beside the logits.
 const STAGES: [&str; 9] = ["in_conv", "down1", "down2", "down3", "down4", "up1", "up2", "up3", "up4"];
 
 /// The recipe of PyTorch's five steps.
@@ -49,12 +48,12 @@ fn input(reference: &Reference, case: &str) -> ArrayD<f32> {
     reference.tensor(&format!("{case}.input")).mapv(|value| value as f32)
 }
 
-/// Compares with what PyTorch has under a name.
+/// Compares with PyTorch's tensor of a name.
 fn check_value(reference: &Reference, who: &str, name: &str, found: &ArrayD<f32>, tolerance: &Tolerance) {
     check(&format!("{who}: {name}"), found, reference.tensor(name), tolerance).unwrap();
 }
 
-/// Compares logits with PyTorch's, and with those that it computes in float64.
+/// Compares logits with PyTorch's, and with those in float64.
 fn check_logits(reference: &Reference, who: &str, case: &str, found: &ArrayD<f32>) {
     check_value(reference, who, &format!("{case}.logits"), found, &LOGITS);
     let exact = reference.tensor(&format!("{case}.logits_f64"));
@@ -110,7 +109,7 @@ fn onnx_runtime_computes_what_pytorch_computes() {
 #[test]
 fn the_modules_inside_compute_what_pytorch_computes() {
     let reference = Reference::open();
-    // Before the passes, for they fold normalisations into some of these.
+    // Compared before the passes, which fold normalisations into some of these.
     let graph = lower::to_graph(&network(&reference, &Device::flex()), "input", "logits").unwrap();
     let graph = with_outputs(&graph, INSIDE.map(|(_, value)| value.to_owned()).into());
     let found = run(&graph, Opset::V20, &[("input", input(&reference, "even"))]);
@@ -119,7 +118,7 @@ fn the_modules_inside_compute_what_pytorch_computes() {
     }
 }
 
-/// A network that learns from the batch that PyTorch learned from.
+/// Creates a network that trains on the batch of PyTorch.
 struct Learner {
     net: Network,
     optimizer: Optimizer,
@@ -148,7 +147,7 @@ impl Learner {
         (logits, loss, gradients)
     }
 
-    /// One step; returns the total loss and its two terms.
+    /// Takes one step; returns the total loss and its two terms.
     fn step(&mut self) -> [f32; 3] {
         let (_, Loss { total, cross_entropy, dice }, gradients) = self.backward();
         self.net = self.optimizer.step(LEARNING_RATE, self.net.clone(), gradients);
@@ -202,9 +201,9 @@ fn five_steps_leave_what_pytorchs_leave() {
     let reference = Reference::open();
     let mut learner = Learner::new(&reference);
     let start = learner.weights();
-    // The exact gradient of this bias is zero, and AdamW makes whole steps of the noise in its
-    // place. The normalisation takes the bias out of its output, but its running mean follows: on
-    // our side by `drift`, which can be seen, on PyTorch's by something up to `drift_max`.
+    // The exact gradient of this bias is zero, and AdamW makes whole steps of the noise instead.
+    // The normalisation removes the bias from its output, but its running mean follows: on our side
+    // by `drift`, which can be seen, on PyTorch's by up to `drift_max`.
     let bias = |weights: &Weights| weights.tensors()["in_conv.0.bias"].mapv(f64::from);
     let mut drift = ArrayD::zeros(bias(&start).raw_dim());
     let mut drift_max = 0.0;

@@ -1,5 +1,5 @@
-//! What one part of the toolchain does not write for another is refused, with the file's name and
-//! the reason.
+//! A file that one part of the project does not write for another is refused, with its name and the
+//! reason.
 
 use std::error::Error;
 use std::fs;
@@ -15,7 +15,7 @@ use seg_tests::discs::begin_run;
 use seg_tests::fixtures::{checkpoint, network};
 use seg_tests::runtime::environment;
 
-/// An error with its causes, as a program prints it.
+/// Formats an error with its causes, as a program prints it.
 fn chain(error: &(dyn Error + 'static)) -> String {
     std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

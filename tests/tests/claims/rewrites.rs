@@ -21,22 +21,22 @@ use seg_tests::runtime::Opened;
 /// The largest error of a rewritten graph, in times that of the graph before.
 const ERROR_RATIO_MAX: f64 = 1.5;
 
-/// Wide enough for middles that are cut in slices.
+/// A width at which middles are cut in slices.
 const WIDTH: usize = 16;
 
 /// Batch, height and width: sides that the encoder halves evenly and unevenly.
 const IMAGES: [[usize; 3]; 3] = [[1, 48, 32], [2, 71, 49], [3, 33, 54]];
 
-/// The height and width of the graph of one size, where paddings are constants, of some pixels and
-/// of none.
+/// The height and width of graphs of one size, whose paddings are constants, of some pixels and of
+/// none.
 const SIZE: [usize; 2] = [71, 49];
 
-/// A network's graph as some passes leave it.
+/// A network's graph after some passes.
 struct Rewritten {
     passes: String,
     opset: Opset,
     graph: Graph,
-    /// The passes that changed something.
+    /// The passes that changed the graph.
     fired: BTreeSet<&'static str>,
 }
 
@@ -49,9 +49,9 @@ impl Rewritten {
     }
 }
 
-/// The graphs that are compared, each once: every pass alone, what every target gets, and what a
-/// CPU and a GPU get without one of the passes that fire there, because most passes wait for what
-/// others leave.
+/// Lists the graphs that are compared, each once: with every pass alone, with the passes of every
+/// target, and with those of a CPU and a GPU without one of the passes that fire there, because
+/// most passes depend on others.
 fn rewritten(plain: &Graph) -> Vec<Rewritten> {
     let mut graphs: Vec<Rewritten> = Vec::new();
     let mut add = |rewritten: Rewritten| {
@@ -77,7 +77,7 @@ fn rewritten(plain: &Graph) -> Vec<Rewritten> {
     graphs
 }
 
-/// The graph of a network for images of any size, and of one only.
+/// Creates the graph of a network for images of any size, and of one only.
 fn forms_of(net: &Network) -> [(Option<[usize; 2]>, Graph); 2] {
     [None, Some(SIZE)].map(|size| {
         let input = InputForm { size, ..InputForm::default() };
@@ -88,7 +88,7 @@ fn forms_of(net: &Network) -> [(Option<[usize; 2]>, Graph); 2] {
     })
 }
 
-/// The length of the difference, relative to that of the exact values.
+/// Returns the norm of the difference, relative to that of the exact values.
 fn error(graph: &mut Opened<'_>, image: &ArrayD<f32>, exact: &ArrayD<f64>) -> f64 {
     let found = &graph.run(&[("input", image.clone())])["logits"];
     let length = |values: ArrayD<f64>| values.iter().map(|value| value * value).sum::<f64>().sqrt();

@@ -1,4 +1,4 @@
-//! Whatever form a network is exported in, it finds the classes that Burn finds.
+//! In every form of export, a network finds the classes that Burn finds.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ use seg_tests::tolerance::ONNX_RUNTIME_CPU;
 
 const SIZE: [u32; 2] = [51, 40];
 
-/// Noise in bytes.
+/// Creates noise in bytes.
 fn image() -> Rgb32FImage {
     let [width, height] = SIZE;
     let values = noise(&[height as usize, width as usize, 3], 6);
@@ -28,8 +28,8 @@ fn image() -> Rgb32FImage {
     DynamicImage::ImageRgb8(bytes).into_rgb32f()
 }
 
-/// By how much the second class leads at each pixel, as Burn computes it, and how much that may be
-/// off elsewhere.
+/// Returns by how much the second class leads at each pixel in Burn, and the tolerance of that
+/// elsewhere.
 fn lead(net: &Network, contract: &Contract, image: &Rgb32FImage) -> (ArrayD<f32>, f32) {
     let input = contract.preprocess(image).unwrap().tensor.insert_axis(Axis(0)).into_dyn();
     let logits = to_array(net.forward(to_tensor::<4>(&input, &Device::flex())));

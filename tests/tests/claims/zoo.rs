@@ -1,5 +1,5 @@
-//! The networks of the zoo are those of their public PyTorch code: in evaluation, in ONNX Runtime, and
-//! in the first step of training.
+//! The networks of the zoo are those of their public PyTorch code: in evaluation, in ONNX Runtime,
+//! and in the first step of training.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -17,8 +17,8 @@ use seg_tests::runtime::{open, run};
 use seg_tests::tolerance::{BURN_CPU, Measure, ONNX_RUNTIME_CPU, RUNNING_STATISTICS, Tolerance, ZOO_FACTOR};
 use seg_train::learn::loss::{Loss, loss};
 
-/// A network with the errors of PyTorch's own float32 against its float64, as its reference measured
-/// them.
+/// A network with the errors of PyTorch's own float32 against its float64, as its reference
+/// measured them.
 struct Row {
     network: NetworkName,
     /// The batches of images, with the largest error over the largest logit.
@@ -43,7 +43,8 @@ const ROWS: [Row; 1] = [Row {
     parameter: 8.5e-6,
 }];
 
-/// Learnable parameters, running statistics, and multiply-adds at 256x256 of the published networks.
+/// Learnable parameters, running statistics, and multiply-adds at 256x256 of the published
+/// networks.
 const COUNTS: [(NetworkName, u64, usize, u64); 2] =
     [(NetworkName::AmsUnet, 2_619_898, 5_952, 6_000_519_680), (NetworkName::UNet, 4_318_434, 4_416, 10_026_483_712)];
 

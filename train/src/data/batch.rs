@@ -16,8 +16,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The batch in at most `parts` parts of neighbouring images, as equal as they can be and none
-    /// empty.
+    /// Divides the batch into at most `parts` parts of neighbouring images, as equal as possible
+    /// and none empty.
     pub fn split(self, parts: usize) -> Vec<Self> {
         let images = self.names.len();
         let parts = parts.min(images);
@@ -36,13 +36,13 @@ impl Batch {
             .collect()
     }
 
-    /// The batch on a device.
+    /// Moves the batch to a device.
     pub fn to_device(self, device: &Device) -> (Tensor<4>, Tensor<3, Int>) {
         (Tensor::from_data(self.images, device), Tensor::from_data(self.labels, device))
     }
 }
 
-/// A range of the first dimension.
+/// Returns a range of the first dimension.
 fn rows<E: Element>(data: &TensorData, range: &Range<usize>) -> TensorData {
     let mut shape = data.shape().to_vec();
     let row: usize = shape[1..].iter().product();

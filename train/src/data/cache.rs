@@ -23,13 +23,13 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// A cache for so many samples, to be seen at a size and kept in such [detail](Picture::load),
-    /// of at most `bytes` in memory.
+    /// Creates a cache for a number of samples, to be seen at a size and kept in some
+    /// [detail](Picture::load), of at most `bytes` in memory.
     pub fn new(samples: usize, size: SizePolicy, detail: u32, bytes: usize) -> Self {
         Self { size, detail, kept: vec![OnceLock::new(); samples], room: AtomicUsize::new(bytes) }
     }
 
-    /// The picture of the sample at a place in the set.
+    /// Returns the picture of the sample at a position in the set.
     ///
     /// # Errors
     /// When it is not in memory and cannot be loaded.

@@ -78,7 +78,7 @@ pub struct LoaderError {
 type Draw = (usize, usize);
 
 impl Loader {
-    /// A loader with as many threads as the machine runs at once.
+    /// Creates a loader with as many threads as the machine runs at once.
     ///
     /// # Errors
     /// When the system gives no threads.
@@ -100,25 +100,25 @@ impl Loader {
         Ok(Arc::new(Self { source, cache, threads }))
     }
 
-    /// The source of the batches.
+    /// Returns the source of the batches.
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// The batches of an epoch.
+    /// Returns the batches of an epoch.
     pub fn batches(&self) -> usize {
         let one_pass = self.source.samples.len().div_ceil(self.source.batch_size);
         self.source.steps_per_epoch.unwrap_or(one_pass)
     }
 
-    /// The images of an epoch.
+    /// Returns the images of an epoch.
     pub fn images(&self) -> usize {
         let one_pass = self.source.samples.len();
         self.source.steps_per_epoch.map_or(one_pass, |steps| steps * self.source.batch_size)
     }
 
-    /// The batches of an epoch, counted from 0, but the first `skip`; the same epoch always gives
-    /// the same batches.
+    /// Returns the batches of an epoch, counted from 0, without the first `skip`; the same epoch
+    /// always gives the same batches.
     ///
     /// A sample that cannot be loaded ends them with its error.
     pub fn epoch(self: &Arc<Self>, epoch: usize, skip: usize) -> Epoch {
@@ -135,7 +135,7 @@ impl Loader {
         batches
     }
 
-    /// The images of an epoch in order.
+    /// Returns the images of an epoch in order.
     ///
     /// All epochs together see one endless row of rounds, each round every image once in an order
     /// of its own. An epoch is one round, or as much of the row as its steps take.
@@ -165,7 +165,7 @@ impl Loader {
         })
     }
 
-    /// One augmented image, normalised, and its labels.
+    /// Creates one augmented image, normalised, and its labels.
     fn view(&self, round: usize, index: usize) -> Result<(Vec<f32>, Vec<u8>), SampleError> {
         let Source { samples, input, augmentation, fill, .. } = &self.source;
         let picture = self.cache.get(index, &samples[index])?;
@@ -174,7 +174,7 @@ impl Loader {
         Ok((tensor.into_raw_vec_and_offset().0, labels.into_raw()))
     }
 
-    /// The generator of one image in one round.
+    /// Returns the generator of one image in one round.
     fn rng(&self, round: usize, index: usize) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.source.seed);
         // A stream of its own for each pair, so that the order of loading does not matter.

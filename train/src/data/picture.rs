@@ -60,7 +60,7 @@ impl Picture {
         let seen = (width as u32, height as u32);
         let kept = (image.width().min(detail * seen.0), image.height().min(detail * seen.1));
         if kept != image.dimensions() {
-            // Of the filters this one keeps best what the view's own, which follows, lets through.
+            // This filter keeps most of what the view's own filter, which follows, lets through.
             image = imageops::resize(&image, kept.0, kept.1, FilterType::Lanczos3);
             labels = imageops::resize(&labels, kept.0, kept.1, FilterType::Nearest);
         }
@@ -82,7 +82,7 @@ impl Picture {
         &self.pixels
     }
 
-    /// The memory that it takes, in bytes.
+    /// Returns the memory that it takes, in bytes.
     pub fn bytes(&self) -> usize {
         match &self.pixels {
             Pixels::Bits8(pixels) => size_of_val(pixels.as_slice()),

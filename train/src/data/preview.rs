@@ -25,8 +25,8 @@ pub enum PreviewError {
     Overlay(#[from] OverlayError),
 }
 
-/// The first views that the loader makes, as the network sees them, each beside the same with its
-/// labels drawn.
+/// Returns the first views that the loader makes, as the network sees them, each beside the same
+/// with its labels drawn.
 ///
 /// `palette` holds the classes' colours. What does not count is striped.
 ///
@@ -47,7 +47,7 @@ pub fn sheet(loader: &Arc<Loader>, palette: &[[u8; 3]]) -> Result<RgbImage, Prev
     Ok(seg_data::sheet(&pairs, COLUMNS))
 }
 
-/// The images of a batch in [0, 1], with their labels.
+/// Returns the images of a batch in [0, 1], with their labels.
 fn views(loader: &Loader, batch: &Batch) -> Vec<(Rgb32FImage, GrayImage)> {
     let input = &loader.source().input;
     let [count, height, width] = [0, 2, 3].map(|axis| batch.images.shape()[axis]);

@@ -48,7 +48,7 @@ pub enum SplitError {
         /// The number of images.
         found: usize,
     },
-    /// A text is no fold.
+    /// A text is not a fold.
     #[error("`{text}` is no fold; expected one of at least two parts, counted from 1, as 2/5")]
     Fold {
         /// The text.
@@ -93,10 +93,10 @@ pub enum SplitError {
 }
 
 impl Split {
-    /// The split that a configuration asks for.
+    /// Splits a data set as a configuration asks.
     ///
     /// # Errors
-    /// When there are too few images, or the configuration's file is no split of this data set.
+    /// When there are too few images, or the configuration's file is not a split of this data set.
     pub fn of(dataset: &Dataset, config: &Config) -> Result<Self, SplitError> {
         let split = match (&config.split, config.fold, config.validation) {
             (Some(path), ..) => Self::read(path)?,
@@ -132,7 +132,7 @@ impl Split {
         Ok(Self::by_place(names, |place| place % fold.count == fold.index - 1))
     }
 
-    /// The split of the publishers.
+    /// Returns the publishers' split.
     fn published(dataset: &Dataset) -> Self {
         let chosen: BTreeSet<&String> = dataset.validation.iter().collect();
         let names = dataset.train.iter().map(|sample| sample.name.clone());
@@ -158,7 +158,7 @@ impl Split {
         Self { train, validation }
     }
 
-    /// The samples of both parts, training first.
+    /// Returns the samples of both parts, training first.
     ///
     /// # Errors
     /// When a part is empty, or a name occurs twice or is not among the samples.
@@ -183,7 +183,7 @@ impl Split {
     }
 }
 
-/// The names of the samples in random order, where there are enough for so many parts.
+/// Shuffles the names of the samples, if there are enough for the number of parts.
 fn shuffled(samples: &[Sample], parts: usize, seed: u64) -> Result<Vec<String>, SplitError> {
     if samples.len() < parts {
         return Err(SplitError::TooFew { parts, found: samples.len() });

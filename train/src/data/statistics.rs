@@ -1,5 +1,4 @@
-//! What a set of images looks like as a whole: the numbers that the contract and the augmentations
-//! start from.
+//! Statistics of a set of images: the numbers that the contract and the augmentations start from.
 
 use rayon::prelude::*;
 use seg_contract::IGNORE_LABEL;
@@ -30,8 +29,8 @@ struct Sums {
 }
 
 impl Statistics {
-    /// The statistics of the pixels of `training` that are not ignored, and of the sizes of `all`
-    /// that may be learned from.
+    /// Computes the statistics of the pixels of `training` that are not ignored, and of the sizes
+    /// of `all` training images.
     ///
     /// # Errors
     /// When a sample cannot be loaded, or the size of an image not be read.
@@ -54,13 +53,13 @@ impl Statistics {
     }
 }
 
-/// An image's shorter side; its pixels are not read.
+/// Reads an image's shorter side, without its pixels.
 fn short_side(sample: &Sample) -> Result<u32, ReadError> {
     let image = open_image(&sample.image)?;
     Ok(image.info().width.min(image.info().height))
 }
 
-/// The sums over one image's counted pixels.
+/// Sums up one image's counted pixels.
 fn measure(sample: &Sample) -> Result<Sums, SampleError> {
     let (image, labels) = sample.load()?;
     let mut sums = Sums::default();

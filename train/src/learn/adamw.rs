@@ -34,7 +34,7 @@ pub struct Moments {
 }
 
 impl AdamW {
-    /// The rule with a weight decay.
+    /// Creates the rule with a weight decay.
     pub fn new(weight_decay: f32) -> Self {
         let burn = AdamWConfig::new()
             .with_beta_1(BETAS[0])
@@ -45,7 +45,7 @@ impl AdamW {
         Self { weight_decay, burn }
     }
 
-    /// The parameter and its moments after a step; all without autodiff.
+    /// Returns the parameter and its moments after a step; all without autodiff.
     ///
     /// # Shapes
     /// - weights, gradient, moments: `[length]`
@@ -63,7 +63,7 @@ impl AdamW {
         }
     }
 
-    /// A dozen operators, each of which reads and writes the whole parameter.
+    /// Computes the step by a dozen operators, each of which reads and writes the whole parameter.
     fn step_by_operators(
         &self,
         rate: f64,
@@ -79,8 +79,8 @@ impl AdamW {
         (weights, Moments { steps: momentum.time, first: momentum.moment_1, second: momentum.moment_2 })
     }
 
-    /// The same in one pass, with the roundings of the operators; in place where nothing else holds
-    /// the tensors.
+    /// Computes the same in one pass, with the roundings of the operators; in place if nothing else
+    /// holds the tensors.
     fn step_in_place(
         &self,
         rate: f64,

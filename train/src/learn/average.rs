@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    /// A network whose every number, running statistics included, is `value`.
+    /// Creates a network in which every number, running statistics included, is `value`.
     fn constant(value: f32) -> Network {
         struct Fill(f32);
         impl ModuleMapper for Fill {
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn an_average_follows_its_formula() {
         let net = constant(1.0);
-        // What the start at 0 weighs after each step towards 1.
+        // The weight of the start at 0 after each step towards 1.
         for (name, decay, weights) in [
             ("warm-up", 0.999, vec![0.1, 0.1 * 2.0 / 11.0, 0.1 * 2.0 / 11.0 * 3.0 / 12.0]),
             ("decay at once", 0.05, vec![0.05, 0.05 * 0.05]),

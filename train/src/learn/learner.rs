@@ -34,7 +34,7 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// The learner of a network that lies on the first device with autodiff.
+    /// Creates the learner of a network that lies on the first device with autodiff.
     ///
     /// # Panics
     /// When there is no device.
@@ -50,22 +50,22 @@ impl Learner {
         Self { nets: replicate(net, &devices), devices, training, optimizer, average, gradients: None }
     }
 
-    /// The network as it learns, without autodiff.
+    /// Returns the network that is being trained, without autodiff.
     pub fn net(&self) -> Network {
         self.nets[0].valid()
     }
 
-    /// The network to use: the average where one is kept, else the network as it learns.
+    /// Returns the network to use: the average if one is kept, else the trained network.
     pub fn best_net(&self) -> Network {
         self.average.as_ref().map_or_else(|| self.net(), |average| average.net().clone())
     }
 
-    /// The moving average, where one is kept.
+    /// Returns the moving average, if one is kept.
     pub fn average(&self) -> Option<&Average> {
         self.average.as_ref()
     }
 
-    /// The optimizer.
+    /// Returns the optimizer.
     pub fn optimizer(&self) -> &Optimizer {
         &self.optimizer
     }
@@ -126,13 +126,13 @@ impl Learner {
         norm
     }
 
-    /// The first device, without autodiff.
+    /// Returns the first device, without autodiff.
     fn home(&self) -> Device {
         self.devices[0].clone().inner()
     }
 }
 
-/// The network with its replicas on all devices but the first.
+/// Returns the network with its replicas on all devices but the first.
 fn replicate(net: Network, devices: &[Device]) -> Vec<Network> {
     // `valid` gives a replica running statistics of its own; a mere clone would share them.
     let replica = |device: &Device| net.valid().to_device(&device.clone().inner()).train();
@@ -140,7 +140,7 @@ fn replicate(net: Network, devices: &[Device]) -> Vec<Network> {
     std::iter::once(net).chain(replicas).collect()
 }
 
-/// The loss of a batch and its two terms, and the gradients of `share` of the loss.
+/// Computes the loss of a batch and its two terms, and the gradients of `share` of the loss.
 fn backward(
     net: &Network,
     device: &Device,
@@ -203,7 +203,7 @@ mod tests {
         Learner::new(net, &vec![Device::flex(); devices], training, Optimizer::new(5e-5), None)
     }
 
-    /// The gradients of one batch, and its losses.
+    /// Computes the gradients of one batch, and its losses.
     fn alone(batch: Batch) -> ([f64; 3], Gradients) {
         let mut learner = learner(1, None);
         (learner.learn(batch, 1.0), learner.gradients.unwrap())
@@ -214,7 +214,7 @@ mod tests {
         gradients.tensors().iter().map(|(name, gradient)| (name.clone(), values(gradient))).collect()
     }
 
-    /// The mean of what the parts of a batch give alone, by their images.
+    /// Averages the gradients of a batch's parts, weighted by their images.
     fn mean_of_parts(parts: Vec<Batch>) -> ([f64; 3], Gradients) {
         let images: usize = parts.iter().map(|part| part.names.len()).sum();
         let (mut losses, mut gradients) = ([0.0; 3], Gradients::default());

@@ -19,13 +19,13 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule of a run of `epochs` epochs of `steps_per_epoch` steps.
+    /// Creates the schedule of a run of `epochs` epochs of `steps_per_epoch` steps.
     pub fn new(learning_rate: f64, epochs: usize, steps_per_epoch: usize) -> Self {
         let warm_up = WARM_UP_EPOCHS.min(epochs) * steps_per_epoch;
         Self { learning_rate, warm_up, steps: epochs * steps_per_epoch }
     }
 
-    /// The rate of a step, counted from 0.
+    /// Returns the rate of a step, counted from 0.
     ///
     /// With `s` the step, `w` the warm-up's steps and `n` all: `0.001 + 0.999 s / w` of the rate up
     /// to step `w`, `(1 - (s - w) / (n - w))^0.9` of it after.

@@ -1,4 +1,4 @@
-//! Why a run ends.
+//! The reason why a run ends.
 
 use std::fmt;
 
@@ -69,7 +69,7 @@ mod tests {
         Config::recipe(PathBuf::new(), AmsUnetConfig::new(), Augmentation::recipe(32, [32, 32]))
     }
 
-    /// A log of epochs of ten seconds; an epoch is best, worse, or not validated.
+    /// Creates a log of epochs of ten seconds; an epoch is best, worse, or not validated.
     fn log(epochs: &str) -> Vec<EpochRecord> {
         let epoch = |(index, kind)| {
             let done = record(index + 1);

@@ -30,14 +30,14 @@ pub(crate) fn lock(folder: &Path) -> io::Result<Option<File>> {
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
-        // What cannot lock files has never kept anybody out.
+        // A file system that cannot lock files cannot keep another process out.
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(Some(file)),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
-/// A folder for a new run below `folder`: `name`, or `name-2`, `name-3` and so on where that is
-/// taken.
+/// Returns a folder for a new run below `folder`: `name`, or `name-2`, `name-3` and so on where
+/// that is taken.
 pub fn free(folder: &Path, name: &str) -> PathBuf {
     let first = folder.join(name);
     let numbered = (2..).map(|number| folder.join(format!("{name}-{number}")));

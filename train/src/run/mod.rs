@@ -123,7 +123,7 @@ impl Run {
         Ok(Self { folder: folder.into(), config, split, dataset })
     }
 
-    /// The log: a record per epoch done; empty where none is.
+    /// Reads the log: a record per finished epoch; empty if there is none.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -131,7 +131,7 @@ impl Run {
         read_json_lines(&self.folder.join(LOG))
     }
 
-    /// Each time that the run was begun or went on.
+    /// Reads each time that the run was started or resumed.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -139,7 +139,7 @@ impl Run {
         read_json_lines(&self.folder.join(SESSIONS))
     }
 
-    /// The contract of the model that the run trains, before any weights.
+    /// Returns the contract of the model that the run trains, before any weights.
     pub fn contract(&self) -> Contract {
         let mut contract = self.config.contract(self.dataset.classes.clone());
         contract.provenance.tool = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into();
@@ -170,7 +170,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
     serde_json::from_str(&text).map_err(|source| RunError::Json { path: path.into(), source })
 }
 
-/// A value per line; none where there is no file.
+/// Reads a value per line; none if the file does not exist.
 fn read_json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, RunError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,

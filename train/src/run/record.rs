@@ -34,7 +34,7 @@ pub struct EpochRecord {
     pub waiting: f64,
     /// The seconds that validation took.
     pub validation_seconds: f64,
-    /// The most memory that the process ever held, in bytes; `None` where the system does not tell.
+    /// Returns the peak memory of the process, in bytes; `None` if the system does not report it.
     pub peak_memory: Option<u64>,
 }
 
@@ -57,7 +57,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// The steps of the optimizer.
+    /// Returns the number of optimizer steps.
     pub fn steps(&self) -> usize {
         self.steps
     }
@@ -79,8 +79,8 @@ impl Tally {
         }
     }
 
-    /// The record of epoch `epoch`, counted from 0 and not validated yet, after `steps` steps in
-    /// the epochs before.
+    /// Creates the record of epoch `epoch`, counted from 0 and not validated yet, after `steps`
+    /// steps in the epochs before.
     pub fn record(&self, epoch: usize, steps: usize) -> EpochRecord {
         let [loss, cross_entropy, dice_loss] = self.losses.map(|sum| sum / self.images.max(1) as f64);
         EpochRecord {
@@ -122,18 +122,18 @@ pub struct Validation {
 }
 
 impl EpochRecord {
-    /// The seconds that the epoch took, validation included.
+    /// Returns the duration of the epoch in seconds, including validation.
     pub fn seconds(&self) -> f64 {
         self.training_seconds + self.validation_seconds
     }
 
-    /// The Dice per image on the validation part, by which the best epoch is chosen.
+    /// Returns the Dice per image on the validation part, by which the best epoch is chosen.
     pub fn dice(&self) -> Option<f64> {
         self.validation.as_ref().map(|validation| validation.scores.dice_per_image)
     }
 }
 
-/// The most memory that the process ever held, in bytes; `None` where the system does not tell.
+/// Returns the peak memory of the process, in bytes; `None` if the system does not report it.
 pub(crate) fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kibibytes =
@@ -153,7 +153,7 @@ pub(crate) mod tests {
         tally.add_batch(1, [4.0, 3.0, 1.0]);
         tally.add_step(0.2, Some(2.0));
         (tally.seconds, tally.waited) = (1.5, 0.75);
-        // What is saved in the middle of an epoch goes on as if nothing had happened.
+        // A state that is saved in the middle of an epoch goes on as if nothing had happened.
         let tally: Tally = serde_json::from_str(&serde_json::to_string(&tally).unwrap()).unwrap();
         let record = tally.record(4, 8);
         assert_eq!((record.epoch, record.steps, record.learning_rate), (5, 10, 0.2));
@@ -162,7 +162,7 @@ pub(crate) mod tests {
         assert_eq!((record.images_per_second, record.training_seconds, record.waiting), (2.0, 1.5, 0.5));
     }
 
-    /// An epoch that was the best one so far, with a class found in half of its pixels.
+    /// Creates an epoch that was the best one so far, with a class found in half of its pixels.
     pub(crate) fn record(epoch: usize) -> EpochRecord {
         let confusion: ConfusionMatrix = serde_json::from_str(r#"{"counts":[[5,1],[2,4]]}"#).unwrap();
         let scores = Scores {

@@ -1,4 +1,4 @@
-//! What a checkpoint scored on a part of a data set, as it is kept beside the run.
+//! The scores of a checkpoint on a part of a data set, in a file beside the run.
 
 use seg_contract::Scores;
 use seg_data::Part;
@@ -22,7 +22,7 @@ pub struct Scored {
 }
 
 impl Scored {
-    /// The name that the file has in a run's folder.
+    /// Returns the file's name in a run's folder.
     pub fn file_name(data: &str, part: Part) -> String {
         let data = data.replace(|c: char| !c.is_alphanumeric() && c != '-' && c != '_', "-");
         format!("{PREFIX}{data}-{part}.json")

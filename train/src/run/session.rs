@@ -56,7 +56,7 @@ pub enum SessionError {
 }
 
 impl Session {
-    /// The session that begins now; reads the data set's files for their fingerprint.
+    /// Creates the session that begins now; reads the data set's files for their fingerprint.
     ///
     /// # Errors
     /// When a file of the data set cannot be read.
@@ -105,7 +105,7 @@ impl Session {
     }
 }
 
-/// The version of a package that this was built with.
+/// Returns the version of a package that this was built with.
 fn locked(package: &str) -> Option<&'static str> {
     let name = format!("name = \"{package}\"");
     let mut lines = LOCK.lines().skip_while(|line| *line != name);

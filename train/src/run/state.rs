@@ -69,7 +69,7 @@ pub enum StateError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The file is no safetensors file.
+    /// The file is not a safetensors file.
     #[error("cannot go on from `{}`: it is not a safetensors file", path.display())]
     Format {
         /// The file.
@@ -100,7 +100,8 @@ pub enum StateError {
 }
 
 impl State {
-    /// The state of a learner after some epochs and what `tally` has gathered of the next.
+    /// Creates the state of a learner after some epochs, with the values of the next epoch that
+    /// `tally` has gathered.
     pub fn new(learner: &Learner, contract: Contract, log: Vec<EpochRecord>, tally: Tally) -> Self {
         let moments = learner.optimizer().moments();
         let steps = moments.values().map(|moments| moments.steps).max().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What several runs reached together: mean and deviation over folds or seeds.
+//! A summary of several runs: mean and deviation over folds or seeds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -165,7 +165,7 @@ pub fn summarize(folders: &[PathBuf], force: bool) -> Result<Summary, SummaryErr
         for scored in scored(folder)? {
             flatten(&format!("{} {}", scored.data, scored.part), " ", &to_value(&scored.scores), &mut metrics);
         }
-        // How many images there were is no score.
+        // The number of images is not a score.
         for (name, value) in metrics.into_iter().filter(|(name, _)| !name.ends_with(" images")) {
             values.entry(name).or_default().extend(value.as_f64());
         }
@@ -240,7 +240,7 @@ fn check_distinct(folders: &[PathBuf], configs: &[Config]) -> Result<(), Summary
     Ok(())
 }
 
-/// The scores in a run's folder, sorted by the names of their files.
+/// Reads the scores in a run's folder, sorted by the names of their files.
 fn scored(folder: &Path) -> Result<Vec<Scored>, SummaryError> {
     let fail = |source| SummaryError::Read { path: folder.into(), source };
     let names = fs::read_dir(folder).map_err(fail)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
@@ -261,7 +261,7 @@ fn scored(folder: &Path) -> Result<Vec<Scored>, SummaryError> {
     Ok(all)
 }
 
-/// The values in an object and in the objects within, by their names put together.
+/// Lists the values in an object and in the objects within, by their joined names.
 fn flatten(name: &str, between: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
     let Value::Object(fields) = value else {
         into.insert(name.into(), value.clone());
@@ -304,14 +304,14 @@ mod tests {
         Config {
             seed,
             fold: fold.map(|fold| fold.parse().unwrap()),
-            // What follows from the fold may differ.
+            // Settings that follow from the fold may differ.
             mean: [seed as f32; 3],
             epochs: 3,
             ..Config::recipe("data".into(), AmsUnetConfig::new(), Augmentation::recipe(32, [32, 32]))
         }
     }
 
-    /// A run whose second epoch is its best.
+    /// Creates a run whose second epoch is its best.
     fn write_run(folder: &Path, config: &Config, dice: f64) -> PathBuf {
         fs::create_dir(folder).unwrap();
         fs::write(folder.join(run::CONFIG), serde_json::to_string(config).unwrap()).unwrap();

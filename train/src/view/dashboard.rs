@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::view::progress::tests::after;
 
-    /// The screen's text after so many steps of a second each.
+    /// Draws the screen after some steps of a second each.
     fn screen(steps: usize, (width, height): (u16, u16)) -> String {
         let mut progress = after(steps);
         progress.say("writing events");

@@ -1,4 +1,4 @@
-//! How far a run has come, gathered from its events: what a dashboard shows.
+//! The progress of a run, gathered from its events: the data of a dashboard.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A run of which, as far as its folder says, `records` are done.
+    /// Creates the progress of a run whose folder holds `records`.
     pub fn new(title: String, config: &Config, records: Vec<EpochRecord>) -> Self {
         Self {
             title,
@@ -99,23 +99,23 @@ impl Progress {
         }
     }
 
-    /// The steps of an epoch; at least 1.
+    /// Returns the number of steps of an epoch; at least 1.
     pub fn steps_per_epoch(&self) -> usize {
         (self.steps / self.epochs.max(1)).max(1)
     }
 
-    /// The epoch that is going on, counted from 1; the last one when all are done.
+    /// Returns the number of the current epoch, counted from 1; the last one when all are done.
     pub fn epoch(&self) -> usize {
         (self.records.len() + 1).min(self.epochs)
     }
 
-    /// The steps done in the epoch that is going on.
+    /// Returns the number of steps done in the current epoch.
     pub fn step_in_epoch(&self) -> usize {
         let before = (self.epoch().max(1) - 1) * self.steps_per_epoch();
         self.step.saturating_sub(before).min(self.steps_per_epoch())
     }
 
-    /// The epoch with the highest Dice per image so far.
+    /// Returns the epoch with the highest Dice per image so far.
     pub fn best(&self) -> Option<&EpochRecord> {
         self.records.iter().rfind(|record| record.best)
     }
@@ -162,7 +162,7 @@ impl Progress {
     }
 }
 
-/// An epoch as a message.
+/// Formats an epoch as a message.
 fn summary(record: &EpochRecord) -> String {
     let validation = record.dice().map_or_else(|| "not validated".into(), |dice| format!("Dice {dice:.4}"));
     let best = if record.best { ", the best so far" } else { "" };
@@ -190,13 +190,13 @@ pub(crate) mod tests {
         }
     }
 
-    /// A run that goes on, on the CPU.
+    /// Creates a run in progress, on the CPU.
     fn start(step: usize, steps: usize, log: Vec<EpochRecord>) -> Event {
         Event::Start { device: DeviceChoice::Cpu.into(), step, steps, log }
     }
 
-    /// A run of 4 epochs of 10 steps, of which `steps` took a second each; every epoch ends after
-    /// its last step.
+    /// Creates a run of 4 epochs of 10 steps, of which `steps` took a second each; every epoch ends
+    /// after its last step.
     pub(crate) fn after(steps: usize) -> Progress {
         let mut progress = Progress::new("runs/nuclei".into(), &config(4), Vec::new());
         progress.observe(&start(0, 40, Vec::new()), Duration::ZERO);

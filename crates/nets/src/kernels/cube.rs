@@ -1,4 +1,4 @@
-//! What the kernels for GPUs share: how they take their tensors and how their units are laid out.
+//! Code that the kernels for GPUs share: the way they take their tensors and lay out their units.
 //!
 //! Kernels are written once in CubeCL and compiled for CUDA, Vulkan, Metal or DirectX when they are
 //! first used. They read and write plain buffers of contiguous tensors, hold parameters as float32
@@ -13,12 +13,12 @@ use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim};
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
-/// A tensor beside another one, contiguous and without values yet.
+/// Creates a tensor on the device of another one, contiguous and without values yet.
 pub(super) fn empty(beside: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(beside.client.clone(), beside.device.clone(), shape.into(), dtype)
 }
 
-/// The type of a tensor's values, as a kernel is told it.
+/// Returns the type of a tensor's values in a kernel.
 pub(super) fn element(tensor: &CubeTensor) -> ElemType {
     dtype_to_storage_type(tensor.dtype)
 }

@@ -8,7 +8,7 @@ use burn::module::Param;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{DType, FloatDType, Tensor};
 
-/// A parameter in the type of the map that it meets; its gradient comes back in float32.
+/// Converts a parameter to the type of the map that it meets; its gradient comes back in float32.
 pub(super) fn like<const D: usize>(x: &Tensor<4>, parameter: &Param<Tensor<D>>) -> Tensor<D> {
     parameter.val().cast(x.dtype())
 }
@@ -29,7 +29,7 @@ pub(super) fn add_bias(x: Tensor<4>, bias: &Param<Tensor<1>>) -> Tensor<4> {
     })
 }
 
-/// The convolution of a layer on a map of any type.
+/// Computes the convolution of a layer on a map of any type.
 ///
 /// # Shapes
 /// - input: `[n, c_in, h, w]`
@@ -71,7 +71,7 @@ mod tests {
     /// An operator on a map, with a layer if it has one.
     type Apply = fn(&Conv2d, Tensor<4>) -> Tensor<4>;
 
-    /// The parts, when the sum of `along * y` is differentiated and maps have a type.
+    /// Computes the parts for a differentiated sum of `along * y` and maps of a type.
     fn parts(
         device: &Device,
         dtype: FloatDType,

@@ -1,6 +1,6 @@
 //! U-Net, the network of Ronneberger et al., "U-Net: Convolutional Networks for Biomedical Image
-//! Segmentation", MICCAI 2015, as today's public PyTorch code has it: convolutions that keep the size,
-//! batch normalisation, and bilinear upsampling.
+//! Segmentation", MICCAI 2015, as today's public PyTorch code has it: convolutions that keep the
+//! size, batch normalisation, and bilinear upsampling.
 
 use burn::config::Config;
 use burn::module::Module;

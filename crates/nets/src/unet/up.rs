@@ -18,8 +18,8 @@ pub struct UpConfig {
 
 /// `DoubleConv([skip, pad(upsample2(deep))])` with half of its input's channels in the middle.
 ///
-/// The upsampling is bilinear with aligned corners. Where the skip is one row or column larger, zeros
-/// are added below and on the right.
+/// The upsampling is bilinear with aligned corners. Where the skip is one row or column larger,
+/// zeros are added below and on the right.
 #[derive(Module, Debug)]
 pub struct Up {
     /// On skip and deep features together.

@@ -5,7 +5,8 @@ use burn::tensor::Tensor;
 
 use crate::network::NetworkName;
 
-/// The ends of the paths of BatchNorm's running statistics, which training tracks and does not learn.
+/// The ends of the paths of BatchNorm's running statistics, which training tracks and does not
+/// learn.
 const STATISTICS: [&str; 2] = ["running_mean", "running_var"];
 
 /// A container that a path leaves out: a network in the list of networks.

@@ -45,7 +45,8 @@ pub(crate) struct Args {
     /// Also write inputs with the logits that Burn computes of them, as .safetensors
     #[arg(long, value_name = "FILE")]
     pub(crate) reference: Option<PathBuf>,
-    /// Also write the model into a model repository of Triton Inference Server, as DIR/NAME, with the name of `--out`
+    /// Also write the model into a model repository of Triton Inference Server, as DIR/NAME, with
+    /// the name of `--out`
     #[arg(long, value_name = "DIR")]
     pub(crate) triton: Option<PathBuf>,
     /// Also write a model card, as Markdown
@@ -65,7 +66,8 @@ pub(crate) struct Args {
     /// What it takes: normalised floats [n, 3, h, w], or bytes [n, h, w, 3] as they are read
     #[arg(long, value_enum, default_value_t, help_heading = FORM)]
     input: InputArg,
-    /// What it gives: scores or probabilities [n, classes, h, w], or the class of each pixel as bytes [n, h, w]
+    /// What it gives: scores or probabilities [n, classes, h, w], or the class of each pixel as
+    /// bytes [n, h, w]
     #[arg(long, value_enum, default_value_t, help_heading = FORM)]
     output: OutputArg,
     /// The size of the images: any, or one only
@@ -80,18 +82,21 @@ pub(crate) struct Args {
     /// The precision in which it computes
     #[arg(long, value_enum, default_value_t, help_heading = PRECISION)]
     precision: PrecisionArg,
-    /// Images on which few bits are chosen: files, folders or glob patterns; fp16 does with made-up ones
+    /// Images on which few bits are chosen: files, folders or glob patterns; fp16 does with made-up
+    /// ones
     #[arg(long, value_name = "INPUT", num_args = 1.., required_if_eq("precision", "int8"), help_heading = PRECISION)]
     pub(crate) calibrate: Vec<PathBuf>,
     /// How int8 chooses the ranges of values [default: percentile]
     #[arg(long, value_enum, help_heading = PRECISION)]
     calibration_method: Option<MethodArg>,
-    /// What the values of int8 become: u8 for CPUs, i8 for TensorRT [default: what the target takes]
+    /// What the values of int8 become: u8 for CPUs, i8 for TensorRT [default: what the target
+    /// takes]
     #[arg(long, value_enum, help_heading = PRECISION)]
     activations: Option<ActivationsArg>,
     #[arg(long, value_name = "LOSS", value_parser = share, help = dice_help(), help_heading = PRECISION)]
     max_dice_loss: Option<f64>,
-    /// The ONNX Runtime library that proves the model, and that fp16 and int8 measure with; ORT_DYLIB_PATH, the cache or a fetched one unless given
+    /// The ONNX Runtime library that proves the model, and that fp16 and int8 measure with;
+    /// ORT_DYLIB_PATH, the cache or a fetched one unless given
     #[arg(long, value_name = "FILE")]
     pub(crate) ort_lib: Option<PathBuf>,
 }
@@ -159,8 +164,9 @@ enum OutputArg {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Proof")]
 pub(crate) struct Proof {
-    /// Prove in ONNX Runtime that the model computes what Burn computes, on a fixed list of inputs and on the images of the folder,
-    /// or else on some of those of `--calibrate`; this is done unless it is switched off
+    /// Prove in ONNX Runtime that the model computes what Burn computes, on a fixed list of inputs
+    /// and on the images of the folder, or else on some of those of `--calibrate`; this is done
+    /// unless it is switched off
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "no_verify")]
     pub(crate) verify: Option<Option<PathBuf>>,
     /// Export the model unproven, without reference and certificate
@@ -168,7 +174,7 @@ pub(crate) struct Proof {
     pub(crate) no_verify: bool,
 }
 
-/// Why flags are wrong together.
+/// The reason why flags are wrong together.
 #[derive(Debug, Error)]
 enum Conflict {
     /// Nothing becomes integers.
@@ -186,7 +192,7 @@ enum Conflict {
 }
 
 impl Args {
-    /// The flags of the command line; ends the program where they are wrong.
+    /// Parses the command line; ends the program if it is wrong.
     pub(crate) fn read() -> Self {
         let args = Self::parse();
         match args.check() {
@@ -216,7 +222,7 @@ impl Args {
         }
     }
 
-    /// The precision that is asked for.
+    /// Returns the requested precision.
     pub(crate) fn precision(&self) -> Precision {
         match self.precision {
             PrecisionArg::Fp32 => Precision::Single,
@@ -241,7 +247,7 @@ impl Args {
         Quantization { method, activations, dice_loss_max, flipped_max, class_dice_min }
     }
 
-    /// What of the flags concerns the export itself.
+    /// Returns the options of the export itself.
     pub(crate) fn options(&self) -> Options {
         let stated = Stated { mean: self.mean.clone(), std: self.std.clone(), classes: self.classes.clone() };
         let element = match self.input {

@@ -40,7 +40,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// What was done is told on standard error, so that standard output holds nothing but the graph that `--dump` asks for.
+/// What was done is told on standard error, so that standard output holds nothing but the graph
+/// that `--dump` asks for.
 fn run(args: &Args) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::read(&source(args)?)?;
     outputs::check(args, &checkpoint)?;
@@ -181,7 +182,7 @@ fn tell_int8(report: &QuantizationReport) {
     ));
 }
 
-/// The checkpoint that was asked for, or the newest run; says which.
+/// Returns the requested checkpoint, or that of the newest run; says which.
 fn source(args: &Args) -> anyhow::Result<PathBuf> {
     let (path, how) = match &args.checkpoint {
         Some(path) => (path.clone(), ""),

@@ -12,8 +12,8 @@ use seg_verify::{Certificate, CertificatePath, Reference};
 
 use crate::args::Args;
 
-/// Refuses to write over the checkpoint, or two things to one file, whatever the paths look like; or to where nothing can be written, before anything is
-/// computed for it.
+/// Refuses to write over the checkpoint, or two things to one file, whatever the paths look like;
+/// or to where nothing can be written, before anything is computed for it.
 pub(crate) fn check(args: &Args, checkpoint: &Checkpoint) -> anyhow::Result<()> {
     let source = place(&checkpoint.path)?;
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();
@@ -54,7 +54,8 @@ fn of(args: &Args) -> Vec<(&'static str, PathBuf)> {
     outputs
 }
 
-/// Where a path leads: absolute, without links and detours. The file, and folders before it, need not be there.
+/// Resolves a path: absolute, without links and detours. The file, and folders before it, need not
+/// exist.
 fn place(path: &Path) -> anyhow::Result<PathBuf> {
     let absolute = || -> io::Result<_> {
         let mut place = PathBuf::new();

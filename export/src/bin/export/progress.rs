@@ -1,4 +1,5 @@
-//! How far a proof or a quantisation is, on standard error: one line that changes on a terminal, else a few that stay.
+//! The progress of a proof or a quantisation on standard error: one line that changes on a
+//! terminal, else a few that stay.
 
 use std::io::{IsTerminal, Write, stderr};
 

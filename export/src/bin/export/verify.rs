@@ -20,10 +20,12 @@ use crate::args::Args;
 use crate::note;
 use crate::progress::{self, Progress};
 
-/// The most bytes of exact answers to images that are kept until they are asked for again; others are computed twice.
+/// The most bytes of exact answers to images that are kept until they are asked for again; others
+/// are computed twice.
 const ANSWERS_BYTES_MAX: usize = 1 << 30;
 
-/// Writes the model, its reference and its certificate, or nothing where the model is not the trained network.
+/// Writes the model, its reference and its certificate, or nothing where the model is not the
+/// trained network.
 pub(crate) fn export(
     args: &Args,
     checkpoint: &Checkpoint,
@@ -93,7 +95,8 @@ pub(crate) fn export(
     Ok(())
 }
 
-/// The images that the model is proven on: those of `--verify`, or else some of those that its precision was chosen on.
+/// Lists the images that the model is proven on: those of `--verify`, or else some of those that
+/// its precision was chosen on.
 fn images(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
     if let Some(Some(folder)) = &args.proof.verify {
         return Ok(vec![folder.clone()]);

@@ -32,13 +32,15 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Average runs that differ in seed or fold
     Summarize(SummarizeArgs),
-    /// Write a run's report again: one HTML file with its curves, scores, best and worst images, and configuration
+    /// Write a run's report again: one HTML file with its curves, scores, best and worst images,
+    /// and configuration
     Report(ReportArgs),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct FitArgs {
-    /// The data set: DRIVE, Kvasir-SEG or ISIC 2018 as published, or a folder with `images` and `masks` of the same names
+    /// The data set: DRIVE, Kvasir-SEG or ISIC 2018 as published, or a folder with `images` and
+    /// `masks` of the same names
     #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "config"])]
     pub(crate) data: Option<PathBuf>,
     /// The run's folder [default: the first free one of runs/NAME, runs/NAME-2, ...]
@@ -48,10 +50,12 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "preset", "config", "print_config", "preview"])]
     #[arg(conflicts_with_all = ["Settings", "Loop"])]
     pub(crate) resume: Option<PathBuf>,
-    /// Settings that are known to suit a data set, or none [default: those of a data set as published]
+    /// Settings that are known to suit a data set, or none [default: those of a data set as
+    /// published]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Preset::names().chain([NO_PRESET])))]
     pub(crate) preset: Option<String>,
-    /// Settings from a file, as --print-config prints them or some of them; they go before the preset's, flags before them
+    /// Settings from a file, as --print-config prints them or some of them; they go before the
+    /// preset's, flags before them
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Print every setting that the run would have, and stop
@@ -65,7 +69,8 @@ pub(crate) struct FitArgs {
     pub(crate) plain: bool,
     #[command(flatten)]
     pub(crate) settings: SettingArgs,
-    // Beside the settings and not among them: a group of flags takes in none that are flattened into it.
+    // Beside the settings and not among them: a group of flags takes in none that are flattened
+    // into it.
     #[command(flatten)]
     pub(crate) training: TrainingArgs,
 }
@@ -96,7 +101,8 @@ pub(crate) struct SettingArgs {
     /// AdamW's weight decay [default: 5e-5]
     #[arg(long, value_name = "F")]
     pub(crate) weight_decay: Option<f32>,
-    /// The share of the training images that chooses the best epoch [default: the publishers' part, or 0.2]
+    /// The share of the training images that chooses the best epoch [default: the publishers' part,
+    /// or 0.2]
     #[arg(long, value_name = "F", value_parser = share)]
     pub(crate) validation: Option<f64>,
     /// Choose by the images that this file names, as a run's split.json does
@@ -113,27 +119,32 @@ pub(crate) struct SettingArgs {
     /// The seed of the split, the weights, the order and the augmentations [default: 0]
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
-    /// auto, cpu, cuda, cuda:INDEX, wgpu, wgpu:INDEX, or several that share each batch, as cuda:0,cuda:1 [default: auto]
+    /// auto, cpu, cuda, cuda:INDEX, wgpu, wgpu:INDEX, or several that share each batch, as
+    /// cuda:0,cuda:1 [default: auto]
     #[arg(long, value_parser = devices)]
     pub(crate) device: Option<String>,
     /// The network to train [default: that of --init, else amsunet]
     #[arg(long, value_name = "NAME", value_parser = network())]
     #[serde(skip)]
     pub(crate) network: Option<NetworkName>,
-    /// The channels of the first stage [default: those of --init, else 32 as in the published networks]
+    /// The channels of the first stage [default: those of --init, else 32 as in the published
+    /// networks]
     #[arg(long, value_name = "B", value_parser = positive)]
     #[serde(skip)]
     pub(crate) base_width: Option<usize>,
-    /// At which size an image is run: native or HxW; another one than the preset's or the file's takes its own crop [default: native]
+    /// At which size an image is run: native or HxW; another one than the preset's or the file's
+    /// takes its own crop [default: native]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) size: Option<SizePolicy>,
-    /// The side of the square training crop [default: the whole of a fixed size, else the largest that fits, at most 480]
+    /// The side of the square training crop [default: the whole of a fixed size, else the largest
+    /// that fits, at most 480]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..))]
     #[serde(skip)]
     pub(crate) crop: Option<u32>,
-    /// Changes to the augmentation, in order: none, scale=0.7..1.3, flip-horizontal=P, flip-vertical=P, turn=P, or rotation,
-    /// elastic, brightness, contrast, gamma, saturation, hue, blur, noise, each as NAME, NAME=off, NAME=V or NAME=MIN..MAX,
-    /// and with @P for its probability
+    /// Changes to the augmentation, in order: none, scale=0.7..1.3, flip-horizontal=P,
+    /// flip-vertical=P, turn=P, or rotation, elastic, brightness, contrast, gamma, saturation, hue,
+    /// blur, noise, each as NAME, NAME=off, NAME=V or NAME=MIN..MAX, and with @P for its
+    /// probability
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     #[serde(skip)]
     pub(crate) augment: Vec<Change>,
@@ -148,15 +159,18 @@ pub(crate) struct SettingArgs {
     pub(crate) cache_mb: Option<usize>,
 }
 
-/// Flags that are settings of the loop, by the names that these have in its part of a configuration.
+/// Flags that are settings of the loop, by the names that these have in its part of a
+/// configuration.
 #[derive(Args, Debug, Serialize)]
 #[group(id = "Loop")]
 #[command(next_help_heading = "The loop")]
 pub(crate) struct TrainingArgs {
-    /// The bits of the maps between layers: fp32, or bf16, which saves a GPU time and memory; weights have 32 in either [default: fp32]
+    /// The bits of the maps between layers: fp32, or bf16, which saves a GPU time and memory;
+    /// weights have 32 in either [default: fp32]
     #[arg(long)]
     precision: Option<Precision>,
-    /// Keep only what passes between stages, and compute the rest again for the gradient: less memory, more time
+    /// Keep only what passes between stages, and compute the rest again for the gradient: less
+    /// memory, more time
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     checkpoint_activations: bool,
@@ -184,7 +198,7 @@ pub(crate) struct TrainingArgs {
 }
 
 impl SettingArgs {
-    /// The settings that were given.
+    /// Returns the given settings.
     pub(crate) fn given(&self) -> Settings {
         let mut settings = into_settings(json!(self));
         settings.retain(|_, value| !value.is_null());
@@ -200,7 +214,7 @@ impl SettingArgs {
         if let (Some(index), Some(count)) = (self.fold, self.folds) {
             settings.insert("fold".into(), json!(format!("{index}/{count}")));
         }
-        // Of the three ways to split, the one that is given replaces whatever stood in a preset or a file.
+        // The given one of the three ways to split replaces the one in a preset or a file.
         let splits = ["validation", "split", "fold"];
         if splits.iter().any(|name| settings.contains_key(*name)) {
             for name in splits {
@@ -212,7 +226,7 @@ impl SettingArgs {
 }
 
 impl TrainingArgs {
-    /// The settings that were given.
+    /// Returns the given settings.
     pub(crate) fn given(&self) -> Settings {
         let mut settings = into_settings(json!(self));
         settings.retain(|_, value| !value.is_null());
@@ -248,10 +262,12 @@ pub(crate) struct EvaluateArgs {
     /// A run or a `best.safetensors` of one [default: the newest run under runs/]
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) checkpoint: Option<PathBuf>,
-    /// The part of the data set, train, validation (the publishers' own), test or all [default: what is held out, or all where nothing is]
+    /// The part of the data set, train, validation (the publishers' own), test or all [default:
+    /// what is held out, or all where nothing is]
     #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
-    /// Write the scores here [default: evaluation-DATA-PART.json in the run's folder, where the checkpoint is a run]
+    /// Write the scores here [default: evaluation-DATA-PART.json in the run's folder, where the
+    /// checkpoint is a run]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Write the predicted masks here, class indices as PNG

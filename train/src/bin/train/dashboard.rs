@@ -1,4 +1,5 @@
-//! The dashboard: a thread of its own draws the run on the terminal and heeds Ctrl-C and the request to end.
+//! The dashboard: a thread of its own draws the run on the terminal and heeds Ctrl-C and the
+//! request to end.
 
 use std::io::{self, Read, stdin, stdout};
 use std::panic::{self, AssertUnwindSafe};
@@ -23,9 +24,9 @@ use signal_hook::flag;
 use crate::say;
 use crate::view::View;
 
-/// How long a frame stands.
+/// The time between frames.
 const FRAME: Duration = Duration::from_millis(250);
-/// What Ctrl-C sends in raw mode, where it is a key like others.
+/// The key that Ctrl-C sends in raw mode, where it is a key like others.
 const CTRL_C: u8 = 3;
 /// Added to a signal's number for the exit status of a program that it ends.
 const SIGNALLED: i32 = 128;
@@ -36,7 +37,7 @@ pub(crate) struct Dashboard {
     painter: Option<JoinHandle<()>>,
 }
 
-/// What training and painting have in common.
+/// The state that training and painting share.
 struct Shared {
     began: Instant,
     progress: Mutex<Progress>,
@@ -61,7 +62,8 @@ impl Dashboard {
     pub(crate) fn open(progress: Progress, run: &Path) -> io::Result<Self> {
         let asked = Arc::new(AtomicUsize::new(0));
         let unwatched = Arc::new(AtomicBool::new(true));
-        // In this order the signal is seen by the painter or, where nobody looks any more, ends the program by itself.
+        // In this order the signal is seen by the painter or, where nobody looks any more, ends the
+        // program by itself.
         flag::register_usize(SIGTERM, Arc::clone(&asked), SIGTERM as usize)?;
         flag::register_conditional_default(SIGTERM, Arc::clone(&unwatched))?;
         enable_raw_mode()?;
@@ -141,7 +143,8 @@ fn paint(shared: &Shared, mut terminal: DefaultTerminal) {
     }
 }
 
-/// Waits for Ctrl-C until the terminal is gone. Reading events with crossterm, which parses all keys, would never end then.
+/// Waits for Ctrl-C until the terminal is gone. Reading events with crossterm, which parses all
+/// keys, would never end then.
 fn listen(shared: &Shared, painter: &Thread) {
     for key in stdin().lock().bytes() {
         match key {

@@ -72,7 +72,8 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     Ok(())
 }
 
-/// Where each image's mask goes, in a folder that is made; nothing that is read is written over, and no mask twice.
+/// Returns the path of each image's mask, in a folder that is created; no file that is read is
+/// overwritten, and no mask twice.
 fn mask_paths(folder: &Path, samples: &[Sample], inputs: &Inputs) -> Result<BTreeMap<PathBuf, PathBuf>> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     let mut paths = BTreeSet::new();
@@ -91,7 +92,8 @@ fn mask_paths(folder: &Path, samples: &[Sample], inputs: &Inputs) -> Result<BTre
         .collect()
 }
 
-/// The files that nothing may be written over: the checkpoint, and the data set's in all of its parts.
+/// The files that nothing may be written over: the checkpoint, and the data set's in all of its
+/// parts.
 struct Inputs(BTreeSet<PathBuf>);
 
 impl Inputs {
@@ -113,7 +115,7 @@ impl Inputs {
     }
 }
 
-/// The path with its folder's real name; none where there is no such folder.
+/// Returns the path with its folder's real name; `None` if the folder does not exist.
 fn real_place(path: &Path) -> Option<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Some(folder.canonicalize().ok()?.join(path.file_name()?))

@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where standard error is closed, there is nobody left to tell; the exit status still does.
+            // Where standard error is closed, there is nobody left to tell; the exit status still
+            // does.
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }

@@ -52,7 +52,7 @@ impl View for Plain {
     }
 }
 
-/// An epoch as one line.
+/// Formats an epoch as one line.
 pub(crate) fn line(record: &EpochRecord, epochs: usize) -> String {
     let width = epochs.to_string().len();
     let EpochRecord { epoch, loss, cross_entropy, dice_loss, learning_rate, .. } = record;
@@ -65,7 +65,7 @@ pub(crate) fn line(record: &EpochRecord, epochs: usize) -> String {
     )
 }
 
-/// The scores of an epoch, within a line.
+/// Formats the scores of an epoch, within a line.
 pub(crate) fn scores(Validation { scores, .. }: &Validation) -> String {
     let (dice, iou, accuracy) = (scores.dice_per_image, scores.mean_iou_pooled, scores.accuracy_pooled);
     format!("val Dice {dice:.4}  mIoU {iou:.4}  acc {accuracy:.4}")

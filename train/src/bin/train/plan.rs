@@ -1,4 +1,4 @@
-//! What a run will be, decided from flags, a file, a preset and the data set.
+//! The plan of a run, decided from flags, a file, a preset and the data set.
 
 use std::path::{Path, PathBuf, absolute};
 
@@ -17,7 +17,7 @@ use crate::args::{FitArgs, NO_PRESET};
 /// The channels of the images that data sets hold: red, green, blue.
 const CHANNELS: usize = 3;
 
-/// What a run will be.
+/// The plan of a run.
 pub(crate) struct Plan {
     pub(crate) dataset: Dataset,
     /// The name of the preset, where there is one.
@@ -46,7 +46,8 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
     }
     layers.lay("the flags", flags(args, &data)?);
 
-    // What the data set decides follows from the images that are learned from, and those from settings.
+    // What the data set decides follows from the images that are learned from, and those from
+    // settings.
     let unknown = Statistics { mean: [0.0; 3], std: [1.0; 3], short_side: 1 };
     let classes = dataset.classes.len();
     let first = NetworkName::ALL[0].config(CHANNELS, classes);
@@ -92,7 +93,7 @@ fn network_of(path: &Path) -> Result<NetworkConfig> {
     Checkpoint::read(path)?.weights.config().context("cannot start from these weights")
 }
 
-/// The data set's folder, by the flag or by the file.
+/// Returns the data set's folder, by the flag or by the file.
 fn data(args: &FitArgs, file: Option<&Settings>) -> Result<PathBuf> {
     let named = file.and_then(|settings| settings.get("data")?.as_str()).map(PathBuf::from);
     let data = args
@@ -103,7 +104,7 @@ fn data(args: &FitArgs, file: Option<&Settings>) -> Result<PathBuf> {
     whole(&data)
 }
 
-/// A path from the root, in UTF-8, as a configuration keeps it.
+/// Returns a path from the root, in UTF-8, as a configuration keeps it.
 fn whole(path: &Path) -> Result<PathBuf> {
     let path = absolute(path).with_context(|| format!("cannot resolve `{}`", path.display()))?;
     ensure!(
@@ -114,7 +115,8 @@ fn whole(path: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The settings that the flags give, their paths made absolute, as a run may be resumed from another folder.
+/// Returns the settings that the flags give, their paths made absolute, as a run may be resumed
+/// from another folder.
 fn flags(args: &FitArgs, data: &Path) -> Result<Settings> {
     let mut flags = args.settings.given();
     flags.insert("data".into(), json!(data));

@@ -24,8 +24,8 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     Ok(())
 }
 
-/// Runs the best weights over the validation part and writes the report, into the run's folder unless another file is
-/// named.
+/// Runs the best weights over the validation part and writes the report, into the run's folder
+/// unless another file is named.
 pub(crate) fn write(run: &Run, device: &Device, out: Option<&Path>) -> Result<(PathBuf, Findings)> {
     let path = out.map_or_else(|| run.folder.join(run::REPORT), Path::to_owned);
     let (log, sessions) = (run.log()?, run.sessions()?);

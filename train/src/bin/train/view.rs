@@ -1,4 +1,4 @@
-//! What a person sees of a run while it goes on: a dashboard on a terminal, plain lines elsewhere.
+//! The display of a run in progress: a dashboard on a terminal, plain lines elsewhere.
 
 use std::env;
 use std::io::{IsTerminal, stdin, stdout};
@@ -23,7 +23,8 @@ pub(crate) trait View {
     fn finish(self: Box<Self>);
 }
 
-/// The view of a run: a dashboard where standard output is a terminal that can show one, unless `plain` is asked for.
+/// Returns the view of a run: a dashboard if standard output is a terminal that can show one,
+/// unless `plain` is given.
 pub(crate) fn choose(run: &Run, plain: bool) -> Result<Box<dyn View>> {
     let dumb = env::var_os("TERM").is_none_or(|terminal| terminal.is_empty() || terminal == "dumb");
     if !plain && !dumb && stdout().is_terminal() && stdin().is_terminal() {

@@ -38,7 +38,7 @@ enum Value {
 /// An error in a text that should change the augmentation.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum ChangeError {
-    /// There is no such augmentation.
+    /// The augmentation is unknown.
     #[error(
         "`{name}` is no augmentation; expected none, scale, flip-horizontal, flip-vertical, turn, rotation, elastic, brightness, \
          contrast, gamma, saturation, hue, blur or noise"
@@ -128,7 +128,7 @@ fn chance(effect: &Effect, value: Option<&str>, probability: Option<&str>) -> Op
     Some(Some(Chance { probability, range }))
 }
 
-/// The text before a mark, and what follows it where it is there.
+/// Splits a text at a mark; without the mark all of it is before.
 fn split(text: &str, mark: char) -> (&str, Option<&str>) {
     text.split_once(mark).map_or((text, None), |(before, after)| (before, Some(after)))
 }

@@ -17,7 +17,7 @@ pub struct Chance {
     pub range: [f64; 2],
 }
 
-/// The strength with which something happens this time, if it does.
+/// Draws the strength of the effect, if it happens this time.
 pub(super) fn draw(chance: Option<Chance>, rng: &mut impl Rng) -> Option<f64> {
     let Chance { probability, range: [min, max] } = chance?;
     rng.random_bool(probability).then(|| rng.random_range(min..=max))

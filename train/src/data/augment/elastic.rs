@@ -23,7 +23,7 @@ pub(super) struct Elastic {
 }
 
 impl Elastic {
-    /// A deformation of a view whose control points move by at most `amplitude`.
+    /// Draws a deformation of a view whose control points move by at most `amplitude`.
     pub(super) fn draw([height, width]: [u32; 2], amplitude: f64, rng: &mut impl Rng) -> Self {
         // Four weights reach one point to the left and two to the right.
         let [rows, columns] = [height, width].map(|side| (f64::from(side) / SPACING) as usize + 4);
@@ -33,7 +33,7 @@ impl Elastic {
         Self { columns, points }
     }
 
-    /// The displacements of the points of one row, which is `y` pixels from the top.
+    /// Returns the displacements of the points of one row, which is `y` pixels from the top.
     pub(super) fn row(&self, y: f64) -> ElasticRow {
         let (first, weights) = weights(y);
         let column = |column: usize| -> [f32; 2] {
@@ -50,7 +50,7 @@ pub(super) struct ElasticRow {
 }
 
 impl ElasticRow {
-    /// The displacement along x and y of the point `x` pixels from the left.
+    /// Returns the displacement along x and y of the point `x` pixels from the left.
     pub(super) fn at(&self, x: f64) -> [f64; 2] {
         let (first, weights) = weights(x);
         let points = &self.points[first..first + 4];
@@ -58,7 +58,7 @@ impl ElasticRow {
     }
 }
 
-/// The first of the four control points around a position, and their weights.
+/// Returns the first of the four control points around a position, and their weights.
 fn weights(position: f64) -> (usize, [f32; 4]) {
     let cell = position / SPACING;
     let first = cell as usize;

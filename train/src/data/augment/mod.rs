@@ -1,9 +1,9 @@
 //! The random views of an image that training sees: the recipe's scale, flips and crop, and what
 //! else is chosen.
 //!
-//! All that moves pixels, from the file's size to the crop, is one map, through which colours and
-//! labels are read once; then come the changes of colour, the blur and the noise, which labels do
-//! not have.
+//! Everything that moves pixels, from the file's size to the crop, is one map, through which
+//! colours and labels are read once. Then come the changes of colour, the blur and the noise, which
+//! do not concern labels.
 
 mod change;
 mod effect;
@@ -75,7 +75,7 @@ pub struct Augmentation {
 }
 
 impl Augmentation {
-    /// The recipe's: scales 0.7 to 1.3 and both flips with probability 0.5.
+    /// Returns the recipe's choices: scales 0.7 to 1.3 and both flips with probability 0.5.
     pub fn recipe(short_side: impl Into<Option<u32>>, crop: [u32; 2]) -> Self {
         Self {
             scale_min: 0.7,
@@ -86,7 +86,7 @@ impl Augmentation {
         }
     }
 
-    /// A crop at scale 1 and nothing else.
+    /// Returns a crop at scale 1 without other effects.
     pub fn none(short_side: impl Into<Option<u32>>, crop: [u32; 2]) -> Self {
         Self {
             short_side: short_side.into(),
@@ -115,7 +115,7 @@ impl Augmentation {
         (self.scale_max.ceil() as u32).max(2)
     }
 
-    /// A random view of a picture and its labels, of the crop's size.
+    /// Draws a view of a picture and its labels, of the crop's size.
     ///
     /// Pixels beyond the picture have the colour `fill` and are labelled
     /// [`IGNORE_LABEL`](seg_contract::IGNORE_LABEL).
@@ -152,7 +152,7 @@ mod tests {
         ChaCha8Rng::seed_from_u64(seed)
     }
 
-    /// A picture with a bright region, which is its label 1 as well, so that the two can be seen to
+    /// Creates a picture with a bright region, which has the label 1, so that both can be seen to
     /// move together.
     fn marked(width: u32, height: u32) -> (Rgb32FImage, GrayImage) {
         let labels = GrayImage::from_fn(width, height, |x, y| Luma([u8::from(x > width / 3 && y > height / 2)]));
@@ -165,14 +165,14 @@ mod tests {
         Picture::new(&image, &labels)
     }
 
-    /// Each effect alone, on top of nothing.
+    /// Lists each effect alone.
     fn alone(change: &str, crop: [u32; 2]) -> Augmentation {
         let mut augmentation = Augmentation::none(60, crop);
         augmentation.apply(&change.parse().unwrap());
         augmentation
     }
 
-    /// The recipe as its words say it: the whole image is resized and mirrored, then cut.
+    /// Applies the recipe by its definition: the whole image is resized and mirrored, then cropped.
     fn plainly(
         augmentation: &Augmentation,
         image: &Rgb32FImage,

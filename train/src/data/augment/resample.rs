@@ -11,7 +11,7 @@ use seg_contract::IGNORE_LABEL;
 use super::warp::Warp;
 use crate::data::picture::{Picture, Pixels};
 
-/// A view of a picture and its labels, of the height and width `crop`.
+/// Computes a view of a picture and its labels, of the height and width `crop`.
 pub(super) fn view(picture: &Picture, warp: &Warp, crop: [u32; 2], fill: [f32; 3]) -> (Rgb32FImage, GrayImage) {
     let size = picture.dimensions();
     match picture.pixels() {
@@ -51,22 +51,22 @@ fn read<T: Copy + Into<f32>>(
     (view, labels)
 }
 
-/// The reach of the filter from a point along x and y: the distance of the view's pixels in the
-/// picture, whichever way it is turned, but to the next pixel at least.
+/// Returns the reach of the filter from a point along x and y: the distance of the view's pixels in
+/// the picture, whichever way it is turned, but to the next pixel at least.
 fn reach(warp: &Warp) -> [f32; 2] {
     [0, 1].map(|axis| warp.across[axis].hypot(warp.down[axis]).max(1.0) as f32)
 }
 
 impl<T: Copy + Into<f32>> Plane<'_, T> {
-    /// The pixel that a point lies in; `None` beyond the picture.
+    /// Returns the pixel that a point lies in; `None` beyond the picture.
     fn nearest(&self, [x, y]: [f32; 2]) -> Option<[T; 4]> {
         let (width, height) = self.size;
         let inside = x >= 0.0 && y >= 0.0 && x < width as f32 && y < height as f32;
         inside.then(|| self.pixels[y as usize * width as usize + x as usize])
     }
 
-    /// The mean of the colours around a point in the picture, each weighted by how near it is along
-    /// x and y.
+    /// Returns the mean of the colours around a point in the picture, each weighted by how near it
+    /// is along x and y.
     fn mean(&self, point: [f32; 2], reach: [f32; 2]) -> [f32; 3] {
         let width = self.size.0 as usize;
         let [columns, rows] =

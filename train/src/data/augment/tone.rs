@@ -18,7 +18,7 @@ pub(super) struct Tone {
 }
 
 impl Tone {
-    /// A random change.
+    /// Draws a change.
     pub(super) fn draw(augmentation: &Augmentation, rng: &mut impl Rng) -> Self {
         Self {
             brightness: effect::draw(augmentation.brightness, rng),

@@ -1,5 +1,5 @@
-//! Where each pixel of a view lies in its image: scale, flips, crop, turns, rotation and
-//! deformation as one map.
+//! The map from a view's pixels to its image: scale, flips, crop, turns, rotation and deformation
+//! in one.
 
 use rand::Rng;
 
@@ -24,7 +24,7 @@ pub(super) struct Warp {
 }
 
 impl Warp {
-    /// A random map for a picture.
+    /// Draws a map for a picture.
     ///
     /// The picture is scaled from what the network sees of it and mirrored, then a window of the
     /// crop's size laid onto it, or around it where it is smaller, and the window turned about its
@@ -70,7 +70,7 @@ impl Warp {
         Self { origin, across: along(right), down: along(below), elastic }
     }
 
-    /// The map of the pixels of one row of the view.
+    /// Returns the map of the pixels of one row of the view.
     pub(super) fn row(&self, y: u32) -> WarpRow<'_> {
         let y = f64::from(y) + 0.5;
         WarpRow { warp: self, y, elastic: self.elastic.as_ref().map(|elastic| elastic.row(y)) }
@@ -85,7 +85,7 @@ pub(super) struct WarpRow<'a> {
 }
 
 impl WarpRow<'_> {
-    /// The image's point at the centre of the pixel in column `x`.
+    /// Returns the image's point at the centre of the pixel in column `x`.
     pub(super) fn at(&self, x: u32) -> [f32; 2] {
         let x = f64::from(x) + 0.5;
         let [dx, dy] = self.elastic.as_ref().map_or([0.0; 2], |elastic| elastic.at(x));
@@ -142,7 +142,7 @@ mod tests {
         for change in ["none", "flip-horizontal=1", "flip-vertical=1"] {
             let mut augmentation = Augmentation::none(20, [24, 28]);
             augmentation.apply(&change.parse().unwrap());
-            // Where in the crop the image's edge lies that is first along x and y.
+            // The position in the crop of the image's first edge along x and y.
             let mut places = [0, 1].map(|_| BTreeSet::new());
             for seed in 0..200 {
                 let Warp { origin, across, down, .. } = draw(&augmentation, seed);

@@ -52,10 +52,10 @@ pub enum LayersError {
     },
 }
 
-/// The settings in a file, such as `train --print-config` prints them, or some of them.
+/// Reads the settings in a file, all of them or some, as `train --print-config` prints them.
 ///
 /// # Errors
-/// When the file cannot be read or is no JSON object.
+/// When the file cannot be read or is not a JSON object.
 pub fn read_settings(path: &Path) -> Result<Settings, LayersError> {
     let text = fs::read_to_string(path).map_err(|source| LayersError::Read { path: path.into(), source })?;
     serde_json::from_str(&text).map_err(|source| LayersError::Json { path: path.into(), source })

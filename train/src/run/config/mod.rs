@@ -139,7 +139,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// The recipe's choices for images whose channels have mean 0 and deviation 1.
+    /// Returns the recipe's choices for images whose channels have mean 0 and deviation 1.
     pub fn recipe(data: PathBuf, network: impl Into<NetworkConfig>, augmentation: Augmentation) -> Self {
         Self {
             data,
@@ -174,15 +174,14 @@ impl Config {
         Self { size, mean, std, ..Self::recipe(dataset.root.clone(), network.clone(), augmentation) }
     }
 
-    /// The contract of the network that comes of it; where its weights came from is for the caller
-    /// to add.
+    /// Returns the contract of the trained network; the caller adds where its weights came from.
     pub fn contract(&self, classes: Vec<Class>) -> Contract {
         let Self { network, size, mean, std, .. } = self;
         contract(network, ColorOrder::Rgb, *size, mean.to_vec(), std.to_vec(), classes)
     }
 
-    /// The settings that made the weights what they are: all but where things lay on the machine
-    /// that trained.
+    /// Returns the settings that influenced the weights: all except for paths on the machine that
+    /// trained.
     pub fn record(&self) -> Map<String, Value> {
         let mut settings = match serde_json::to_value(self).expect("settings have only string keys") {
             Value::Object(settings) => settings,
@@ -199,7 +198,7 @@ impl Config {
         settings
     }
 
-    /// The devices that learn, and the choice with `auto` decided.
+    /// Opens the devices that train; also returns the choice with `auto` decided.
     ///
     /// # Errors
     /// When a device is unknown, absent, or lacks the precision.
@@ -259,7 +258,7 @@ impl Config {
     }
 }
 
-/// The recipe's augmentation for images of these statistics.
+/// Returns the recipe's augmentation for images of these statistics.
 ///
 /// The crop is the whole of a fixed size, or 480 pixels squared of a native one, less where the
 /// images are smaller, then of sides that no halving cuts. A scale of 1 is that at which images are

@@ -23,18 +23,18 @@ const PRESETS: [(&str, &str); 3] = [
 ];
 
 impl Preset {
-    /// The names of all presets.
+    /// Lists the names of all presets.
     pub fn names() -> impl Iterator<Item = &'static str> {
         PRESETS.into_iter().map(|(name, _)| name)
     }
 
-    /// The preset of that name.
+    /// Returns the preset of that name.
     pub fn named(name: &str) -> Option<Self> {
         let (_, text) = PRESETS.into_iter().find(|(known, _)| *known == name)?;
         Some(serde_json::from_str(text).expect("every preset is parsed in the tests"))
     }
 
-    /// The name of the preset for a data set as published.
+    /// Returns the name of the preset for a data set as published.
     pub fn of(layout: Layout) -> Option<&'static str> {
         match layout {
             Layout::Drive => Some("drive"),

@@ -1,4 +1,4 @@
-//! How the loop goes: its steps, its checks and its end.
+//! The training loop's settings: its steps, its checks and its end.
 
 use seg_nets::precision::Precision;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Why training stops before its last epoch.
+//! The reasons why training stops before its last epoch.
 
 use std::io;
 use std::path::PathBuf;

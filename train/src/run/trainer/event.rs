@@ -1,4 +1,4 @@
-//! What a run shows while it goes on.
+//! The events of a run in progress.
 
 use seg_nets::device::Devices;
 

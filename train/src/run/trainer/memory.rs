@@ -11,14 +11,14 @@ const SIGNS: [&str; 5] =
 
 /// Runs the work and returns its result. A panic for want of memory becomes an error; others go on.
 pub(super) fn guard<T>(work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
-    // What the work has left half done is dropped with it.
+    // Unfinished work is dropped with it.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| match want(panic.as_ref()) {
         Some(reason) => Err(TrainError::Memory { reason }),
         None => resume_unwind(panic),
     })
 }
 
-/// The line of a panic's message that speaks of memory.
+/// Returns the line of a panic's message that is about memory.
 fn want(panic: &(dyn Any + Send)) -> Option<String> {
     let text = panic.downcast_ref::<&str>().copied();
     let message = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))?;

@@ -105,7 +105,7 @@ struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    /// The run as its last checkpoint left it, or at its start.
+    /// Restores the run from its last checkpoint, or starts it.
     fn begin(
         run: &'a Run,
         devices: &[Device],
@@ -147,12 +147,12 @@ impl<'a> Training<'a> {
         Ok(Self { run, loader, validation, device, contract: run.contract(), learner, log, tally })
     }
 
-    /// The steps of an epoch; the last may have fewer batches than the others.
+    /// Returns the number of steps of an epoch; the last may have fewer batches than the others.
     fn steps(&self) -> usize {
         self.loader.batches().div_ceil(self.run.config.training.accumulate)
     }
 
-    /// The images of a step of an epoch, counted from 0.
+    /// Returns the number of images of a step of an epoch, counted from 0.
     fn images_of(&self, step: usize) -> usize {
         let full = self.run.config.batch_size * self.run.config.training.accumulate;
         full.min(self.loader.images() - step * full)
@@ -257,7 +257,7 @@ impl<'a> Training<'a> {
     /// Returns the state from which the run goes on.
     fn state(&self) -> Result<State, TrainError> {
         let mut state = State::new(&self.learner, self.contract.clone(), self.log.clone(), self.tally.clone());
-        // What is saved must be able to go on: a file of such numbers would replace one without.
+        // A saved state must be able to go on: a file of such numbers would replace one without.
         if !state.is_finite() {
             let done = self.log.len() * self.steps() + self.tally.steps();
             return Err(TrainError::NotFinite { step: done });
@@ -292,7 +292,7 @@ mod tests {
     use crate::data::split::Split;
     use crate::run::config::Config;
 
-    /// A folder of six pictures of bright discs on a dark ground.
+    /// Creates a folder of six pictures of bright discs on a dark ground.
     fn discs(folder: &Path) -> Dataset {
         for name in ["images", "masks"] {
             fs::create_dir_all(folder.join(name)).unwrap();

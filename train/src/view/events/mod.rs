@@ -45,7 +45,7 @@ pub struct Events {
     path: PathBuf,
     file: BufWriter<File>,
     flushed: Instant,
-    /// A point stands for the mean over so many steps.
+    /// The number of steps over whose mean a point is.
     steps_per_point: usize,
     /// The losses that wait for their point.
     waiting: Vec<f64>,
@@ -67,7 +67,7 @@ impl Events {
         Ok(events)
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -140,8 +140,8 @@ impl Events {
     }
 }
 
-/// A new file, whose name begins with the time: TensorBoard reads a folder's files in the order of
-/// their names.
+/// Creates a file whose name begins with the time: TensorBoard reads a folder's files in the order
+/// of their names.
 fn create(folder: &Path) -> Result<(PathBuf, File), EventsError> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut number = 0;
@@ -155,7 +155,7 @@ fn create(folder: &Path) -> Result<(PathBuf, File), EventsError> {
     }
 }
 
-/// The numbers that an epoch leaves, by tag.
+/// Lists the numbers of an epoch, by tag.
 fn epoch_scalars(record: &EpochRecord) -> Vec<(String, f64)> {
     let mut scalars = vec![
         ("epoch/loss".to_owned(), record.loss),
@@ -192,7 +192,7 @@ mod tests {
         messages(&bytes).iter().map(|bytes| message::Event::decode(bytes.as_slice()).unwrap()).collect()
     }
 
-    /// The points of a tag in one file.
+    /// Reads the points of a tag in one file.
     fn points(events: &[message::Event], tag: &str) -> Vec<(i64, f32)> {
         let values = |event: &message::Event| {
             let values = event.summary.clone().unwrap_or_default().value;

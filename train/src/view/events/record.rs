@@ -7,8 +7,8 @@ pub(super) fn frame(message: &[u8]) -> Vec<u8> {
     [&length, &masked_crc(&length).to_le_bytes()[..], message, &masked_crc(message).to_le_bytes()].concat()
 }
 
-/// The CRC-32C, rotated and shifted so that the checksum of data which holds checksums stays
-/// strong.
+/// Computes the CRC-32C, rotated and shifted so that the checksum of data which holds checksums
+/// stays strong.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -17,7 +17,8 @@ fn masked_crc(bytes: &[u8]) -> u32 {
 pub(super) mod tests {
     use super::*;
 
-    /// The messages of a file, in order; panics where a checksum is wrong or the file is cut off.
+    /// Reads the messages of a file, in order; panics if a checksum is wrong or the file is cut
+    /// off.
     pub(crate) fn messages(mut bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
         while !bytes.is_empty() {

@@ -1,4 +1,4 @@
-//! What the best weights do on the validation part, image by image.
+//! The results of the best weights on the validation part, image by image.
 
 use burn::tensor::Device;
 use seg_contract::{ConfusionMatrix, Contract, Scores};
@@ -58,7 +58,7 @@ pub enum ReportError {
     Overlay {
         /// The sample.
         name: String,
-        /// Why.
+        /// The cause.
         source: OverlayError,
     },
 }
@@ -91,8 +91,8 @@ impl Findings {
     }
 }
 
-/// The indices of the worst images, the worst first, and of the best, the best first; no image is
-/// among both.
+/// Returns the indices of the worst images, the worst first, and of the best, the best first; no
+/// image is among both.
 fn picks(images: &[Rated]) -> (Vec<usize>, Vec<usize>) {
     let mut order: Vec<usize> = (0..images.len()).collect();
     // The sort is stable, so equal scores keep the order of the names.

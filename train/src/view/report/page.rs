@@ -37,7 +37,7 @@ impl Report<'_> {
         write_bytes(path, self.html().as_bytes())
     }
 
-    /// The report as one HTML page that needs no other file.
+    /// Renders the report as one HTML page that needs no other file.
     pub fn html(&self) -> String {
         let title = format!("{} · {}", self.run.dataset.name, name_of(&self.run.folder));
         let body = html! {
@@ -51,7 +51,7 @@ impl Report<'_> {
         page(&title, &body)
     }
 
-    /// The best epoch's record.
+    /// Returns the best epoch's record.
     fn best(&self) -> Option<&EpochRecord> {
         self.log.iter().rfind(|record| record.best)
     }
@@ -273,7 +273,7 @@ fn name_of(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// A path as a shell takes it.
+/// Quotes a path for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@".contains(c);

@@ -39,12 +39,12 @@ impl Window {
         self.sides[0] * self.sides[1]
     }
 
-    /// The number of rows below the pixel that a tap reads.
+    /// Returns the number of rows below the pixel that a tap reads.
     fn down(self, tap: usize) -> i32 {
         self.shift(tap / self.sides[1], 0)
     }
 
-    /// The number of columns right of the pixel that a tap reads.
+    /// Returns the number of columns right of the pixel that a tap reads.
     fn right(self, tap: usize) -> i32 {
         self.shift(tap % self.sides[1], 1)
     }
@@ -54,8 +54,8 @@ impl Window {
     }
 }
 
-/// The result of [`DepthwiseOps::depthwise_parameter_gradients`], for kernel fusion, which runs it
-/// later.
+/// Returns the result of [`DepthwiseOps::depthwise_parameter_gradients`], for kernel fusion, which
+/// runs it later.
 pub(super) fn parameter_specs(
     x: &TensorSpec,
     _gradient: &TensorSpec,
@@ -290,7 +290,7 @@ fn add_slices(sums: &[f32], weight: &mut [f32], bias: &mut [f32], slices: usize,
     }
 }
 
-/// A pixel of the plane that begins at `plane`, zero outside.
+/// Returns a pixel of the plane that begins at `plane`, zero outside.
 #[cube]
 fn pixel<X: Float>(x: &[X], plane: usize, row: i32, column: i32, h: i32, w: i32) -> f32 {
     if row >= 0 && row < h && column >= 0 && column < w {

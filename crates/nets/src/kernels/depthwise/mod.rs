@@ -25,7 +25,7 @@ use super::fused::frame::Frame;
 use super::mixed::on_cpu;
 use super::values;
 
-/// A depthwise convolution with bias whose output has the size of its input.
+/// Computes a depthwise convolution with bias whose output has the size of its input.
 ///
 /// # Panics
 /// When a side of the kernel is even.
@@ -39,7 +39,8 @@ pub fn depthwise_layer(channels: usize, kernel: [usize; 2], dilation: usize, dev
         .init(device)
 }
 
-/// The depthwise convolution of a layer whose stride is 1 and whose padding keeps the size.
+/// Computes the depthwise convolution of a layer whose stride is 1 and whose padding keeps the
+/// size.
 ///
 /// # Shapes
 /// - input: `[n, c, h, w]`
@@ -82,7 +83,7 @@ trait DepthwiseOps: Backend {
         dilation: [usize; 2],
     ) -> FloatTensor<Self>;
 
-    /// The gradient of the input, from the output's.
+    /// Computes the gradient of the input from the output's.
     #[fusion(dtype = gradient, shape = gradient)]
     fn depthwise_input_gradient(
         gradient: FloatTensor<Self>,
@@ -90,7 +91,7 @@ trait DepthwiseOps: Backend {
         dilation: [usize; 2],
     ) -> FloatTensor<Self>;
 
-    /// The gradients of weight and bias, from the output's.
+    /// Computes the gradients of weight and bias from the output's.
     #[fusion(meta = cube::parameter_specs)]
     fn depthwise_parameter_gradients(
         x: FloatTensor<Self>,
@@ -139,7 +140,7 @@ impl DepthwiseOps for Flex {
     }
 }
 
-/// A frame that a kernel's taps do not reach beyond.
+/// Creates a frame that a kernel's taps do not reach beyond.
 fn frame(size: [usize; 2], kernel: [usize; 2], dilation: [usize; 2]) -> Frame {
     Frame::new(size, (0..2).map(|axis| dilation[axis] * (kernel[axis] - 1) / 2).fold(0, usize::max))
 }
@@ -255,7 +256,7 @@ mod tests {
     /// differentiated.
     type Parts = [(&'static str, TensorData); 4];
 
-    /// The parts as a convolution on a device computes them.
+    /// Computes the parts as a convolution on a device.
     fn on(
         device: &Device,
         layer: &Conv2d,
@@ -286,7 +287,7 @@ mod tests {
         [layer.weight.val().into_data(), layer.bias.as_ref().unwrap().val().into_data()].map(|data| numbers(&data))
     }
 
-    /// The parts by their definition, in float64.
+    /// Computes the parts by their definition, in float64.
     fn by_definition(layer: &Conv2d, shape: [usize; 4], [x, weight, bias]: &[Vec<f64>; 3], along: &[f64]) -> Parts {
         let [n, c, h, w] = shape;
         let [_, _, kh, kw] = layer.weight.dims();

@@ -20,7 +20,7 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// The batch's own statistics of maps of `channels` planes of `size` pixels.
+    /// Computes the batch's own statistics of maps of `channels` planes of `size` pixels.
     pub(crate) fn of_batch(x: &[f32], channels: usize, size: usize) -> Self {
         let images = x.len() / (channels * size);
         let count = images * size;
@@ -37,7 +37,7 @@ impl Moments {
     }
 }
 
-/// The sum over a plane: 32-bit in short runs, 64-bit across them.
+/// Sums up a plane: 32-bit in short runs, 64-bit across them.
 fn sum(plane: &[f32], of: impl Fn(f32) -> f32 + Copy) -> f64 {
     const RUN: usize = 1024;
     const LANES: usize = 16;
@@ -111,7 +111,7 @@ impl Norm<'_> {
         (folded, shifted)
     }
 
-    /// The gradients, from those of `W'` and `b'`.
+    /// Computes the gradients from those of `W'` and `b'`.
     ///
     /// With `x^ = r (x - mean)`, `r = 1 / sqrt(var + e)`: `dW = s (dW' - mean db') + bias db'`, the
     /// bias's gradient is `W^T db'`, the weight's `sum over rows of W r (dW' - mean db')`, and the

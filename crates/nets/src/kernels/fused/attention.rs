@@ -1,5 +1,5 @@
-//! What follows the attention's first convolution: GELU, the AMS map, its product with what it
-//! attends to, and the last convolution; from planes to panels without a map in between that
+//! The part of the attention behind its first convolution: GELU, the AMS map, its product with the
+//! attended map, and the last convolution; from planes to panels without a map in between that
 //! outlives its cache.
 //!
 //! Only the input is kept for the gradient. The chain of depthwise convolutions stays inside single
@@ -66,20 +66,20 @@ impl<'a> Chain<'a> {
         &weights[channel * taps.len()..(channel + 1) * taps.len()]
     }
 
-    /// One of the convolutions.
+    /// Computes one of the convolutions.
     fn convolve(&self, index: usize, channel: usize, x: &[f32], y: &mut [f32]) {
         let (taps, _, bias) = &self.convolutions[index];
         self.frame.convolve(x, taps, self.weight(index, channel), bias[channel], y);
     }
 
-    /// One of the convolutions, added to `y`.
+    /// Computes one of the convolutions and adds it to `y`.
     fn convolve_add(&self, index: usize, channel: usize, x: &[f32], y: &mut [f32]) {
         let (taps, _, bias) = &self.convolutions[index];
         self.frame.convolve_add(x, taps, self.weight(index, channel), bias[channel], y);
     }
 
-    /// The adjoint of one of the convolutions: with symmetric padding, the kernel turned by 180
-    /// degrees.
+    /// Computes the adjoint of one of the convolutions: with symmetric padding, the kernel turned
+    /// by 180 degrees.
     fn turned(&self, index: usize, channel: usize) -> (&Taps, Vec<f32>) {
         (&self.convolutions[index].0, self.weight(index, channel).iter().rev().copied().collect())
     }
@@ -114,8 +114,8 @@ impl<'a> Chain<'a> {
         self.frame.rows(all, y, |all, y| y.copy_from_slice(all));
     }
 
-    /// From the gradient of `ams(gelu(u))` in `of_map`, and from that of `gelu(u)` on other ways in
-    /// `gradient`, the gradient of `u` in `gradient`; adds the parameters' to `sums`.
+    /// Computes the gradient of `u` in `gradient`, from the gradient of `ams(gelu(u))` in `of_map`
+    /// and from that of `gelu(u)` on other ways in `gradient`; adds the parameters' to `sums`.
     fn backward(
         &self,
         channel: usize,
@@ -277,7 +277,7 @@ impl Operator<INPUTS> for Attention {
     }
 }
 
-/// The two 1x1 convolutions, or their transposes.
+/// Computes the two 1x1 convolutions, or their transposes.
 fn matrices(inputs: &[Map; INPUTS], c: usize, transposed: bool) -> [Matrix; 2] {
     [MIX, MIX + 2].map(|index| {
         let weight = inputs[index].values();

@@ -26,7 +26,7 @@ impl Down {
         Norm { moments: &self.moments, epsilon: self.epsilon, weight: weight.values(), bias: bias.values() }
     }
 
-    /// The rows of windows in a tile.
+    /// Returns the rows of windows in a tile.
     fn tile_rows(channels: usize, width: usize) -> usize {
         (tile_pixels(WINDOW * channels) / width).max(1)
     }

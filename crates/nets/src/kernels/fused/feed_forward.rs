@@ -65,12 +65,12 @@ struct Block<'a> {
     project_turned: Matrix,
 }
 
-/// The taps of the 3x3 convolution over rows of a stride.
+/// Returns the taps of the 3x3 convolution over rows of a stride.
 fn taps(stride: usize) -> Taps {
     Taps::at((0..TAPS).map(|tap| tap / 3 * stride + tap % 3))
 }
 
-/// The 3x3 convolution of a block's planes, as panels.
+/// Computes the 3x3 convolution of a block's planes, as panels.
 fn depthwise(
     planes: &[Lanes],
     taps: &Taps,
@@ -124,7 +124,7 @@ impl FeedForward {
 }
 
 impl<'a> Middle<'a> {
-    /// The middle with the normalisation in its expansion.
+    /// Creates the middle with the normalisation in its expansion.
     fn new(inputs: &'a [Map; INPUTS], expand: &[f32], expand_bias: &'a [f32]) -> Self {
         let [_, channels, height, width] = inputs[0].shape();
         let wide = expand_bias.len();
@@ -147,7 +147,7 @@ impl<'a> Middle<'a> {
         Self { size: [height, width], channels, wide, blocks: (0..wide).step_by(BLOCK).map(block).collect() }
     }
 
-    /// The expansion, the depthwise convolution and the GELU of a block over a strip:
+    /// Computes the expansion, the depthwise convolution and the GELU of a block over a strip:
     /// `scratch.wide`, and `scratch.activated` with the GELU's slope in `scratch.middle`.
     fn open(&self, block: &Block<'_>, from: &Strip, to: &Strip, scratch: &mut Scratch) {
         let wide = room(&mut scratch.wide, from.panels_read() * block.rows.len());
@@ -172,13 +172,13 @@ impl<'a> Middle<'a> {
         }
     }
 
-    /// The gradient of a strip's input in `scratch.narrow`, from the output's of the whole image;
-    /// adds those of the weights to `sums`.
+    /// Computes the gradient of a strip's input in `scratch.narrow`, from the output's of the whole
+    /// image; adds those of the weights to `sums`.
     fn backward(&self, x: &[f32], of_output: &[f32], tile: &Tile<'_>, scratch: &mut Scratch, sums: &mut Sums) {
         let (size, channels) = (self.size[0] * self.size[1], self.channels);
         let [own, outer, outmost] = [0, 1, 2].map(|halo| Strip::new(tile, self.size, halo));
         let taps = taps(own.stride());
-        // Where the strip itself begins in planes with one row of halo, and where it ends.
+        // The beginning and the end of the strip itself in planes with one row of halo.
         let inner = outer.lead + own.stride()..outer.lead + own.stride() + own.len() - 1;
         outmost.pack(x, size, &mut scratch.line, &mut scratch.input);
         own.pack(x, size, &mut scratch.line, &mut scratch.own_input);

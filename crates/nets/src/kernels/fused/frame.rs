@@ -26,12 +26,12 @@ pub(in super::super) struct Frame {
 pub(in super::super) struct Taps(Vec<usize>);
 
 impl Frame {
-    /// A plane of `height` x `width` pixels in a frame of `border` zeros.
+    /// Creates a plane of `height` x `width` pixels in a frame of `border` zeros.
     pub(in super::super) fn new([height, width]: [usize; 2], border: usize) -> Self {
         Self { height, width, border }
     }
 
-    /// The distance between two rows.
+    /// Returns the distance between two rows.
     pub(in super::super) fn stride(&self) -> usize {
         self.width + self.border
     }
@@ -46,13 +46,14 @@ impl Frame {
         self.border * self.stride() + self.border
     }
 
-    /// From the first pixel to the last, what lies between the rows included.
+    /// Returns the number of values from the first pixel to the last, including those between the
+    /// rows.
     pub(in super::super) fn run(&self) -> usize {
         (self.height - 1) * self.stride() + self.width
     }
 
-    /// The taps of a kernel with odd sides, none of which reaches beyond the frame; the dilation is
-    /// that of rows and columns.
+    /// Returns the taps of a kernel with odd sides, none of which reaches beyond the frame; the
+    /// dilation is that of rows and columns.
     pub(in super::super) fn taps(&self, kernel: [usize; 2], dilation: [usize; 2]) -> Taps {
         let place =
             |axis: usize, tap: usize| self.border - dilation[axis] * (kernel[axis] - 1) / 2 + tap * dilation[axis];
@@ -116,7 +117,7 @@ impl Taps {
     }
 }
 
-/// The sum of values, in lanes and then across: both short sums, so that it rounds little.
+/// Sums up values, in lanes and then across: both are short sums, so that rounding is small.
 pub(in super::super) fn sum(values: &[f32]) -> f32 {
     let (blocks, rest) = values.as_chunks::<LANES>();
     let mut sums = [0.0; LANES];

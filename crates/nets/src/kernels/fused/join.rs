@@ -1,5 +1,5 @@
-//! Where a skip connection meets the decoder: the weighting of the skip by place and by channel,
-//! the 1x1 convolution of its half, and the sum with the other half.
+//! The join of a skip connection and the decoder: the weighting of the skip by place and by
+//! channel, the 1x1 convolution of its half, and the sum with the other half.
 
 use rayon::prelude::*;
 
@@ -14,7 +14,7 @@ use super::product::{Matrix, Start, Strides, multiply, multiply_transposed};
 #[derive(Clone, Debug)]
 pub(super) struct Join;
 
-/// The weight of each place: `sigmoid(a x)`.
+/// Computes the weight of each place: `sigmoid(a x)`.
 fn places(x: &[Lanes], a: &[f32], weights: &mut Vec<Lanes>) {
     weights.clear();
     weights.extend(x.chunks_exact(a.len()).map(|panel| {

@@ -15,14 +15,14 @@ impl Lanes {
     pub(super) const ZERO: Self = Self([0.0; LANES]);
 }
 
-/// The lanes as the values that they are.
+/// Returns the lanes as separate values.
 pub(super) fn flat(lanes: &[Lanes]) -> &[f32] {
     // SAFETY: `Lanes` is `repr(C)` over an array of `f32` whose size is the alignment, so there is
     // no padding.
     unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast(), lanes.len() * LANES) }
 }
 
-/// The lanes as the values that they are.
+/// Returns the lanes as separate values.
 pub(super) fn flat_mut(lanes: &mut [Lanes]) -> &mut [f32] {
     // SAFETY: as in `flat`.
     unsafe { std::slice::from_raw_parts_mut(lanes.as_mut_ptr().cast(), lanes.len() * LANES) }
@@ -56,18 +56,18 @@ pub(super) const HALF: usize = LANES / 2;
 /// Code that is generic over it is free of closures: only inlined code is compiled for the
 /// registers, and a closure may not be inlined.
 pub(super) trait Vector: Copy {
-    /// The same value everywhere.
+    /// Fills all lanes with one value.
     fn splat(value: f32) -> Self;
-    /// The values of memory.
+    /// Loads values from memory.
     fn load(values: &[f32; HALF]) -> Self;
-    /// The values to memory.
+    /// Stores the values in memory.
     fn store(self, values: &mut [f32; HALF]);
     /// `self + other`
     fn add(self, other: Self) -> Self;
     /// `self + a * b`
     fn add_product(self, a: Self, b: Self) -> Self;
 
-    /// The sum of the values.
+    /// Sums up the values.
     #[inline(always)]
     fn sum(self) -> f32 {
         let mut values = [0.0; HALF];
@@ -78,7 +78,7 @@ pub(super) trait Vector: Copy {
     }
 }
 
-/// One half of lanes.
+/// Returns one half of lanes.
 #[inline(always)]
 pub(super) fn half(lanes: &[f32; LANES], half: usize) -> &[f32; HALF] {
     &lanes.as_chunks().0[half]

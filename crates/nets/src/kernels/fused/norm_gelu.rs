@@ -19,7 +19,7 @@ impl NormGelu {
     }
 }
 
-/// The normalised values of a plane.
+/// Computes the normalised values of a plane.
 fn normalize(x: &[f32], [scale, shift]: [f64; 2], y: &mut Vec<f32>) {
     let (scale, shift) = (scale as f32, shift as f32);
     y.clear();

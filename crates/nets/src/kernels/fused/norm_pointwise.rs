@@ -62,7 +62,7 @@ pub(super) fn linear(x: &Map, weight: &[f32], bias: &[f32]) -> Map {
     Map::new(y, [n, rows, h, w])
 }
 
-/// The gradients of `x`, `W` and `b` of [`linear`].
+/// Computes the gradients of `x`, `W` and `b` of [`linear`].
 pub(super) fn linear_gradients(x: &Map, weight: &[f32], gradient: &Map) -> [Vec<f32>; 3] {
     let ([n, channels, h, w], [_, rows, _, _]) = (x.shape(), gradient.shape());
     let size = h * w;
@@ -90,13 +90,13 @@ pub(super) fn linear_gradients(x: &Map, weight: &[f32], gradient: &Map) -> [Vec<
     [x_gradient, weight, bias]
 }
 
-/// The planes of one image of a batch.
+/// Returns the planes of one image of a batch.
 pub(super) fn image(map: &Map, index: usize) -> &[f32] {
     let [_, c, h, w] = map.shape();
     &map.values()[index * c * h * w..(index + 1) * c * h * w]
 }
 
-/// The sums of all groups, added in their order.
+/// Adds up the sums of all groups in their order.
 pub(super) fn total<const N: usize>(groups: Vec<[Vec<f32>; N]>) -> [Vec<f32>; N] {
     let add = |mut total: [Vec<f32>; N], group: [Vec<f32>; N]| {
         for (total, group) in total.iter_mut().zip(&group) {

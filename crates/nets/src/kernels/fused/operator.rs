@@ -15,12 +15,12 @@ use burn::tensor::{Tensor, TensorData};
 pub(super) struct Map(FlexTensor);
 
 impl Map {
-    /// The map of values in the order of the shape.
+    /// Creates the map of values in the order of the shape.
     pub(super) fn new(values: Vec<f32>, shape: [usize; 4]) -> Self {
         Self(FlexTensor::from_data(TensorData::new(values, shape)))
     }
 
-    /// The values, row behind row.
+    /// Returns the values, row by row.
     pub(super) fn values(&self) -> &[f32] {
         self.0.as_slice().expect("the tensor is contiguous float32, the type that networks train in here")
     }
@@ -39,15 +39,15 @@ pub(super) trait Operator<const N: usize>: Clone + Debug + Send + 'static {
     /// The intermediate results that the gradient reads.
     type Saved: Clone + Debug + Send;
 
-    /// The value.
+    /// Computes the value.
     fn forward(&self, inputs: &[Map; N]) -> (Map, Self::Saved);
 
-    /// The gradients of the inputs, in their order and with their numbers of values, from the
-    /// value's.
+    /// Computes the gradients of the inputs, in their order and with their numbers of values, from
+    /// the value's.
     fn backward(&self, inputs: &[Map; N], saved: Self::Saved, gradient: Map) -> [Vec<f32>; N];
 }
 
-/// The value of an operator over tensors of the CPU backend, with its place in the graph where they
+/// Computes an operator over tensors of the CPU backend, and records it in the graph where they
 /// have one.
 pub(super) fn apply<const N: usize, O: Operator<N>>(operator: O, inputs: [Tensor<4>; N]) -> Tensor<4> {
     let maps = |tensors: [FlexTensor; N]| tensors.map(|tensor| Map(tensor.to_contiguous()));

@@ -39,19 +39,19 @@ pub(super) struct Strides {
 }
 
 impl Strides {
-    /// As panels of `rows` rows.
+    /// Packs values as panels of `rows` rows.
     pub(super) fn panels(rows: usize) -> Self {
         Self { panel: rows, row: 1 }
     }
 
-    /// As planes of `panels` panels, one row behind the other.
+    /// Unpacks values as planes of `panels` panels, row by row.
     pub(super) fn planes(panels: usize) -> Self {
         Self { panel: 1, row: panels }
     }
 }
 
 impl Matrix {
-    /// The matrix of `rows` x `depth` whose values a function gives by row and column.
+    /// Creates the matrix of `rows` x `depth` whose values a function gives by row and column.
     pub(super) fn new([rows, depth]: [usize; 2], value: impl Fn(usize, usize) -> f32) -> Self {
         let (mut blocks, mut values, mut first) = (Vec::new(), Vec::with_capacity(rows * depth), 0);
         while first < rows {

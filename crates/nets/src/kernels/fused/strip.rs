@@ -28,7 +28,7 @@ impl Strip {
         Self { first, rows: tile.pixels() / width + 2 * halo, inside: 0..height as isize, width, lead: halo }
     }
 
-    /// The same rows, those of the halo taken as zero.
+    /// Returns the same rows, with those of the halo as zero.
     pub(super) fn without_halo(&self) -> Self {
         let halo = self.lead as isize;
         Self { inside: self.first + halo..self.first + self.rows as isize - halo, ..self.clone() }
@@ -38,7 +38,7 @@ impl Strip {
         self.width + 1
     }
 
-    /// Up to the zero behind the last row.
+    /// Returns the number of values up to the zero behind the last row.
     pub(super) fn len(&self) -> usize {
         self.lead + self.rows * self.stride()
     }
@@ -53,7 +53,7 @@ impl Strip {
         self.panels() + 4
     }
 
-    /// Each row's place, and which row of the image it is unless it is zero.
+    /// Returns each row's position, and the row of the image in it unless it is zero.
     pub(super) fn places(&self) -> impl Iterator<Item = (usize, Option<usize>)> {
         (0..self.rows).map(|row| {
             let image = self.first + row as isize;

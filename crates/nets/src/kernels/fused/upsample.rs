@@ -23,7 +23,7 @@ struct Between {
     share: f32,
 }
 
-/// The places of twice as many values, the first and the last on the old ones.
+/// Returns the positions of twice as many values, the first and the last on the old ones.
 fn places(count: usize) -> Vec<Between> {
     let place = |index: usize| {
         let place = (index * (count - 1)) as f32 / (2 * count - 1) as f32;
@@ -34,7 +34,7 @@ fn places(count: usize) -> Vec<Between> {
 }
 
 impl Upsample {
-    /// The places of both axes, and rows and columns of zeros before the first.
+    /// Returns the positions of both axes, and the rows and columns of zeros before the first.
     fn geometry(&self, [height, width]: [usize; 2]) -> ([Vec<Between>; 2], [usize; 2]) {
         ([places(height), places(width)], [(self.size[0] - 2 * height) / 2, (self.size[1] - 2 * width) / 2])
     }

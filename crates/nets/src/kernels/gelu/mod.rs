@@ -30,11 +30,11 @@ pub fn gelu(x: Tensor<4>) -> Tensor<4> {
 /// The operators of a backend for [`gelu`] and its gradient.
 #[backend_extension(Flex, Autodiff, Cube: cfg(feature = "cube"), Fusion: cfg(feature = "cube"))]
 trait GeluOps: Backend {
-    /// The value, element by element.
+    /// Computes the value, element by element.
     #[fusion(dtype = x, shape = x)]
     fn gelu_exact(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// The gradient of the input, from the output's.
+    /// Computes the gradient of the input from the output's.
     #[fusion(dtype = x, shape = x)]
     fn gelu_exact_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 }

@@ -97,7 +97,7 @@ fn value<X: Float>(
     y[ABSOLUTE_POS] = X::cast_from(mix(upper, lower, below));
 }
 
-/// The pixel at or before a place of the upsampled side, and how far the place lies behind it.
+/// Returns the pixel at or before a position of the upsampled side, and the distance behind it.
 #[cube]
 fn source(place: usize, side: usize) -> (usize, f32) {
     let whole = 2 * side - 1;
@@ -145,8 +145,8 @@ fn slope<X: Float>(
     x[ABSOLUTE_POS] = X::cast_from(sum);
 }
 
-/// A pixel's share in a place of the upsampled side: one less their distance, nothing from the next
-/// pixel on or outside.
+/// Returns a pixel's weight at a position of the upsampled side: one minus their distance, and zero
+/// from the next pixel on or outside.
 #[cube]
 fn weight(pixel: i32, place: i32, side: i32) -> f32 {
     let whole = 2 * side - 1;

@@ -33,7 +33,7 @@ trait UpsampleOps: Backend {
     #[fusion(dtype = x, shape = upsampled(x))]
     fn upsample(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// The gradient of the input, from the output's.
+    /// Computes the gradient of the input from the output's.
     #[fusion(dtype = gradient, shape = downsampled(gradient))]
     fn upsample_gradient(gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::kernels::{assert_close, devices};
 
-    /// The pixel at or before a place of the upsampled side, and how far the place lies behind it.
+    /// Returns the pixel at or before a position of the upsampled side, and the distance behind it.
     fn source(place: usize, side: usize) -> (usize, f64) {
         let position = place as f64 * (side - 1) as f64 / (2 * side - 1) as f64;
         (position as usize, position.fract())
