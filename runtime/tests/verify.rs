@@ -694,14 +694,14 @@ fn what_cannot_be_verified_is_named() {
         (
             "verify threshold.onnx --out run.json",
             1,
-            "cannot write the certificate to `run.json`: what is there is none",
+            "cannot write the certificate to `run.json`: another file is there",
         ),
         (
             "verify threshold.onnx --out a.json",
             1,
-            "cannot write the certificate's page to `a.html`: what is there is no",
+            "cannot write the certificate's page to `a.html`: another file is th",
         ),
-        ("verify threshold.onnx --out b.json --sign mine.pem", 1, "signature to `b.json.sig`: what is there is none"),
+        ("verify threshold.onnx --out b.json --sign mine.pem", 1, "signature to `b.json.sig`: another file is there"),
         (
             "verify threshold.onnx --out absent/c.json",
             1,
