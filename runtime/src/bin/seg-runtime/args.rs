@@ -18,7 +18,7 @@ use answers::Tile;
 use clap::{Args, Parser, Subcommand};
 use seg_data::Part;
 
-/// Runs exported segmentation models.
+/// Run exported segmentation models.
 ///
 /// Exit status: 0 when all was done, 1 when something failed, 2 when the command line is wrong.
 #[derive(Debug, Parser)]
@@ -47,10 +47,11 @@ pub(crate) enum Command {
     Keygen(Keygen),
 }
 
-/// Segment images: a mask, an overlay and a line of JSON for each, and whatever else is asked for.
+/// Segment images: a mask, an overlay and a line of JSON for each.
 ///
-/// Writes a folder for each kind of file, `predictions.jsonl` and `job.json`. Images that cannot be segmented are named,
-/// and the others done. A folder that holds the results of another job is refused.
+/// Writes a folder for each kind of file, `predictions.jsonl` and `job.json`. Images that cannot be
+/// segmented are reported and skipped; the exit status is then 1. A folder that holds the results of
+/// another job is refused.
 #[derive(Debug, Args)]
 pub(crate) struct Infer {
     /// The model file; the probabilities of several are averaged
@@ -70,7 +71,7 @@ pub(crate) struct Infer {
     /// Keep what is complete and verified by its hashes, and do the rest
     #[arg(long = "continue")]
     pub(crate) go_on: bool,
-    /// Divide the images into so many parts, each for a process or machine of its own; `merge` joins them
+    /// Divide the images into so many parts, each for a process or machine of its own; `seg merge` joins them
     #[arg(long, value_name = "NUMBER", requires = "part")]
     pub(crate) num_parts: Option<NonZeroUsize>,
     /// Do this part, counted from 1
@@ -82,7 +83,9 @@ pub(crate) struct Infer {
     pub(crate) inputs: Vec<PathBuf>,
 }
 
-/// Join the records of all parts of a job, after checking that every image is there and its files are whole.
+/// Join the records of all parts of a job.
+///
+/// Checks first that every image is there and that its files are whole.
 #[derive(Debug, Args)]
 pub(crate) struct Merge {
     /// The folder that `infer --num-parts` wrote to
@@ -90,10 +93,11 @@ pub(crate) struct Merge {
     pub(crate) folder: PathBuf,
 }
 
-/// Measure a model on a data set.
+/// Score a model on a data set.
 ///
-/// Prints the scores, and with --out writes everything: `scores.json`, `images.csv` with a row per image, and `report.html` with
-/// curves and the worst images as pictures. Pixels that the masks ignore or that lie outside fields of view count nowhere.
+/// Prints the scores. With --out it also writes `scores.json`, `images.csv` with a row per image, and
+/// `report.html` with curves and pictures of the worst images. Pixels that the masks ignore, or that
+/// lie outside fields of view, are not counted.
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
     /// The model file; the probabilities of several are averaged
@@ -181,9 +185,10 @@ pub(crate) struct Compare {
     pub(crate) max_abs: Option<f64>,
 }
 
-/// Measure how fast a model is: latency, throughput and peak memory, each case in a process of its own.
+/// Measure the latency, throughput and peak memory of a model.
 ///
-/// Lists make a table: every provider with every precision, batch and size.
+/// Lists make a table: every provider with every precision, batch and size. Each case runs in its own
+/// process.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// The model file
@@ -227,10 +232,10 @@ pub(crate) struct Runs {
     pub(crate) runs: NonZeroUsize,
 }
 
-/// Find out what works here, and what to install for the rest.
+/// Report which providers work here, and what to install for the others.
 ///
-/// Each provider runs a small graph in a process of its own, so that one that crashes or hangs is a finding. Nothing is
-/// fetched. Exit status: 1 when a provider that `--ep` names does not work, or none does.
+/// Each provider runs a small graph in its own process, so that a crash or a hang is reported as well.
+/// Nothing is fetched. Exit status: 1 when a provider named by `--ep` does not work, or none does.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// Providers that must work, as in cpu,cuda
@@ -260,7 +265,9 @@ pub(crate) struct Setup {
     pub(crate) offline: bool,
 }
 
-/// Do ahead of time all that a first run would wait for: fetch the library, build TensorRT's engine, run once.
+/// Do ahead of time what a first run would wait for.
+///
+/// Fetches the library, builds TensorRT's engine and runs the model once.
 #[derive(Debug, Args)]
 pub(crate) struct Warm {
     /// The model file

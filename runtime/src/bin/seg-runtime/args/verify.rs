@@ -6,11 +6,11 @@ use clap::Args;
 
 use super::Engine;
 
-/// Prove that a model is the trained network, or prove again what a certificate says.
+/// Prove that a model is the trained network, or check a certificate.
 ///
-/// Runs a fixed list of inputs, and the images of `--data`, through the model and compares with the exact answers and with those
-/// of the training framework, which the reference beside the model holds. Leaves a certificate beside the model,
-/// `NAME.PROVIDER.certificate.json`, and a page that shows it.
+/// Runs a fixed list of inputs, and the images of `--data`, through the model. Compares the outputs with
+/// the exact ones and with those of the training framework, which the reference beside the model holds.
+/// Writes a certificate beside the model, `NAME.PROVIDER.certificate.json`, and a page that shows it.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// The model file
@@ -47,7 +47,9 @@ pub(crate) struct Verify {
     pub(crate) public_key: Option<PathBuf>,
 }
 
-/// Make an Ed25519 key to sign certificates with: NAME.pem and NAME.pub.pem.
+/// Make an Ed25519 key to sign certificates with.
+///
+/// Writes the private key NAME.pem and the public key NAME.pub.pem.
 #[derive(Debug, Args)]
 pub(crate) struct Keygen {
     /// The files' name, to which `.pem` and `.pub.pem` are added
