@@ -83,10 +83,7 @@ fn write(text: &mut String, Model { graph, opset, contract }: &Model, file: &str
     table(text, ["what", "value"], &facts(graph, *opset, contract, file))?;
 
     writeln!(text, "\n## How to run it\n")?;
-    writeln!(
-        text,
-        "```sh\nseg-runtime infer --model {file} --out predictions images/\nseg-runtime inspect {file}\n```\n"
-    )?;
+    writeln!(text, "```sh\nseg infer --model {file} --out predictions images/\nseg inspect {file}\n```\n")?;
     writeln!(text, "In another program: {}\n", recipe(contract))?;
 
     writeln!(text, "## Training\n")?;
@@ -231,7 +228,7 @@ mod tests {
             "They are unknown: the weights came without any.",
             "- Assumed, because nobody said it: the mean of the images is assumed to be 0.",
             "How the weights were trained is unknown.",
-            "seg-runtime infer --model net.onnx --out predictions images/",
+            "seg infer --model net.onnx --out predictions images/",
         ] {
             assert!(text.lines().any(|found| found == line), "`{line}` in:\n{text}");
         }

@@ -244,7 +244,7 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
                 place.gpu_build()
             },
             "libonnxruntime_providers_cuda.so: built for aarch64, this program for x86_64",
-            "remove its folder, fetch it again with `seg-runtime setup --gpu`, or choose `--ep cpu`",
+            "remove its folder, fetch it again with `seg setup --gpu`, or choose `--ep cpu`",
         ),
         (
             "no CUDA",

@@ -15,7 +15,7 @@ use super::writer::{PREDICTIONS, parts, remove_leftovers};
 #[derive(Debug, Error)]
 pub enum MergeError {
     /// The folder has no job.
-    #[error("`{folder}` holds no `job.json`; it must be a folder that `infer --num-parts` wrote to")]
+    #[error("`{folder}` holds no `job.json`; it must be a folder that `seg infer --num-parts` wrote to")]
     NoJob {
         /// The folder.
         folder: PathBuf,
@@ -96,7 +96,7 @@ pub fn merge(folder: &Path) -> Result<Counts, MergeError> {
         missing.push(format!("the parts have {} of {} images, some of them twice", entries.len(), job.images));
     }
     if !missing.is_empty() {
-        let missing = format!("{}; run `infer --continue` for them", missing.join(", "));
+        let missing = format!("{}; run `seg infer --continue` for them", missing.join(", "));
         return Err(MergeError::Incomplete { missing });
     }
     remove_leftovers(folders)?;

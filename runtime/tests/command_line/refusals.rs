@@ -228,7 +228,7 @@ fn setup_keeps_to_what_is_there_when_it_may_not_fetch() {
     let mut command = place.command(["setup", "--offline"]);
     let ended = Ended::of(command.env("SEG_RUNTIME_CACHE", place.path("cache")).output().unwrap());
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains("run `seg-runtime setup` where there is a network"), "{ended:?}");
+    assert!(ended.stderr.contains("run `seg setup` where there is a network"), "{ended:?}");
     assert!(!place.path("cache").exists());
 
     let library = Search::from_env(None, Build::Cpu).locate().unwrap().path;

@@ -96,7 +96,7 @@ pub enum SummaryError {
     },
     /// A run has not ended.
     #[error(
-        "the run `{}` has done {done} of {epochs} epochs; go on with `train --resume`, leave it out, or force it",
+        "the run `{}` has done {done} of {epochs} epochs; go on with `seg train --resume`, leave it out, or force it",
         folder.display()
     )]
     Unfinished {

@@ -63,9 +63,9 @@ impl Build {
     /// Returns the command that fetches the build.
     pub fn setup(self) -> &'static str {
         match self {
-            Self::Cpu => "seg-runtime setup",
-            Self::Gpu => "seg-runtime setup --gpu",
-            Self::OpenVino => "seg-runtime setup --openvino",
+            Self::Cpu => "seg setup",
+            Self::Gpu => "seg setup --gpu",
+            Self::OpenVino => "seg setup --openvino",
         }
     }
 }

@@ -197,7 +197,7 @@ mod tests {
                 Provider::OpenVino,
                 format!("{BRIDGE} p.so with error: /o/libonnxruntime_providers_openvino.so: file too short"),
                 "libonnxruntime_providers_openvino.so: file too short; remove its folder, fetch it again with \
-                 `seg-runtime setup --openvino`, or choose `--ep cpu`",
+                 `seg setup --openvino`, or choose `--ep cpu`",
             ),
             (
                 "a GPU without kernels",

@@ -56,7 +56,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The file is not a model of this toolchain.
-    #[error("cannot use `{path}` as a model written by `export`")]
+    #[error("cannot use `{path}` as a model written by `seg export`")]
     Model {
         /// The file.
         path: PathBuf,

@@ -37,7 +37,7 @@ pub enum KeyError {
         source: io::Error,
     },
     /// The file is not a private key.
-    #[error("`{path}` is not an Ed25519 private key in PEM; make one with `seg-runtime keygen`")]
+    #[error("`{path}` is not an Ed25519 private key in PEM; make one with `seg keygen`")]
     Private {
         /// The file.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum KeyError {
         source: pkcs8::Error,
     },
     /// The file is not a public key.
-    #[error("`{path}` is not an Ed25519 public key in PEM; `seg-runtime keygen` writes one beside each private key")]
+    #[error("`{path}` is not an Ed25519 public key in PEM; `seg keygen` writes one beside each private key")]
     Public {
         /// The file.
         path: PathBuf,

@@ -20,7 +20,7 @@ use crate::proof::report::InputReport;
 pub enum ValidityError {
     /// The model has no certificate.
     #[error(
-        "`{model}` has no certificate for `--ep {provider}`; make one with `seg-runtime verify --ep {provider} {model}`"
+        "`{model}` has no certificate for `--ep {provider}`; make one with `seg verify --ep {provider} {model}`"
     )]
     Missing {
         /// The model.

@@ -29,14 +29,14 @@ impl fmt::Display for Finding {
             ),
             Self::NoImage { precision } => write!(
                 f,
-                "{precision} is proven on images only, and there was none: name some with `export --verify DIR` or \
-                 `seg-runtime verify --data DIR`"
+                "{precision} is proven on images only, and there was none: name some with `seg export --verify DIR` or \
+                 `seg verify --data DIR`"
             ),
             Self::OneClass { precision } => write!(
                 f,
                 "{precision} is proven on images only, and in the exact masks of these only one class has \
-                 {CLASS_PIXELS_LEAST} pixels: name images that show others with `export --verify DIR` or `seg-runtime \
-                 verify --data DIR`"
+                 {CLASS_PIXELS_LEAST} pixels: name images that show others with `seg export --verify DIR` or `seg verify \
+                 --data DIR`"
             ),
             Self::Nothing => f.write_str(
                 "no input could be compared: the network takes each beyond what 32-bit floats hold, or amplifies \

@@ -72,7 +72,7 @@ pub enum ReferenceError {
         source: io::Error,
     },
     /// The file is not a model.
-    #[error("cannot use `{path}` as a reference written by `export`")]
+    #[error("cannot use `{path}` as a reference written by `seg export`")]
     Model {
         /// The file.
         path: PathBuf,
@@ -81,7 +81,7 @@ pub enum ReferenceError {
     },
     /// The file is a model, but not a reference.
     #[error(
-        "`{path}` is a model and not a reference: its metadata has no usable `{REFERENCE_KEY}`; `export` writes one beside each model"
+        "`{path}` is a model and not a reference: its metadata has no usable `{REFERENCE_KEY}`; `seg export` writes one beside each model"
     )]
     Notes {
         /// The file.

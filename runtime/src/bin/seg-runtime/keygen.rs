@@ -7,7 +7,7 @@ use crate::note;
 
 pub(crate) fn keygen(args: &Keygen) -> anyhow::Result<()> {
     let [private, public] = generate_key(&args.out)?;
-    note(&format!("private key  {} (for `verify --sign`; keep it)", private.display()));
+    note(&format!("private key  {} (for `seg verify --sign`; keep it)", private.display()));
     note(&format!("public key   {} (for `--public-key`; give it away)", public.display()));
     Ok(())
 }

@@ -147,7 +147,7 @@ fn run(
     read_model(model)?;
     let bytes = fs::read(model).with_context(|| format!("cannot read the model `{}`", model.display()))?;
     let reference_bytes = fs::read(reference_path).with_context(|| {
-        format!("cannot read the reference `{}`; `export` writes it beside the model", reference_path.display())
+        format!("cannot read the reference `{}`; `seg export` writes it beside the model", reference_path.display())
     })?;
     let reference = Reference::from_bytes(reference_path, &reference_bytes)?;
     let reference_file = FileRecord::new(reference_path, &reference_bytes, folder, Some(reference.tool.as_str()));

@@ -77,7 +77,7 @@ impl Dashboard {
             asked,
         });
         restore_on_panic(&shared);
-        let resume = format!("interrupted; to go on: train --resume '{}'", run.display());
+        let resume = format!("interrupted; to go on: seg train --resume '{}'", run.display());
         unwatched.store(false, Ordering::SeqCst);
         let painter = thread::spawn({
             let shared = Arc::clone(&shared);

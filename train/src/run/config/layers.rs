@@ -43,7 +43,7 @@ pub enum LayersError {
         source: serde_json::Error,
     },
     /// A setting is unknown or of another type.
-    #[error("the settings of {place} cannot be used; `train --print-config` shows how they look")]
+    #[error("the settings of {place} cannot be used; `seg train --print-config` shows how they look")]
     Setting {
         /// The place that they came from.
         place: String,

@@ -249,15 +249,15 @@ impl Report<'_> {
                 h2 { "Going on" }
                 @if !self.run.dataset.test.is_empty() {
                     p { "Score the best weights, once, on the images that are held out:" }
-                    pre { "train evaluate --checkpoint " (run) " --data " (data) }
+                    pre { "seg train evaluate --checkpoint " (run) " --data " (data) }
                 }
                 p { "Export them to ONNX, and segment images without Burn:" }
-                pre { "export --checkpoint " (run) " --out " (model) "\nseg-runtime infer --model " (model) " --out predictions IMAGES" }
+                pre { "seg export --checkpoint " (run) " --out " (model) "\nseg infer --model " (model) " --out predictions IMAGES" }
                 @match Ending::of(&self.run.config, self.log) {
                     Some(ending) => { p { "There is nothing left to train: " (ending) "." } }
                     None => {
                         p { "Train the remaining " (count(self.run.config.epochs - self.log.len(), "epoch")) ":" }
-                        pre { "train --resume " (run) }
+                        pre { "seg train --resume " (run) }
                     }
                 }
             }
@@ -337,8 +337,8 @@ mod tests {
             ("the curves", "Training loss"),
             ("the confusion matrix", "83.33 %"),
             ("the configuration", "<dt>learning_rate</dt><dd>0.002</dd>"),
-            ("how to go on", "export --checkpoint 'runs/a&amp;b' --out 'runs/a&amp;b/amsunet.onnx'"),
-            ("the rest of the run", "train --resume"),
+            ("how to go on", "seg export --checkpoint 'runs/a&amp;b' --out 'runs/a&amp;b/amsunet.onnx'"),
+            ("the rest of the run", "seg train --resume"),
             ("a picture", "<img src=\"data:image/jpeg;base64,"),
         ] {
             assert!(page.contains(part), "{name}: no {part:?}");
