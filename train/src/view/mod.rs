@@ -3,5 +3,7 @@
 pub mod dashboard;
 pub mod duration;
 pub mod events;
+pub mod outcome;
 pub mod progress;
 pub mod report;
+pub mod shell;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
+use seg_cli::Verbosity;
 use seg_contract::{Element, InputForm, OutputKind};
 use seg_export::Options;
 use seg_export::contract::Stated;
@@ -21,6 +22,8 @@ use thiserror::Error;
 #[derive(Debug, Parser)]
 #[command(name = "export", version)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
     /// The model file
     #[arg(long, value_name = "FILE", default_value = "amsunet.onnx")]
     pub(crate) out: PathBuf,

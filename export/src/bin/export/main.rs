@@ -6,7 +6,6 @@ mod progress;
 mod verify;
 
 use std::fs;
-use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,6 +13,7 @@ use anyhow::Context;
 use args::{Args, Precision};
 use burn::tensor::Device;
 use ort::environment::Environment;
+use seg_cli::{detail, finish, note, print, warn};
 use seg_contract::SizePolicy;
 use seg_data::write_bytes;
 use seg_export::calibration::Calibration;
@@ -31,13 +31,9 @@ use seg_onnx::passes::PassReport;
 use seg_onnx::precision::Kept;
 
 fn main() -> ExitCode {
-    match run(&Args::read()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            note(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    let args = Args::read();
+    args.verbosity.apply();
+    finish(run(&args))
 }
 
 /// What was done is told on standard error, so that standard output holds nothing but the graph
@@ -48,7 +44,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let precision = args.precision();
     let mut export = export(&checkpoint, &args.options())?;
     for assumption in &export.assumptions {
-        note(&format!("warning: {assumption}; {}", remedy(assumption)));
+        warn(&format!("warning: {assumption}; {}", remedy(assumption)));
     }
     let environment = environment(args, &precision)?;
     if let Some(environment) = &environment {
@@ -116,6 +112,7 @@ fn environment(args: &Args, precision: &Precision) -> anyhow::Result<Option<Envi
         Precision::Single => "cannot prove the model without ONNX Runtime; `--no-verify` exports it unproven",
         Precision::Half | Precision::Int8(_) => "cannot choose fewer bits without ONNX Runtime",
     })?;
+    detail(&format!("library     ONNX Runtime {}: {}", library.version, library.path.display()));
     Ok(Some(library.load()?))
 }
 
@@ -126,7 +123,7 @@ fn lessen(args: &Args, precision: &Precision, export: &mut Export, environment: 
     }
     let contract = &export.model.contract;
     let calibration = if args.calibrate.is_empty() {
-        note("warning: the precision is chosen on made-up images; name real ones with `--calibrate DIR`");
+        warn("warning: the precision is chosen on made-up images; name real ones with `--calibrate DIR`");
         Calibration::of_noise(environment, contract)
     } else {
         Calibration::of_files(environment, contract, &image_files(&args.calibrate)?)?
@@ -168,7 +165,7 @@ fn tell_int8(report: &QuantizationReport) {
         note(&format!("float32     {part}: alone it changes {:.3} % of the pixels", 100.0 * changed));
     }
     if quantized.is_empty() {
-        note("warning: no part of the network is int8 within the bounds: the model is one of float32");
+        warn("warning: no part of the network is int8 within the bounds: the model is one of float32");
         return;
     }
     let (nodes, parts) = (quantized.len(), kept.len());
@@ -254,19 +251,4 @@ fn extent(extent: &Extent) -> String {
     let Extent { nodes, parameters, size: [height, width], multiply_adds, bytes: _ } = extent;
     let giga = *multiply_adds as f64 / 1e9;
     format!("{nodes} nodes, {parameters} parameters, {giga:.2} G multiply-adds at {height}x{width}")
-}
-
-/// Writes to standard output; a reader that has seen enough is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
-        _ => Ok(()),
-    }
-}
-
-/// Writes a line to standard error.
-fn note(line: &str) {
-    // Where standard error is closed, there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "{line}");
 }

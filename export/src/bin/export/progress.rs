@@ -3,6 +3,7 @@
 
 use std::io::{IsTerminal, Write, stderr};
 
+use seg_cli::is_quiet;
 use seg_verify::ProofInput;
 
 /// Goes to the beginning of a terminal's line and clears it.
@@ -33,6 +34,9 @@ impl Drop for Progress {
 
 /// Shows a line in place of the last one on a terminal; elsewhere only one that stands for several.
 pub(crate) fn tell(line: &str, is_milestone: bool) {
+    if is_quiet() {
+        return;
+    }
     if stderr().is_terminal() {
         write(&format!("{CLEAR}{line}"));
     } else if is_milestone {
@@ -42,7 +46,7 @@ pub(crate) fn tell(line: &str, is_milestone: bool) {
 
 /// Makes room for another line.
 pub(crate) fn clear() {
-    if stderr().is_terminal() {
+    if stderr().is_terminal() && !is_quiet() {
         write(CLEAR);
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use burn::tensor::Device;
 use ort::environment::Environment;
+use seg_cli::{note, warn};
 use seg_data::write_bytes;
 use seg_export::calibration::some_of;
 use seg_export::{Export, verify_inputs};
@@ -17,7 +18,6 @@ use seg_verify::{
 };
 
 use crate::args::Args;
-use crate::note;
 use crate::progress::{self, Progress};
 
 /// The most bytes of exact answers to images that are kept until they are asked for again; others
@@ -63,11 +63,11 @@ pub(crate) fn export(
     // With it goes the line of progress.
     drop(evaluator);
     for unknown in certificate.unknown() {
-        note(&format!("warning: {unknown}"));
+        warn(&format!("warning: {unknown}"));
     }
     if !certificate.holds {
         for finding in &certificate.proof.findings {
-            note(&format!("file: {finding}"));
+            warn(&format!("file: {finding}"));
         }
         let blame = certificate.diagnosis.map_or_else(String::new, |diagnosis| format!("; to blame is {diagnosis}"));
         let remedy = match (certificate.precision, data.is_empty()) {
@@ -114,6 +114,6 @@ fn see(case: &InputReport) {
         progress::clear();
     }
     for finding in &case.findings {
-        note(&format!("{}: {finding}", case.name));
+        warn(&format!("{}: {finding}", case.name));
     }
 }

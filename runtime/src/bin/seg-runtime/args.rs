@@ -16,6 +16,7 @@ use std::str::FromStr;
 
 use answers::Tile;
 use clap::{Args, Parser, Subcommand};
+use seg_cli::Verbosity;
 use seg_data::Part;
 
 /// Run exported segmentation models.
@@ -24,6 +25,8 @@ use seg_data::Part;
 #[derive(Debug, Parser)]
 #[command(name = "seg-runtime", version)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -68,6 +71,9 @@ pub(crate) struct Infer {
     pub(crate) answers: Answers,
     #[command(flatten)]
     pub(crate) saves: Saves,
+    /// Print a line of JSON for each image when it is done, as in `predictions.jsonl`
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Keep what is complete and verified by its hashes, and do the rest
     #[arg(long = "continue")]
     pub(crate) go_on: bool,
@@ -159,6 +165,9 @@ pub(crate) struct Inspect {
     /// Open the model with a provider and print which one computes what
     #[arg(long)]
     pub(crate) placement: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) engine: Engine,
 }

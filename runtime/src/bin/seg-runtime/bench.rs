@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use seg_cli::{chain, note, print};
 use seg_inference::inputs::image_files;
 use seg_inference::{Options, RunsOn, Segmenter, Session, read_model};
 use seg_runtime::bench::{
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{Bench, Engine, Measure, Size};
 use crate::inspect::own_size;
-use crate::{chain, child, engine, note, print};
+use crate::{child, engine};
 
 /// One case and what was measured, or why nothing was.
 #[derive(Serialize)]

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use anyhow::{Context, bail};
+use seg_cli::{note, one_line};
 use serde::de::DeserializeOwned;
-
-use crate::{note, one_line};
 
 /// How long to wait between two looks at the process.
 const PERIOD: Duration = Duration::from_millis(10);

@@ -2,12 +2,13 @@
 
 use anyhow::{anyhow, bail};
 use ndarray::Ix4;
+use seg_cli::print;
 use seg_inference::compare::compare as compare_tensors;
 use seg_inference::tensors::TensorFile;
 use seg_inference::{Session, read_model};
 
 use crate::args::Compare;
-use crate::{engine, print};
+use crate::engine;
 
 pub(crate) fn compare(args: &Compare) -> anyhow::Result<()> {
     read_model(&args.model)?;

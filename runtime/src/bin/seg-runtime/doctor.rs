@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use seg_cli::{chain, print};
 use seg_inference::library::{self, Build, CACHE_VARIABLE, MINOR_VERSION_MIN};
 use seg_inference::nvidia::{self, Driver, NvidiaError, Version};
 use seg_inference::provider::{EngineCache, ProviderError, openvino_devices};
@@ -13,7 +14,7 @@ use seg_inference::{Provider, RunsOn, available_threads, probe as run_probe};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{self, Engine, Precision, Tuning};
-use crate::{chain, child, engine, print};
+use crate::{child, engine};
 
 /// All that was found.
 #[derive(Serialize)]

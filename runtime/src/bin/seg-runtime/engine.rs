@@ -8,13 +8,14 @@ use std::{env, thread};
 
 use anyhow::bail;
 use ort::environment::Environment;
+use seg_cli::{chain, detail, note, warn};
 use seg_inference::library::{Build, Library, Search};
 use seg_inference::nvidia::TF32_VARIABLE;
 use seg_inference::provider::{ComputePrecision, EngineCache};
 use seg_inference::{Options, Provider, RunsOn, Session};
 
 use crate::args::Engine;
-use crate::{args, chain, child, note};
+use crate::{args, child};
 
 /// How long a provider may take to run a small graph; TensorRT builds an engine for it.
 const PROBE_LIMIT: Duration = Duration::from_secs(120);
@@ -45,6 +46,8 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
         // SAFETY: the process has no other thread that reads variables; those of ONNX Runtime start when it is loaded.
         unsafe { env::set_var(TF32_VARIABLE, "0") };
     }
+    detail(&format!("library      ONNX Runtime {}: {}", library.version, library.path.display()));
+    detail(&format!("provider     {}, {}", options.provider, options.precision));
     Ok((library.load()?, options))
 }
 
@@ -87,7 +90,7 @@ fn report_fallback(sessions: &[Session]) {
     let told = if are_alike { &notes[..1] } else { &notes };
     for (session, notes) in sessions.iter().zip(told) {
         let whose = if are_alike { String::new() } else { format!("`{}`: ", session.file().file) };
-        notes.iter().for_each(|line| note(&format!("{whose}{line}")));
+        notes.iter().for_each(|line| warn(&format!("{whose}{line}")));
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use image::GrayImage;
 use ort::environment::Environment;
+use seg_cli::{chain, note, print, warn};
 use seg_contract::{Class, OutputKind};
 use seg_data::{Dataset, Part, Sample, write_bytes, write_mask_png};
 use seg_inference::{Options, Segmentation, Segmenter, Settings, read_model};
@@ -16,8 +17,8 @@ use seg_runtime::evaluation::{About, Data, Evaluator, Method, Report, Skipped};
 use seg_runtime::save::outputs::keep_inputs;
 
 use crate::args::{Eval, Measuring};
+use crate::engine;
 use crate::progress::Progress;
-use crate::{chain, engine, note, print};
 
 impl From<&Measuring> for Method {
     fn from(flags: &Measuring) -> Self {
@@ -101,7 +102,7 @@ fn describe(dataset: &Dataset, args: &Eval, part: Part) -> Data {
         Err(error) => (None, Some(chain(&error))),
     };
     if let Some(error) = &error {
-        note(&format!("the data set has no fingerprint: {error}"));
+        warn(&format!("the data set has no fingerprint: {error}"));
     }
     let folder = args.data.to_string_lossy().into_owned();
     Data { name: dataset.name.clone(), folder, part: part.to_string(), sha256, error }

@@ -7,6 +7,7 @@ use std::{iter, thread};
 
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
+use seg_cli::{chain, note, print};
 use seg_inference::inputs::image_files;
 use seg_inference::{ModelFile, Options, Segmenter, Settings, read_model};
 use seg_runtime::pipeline::{self, Lanes, Task, create_folders, largest_at_once};
@@ -16,8 +17,8 @@ use seg_runtime::save::outputs::{keep_inputs, unique_stems};
 use seg_verify::Certificate;
 
 use crate::args::Infer;
+use crate::engine;
 use crate::progress::Progress;
-use crate::{chain, engine, note};
 
 pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let part = part(args);
@@ -149,10 +150,10 @@ fn segment(
                 return ControlFlow::Break(());
             }
         };
-        match record.add(&entry) {
+        match add(record, &entry, args.json) {
             Ok(()) => done += 1,
             Err(error) => {
-                failed.get_or_insert(error.into());
+                failed.get_or_insert(error);
                 return ControlFlow::Break(());
             }
         }
@@ -164,4 +165,10 @@ fn segment(
             .context(format!("stopped after {done} of {} images; `--continue` goes on from there", tasks.len())),
         None => Ok(()),
     }
+}
+
+/// Adds an image to the record, and prints its entry if that is asked for.
+fn add(record: &mut RecordWriter, entry: &Entry, json: bool) -> anyhow::Result<()> {
+    record.add(entry)?;
+    if json { print(&(serde_json::to_string(entry)? + "\n")) } else { Ok(()) }
 }

@@ -1,49 +1,78 @@
 //! `seg-runtime inspect`: what a model file holds.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use anyhow::Context;
+use seg_cli::print;
 use seg_contract::{Contract, SizePolicy};
 use seg_inference::{Session, read_model};
 use seg_onnx::Model;
 use seg_onnx::graph::Dim;
+use serde::Serialize;
 
 use crate::args::{Inspect, Size};
-use crate::{engine, print};
+use crate::engine;
 
 /// The size to count at where neither the user nor the model names one.
 const DEFAULT_SIZE: Size = Size { height: 256, width: 256 };
+
+/// What is printed of a model.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    opset: i64,
+    inputs: Vec<Value>,
+    outputs: Vec<Value>,
+    parameters: u64,
+    constant_bytes: u64,
+    multiply_adds: u64,
+    /// The size that the multiply-adds are counted at.
+    height: u32,
+    width: u32,
+    /// How many nodes each operator has.
+    operators: BTreeMap<&'static str, usize>,
+    contract: Contract,
+    /// The graph as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    graph: Option<String>,
+    /// How many nodes of each operator a provider computes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    placement: Option<Placement>,
+}
+
+/// An input or an output.
+#[derive(Serialize)]
+struct Value {
+    name: String,
+    /// Element type and shape, as `f32[batch, 3, height, width]`.
+    #[serde(rename = "type")]
+    tensor_type: String,
+}
+
+/// Counts of nodes by provider and operator.
+type Placement = BTreeMap<String, BTreeMap<String, usize>>;
 
 pub(crate) fn inspect(args: &Inspect) -> anyhow::Result<()> {
     let model = read_model(&args.model)?;
     let size = args.size.unwrap_or_else(|| own_size(&model.contract));
     size.check_for(&model.contract)?;
-    let mut text = describe(&model, size)?;
-    if args.graph {
-        write!(text, "\n{}", model.graph)?;
-    }
-    if args.placement {
-        write!(text, "\n{}", placement(args)?)?;
-    }
-    print(&text)
+    let mut report = examine(&model, size)?;
+    report.graph = args.graph.then(|| model.graph.to_string());
+    report.placement = args.placement.then(|| placement(args)).transpose()?;
+    print(&if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { describe(&report)? })
 }
 
-/// Which provider computes how many nodes of which operator.
-fn placement(args: &Inspect) -> anyhow::Result<String> {
+/// Counts which provider computes how many nodes of which operator.
+fn placement(args: &Inspect) -> anyhow::Result<Placement> {
     let (environment, options) = engine::start(&args.engine)?;
     let session = engine::open(&options, || Session::open(&environment, &args.model, &options))?;
-    let mut operators = BTreeMap::<_, BTreeMap<_, usize>>::new();
+    let mut placement = Placement::new();
     for node in &session.placement().nodes {
-        *operators.entry(&node.provider).or_default().entry(&node.operator).or_default() += 1;
+        let operators = placement.entry(node.provider.clone()).or_default();
+        *operators.entry(node.operator.clone()).or_default() += 1;
     }
-    let mut text = String::from("placement\n");
-    for (provider, operators) in operators {
-        let nodes: usize = operators.values().sum();
-        let operators: Vec<_> = operators.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        writeln!(text, "{provider}  {nodes}: {}", operators.join(", "))?;
-    }
-    Ok(text)
+    Ok(placement)
 }
 
 /// The size that the model runs at, where it has one.
@@ -55,7 +84,7 @@ pub(crate) fn own_size(contract: &Contract) -> Size {
     }
 }
 
-fn describe(model: &Model, Size { height, width }: Size) -> anyhow::Result<String> {
+fn examine(model: &Model, Size { height, width }: Size) -> anyhow::Result<Report> {
     let Model { graph, opset, contract } = model;
     let [batch_symbol, height_symbol, width_symbol] =
         [Dim::batch(), Dim::height(), Dim::width()].map(|dim| dim.to_string());
@@ -65,27 +94,64 @@ fn describe(model: &Model, Size { height, width }: Size) -> anyhow::Result<Strin
         (width_symbol.as_str(), i64::from(width)),
     ];
     let cost = graph.cost(&bindings).with_context(|| format!("cannot count the cost at {height}x{width}"))?.total;
-    let mut operators = BTreeMap::<_, usize>::new();
+    let mut operators = BTreeMap::new();
     for node in &graph.nodes {
         *operators.entry(node.op.name()).or_default() += 1;
     }
-    let operators: Vec<_> = operators.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let inputs = graph.inputs.iter();
+    let inputs = inputs.map(|input| Value { name: input.name.clone(), tensor_type: input.tensor_type.to_string() });
+    let outputs = graph.outputs.iter().map(|name| {
+        let tensor_type = graph.tensor_type(name).context("an output is not a value of the graph")?.to_string();
+        Ok(Value { name: name.clone(), tensor_type })
+    });
+    Ok(Report {
+        model: graph.name.clone(),
+        opset: opset.version(),
+        inputs: inputs.collect(),
+        outputs: outputs.collect::<anyhow::Result<_>>()?,
+        parameters: cost.parameters,
+        constant_bytes: cost.constant_bytes,
+        multiply_adds: cost.multiply_adds,
+        height,
+        width,
+        operators,
+        contract: contract.clone(),
+        graph: None,
+        placement: None,
+    })
+}
 
+fn describe(report: &Report) -> anyhow::Result<String> {
+    let Report { model, opset, height, width, operators, .. } = report;
     let mut text = String::new();
-    writeln!(text, "model          {} (ONNX opset {})", graph.name, opset.version())?;
-    for input in &graph.inputs {
-        writeln!(text, "input          {}: {}", input.name, input.tensor_type)?;
+    writeln!(text, "model          {model} (ONNX opset {opset})")?;
+    for Value { name, tensor_type } in &report.inputs {
+        writeln!(text, "input          {name}: {tensor_type}")?;
     }
-    for output in &graph.outputs {
-        let tensor_type = graph.tensor_type(output).context("an output is no value of the graph")?;
-        writeln!(text, "output         {output}: {tensor_type}")?;
+    for Value { name, tensor_type } in &report.outputs {
+        writeln!(text, "output         {name}: {tensor_type}")?;
     }
-    writeln!(text, "parameters     {}", grouped(cost.parameters))?;
-    writeln!(text, "constants      {} bytes", grouped(cost.constant_bytes))?;
-    writeln!(text, "multiply-adds  {} at {height}x{width}", grouped(cost.multiply_adds))?;
-    writeln!(text, "operators      {}: {}", graph.nodes.len(), operators.join(", "))?;
-    writeln!(text, "contract\n{}", contract.to_json())?;
+    writeln!(text, "parameters     {}", grouped(report.parameters))?;
+    writeln!(text, "constants      {} bytes", grouped(report.constant_bytes))?;
+    writeln!(text, "multiply-adds  {} at {height}x{width}", grouped(report.multiply_adds))?;
+    writeln!(text, "operators      {}", counts(operators))?;
+    writeln!(text, "contract\n{}", report.contract.to_json())?;
+    if let Some(graph) = &report.graph {
+        write!(text, "\n{graph}")?;
+    }
+    if let Some(placement) = &report.placement {
+        writeln!(text, "\nplacement")?;
+        for (provider, operators) in placement {
+            writeln!(text, "{provider}  {}", counts(operators))?;
+        }
+    }
     Ok(text)
+}
+
+/// Writes the sum of counts, and each with its name.
+fn counts<S: Display>(counts: &BTreeMap<S, usize>) -> String {
+    let list: Vec<_> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    format!("{}: {}", counts.values().sum::<usize>(), list.join(", "))
 }
 
 /// A number with a comma after each three digits.

@@ -1,9 +1,9 @@
 //! `seg-runtime keygen`: a key to sign certificates with.
 
+use seg_cli::note;
 use seg_verify::generate_key;
 
 use crate::args::Keygen;
-use crate::note;
 
 pub(crate) fn keygen(args: &Keygen) -> anyhow::Result<()> {
     let [private, public] = generate_key(&args.out)?;

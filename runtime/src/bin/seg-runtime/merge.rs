@@ -1,10 +1,10 @@
 //! `seg-runtime merge`: one record out of those of a job's parts.
 
 use anyhow::ensure;
+use seg_cli::note;
 use seg_runtime::record::{Counts, PREDICTIONS};
 
 use crate::args::Merge;
-use crate::note;
 
 pub(crate) fn merge(args: &Merge) -> anyhow::Result<()> {
     let Counts { images, skipped } = seg_runtime::record::merge(&args.folder)?;

@@ -3,8 +3,7 @@
 use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use crate::note;
+use seg_cli::{is_quiet, note, warn};
 
 /// The progress over a number of images.
 pub(crate) struct Progress {
@@ -17,7 +16,8 @@ impl Progress {
     pub(crate) fn new(images: usize) -> Self {
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} (left {eta}) {wide_msg}")
             .expect("the template is well formed");
-        let bar = ProgressBar::with_draw_target(Some(images as u64), ProgressDrawTarget::stderr()).with_style(style);
+        let target = if is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(images as u64), target).with_style(style);
         Self { bar, images, is_terminal: stderr().is_terminal() }
     }
 
@@ -34,7 +34,7 @@ impl Progress {
     /// An image is left out.
     pub(crate) fn skipped(&self, message: &str) {
         self.bar.inc(1);
-        self.bar.suspend(|| note(&format!("skipped: {message}")));
+        self.bar.suspend(|| warn(&format!("skipped: {message}")));
     }
 
     /// All images are done.

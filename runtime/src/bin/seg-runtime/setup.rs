@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
+use seg_cli::{note, print};
 use seg_inference::library::{Build, Search};
 
 use crate::args::Setup;
-use crate::{note, print};
 
 pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
     let wanted = [(Build::Cpu, true), (Build::Gpu, args.gpu), (Build::OpenVino, args.openvino)];

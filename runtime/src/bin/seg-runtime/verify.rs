@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use seg_cli::{note, print, warn};
 use seg_inference::read_model;
 use seg_inference::tensors::TensorFile;
 use seg_verify::bounds::ModelPrecision;
@@ -13,7 +14,7 @@ use seg_verify::{
 };
 
 use crate::args::Verify;
-use crate::{engine, note, print};
+use crate::engine;
 
 /// The file in a run's folder that holds the weights.
 const RUN_WEIGHTS: &str = "best.safetensors";
@@ -100,7 +101,7 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
     let now = now.with_context(another)?;
     let differences = certified.differences(&now);
     for difference in &differences {
-        note(&format!("another      {difference}"));
+        warn(&format!("another      {difference}"));
     }
     verdict(&files.model, &now)?;
     if !certified.holds {
@@ -192,13 +193,13 @@ fn line(case: &InputReport) -> String {
 
 fn verdict(model: &Path, certificate: &Certificate) -> anyhow::Result<()> {
     for finding in &certificate.proof.findings {
-        note(&format!("    {finding}"));
+        warn(&format!("    {finding}"));
     }
     for unknown in certificate.unknown() {
-        note(&format!("    {unknown}"));
+        warn(&format!("    {unknown}"));
     }
     if let Some(diagnosis) = &certificate.diagnosis {
-        note(&format!("to blame     {diagnosis}"));
+        warn(&format!("to blame     {diagnosis}"));
     }
     if !certificate.layers.is_empty() {
         note("value                                         operator          of scale  median ULP  largest magnitude");

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use image::RgbImage;
+use seg_cli::print;
 use seg_inference::{Segmenter, read_model};
 
 use crate::args::Warm;
-use crate::{engine, print};
+use crate::engine;
 
 pub(crate) fn warm(args: &Warm) -> anyhow::Result<()> {
     // Before a library is fetched for it.

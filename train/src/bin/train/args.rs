@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use seg_cli::Verbosity;
 use seg_contract::SizePolicy;
 use seg_data::Part;
 use seg_nets::device::{DeviceChoice, DeviceError, Devices};
@@ -20,6 +21,8 @@ use serde_json::{Value, json};
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
     #[command(flatten)]
     pub(crate) fit: FitArgs,
 }

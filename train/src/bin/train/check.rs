@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
+use seg_cli::{is_quiet, print, say};
 use seg_data::{check, contact_sheet, write_bytes, write_png};
 
 use crate::args::CheckArgs;
-use crate::say;
 
 pub(crate) fn run(args: &CheckArgs) -> Result<()> {
-    let bar = ProgressBar::new(0);
+    let bar = if is_quiet() { ProgressBar::hidden() } else { ProgressBar::new(0) };
     let found = check(&args.data, |total| {
         bar.set_length(total as u64);
         bar.inc(1);
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     let json = serde_json::to_string_pretty(report).context("cannot write the report")?;
     write_bytes(&folder.join("report.json"), (json.clone() + "\n").as_bytes())?;
-    say(&if args.json { json } else { report.to_string() });
+    print(&(if args.json { json } else { report.to_string() } + "\n"))?;
     if !found.shown.is_empty() {
         let path = folder.join("contact_sheet.png");
         write_png(&path, &contact_sheet(&found.shown, &report.classes)?)?;

@@ -15,13 +15,13 @@ use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::{DefaultTerminal, Terminal};
+use seg_cli::say;
 use seg_train::run::trainer::Event;
 use seg_train::view::dashboard::draw;
 use seg_train::view::progress::Progress;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::say;
 use crate::view::View;
 
 /// The time between frames.
@@ -117,7 +117,7 @@ impl View for Dashboard {
         self.shared.progress().observe(event, now);
     }
 
-    fn say(&mut self, line: &str) {
+    fn warn(&mut self, line: &str) {
         self.shared.progress().say(line);
     }
 

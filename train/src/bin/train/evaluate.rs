@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
+use seg_cli::{is_quiet, print, say};
 use seg_data::{Dataset, Sample, write_bytes, write_mask_png};
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::runs;
@@ -13,7 +14,6 @@ use seg_train::evaluate::Evaluator;
 use seg_train::run::Scored;
 
 use crate::args::EvaluateArgs;
-use crate::say;
 
 pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     let path = match &args.checkpoint {
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     say(&format!("device     {choice}"));
 
     let palette: Vec<[u8; 3]> = contract.classes.iter().map(|class| class.color).collect();
-    let bar = ProgressBar::new(samples.len() as u64);
+    let bar = if is_quiet() { ProgressBar::hidden() } else { ProgressBar::new(samples.len() as u64) };
     let mut written = Ok(());
     let evaluator = Evaluator { net: &net, contract, device: &device };
     let evaluation = evaluator.run(&samples, |sample, mask| {
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     bar.finish_and_clear();
     written?;
     let scores = evaluation.scores(&contract.classes);
-    say(&serde_json::to_string_pretty(&scores).context("cannot print the scores")?);
+    print(&(serde_json::to_string_pretty(&scores).context("cannot print the scores")? + "\n"))?;
     let beside = path.is_dir().then(|| path.join(Scored::file_name(&dataset.name, part)));
     if let Some(out) = args.out.clone().or(beside) {
         let weights_sha256 = checkpoint.weights.sha256();

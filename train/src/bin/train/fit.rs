@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use seg_cli::{detail, is_quiet, print, say, warn};
 use seg_contract::SizePolicy;
 use seg_data::write_png;
 use seg_nets::device::Devices;
@@ -14,12 +15,14 @@ use seg_train::run::config::Config;
 use seg_train::run::ending::Ending;
 use seg_train::run::record::EpochRecord;
 use seg_train::run::{self, Run};
+use seg_train::view::outcome;
+use seg_train::view::shell::quoted;
 
 use crate::args::FitArgs;
 use crate::plain::scores;
 use crate::plan::{Plan, plan};
 use crate::recorder::Recorder;
-use crate::{report, say, view};
+use crate::{report, view};
 
 /// Beyond so many pixels a deployment cuts an image into tiles.
 const WHOLE_PIXELS_MAX: u64 = 1536 * 1536;
@@ -30,8 +33,7 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
         None => {
             let plan = plan(args)?;
             if args.print_config {
-                say(&serde_json::to_string_pretty(&plan.config).context("cannot print the configuration")?);
-                return Ok(());
+                return print(&(json(&plan.config)? + "\n"));
             }
             if let Some(name) = &plan.preset {
                 say(&format!("preset     {name}"));
@@ -41,7 +43,7 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
             }
             let (_, devices) = plan.config.devices()?;
             for warning in warnings(&plan, &devices) {
-                say(&format!("warning    {warning}"));
+                warn(&format!("warning: {warning}"));
             }
             begin(args, plan)?
         }
@@ -59,12 +61,14 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     let precision = training.precision.name();
     say(&format!("batches    {batch_size} crops of {height}x{width} in {precision}, {epochs} epochs"));
 
-    let mut view = view::choose(&run, args.plain)?;
+    detail(&json(&run.config)?);
+
+    let mut view = view::choose(&run, args.plain || is_quiet())?;
     let mut recorder = Recorder::new(run.folder.clone());
     let trained = run.train(|event| {
         view.observe(&event);
         if let Some(warning) = recorder.observe(&event) {
-            view.say(&warning);
+            view.warn(&warning);
         }
     });
     view.finish();
@@ -72,8 +76,11 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     if let Some(ending) = Ending::of(&run.config, &log) {
         say(&format!("ended      {ending}"));
     }
+    say(&format!("\n{}\n", outcome::epochs(&log)));
     let best = log.iter().rfind(|record| record.best);
     if let Some(EpochRecord { epoch, validation: Some(validation), .. }) = best {
+        let names = run.dataset.classes.iter().map(|class| class.name.as_str());
+        say(&format!("{}\n", outcome::classes(&validation.scores, names)));
         say(&format!("best       epoch {epoch}: {}", scores(validation)));
     }
     say(&format!("weights    {}", run.folder.join(runs::BEST).display()));
@@ -81,10 +88,17 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     let (report, findings) =
         report::write(&run, &devices[0], None).context("training is done, but its report cannot be written")?;
     if let Some(warning) = recorder.pictures(&findings) {
-        say(&warning);
+        warn(&warning);
     }
     say(&format!("report     {}", report.display()));
+    let (checkpoint, model) = (quoted(&run.folder), quoted(&run.folder.join("model.onnx")));
+    say(&format!("next: seg export --checkpoint {checkpoint} --out {model}"));
     Ok(())
+}
+
+/// Writes a configuration as JSON.
+fn json(config: &Config) -> Result<String> {
+    serde_json::to_string_pretty(config).context("cannot print the configuration")
 }
 
 /// What the run may fail of long after it began, or needlessly wait for.

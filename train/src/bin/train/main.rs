@@ -12,14 +12,15 @@ mod report;
 mod summarize;
 mod view;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use args::{Cli, Command};
 use clap::Parser;
+use seg_cli::finish;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    cli.verbosity.apply();
     let done = match &cli.command {
         None => fit::run(&cli.fit),
         Some(Command::Evaluate(args)) => evaluate::run(args),
@@ -27,18 +28,5 @@ fn main() -> ExitCode {
         Some(Command::Summarize(args)) => summarize::run(args),
         Some(Command::Report(args)) => report::run(args),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Where standard error is closed, there is nobody left to tell; the exit status still
-            // does.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Writes a line to standard output. A reader that has gone must not end hours of training.
-fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    finish(done)
 }

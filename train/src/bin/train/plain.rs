@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use seg_cli::{is_quiet, say, warn};
 use seg_train::run::record::{EpochRecord, Validation};
 use seg_train::run::trainer::Event;
 
-use crate::say;
 use crate::view::View;
 
 /// Shows a run as lines.
@@ -20,6 +20,10 @@ impl Plain {
     pub(crate) fn new(epochs: usize) -> Self {
         Self { bar: ProgressBar::hidden(), epochs }
     }
+
+    fn say(&self, line: &str) {
+        self.bar.suspend(|| say(line));
+    }
 }
 
 impl View for Plain {
@@ -29,7 +33,9 @@ impl View for Plain {
                 self.say(&format!("device     {device}"));
                 let style = "{bar:32} step {pos}/{len}, {elapsed} gone, {eta} left, loss {msg}";
                 self.bar.set_style(ProgressStyle::with_template(style).expect("the template names known keys"));
-                self.bar.set_draw_target(ProgressDrawTarget::stderr());
+                if !is_quiet() {
+                    self.bar.set_draw_target(ProgressDrawTarget::stderr());
+                }
                 self.bar.set_length(*steps as u64);
                 self.bar.set_position(*step as u64);
                 self.bar.reset_eta();
@@ -43,8 +49,8 @@ impl View for Plain {
         }
     }
 
-    fn say(&mut self, line: &str) {
-        self.bar.suspend(|| say(line));
+    fn warn(&mut self, line: &str) {
+        self.bar.suspend(|| warn(line));
     }
 
     fn finish(self: Box<Self>) {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use indicatif::ProgressBar;
+use seg_cli::{is_quiet, say};
 use seg_nets::runs;
 use seg_train::run::{self, Run};
 use seg_train::view::report::{Findings, Report};
 
 use crate::args::ReportArgs;
-use crate::say;
 
 pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     let run = match &args.run {
@@ -29,7 +29,8 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
 pub(crate) fn write(run: &Run, device: &Device, out: Option<&Path>) -> Result<(PathBuf, Findings)> {
     let path = out.map_or_else(|| run.folder.join(run::REPORT), Path::to_owned);
     let (log, sessions) = (run.log()?, run.sessions()?);
-    let bar = ProgressBar::new(run.split.validation.len() as u64);
+    let images = run.split.validation.len() as u64;
+    let bar = if is_quiet() { ProgressBar::hidden() } else { ProgressBar::new(images) };
     let findings = Findings::of(run, device, || bar.inc(1));
     bar.finish_and_clear();
     let findings = findings?;

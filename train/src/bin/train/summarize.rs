@@ -1,21 +1,19 @@
 //! `train summarize`: mean and deviation over runs that differ in seed or fold.
 
 use anyhow::{Context, Result};
+use seg_cli::print;
 use seg_train::run::summary::{Spread, Summary, summarize};
 
 use crate::args::SummarizeArgs;
-use crate::say;
 
 pub(crate) fn run(args: &SummarizeArgs) -> Result<()> {
     let summary = summarize(&args.runs, args.force)?;
     if args.json {
-        say(&serde_json::to_string_pretty(&summary).context("cannot print the summary")?);
+        let json = serde_json::to_string_pretty(&summary).context("cannot print the summary")?;
+        print(&(json + "\n"))
     } else {
-        for line in lines(&summary) {
-            say(&line);
-        }
+        print(&(lines(&summary).join("\n") + "\n"))
     }
-    Ok(())
 }
 
 fn lines(summary: &Summary) -> Vec<String> {

@@ -16,8 +16,8 @@ pub(crate) trait View {
     /// Takes in what the run reports.
     fn observe(&mut self, event: &Event);
 
-    /// Shows a line that is not the loop's own.
-    fn say(&mut self, line: &str);
+    /// Shows a warning.
+    fn warn(&mut self, line: &str);
 
     /// Gives the terminal back.
     fn finish(self: Box<Self>);

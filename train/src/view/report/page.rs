@@ -12,6 +12,7 @@ use crate::run::ending::Ending;
 use crate::run::record::EpochRecord;
 use crate::run::{Run, Session};
 use crate::view::duration::duration;
+use crate::view::shell::quoted;
 
 /// By how much the best epoch's score may differ when it is computed again, as on another device.
 const SAME_SCORE: f64 = 1e-3;
@@ -273,13 +274,6 @@ fn name_of(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Quotes a path for a shell.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use image::{GrayImage, Rgb32FImage};
@@ -374,14 +368,5 @@ mod tests {
             assert!(!page.contains(part), "{part:?} in the page");
         }
         assert!(page.contains("&lt;script&gt;"));
-    }
-
-    #[test]
-    fn paths_are_quoted_for_the_shell() {
-        for (path, text) in
-            [("runs/drive-2", "runs/drive-2"), ("my runs", "'my runs'"), ("it's", r"'it'\''s'"), ("", "''")]
-        {
-            assert_eq!(quoted(Path::new(path)), text);
-        }
     }
 }
