@@ -84,3 +84,49 @@ fn the_program_of_a_verb_shows_the_verb_as_its_name() {
         assert!(said.contains(usage), "{arguments}: {said}");
     }
 }
+
+/// A folder with `seg` and the three programs, of which two are stood in for.
+fn installed() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(SEG, folder.path().join("seg")).unwrap();
+    for name in ["seg-runtime", "train", "export"] {
+        fs::copy(RUNTIME, folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn completions_know_the_flags_of_the_other_programs() {
+    let folder = installed();
+    for (shell, part) in [
+        ("bash", "--num-parts"),
+        ("zsh", "--num-parts=["),
+        ("fish", "-l num-parts -d 'Divide the images"),
+        ("elvish", "cand --num-parts"),
+        ("powershell", "'--num-parts'"),
+    ] {
+        let output = run(folder.path().join("seg"), &format!("completions {shell}"));
+        let said = text(&output.stdout);
+        assert!(output.status.success() && said.contains(part), "{shell}: {said}{}", text(&output.stderr));
+        assert!(!said.contains("Measure one case"), "{shell}: a hidden command");
+    }
+}
+
+#[test]
+fn each_command_has_a_man_page() {
+    let folder = installed();
+    let pages = folder.path().join("man1");
+    let output = run(folder.path().join("seg"), &format!("man {}", pages.display()));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for (page, part) in [
+        ("seg.1", "seg\\-infer(1)"),
+        ("seg-infer.1", "\\-\\-num\\-parts"),
+        ("seg-export.1", ".TH"),
+        ("seg-train.1", ".TH"),
+        ("seg-train-infer.1", "\\-\\-num\\-parts"),
+        ("seg-completions.1", "powershell"),
+    ] {
+        let said = fs::read_to_string(pages.join(page)).unwrap();
+        assert!(said.contains(part), "{page}: {said}");
+    }
+}

@@ -165,3 +165,24 @@ fn a_class_of_its_own_goes_before_all_of_them() {
         fs::remove_dir_all(place.path("out")).unwrap();
     }
 }
+
+#[test]
+fn infer_prints_the_lines_of_its_record_and_is_quiet_or_verbose_as_asked() {
+    let place = Workplace::new();
+    place.image("a.png", 9, 9);
+    fs::write(place.path("b.png"), "no image").unwrap();
+    let ended = place.run("infer --model threshold.onnx --out out --json --quiet a.png b.png");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let mut printed: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    printed.sort_by_key(|line| line["name"].to_string());
+    let mut record = place.json_lines("out/predictions.jsonl");
+    record.iter_mut().for_each(|line| drop(line.as_object_mut().unwrap().remove("job")));
+    assert_eq!(printed, record);
+    let said: Vec<_> = ended.stderr.lines().collect();
+    assert!(matches!(said[..], [skipped, error] if skipped.starts_with("skipped: ") && error.starts_with("error: ")));
+
+    let verbose = place.run("infer --model threshold.onnx --out again -v a.png");
+    assert!(verbose.stderr.contains("library      ONNX Runtime 1.") && verbose.stdout.is_empty(), "{verbose:?}");
+    let normal = place.run("infer --model threshold.onnx --out more a.png");
+    assert!(!normal.stderr.contains("library  ") && normal.stderr.contains("1/1 a.png"), "{normal:?}");
+}

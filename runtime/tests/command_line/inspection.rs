@@ -27,6 +27,28 @@ fn inspect_prints_cost_and_contract() {
 }
 
 #[test]
+fn inspect_prints_the_same_as_json() {
+    let place = Workplace::new();
+    let ended = place.run("inspect threshold.onnx --size 10x20 --json --graph --placement");
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    for (pointer, expected) in [
+        ("/model", "threshold".into()),
+        ("/opset", 20.into()),
+        ("/inputs/0/type", "f32[batch, 3, height, width]".into()),
+        ("/outputs/0/name", "logits".into()),
+        ("/multiply_adds", 1000.into()),
+        ("/width", 20.into()),
+        ("/operators/Conv", 2.into()),
+        ("/placement/CPUExecutionProvider/Conv", 2.into()),
+    ] {
+        assert_eq!(report.pointer(pointer), Some(&expected), "{pointer}: {ended:?}");
+    }
+    let contract: Value = serde_json::from_str(&threshold::model(SizePolicy::Native).contract.to_json()).unwrap();
+    assert_eq!(report["contract"], contract);
+    assert!(report["graph"].as_str().unwrap().contains("Conv"), "{ended:?}");
+}
+
+#[test]
 fn a_size_that_the_model_does_not_take_is_refused() {
     let place = Workplace::new();
     let form = InputForm { size: Some([8, 16]), ..InputForm::default() };

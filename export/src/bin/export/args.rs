@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
-use seg_cli::Verbosity;
+use seg_cli::{Verbosity, parse};
 use seg_contract::{Element, InputForm, OutputKind};
 use seg_export::Options;
 use seg_export::contract::Stated;
@@ -197,7 +197,7 @@ enum Conflict {
 impl Args {
     /// Parses the command line; ends the program if it is wrong.
     pub(crate) fn read() -> Self {
-        let args = Self::parse();
+        let args: Self = parse();
         match args.check() {
             Ok(()) => args,
             Err(conflict) => Self::command().error(ErrorKind::ArgumentConflict, conflict).exit(),

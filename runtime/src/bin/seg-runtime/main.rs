@@ -19,11 +19,10 @@ mod warm;
 use std::process::ExitCode;
 
 use args::{Arguments, Command};
-use clap::Parser;
-use seg_cli::{finish, wrong_usage};
+use seg_cli::{finish, parse, wrong_usage};
 
 fn main() -> ExitCode {
-    let Arguments { verbosity, command } = Arguments::parse();
+    let Arguments { verbosity, command } = parse();
     verbosity.apply();
     if let Err(conflict) = command.check() {
         return wrong_usage(conflict);

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::verbs::{Group, VERBS, Verb};
 
@@ -23,6 +25,20 @@ struct Arguments {
 /// A command of `seg` itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Own {
+    /// Print completions for a shell
+    ///
+    /// For bash: `seg completions bash > ~/.local/share/bash-completion/completions/seg`.
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write a man page for each command
+    Man {
+        /// The folder for the pages, as ~/.local/share/man/man1
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Print the help of a command
     Help {
         /// The command, as in `train evaluate`
@@ -37,9 +53,14 @@ pub(crate) fn parse() -> Own {
     Arguments::from_arg_matches(&matches).map(|arguments| arguments.own).unwrap_or_else(|error| error.exit())
 }
 
+/// Defines the commands of `seg` itself.
+pub(crate) fn own() -> Command {
+    Arguments::command()
+}
+
 /// Defines the command line of `seg`. Verbs of other programs have a name and no flags.
 pub(crate) fn command() -> Command {
-    let own = Arguments::command();
+    let own = own();
     let groups = groups(&own);
     let others = VERBS.iter().map(|verb| Command::new(verb.name).about(verb.about).disable_help_flag(true));
     own.after_help(groups).subcommands(others)

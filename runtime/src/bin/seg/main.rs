@@ -4,15 +4,16 @@
 //! help and errors. So each program links only what it needs, and nobody has to type `export`, a builtin of every shell.
 
 mod args;
+mod documents;
 mod sibling;
 mod verbs;
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use args::{Own, command, parse};
+use seg_cli::finish;
 use sibling::start;
 use verbs::Verb;
 
@@ -22,14 +23,12 @@ fn main() -> ExitCode {
     let done = match arguments.next().as_deref().and_then(|name| Verb::named(name.to_str()?)) {
         Some(verb) => start(verb, arguments),
         None => match parse() {
+            Own::Completions { shell } => documents::completions(shell),
+            Own::Man { folder } => documents::man(&folder),
             Own::Help { words } => help(words),
         },
     };
-    done.unwrap_or_else(|error| {
-        // Where standard error is closed, the exit status still tells.
-        let _ = writeln!(io::stderr(), "error: {error:#}");
-        ExitCode::FAILURE
-    })
+    done.unwrap_or_else(|error| finish(Err(error)))
 }
 
 /// Shows the help of `seg`, or of the command that `words` name.

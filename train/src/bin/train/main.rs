@@ -15,11 +15,10 @@ mod view;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
-use clap::Parser;
-use seg_cli::finish;
+use seg_cli::{finish, parse};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = parse();
     cli.verbosity.apply();
     let done = match &cli.command {
         None => fit::run(&cli.fit),
