@@ -6,7 +6,6 @@ use clap::Args;
 
 /// The flags that every command has.
 #[derive(Clone, Copy, Debug, Default, Args)]
-#[command(next_help_heading = "Output")]
 pub struct Verbosity {
     /// Print results, warnings and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]

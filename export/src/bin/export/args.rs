@@ -22,8 +22,6 @@ use thiserror::Error;
 #[derive(Debug, Parser)]
 #[command(name = "export", version)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    pub(crate) verbosity: Verbosity,
     /// The model file
     #[arg(long, value_name = "FILE", default_value = "amsunet.onnx")]
     pub(crate) out: PathBuf,
@@ -33,75 +31,72 @@ pub(crate) struct Args {
     /// The folder whose newest run is exported
     #[arg(long, value_name = "DIR", default_value = RUNS, conflicts_with = "checkpoint")]
     pub(crate) runs: PathBuf,
-    /// The engine to rewrite the graph for: portable, cpu, cuda or tensorrt
+    /// The engine that the graph is optimised for: portable, cpu, cuda or tensorrt
     #[arg(long, value_name = "ENGINE", default_value_t)]
     pub(crate) target: Target,
-    /// Run only these rewrites, or with `-` in front of each all but these
+    /// Run only these rewrites, or all but these with `-` before each name
     #[arg(long, value_name = "NAMES", allow_hyphen_values = true)]
     passes: Option<Selection>,
-    /// Tell which rewrite fired where, and what it saved
+    /// Print where each rewrite was applied, and what it saved
     #[arg(long)]
     pub(crate) explain: bool,
-    /// Print the graph as text, too
+    /// Print the graph as text
     #[arg(long)]
     pub(crate) dump: bool,
-    /// Also write inputs with the logits that Burn computes of them, as .safetensors
+    /// The ONNX Runtime library that proves and calibrates [default: ORT_DYLIB_PATH, else the cache, else a fetched one]
     #[arg(long, value_name = "FILE")]
+    pub(crate) ort_lib: Option<PathBuf>,
+    /// Write inputs with the logits that Burn computes from them, as .safetensors
+    #[arg(long, value_name = "FILE", help_heading = EXTRA)]
     pub(crate) reference: Option<PathBuf>,
-    /// Also write the model into a model repository of Triton Inference Server, as DIR/NAME, with
-    /// the name of `--out`
-    #[arg(long, value_name = "DIR")]
+    /// Write the model into a model repository of Triton Inference Server as well, as DIR/NAME with the name of `--out`
+    #[arg(long, value_name = "DIR", help_heading = EXTRA)]
     pub(crate) triton: Option<PathBuf>,
-    /// Also write a model card, as Markdown
-    #[arg(long, value_name = "FILE")]
+    /// Write a model card in Markdown
+    #[arg(long, value_name = "FILE", help_heading = EXTRA)]
     pub(crate) card: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+    #[command(flatten)]
     pub(crate) proof: Proof,
-    /// What is subtracted from each channel of an image in [0, 1]
+    /// The mean of each channel of an image in [0, 1], which is subtracted
     #[arg(long, value_name = "R,G,B", value_delimiter = ',', allow_negative_numbers = true, help_heading = UNSAID)]
     mean: Option<Vec<f32>>,
-    /// What each channel is then divided by
+    /// The standard deviation of each channel, by which it is divided
     #[arg(long, value_name = "R,G,B", value_delimiter = ',', help_heading = UNSAID)]
     std: Option<Vec<f32>>,
     /// The names of the classes, the background first
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = UNSAID)]
     classes: Option<Vec<String>>,
-    /// What it takes: normalised floats [n, 3, h, w], or bytes [n, h, w, 3] as they are read
+    /// The input: normalised floats [n, 3, h, w], or bytes [n, h, w, 3] as an image file holds them
     #[arg(long, value_enum, default_value_t, help_heading = FORM)]
     input: InputArg,
-    /// What it gives: scores or probabilities [n, classes, h, w], or the class of each pixel as
-    /// bytes [n, h, w]
+    /// The output: logits or probabilities [n, classes, h, w], or the class of each pixel as bytes [n, h, w]
     #[arg(long, value_enum, default_value_t, help_heading = FORM)]
     output: OutputArg,
-    /// The size of the images: any, or one only
+    /// The size of the images: any size, or one only
     #[arg(long, value_name = "dynamic|HEIGHTxWIDTH", default_value = DYNAMIC, value_parser = size, help_heading = FORM)]
     size: Size,
-    /// How many images it takes at once: any number, or one number only
+    /// Images per run: any number, or one only
     #[arg(long, value_name = "dynamic|NUMBER", default_value = DYNAMIC, value_parser = batch, help_heading = FORM)]
     batch: Batch,
-    /// ONNX's operator set, 17 to 25; below 20 there is no `Gelu`, so it is written out
+    /// The version of ONNX's operator set, 17 to 25; below 20 it has no `Gelu`, which is then decomposed
     #[arg(long, value_name = "VERSION", default_value_t, value_parser = opset, help_heading = FORM)]
     pub(crate) opset: Opset,
-    /// The precision in which it computes
+    /// The precision in which the model computes
     #[arg(long, value_enum, default_value_t, help_heading = PRECISION)]
     precision: PrecisionArg,
-    /// Images on which few bits are chosen: files, folders or glob patterns; fp16 does with made-up
-    /// ones
+    /// Images to calibrate the precision on: files, folders or glob patterns; fp16 can do without
     #[arg(long, value_name = "INPUT", num_args = 1.., required_if_eq("precision", "int8"), help_heading = PRECISION)]
     pub(crate) calibrate: Vec<PathBuf>,
-    /// How int8 chooses the ranges of values [default: percentile]
+    /// The way to choose the ranges of int8 values [default: percentile]
     #[arg(long, value_enum, help_heading = PRECISION)]
     calibration_method: Option<MethodArg>,
-    /// What the values of int8 become: u8 for CPUs, i8 for TensorRT [default: what the target
-    /// takes]
+    /// The type of int8 activations: u8 for CPUs, i8 for TensorRT [default: the type for the target]
     #[arg(long, value_enum, help_heading = PRECISION)]
     activations: Option<ActivationsArg>,
     #[arg(long, value_name = "LOSS", value_parser = share, help = dice_help(), help_heading = PRECISION)]
     max_dice_loss: Option<f64>,
-    /// The ONNX Runtime library that proves the model, and that fp16 and int8 measure with;
-    /// ORT_DYLIB_PATH, the cache or a fetched one unless given
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ort_lib: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -135,12 +130,13 @@ pub(crate) enum Precision {
     Int8(Quantization),
 }
 
-/// How much Dice int8 may lose unless said otherwise.
+/// The most Dice that int8 may lose by default.
 const DICE_LOSS_MAX: f64 = 0.01;
 
-const PRECISION: &str = "The model's precision";
-const UNSAID: &str = "Where the checkpoint does not say it";
-const FORM: &str = "The model's form";
+const PRECISION: &str = "Precision";
+const UNSAID: &str = "For a checkpoint without a contract";
+const FORM: &str = "Form of the model";
+const EXTRA: &str = "Other files";
 const DYNAMIC: &str = "dynamic";
 
 /// None where it is dynamic.
@@ -167,12 +163,11 @@ enum OutputArg {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Proof")]
 pub(crate) struct Proof {
-    /// Prove in ONNX Runtime that the model computes what Burn computes, on a fixed list of inputs
-    /// and on the images of the folder, or else on some of those of `--calibrate`; this is done
-    /// unless it is switched off
+    /// Prove in ONNX Runtime that the model computes what Burn computes, on a fixed list of inputs and on the images of
+    /// the folder, else on some of those of `--calibrate`. The model is proven on the list by default
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "no_verify")]
     pub(crate) verify: Option<Option<PathBuf>>,
-    /// Export the model unproven, without reference and certificate
+    /// Export the model without proof, reference and certificate
     #[arg(long)]
     pub(crate) no_verify: bool,
 }
@@ -278,7 +273,7 @@ fn size(text: &str) -> Result<Size, &'static str> {
 }
 
 fn dice_help() -> String {
-    let what = "How much Dice int8 may lose against the float model's masks of the images";
+    let what = "The most Dice that int8 may lose against the float model's masks of the images";
     format!("{what}; parts of the network that lose more stay float [default: {DICE_LOSS_MAX}]")
 }
 

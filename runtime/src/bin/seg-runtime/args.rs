@@ -25,10 +25,10 @@ use seg_data::Part;
 #[derive(Debug, Parser)]
 #[command(name = "seg-runtime", version)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    pub(crate) verbosity: Verbosity,
     #[command(subcommand)]
     pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
 }
 
 #[derive(Debug, Subcommand)]
@@ -57,36 +57,44 @@ pub(crate) enum Command {
 /// another job is refused.
 #[derive(Debug, Args)]
 pub(crate) struct Infer {
-    /// The model file; the probabilities of several are averaged
+    /// The model file; the probabilities of several models are averaged
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) model: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) engine: Engine,
-    #[command(flatten)]
-    pub(crate) certified: Certified,
     /// The folder for the results
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// Print a line of JSON for each image when it is done, as in `predictions.jsonl`
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[arg(required = true, value_name = "INPUT", help = format!(
+        "Images ({}), folders of images, or glob patterns", seg_data::image_formats()
+    ))]
+    pub(crate) inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) parts: Parts,
     #[command(flatten)]
     pub(crate) answers: Answers,
     #[command(flatten)]
     pub(crate) saves: Saves,
-    /// Print a line of JSON for each image when it is done, as in `predictions.jsonl`
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Keep what is complete and verified by its hashes, and do the rest
+    #[command(flatten)]
+    pub(crate) certified: Certified,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
+}
+
+/// What of a job is done here and now.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Interrupted and distributed jobs")]
+pub(crate) struct Parts {
+    /// Keep the results that are complete, which their hashes show, and do the rest
     #[arg(long = "continue")]
-    pub(crate) go_on: bool,
-    /// Divide the images into so many parts, each for a process or machine of its own; `seg merge` joins them
+    pub(crate) resume: bool,
+    /// Divide the images into this many parts, each for its own process or machine; `seg merge` joins them
     #[arg(long, value_name = "NUMBER", requires = "part")]
     pub(crate) num_parts: Option<NonZeroUsize>,
     /// Do this part, counted from 1
     #[arg(long, value_name = "INDEX", requires = "num_parts")]
     pub(crate) part: Option<NonZeroUsize>,
-    #[arg(required = true, value_name = "INPUT", help = format!(
-        "Images ({}), folders of images, or glob patterns", seg_data::image_formats()
-    ))]
-    pub(crate) inputs: Vec<PathBuf>,
 }
 
 /// Join the records of all parts of a job.
@@ -94,7 +102,7 @@ pub(crate) struct Infer {
 /// Checks first that every image is there and that its files are whole.
 #[derive(Debug, Args)]
 pub(crate) struct Merge {
-    /// The folder that `infer --num-parts` wrote to
+    /// The folder that `seg infer --num-parts` wrote to
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
 }
@@ -106,46 +114,47 @@ pub(crate) struct Merge {
 /// lie outside fields of view, are not counted.
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
-    /// The model file; the probabilities of several are averaged
+    /// The model file; the probabilities of several models are averaged
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) model: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) engine: Engine,
     /// The folder of the data set
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// The part of the data set, train, validation (the publishers' own), test or all; what is held out, or all where nothing is, unless given
+    /// The part of the data set: train, validation (the publishers' own), test or all [default: the part that is held
+    /// out, else all]
     #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
-    /// A folder for the scores as JSON, CSV and HTML
+    /// The folder for the scores as JSON, CSV and HTML
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// A folder for the masks
+    /// The folder for the masks
     #[arg(long, value_name = "DIR")]
     pub(crate) save_masks: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) measuring: Measuring,
     #[command(flatten)]
     pub(crate) answers: Answers,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
 }
 
-/// How masks are measured.
+/// How masks are scored.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Measuring")]
+#[command(next_help_heading = "Scores")]
 pub(crate) struct Measuring {
-    /// How far apart surfaces may be that count as one, in pixels
+    /// The distance up to which two surfaces count as one, in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 2.0, value_parser = distance)]
     pub(crate) tolerance_px: f64,
-    /// How often the images are drawn anew for confidence intervals; 0 for none
+    /// Resamples of the images for the confidence intervals; 0 for no intervals
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     pub(crate) bootstrap: usize,
-    /// The share of the draws that a confidence interval holds; 0.95 unless given
+    /// The confidence level of the intervals [default: 0.95]
     #[arg(long, value_name = "SHARE", value_parser = inner_share)]
     pub(crate) confidence: Option<f64>,
-    /// The seed of the draws; 0 unless given
+    /// The seed of the resamples [default: 0]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,
-    /// How many of the worst images the report shows; 6 unless given
+    /// The number of worst images that the report shows [default: 6]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) worst: Option<usize>,
 }
@@ -156,7 +165,7 @@ pub(crate) struct Inspect {
     /// The model file
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// The image size to count multiply-adds at; the model's own size, else 256x256, unless given
+    /// The image size that multiply-adds are counted at [default: the model's own size, else 256x256]
     #[arg(long, value_name = "HEIGHTxWIDTH")]
     pub(crate) size: Option<Size>,
     /// Print each node of the graph as well
@@ -178,20 +187,20 @@ pub(crate) struct Compare {
     /// The model file
     #[arg(long, value_name = "FILE")]
     pub(crate) model: PathBuf,
-    #[command(flatten)]
-    pub(crate) engine: Engine,
     /// The safetensors file that holds both tensors
     #[arg(long, value_name = "FILE")]
     pub(crate) tensors: PathBuf,
     /// The name of the tensor that the model is run on, [n, channels, height, width]
     #[arg(long, value_name = "NAME")]
     pub(crate) input: String,
-    /// The name of the tensor that its output should equal
+    /// The name of the tensor that the output should equal
     #[arg(long, value_name = "NAME")]
     pub(crate) expect: String,
-    /// The largest absolute error that passes; any finite one unless given
+    /// The largest absolute error that passes [default: any finite error]
     #[arg(long, value_name = "ERROR", value_parser = bound)]
     pub(crate) max_abs: Option<f64>,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
 }
 
 /// Measure the latency, throughput and peak memory of a model.
@@ -209,17 +218,15 @@ pub(crate) struct Bench {
     /// Execution providers, as in cpu,openvino
     #[arg(long, value_enum, value_delimiter = ',', default_value = "cpu")]
     pub(crate) ep: Vec<Ep>,
-    /// How float32 values are computed, as in fp32,tf32
+    /// Precisions in which float32 values are computed, as in fp32,tf32
     #[arg(long, value_enum, value_delimiter = ',', default_value = "fp32")]
     pub(crate) precision: Vec<Precision>,
     /// Images per run, as in 1,8,32
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1")]
     pub(crate) batch: Vec<NonZeroUsize>,
-    /// Image sizes, as in 256x256,512x512; the model's own size, else 256x256, unless given
+    /// Image sizes, as in 256x256,512x512 [default: the model's own size, else 256x256]
     #[arg(long, value_name = "HEIGHTxWIDTH", value_delimiter = ',')]
     pub(crate) size: Vec<Size>,
-    #[command(flatten)]
-    pub(crate) runs: Runs,
     /// Images, folders of images, or glob patterns to take from file to mask file, stage by stage
     #[arg(long, value_name = "INPUT", conflicts_with = "against")]
     pub(crate) images: Vec<PathBuf>,
@@ -227,16 +234,19 @@ pub(crate) struct Bench {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
+    pub(crate) runs: Runs,
+    #[command(flatten)]
     pub(crate) tuning: Tuning,
 }
 
-/// How often a model is run.
+/// The number of runs.
 #[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Measurement")]
 pub(crate) struct Runs {
-    /// Runs before those that count
+    /// Runs that are not measured, before those that are
     #[arg(long, value_name = "NUMBER", default_value = "3")]
     pub(crate) warm_up: NonZeroUsize,
-    /// Runs that count
+    /// Runs that are measured
     #[arg(long, value_name = "NUMBER", default_value = "30")]
     pub(crate) runs: NonZeroUsize,
 }
@@ -263,13 +273,13 @@ pub(crate) struct Doctor {
 /// Fetch the ONNX Runtime library ahead of time.
 #[derive(Debug, Args)]
 pub(crate) struct Setup {
-    /// The build with CUDA and TensorRT as well
+    /// Fetch the build with CUDA and TensorRT as well
     #[arg(long)]
     pub(crate) gpu: bool,
-    /// The build with OpenVINO as well
+    /// Fetch the build with OpenVINO as well
     #[arg(long)]
     pub(crate) openvino: bool,
-    /// Fetch nothing: fail unless all is there
+    /// Fetch nothing, and fail if something is missing
     #[arg(long)]
     pub(crate) offline: bool,
 }
@@ -282,17 +292,17 @@ pub(crate) struct Warm {
     /// The model file
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// As the runs to come will have it: TensorRT's engine is built for these tiles
+    /// `--tile` of the later runs: TensorRT's engine is built for these tiles
     #[arg(long, value_name = "PIXELS|auto|off", default_value = "auto")]
     tile: Tile,
-    /// As the runs to come will have it: TensorRT's engine takes so many images or tiles at once
+    /// `--batch` of the later runs: TensorRT's engine takes this many images or tiles at once
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     batch: NonZeroUsize,
     #[command(flatten)]
     pub(crate) engine: Engine,
 }
 
-/// Try one thing and print what was found as a line of JSON: what `doctor` and `--ep auto` start.
+/// Try one provider or library and print a line of JSON; `doctor` and `--ep auto` start this.
 #[derive(Debug, Args)]
 pub(crate) struct Probe {
     /// Ask NVIDIA's libraries instead of a provider
@@ -305,7 +315,7 @@ pub(crate) struct Probe {
     pub(crate) engine: Engine,
 }
 
-/// Measure one case and print it as a line of JSON: what `bench` starts.
+/// Measure one case and print a line of JSON; `bench` starts this.
 #[derive(Debug, Args)]
 pub(crate) struct Measure {
     #[arg(value_name = "MODEL")]

@@ -58,7 +58,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let by_name: HashMap<_, _> = names.iter().map(String::as_str).zip(&inputs).collect();
     // An image that has changed since, or is another one of the same name, is done again.
     let holds = |done: &Prediction| by_name.get(done.name.as_str()).is_some_and(|input| done.is_of(input));
-    let mut record = RecordWriter::begin(&args.out, &job, part, args.go_on.then_some(&holds))?;
+    let mut record = RecordWriter::begin(&args.out, &job, part, args.parts.resume.then_some(&holds))?;
     let folders = create_folders(&args.out, &writers)?;
     if part.is_none() {
         // Of a part, another one may be writing there.
@@ -67,7 +67,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let all = names.iter().zip(&inputs).enumerate().filter(|(index, _)| is_mine(*index));
     let open = all.filter(|(_, (name, _))| !record.is_complete(name));
     let tasks: Vec<_> = open.map(|(_, (name, input))| Task { input: input.clone(), name: name.clone() }).collect();
-    if args.go_on {
+    if args.parts.resume {
         note(&format!("{} of {mine} images are complete", mine - tasks.len()));
     }
     segment(args, &tasks, &mut segmenters, &writers, &mut record)?;
@@ -82,7 +82,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
 
 /// The part of the job that the flags name.
 fn part(args: &Infer) -> Option<JobPart> {
-    args.part.zip(args.num_parts).map(|(part, parts)| JobPart { part: part.get(), parts: parts.get() })
+    args.parts.part.zip(args.parts.num_parts).map(|(part, parts)| JobPart { part: part.get(), parts: parts.get() })
 }
 
 /// Opens the models for each lane, all at once.

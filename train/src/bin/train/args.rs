@@ -15,7 +15,9 @@ use seg_train::run::config::{Preset, Settings};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Train a network on a folder of images and masks.
+/// Train a segmentation network on a folder of images and masks.
+///
+/// Exit status: 0 when all was done, 1 when something failed, 2 when the command line is wrong.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Cli {
@@ -31,12 +33,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Score a checkpoint on a data set, with Burn
     Evaluate(EvaluateArgs),
-    /// Read every file of a data set and say what is there and what is wrong
+    /// Read every file of a data set and report what it holds and what is wrong
     Check(CheckArgs),
     /// Average runs that differ in seed or fold
     Summarize(SummarizeArgs),
-    /// Write a run's report again: one HTML file with its curves, scores, best and worst images,
-    /// and configuration
+    /// Write the report of a run again, one HTML file
     Report(ReportArgs),
 }
 
@@ -49,22 +50,20 @@ pub(crate) struct FitArgs {
     /// The run's folder [default: the first free one of runs/NAME, runs/NAME-2, ...]
     #[arg(long, value_name = "RUN", conflicts_with_all = ["print_config", "preview"])]
     pub(crate) out: Option<PathBuf>,
-    /// Go on with an interrupted run
+    /// Resume an interrupted run
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "preset", "config", "print_config", "preview"])]
     #[arg(conflicts_with_all = ["Settings", "Loop"])]
     pub(crate) resume: Option<PathBuf>,
-    /// Settings that are known to suit a data set, or none [default: those of a data set as
-    /// published]
+    /// The settings for a published data set, or none [default: the preset of a data set as published]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Preset::names().chain([NO_PRESET])))]
     pub(crate) preset: Option<String>,
-    /// Settings from a file, as --print-config prints them or some of them; they go before the
-    /// preset's, flags before them
+    /// A JSON file of settings, as --print-config prints; they override the preset, and flags override them
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Print every setting that the run would have, and stop
+    /// Print all settings of the run as JSON, and stop
     #[arg(long)]
     pub(crate) print_config: bool,
-    /// Draw the first images as the network would see them into DIR/preview.png, and stop
+    /// Draw the first images as the network would see them to DIR/preview.png, and stop
     #[arg(long, value_name = "DIR", conflicts_with = "print_config")]
     pub(crate) preview: Option<PathBuf>,
     /// Print a line per epoch instead of the dashboard
@@ -78,124 +77,119 @@ pub(crate) struct FitArgs {
     pub(crate) training: TrainingArgs,
 }
 
-/// The preset of those who want none.
+const DATA: &str = "Data";
+const NETWORK: &str = "Network";
+const TRAINING: &str = "Training";
+
+/// The preset that stands for no preset.
 pub(crate) const NO_PRESET: &str = "none";
 
 /// Flags that are settings, by the names that these have in a configuration.
 #[derive(Args, Debug, Serialize)]
 #[group(id = "Settings")]
-#[command(next_help_heading = "Settings")]
 pub(crate) struct SettingArgs {
-    /// Start from these weights: a run, a .safetensors or a .pth file
-    #[arg(long, value_name = "CHECKPOINT")]
-    pub(crate) init: Option<PathBuf>,
-    /// How often every image is seen [default: 300]
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub(crate) epochs: Option<usize>,
-    /// Images per batch [default: 2]
-    #[arg(long, value_name = "B", value_parser = positive)]
-    pub(crate) batch_size: Option<usize>,
-    /// Batches per epoch, drawn in rounds of all images [default: one pass]
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub(crate) steps_per_epoch: Option<usize>,
-    /// The learning rate after warm-up [default: 2e-3]
-    #[arg(long = "lr", value_name = "F", value_parser = rate)]
-    pub(crate) learning_rate: Option<f64>,
-    /// AdamW's weight decay [default: 5e-5]
-    #[arg(long, value_name = "F")]
-    pub(crate) weight_decay: Option<f32>,
-    /// The share of the training images that chooses the best epoch [default: the publishers' part,
-    /// or 0.2]
-    #[arg(long, value_name = "F", value_parser = share)]
+    /// The share of the training images that is used for validation [default: the publishers' part, or 0.2]
+    #[arg(long, value_name = "F", value_parser = share, help_heading = DATA)]
     pub(crate) validation: Option<f64>,
-    /// Choose by the images that this file names, as a run's split.json does
-    #[arg(long, value_name = "FILE", conflicts_with = "validation")]
+    /// A file that names the validation images, as split.json of a run
+    #[arg(long, value_name = "FILE", conflicts_with = "validation", help_heading = DATA)]
     pub(crate) split: Option<PathBuf>,
-    /// Cut the training images into this many parts, for a cross-validation
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..), requires = "fold", conflicts_with_all = ["validation", "split"])]
+    /// The number of folds of a cross-validation
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..), requires = "fold", conflicts_with_all = ["validation", "split"], help_heading = DATA)]
     #[serde(skip)]
     pub(crate) folds: Option<u32>,
-    /// The part that chooses the best epoch, counted from 1
-    #[arg(long, value_name = "I", value_parser = clap::value_parser!(u32).range(1..), requires = "folds")]
+    /// The fold that is used for validation, counted from 1
+    #[arg(long, value_name = "I", value_parser = clap::value_parser!(u32).range(1..), requires = "folds", help_heading = DATA)]
     #[serde(skip)]
     pub(crate) fold: Option<u32>,
-    /// The seed of the split, the weights, the order and the augmentations [default: 0]
-    #[arg(long, value_name = "S")]
-    pub(crate) seed: Option<u64>,
-    /// auto, cpu, cuda, cuda:INDEX, wgpu, wgpu:INDEX, or several that share each batch, as
-    /// cuda:0,cuda:1 [default: auto]
-    #[arg(long, value_parser = devices)]
-    pub(crate) device: Option<String>,
-    /// The network to train [default: that of --init, else amsunet]
-    #[arg(long, value_name = "NAME", value_parser = network())]
-    #[serde(skip)]
-    pub(crate) network: Option<NetworkName>,
-    /// The channels of the first stage [default: those of --init, else 32 as in the published
-    /// networks]
-    #[arg(long, value_name = "B", value_parser = positive)]
-    #[serde(skip)]
-    pub(crate) base_width: Option<usize>,
-    /// At which size an image is run: native or HxW; another one than the preset's or the file's
-    /// takes its own crop [default: native]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    /// The size at which images are run, native or HxW; a size that differs from the preset's gets its own crop [default: native]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = DATA)]
     pub(crate) size: Option<SizePolicy>,
-    /// The side of the square training crop [default: the whole of a fixed size, else the largest
-    /// that fits, at most 480]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..))]
+    /// The side of the square training crop [default: the whole of a fixed size, else the largest that fits, at most 480]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..), help_heading = DATA)]
     #[serde(skip)]
     pub(crate) crop: Option<u32>,
-    /// Changes to the augmentation, in order: none, scale=0.7..1.3, flip-horizontal=P,
-    /// flip-vertical=P, turn=P, or rotation, elastic, brightness, contrast, gamma, saturation, hue,
-    /// blur, noise, each as NAME, NAME=off, NAME=V or NAME=MIN..MAX, and with @P for its
-    /// probability
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    /// Changes to the augmentation, in order: none, scale=0.7..1.3, flip-horizontal=P, flip-vertical=P, turn=P, or rotation,
+    /// elastic, brightness, contrast, gamma, saturation, hue, blur, noise, each as NAME, NAME=off, NAME=V or NAME=MIN..MAX,
+    /// and with @P for its probability
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = DATA)]
     #[serde(skip)]
     pub(crate) augment: Vec<Change>,
-    /// The mean of red, green and blue in [0, 1] [default: that of the training images]
-    #[arg(long, value_name = "R,G,B", value_parser = triple)]
+    /// The mean of red, green and blue, in [0, 1] [default: that of the training images]
+    #[arg(long, value_name = "R,G,B", value_parser = triple, help_heading = DATA)]
     pub(crate) mean: Option<[f32; 3]>,
-    /// The standard deviation about it [default: that of the training images]
-    #[arg(long, value_name = "R,G,B", value_parser = triple)]
+    /// The standard deviation of red, green and blue [default: that of the training images]
+    #[arg(long, value_name = "R,G,B", value_parser = triple, help_heading = DATA)]
     pub(crate) std: Option<[f32; 3]>,
-    /// The most memory that decoded images may keep, in MiB [default: 2048]
-    #[arg(long, value_name = "MIB")]
+    /// The limit of the cache of decoded images, in MiB [default: 2048]
+    #[arg(long, value_name = "MIB", help_heading = DATA)]
     pub(crate) cache_mb: Option<usize>,
+    /// Start from these weights: a run, a .safetensors or a .pth file
+    #[arg(long, value_name = "CHECKPOINT", help_heading = NETWORK)]
+    pub(crate) init: Option<PathBuf>,
+    /// The network to train [default: that of --init, else amsunet]
+    #[arg(long, value_name = "NAME", value_parser = network(), help_heading = NETWORK)]
+    #[serde(skip)]
+    pub(crate) network: Option<NetworkName>,
+    /// The channels of the first stage [default: those of --init, else 32 as in the published networks]
+    #[arg(long, value_name = "B", value_parser = positive, help_heading = NETWORK)]
+    #[serde(skip)]
+    pub(crate) base_width: Option<usize>,
+    /// The number of epochs [default: 300]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = TRAINING)]
+    pub(crate) epochs: Option<usize>,
+    /// Images per batch [default: 2]
+    #[arg(long, value_name = "B", value_parser = positive, help_heading = TRAINING)]
+    pub(crate) batch_size: Option<usize>,
+    /// Batches per epoch, drawn in rounds of all images [default: one pass]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = TRAINING)]
+    pub(crate) steps_per_epoch: Option<usize>,
+    /// The learning rate after warm-up [default: 2e-3]
+    #[arg(long = "lr", value_name = "F", value_parser = rate, help_heading = TRAINING)]
+    pub(crate) learning_rate: Option<f64>,
+    /// AdamW's weight decay [default: 5e-5]
+    #[arg(long, value_name = "F", help_heading = TRAINING)]
+    pub(crate) weight_decay: Option<f32>,
+    /// The seed of the split, the weights, the order and the augmentations [default: 0]
+    #[arg(long, value_name = "S", help_heading = TRAINING)]
+    pub(crate) seed: Option<u64>,
+    /// The device: auto, cpu, cuda, cuda:INDEX, wgpu, wgpu:INDEX, or several that share each batch, as cuda:0,cuda:1 [default: auto]
+    #[arg(long, value_parser = devices, help_heading = TRAINING)]
+    pub(crate) device: Option<String>,
 }
 
 /// Flags that are settings of the loop, by the names that these have in its part of a
 /// configuration.
 #[derive(Args, Debug, Serialize)]
 #[group(id = "Loop")]
-#[command(next_help_heading = "The loop")]
+#[command(next_help_heading = TRAINING)]
 pub(crate) struct TrainingArgs {
-    /// The bits of the maps between layers: fp32, or bf16, which saves a GPU time and memory;
-    /// weights have 32 in either [default: fp32]
+    /// The precision of the maps between layers: fp32, or bf16 for GPUs; weights stay in fp32 [default: fp32]
     #[arg(long)]
     precision: Option<Precision>,
-    /// Keep only what passes between stages, and compute the rest again for the gradient: less
-    /// memory, more time
+    /// Keep only the maps between stages and recompute the rest for the gradient: less memory, more time
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     checkpoint_activations: bool,
-    /// Batches per step: their gradients are averaged by their images [default: 1]
+    /// Batches per step, whose gradients are averaged over images [default: 1]
     #[arg(long, value_name = "N", value_parser = positive)]
     accumulate: Option<usize>,
     /// Scale the gradients of a step down to this L2 norm
     #[arg(long, value_name = "F", value_parser = rate)]
     clip_norm: Option<f64>,
-    /// Validate and keep the moving average of the weights with this decay, as 0.999
+    /// Validate and keep a moving average of the weights with this decay, as 0.999
     #[arg(long, value_name = "DECAY", value_parser = share)]
     ema: Option<f64>,
     /// Epochs from one validation to the next; the last is always validated [default: 1]
     #[arg(long, value_name = "N", value_parser = positive)]
     validate_every: Option<usize>,
-    /// End after this many epochs without a better one
+    /// Stop after this many epochs without a better one
     #[arg(long, value_name = "N", value_parser = positive)]
     patience: Option<usize>,
-    /// End with the epoch that passes this time; the learning rate is still planned for all epochs
+    /// Stop after the epoch that passes this time; the learning rate is still planned for all epochs
     #[arg(long, value_name = "F", value_parser = rate)]
     minutes: Option<f64>,
-    /// Save an epoch that is not done after so many minutes [default: 10]
+    /// Save an unfinished epoch after this time [default: 10]
     #[arg(long = "save-every", value_name = "MINUTES", value_parser = rate)]
     save_minutes: Option<f64>,
 }
@@ -252,7 +246,7 @@ pub(crate) struct ReportArgs {
     /// The file to write [default: report.html in the run's folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// auto, cpu, cuda or cuda:INDEX
+    /// The device: auto, cpu, cuda, cuda:INDEX, wgpu or wgpu:INDEX
     #[arg(long, default_value = "auto")]
     pub(crate) device: DeviceChoice,
 }
@@ -265,18 +259,16 @@ pub(crate) struct EvaluateArgs {
     /// A run or a `best.safetensors` of one [default: the newest run under runs/]
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) checkpoint: Option<PathBuf>,
-    /// The part of the data set, train, validation (the publishers' own), test or all [default:
-    /// what is held out, or all where nothing is]
+    /// The part of the data set: train, validation (the publishers' own), test or all [default: the part that is held out, else all]
     #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
-    /// Write the scores here [default: evaluation-DATA-PART.json in the run's folder, where the
-    /// checkpoint is a run]
+    /// The file for the scores [default: evaluation-DATA-PART.json in the folder of the run]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Write the predicted masks here, class indices as PNG
+    /// The folder for the predicted masks, class indices as PNG
     #[arg(long, value_name = "DIR")]
     pub(crate) save_masks: Option<PathBuf>,
-    /// auto, cpu, cuda, cuda:INDEX, wgpu or wgpu:INDEX
+    /// The device: auto, cpu, cuda, cuda:INDEX, wgpu or wgpu:INDEX
     #[arg(long, default_value = "auto")]
     pub(crate) device: DeviceChoice,
 }
@@ -299,10 +291,10 @@ pub(crate) struct SummarizeArgs {
     /// The runs' folders
     #[arg(value_name = "RUN", required = true)]
     pub(crate) runs: Vec<PathBuf>,
-    /// Print JSON, every run's values included
+    /// Print JSON with the values of each run
     #[arg(long)]
     pub(crate) json: bool,
-    /// Take in runs that differ in more than seed and fold
+    /// Accept runs that differ in more than seed and fold
     #[arg(long)]
     pub(crate) force: bool,
 }

@@ -1,4 +1,4 @@
-//! The flags that say how a model's answers become masks, and what is saved of them.
+//! The flags that turn a model's outputs into masks, and choose what is saved.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -13,32 +13,32 @@ use super::Warm;
 /// What stands for every class but the background.
 const ALL: &str = "all";
 
-/// How a model's answers become masks.
+/// The steps from a model's outputs to masks.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Masks")]
 pub(crate) struct Answers {
-    /// Side of the tiles that every image is cut into; `auto` cuts what is too large to be run whole, `off` nothing
+    /// The side of the tiles that every image is cut into; `auto` cuts only images too large to be run whole
     #[arg(long, value_name = "PIXELS|auto|off", default_value = "auto")]
     pub(super) tile: Tile,
-    /// The share of a tile that it has in common with the next one, 0 to 0.75; 0.25 unless given
+    /// The share of a tile that overlaps the next one, 0 to 0.75 [default: 0.25]
     #[arg(long, value_name = "SHARE")]
     pub(super) overlap: Option<f64>,
     /// Average the probabilities over mirrored views of the image
     #[arg(long, value_enum, value_name = "VIEWS", default_value_t = Tta::None)]
     tta: Tta,
-    /// Of two classes, the probability from which on a pixel is of the second one; the more probable class unless given
+    /// With two classes, the least probability for the second one [default: the more probable class wins]
     #[arg(long, value_name = "PROBABILITY")]
     threshold: Option<f32>,
-    /// Fill holes in the areas of these classes, or of `all`
+    /// Fill holes in the areas of these classes, or of `all` classes
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
     fill_holes: Vec<String>,
-    /// Remove areas of a class, or of `all` that are not named, that have fewer pixels
+    /// Remove areas with fewer pixels from a class, or from `all` classes that are not named
     #[arg(long, value_name = "CLASS=PIXELS", value_delimiter = ',')]
     pub(super) min_area: Vec<ClassArea>,
-    /// Keep only the largest area of these classes, or of `all`
+    /// Keep only the largest area of these classes, or of `all` classes
     #[arg(long, value_name = "CLASS", value_delimiter = ',')]
     largest_component: Vec<String>,
-    /// How many images or tiles of one size the network runs at once
+    /// Images or tiles of one size that the network runs at once
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     pub(super) batch: NonZeroUsize,
 }
@@ -131,14 +131,14 @@ impl Answers {
     }
 }
 
-/// What is saved of each image.
+/// The files that are saved of each image.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Results")]
+#[command(next_help_heading = "Saved files")]
 pub(crate) struct Saves {
-    /// What to save of each image, separated by commas
+    /// The files to save of each image, separated by commas
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "mask,overlay")]
     pub(super) save: Vec<SaveFlag>,
-    /// What the map of `--save uncertainty` shows; the entropy unless given
+    /// The measure that the map of `--save uncertainty` shows [default: entropy]
     #[arg(long, value_enum, value_name = "KIND")]
     pub(super) uncertainty: Option<UncertaintyFlag>,
 }
@@ -157,7 +157,7 @@ pub(super) enum SaveFlag {
     Probabilities,
     /// NumPy file of float32, [classes, height, width]
     ProbabilitiesNpy,
-    /// A 16-bit PNG of how unsure the model is; 65535 is 1
+    /// A 16-bit PNG of the uncertainty; 65535 is 1
     Uncertainty,
     /// COCO's run lengths as JSON
     Rle,

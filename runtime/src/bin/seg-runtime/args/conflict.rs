@@ -51,7 +51,7 @@ impl Infer {
     fn check(&self) -> Result<(), Conflict> {
         self.answers.check()?;
         self.saves.check()?;
-        match self.part.zip(self.num_parts) {
+        match self.parts.part.zip(self.parts.num_parts) {
             Some((part, parts)) if part > parts => Err(Conflict::NoPart { part: part.get(), parts: parts.get() }),
             _ => Ok(()),
         }

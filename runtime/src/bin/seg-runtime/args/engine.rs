@@ -1,4 +1,4 @@
-//! The flags that say what computes, and how.
+//! The flags that choose a provider and its options.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -12,62 +12,62 @@ use clap::{Args, ValueEnum};
 use seg_inference::Provider;
 use seg_inference::provider::{ComputePrecision, Shapes};
 
-/// What computes, and how.
+/// The provider and its options.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
-#[command(next_help_heading = "What computes")]
+#[command(next_help_heading = "Provider")]
 pub(crate) struct Engine {
-    /// The execution provider; one that cannot be used, or not for all of the model, is an error. `auto` takes the
-    /// fastest of those that are installed and work
+    /// The execution provider; it is an error if it cannot compute the whole model. `auto` takes the fastest one that
+    /// is installed and works
     #[arg(long, value_enum, default_value_t = Ep::default())]
     pub(crate) ep: Ep,
-    /// How float32 values are computed: tf32 with CUDA and TensorRT, fp16 with TensorRT and OpenVINO's GPU
+    /// The precision in which float32 values are computed: tf32 with CUDA and TensorRT, fp16 with TensorRT and OpenVINO's GPU
     #[arg(long, value_enum, default_value_t = Precision::Fp32)]
     pub(crate) precision: Precision,
     #[command(flatten)]
     pub(crate) tuning: Tuning,
 }
 
-/// How a provider computes.
+/// The options of a provider.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
-#[command(next_help_heading = "What computes")]
+#[command(next_help_heading = "Provider")]
 pub(crate) struct Tuning {
-    /// Let another provider compute what this one cannot, and say so
+    /// Let another provider compute what this one cannot, and report it
     #[arg(long)]
     pub(crate) allow_fallback: bool,
-    /// CPU threads; one per processor that the process may use (affinity, quota) unless given
+    /// CPU threads [default: one per processor that the process may use]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) threads: Option<NonZeroUsize>,
     /// The GPU for CUDA and TensorRT, counted from 0
     #[arg(long, value_name = "NUMBER")]
     pub(crate) device_id: Option<u32>,
-    /// The most memory for CUDA's arena or TensorRT's workspace, in MiB
+    /// The limit of CUDA's arena or TensorRT's workspace, in MiB
     #[arg(long, value_name = "MIB")]
     pub(crate) memory_limit: Option<NonZeroUsize>,
-    /// Launch CUDA's kernels as one graph, which is captured for each of the first four sizes of batch and image
+    /// Launch CUDA's kernels as one graph, captured for each of the first four sizes of batch and image
     #[arg(long)]
     pub(crate) cuda_graph: bool,
-    /// OpenVINO's device, as in CPU, GPU, GPU.1 or NPU; its CPU unless given
+    /// OpenVINO's device, as in CPU, GPU, GPU.1 or NPU [default: CPU]
     #[arg(long, value_name = "NAME")]
     pub(crate) openvino_device: Option<String>,
     /// The batches that TensorRT's engine takes, BATCHxHEIGHTxWIDTH: the smallest, the most frequent and the largest, as
-    /// in 1x64x64,1x512x512,4x1024x1024; what the model's contract lets expect unless given
+    /// in 1x64x64,1x512x512,4x1024x1024 [default: from the model's contract]
     #[arg(long, value_name = "MIN,BEST,MAX")]
     pub(crate) shapes: Option<Shapes>,
-    /// How long TensorRT looks for fast kernels, 0 to 5; 3 unless given
+    /// TensorRT's effort in searching for fast kernels, 0 to 5 [default: 3]
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=5))]
     pub(crate) builder_level: Option<u8>,
     #[command(flatten)]
     pub(crate) library: Library,
 }
 
-/// Where the ONNX Runtime library comes from.
+/// The ONNX Runtime library.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
-#[command(next_help_heading = "What computes")]
+#[command(next_help_heading = "Library")]
 pub(crate) struct Library {
-    /// The ONNX Runtime library; ORT_DYLIB_PATH, the cache or a fetched one unless given
+    /// The ONNX Runtime library [default: ORT_DYLIB_PATH, else the cache, else a fetched one]
     #[arg(long, value_name = "FILE")]
     pub(crate) ort_lib: Option<PathBuf>,
-    /// Never fetch anything, as SEG_RUNTIME_OFFLINE=1
+    /// Fetch nothing, as with SEG_RUNTIME_OFFLINE=1
     #[arg(long)]
     pub(crate) offline: bool,
 }

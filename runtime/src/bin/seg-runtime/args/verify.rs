@@ -16,21 +16,20 @@ pub(crate) struct Verify {
     /// The model file
     #[arg(value_name = "MODEL", required_unless_present = "certificate")]
     pub(crate) model: Option<PathBuf>,
-    /// A run or its weights, which the reference's must equal bit for bit; or another reference than NAME.reference.onnx beside the model
+    /// A run or its weights, which must equal the reference's bit for bit; or a reference other than
+    /// NAME.reference.onnx beside the model
     #[arg(long, value_name = "RUN|REFERENCE", conflicts_with = "certificate")]
     pub(crate) against: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) engine: Engine,
-    /// A data set or a folder of images to be run as well; an int8 model is proven on images only
+    /// A data set or a folder of images to run as well; an int8 model is proven on images only
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Run the long list of inputs, up to 1024x1024
     #[arg(long, conflicts_with = "certificate")]
     pub(crate) thorough: bool,
-    /// Report each value inside of the model as well
+    /// Report each value inside the model as well
     #[arg(long, conflicts_with = "certificate")]
     pub(crate) layers: bool,
-    /// Where something is wrong, say where it begins and what is to blame
+    /// If the proof fails, find where the error begins and what causes it
     #[arg(long)]
     pub(crate) bisect: bool,
     /// Another file for the certificate, NAME.json; its page is NAME.html
@@ -39,12 +38,14 @@ pub(crate) struct Verify {
     /// Sign the certificate with an Ed25519 private key in PEM
     #[arg(long, value_name = "KEY", conflicts_with = "certificate")]
     pub(crate) sign: Option<PathBuf>,
-    /// Prove again what this certificate says, and say whether it holds on this machine
+    /// Repeat the proof of this certificate and report if it holds on this machine
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     pub(crate) certificate: Option<PathBuf>,
     /// Accept the certificate only if it is signed with this key's private key
     #[arg(long, value_name = "KEY", requires = "certificate")]
     pub(crate) public_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
 }
 
 /// Make an Ed25519 key to sign certificates with.
@@ -52,13 +53,14 @@ pub(crate) struct Verify {
 /// Writes the private key NAME.pem and the public key NAME.pub.pem.
 #[derive(Debug, Args)]
 pub(crate) struct Keygen {
-    /// The files' name, to which `.pem` and `.pub.pem` are added
+    /// The name of the files, to which `.pem` and `.pub.pem` are added
     #[arg(long, value_name = "NAME", default_value = "seg")]
     pub(crate) out: PathBuf,
 }
 
-/// Which models are run at all.
+/// The certificate that a model must have.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Certificate")]
 pub(crate) struct Certified {
     /// Refuse a model without a certificate beside it for this file, provider and ONNX Runtime
     #[arg(long)]
