@@ -18,6 +18,18 @@ use thiserror::Error;
 use crate::calibration::{Calibration, CalibrationError, View, middle};
 use crate::export::{Export, Extent};
 
+/// The precision in which an exported model computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportPrecision {
+    /// 32-bit floats.
+    #[default]
+    Fp32,
+    /// 16-bit floats where they suffice.
+    Fp16,
+    /// 8-bit integers in convolutions, sums and products.
+    Int8,
+}
+
 /// The options of a quantisation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantization {

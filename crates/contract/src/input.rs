@@ -49,6 +49,7 @@ pub struct InputForm {
 
 /// The type of the elements of a graph's input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Element {
     /// Normalised floats, `[n, channels, height, width]` in float32.

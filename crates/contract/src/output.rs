@@ -16,6 +16,7 @@ pub struct Output {
 
 /// The meaning of an output's numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum OutputKind {
     /// One unbounded score per class, `[n, classes, height, width]`; the softmax over classes gives

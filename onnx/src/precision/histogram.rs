@@ -4,6 +4,7 @@ use super::Range;
 
 /// The method by which a range is chosen from the observed values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum CalibrationMethod {
     /// All observed values.
     MinMax,

@@ -11,6 +11,7 @@ use crate::graph::Data;
 
 /// The integer type of a graph's quantised values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Activations {
     /// `0..=255` with a zero point: for CPUs.
     #[default]

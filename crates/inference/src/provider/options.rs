@@ -55,6 +55,7 @@ pub struct Options {
 /// The precision in which float32 values of a model are computed; values of other types stay as
 /// they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum ComputePrecision {
     /// In float32.

@@ -63,6 +63,7 @@ pub const WHOLE_PIXELS_MAX: usize = 1536 * 1536;
 
 /// The measure of a prediction's uncertainty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Uncertainty {
     /// The entropy of the probabilities, `-sum p ln p / ln classes`: 0 if one class has all, 1 if

@@ -19,9 +19,7 @@ use crate::proof::report::InputReport;
 #[derive(Debug, Error)]
 pub enum ValidityError {
     /// The model has no certificate.
-    #[error(
-        "`{model}` has no certificate for `--ep {provider}`; make one with `seg verify --ep {provider} {model}`"
-    )]
+    #[error("`{model}` has no certificate for `--ep {provider}`; make one with `seg verify --ep {provider} {model}`")]
     Missing {
         /// The model.
         model: PathBuf,

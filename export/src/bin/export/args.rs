@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{CommandFactory, Parser};
 use seg_cli::{Verbosity, parse};
 use seg_contract::{Element, InputForm, OutputKind};
 use seg_export::Options;
 use seg_export::contract::Stated;
-use seg_export::precision::Quantization;
+use seg_export::precision::{ExportPrecision, Quantization};
 use seg_nets::runs::RUNS;
 use seg_onnx::passes::Selection;
 use seg_onnx::precision::{Activations, CalibrationMethod};
@@ -70,10 +70,10 @@ pub(crate) struct Args {
     classes: Option<Vec<String>>,
     /// The input: normalised floats [n, 3, h, w], or bytes [n, h, w, 3] as an image file holds them
     #[arg(long, value_enum, default_value_t, help_heading = FORM)]
-    input: InputArg,
+    input: Element,
     /// The output: logits or probabilities [n, classes, h, w], or the class of each pixel as bytes [n, h, w]
     #[arg(long, value_enum, default_value_t, help_heading = FORM)]
-    output: OutputArg,
+    output: OutputKind,
     /// The size of the images: any size, or one only
     #[arg(long, value_name = "dynamic|HEIGHTxWIDTH", default_value = DYNAMIC, value_parser = size, help_heading = FORM)]
     size: Size,
@@ -85,49 +85,18 @@ pub(crate) struct Args {
     pub(crate) opset: Opset,
     /// The precision in which the model computes
     #[arg(long, value_enum, default_value_t, help_heading = PRECISION)]
-    precision: PrecisionArg,
+    pub(crate) precision: ExportPrecision,
     /// Images to calibrate the precision on: files, folders or glob patterns; fp16 can do without
     #[arg(long, value_name = "INPUT", num_args = 1.., required_if_eq("precision", "int8"), help_heading = PRECISION)]
     pub(crate) calibrate: Vec<PathBuf>,
     /// The way to choose the ranges of int8 values [default: percentile]
     #[arg(long, value_enum, help_heading = PRECISION)]
-    calibration_method: Option<MethodArg>,
+    calibration_method: Option<CalibrationMethod>,
     /// The type of int8 activations: u8 for CPUs, i8 for TensorRT [default: the type for the target]
     #[arg(long, value_enum, help_heading = PRECISION)]
-    activations: Option<ActivationsArg>,
+    activations: Option<Activations>,
     #[arg(long, value_name = "LOSS", value_parser = share, help = dice_help(), help_heading = PRECISION)]
     max_dice_loss: Option<f64>,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum PrecisionArg {
-    /// 32-bit floats
-    #[default]
-    Fp32,
-    /// 16-bit floats where they suffice
-    Fp16,
-    /// 8-bit integers in convolutions, sums and products
-    Int8,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum MethodArg {
-    MinMax,
-    Percentile,
-    Entropy,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ActivationsArg {
-    U8,
-    I8,
-}
-
-/// The precision in which the model is to compute.
-pub(crate) enum Precision {
-    Single,
-    Half,
-    Int8(Quantization),
 }
 
 /// The most Dice that int8 may lose by default.
@@ -143,21 +112,6 @@ const DYNAMIC: &str = "dynamic";
 type Size = Option<[usize; 2]>;
 /// None where it is dynamic.
 type Batch = Option<usize>;
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum InputArg {
-    #[default]
-    Float,
-    U8,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum OutputArg {
-    #[default]
-    Logits,
-    Probabilities,
-    Mask,
-}
 
 /// The proof that what is exported is the trained network.
 #[derive(Debug, clap::Args)]
@@ -208,11 +162,13 @@ impl Args {
         ];
         let idle = int8_only.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag);
         match (self.precision, idle) {
-            (PrecisionArg::Fp32 | PrecisionArg::Fp16, Some(flag)) => Err(Conflict::NoIntegers(flag)),
-            (PrecisionArg::Fp32, None) if !self.calibrate.is_empty() => Err(Conflict::NothingToCalibrate),
-            (PrecisionArg::Fp32, None) if self.proof.no_verify && self.ort_lib.is_some() => Err(Conflict::NothingRun),
-            (PrecisionArg::Int8, _)
-                if matches!((self.activations, self.target), (Some(ActivationsArg::U8), Target::TensorRt)) =>
+            (ExportPrecision::Fp32 | ExportPrecision::Fp16, Some(flag)) => Err(Conflict::NoIntegers(flag)),
+            (ExportPrecision::Fp32, None) if !self.calibrate.is_empty() => Err(Conflict::NothingToCalibrate),
+            (ExportPrecision::Fp32, None) if self.proof.no_verify && self.ort_lib.is_some() => {
+                Err(Conflict::NothingRun)
+            }
+            (ExportPrecision::Int8, _)
+                if matches!((self.activations, self.target), (Some(Activations::U8), Target::TensorRt)) =>
             {
                 Err(Conflict::Unsigned)
             }
@@ -220,24 +176,12 @@ impl Args {
         }
     }
 
-    /// Returns the requested precision.
-    pub(crate) fn precision(&self) -> Precision {
-        match self.precision {
-            PrecisionArg::Fp32 => Precision::Single,
-            PrecisionArg::Fp16 => Precision::Half,
-            PrecisionArg::Int8 => Precision::Int8(self.quantization()),
-        }
-    }
-
-    fn quantization(&self) -> Quantization {
-        let method = match self.calibration_method {
-            Some(MethodArg::MinMax) => CalibrationMethod::MinMax,
-            None | Some(MethodArg::Percentile) => CalibrationMethod::Percentile,
-            Some(MethodArg::Entropy) => CalibrationMethod::Entropy,
-        };
+    /// Returns the settings of int8.
+    pub(crate) fn quantization(&self) -> Quantization {
+        let method = self.calibration_method.unwrap_or_default();
         let activations = match (self.activations, self.target) {
-            (Some(ActivationsArg::I8), _) | (None, Target::TensorRt) => Activations::I8,
-            (Some(ActivationsArg::U8) | None, _) => Activations::U8,
+            (Some(Activations::I8), _) | (None, Target::TensorRt) => Activations::I8,
+            (Some(Activations::U8) | None, _) => Activations::U8,
         };
         // The proof would refuse what flips more, or keeps less of a class.
         let (flipped_max, class_dice_min) = if self.proof.no_verify { (1.0, 0.0) } else { (FLIPPED, DICE) };
@@ -248,18 +192,9 @@ impl Args {
     /// Returns the options of the export itself.
     pub(crate) fn options(&self) -> Options {
         let stated = Stated { mean: self.mean.clone(), std: self.std.clone(), classes: self.classes.clone() };
-        let element = match self.input {
-            InputArg::Float => Element::Float,
-            InputArg::U8 => Element::U8,
-        };
-        let output = match self.output {
-            OutputArg::Logits => OutputKind::Logits,
-            OutputArg::Probabilities => OutputKind::Probabilities,
-            OutputArg::Mask => OutputKind::Mask,
-        };
-        let input = InputForm { element, batch: self.batch, size: self.size };
+        let input = InputForm { element: self.input, batch: self.batch, size: self.size };
         let passes = self.passes.clone().unwrap_or_default();
-        Options { opset: self.opset, target: self.target, passes, stated, input, output }
+        Options { opset: self.opset, target: self.target, passes, stated, input, output: self.output }
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{Args, Precision};
+use args::Args;
 use burn::tensor::Device;
 use ort::environment::Environment;
 use seg_cli::{detail, finish, note, print, warn};
@@ -19,7 +19,7 @@ use seg_data::write_bytes;
 use seg_export::calibration::Calibration;
 use seg_export::card::card;
 use seg_export::contract::Assumption;
-use seg_export::precision::{HalfReport, QuantizationReport, halve, quantize};
+use seg_export::precision::{ExportPrecision, HalfReport, QuantizationReport, halve, quantize};
 use seg_export::test_vectors::reference;
 use seg_export::triton::{self, Limit};
 use seg_export::{Export, Extent, export};
@@ -41,14 +41,13 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::read(&source(args)?)?;
     outputs::check(args, &checkpoint)?;
-    let precision = args.precision();
     let mut export = export(&checkpoint, &args.options())?;
     for assumption in &export.assumptions {
         warn(&format!("warning: {assumption}; {}", remedy(assumption)));
     }
-    let environment = environment(args, &precision)?;
+    let environment = environment(args)?;
     if let Some(environment) = &environment {
-        lessen(args, &precision, &mut export, environment)?;
+        lessen(args, &mut export, environment)?;
     }
     match environment.filter(|_| !args.proof.no_verify) {
         Some(environment) => verify::export(args, &checkpoint, &export, &environment)?,
@@ -94,8 +93,8 @@ fn offer(folder: &Path, out: &Path, Export { model, bytes, .. }: &Export) -> any
 }
 
 /// ONNX Runtime, where something is to be run; fetched where it must be.
-fn environment(args: &Args, precision: &Precision) -> anyhow::Result<Option<Environment>> {
-    if args.proof.no_verify && matches!(precision, Precision::Single) {
+fn environment(args: &Args) -> anyhow::Result<Option<Environment>> {
+    if args.proof.no_verify && args.precision == ExportPrecision::Fp32 {
         return Ok(None);
     }
     let search = Search::from_env(args.ort_lib.clone(), Build::Cpu);
@@ -108,17 +107,17 @@ fn environment(args: &Args, precision: &Precision) -> anyhow::Result<Option<Envi
         }
         search.fetch()
     };
-    let library = locate().context(match precision {
-        Precision::Single => "cannot prove the model without ONNX Runtime; `--no-verify` exports it unproven",
-        Precision::Half | Precision::Int8(_) => "cannot choose fewer bits without ONNX Runtime",
+    let library = locate().context(match args.precision {
+        ExportPrecision::Fp32 => "cannot prove the model without ONNX Runtime; `--no-verify` exports it unproven",
+        ExportPrecision::Fp16 | ExportPrecision::Int8 => "cannot choose fewer bits without ONNX Runtime",
     })?;
     detail(&format!("library     ONNX Runtime {}: {}", library.version, library.path.display()));
     Ok(Some(library.load()?))
 }
 
 /// Brings the model to the precision that was asked for, and tells what that does to it.
-fn lessen(args: &Args, precision: &Precision, export: &mut Export, environment: &Environment) -> anyhow::Result<()> {
-    if matches!(precision, Precision::Single) {
+fn lessen(args: &Args, export: &mut Export, environment: &Environment) -> anyhow::Result<()> {
+    if args.precision == ExportPrecision::Fp32 {
         return Ok(());
     }
     let contract = &export.model.contract;
@@ -129,13 +128,13 @@ fn lessen(args: &Args, precision: &Precision, export: &mut Export, environment: 
         Calibration::of_files(environment, contract, &image_files(&args.calibrate)?)?
     };
     note(&format!("calibrated  on {} images", calibration.images().len()));
-    match precision {
-        Precision::Single => {}
-        Precision::Half => tell_half(&halve(export, &calibration)?),
-        Precision::Int8(quantization) => {
+    match args.precision {
+        ExportPrecision::Fp32 => {}
+        ExportPrecision::Fp16 => tell_half(&halve(export, &calibration)?),
+        ExportPrecision::Int8 => {
             let tell =
                 |tried, all| progress::tell(&format!("quantising  part {}/{all} on its own", tried + 1), tried == 0);
-            let report = quantize(export, &calibration, quantization, tell);
+            let report = quantize(export, &calibration, &args.quantization(), tell);
             progress::clear();
             tell_int8(&report?);
         }

@@ -6,7 +6,7 @@ mod engine;
 mod verify;
 
 pub(crate) use answers::{Answers, Saves};
-pub(crate) use engine::{Engine, Ep, Library, Precision, Tuning};
+pub(crate) use engine::{Engine, Ep, Library, Tuning};
 pub(crate) use verify::{Certified, Keygen, Verify};
 
 use std::fmt;
@@ -18,6 +18,7 @@ use answers::Tile;
 use clap::{Args, Parser, Subcommand};
 use seg_cli::Verbosity;
 use seg_data::Part;
+use seg_inference::provider::ComputePrecision;
 
 /// Run exported segmentation models.
 ///
@@ -220,7 +221,7 @@ pub(crate) struct Bench {
     pub(crate) ep: Vec<Ep>,
     /// Precisions in which float32 values are computed, as in fp32,tf32
     #[arg(long, value_enum, value_delimiter = ',', default_value = "fp32")]
-    pub(crate) precision: Vec<Precision>,
+    pub(crate) precision: Vec<ComputePrecision>,
     /// Images per run, as in 1,8,32
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1")]
     pub(crate) batch: Vec<NonZeroUsize>,

@@ -148,11 +148,8 @@ fn arguments(args: &Bench, engine: &Engine, batch: usize, size: Size, images: &[
 
 impl Row {
     fn new(engine: &Engine, batch: usize, size: Size) -> Self {
-        let name = |value: Option<clap::builder::PossibleValue>| {
-            value.map_or_else(String::new, |value| value.get_name().into())
-        };
-        let ep = name(clap::ValueEnum::to_possible_value(&engine.ep));
-        let precision = name(clap::ValueEnum::to_possible_value(&engine.precision));
+        let ep = engine.ep.name().to_owned();
+        let precision = engine.precision.to_string();
         Self { ep, precision, batch, height: size.height, width: size.width, measured: None, error: None }
     }
 

@@ -9,11 +9,11 @@ use anyhow::ensure;
 use seg_cli::{chain, print};
 use seg_inference::library::{self, Build, CACHE_VARIABLE, MINOR_VERSION_MIN};
 use seg_inference::nvidia::{self, Driver, NvidiaError, Version};
-use seg_inference::provider::{EngineCache, ProviderError, openvino_devices};
+use seg_inference::provider::{ComputePrecision, EngineCache, ProviderError, openvino_devices};
 use seg_inference::{Provider, RunsOn, available_threads, probe as run_probe};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{self, Engine, Precision, Tuning};
+use crate::args::{self, Engine, Tuning};
 use crate::{child, engine};
 
 /// All that was found.
@@ -222,7 +222,7 @@ fn find_library(library: &args::Library, build: Build, limit: Duration) -> Libra
 /// The flags that choose a provider and fetch nothing.
 fn offline(library: &args::Library, provider: Provider) -> Engine {
     let library = args::Library { offline: true, ..library.clone() };
-    Engine { ep: provider.into(), precision: Precision::Fp32, tuning: Tuning { library, ..Tuning::default() } }
+    Engine { ep: provider.into(), precision: ComputePrecision::Fp32, tuning: Tuning { library, ..Tuning::default() } }
 }
 
 fn try_provider(library: &args::Library, provider: Provider, limit: Duration) -> Tried {

@@ -154,7 +154,7 @@ pub(crate) fn options(engine: &Engine, provider: Provider) -> Options {
         allow_fallback,
         threads,
         device_id,
-        precision: engine.precision.into(),
+        precision: engine.precision,
         memory_limit_bytes: memory_limit.map(|mib| mib.get() << 20),
         cuda_graph,
         openvino_device,

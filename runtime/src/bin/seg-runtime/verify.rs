@@ -94,7 +94,7 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
     let another = || format!("cannot prove again what the certificate `{}` says", path.display());
     // Before a library is fetched for it; a fallback may yet choose another one.
     if let Some(provider) = args.engine.ep.provider().filter(|_| !args.engine.tuning.allow_fallback) {
-        let precision = ModelPrecision::from_graph(&read_model(&files.model)?.graph, args.engine.precision.into());
+        let precision = ModelPrecision::from_graph(&read_model(&files.model)?.graph, args.engine.precision);
         certified.check(&engine::options(&args.engine, provider), precision).with_context(another)?;
     }
     let now = run(args, &files, &folder, certified.thorough, !certified.layers.is_empty(), Some(&certified));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use seg_inference::{Cleanup, Settings, Tiles, Tiling, Uncertainty, Views};
 use seg_runtime::save::Save;
 
@@ -24,8 +24,8 @@ pub(crate) struct Answers {
     #[arg(long, value_name = "SHARE")]
     pub(super) overlap: Option<f64>,
     /// Average the probabilities over mirrored views of the image
-    #[arg(long, value_enum, value_name = "VIEWS", default_value_t = Tta::None)]
-    tta: Tta,
+    #[arg(long, value_enum, value_name = "VIEWS", default_value_t)]
+    tta: Views,
     /// With two classes, the least probability for the second one [default: the more probable class wins]
     #[arg(long, value_name = "PROBABILITY")]
     threshold: Option<f32>,
@@ -80,12 +80,6 @@ impl Warm {
     }
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Tta {
-    None,
-    Flips,
-}
-
 #[derive(Clone, Debug)]
 pub(super) struct ClassArea {
     pub(super) class: String,
@@ -119,10 +113,7 @@ impl Answers {
         let overlap = self.overlap.unwrap_or(Tiling::default().overlap);
         Settings {
             tiles: self.tile.tiles(overlap),
-            views: match self.tta {
-                Tta::None => Views::None,
-                Tta::Flips => Views::Flips,
-            },
+            views: self.tta,
             threshold: self.threshold,
             cleanup,
             batch: Some(self.batch),
@@ -137,58 +128,17 @@ impl Answers {
 pub(crate) struct Saves {
     /// The files to save of each image, separated by commas
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',', default_value = "mask,overlay")]
-    pub(super) save: Vec<SaveFlag>,
+    pub(super) save: Vec<Save>,
     /// The measure that the map of `--save uncertainty` shows [default: entropy]
     #[arg(long, value_enum, value_name = "KIND")]
-    pub(super) uncertainty: Option<UncertaintyFlag>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum SaveFlag {
-    /// PNG whose pixel values are class indices, with the classes' colours as its palette
-    Mask,
-    /// A black and white PNG for each class but the background
-    Binary,
-    /// PNG of the image with tinted and outlined classes
-    Overlay,
-    /// PNG of the image with outlined classes
-    Contours,
-    /// A 16-bit PNG for each class but the background; 65535 is 1
-    Probabilities,
-    /// NumPy file of float32, [classes, height, width]
-    ProbabilitiesNpy,
-    /// A 16-bit PNG of the uncertainty; 65535 is 1
-    Uncertainty,
-    /// COCO's run lengths as JSON
-    Rle,
-    /// GeoJSON with a polygon for each area
-    Polygons,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum UncertaintyFlag {
-    /// Of the probabilities, divided by its largest value
-    Entropy,
-    /// Of the probabilities over mirrored views and models
-    Variance,
+    pub(super) uncertainty: Option<Uncertainty>,
 }
 
 impl Saves {
     /// What is saved, each once.
     pub(crate) fn list(&self) -> Vec<Save> {
-        let save = |flag| match flag {
-            SaveFlag::Mask => Save::Mask,
-            SaveFlag::Binary => Save::Binary,
-            SaveFlag::Overlay => Save::Overlay,
-            SaveFlag::Contours => Save::Contours,
-            SaveFlag::Probabilities => Save::Probabilities,
-            SaveFlag::ProbabilitiesNpy => Save::ProbabilitiesNpy,
-            SaveFlag::Uncertainty => Save::Uncertainty,
-            SaveFlag::Rle => Save::Rle,
-            SaveFlag::Polygons => Save::Polygons,
-        };
         let mut list: Vec<Save> = Vec::new();
-        for save in self.save.iter().copied().map(save) {
+        for save in self.save.iter().copied() {
             if !list.contains(&save) {
                 list.push(save);
             }
@@ -199,10 +149,7 @@ impl Saves {
     /// The settings with what the files need.
     pub(crate) fn complete(&self, settings: Settings) -> Settings {
         let list = self.list();
-        let kind = match self.uncertainty {
-            None | Some(UncertaintyFlag::Entropy) => Uncertainty::Entropy,
-            Some(UncertaintyFlag::Variance) => Uncertainty::Variance,
-        };
+        let kind = self.uncertainty.unwrap_or(Uncertainty::Entropy);
         Settings {
             probabilities: list.iter().any(|save| save.needs_probabilities()),
             uncertainty: list.contains(&Save::Uncertainty).then_some(kind),

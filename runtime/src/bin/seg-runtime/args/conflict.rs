@@ -4,9 +4,10 @@
 //! to all the same.
 
 use seg_contract::{Contract, Input, OutputKind};
+use seg_runtime::save::Save;
 use thiserror::Error;
 
-use super::answers::{SaveFlag, Tile};
+use super::answers::Tile;
 use super::{Answers, Command, Engine, Eval, Infer, Inspect, Measuring, Saves, Size};
 
 /// Why flags are wrong together.
@@ -154,7 +155,7 @@ impl Size {
 impl Saves {
     fn check(&self) -> Result<(), Conflict> {
         first([(
-            self.uncertainty.is_some() && !self.save.contains(&SaveFlag::Uncertainty),
+            self.uncertainty.is_some() && !self.save.contains(&Save::Uncertainty),
             "--uncertainty",
             "without `--save uncertainty`, the map that it is about",
             "add `uncertainty` to `--save`, or leave it out",

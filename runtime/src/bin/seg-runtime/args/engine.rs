@@ -21,8 +21,8 @@ pub(crate) struct Engine {
     #[arg(long, value_enum, default_value_t = Ep::default())]
     pub(crate) ep: Ep,
     /// The precision in which float32 values are computed: tf32 with CUDA and TensorRT, fp16 with TensorRT and OpenVINO's GPU
-    #[arg(long, value_enum, default_value_t = Precision::Fp32)]
-    pub(crate) precision: Precision,
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) precision: ComputePrecision,
     #[command(flatten)]
     pub(crate) tuning: Tuning,
 }
@@ -87,11 +87,10 @@ impl Engine {
             builder_level,
             library,
         } = tuning;
-        let name = |value: Option<PossibleValue>| value.map(|value| value.get_name().to_owned());
         let text = |value: Option<&dyn Display>| value.map(|value| value.to_string());
         let values: [(&str, Option<String>); 8] = [
-            ("--ep", name(ep.to_possible_value())),
-            ("--precision", name(precision.to_possible_value())),
+            ("--ep", Some(ep.name().to_owned())),
+            ("--precision", Some(precision.to_string())),
             ("--threads", text(threads.as_ref().map(|value| value as _))),
             ("--device-id", text(device_id.as_ref().map(|value| value as _))),
             ("--memory-limit", text(memory_limit.as_ref().map(|value| value as _))),
@@ -134,11 +133,16 @@ impl ValueEnum for Ep {
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.provider().map_or("auto", Provider::flag)))
+        Some(PossibleValue::new(self.name()))
     }
 }
 
 impl Ep {
+    /// Returns the value of `--ep` that means it.
+    pub(crate) fn name(self) -> &'static str {
+        self.provider().map_or("auto", Provider::flag)
+    }
+
     /// Returns the provider, if one is named.
     pub(crate) fn provider(self) -> Option<Provider> {
         match self {
@@ -151,24 +155,6 @@ impl Ep {
 impl From<Provider> for Ep {
     fn from(provider: Provider) -> Self {
         Self::Named(provider)
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Precision {
-    #[default]
-    Fp32,
-    Tf32,
-    Fp16,
-}
-
-impl From<Precision> for ComputePrecision {
-    fn from(precision: Precision) -> Self {
-        match precision {
-            Precision::Fp32 => Self::Fp32,
-            Precision::Tf32 => Self::Tf32,
-            Precision::Fp16 => Self::Fp16,
-        }
     }
 }
 
