@@ -1,15 +1,18 @@
-//! Fetches the ONNX Runtime library: the pinned wheel, with pip, checked by its hash.
+//! Fetches the ONNX Runtime library: the pinned wheel, checked by its hash, from pip or from a file.
 //!
-//! A wheel is a portable archive of the official build, users have set up mirrors and proxies for
-//! pip, and `--require-hashes` makes the origin irrelevant.
+//! A wheel is a portable archive of the official build. pip knows the user's mirrors and proxies, and
+//! `--require-hashes` makes the origin irrelevant. A machine without Python takes the wheel as a file.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 
+use seg_contract::Sha256;
 use tempfile::Builder;
 use thiserror::Error;
+use zip::ZipArchive;
+use zip::result::ZipError;
 
 use super::{Build, CACHE_VARIABLE, LIBRARY_VARIABLE, MINOR_VERSION_MIN, OFFLINE_VARIABLE};
 
@@ -83,10 +86,37 @@ pub enum FetchError {
         /// The cause.
         source: io::Error,
     },
+    /// A wheel that was brought along cannot be read.
+    #[error("cannot read the wheel `{path}`")]
+    ReadWheel {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The SHA-256 of a wheel that was brought along is not a pinned one.
+    #[error("the wheel `{path}` has the SHA-256 {found}, expected that of {expected}; download one of these again")]
+    OtherWheel {
+        /// The file.
+        path: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The pinned wheels with their hashes.
+        expected: String,
+    },
+    /// A wheel that was brought along cannot be unpacked.
+    #[error("cannot unpack the wheel `{path}` into the cache of ONNX Runtime libraries")]
+    Unpack {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: ZipError,
+    },
     /// No pip could fetch the wheel.
     #[error(
-        "cannot fetch {package} {version} with pip ({attempts}); install ONNX Runtime 1.{MINOR_VERSION_MIN} or newer \
-         and name its library by `--ort-lib` or {LIBRARY_VARIABLE}"
+        "cannot fetch {package} {version} with pip ({attempts}); download its wheel elsewhere and run `seg setup --wheel \
+         FILE`, or install ONNX Runtime 1.{MINOR_VERSION_MIN} or newer and name its library by `--ort-lib` or \
+         {LIBRARY_VARIABLE}"
     )]
     Pip {
         /// The package.
@@ -131,20 +161,55 @@ pub(super) fn library_path(cache: &Path, build: Build) -> PathBuf {
 
 /// Fetches a build into the cache unless it is there, and returns its [`library_path`].
 pub(super) fn fetch(cache: Option<&Path>, offline: bool, build: Build) -> Result<PathBuf, FetchError> {
-    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        return Err(FetchError::Platform { os: std::env::consts::OS, arch: std::env::consts::ARCH });
-    }
-    let cache = cache.ok_or(FetchError::NoCache)?;
+    let cache = usable(cache)?;
     let path = library_path(cache, build);
     if offline {
         return Err(FetchError::Offline { package: package(build), path, setup: build.setup() });
     }
-    fetch_wheel(&Wheel::for_build(build), cache)?;
+    let wheel = Wheel::for_build(build);
+    fill(&wheel, cache, |partial| install(&wheel, partial))?;
     Ok(path)
 }
 
-/// Unpacks a wheel into its folder of the cache, unless another process did so meanwhile.
-fn fetch_wheel(wheel: &Wheel, cache: &Path) -> Result<(), FetchError> {
+/// Unpacks a wheel that was brought along into the cache unless its build is there, and returns the build with its
+/// [`library_path`].
+pub(super) fn unpack(cache: Option<&Path>, file: &Path) -> Result<(Build, PathBuf), FetchError> {
+    let cache = usable(cache)?;
+    let index = unpack_one_of(&Build::ALL.map(Wheel::for_build), cache, file)?;
+    let build = Build::ALL[index];
+    Ok((build, library_path(cache, build)))
+}
+
+/// Unpacks a file that is one of the wheels, and returns which one.
+fn unpack_one_of(wheels: &[Wheel], cache: &Path, file: &Path) -> Result<usize, FetchError> {
+    let refused = |source| FetchError::ReadWheel { path: file.into(), source };
+    let mut archive = File::open(file).map_err(refused)?;
+    let mut hasher = Sha256::new();
+    io::copy(&mut archive, &mut hasher).map_err(refused)?;
+    let found = hasher.hex();
+    let Some(index) = wheels.iter().position(|wheel| wheel.sha256 == found) else {
+        let pinned = wheels.iter().map(|Wheel { package, version, sha256 }| format!("{package} {version} ({sha256})"));
+        let expected = pinned.collect::<Vec<_>>().join(" or ");
+        return Err(FetchError::OtherWheel { path: file.into(), found, expected });
+    };
+    fill(&wheels[index], cache, |partial| {
+        let unpacked = ZipArchive::new(archive).and_then(|mut archive| archive.extract(partial.join("site")));
+        unpacked.map_err(|source| FetchError::Unpack { path: file.into(), source })
+    })?;
+    Ok(index)
+}
+
+/// Returns the cache if there is one and a wheel is pinned for this platform.
+fn usable(cache: Option<&Path>) -> Result<&Path, FetchError> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Err(FetchError::Platform { os: std::env::consts::OS, arch: std::env::consts::ARCH });
+    }
+    cache.ok_or(FetchError::NoCache)
+}
+
+/// Fills the folder of a wheel in the cache with what `unpack` leaves in `site` of the folder that it is given, unless
+/// another process did so meanwhile.
+fn fill(wheel: &Wheel, cache: &Path, unpack: impl FnOnce(&Path) -> Result<(), FetchError>) -> Result<(), FetchError> {
     fs::create_dir_all(cache).map_err(refused(cache))?;
     let lock = cache.join(".lock");
     // The lock is held until the end of the function, or of the process if that comes first.
@@ -169,7 +234,7 @@ fn fetch_wheel(wheel: &Wheel, cache: &Path) -> Result<(), FetchError> {
     }
     // A unique name, for the same reason.
     let partial = Builder::new().prefix(&prefix).tempdir_in(cache).map_err(refused(cache))?;
-    install(wheel, partial.path())?;
+    unpack(partial.path())?;
     fs::rename(partial.path().join("site"), &folder).map_err(refused(&folder))
 }
 
@@ -219,6 +284,8 @@ fn last_error(output: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -241,9 +308,52 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         fs::create_dir_all(cache.path().join("onnxruntime.partial-of-a-killed-process/site")).unwrap();
         let wheel = Wheel { sha256: GPU.sha256, ..CPU };
-        let message = fetch_wheel(&wheel, cache.path()).unwrap_err().to_string();
+        let message = fill(&wheel, cache.path(), |partial| install(&wheel, partial)).unwrap_err().to_string();
         assert!(message.contains("DO NOT MATCH THE HASHES"), "{message}");
         let left: Vec<_> = cache.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [".lock"]);
+    }
+
+    /// Writes a wheel that holds a library, and returns its path and its pin.
+    fn brought(folder: &Path) -> (PathBuf, Wheel) {
+        let path = folder.join("brought.whl");
+        let mut archive = zip::ZipWriter::new(File::create(&path).unwrap());
+        let options = zip::write::SimpleFileOptions::default();
+        archive.start_file("onnxruntime/capi/libonnxruntime.so.1.31.1", options).unwrap();
+        archive.write_all(b"a library").unwrap();
+        archive.finish().unwrap();
+        let sha256 = seg_contract::sha256(fs::read(&path).unwrap());
+        (path, Wheel { sha256: sha256.leak(), ..CPU })
+    }
+
+    #[test]
+    fn a_wheel_that_was_brought_along_is_unpacked_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, wheel) = brought(folder.path());
+        let cache = folder.path().join("cache");
+        for _ in 0..2 {
+            assert_eq!(unpack_one_of(&[GPU, Wheel { ..wheel }], &cache, &file).unwrap(), 1);
+            assert_eq!(fs::read(wheel.library(&cache)).unwrap(), b"a library");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_pinned_wheel_is_refused_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, wheel) = brought(folder.path());
+        let cache = folder.path().join("cache");
+        for (name, damage, part) in [
+            ("another wheel", &[][..], "expected that of onnxruntime 1.31.1 (5752bd50"),
+            ("a damaged one", b"x", "or onnxruntime-gpu 1.31.1 (e26c475f"),
+        ] {
+            let bytes = [fs::read(&file).unwrap(), damage.into()].concat();
+            fs::write(&file, &bytes).unwrap();
+            let message = unpack_one_of(&[CPU, GPU], &cache, &file).unwrap_err().to_string();
+            assert!(message.contains(part) && message.contains("brought.whl"), "{name}: {message}");
+            assert!(!cache.exists(), "{name}");
+        }
+        let absent = folder.path().join("absent.whl");
+        let message = unpack_one_of(&[wheel], &cache, &absent).unwrap_err().to_string();
+        assert!(message.starts_with("cannot read the wheel"), "{message}");
     }
 }

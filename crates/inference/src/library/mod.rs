@@ -253,6 +253,19 @@ impl Search {
     }
 }
 
+impl Search {
+    /// Unpacks a wheel of ONNX Runtime that was brought along into the cache, and returns which build it is.
+    ///
+    /// Needs neither Python nor a network. The wheel must have the hash of one that would be fetched.
+    ///
+    /// # Errors
+    /// When the file is another wheel or cannot be unpacked, or its library is not usable.
+    pub fn unpack(&self, wheel: &Path) -> Result<(Build, Library), LibraryError> {
+        let (build, path) = fetch::unpack(self.cache.as_deref(), wheel)?;
+        Ok((build, Library::check(&path, Origin::Cache(build))?))
+    }
+}
+
 impl Library {
     /// Checks that a file is a usable ONNX Runtime, without keeping it loaded.
     fn check(path: &Path, origin: Origin) -> Result<Self, LibraryError> {

@@ -272,6 +272,8 @@ pub(crate) struct Doctor {
 }
 
 /// Fetch the ONNX Runtime library ahead of time.
+///
+/// Fetches a wheel with pip and checks its hash. Without Python, `--wheel` takes wheels as files.
 #[derive(Debug, Args)]
 pub(crate) struct Setup {
     /// Fetch the build with CUDA and TensorRT as well
@@ -283,6 +285,9 @@ pub(crate) struct Setup {
     /// Fetch nothing, and fail if something is missing
     #[arg(long)]
     pub(crate) offline: bool,
+    /// Take the library from a wheel of ONNX Runtime that was brought along, without pip and network
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["gpu", "openvino", "offline"])]
+    pub(crate) wheel: Vec<PathBuf>,
 }
 
 /// Do ahead of time what a first run would wait for.

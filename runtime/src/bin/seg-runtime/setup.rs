@@ -1,13 +1,18 @@
 //! `seg-runtime setup`: fetches libraries ahead of time.
 
-use std::fmt::Write;
-
 use seg_cli::{note, print};
-use seg_inference::library::{Build, Search};
+use seg_inference::library::{Build, Library, Search};
 
 use crate::args::Setup;
 
 pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
+    for wheel in &args.wheel {
+        let (build, library) = Search::from_env(None, Build::Cpu).unpack(wheel)?;
+        show(build, &library)?;
+    }
+    if !args.wheel.is_empty() {
+        return Ok(());
+    }
     let wanted = [(Build::Cpu, true), (Build::Gpu, args.gpu), (Build::OpenVino, args.openvino)];
     for (build, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
         // What a variable names is not what is set up here.
@@ -22,9 +27,12 @@ pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
                 search.fetch()?
             }
         };
-        let mut line = String::new();
-        writeln!(line, "{:28}  {}", build.package(), library.path.display())?;
-        print(&line)?;
+        show(build, &library)?;
     }
     Ok(())
+}
+
+/// Prints where a library is.
+fn show(build: Build, library: &Library) -> anyhow::Result<()> {
+    print(&format!("{:28}  {}\n", build.package(), library.path.display()))
 }
