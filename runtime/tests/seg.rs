@@ -77,7 +77,7 @@ fn the_program_of_a_verb_shows_the_verb_as_its_name() {
     for (arguments, usage) in [
         ("train infer --help", "Usage: seg train infer [OPTIONS]"),
         ("help train infer", "Usage: seg train infer [OPTIONS]"),
-        ("train", "Usage: seg train <COMMAND>"),
+        ("train", "Usage: seg train [OPTIONS] <COMMAND>"),
     ] {
         let output = run(&seg, arguments);
         let said = format!("{}{}", text(&output.stdout), text(&output.stderr));

@@ -72,13 +72,14 @@ fn groups(own: &Command) -> String {
     for group in Group::ALL {
         let _ = write!(text, "\n\n{}:", group.title());
         for Verb { name, about, .. } in VERBS.iter().filter(|verb| verb.group == group) {
-            let _ = write!(text, "\n  {name:<12}{about}");
+            let _ = write!(text, "\n  {name:<13}{about}");
         }
     }
     let _ = write!(text, "\n\nThe command line:");
     for command in own.get_subcommands() {
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        let _ = write!(text, "\n  {:<12}{about}", command.get_name());
+        let _ = write!(text, "\n  {:<13}{about}", command.get_name());
     }
-    text
+    // clap leaves a line before the text.
+    text.trim_start().to_owned()
 }
