@@ -46,7 +46,8 @@ struct Value {
     help: Option<String>,
 }
 
-/// Reads the command line of a program; ends the program if it is wrong, or asks for help or for a [`Description`].
+/// Reads the command line of a program; ends the program if it is wrong, or asks for help or for a
+/// [`Description`].
 pub fn parse<A: Parser>() -> A {
     if env::args_os().skip(1).eq([DESCRIBE]) {
         let description = serde_json::to_string(&Description::new(&A::command()));
@@ -81,7 +82,8 @@ impl Description {
         self.commands
     }
 
-    /// Makes a command line with the same names and help. It is for listing only: it checks no values.
+    /// Makes a command line with the same names and help. It is for listing only: it checks no
+    /// values.
     pub fn into_command(self) -> Command {
         let mut command = Command::new(self.name);
         if let Some(version) = self.version {

@@ -18,8 +18,8 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes a line about the progress of a long run to standard output, unless the program is quiet. A run does not end
-/// because nobody can read it.
+/// Writes a line about the progress of a long run to standard output, unless the program is quiet.
+/// A run does not end because nobody can read it.
 pub fn say(line: &str) {
     if allows(Level::Normal) {
         let _ = writeln!(io::stdout(), "{line}");

@@ -11,7 +11,8 @@ use crate::run::record::EpochRecord;
 /// The most rows of the table of epochs.
 const ROWS_MAX: usize = 12;
 
-/// Writes a table with the first, the best and the last epoch of a log and others in equal steps between them.
+/// Writes a table with the first, the best and the last epoch of a log and others in equal steps
+/// between them.
 pub fn epochs(log: &[EpochRecord]) -> String {
     let mut text = String::from("epoch    loss  val Dice    mIoU     acc  time");
     for record in chosen(log) {
@@ -30,7 +31,8 @@ pub fn epochs(log: &[EpochRecord]) -> String {
     text
 }
 
-/// Chooses the epochs that a table has room for. Of the epochs that were the best so far only the last is marked.
+/// Chooses the epochs that a table has room for. Of the epochs that were the best so far only the
+/// last is marked.
 fn chosen(log: &[EpochRecord]) -> Vec<EpochRecord> {
     let best = log.iter().rposition(|record| record.best);
     let last = log.len().saturating_sub(1);

@@ -1,7 +1,9 @@
-//! Fetches the ONNX Runtime library: the pinned wheel, checked by its hash, from pip or from a file.
+//! Fetches the ONNX Runtime library: the pinned wheel, checked by its hash, from pip or from a
+//! file.
 //!
-//! A wheel is a portable archive of the official build. pip knows the user's mirrors and proxies, and
-//! `--require-hashes` makes the origin irrelevant. A machine without Python takes the wheel as a file.
+//! A wheel is a portable archive of the official build. pip knows the user's mirrors and proxies,
+//! and `--require-hashes` makes the origin irrelevant. A machine without Python takes the wheel as
+//! a file.
 
 use std::fs::{self, File};
 use std::io;
@@ -171,8 +173,8 @@ pub(super) fn fetch(cache: Option<&Path>, offline: bool, build: Build) -> Result
     Ok(path)
 }
 
-/// Unpacks a wheel that was brought along into the cache unless its build is there, and returns the build with its
-/// [`library_path`].
+/// Unpacks a wheel that was brought along into the cache unless its build is there, and returns the
+/// build with its [`library_path`].
 pub(super) fn unpack(cache: Option<&Path>, file: &Path) -> Result<(Build, PathBuf), FetchError> {
     let cache = usable(cache)?;
     let index = unpack_one_of(&Build::ALL.map(Wheel::for_build), cache, file)?;
@@ -207,8 +209,8 @@ fn usable(cache: Option<&Path>) -> Result<&Path, FetchError> {
     cache.ok_or(FetchError::NoCache)
 }
 
-/// Fills the folder of a wheel in the cache with what `unpack` leaves in `site` of the folder that it is given, unless
-/// another process did so meanwhile.
+/// Fills the folder of a wheel in the cache with what `unpack` leaves in `site` of the folder that
+/// it is given, unless another process did so meanwhile.
 fn fill(wheel: &Wheel, cache: &Path, unpack: impl FnOnce(&Path) -> Result<(), FetchError>) -> Result<(), FetchError> {
     fs::create_dir_all(cache).map_err(refused(cache))?;
     let lock = cache.join(".lock");

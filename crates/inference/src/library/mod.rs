@@ -254,9 +254,11 @@ impl Search {
 }
 
 impl Search {
-    /// Unpacks a wheel of ONNX Runtime that was brought along into the cache, and returns which build it is.
+    /// Unpacks a wheel of ONNX Runtime that was brought along into the cache, and returns which
+    /// build it is.
     ///
-    /// Needs neither Python nor a network. The wheel must have the hash of one that would be fetched.
+    /// Needs neither Python nor a network. The wheel must have the hash of one that would be
+    /// fetched.
     ///
     /// # Errors
     /// When the file is another wheel or cannot be unpacked, or its library is not usable.

@@ -43,13 +43,15 @@ pub(crate) struct Args {
     /// Print the graph as text
     #[arg(long)]
     pub(crate) dump: bool,
-    /// The ONNX Runtime library that proves and calibrates [default: ORT_DYLIB_PATH, else the cache, else a fetched one]
+    /// The ONNX Runtime library that proves and calibrates [default: ORT_DYLIB_PATH, else the
+    /// cache, else a fetched one]
     #[arg(long, value_name = "FILE")]
     pub(crate) ort_lib: Option<PathBuf>,
     /// Write inputs with the logits that Burn computes from them, as .safetensors
     #[arg(long, value_name = "FILE", help_heading = EXTRA)]
     pub(crate) reference: Option<PathBuf>,
-    /// Write the model into a model repository of Triton Inference Server as well, as DIR/NAME with the name of `--out`
+    /// Write the model into a model repository of Triton Inference Server as well, as DIR/NAME with
+    /// the name of `--out`
     #[arg(long, value_name = "DIR", help_heading = EXTRA)]
     pub(crate) triton: Option<PathBuf>,
     /// Write a model card in Markdown
@@ -71,7 +73,8 @@ pub(crate) struct Args {
     /// The input: normalised floats [n, 3, h, w], or bytes [n, h, w, 3] as an image file holds them
     #[arg(long, value_enum, default_value_t, help_heading = FORM)]
     input: Element,
-    /// The output: logits or probabilities [n, classes, h, w], or the class of each pixel as bytes [n, h, w]
+    /// The output: logits or probabilities [n, classes, h, w], or the class of each pixel as bytes
+    /// [n, h, w]
     #[arg(long, value_enum, default_value_t, help_heading = FORM)]
     output: OutputKind,
     /// The size of the images: any size, or one only
@@ -80,7 +83,8 @@ pub(crate) struct Args {
     /// Images per run: any number, or one only
     #[arg(long, value_name = "dynamic|NUMBER", default_value = DYNAMIC, value_parser = batch, help_heading = FORM)]
     batch: Batch,
-    /// The version of ONNX's operator set, 17 to 25; below 20 it has no `Gelu`, which is then decomposed
+    /// The version of ONNX's operator set, 17 to 25; below 20 it has no `Gelu`, which is then
+    /// decomposed
     #[arg(long, value_name = "VERSION", default_value_t, value_parser = opset, help_heading = FORM)]
     pub(crate) opset: Opset,
     /// The precision in which the model computes
@@ -92,7 +96,8 @@ pub(crate) struct Args {
     /// The way to choose the ranges of int8 values [default: percentile]
     #[arg(long, value_enum, help_heading = PRECISION)]
     calibration_method: Option<CalibrationMethod>,
-    /// The type of int8 activations: u8 for CPUs, i8 for TensorRT [default: the type for the target]
+    /// The type of int8 activations: u8 for CPUs, i8 for TensorRT [default: the type for the
+    /// target]
     #[arg(long, value_enum, help_heading = PRECISION)]
     activations: Option<Activations>,
     #[arg(long, value_name = "LOSS", value_parser = share, help = dice_help(), help_heading = PRECISION)]
@@ -117,8 +122,9 @@ type Batch = Option<usize>;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Proof")]
 pub(crate) struct Proof {
-    /// Prove in ONNX Runtime that the model computes what Burn computes, on a fixed list of inputs and on the images of
-    /// the folder, else on some of those of `--calibrate`. The model is proven on the list by default
+    /// Prove in ONNX Runtime that the model computes what Burn computes, on a fixed list of inputs
+    /// and on the images of the folder, else on some of those of `--calibrate`. The model is proven
+    /// on the list by default
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "no_verify")]
     pub(crate) verify: Option<Option<PathBuf>>,
     /// Export the model without proof, reference and certificate

@@ -54,8 +54,8 @@ pub(crate) enum Command {
 /// Segment images: a mask, an overlay and a line of JSON for each.
 ///
 /// Writes a folder for each kind of file, `predictions.jsonl` and `job.json`. Images that cannot be
-/// segmented are reported and skipped; the exit status is then 1. A folder that holds the results of
-/// another job is refused.
+/// segmented are reported and skipped; the exit status is then 1. A folder that holds the results
+/// of another job is refused.
 #[derive(Debug, Args)]
 pub(crate) struct Infer {
     /// The model file; the probabilities of several models are averaged
@@ -90,7 +90,8 @@ pub(crate) struct Parts {
     /// Keep the results that are complete, which their hashes show, and do the rest
     #[arg(long = "continue")]
     pub(crate) resume: bool,
-    /// Divide the images into this many parts, each for its own process or machine; `seg merge` joins them
+    /// Divide the images into this many parts, each for its own process or machine; `seg merge`
+    /// joins them
     #[arg(long, value_name = "NUMBER", requires = "part")]
     pub(crate) num_parts: Option<NonZeroUsize>,
     /// Do this part, counted from 1
@@ -110,9 +111,9 @@ pub(crate) struct Merge {
 
 /// Score a model on a data set.
 ///
-/// Prints the scores. With --out it also writes `scores.json`, `images.csv` with a row per image, and
-/// `report.html` with curves and pictures of the worst images. Pixels that the masks ignore, or that
-/// lie outside fields of view, are not counted.
+/// Prints the scores. With --out it also writes `scores.json`, `images.csv` with a row per image,
+/// and `report.html` with curves and pictures of the worst images. Pixels that the masks ignore, or
+/// that lie outside fields of view, are not counted.
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
     /// The model file; the probabilities of several models are averaged
@@ -121,8 +122,8 @@ pub(crate) struct Eval {
     /// The folder of the data set
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// The part of the data set: train, validation (the publishers' own), test or all [default: the part that is held
-    /// out, else all]
+    /// The part of the data set: train, validation (the publishers' own), test or all [default: the
+    /// part that is held out, else all]
     #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
     /// The folder for the scores as JSON, CSV and HTML
@@ -166,7 +167,8 @@ pub(crate) struct Inspect {
     /// The model file
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// The image size that multiply-adds are counted at [default: the model's own size, else 256x256]
+    /// The image size that multiply-adds are counted at [default: the model's own size, else
+    /// 256x256]
     #[arg(long, value_name = "HEIGHTxWIDTH")]
     pub(crate) size: Option<Size>,
     /// Print each node of the graph as well
@@ -206,8 +208,8 @@ pub(crate) struct Compare {
 
 /// Measure the latency, throughput and peak memory of a model.
 ///
-/// Lists make a table: every provider with every precision, batch and size. Each case runs in its own
-/// process.
+/// Lists make a table: every provider with every precision, batch and size. Each case runs in its
+/// own process.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// The model file
@@ -254,8 +256,9 @@ pub(crate) struct Runs {
 
 /// Report which providers work here, and what to install for the others.
 ///
-/// Each provider runs a small graph in its own process, so that a crash or a hang is reported as well.
-/// Nothing is fetched. Exit status: 1 when a provider named by `--ep` does not work, or none does.
+/// Each provider runs a small graph in its own process, so that a crash or a hang is reported as
+/// well. Nothing is fetched. Exit status: 1 when a provider named by `--ep` does not work, or none
+/// does.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// Providers that must work, as in cpu,cuda
@@ -285,7 +288,8 @@ pub(crate) struct Setup {
     /// Fetch nothing, and fail if something is missing
     #[arg(long)]
     pub(crate) offline: bool,
-    /// Take the library from a wheel of ONNX Runtime that was brought along, without pip and network
+    /// Take the library from a wheel of ONNX Runtime that was brought along, without pip and
+    /// network
     #[arg(long, value_name = "FILE", conflicts_with_all = ["gpu", "openvino", "offline"])]
     pub(crate) wheel: Vec<PathBuf>,
 }

@@ -1,4 +1,5 @@
-//! `seg-runtime bench`: how fast a model is, a table of cases, each measured in a process of its own.
+//! `seg-runtime bench`: how fast a model is, a table of cases, each measured in a process of its
+//! own.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -72,7 +73,8 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<()> {
             for batch in args.batch.iter().map(|batch| batch.get()) {
                 for size in &sizes {
                     let engine = Engine { ep: *ep, precision: *precision, tuning: args.tuning.clone() };
-                    // Stages are for one image at its own size; where no batch is of one, the first case has them.
+                    // Stages are for one image at its own size; where no batch is of one, the first
+                    // case has them.
                     let has_stages = std::mem::take(&mut is_first) || batch == 1;
                     let images = if has_stages { images.as_slice() } else { &[] };
                     let mut row = Row::new(&engine, batch, *size);

@@ -16,8 +16,8 @@ const PERIOD: Duration = Duration::from_millis(10);
 /// How a line begins that says why the program failed.
 const ERROR: &str = "error: ";
 
-/// Runs this program with other arguments and reads the line of JSON that it prints. What it notes on the way, as that it still
-/// builds an engine, is noted here.
+/// Runs this program with other arguments and reads the line of JSON that it prints. What it notes
+/// on the way, as that it still builds an engine, is noted here.
 ///
 /// # Errors
 /// With the program's own error; or when it crashes, or takes longer than `limit` and is killed.
@@ -50,7 +50,8 @@ pub(crate) fn ask<T: DeserializeOwned>(args: &[OsString], limit: Option<Duration
     bail!("{}", reason(status, &stderr))
 }
 
-/// Why a process failed that ended so and said so much: its error, which may have several lines, or its crash.
+/// Why a process failed that ended so and said so much: its error, which may have several lines, or
+/// its crash.
 fn reason(status: ExitStatus, said: &str) -> String {
     let lines: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     let error = lines.iter().rposition(|line| line.starts_with(ERROR));
@@ -68,7 +69,8 @@ fn pass_on(line: &str) {
     }
 }
 
-/// Reads all that a process writes, while it runs: a full pipe would stop it. Each line is told as it comes.
+/// Reads all that a process writes, while it runs: a full pipe would stop it. Each line is told as
+/// it comes.
 fn reader(stream: Option<impl Read + Send + 'static>, tell: fn(&str)) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut all = String::new();

@@ -63,7 +63,8 @@ struct Library {
 struct Found {
     path: PathBuf,
     version: String,
-    /// The devices that OpenVINO finds, where the library is looked for as a build with it; or why it tells none.
+    /// The devices that OpenVINO finds, where the library is looked for as a build with it; or why
+    /// it tells none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     openvino_devices: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

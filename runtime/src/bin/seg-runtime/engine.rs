@@ -25,8 +25,8 @@ const REPORT_PERIOD: Duration = Duration::from_secs(10);
 
 /// ONNX Runtime, fetched where it must be, and how models are to be run in it.
 ///
-/// The environment must outlive what is opened in it. That the CPU stands in for a provider whose library cannot be had is said
-/// when a model is [opened](open), and in its report.
+/// The environment must outlive what is opened in it. That the CPU stands in for a provider whose
+/// library cannot be had is said when a model is [opened](open), and in its report.
 pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
     let provider = match engine.ep.provider() {
         Some(provider) => provider,
@@ -43,7 +43,8 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
         located => located?,
     };
     if options.provider.spec().is_nvidia && options.precision == ComputePrecision::Fp32 {
-        // SAFETY: the process has no other thread that reads variables; those of ONNX Runtime start when it is loaded.
+        // SAFETY: the process has no other thread that reads variables; those of ONNX Runtime start
+        // when it is loaded.
         unsafe { env::set_var(TF32_VARIABLE, "0") };
     }
     detail(&format!("library      ONNX Runtime {}: {}", library.version, library.path.display()));
@@ -51,7 +52,8 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
     Ok((library.load()?, options))
 }
 
-/// Opens a model, and says on standard error that it takes long where it does, and what another provider computes.
+/// Opens a model, and says on standard error that it takes long where it does, and what another
+/// provider computes.
 pub(crate) fn open<T: AsRef<[Session]>, E>(options: &Options, open: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     let opened = watch(options, open);
     if let Ok(opened) = &opened {
@@ -83,7 +85,8 @@ pub(crate) fn watch<T>(options: &Options, work: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// Says why another provider computes than the one asked for, and which nodes; of each model where they do not run alike.
+/// Says why another provider computes than the one asked for, and which nodes; of each model where
+/// they do not run alike.
 fn report_fallback(sessions: &[Session]) {
     let notes: Vec<_> = sessions.iter().map(|session| session.runs_on().notes()).collect();
     let are_alike = notes.windows(2).all(|pair| pair[0] == pair[1]);
@@ -94,7 +97,8 @@ fn report_fallback(sessions: &[Session]) {
     }
 }
 
-/// The fastest provider that is installed and works, said on standard error with what speaks against the others.
+/// The fastest provider that is installed and works, said on standard error with what speaks
+/// against the others.
 fn choose(engine: &Engine) -> anyhow::Result<Provider> {
     let mut reasons = Vec::<String>::new();
     for provider in Provider::ALL {
@@ -123,8 +127,8 @@ fn works(engine: &Engine, provider: Provider) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a small graph in a process of its own, which fetches nothing and lets no other provider help out; returns what
-/// computed it.
+/// Runs a small graph in a process of its own, which fetches nothing and lets no other provider
+/// help out; returns what computed it.
 pub(crate) fn probe(engine: &Engine, limit: Duration) -> anyhow::Result<RunsOn> {
     let mut engine = engine.clone();
     engine.tuning.library.offline = true;

@@ -80,7 +80,8 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes sure that no class has one index in the model and another one in the data set; what it is called is its own matter.
+/// Makes sure that no class has one index in the model and another one in the data set; what it is
+/// called is its own matter.
 fn check_order(model: &[Class], data: &[Class]) -> anyhow::Result<()> {
     let is_elsewhere = |(model_class, class): (&Class, &Class)| {
         model_class.name != class.name && model.iter().any(|other| other.name == class.name)
@@ -95,7 +96,8 @@ fn check_order(model: &[Class], data: &[Class]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The data; a file that cannot be read leaves it without a fingerprint, which is said, and the other images with their scores.
+/// The data; a file that cannot be read leaves it without a fingerprint, which is said, and the
+/// other images with their scores.
 fn describe(dataset: &Dataset, args: &Eval, part: Part) -> Data {
     let (sha256, error) = match dataset.fingerprint() {
         Ok(sha256) => (Some(sha256), None),
@@ -129,12 +131,14 @@ fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The file for each sample's mask in a folder, which is created; none of them is a file of the data set, in whatever part.
+/// The file for each sample's mask in a folder, which is created; none of them is a file of the
+/// data set, in whatever part.
 fn mask_paths(folder: &Path, samples: &[Sample], dataset: &Dataset) -> anyhow::Result<Vec<PathBuf>> {
     let paths: Vec<_> = samples.iter().map(|sample| folder.join(format!("{}.png", sample.name))).collect();
     let mut taken = HashMap::new();
     for (sample, path) in samples.iter().zip(&paths) {
-        // Numbered names would not say which part a mask is of. Many file systems do not tell `A` from `a`.
+        // Numbered names would not say which part a mask is of. Many file systems do not tell `A`
+        // from `a`.
         if let Some(first) = taken.insert(sample.name.to_lowercase(), &sample.image) {
             bail!(
                 "the masks of `{}` and `{}` would both be saved as `{}`; measure one part at a time by `--split`, or leave \
@@ -150,7 +154,8 @@ fn mask_paths(folder: &Path, samples: &[Sample], dataset: &Dataset) -> anyhow::R
     Ok(paths)
 }
 
-/// Measures each sample and saves its mask where that is wanted; fails only where it cannot be saved.
+/// Measures each sample and saves its mask where that is wanted; fails only where it cannot be
+/// saved.
 fn measure(
     segmenter: &mut Segmenter,
     evaluator: &mut Evaluator,

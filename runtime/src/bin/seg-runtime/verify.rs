@@ -122,7 +122,8 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
     print(&format!("the certificate holds on this machine, {how}\n"))
 }
 
-/// The reference and the checkpoint that `--against` names: a run's folder or weights, a reference, or nothing.
+/// The reference and the checkpoint that `--against` names: a run's folder or weights, a reference,
+/// or nothing.
 fn against(model: &Path, against: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
     let beside = || Reference::beside(model);
     match against {

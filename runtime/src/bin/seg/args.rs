@@ -47,7 +47,8 @@ pub(crate) enum Own {
     },
 }
 
-/// Reads the command line where it names no verb of another program; ends the program where it is wrong.
+/// Reads the command line where it names no verb of another program; ends the program where it is
+/// wrong.
 pub(crate) fn parse() -> Own {
     let matches = command().get_matches();
     Arguments::from_arg_matches(&matches).map(|arguments| arguments.own).unwrap_or_else(|error| error.exit())

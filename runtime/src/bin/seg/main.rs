@@ -1,7 +1,8 @@
 //! `seg`: one name for the commands of `train`, `export` and `seg-runtime`, the programs beside it.
 //!
-//! `seg` computes nothing. It starts the program that has the command, and that program then calls itself `seg` in its
-//! help and errors. So each program links only what it needs, and nobody has to type `export`, a builtin of every shell.
+//! `seg` computes nothing. It starts the program that has the command, and that program then calls
+//! itself `seg` in its help and errors. So each program links only what it needs, and nobody has to
+//! type `export`, a builtin of every shell.
 
 mod args;
 mod documents;

@@ -54,10 +54,12 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "preset", "config", "print_config", "preview"])]
     #[arg(conflicts_with_all = ["Settings", "Loop"])]
     pub(crate) resume: Option<PathBuf>,
-    /// The settings for a published data set, or none [default: the preset of a data set as published]
+    /// The settings for a published data set, or none [default: the preset of a data set as
+    /// published]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Preset::names().chain([NO_PRESET])))]
     pub(crate) preset: Option<String>,
-    /// A JSON file of settings, as --print-config prints; they override the preset, and flags override them
+    /// A JSON file of settings, as --print-config prints; they override the preset, and flags
+    /// override them
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Print all settings of the run as JSON, and stop
@@ -88,7 +90,8 @@ pub(crate) const NO_PRESET: &str = "none";
 #[derive(Args, Debug, Serialize)]
 #[group(id = "Settings")]
 pub(crate) struct SettingArgs {
-    /// The share of the training images that is used for validation [default: the publishers' part, or 0.2]
+    /// The share of the training images that is used for validation [default: the publishers' part,
+    /// or 0.2]
     #[arg(long, value_name = "F", value_parser = share, help_heading = DATA)]
     pub(crate) validation: Option<f64>,
     /// A file that names the validation images, as split.json of a run
@@ -102,16 +105,19 @@ pub(crate) struct SettingArgs {
     #[arg(long, value_name = "I", value_parser = clap::value_parser!(u32).range(1..), requires = "folds", help_heading = DATA)]
     #[serde(skip)]
     pub(crate) fold: Option<u32>,
-    /// The size at which images are run, native or HxW; a size that differs from the preset's gets its own crop [default: native]
+    /// The size at which images are run, native or HxW; a size that differs from the preset's gets
+    /// its own crop [default: native]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = DATA)]
     pub(crate) size: Option<SizePolicy>,
-    /// The side of the square training crop [default: the whole of a fixed size, else the largest that fits, at most 480]
+    /// The side of the square training crop [default: the whole of a fixed size, else the largest
+    /// that fits, at most 480]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..), help_heading = DATA)]
     #[serde(skip)]
     pub(crate) crop: Option<u32>,
-    /// Changes to the augmentation, in order: none, scale=0.7..1.3, flip-horizontal=P, flip-vertical=P, turn=P, or rotation,
-    /// elastic, brightness, contrast, gamma, saturation, hue, blur, noise, each as NAME, NAME=off, NAME=V or NAME=MIN..MAX,
-    /// and with @P for its probability
+    /// Changes to the augmentation, in order: none, scale=0.7..1.3, flip-horizontal=P,
+    /// flip-vertical=P, turn=P, or rotation, elastic, brightness, contrast, gamma, saturation, hue,
+    /// blur, noise, each as NAME, NAME=off, NAME=V or NAME=MIN..MAX, and with @P for its
+    /// probability
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = DATA)]
     #[serde(skip)]
     pub(crate) augment: Vec<Change>,
@@ -131,7 +137,8 @@ pub(crate) struct SettingArgs {
     #[arg(long, value_name = "NAME", value_parser = network(), help_heading = NETWORK)]
     #[serde(skip)]
     pub(crate) network: Option<NetworkName>,
-    /// The channels of the first stage [default: those of --init, else 32 as in the published networks]
+    /// The channels of the first stage [default: those of --init, else 32 as in the published
+    /// networks]
     #[arg(long, value_name = "B", value_parser = positive, help_heading = NETWORK)]
     #[serde(skip)]
     pub(crate) base_width: Option<usize>,
@@ -153,7 +160,8 @@ pub(crate) struct SettingArgs {
     /// The seed of the split, the weights, the order and the augmentations [default: 0]
     #[arg(long, value_name = "S", help_heading = TRAINING)]
     pub(crate) seed: Option<u64>,
-    /// The device: auto, cpu, cuda, cuda:INDEX, wgpu, wgpu:INDEX, or several that share each batch, as cuda:0,cuda:1 [default: auto]
+    /// The device: auto, cpu, cuda, cuda:INDEX, wgpu, wgpu:INDEX, or several that share each batch,
+    /// as cuda:0,cuda:1 [default: auto]
     #[arg(long, value_parser = devices, help_heading = TRAINING)]
     pub(crate) device: Option<String>,
 }
@@ -164,10 +172,12 @@ pub(crate) struct SettingArgs {
 #[group(id = "Loop")]
 #[command(next_help_heading = TRAINING)]
 pub(crate) struct TrainingArgs {
-    /// The precision of the maps between layers: fp32, or bf16 for GPUs; weights stay in fp32 [default: fp32]
+    /// The precision of the maps between layers: fp32, or bf16 for GPUs; weights stay in fp32
+    /// [default: fp32]
     #[arg(long)]
     precision: Option<Precision>,
-    /// Keep only the maps between stages and recompute the rest for the gradient: less memory, more time
+    /// Keep only the maps between stages and recompute the rest for the gradient: less memory, more
+    /// time
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     checkpoint_activations: bool,
@@ -186,7 +196,8 @@ pub(crate) struct TrainingArgs {
     /// Stop after this many epochs without a better one
     #[arg(long, value_name = "N", value_parser = positive)]
     patience: Option<usize>,
-    /// Stop after the epoch that passes this time; the learning rate is still planned for all epochs
+    /// Stop after the epoch that passes this time; the learning rate is still planned for all
+    /// epochs
     #[arg(long, value_name = "F", value_parser = rate)]
     minutes: Option<f64>,
     /// Save an unfinished epoch after this time [default: 10]
@@ -259,7 +270,8 @@ pub(crate) struct EvaluateArgs {
     /// A run or a `best.safetensors` of one [default: the newest run under runs/]
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) checkpoint: Option<PathBuf>,
-    /// The part of the data set: train, validation (the publishers' own), test or all [default: the part that is held out, else all]
+    /// The part of the data set: train, validation (the publishers' own), test or all [default: the
+    /// part that is held out, else all]
     #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
     /// The file for the scores [default: evaluation-DATA-PART.json in the folder of the run]

@@ -17,7 +17,8 @@ const ALL: &str = "all";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Masks")]
 pub(crate) struct Answers {
-    /// The side of the tiles that every image is cut into; `auto` cuts only images too large to be run whole
+    /// The side of the tiles that every image is cut into; `auto` cuts only images too large to be
+    /// run whole
     #[arg(long, value_name = "PIXELS|auto|off", default_value = "auto")]
     pub(super) tile: Tile,
     /// The share of a tile that overlaps the next one, 0 to 0.75 [default: 0.25]
@@ -26,7 +27,8 @@ pub(crate) struct Answers {
     /// Average the probabilities over mirrored views of the image
     #[arg(long, value_enum, value_name = "VIEWS", default_value_t)]
     tta: Views,
-    /// With two classes, the least probability for the second one [default: the more probable class wins]
+    /// With two classes, the least probability for the second one [default: the more probable class
+    /// wins]
     #[arg(long, value_name = "PROBABILITY")]
     threshold: Option<f32>,
     /// Fill holes in the areas of these classes, or of `all` classes

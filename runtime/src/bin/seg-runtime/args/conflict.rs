@@ -1,7 +1,8 @@
-//! Flags that are right by themselves and wrong together: what would have no effect is refused, not ignored.
+//! Flags that are right by themselves and wrong together: what would have no effect is refused, not
+//! ignored.
 //!
-//! What only allows or forbids, as `--allow-fallback` and `--offline`, may stand where there is nothing to allow: it is kept
-//! to all the same.
+//! What only allows or forbids, as `--allow-fallback` and `--offline`, may stand where there is
+//! nothing to allow: it is kept to all the same.
 
 use seg_contract::{Contract, Input, OutputKind};
 use seg_runtime::save::Save;

@@ -16,11 +16,12 @@ use seg_inference::provider::{ComputePrecision, Shapes};
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Provider")]
 pub(crate) struct Engine {
-    /// The execution provider; it is an error if it cannot compute the whole model. `auto` takes the fastest one that
-    /// is installed and works
+    /// The execution provider; it is an error if it cannot compute the whole model. `auto` takes
+    /// the fastest one that is installed and works
     #[arg(long, value_enum, default_value_t = Ep::default())]
     pub(crate) ep: Ep,
-    /// The precision in which float32 values are computed: tf32 with CUDA and TensorRT, fp16 with TensorRT and OpenVINO's GPU
+    /// The precision in which float32 values are computed: tf32 with CUDA and TensorRT, fp16 with
+    /// TensorRT and OpenVINO's GPU
     #[arg(long, value_enum, default_value_t)]
     pub(crate) precision: ComputePrecision,
     #[command(flatten)]
@@ -43,14 +44,16 @@ pub(crate) struct Tuning {
     /// The limit of CUDA's arena or TensorRT's workspace, in MiB
     #[arg(long, value_name = "MIB")]
     pub(crate) memory_limit: Option<NonZeroUsize>,
-    /// Launch CUDA's kernels as one graph, captured for each of the first four sizes of batch and image
+    /// Launch CUDA's kernels as one graph, captured for each of the first four sizes of batch and
+    /// image
     #[arg(long)]
     pub(crate) cuda_graph: bool,
     /// OpenVINO's device, as in CPU, GPU, GPU.1 or NPU [default: CPU]
     #[arg(long, value_name = "NAME")]
     pub(crate) openvino_device: Option<String>,
-    /// The batches that TensorRT's engine takes, BATCHxHEIGHTxWIDTH: the smallest, the most frequent and the largest, as
-    /// in 1x64x64,1x512x512,4x1024x1024 [default: from the model's contract]
+    /// The batches that TensorRT's engine takes, BATCHxHEIGHTxWIDTH: the smallest, the most
+    /// frequent and the largest, as in 1x64x64,1x512x512,4x1024x1024 [default: from the model's
+    /// contract]
     #[arg(long, value_name = "MIN,BEST,MAX")]
     pub(crate) shapes: Option<Shapes>,
     /// TensorRT's effort in searching for fast kernels, 0 to 5 [default: 3]

@@ -8,16 +8,17 @@ use super::Engine;
 
 /// Prove that a model is the trained network, or check a certificate.
 ///
-/// Runs a fixed list of inputs, and the images of `--data`, through the model. Compares the outputs with
-/// the exact ones and with those of the training framework, which the reference beside the model holds.
-/// Writes a certificate beside the model, `NAME.PROVIDER.certificate.json`, and a page that shows it.
+/// Runs a fixed list of inputs, and the images of `--data`, through the model. Compares the outputs
+/// with the exact ones and with those of the training framework, which the reference beside the
+/// model holds. Writes a certificate beside the model, `NAME.PROVIDER.certificate.json`, and a page
+/// that shows it.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// The model file
     #[arg(value_name = "MODEL", required_unless_present = "certificate")]
     pub(crate) model: Option<PathBuf>,
-    /// A run or its weights, which must equal the reference's bit for bit; or a reference other than
-    /// NAME.reference.onnx beside the model
+    /// A run or its weights, which must equal the reference's bit for bit; or a reference other
+    /// than NAME.reference.onnx beside the model
     #[arg(long, value_name = "RUN|REFERENCE", conflicts_with = "certificate")]
     pub(crate) against: Option<PathBuf>,
     /// A data set or a folder of images to run as well; an int8 model is proven on images only
