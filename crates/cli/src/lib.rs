@@ -1,6 +1,6 @@
 //! What the command-line programs share.
 //!
-//! - [`print`], [`say`], [`note`], [`detail`] and [`warn`] write to the terminal, as much as
+//! - [`print()`], [`say`], [`note`], [`detail`] and [`warn`] write to the terminal, as much as
 //!   [`Verbosity`] allows;
 //! - [`chain`] puts an error and its causes on one line, and [`finish`] ends a program with it;
 //! - [`parse`] reads a command line, and prints its [`Description`] for `seg completions` and `seg
