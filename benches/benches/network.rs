@@ -20,7 +20,7 @@ const ROUNDS: usize = 7;
 fn main() -> Result<()> {
     let device = Device::flex();
     let net: Network = AmsUnetConfig::new().init(&device).into();
-    let checkpoint = Checkpoint { path: "random".into(), weights: Weights::of(&net), contract: None };
+    let checkpoint = Checkpoint { path: "random".into(), weights: Weights::from_network(&net), contract: None };
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("amsunet.onnx");
     std::fs::write(&path, export(&checkpoint, &ExportOptions::default())?.bytes)?;

@@ -106,7 +106,7 @@ impl<'e> Calibration<'e> {
     ///
     /// # Errors
     /// When there are none, or one cannot be read or given to the model.
-    pub fn of_files(
+    pub fn from_files(
         environment: &'e Environment,
         contract: &Contract,
         files: &[PathBuf],
@@ -117,7 +117,7 @@ impl<'e> Calibration<'e> {
 
     /// Made-up images, the same each time: noise from -2 to 2, about the range of normalised
     /// images.
-    pub fn of_noise(environment: &'e Environment, contract: &Contract) -> Self {
+    pub fn from_noise(environment: &'e Environment, contract: &Contract) -> Self {
         let [height, width] = match (contract.input.form.size, contract.input.size) {
             (Some(size), _) => size,
             (None, SizePolicy::Resize { height, width }) => [height, width],

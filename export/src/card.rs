@@ -215,7 +215,7 @@ mod tests {
     use crate::{Options, export};
 
     fn model(options: &Options) -> Model {
-        let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
+        let weights = Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
         export(&Checkpoint { path: "net.safetensors".into(), weights, contract: None }, options).unwrap().model
     }
 

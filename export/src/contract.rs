@@ -1,4 +1,4 @@
-//! The contract of a model: the checkpoint's own, or one made of what is stated and, where nothing
+//! The contract of a model: the checkpoint's own, or one made of what is given and, where nothing
 //! is, assumed.
 
 use std::fmt;
@@ -11,7 +11,7 @@ use thiserror::Error;
 
 /// The facts that are given about a model beside its checkpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stated {
+pub struct GivenFacts {
     /// Subtracted from each channel of the image in [0, 1].
     pub mean: Option<Vec<f32>>,
     /// Then divided by, channel by channel.
@@ -37,26 +37,24 @@ pub enum Assumption {
 
 /// An error in resolving a model's contract.
 #[derive(Debug, Error)]
-pub enum SettleError {
+pub enum ResolveContractError {
     /// The checkpoint says something else.
-    #[error(
-        "cannot give the model the {what} {stated}: the checkpoint's contract says {carried}; leave the {what} out"
-    )]
+    #[error("cannot give the model the {what} {given}: the checkpoint's contract says {carried}; leave the {what} out")]
     Contradiction {
         /// The name of the fact.
         what: &'static str,
-        /// As it is stated.
-        stated: String,
+        /// As it is given.
+        given: String,
         /// As the checkpoint says it.
         carried: String,
     },
-    /// Not as many values are stated as the network needs.
-    #[error("cannot give the model the {what} {stated}: the network has {expected} {per}")]
+    /// Not as many values are given as the network needs.
+    #[error("cannot give the model the {what} {given}: the network has {expected} {per}")]
     Count {
         /// The name of the fact.
         what: &'static str,
-        /// As it is stated.
-        stated: String,
+        /// As it is given.
+        given: String,
         /// The number of values that the network needs.
         expected: usize,
         /// The things that need a value each.
@@ -87,21 +85,21 @@ pub enum SettleError {
 /// filled in.
 ///
 /// # Errors
-/// When the checkpoint's contract says something else than is stated, or is of other weights; when
-/// there is none and what is stated does not fit the network, whose configuration is `config`.
-pub fn settle(
+/// When the checkpoint's contract says something else than is given, or is of other weights; when
+/// there is none and what is given does not fit the network, whose configuration is `config`.
+pub fn resolve_contract(
     checkpoint: &Checkpoint,
     config: &NetworkConfig,
-    stated: &Stated,
-) -> Result<(Contract, Vec<Assumption>), SettleError> {
+    given: &GivenFacts,
+) -> Result<(Contract, Vec<Assumption>), ResolveContractError> {
     let (mut contract, assumptions) = match &checkpoint.contract {
-        Some(carried) => (confirm(carried, stated)?, Vec::new()),
-        None => make(config, stated)?,
+        Some(carried) => (confirm(carried, given)?, Vec::new()),
+        None => make(config, given)?,
     };
     let found = checkpoint.weights.sha256();
     let own = &mut contract.provenance;
     if !own.weights_sha256.is_empty() && own.weights_sha256 != found {
-        return Err(SettleError::Weights { carried: own.weights_sha256.clone(), found });
+        return Err(ResolveContractError::Weights { carried: own.weights_sha256.clone(), found });
     }
     let tool = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned();
     for (own, fact) in [(&mut own.tool, tool), (&mut own.weights_sha256, found)] {
@@ -112,49 +110,49 @@ pub fn settle(
     Ok((contract, assumptions))
 }
 
-/// Returns the contract in the checkpoint, if nothing else is stated.
-fn confirm(carried: &Contract, stated: &Stated) -> Result<Contract, SettleError> {
+/// Returns the contract in the checkpoint, if nothing else is given.
+fn confirm(carried: &Contract, given: &GivenFacts) -> Result<Contract, ResolveContractError> {
     let names = carried.classes.iter().map(|class| class.name.clone()).collect();
-    same("mean", &stated.mean, &carried.input.mean)?;
-    same("standard deviation", &stated.std, &carried.input.std)?;
-    same("class names", &stated.classes, &names)?;
+    same("mean", &given.mean, &carried.input.mean)?;
+    same("standard deviation", &given.std, &carried.input.std)?;
+    same("class names", &given.classes, &names)?;
     Ok(carried.clone())
 }
 
 fn same<T: PartialEq + fmt::Debug>(
     what: &'static str,
-    stated: &Option<Vec<T>>,
+    given: &Option<Vec<T>>,
     carried: &Vec<T>,
-) -> Result<(), SettleError> {
-    match stated {
-        Some(stated) if stated != carried => {
-            let (stated, carried) = (format!("{stated:?}"), format!("{carried:?}"));
-            Err(SettleError::Contradiction { what, stated, carried })
+) -> Result<(), ResolveContractError> {
+    match given {
+        Some(given) if given != carried => {
+            let (given, carried) = (format!("{given:?}"), format!("{carried:?}"));
+            Err(ResolveContractError::Contradiction { what, given, carried })
         }
         _ => Ok(()),
     }
 }
 
-/// Creates a contract from what is stated; the rest is assumed, and recorded in the provenance.
-fn make(config: &NetworkConfig, stated: &Stated) -> Result<(Contract, Vec<Assumption>), SettleError> {
+/// Creates a contract from what is given; the rest is assumed, and recorded in the provenance.
+fn make(config: &NetworkConfig, given: &GivenFacts) -> Result<(Contract, Vec<Assumption>), ResolveContractError> {
     let color = match config.in_channels() {
         1 => ColorOrder::Gray,
         3 => ColorOrder::Rgb,
-        found => return Err(SettleError::Channels { found }),
+        found => return Err(ResolveContractError::Channels { found }),
     };
     let mut assumptions = Vec::new();
     let mut assume = |assumption| assumptions.push(assumption);
     let channels = config.in_channels();
-    let per_channel = |what, stated| count(what, stated, channels, "channels");
-    let mean = per_channel("mean", &stated.mean)?.unwrap_or_else(|| {
+    let per_channel = |what, given| count(what, given, channels, "channels");
+    let mean = per_channel("mean", &given.mean)?.unwrap_or_else(|| {
         assume(Assumption::Mean);
         vec![0.0; channels]
     });
-    let std = per_channel("standard deviation", &stated.std)?.unwrap_or_else(|| {
+    let std = per_channel("standard deviation", &given.std)?.unwrap_or_else(|| {
         assume(Assumption::Std);
         vec![1.0; channels]
     });
-    let names = count("class names", &stated.classes, config.num_classes(), "classes")?.unwrap_or_else(|| {
+    let names = count("class names", &given.classes, config.num_classes(), "classes")?.unwrap_or_else(|| {
         assume(Assumption::Classes);
         default_names(config.num_classes())
     });
@@ -169,15 +167,15 @@ fn make(config: &NetworkConfig, stated: &Stated) -> Result<(Contract, Vec<Assump
 
 fn count<T: Clone + fmt::Debug>(
     what: &'static str,
-    stated: &Option<Vec<T>>,
+    given: &Option<Vec<T>>,
     expected: usize,
     per: &'static str,
-) -> Result<Option<Vec<T>>, SettleError> {
-    match stated {
+) -> Result<Option<Vec<T>>, ResolveContractError> {
+    match given {
         Some(values) if values.len() != expected => {
-            Err(SettleError::Count { what, stated: format!("{values:?}"), expected, per })
+            Err(ResolveContractError::Count { what, given: format!("{values:?}"), expected, per })
         }
-        _ => Ok(stated.clone()),
+        _ => Ok(given.clone()),
     }
 }
 
@@ -211,7 +209,7 @@ mod tests {
     use super::*;
 
     fn checkpoint(config: &NetworkConfig, contract: Option<Contract>) -> Checkpoint {
-        let weights = Weights::of(&config.init(&Device::flex()));
+        let weights = Weights::from_network(&config.init(&Device::flex()));
         Checkpoint { path: "net.safetensors".into(), weights, contract }
     }
 
@@ -223,8 +221,8 @@ mod tests {
         amsunet().into()
     }
 
-    fn stated() -> Stated {
-        Stated {
+    fn given() -> GivenFacts {
+        GivenFacts {
             mean: Some(vec![0.7, 0.4, 0.2]),
             std: Some(vec![0.1, 0.2, 0.3]),
             classes: Some(vec!["background".into(), "vessel".into()]),
@@ -233,12 +231,12 @@ mod tests {
 
     #[test]
     fn what_nobody_says_is_assumed_and_recorded() {
-        let nothing = Stated::default();
+        let nothing = GivenFacts::default();
         let input = [Assumption::Color(ColorOrder::Rgb), Assumption::Size];
         let all = [&[Assumption::Mean, Assumption::Std, Assumption::Classes], &input[..]].concat();
-        for (name, stated, expected) in [("nothing", &nothing, all), ("all", &stated(), input.to_vec())] {
+        for (name, given, expected) in [("nothing", &nothing, all), ("all", &given(), input.to_vec())] {
             let checkpoint = checkpoint(&config(), None);
-            let (contract, assumptions) = settle(&checkpoint, &config(), stated).unwrap();
+            let (contract, assumptions) = resolve_contract(&checkpoint, &config(), given).unwrap();
             assert_eq!(assumptions, expected, "{name}");
             let recorded: Vec<_> = expected.iter().map(Assumption::to_string).collect();
             assert_eq!(contract.provenance.assumptions, recorded, "{name}");
@@ -250,11 +248,11 @@ mod tests {
 
     #[test]
     fn a_carried_contract_is_kept() {
-        let (mut carried, _) = settle(&checkpoint(&config(), None), &config(), &stated()).unwrap();
+        let (mut carried, _) = resolve_contract(&checkpoint(&config(), None), &config(), &given()).unwrap();
         carried.provenance = Provenance { tool: "seg-train 1.2.3".into(), ..Provenance::default() };
         let checkpoint = checkpoint(&config(), Some(carried.clone()));
-        for stated in [Stated::default(), stated()] {
-            let (contract, assumptions) = settle(&checkpoint, &config(), &stated).unwrap();
+        for given in [GivenFacts::default(), given()] {
+            let (contract, assumptions) = resolve_contract(&checkpoint, &config(), &given).unwrap();
             assert_eq!((&contract.input, &contract.classes), (&carried.input, &carried.classes));
             assert_eq!(contract.provenance.tool, "seg-train 1.2.3");
             assert_eq!(contract.provenance.weights_sha256, checkpoint.weights.sha256());
@@ -264,7 +262,7 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        type Change = fn(&mut Stated);
+        type Change = fn(&mut GivenFacts);
         let rows: [(Change, &str); 3] = [
             (
                 |s| s.mean = Some(vec![0.0; 3]),
@@ -276,35 +274,45 @@ mod tests {
             ),
             (|s| s.classes = Some(vec![]), "the class names []: the checkpoint's contract says"),
         ];
-        let (carried, _) = settle(&checkpoint(&config(), None), &config(), &stated()).unwrap();
+        let (carried, _) = resolve_contract(&checkpoint(&config(), None), &config(), &given()).unwrap();
         let checkpoint = checkpoint(&config(), Some(carried));
         for (change, expected) in rows {
-            let mut stated = stated();
-            change(&mut stated);
-            let message = settle(&checkpoint, &config(), &stated).unwrap_err().to_string();
+            let mut given = given();
+            change(&mut given);
+            let message = resolve_contract(&checkpoint, &config(), &given).unwrap_err().to_string();
             assert!(message.contains(expected), "{expected}: {message}");
         }
     }
 
     #[test]
     fn the_contract_of_other_weights_is_refused() {
-        let (carried, _) = settle(&checkpoint(&config(), None), &config(), &stated()).unwrap();
+        let (carried, _) = resolve_contract(&checkpoint(&config(), None), &config(), &given()).unwrap();
         let other = checkpoint(&config(), Some(carried));
-        let error = settle(&other, &config(), &Stated::default()).unwrap_err();
-        assert!(matches!(error, SettleError::Weights { .. }), "{error}");
+        let error = resolve_contract(&other, &config(), &GivenFacts::default()).unwrap_err();
+        assert!(matches!(error, ResolveContractError::Weights { .. }), "{error}");
     }
 
     #[test]
     fn statements_that_do_not_fit_the_network_are_refused() {
         let gray = amsunet().with_in_channels(1).into();
         let rows = [
-            ("mean", &gray, Stated { mean: Some(vec![0.5; 3]), ..Stated::default() }, "the network has 1 channels"),
-            ("std", &config(), Stated { std: Some(vec![0.5]), ..Stated::default() }, "the network has 3 channels"),
-            ("classes", &amsunet().with_num_classes(4).into(), stated(), "the network has 4 classes"),
-            ("channels", &amsunet().with_in_channels(4).into(), Stated::default(), "an input of 4 channels"),
+            (
+                "mean",
+                &gray,
+                GivenFacts { mean: Some(vec![0.5; 3]), ..GivenFacts::default() },
+                "the network has 1 channels",
+            ),
+            (
+                "std",
+                &config(),
+                GivenFacts { std: Some(vec![0.5]), ..GivenFacts::default() },
+                "the network has 3 channels",
+            ),
+            ("classes", &amsunet().with_num_classes(4).into(), given(), "the network has 4 classes"),
+            ("channels", &amsunet().with_in_channels(4).into(), GivenFacts::default(), "an input of 4 channels"),
         ];
-        for (name, config, stated, expected) in rows {
-            let message = settle(&checkpoint(config, None), config, &stated).unwrap_err().to_string();
+        for (name, config, given, expected) in rows {
+            let message = resolve_contract(&checkpoint(config, None), config, &given).unwrap_err().to_string();
             assert!(message.contains(expected), "{name}: {message}");
         }
     }

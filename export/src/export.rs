@@ -13,7 +13,7 @@ use seg_onnx::passes::{PassError, PassReport, Selection, run_selected};
 use seg_onnx::{Model, ModelError, Opset, Target};
 use thiserror::Error;
 
-use crate::contract::{Assumption, SettleError, Stated, settle};
+use crate::contract::{Assumption, GivenFacts, ResolveContractError, resolve_contract};
 use crate::lower::{LowerError, to_graph};
 
 /// The options of an export.
@@ -26,7 +26,7 @@ pub struct Options {
     /// The passes for that engine that are run.
     pub passes: Selection,
     /// The facts that the checkpoint may lack.
-    pub stated: Stated,
+    pub given: GivenFacts,
     /// The form in which the model takes images.
     pub input: InputForm,
     /// The output of the model.
@@ -92,7 +92,7 @@ pub enum ExportError {
     },
     /// The model has no contract.
     #[error(transparent)]
-    Contract(#[from] SettleError),
+    Contract(#[from] ResolveContractError),
     /// The network cannot be lowered to a graph.
     #[error(transparent)]
     Lower(#[from] LowerError),
@@ -120,23 +120,23 @@ pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, Expo
         .weights
         .to_network(&Device::flex())
         .map_err(|source| ExportError::Weights { path: checkpoint.path.clone(), source })?;
-    let (mut contract, assumptions) = settle(checkpoint, &net.config(), &options.stated)?;
+    let (mut contract, assumptions) = resolve_contract(checkpoint, &net.config(), &options.given)?;
     let plain = contract.clone();
     let logits = contract.output.name.clone();
     give_form(&mut contract, options);
     contract.validate().map_err(ModelError::from)?;
     let mut graph = to_graph(&net, &contract.input.name, &logits)?;
-    let extent = Extent::of(&graph, &contract.input.form)?;
+    let extent = Extent::measure(&graph, &contract.input.form)?;
     let lowered = Model { graph: graph.clone(), opset: Opset::default(), contract: plain };
     forms::apply(&mut graph, &logits, &contract)?;
-    let formed = Extent::of(&graph, &contract.input.form)?;
+    let formed = Extent::measure(&graph, &contract.input.form)?;
     let mut passes = Vec::new();
     for pass in options.passes.select(options.opset, options.target) {
         let reports = run_selected(&mut graph, [pass])?;
-        let extent = Extent::of(&graph, &contract.input.form)?;
+        let extent = Extent::measure(&graph, &contract.input.form)?;
         passes.extend(reports.into_iter().map(|report| (report, extent)));
     }
-    let exported = Extent::of(&graph, &contract.input.form)?;
+    let exported = Extent::measure(&graph, &contract.input.form)?;
     let report = Report { lowered: extent, formed, passes, exported };
     let model = Model { graph, opset: options.opset, contract };
     Ok(Export { network: checkpoint.weights.network(), bytes: model.to_bytes()?, model, lowered, assumptions, report })
@@ -160,7 +160,7 @@ impl Extent {
     ///
     /// # Errors
     /// When a shape depends on more than batch, height and width.
-    pub fn of(graph: &Graph, form: &InputForm) -> Result<Self, DimError> {
+    pub fn measure(graph: &Graph, form: &InputForm) -> Result<Self, DimError> {
         let size = form.size.unwrap_or([Self::SIDE; 2]);
         let symbols = [("batch", 1), ("height", size[0] as i64), ("width", size[1] as i64)];
         let total = graph.cost(&symbols)?.total;
@@ -189,7 +189,7 @@ mod tests {
 
     fn checkpoint() -> Checkpoint {
         let net = randomised(AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
-        Checkpoint { path: "net.safetensors".into(), weights: Weights::of(&net), contract: None }
+        Checkpoint { path: "net.safetensors".into(), weights: Weights::from_network(&net), contract: None }
     }
 
     fn normalisations(graph: &Graph) -> impl Iterator<Item = &Node> {

@@ -140,7 +140,7 @@ pub fn halve(export: &mut Export, calibration: &Calibration<'_>) -> Result<HalfR
 
 /// Gives the export another graph, and says so in its contract.
 fn replace(export: &mut Export, graph: Graph, precision: String) -> Result<(), PrecisionError> {
-    export.report.exported = Extent::of(&graph, &export.model.contract.input.form)?;
+    export.report.exported = Extent::measure(&graph, &export.model.contract.input.form)?;
     export.model.graph = graph;
     export.model.contract.provenance.precision = precision;
     export.bytes = export.model.to_bytes()?;
@@ -208,7 +208,7 @@ pub fn quantize(
     let compare = |nodes: &BTreeSet<&str>, view, truth: &[GrayImage]| -> Result<(Graph, Agreement), PrecisionError> {
         let graph = precision::quantize(&before.graph, nodes, &ranges, quantization.activations)?.graph;
         let model = Model { graph, ..before.clone() };
-        let agreement = Agreement::of(before.contract.classes.len(), &calibration.masks(&model, view)?, truth)?;
+        let agreement = Agreement::between(before.contract.classes.len(), &calibration.masks(&model, view)?, truth)?;
         Ok((model.graph, agreement))
     };
     let truth = calibration.masks(&before, View::Whole)?;
@@ -267,7 +267,7 @@ struct Agreement {
 }
 
 impl Agreement {
-    fn of(classes: usize, masks: &[GrayImage], truth: &[GrayImage]) -> Result<Self, EvaluationError> {
+    fn between(classes: usize, masks: &[GrayImage], truth: &[GrayImage]) -> Result<Self, EvaluationError> {
         let mut pooled = ConfusionMatrix::new(classes);
         let (mut dice, mut flipped) = (0.0, 0.0_f64);
         for (mask, truth) in masks.iter().zip(truth) {
@@ -322,7 +322,8 @@ mod tests {
 
     fn exported(base_width: usize, input: InputForm, output: OutputKind) -> Export {
         let net = randomised(AmsUnetConfig::new().with_base_width(base_width).init(&Device::flex()));
-        let checkpoint = Checkpoint { path: "net.safetensors".into(), weights: Weights::of(&net), contract: None };
+        let checkpoint =
+            Checkpoint { path: "net.safetensors".into(), weights: Weights::from_network(&net), contract: None };
         export(&checkpoint, &Options { input, output, ..Options::default() }).unwrap()
     }
 
@@ -339,7 +340,7 @@ mod tests {
         ] {
             let mut halved = exported(4, input, output);
             let (bytes, edges) = (halved.bytes.len(), halved.model.graph.inputs.clone());
-            let calibration = Calibration::of_noise(environment(), &halved.model.contract);
+            let calibration = Calibration::from_noise(environment(), &halved.model.contract);
             let report = halve(&mut halved, &calibration).unwrap();
             assert!(report.simulated.agreement > 0.97, "{output}: {:?}", report.simulated);
             assert!(
@@ -356,7 +357,7 @@ mod tests {
             let before = exported(4, input, output);
             let [before, after] =
                 [&before.model, &halved.model].map(|model| calibration.masks(model, View::Whole).unwrap());
-            let Agreement { agreement, .. } = Agreement::of(2, &after, &before).unwrap();
+            let Agreement { agreement, .. } = Agreement::between(2, &after, &before).unwrap();
             assert!(agreement > 0.97, "{output}: {agreement}");
         }
     }
@@ -371,7 +372,7 @@ mod tests {
             class_dice_min: 0.0,
         };
         let before = exported(8, InputForm { size: Some([48, 48]), ..InputForm::default() }, OutputKind::Logits);
-        let calibration = Calibration::of_noise(environment(), &before.model.contract);
+        let calibration = Calibration::from_noise(environment(), &before.model.contract);
         let convs = |export: &Export| {
             let nodes = &export.model.graph.nodes;
             nodes
@@ -433,7 +434,7 @@ mod tests {
             ("too few to say", [50, 49], [0, 0], true),
         ] {
             let [found, truth] = [found, truth].map(|pixels| pixels.map(mask));
-            let agreement = Agreement::of(2, &found, &truth).unwrap();
+            let agreement = Agreement::between(2, &found, &truth).unwrap();
             assert_eq!(agreement.is_within(&quantization), is_within, "{name}: {}", agreement.class_dice);
         }
     }
@@ -441,13 +442,13 @@ mod tests {
     #[test]
     fn images_must_be_there_and_are_looked_at_in_the_size_that_the_model_takes() {
         let model = exported(4, form(Element::Float), OutputKind::Logits).model;
-        let message = Calibration::of_files(environment(), &model.contract, &[]).unwrap_err().to_string();
+        let message = Calibration::from_files(environment(), &model.contract, &[]).unwrap_err().to_string();
         assert_eq!(message, "cannot calibrate: there are no images");
         let folder = tempfile::tempdir().unwrap();
         for (width, height) in [(20, 20), (60, 50)] {
             let path = folder.path().join("a.png");
             seg_data::write_png(&path, &image::RgbImage::new(width, height)).unwrap();
-            let calibration = Calibration::of_files(environment(), &model.contract, &[path]).unwrap();
+            let calibration = Calibration::from_files(environment(), &model.contract, &[path]).unwrap();
             assert_eq!(calibration.images()[0].dim(), (1, 3, 48, 33), "{width}x{height}");
         }
         assert_eq!(model.graph.inputs[0].tensor_type.data_type, DataType::F32);

@@ -25,7 +25,7 @@ fn folder() -> TempDir {
 fn folder_of(seed: u64) -> TempDir {
     let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
     device.seed(seed);
-    Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&device))
+    Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&device))
         .write(&folder.path().join("net.safetensors"), None)
         .unwrap();
     folder
@@ -150,7 +150,7 @@ fn bytes_and_sizes_are_proven_on_images_that_are_none_of_them() {
     let device = Device::flex();
     device.seed(1);
     let gray = AmsUnetConfig::new().with_in_channels(1).with_base_width(4).init(&device);
-    Weights::of(&gray).write(&folder.path().join("gray.safetensors"), None).unwrap();
+    Weights::from_network(&gray).write(&folder.path().join("gray.safetensors"), None).unwrap();
     fs::create_dir(folder.path().join("images")).unwrap();
     for (name, width, height) in [("wide.png", 61, 30), ("small.png", 20, 18)] {
         let image = image::ImageBuffer::from_fn(width, height, |x, y| {

@@ -98,7 +98,7 @@ fn onnx_runtime_computes_what_the_integers_say() {
 
 #[test]
 fn the_network_goes_to_integers_in_stretches_between_activations() {
-    let weights = Weights::of(&AmsUnetConfig::new().init(&Device::flex()));
+    let weights = Weights::from_network(&AmsUnetConfig::new().init(&Device::flex()));
     let checkpoint = Checkpoint { path: "net.safetensors".into(), weights, contract: None };
     // Attention from its first depthwise convolution goes with the first half of the feed-forward
     // part, whose second half goes with the residual, and with what gives the residual.

@@ -42,18 +42,18 @@ impl Block {
     pub fn all() -> Vec<Self> {
         let device = &Device::flex();
         vec![
-            Self::of("batch_norm", BatchNormConfig::new(8).init(device), 8, BatchNorm::forward),
-            Self::of("strip", StripConfig::new(8, 7).init(device), 8, Strip::forward),
-            Self::of("ams", AmsConfig::new(8, 3).init(device), 8, Ams::forward),
-            Self::of("attention", AttentionConfig::new(8, 5).init(device), 8, Attention::forward),
-            Self::of("ffn", FfnConfig::new(8).init(device), 8, Ffn::forward),
-            Self::of("amse", AmseConfig::new(8, 3).init(device), 8, Amse::forward),
-            Self::of("rsc", RscConfig::new(8).init(device), 8, Rsc::forward),
-            Self::of("stem", StemConfig::new(3, 8).init(device), 3, Stem::forward),
-            Self::of("down", DownConfig::new(8, 16, 3).init(device), 8, Down::forward),
+            Self::new("batch_norm", BatchNormConfig::new(8).init(device), 8, BatchNorm::forward),
+            Self::new("strip", StripConfig::new(8, 7).init(device), 8, Strip::forward),
+            Self::new("ams", AmsConfig::new(8, 3).init(device), 8, Ams::forward),
+            Self::new("attention", AttentionConfig::new(8, 5).init(device), 8, Attention::forward),
+            Self::new("ffn", FfnConfig::new(8).init(device), 8, Ffn::forward),
+            Self::new("amse", AmseConfig::new(8, 3).init(device), 8, Amse::forward),
+            Self::new("rsc", RscConfig::new(8).init(device), 8, Rsc::forward),
+            Self::new("stem", StemConfig::new(3, 8).init(device), 3, Stem::forward),
+            Self::new("down", DownConfig::new(8, 16, 3).init(device), 8, Down::forward),
             Self::up("up", UpConfig::new(16, 4).init(device), 8, Up::forward),
-            Self::of("double_conv", DoubleConvConfig::new(8, 4, 8).init(device), 8, DoubleConv::forward),
-            Self::of("unet_down", unet::DownConfig::new(8, 16).init(device), 8, unet::Down::forward),
+            Self::new("double_conv", DoubleConvConfig::new(8, 4, 8).init(device), 8, DoubleConv::forward),
+            Self::new("unet_down", unet::DownConfig::new(8, 16).init(device), 8, unet::Down::forward),
             Self::up("unet_up", unet::UpConfig::new(16, 4).init(device), 8, unet::Up::forward),
         ]
     }
@@ -70,7 +70,7 @@ impl Block {
         to_array((self.forward)(&inputs))
     }
 
-    fn of<M: Module + Lower + 'static>(
+    fn new<M: Module + Lower + 'static>(
         name: &'static str,
         module: M,
         channels: usize,

@@ -60,6 +60,6 @@ pub fn begin_run(folder: &Path, size: SizePolicy) -> Run {
             Augmentation::recipe(32, [32, 32]),
         )
     };
-    let split = Split::of(&dataset, &config).expect("there are several images");
+    let split = Split::from_config(&dataset, &config).expect("there are several images");
     Run::create(&folder.join("run"), dataset, config, split).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -30,7 +30,7 @@ pub fn narrow(name: NetworkName, seed: u64) -> Network {
 
 /// Returns the network as a checkpoint that no run has written.
 pub fn checkpoint(net: &Network) -> Checkpoint {
-    Checkpoint { path: "net.safetensors".into(), weights: Weights::of(net), contract: None }
+    Checkpoint { path: "net.safetensors".into(), weights: Weights::from_network(net), contract: None }
 }
 
 /// Fills a module with random numbers: weights as PyTorch draws them, so that values keep their

@@ -36,7 +36,7 @@ fn workplace(folder: &Path) {
         std::os::unix::fs::symlink(folder.join("drawn.png"), mask).unwrap();
     }
     let network = AmsUnetConfig::new().with_base_width(4);
-    let weights = Weights::of(&network.init(&Device::flex()));
+    let weights = Weights::from_network(&network.init(&Device::flex()));
     let config = Config::recipe(data.clone(), network, Augmentation::recipe(None, [16, 16]));
     let contract = Some(config.contract(Dataset::open(&data).unwrap().classes));
     Checkpoint { path: folder.join("net.safetensors"), weights, contract }.write().unwrap();

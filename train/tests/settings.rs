@@ -34,7 +34,7 @@ fn pictures(folder: &Path, size: impl Fn(u8) -> (u32, u32)) {
 
 /// Weights of base width 4.
 fn weights(path: &Path) {
-    let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
+    let weights = Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
     Checkpoint { path: path.into(), weights, contract: None }.write().expect("the folder can be written");
 }
 

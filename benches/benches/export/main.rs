@@ -20,7 +20,7 @@ use clap::Parser;
 use measure::{Measured, Measurement};
 use seg_benches::{median, median_ratio, typed_path, typed_program};
 use seg_contract::InputForm;
-use seg_export::contract::Stated;
+use seg_export::contract::GivenFacts;
 use seg_export::{Options, export};
 use seg_nets::checkpoint::Checkpoint;
 use seg_onnx::Target;
@@ -117,11 +117,11 @@ fn models(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<Vec<Model>> {
     for (target, fixed) in
         [(Target::Portable, None), (Target::Cpu, None), (Target::Portable, Some(size)), (Target::Cpu, Some(size))]
     {
-        let stated = Stated { mean: Some(vec![0.0; 3]), std: Some(vec![1.0; 3]), classes: None };
+        let given = GivenFacts { mean: Some(vec![0.0; 3]), std: Some(vec![1.0; 3]), classes: None };
         let input = InputForm { size: fixed, batch: fixed.map(|_| 1), ..InputForm::default() };
         let name = format!("{target}{}", if fixed.is_some() { ", one size" } else { "" });
         let path = folder.join(format!("{}.onnx", name.replace(", ", "_").replace(' ', "_")));
-        let bytes = export(&checkpoint, &Options { target, stated, input, ..Options::default() })?.bytes;
+        let bytes = export(&checkpoint, &Options { target, given, input, ..Options::default() })?.bytes;
         fs::write(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))?;
         let model = Model { name, path, for_size: false, same_weights: true };
         models.extend(fixed.is_none().then(|| model.clone().opened_for_size()));

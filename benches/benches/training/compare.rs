@@ -105,7 +105,7 @@ impl Comparison {
         let weights = folder.path().join("weights.safetensors");
         let device = Device::flex();
         device.seed(0);
-        Weights::of(&AmsUnetConfig::new().init(&device)).write(&weights, None)?;
+        Weights::from_network(&AmsUnetConfig::new().init(&device)).write(&weights, None)?;
         println!("{} rounds in turn on {}, {} threads", self.rounds, self.device, self.threads);
         let mut faults = Vec::new();
         for case in &self.cases {

@@ -102,7 +102,7 @@ impl Measurement {
                     Some(loss)
                 })?;
                 if let Some(save) = &self.save {
-                    Weights::of(&learner.net()).write(save, None)?;
+                    Weights::from_network(&learner.net()).write(save, None)?;
                 }
                 Ok(measured)
             }

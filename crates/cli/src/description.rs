@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The argument that asks a program for its [`Description`] as JSON.
 pub const DESCRIBE: &str = "--describe-command-line";
 
-/// What a person may type after a program's name.
+/// The commands and flags of a program.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Description {
     name: String,
@@ -192,7 +192,7 @@ mod tests {
         /// Say more
         #[arg(short, long, global = true)]
         verbose: bool,
-        /// How to do it
+        /// The way to do it
         #[arg(long, value_enum, default_value_t = Way::Slow, help_heading = "Ways")]
         way: Way,
         #[command(subcommand)]

@@ -15,7 +15,7 @@ pub struct Verbosity {
     verbose: bool,
 }
 
-/// What is printed beside results, warnings and errors.
+/// The amount of output beside results, warnings and errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// Nothing.

@@ -21,7 +21,7 @@ pub struct Gradients {
 
 impl Gradients {
     /// Computes the gradients of a loss, on the network's device without autodiff.
-    pub fn of(loss: &Tensor<1>, net: &impl Parameters) -> Self {
+    pub fn from_loss(loss: &Tensor<1>, net: &impl Parameters) -> Self {
         let mut gradients = Self::default();
         gradients.collect(&mut loss.backward(), net);
         gradients

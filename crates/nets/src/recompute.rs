@@ -84,7 +84,7 @@ mod tests {
     fn what_is_computed_again_is_the_same() {
         let cpu = Device::flex();
         cpu.seed(3);
-        let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&cpu));
+        let weights = Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&cpu));
         // If blocks are not whole operators, a skip connection's gradient is a sum of five, added
         // up in another order.
         for (name, dtype, shape, bound_on_cpu, bound) in [
@@ -99,7 +99,7 @@ mod tests {
                 let images = Tensor::<4>::from_data(images, &handle).cast(dtype);
                 let objective = |logits: Tensor<4>| logits.cast(FloatDType::F32).square().mean();
                 let [kept, again] = [0, 1].map(|_| weights.to_network(&handle).unwrap());
-                let expected = Gradients::of(&objective(kept.forward(images.clone())), &kept);
+                let expected = Gradients::from_loss(&objective(kept.forward(images.clone())), &kept);
                 let found = gradients(&again, images, objective);
                 assert!(found.tensors().keys().eq(expected.tensors().keys()), "{name} on {device}: other parameters");
                 let squares = found.tensors().iter().map(|(parameter, found)| {
@@ -109,7 +109,7 @@ mod tests {
                 let (apart, norm) = (squares.sum::<f64>().sqrt(), expected.norm());
                 assert!(apart <= bound * norm, "{name} on {device}: the gradients are {apart} apart, of {norm}");
                 // Weights hold the running statistics too.
-                let [kept, again] = [kept, again].map(|net| Weights::of(&net.valid()));
+                let [kept, again] = [kept, again].map(|net| Weights::from_network(&net.valid()));
                 assert_eq!(again, kept, "{name} on {device}");
                 assert_ne!(again, weights, "{name} on {device}: the running statistics have not moved");
             }

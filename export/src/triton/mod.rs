@@ -95,7 +95,7 @@ pub fn limits(model: &Model) -> Vec<Limit> {
     if has_unsigned(&model.graph) {
         vec![Limit::NoTensorRt]
     } else if (input.form.size, input.size) == (None, SizePolicy::Native) {
-        let Sizes { smallest, largest, .. } = Sizes::of(&model.contract);
+        let Sizes { smallest, largest, .. } = Sizes::from_contract(&model.contract);
         vec![Limit::Sides { smallest: smallest[0], largest: largest[0] }]
     } else {
         Vec::new()
@@ -124,7 +124,7 @@ fn write_config(text: &mut String, Model { graph, contract, .. }: &Model, name: 
     if is_batched {
         writeln!(text, "dynamic_batching {{ max_queue_delay_microseconds: {QUEUE_DELAY_US} }}")?;
     }
-    let sizes = Sizes::of(contract);
+    let sizes = Sizes::from_contract(contract);
     if !has_unsigned(graph) {
         let block = "optimization { execution_accelerators { gpu_execution_accelerator [ {";
         writeln!(text, "{block}\n  name: \"tensorrt\"")?;
@@ -179,7 +179,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(Contract { input, .. }: &Contract) -> Self {
+    fn from_contract(Contract { input, .. }: &Contract) -> Self {
         let only = match (input.form.size, input.size) {
             (Some(size), _) => Some(size),
             (None, SizePolicy::Resize { height, width }) => Some([height, width]),
@@ -248,13 +248,13 @@ mod tests {
 
     use super::text_format::{Field, Message};
     use super::*;
-    use crate::contract::Stated;
+    use crate::contract::GivenFacts;
     use crate::{Export, Options, export};
 
     fn exported(options: &Options) -> Export {
         let device = Device::flex();
         device.seed(1);
-        let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&device));
+        let weights = Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&device));
         export(&Checkpoint { path: "net.safetensors".into(), weights, contract: None }, options).unwrap()
     }
 
@@ -360,11 +360,11 @@ mod tests {
         let model = exported(&Options::default()).model;
         let own = folder(&model);
         assert_eq!(own, folder(&exported(&Options::default()).model));
-        let mean = Stated { mean: Some(vec![0.25; 3]), ..Stated::default() };
+        let mean = GivenFacts { mean: Some(vec![0.25; 3]), ..GivenFacts::default() };
         let size = InputForm { size: Some([64, 48]), ..InputForm::default() };
         let mut others = BTreeSet::from([own.clone()]);
         for (name, other) in [
-            ("another mean", exported(&Options { stated: mean, ..Options::default() }).model),
+            ("another mean", exported(&Options { given: mean, ..Options::default() }).model),
             ("one size", exported(&Options { input: size, ..Options::default() }).model),
             ("8 bits", quantized(&model, Activations::I8)),
         ] {

@@ -78,7 +78,7 @@ fn a_record_that_cannot_be_written_ends_with_a_whole_line() {
     let limit = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
     let mut command = Command::new("sh");
     command.args(["-c", limit, "sh", env!("CARGO_BIN_EXE_seg-runtime")]).args(arguments.split_whitespace());
-    let ended = Ended::of(command.current_dir(place.0.path()).output().unwrap());
+    let ended = Ended::from_output(command.current_dir(place.0.path()).output().unwrap());
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("cannot keep the record in `out/predictions.jsonl`: File too large"), "{ended:?}");
     let text = fs::read_to_string(place.path("out/predictions.jsonl")).unwrap();

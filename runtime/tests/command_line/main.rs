@@ -59,7 +59,7 @@ impl Workplace {
 
     /// Runs the program with arguments that have no spaces of their own.
     fn run(&self, args: &str) -> Ended {
-        Ended::of(self.command(args.split_whitespace()).output().unwrap())
+        Ended::from_output(self.command(args.split_whitespace()).output().unwrap())
     }
 
     fn json_lines(&self, name: &str) -> Vec<Value> {
@@ -76,7 +76,7 @@ struct Ended {
 }
 
 impl Ended {
-    fn of(output: Output) -> Self {
+    fn from_output(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }

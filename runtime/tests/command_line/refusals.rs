@@ -197,7 +197,7 @@ fn a_provider_that_cannot_be_had_is_an_error_and_never_the_cpu() {
         ("tensorrt", "TensorRT", "libonnxruntime_providers_tensorrt.so"),
     ] {
         let mut command = place.command(["infer", "--model", "threshold.onnx", "--out", "out", "--ep", ep, "a.png"]);
-        let ended = Ended::of(command.env(LIBRARY_VARIABLE, &cpu_build).output().unwrap());
+        let ended = Ended::from_output(command.env(LIBRARY_VARIABLE, &cpu_build).output().unwrap());
         let expected = format!("error: cannot load `threshold.onnx` with {provider}: {library}: not part of");
         assert_eq!(ended.code, Some(1), "{ep}: {ended:?}");
         assert!(ended.stderr.starts_with(&expected), "{ep}: {ended:?}");
@@ -216,7 +216,7 @@ fn a_library_that_cannot_be_fetched_is_an_error_with_a_remedy() {
     ] {
         let mut command = place.command(["infer", "--model", "threshold.onnx", "--out", "out", "a.png"]);
         command.env_remove(LIBRARY_VARIABLE).env("SEG_RUNTIME_CACHE", place.path("cache")).env(variable, value);
-        let ended = Ended::of(command.output().unwrap());
+        let ended = Ended::from_output(command.output().unwrap());
         assert_eq!(ended.code, Some(1), "{name}: {ended:?}");
         assert!(ended.stderr.contains(part) && ended.stderr.contains("`--ort-lib`"), "{name}: {ended:?}");
     }
@@ -226,7 +226,7 @@ fn a_library_that_cannot_be_fetched_is_an_error_with_a_remedy() {
 fn setup_keeps_to_what_is_there_when_it_may_not_fetch() {
     let place = Workplace::new();
     let mut command = place.command(["setup", "--offline"]);
-    let ended = Ended::of(command.env("SEG_RUNTIME_CACHE", place.path("cache")).output().unwrap());
+    let ended = Ended::from_output(command.env("SEG_RUNTIME_CACHE", place.path("cache")).output().unwrap());
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("run `seg setup` where there is a network"), "{ended:?}");
     assert!(!place.path("cache").exists());

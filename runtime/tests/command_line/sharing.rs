@@ -21,7 +21,7 @@ impl Workplace {
 }
 
 fn ended(child: Child) -> Ended {
-    Ended::of(child.wait_with_output().unwrap())
+    Ended::from_output(child.wait_with_output().unwrap())
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn a_large_tiff_file_is_never_in_memory_as_a_whole() {
         peak = kibibytes.map_or(peak, |kibibytes| peak.max(kibibytes.parse::<u64>().unwrap() * 1024));
         thread::sleep(Duration::from_millis(5));
     }
-    let ended = Ended::of(child.wait_with_output().unwrap());
+    let ended = Ended::from_output(child.wait_with_output().unwrap());
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let line = &place.json_lines("out/predictions.jsonl")[0];
     assert_eq!(line["area"][1]["pixels"], width / 2 * height);

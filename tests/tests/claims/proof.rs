@@ -109,7 +109,7 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
         for (form, options) in forms {
             let mut export = export(checkpoint, options).unwrap();
             if *form == HALF {
-                let noise = Calibration::of_noise(environment(), &export.model.contract);
+                let noise = Calibration::from_noise(environment(), &export.model.contract);
                 halve(&mut export, &noise).unwrap();
             }
             let net = checkpoint.weights.to_network(&Device::flex()).unwrap();

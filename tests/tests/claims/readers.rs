@@ -63,7 +63,7 @@ fn variants(net: &Network) -> Vec<(String, Vec<u8>)> {
 
 /// Exports in half precision, and in both kinds of 8 bits.
 fn in_fewer_bits(single: &Export) -> [(&'static str, Export); 3] {
-    let calibration = Calibration::of_noise(environment(), &single.model.contract);
+    let calibration = Calibration::from_noise(environment(), &single.model.contract);
     let [mut half, mut unsigned, mut signed] = [(); 3].map(|()| single.clone());
     precision::halve(&mut half, &calibration).unwrap();
     for (activations, export) in [(Activations::U8, &mut unsigned), (Activations::I8, &mut signed)] {

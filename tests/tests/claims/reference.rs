@@ -143,7 +143,7 @@ impl Learner {
     fn backward(&self) -> (Tensor<4>, Loss, Gradients) {
         let logits = self.net.forward(self.images.clone());
         let loss = loss(logits.clone(), self.target.clone());
-        let gradients = Gradients::of(&loss.total, &self.net);
+        let gradients = Gradients::from_loss(&loss.total, &self.net);
         (logits, loss, gradients)
     }
 
@@ -155,7 +155,7 @@ impl Learner {
     }
 
     fn weights(&self) -> Weights {
-        Weights::of(&self.net.valid())
+        Weights::from_network(&self.net.valid())
     }
 }
 

@@ -137,7 +137,7 @@ fn the_first_step_has_pytorchs_loss_gradients_and_statistics() {
         let target = Tensor::<3, Int>::from_data(TensorData::new(labels, target.shape()), &device);
         let logits = net.forward(to_tensor(&input(&reference, "even"), &device));
         let Loss { total, cross_entropy, dice } = loss(logits, target);
-        let gradients = Gradients::of(&total, &net);
+        let gradients = Gradients::from_loss(&total, &net);
 
         let found = [total, cross_entropy, dice].map(Tensor::into_scalar::<f32>);
         let reason =
@@ -174,7 +174,7 @@ fn the_first_step_has_pytorchs_loss_gradients_and_statistics() {
             assert!((found - exact).abs() <= bound, "{name}: the norm of {parameter} is {found}, PyTorch's {exact}");
         }
 
-        let after = Weights::of(&net.valid());
+        let after = Weights::from_network(&net.valid());
         let statistics = reference.below("train.after1.");
         assert!(!statistics.is_empty(), "{name}");
         for (parameter, expected) in statistics {

@@ -44,7 +44,7 @@ pub struct Source {
 
 impl Source {
     /// Makes the source of a configuration's batches from these images.
-    pub fn of(config: &Config, samples: Vec<Sample>) -> Self {
+    pub fn from_config(config: &Config, samples: Vec<Sample>) -> Self {
         Self {
             samples,
             input: config.contract(Vec::new()).input,
@@ -368,7 +368,7 @@ mod tests {
             let samples = Dataset::open(folder.path()).unwrap().train;
             let (pixels, _) = samples[0].load().unwrap();
             let expected = config.contract(Vec::new()).preprocess(&pixels).unwrap().tensor;
-            let loader = Loader::new(Source::of(&config, samples)).unwrap();
+            let loader = Loader::new(Source::from_config(&config, samples)).unwrap();
             let batch = batches(&loader, 0).remove(0);
             let squares = batch.images.iter::<f32>().zip(&expected).map(|(view, seen)| (view - seen).powi(2));
             let apart = (squares.sum::<f32>() / expected.len() as f32).sqrt();

@@ -99,7 +99,7 @@ mod tests {
             ..Config::recipe(folder.path().into(), AmsUnetConfig::new(), augmentation)
         };
         let samples = Dataset::open(folder.path()).unwrap().train;
-        let loader = Loader::new(Source::of(&config, samples)).unwrap();
+        let loader = Loader::new(Source::from_config(&config, samples)).unwrap();
         let batch = loader.epoch(0, 0).next().unwrap().unwrap();
         let (image, labels) = views(&loader, &batch).remove(0);
         // It lies somewhere in the crop.

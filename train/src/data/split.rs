@@ -97,7 +97,7 @@ impl Split {
     ///
     /// # Errors
     /// When there are too few images, or the configuration's file is not a split of this data set.
-    pub fn of(dataset: &Dataset, config: &Config) -> Result<Self, SplitError> {
+    pub fn from_config(dataset: &Dataset, config: &Config) -> Result<Self, SplitError> {
         let split = match (&config.split, config.fold, config.validation) {
             (Some(path), ..) => Self::read(path)?,
             (None, Some(fold), _) => Self::fold(&dataset.train, fold, config.seed)?,
@@ -319,7 +319,7 @@ mod tests {
             ("the publishers", &["03", "04", "09"], plain.clone(), 3),
             ("a fifth", &[], plain, 2),
         ] {
-            let split = Split::of(&dataset(published), &config).unwrap();
+            let split = Split::from_config(&dataset(published), &config).unwrap();
             assert_eq!(split.validation.len(), expected, "{name}");
         }
     }

@@ -34,7 +34,7 @@ impl Statistics {
     ///
     /// # Errors
     /// When a sample cannot be loaded, or the size of an image not be read.
-    pub fn of(training: &[Sample], all: &[Sample]) -> Result<Self, SampleError> {
+    pub fn measure(training: &[Sample], all: &[Sample]) -> Result<Self, SampleError> {
         let parts: Vec<Sums> = training.par_iter().map(measure).collect::<Result<_, _>>()?;
         // Added in the order of the samples, so that the result does not depend on the threads.
         let total = parts.iter().fold(Sums::default(), |total, part| Sums {

@@ -107,7 +107,7 @@ mod tests {
             let mut average = Average::new(decay, 0, constant(0.0));
             for weight in weights {
                 average.follow(&net);
-                for (parameter, values) in Weights::of(average.net()).tensors() {
+                for (parameter, values) in Weights::from_network(average.net()).tensors() {
                     let worst =
                         values.iter().map(|value| (f64::from(*value) - (1.0 - weight)).abs()).fold(0.0, f64::max);
                     assert!(worst < 1e-6, "{name}: {parameter} is {worst} off {}", 1.0 - weight);
@@ -121,6 +121,6 @@ mod tests {
         let net = constant(1.0);
         let mut average = Average::new(0.9, 0, constant(0.0));
         average.follow(&net);
-        assert_eq!(Weights::of(&net), Weights::of(&constant(1.0)));
+        assert_eq!(Weights::from_network(&net), Weights::from_network(&constant(1.0)));
     }
 }

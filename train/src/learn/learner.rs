@@ -159,7 +159,7 @@ fn backward(
     let gradients = if training.checkpoint_activations {
         recompute::gradients(net, images, objective)
     } else {
-        Gradients::of(&objective(net.forward(images)), net)
+        Gradients::from_loss(&objective(net.forward(images)), net)
     };
     let terms = Tensor::cat(terms, 0).into_data();
     let mut terms = terms.iter::<f64>();
@@ -192,7 +192,7 @@ mod tests {
     /// Random once for all tests; they share the device's generator, so that a seed would not make
     /// them the same.
     static WEIGHTS: LazyLock<Weights> =
-        LazyLock::new(|| Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex())));
+        LazyLock::new(|| Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex())));
 
     fn learner(devices: usize, clip_norm: Option<f64>) -> Learner {
         learner_by(TrainingConfig { clip_norm, ..TrainingConfig::default() }, devices)
@@ -285,10 +285,14 @@ mod tests {
             one.learn(half.clone(), 1.0);
             two.learn(whole.clone(), 1.0);
             assert_eq!(one.step(1e-2), two.step(1e-2), "norm of step {step}");
-            assert_eq!(Weights::of(&one.net()), Weights::of(&two.net()), "step {step}");
-            assert_eq!(Weights::of(&two.nets[1].valid()), Weights::of(&two.net()), "replica after step {step}");
+            assert_eq!(Weights::from_network(&one.net()), Weights::from_network(&two.net()), "step {step}");
+            assert_eq!(
+                Weights::from_network(&two.nets[1].valid()),
+                Weights::from_network(&two.net()),
+                "replica after step {step}"
+            );
         }
-        assert_ne!(Weights::of(&one.net()), *WEIGHTS, "nothing was learned");
+        assert_ne!(Weights::from_network(&one.net()), *WEIGHTS, "nothing was learned");
     }
 
     #[test]
@@ -316,6 +320,6 @@ mod tests {
     fn a_step_without_batches_moves_nothing() {
         let mut learner = learner(1, Some(1.0));
         assert_eq!(learner.step(1.0), Some(0.0));
-        assert_eq!(Weights::of(&learner.net()), *WEIGHTS);
+        assert_eq!(Weights::from_network(&learner.net()), *WEIGHTS);
     }
 }

@@ -80,12 +80,12 @@ mod tests {
         const DECAY: f32 = 0.3;
         let device = Device::flex().autodiff();
         let net = AmsUnetConfig::new().with_base_width(4).init(&device);
-        let before = Weights::of(&net);
+        let before = Weights::from_network(&net);
         // The loss is the sum of one weight, so that its gradient is 1 everywhere and no other
         // parameter has one.
-        let gradients = Gradients::of(&net.out_conv.weight.val().sum(), &net);
+        let gradients = Gradients::from_loss(&net.out_conv.weight.val().sum(), &net);
         let mut optimizer = Optimizer::new(DECAY);
-        let after = Weights::of(&optimizer.step(RATE, net.into(), gradients));
+        let after = Weights::from_network(&optimizer.step(RATE, net.into(), gradients));
         for (name, before) in before.tensors() {
             let learned = name == "out_conv.0.weight";
             // Both moments are corrected to the gradient and its square, so the step is `rate * 1 /

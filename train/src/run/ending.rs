@@ -21,7 +21,7 @@ pub enum Ending {
 
 impl Ending {
     /// Returns the reason that a run with this log is over, or `None` while it is not.
-    pub fn of(config: &Config, log: &[EpochRecord]) -> Option<Self> {
+    pub fn from_log(config: &Config, log: &[EpochRecord]) -> Option<Self> {
         let seconds: f64 = log.iter().map(EpochRecord::seconds).sum();
         if log.len() >= config.epochs {
             return Some(Self::Epochs(config.epochs));
@@ -102,7 +102,7 @@ mod tests {
             ("time over", minutes, "www", Some(Ending::Minutes(0.5))),
         ] {
             let config = Config { epochs: 8, training, ..recipe() };
-            assert_eq!(Ending::of(&config, &log(epochs)), expected, "{name}");
+            assert_eq!(Ending::from_log(&config, &log(epochs)), expected, "{name}");
         }
     }
 

@@ -109,8 +109,8 @@ impl State {
             .iter()
             .map(|(name, Moments { first, second, .. })| (name.clone(), [first, second].map(|m| to_array(m.clone()))))
             .collect();
-        let learning = learner.average().is_some().then(|| Weights::of(&learner.net()));
-        Self { weights: Weights::of(&learner.best_net()), learning, contract, log, tally, moments, steps }
+        let learning = learner.average().is_some().then(|| Weights::from_network(&learner.net()));
+        Self { weights: Weights::from_network(&learner.best_net()), learning, contract, log, tally, moments, steps }
     }
 
     /// Returns whether all weights are finite.

@@ -157,7 +157,7 @@ pub fn summarize(folders: &[PathBuf], force: bool) -> Result<Summary, SummaryErr
         let Some((best, validation)) = best.and_then(|record| Some((record, record.validation.as_ref()?))) else {
             return Err(SummaryError::NoBest { folder: folder.clone() });
         };
-        if !force && Ending::of(config, &log).is_none() {
+        if !force && Ending::from_log(config, &log).is_none() {
             return Err(SummaryError::Unfinished { folder: folder.clone(), done: log.len(), epochs: config.epochs });
         }
         let mut metrics = BTreeMap::new();
@@ -177,12 +177,12 @@ pub fn summarize(folders: &[PathBuf], force: bool) -> Result<Summary, SummaryErr
             epochs: log.len(),
         });
     }
-    let metrics = values.into_iter().map(|(name, values)| (name, Spread::of(values))).collect();
+    let metrics = values.into_iter().map(|(name, values)| (name, Spread::from_values(values))).collect();
     Ok(Summary { runs, metrics })
 }
 
 impl Spread {
-    fn of(values: Vec<f64>) -> Self {
+    fn from_values(values: Vec<f64>) -> Self {
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
@@ -404,7 +404,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let config = config(1, None);
         let folder = write_run(&root.path().join("run"), &config, 0.5);
-        let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
+        let weights = Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
         let sha256 = weights.sha256();
         Checkpoint { path: folder.join(seg_nets::runs::BEST), weights, contract: None }.write().unwrap();
         let scores = json!({"images": 2, "dice_per_image": 0.9, "dice_pooled": {}, "iou_pooled": {},

@@ -83,8 +83,8 @@ impl Configuration for AmsUnetConfig {
     }
 
     fn from_shapes(weights: &Shapes<'_>) -> Result<Self, FitError> {
-        let [base_width, in_channels, _, _] = weights.of("in_conv.0.weight")?;
-        let [num_classes, _, _, _] = weights.of("out_conv.0.weight")?;
+        let [base_width, in_channels, _, _] = weights.get("in_conv.0.weight")?;
+        let [num_classes, _, _, _] = weights.get("out_conv.0.weight")?;
         Ok(Self { in_channels, num_classes, base_width })
     }
 

@@ -265,8 +265,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("net.safetensors");
         let device = Device::flex();
-        let amsunet = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&device));
-        let unet = Weights::of(&UNetConfig::new().with_base_width(2).init(&device));
+        let amsunet = Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&device));
+        let unet = Weights::from_network(&UNetConfig::new().with_base_width(2).init(&device));
         let contract = r#"{ "provenance": { "network": "unet" } }"#;
         for (name, weights, note) in [
             ("AMSUnet", &amsunet, None),
@@ -288,7 +288,7 @@ mod tests {
     fn safetensors_round_trip_and_are_reproducible() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("net.safetensors");
-        let weights = Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
+        let weights = Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
         weights.write(&path, Some(("key", "text".into()))).unwrap();
         let (read, notes) = Weights::read_with_notes(&path).unwrap();
         assert_eq!(read, weights);

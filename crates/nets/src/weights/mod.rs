@@ -77,7 +77,7 @@ impl Shapes<'_> {
     ///
     /// # Errors
     /// When the weights lack the parameter, or it has another rank.
-    pub fn of<const D: usize>(&self, name: &str) -> Result<[usize; D], FitError> {
+    pub fn get<const D: usize>(&self, name: &str) -> Result<[usize; D], FitError> {
         let Weights { network, tensors } = self.0;
         let shape = tensors.get(name).and_then(|tensor| tensor.shape().try_into().ok());
         shape.ok_or_else(|| FitError::Missing { network: *network, name: name.into() })
@@ -94,7 +94,7 @@ impl Weights {
     ///
     /// Running statistics that training has not merged yet are not seen: pass `net.valid()` of a
     /// network in training.
-    pub fn of(net: &impl Parameters) -> Self {
+    pub fn from_network(net: &impl Parameters) -> Self {
         let mut tensors = Tensors(BTreeMap::new());
         net.for_each(&mut tensors);
         Self { network: net.network(), tensors: tensors.0 }
@@ -111,7 +111,7 @@ impl Weights {
         match filler.error {
             Some(error) => Err(error),
             None if filler.used < self.tensors.len() => {
-                let own = Self::of(&net);
+                let own = Self::from_network(&net);
                 let mut names = self.tensors.keys().filter(|name| !own.tensors.contains_key(*name));
                 Err(FitError::Foreign { network: self.network, name: names.next().cloned().unwrap_or_default() })
             }
@@ -221,16 +221,16 @@ mod tests {
     use crate::amsunet::AmsUnetConfig;
 
     fn small() -> Weights {
-        Weights::of(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()))
+        Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()))
     }
 
     #[test]
     fn a_network_survives_the_way_through_its_weights() {
         let weights = small();
         let net = weights.to_network(&Device::flex()).unwrap();
-        assert_eq!(Weights::of(&net), weights);
+        assert_eq!(Weights::from_network(&net), weights);
         assert_eq!(net.config(), AmsUnetConfig::new().with_base_width(4).into());
-        assert_eq!(Weights::of(&net).sha256(), weights.sha256());
+        assert_eq!(Weights::from_network(&net).sha256(), weights.sha256());
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! The flags of `export`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use seg_cli::{Verbosity, parse};
 use seg_contract::{Element, InputForm, OutputKind};
 use seg_export::Options;
-use seg_export::contract::Stated;
+use seg_export::contract::GivenFacts;
 use seg_export::precision::{ExportPrecision, Quantization};
+use seg_nets::network::NetworkName;
 use seg_nets::runs::RUNS;
 use seg_onnx::passes::Selection;
 use seg_onnx::precision::{Activations, CalibrationMethod};
@@ -22,9 +23,9 @@ use thiserror::Error;
 #[derive(Debug, Parser)]
 #[command(name = "export", version)]
 pub(crate) struct Args {
-    /// The model file
-    #[arg(long, value_name = "FILE", default_value = "amsunet.onnx")]
-    pub(crate) out: PathBuf,
+    /// The model file [default: the network's name, as amsunet.onnx]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// A run's folder, a .safetensors or a .pth file [default: the newest run]
     #[arg(long, value_name = "RUN|FILE")]
     pub(crate) checkpoint: Option<PathBuf>,
@@ -150,6 +151,19 @@ enum Conflict {
 }
 
 impl Args {
+    /// Names the model file after the network, unless a name was given.
+    pub(crate) fn name_model(&mut self, network: NetworkName) {
+        self.out.get_or_insert_with(|| format!("{network}.onnx").into());
+    }
+
+    /// Returns the model file.
+    ///
+    /// # Panics
+    /// Before [`name_model`](Self::name_model), where no name was given.
+    pub(crate) fn out(&self) -> &Path {
+        self.out.as_deref().expect("the model is named when the checkpoint has been read")
+    }
+
     /// Parses the command line; ends the program if it is wrong.
     pub(crate) fn read() -> Self {
         let args: Self = parse();
@@ -197,10 +211,10 @@ impl Args {
 
     /// Returns the options of the export itself.
     pub(crate) fn options(&self) -> Options {
-        let stated = Stated { mean: self.mean.clone(), std: self.std.clone(), classes: self.classes.clone() };
+        let given = GivenFacts { mean: self.mean.clone(), std: self.std.clone(), classes: self.classes.clone() };
         let input = InputForm { element: self.input, batch: self.batch, size: self.size };
         let passes = self.passes.clone().unwrap_or_default();
-        Options { opset: self.opset, target: self.target, passes, stated, input, output: self.output }
+        Options { opset: self.opset, target: self.target, passes, given, input, output: self.output }
     }
 }
 

@@ -33,13 +33,15 @@ use seg_onnx::precision::Kept;
 fn main() -> ExitCode {
     let args = Args::read();
     args.verbosity.apply();
-    finish(run(&args))
+    finish(run(args))
 }
 
-/// What was done is told on standard error, so that standard output holds nothing but the graph
+/// Exports a checkpoint. Notes go to standard error, so that standard output holds only the graph
 /// that `--dump` asks for.
-fn run(args: &Args) -> anyhow::Result<()> {
-    let checkpoint = Checkpoint::read(&source(args)?)?;
+fn run(mut args: Args) -> anyhow::Result<()> {
+    let checkpoint = Checkpoint::read(&source(&args)?)?;
+    args.name_model(checkpoint.weights.network());
+    let args = &args;
     outputs::check(args, &checkpoint)?;
     let mut export = export(&checkpoint, &args.options())?;
     for assumption in &export.assumptions {
@@ -47,18 +49,18 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     let environment = environment(args)?;
     if let Some(environment) = &environment {
-        lessen(args, &mut export, environment)?;
+        reduce_precision(args, &mut export, environment)?;
     }
     match environment.filter(|_| !args.proof.no_verify) {
         Some(environment) => verify::export(args, &checkpoint, &export, &environment)?,
-        None => write_bytes(&args.out, &export.bytes)?,
+        None => write_bytes(args.out(), &export.bytes)?,
     }
     note(&summary(&export, args));
     if let Some(folder) = &args.triton {
-        offer(folder, &args.out, &export)?;
+        write_triton_repository(folder, args.out(), &export)?;
     }
     if let Some(path) = &args.card {
-        let file = args.out.file_name().unwrap_or_default().to_string_lossy();
+        let file = args.out().file_name().unwrap_or_default().to_string_lossy();
         write_bytes(path, card(&export.model, &file).as_bytes())?;
         note(&format!("card        {}", path.display()));
     }
@@ -71,7 +73,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Writes the model into a model repository, and tells what a server will not do.
-fn offer(folder: &Path, out: &Path, Export { model, bytes, .. }: &Export) -> anyhow::Result<()> {
+fn write_triton_repository(folder: &Path, out: &Path, Export { model, bytes, .. }: &Export) -> anyhow::Result<()> {
     let name = triton::model_name(out);
     let place = folder.join(&name);
     let instead = if place.exists() { ", instead of the model that was there" } else { "" };
@@ -116,33 +118,33 @@ fn environment(args: &Args) -> anyhow::Result<Option<Environment>> {
 }
 
 /// Brings the model to the precision that was asked for, and tells what that does to it.
-fn lessen(args: &Args, export: &mut Export, environment: &Environment) -> anyhow::Result<()> {
+fn reduce_precision(args: &Args, export: &mut Export, environment: &Environment) -> anyhow::Result<()> {
     if args.precision == ExportPrecision::Fp32 {
         return Ok(());
     }
     let contract = &export.model.contract;
     let calibration = if args.calibrate.is_empty() {
         warn("warning: the precision is chosen on made-up images; name real ones with `--calibrate DIR`");
-        Calibration::of_noise(environment, contract)
+        Calibration::from_noise(environment, contract)
     } else {
-        Calibration::of_files(environment, contract, &image_files(&args.calibrate)?)?
+        Calibration::from_files(environment, contract, &image_files(&args.calibrate)?)?
     };
     note(&format!("calibrated  on {} images", calibration.images().len()));
     match args.precision {
         ExportPrecision::Fp32 => {}
-        ExportPrecision::Fp16 => tell_half(&halve(export, &calibration)?),
+        ExportPrecision::Fp16 => note_half(&halve(export, &calibration)?),
         ExportPrecision::Int8 => {
             let tell =
                 |tried, all| progress::tell(&format!("quantising  part {}/{all} on its own", tried + 1), tried == 0);
             let report = quantize(export, &calibration, &args.quantization(), tell);
             progress::clear();
-            tell_int8(&report?);
+            note_int8(&report?);
         }
     }
     Ok(())
 }
 
-fn tell_half(HalfReport { kept, largest, simulated }: &HalfReport) {
+fn note_half(HalfReport { kept, largest, simulated }: &HalfReport) {
     for (name, magnitude) in largest {
         note(&format!("magnitude   {magnitude:.4} at the most in {name}"));
     }
@@ -158,7 +160,7 @@ fn tell_half(HalfReport { kept, largest, simulated }: &HalfReport) {
     note(&format!("agreement   {:.3} % of the pixels, simulated on {height}x{width}", 100.0 * simulated.agreement));
 }
 
-fn tell_int8(report: &QuantizationReport) {
+fn note_int8(report: &QuantizationReport) {
     let QuantizationReport { quantized, kept, dice_loss, agreement, flipped, class_dice } = report;
     for (part, changed) in kept {
         note(&format!("float32     {part}: alone it changes {:.3} % of the pixels", 100.0 * changed));
@@ -220,7 +222,7 @@ fn summary(Export { model, bytes, report, .. }: &Export, args: &Args) -> String 
     {
         lines.push(format!("output      {}: {}", output.name, output.output));
     }
-    lines.push(format!("model       {}, opset {}, {} bytes", args.out.display(), model.opset, bytes.len()));
+    lines.push(format!("model       {}, opset {}, {} bytes", args.out().display(), model.opset, bytes.len()));
     let input = &model.contract.input;
     if let (SizePolicy::Resize { height, width }, None) = (input.size, input.form.size) {
         let size = format!("{height}x{width}");
@@ -229,7 +231,7 @@ fn summary(Export { model, bytes, report, .. }: &Export, args: &Args) -> String 
     lines.join("\n")
 }
 
-/// Where a pass fired and what it saved; what became more has a minus.
+/// Returns the places where a pass fired and its savings; a cost has a minus.
 fn explanation(PassReport { pass, places }: &PassReport, before: &Extent, after: &Extent) -> String {
     if places.is_empty() {
         return format!("pass        {pass}: nowhere");

@@ -17,7 +17,7 @@ use crate::args::Args;
 pub(crate) fn check(args: &Args, checkpoint: &Checkpoint) -> anyhow::Result<()> {
     let source = place(&checkpoint.path)?;
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();
-    for (what, path) in of(args) {
+    for (what, path) in all(args) {
         let (place, shown) = (place(&path)?, path.display());
         ensure!(place != source, "cannot write `{shown}`: it is the checkpoint; choose another name");
         if let Some((other, _)) = taken.iter().find(|(_, other)| *other == place) {
@@ -25,28 +25,28 @@ pub(crate) fn check(args: &Args, checkpoint: &Checkpoint) -> anyhow::Result<()> 
         }
         taken.push((what, place));
     }
-    for path in [Some(&args.out), args.reference.as_ref(), args.card.as_ref()].into_iter().flatten() {
+    for path in [Some(args.out()), args.reference.as_deref(), args.card.as_deref()].into_iter().flatten() {
         check_writable(path)?;
     }
     if !args.proof.no_verify {
-        check_writable(&Reference::beside(&args.out))?;
-        CertificatePath::new(&Certificate::beside(&args.out, Provider::Cpu), None)?;
+        check_writable(&Reference::beside(args.out()))?;
+        CertificatePath::new(&Certificate::beside(args.out(), Provider::Cpu), None)?;
     }
     Ok(())
 }
 
 /// Everything that is written, by what it is.
-fn of(args: &Args) -> Vec<(&'static str, PathBuf)> {
-    let mut outputs = vec![("model", args.out.clone())];
+fn all(args: &Args) -> Vec<(&'static str, PathBuf)> {
+    let mut outputs = vec![("model", args.out().to_owned())];
     if !args.proof.no_verify {
         // A proof is made on the CPU.
-        let certificate = Certificate::beside(&args.out, Provider::Cpu);
+        let certificate = Certificate::beside(args.out(), Provider::Cpu);
         let page = certificate.with_extension("html");
-        outputs.push(("the proof's reference", Reference::beside(&args.out)));
+        outputs.push(("the proof's reference", Reference::beside(args.out())));
         outputs.extend([("certificate", certificate), ("the certificate's page", page)]);
     }
     if let Some(folder) = &args.triton {
-        let [model, config] = triton::paths(&triton::model_name(&args.out)).map(|path| folder.join(path));
+        let [model, config] = triton::paths(&triton::model_name(args.out())).map(|path| folder.join(path));
         outputs.extend([("Triton's model", model), ("Triton's configuration", config)]);
     }
     let asked = [("reference", &args.reference), ("card", &args.card)];

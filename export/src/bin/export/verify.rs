@@ -42,12 +42,12 @@ pub(crate) fn export(
         .with_progress(move |case| progress.tell(case));
     reference.framework_outputs = verify_inputs::trained(&net, &reference, &cases, &mut evaluator)?;
 
-    let reference_path = Reference::beside(&args.out);
+    let reference_path = Reference::beside(args.out());
     let reference_bytes = reference.to_bytes()?;
-    let folder = folder_of(&args.out);
+    let folder = folder_of(args.out());
     let reference_file = FileRecord::new(&reference_path, &reference_bytes, &folder, Some(reference.tool.as_str()));
     let request = CertifyRequest {
-        model: &args.out,
+        model: args.out(),
         bytes: &export.bytes,
         folder: &folder,
         reference: &reference,
@@ -80,11 +80,11 @@ pub(crate) fn export(
             _ => "",
         };
         let is = if certificate.proof.is_undecided() { "is not proven to be" } else { "would not be" };
-        bail!("`{}` is not written: it {is} the trained network{blame}{remedy}", args.out.display());
+        bail!("`{}` is not written: it {is} the trained network{blame}{remedy}", args.out().display());
     }
-    write_bytes(&args.out, &export.bytes)?;
+    write_bytes(args.out(), &export.bytes)?;
     write_bytes(&reference_path, &reference_bytes)?;
-    let path = Certificate::beside(&args.out, certificate.provider);
+    let path = Certificate::beside(args.out(), certificate.provider);
     CertificatePath::new(&path, None)?.write(&certificate, None)?;
     let cases = &certificate.proof.inputs;
     let comparable = cases.iter().filter(|case| !case.beyond_float32);

@@ -83,7 +83,7 @@ pub(crate) struct Infer {
     pub(crate) engine: Engine,
 }
 
-/// What of a job is done here and now.
+/// The part of a job that this process does.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Interrupted and distributed jobs")]
 pub(crate) struct Parts {
@@ -140,7 +140,7 @@ pub(crate) struct Eval {
     pub(crate) engine: Engine,
 }
 
-/// How masks are scored.
+/// The settings of the scores.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Scores")]
 pub(crate) struct Measuring {

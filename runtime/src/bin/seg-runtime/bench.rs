@@ -33,10 +33,10 @@ struct Row {
     error: Option<String>,
 }
 
-/// What one process measured.
+/// The measurements of one process.
 #[derive(Serialize, Deserialize)]
 struct Measured {
-    /// What computed the model.
+    /// The provider and device that computed the model.
     runs_on: RunsOn,
     /// The time of one run.
     latency_ms: Distribution,
@@ -52,7 +52,7 @@ struct Measured {
 /// Another model, which ran in turn with the first one.
 #[derive(Serialize, Deserialize)]
 struct Against {
-    /// What computed it.
+    /// The provider and device that computed it.
     runs_on: RunsOn,
     #[serde(flatten)]
     paired: Paired,

@@ -10,10 +10,10 @@ use anyhow::{Context, bail};
 use seg_cli::{note, one_line};
 use serde::de::DeserializeOwned;
 
-/// How long to wait between two looks at the process.
+/// The time between two looks at the process.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// How a line begins that says why the program failed.
+/// The beginning of a line with the error of the program.
 const ERROR: &str = "error: ";
 
 /// Runs this program with other arguments and reads the line of JSON that it prints. What it notes
@@ -50,7 +50,7 @@ pub(crate) fn ask<T: DeserializeOwned>(args: &[OsString], limit: Option<Duration
     bail!("{}", reason(status, &stderr))
 }
 
-/// Why a process failed that ended so and said so much: its error, which may have several lines, or
+/// Returns the reason that a process failed: its error, which may have several lines, or
 /// its crash.
 fn reason(status: ExitStatus, said: &str) -> String {
     let lines: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();

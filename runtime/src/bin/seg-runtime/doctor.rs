@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::{self, Engine, Tuning};
 use crate::{child, engine};
 
-/// All that was found.
+/// The findings of `doctor`.
 #[derive(Serialize)]
 struct Report {
     system: System,
@@ -24,7 +24,7 @@ struct Report {
     libraries: Vec<Library>,
     nvidia: Nvidia,
     providers: Vec<Tried>,
-    /// What `--ep auto` takes.
+    /// The provider that `--ep auto` takes.
     auto: Option<Provider>,
 }
 
@@ -71,7 +71,7 @@ struct Found {
     openvino_error: Option<String>,
 }
 
-/// What NVIDIA's libraries say; without them, why they do not.
+/// The versions of NVIDIA's libraries, or the reason that there are none.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Nvidia {
     driver: Option<Driver>,

@@ -17,10 +17,11 @@ use seg_inference::{Options, Provider, RunsOn, Session};
 use crate::args::Engine;
 use crate::{args, child};
 
-/// How long a provider may take to run a small graph; TensorRT builds an engine for it.
+/// The longest time that a provider may take to run a small graph; TensorRT builds an engine for
+/// it.
 const PROBE_LIMIT: Duration = Duration::from_secs(120);
 
-/// How often to say that TensorRT is still building.
+/// The time between two notes that TensorRT is still building.
 const REPORT_PERIOD: Duration = Duration::from_secs(10);
 
 /// ONNX Runtime, fetched where it must be, and how models are to be run in it.
@@ -116,7 +117,7 @@ fn choose(engine: &Engine) -> anyhow::Result<Provider> {
     bail!("no provider works: {}", reasons.join("; "))
 }
 
-/// Whether a provider is installed, has the options, and runs a small graph.
+/// Checks that a provider is installed, has the options, and runs a small graph.
 fn works(engine: &Engine, provider: Provider) -> anyhow::Result<()> {
     let engine = Engine { ep: provider.into(), ..engine.clone() };
     options(&engine, provider).check()?;
@@ -138,7 +139,7 @@ pub(crate) fn probe(engine: &Engine, limit: Duration) -> anyhow::Result<RunsOn> 
     child::ask(&args, Some(limit))
 }
 
-/// How models are to be run on a provider.
+/// Returns the options to run models with on a provider.
 pub(crate) fn options(engine: &Engine, provider: Provider) -> Options {
     let args::Tuning {
         allow_fallback,
@@ -170,7 +171,7 @@ pub(crate) fn options(engine: &Engine, provider: Provider) -> Options {
     }
 }
 
-/// Where a build of ONNX Runtime is looked for.
+/// Returns the places in which a build of ONNX Runtime is looked for.
 pub(crate) fn search(library: &args::Library, build: Build) -> Search {
     let search = Search::from_env(library.ort_lib.clone(), build);
     Search { offline: search.offline || library.offline, ..search }

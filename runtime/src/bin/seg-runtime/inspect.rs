@@ -17,7 +17,7 @@ use crate::engine;
 /// The size to count at where neither the user nor the model names one.
 const DEFAULT_SIZE: Size = Size { height: 256, width: 256 };
 
-/// What is printed of a model.
+/// The description of a model.
 #[derive(Serialize)]
 struct Report {
     model: String,
@@ -30,13 +30,13 @@ struct Report {
     /// The size that the multiply-adds are counted at.
     height: u32,
     width: u32,
-    /// How many nodes each operator has.
+    /// The number of nodes of each operator.
     operators: BTreeMap<&'static str, usize>,
     contract: Contract,
     /// The graph as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     graph: Option<String>,
-    /// How many nodes of each operator a provider computes.
+    /// The number of nodes of each operator that each provider computes.
     #[serde(skip_serializing_if = "Option::is_none")]
     placement: Option<Placement>,
 }

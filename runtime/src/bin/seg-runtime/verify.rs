@@ -27,7 +27,7 @@ pub(crate) fn verify(args: &Verify) -> anyhow::Result<()> {
     }
 }
 
-/// What is held against what.
+/// The model, and the reference that it is compared with.
 struct Files {
     model: PathBuf,
     reference: PathBuf,

@@ -6,7 +6,7 @@ pub(crate) struct Verb {
     pub(crate) name: &'static str,
     /// Its line in the help.
     pub(crate) about: &'static str,
-    /// Where that line stands.
+    /// The group of that line.
     pub(crate) group: Group,
     /// The program that has it.
     pub(crate) program: Program,

@@ -9,7 +9,7 @@ use std::path::Path;
 use ndarray::{Array4, ArrayView4, Axis};
 use planted::Fault::{self, Contract as InContract, File, Lowered, Pass as InPass, Runtime};
 use planted::{FAULTS, WIDTH};
-use seg_export::contract::Stated;
+use seg_export::contract::GivenFacts;
 use seg_export::{Export, Options, export, verify_inputs};
 use seg_inference::tensors::TensorFile;
 use seg_inference::{ModelOutput, RunError, Session};
@@ -62,8 +62,9 @@ impl Setting {
         let path = folder.path().join("net.safetensors");
         trained.weights.write(&path, None).unwrap();
         // A normalisation in which every channel differs.
-        let stated = Stated { mean: Some(vec![0.5, 0.4, 0.3]), std: Some(vec![0.3, 0.25, 0.2]), ..Stated::default() };
-        let export = export(&trained, &Options { stated, ..Options::default() }).unwrap();
+        let given =
+            GivenFacts { mean: Some(vec![0.5, 0.4, 0.3]), std: Some(vec![0.3, 0.25, 0.2]), ..GivenFacts::default() };
+        let export = export(&trained, &Options { given, ..Options::default() }).unwrap();
         let all = ProofInput::fixed(false, &export.model.contract.input);
         let cases: Vec<_> = all.into_iter().filter(|case| CASES.contains(&case.name.as_str())).collect();
         assert_eq!(cases.len(), CASES.len());

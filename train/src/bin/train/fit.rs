@@ -73,7 +73,7 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     });
     view.finish();
     let log = trained.context("training stopped")?;
-    if let Some(ending) = Ending::of(&run.config, &log) {
+    if let Some(ending) = Ending::from_log(&run.config, &log) {
         say(&format!("ended      {ending}"));
     }
     say(&format!("\n{}\n", outcome::epochs(&log)));
@@ -101,7 +101,7 @@ fn json(config: &Config) -> Result<String> {
     serde_json::to_string_pretty(config).context("cannot print the configuration")
 }
 
-/// What the run may fail of long after it began, or needlessly wait for.
+/// Returns warnings of failures long after the start, and of needless waiting.
 fn warnings(plan: &Plan, devices: &Devices) -> Vec<String> {
     let mut warnings = Vec::new();
     let (width, height) = plan.largest;
@@ -132,7 +132,7 @@ fn preview(plan: Plan, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     let palette: Vec<[u8; 3]> = plan.dataset.classes.iter().map(|class| class.color).collect();
     let (training, _) = plan.split.apply(&plan.dataset.train)?;
-    let loader = Loader::new(Source::of(&plan.config, training))?;
+    let loader = Loader::new(Source::from_config(&plan.config, training))?;
     let path = folder.join("preview.png");
     write_png(&path, &seg_train::data::preview::sheet(&loader, &palette)?)?;
     say(&format!("preview    {}", path.display()));

@@ -35,7 +35,7 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
     let dataset = Dataset::open(&data)?;
     let preset = match args.preset.as_deref() {
         Some(name) => Some(name).filter(|name| *name != NO_PRESET),
-        None => Preset::of(dataset.layout),
+        None => Preset::for_layout(dataset.layout),
     };
     let mut layers = Layers::default();
     if let Some(preset) = preset.and_then(Preset::named) {
@@ -54,9 +54,9 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
     let open = layers.over(&Config::defaults_for(&dataset, &first, SizePolicy::Native, &unknown))?;
     let of_weights = open.init.as_deref().map(network_of).transpose()?;
     let network = of_weights.clone().unwrap_or_else(|| open.network.name().config(CHANNELS, classes));
-    let split = Split::of(&dataset, &open)?;
+    let split = Split::from_config(&dataset, &open)?;
     let (training, validation) = split.apply(&dataset.train)?;
-    let statistics = Statistics::of(&training, &dataset.train)?;
+    let statistics = Statistics::measure(&training, &dataset.train)?;
     // What cannot be read is found before hours of training, and not after.
     let mut largest = (0, 0);
     let pixels = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);

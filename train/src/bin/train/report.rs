@@ -31,7 +31,7 @@ pub(crate) fn write(run: &Run, device: &Device, out: Option<&Path>) -> Result<(P
     let (log, sessions) = (run.log()?, run.sessions()?);
     let images = run.split.validation.len() as u64;
     let bar = if is_quiet() { ProgressBar::hidden() } else { ProgressBar::new(images) };
-    let findings = Findings::of(run, device, || bar.inc(1));
+    let findings = Findings::measure(run, device, || bar.inc(1));
     bar.finish_and_clear();
     let findings = findings?;
     Report { run, log: &log, sessions: &sessions, findings: &findings }.write(&path)?;

@@ -35,7 +35,7 @@ impl Preset {
     }
 
     /// Returns the name of the preset for a data set as published.
-    pub fn of(layout: Layout) -> Option<&'static str> {
+    pub fn for_layout(layout: Layout) -> Option<&'static str> {
         match layout {
             Layout::Drive => Some("drive"),
             Layout::KvasirSeg => Some("kvasir-seg"),
@@ -72,8 +72,8 @@ mod tests {
     #[test]
     fn a_known_data_set_has_its_preset() {
         for layout in [Layout::Drive, Layout::KvasirSeg, Layout::Isic2018] {
-            assert!(Preset::named(Preset::of(layout).unwrap()).is_some(), "{layout:?}");
+            assert!(Preset::named(Preset::for_layout(layout).unwrap()).is_some(), "{layout:?}");
         }
-        assert_eq!(Preset::of(Layout::Folder), None);
+        assert_eq!(Preset::for_layout(Layout::Folder), None);
     }
 }

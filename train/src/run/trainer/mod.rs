@@ -53,9 +53,9 @@ impl Run {
     fn go_on(&self, observe: &mut impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
         let (devices, device) = self.config.devices()?;
         let (training, validation) = self.split.apply(&self.dataset.train)?;
-        let loader = Loader::new(Source::of(&self.config, training))?;
+        let loader = Loader::new(Source::from_config(&self.config, training))?;
         let mut training = Training::begin(self, &devices, loader, validation)?;
-        if Ending::of(&self.config, &training.log).is_none() {
+        if Ending::from_log(&self.config, &training.log).is_none() {
             let session = Session::now(self, &device.to_string(), training.log.len())?;
             self.check_data(&session)?;
             session.append(&self.folder)?;
@@ -67,7 +67,7 @@ impl Run {
             steps: self.config.epochs * training.steps(),
             log: training.log.clone(),
         });
-        while Ending::of(&self.config, &training.log).is_none() {
+        while Ending::from_log(&self.config, &training.log).is_none() {
             training.learn(observe)?;
             let record = training.finish_epoch()?;
             observe(Event::Epoch(record));
@@ -136,7 +136,7 @@ impl<'a> Training<'a> {
                     device.seed(run.config.seed);
                     // Parameters come to be when they are first seen; seeing all of them in order
                     // ties them to the seed.
-                    Weights::of(&run.config.network.init(&device))
+                    Weights::from_network(&run.config.network.init(&device))
                 }
             };
             let net = weights.to_network(&autodiff)?;

@@ -69,7 +69,7 @@ impl Findings {
     ///
     /// # Errors
     /// When there are no best weights, or an image cannot be loaded, segmented or drawn.
-    pub fn of(run: &Run, device: &Device, mut observe: impl FnMut()) -> Result<Self, ReportError> {
+    pub fn measure(run: &Run, device: &Device, mut observe: impl FnMut()) -> Result<Self, ReportError> {
         let checkpoint = Checkpoint::read(&run.folder)?;
         let contract = checkpoint.contract.ok_or(ReportError::NoContract)?;
         let net = checkpoint.weights.to_network(device)?;

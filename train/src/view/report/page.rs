@@ -254,7 +254,7 @@ impl Report<'_> {
                 }
                 p { "Export them to ONNX, and segment images without Burn:" }
                 pre { "seg export --checkpoint " (run) " --out " (model) "\nseg infer --model " (model) " --out predictions IMAGES" }
-                @match Ending::of(&self.run.config, self.log) {
+                @match Ending::from_log(&self.run.config, self.log) {
                     Some(ending) => { p { "There is nothing left to train: " (ending) "." } }
                     None => {
                         p { "Train the remaining " (count(self.run.config.epochs - self.log.len(), "epoch")) ":" }

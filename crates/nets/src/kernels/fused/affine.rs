@@ -21,7 +21,7 @@ pub(crate) struct Moments {
 
 impl Moments {
     /// Computes the batch's own statistics of maps of `channels` planes of `size` pixels.
-    pub(crate) fn of_batch(x: &[f32], channels: usize, size: usize) -> Self {
+    pub(crate) fn from_batch(x: &[f32], channels: usize, size: usize) -> Self {
         let images = x.len() / (channels * size);
         let count = images * size;
         let of_channel = |channel: usize| {

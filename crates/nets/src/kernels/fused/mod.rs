@@ -162,5 +162,5 @@ pub(crate) fn pointwise(x: Tensor<4>, [weight, bias]: Layer) -> Tensor<4> {
 /// Computes the statistics of a batch that lies on the CPU backend.
 pub(crate) fn moments_of_batch(x: &Tensor<4>) -> Moments {
     let [_, c, h, w] = x.dims();
-    operator::inspect(x, |values| Moments::of_batch(values, c, h * w))
+    operator::inspect(x, |values| Moments::from_batch(values, c, h * w))
 }

@@ -10,7 +10,7 @@ use seg_runtime::save::Save;
 
 use super::Warm;
 
-/// What stands for every class but the background.
+/// The name that stands for every class but the background.
 const ALL: &str = "all";
 
 /// The steps from a model's outputs to masks.
@@ -137,7 +137,7 @@ pub(crate) struct Saves {
 }
 
 impl Saves {
-    /// What is saved, each once.
+    /// Returns the results to save, each once.
     pub(crate) fn list(&self) -> Vec<Save> {
         let mut list: Vec<Save> = Vec::new();
         for save in self.save.iter().copied() {

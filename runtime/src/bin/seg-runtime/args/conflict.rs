@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::answers::Tile;
 use super::{Answers, Command, Engine, Eval, Infer, Inspect, Measuring, Saves, Size};
 
-/// Why flags are wrong together.
+/// An error in flags that exclude each other.
 #[derive(Debug, Error)]
 pub(crate) enum Conflict {
     /// A flag would have no effect.
@@ -31,7 +31,8 @@ pub(crate) enum Conflict {
     NoPlacement,
 }
 
-/// Whether a flag would have no effect, which one, beside what, and what to do.
+/// A flag: true if it would have no effect, its name, the flag that takes its effect, and the
+/// remedy.
 type Row = (bool, &'static str, &'static str, &'static str);
 
 const LEAVE_IT_OUT: &str = "leave it out";
@@ -133,7 +134,7 @@ impl Answers {
         first([(self.overlap.is_some() && !self.cuts(contract), "--overlap", beside, LEAVE_IT_OUT)])
     }
 
-    /// Whether this model may be given images in tiles.
+    /// Returns whether this model takes images in tiles.
     fn cuts(&self, contract: &Contract) -> bool {
         self.settings(&[]).cuts(contract)
     }
