@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One class of a model; its index is its position in the contract's list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Class {
     /// The name in reports.

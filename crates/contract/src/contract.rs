@@ -12,14 +12,18 @@ pub const CONTRACT_FORMAT: u32 = 1;
 /// refuse it. [`Input::contract_format`] is the version to write.
 pub const CONTRACT_FORMAT_MULTIPLE: u32 = 2;
 
-/// The largest side that a network may require of an image, in pixels.
+/// The largest side that a contract may name, in pixels.
 const SIDE_MAX: usize = 1 << 16;
+
+/// The largest number of images that a graph may take at once.
+const BATCH_MAX: usize = 1 << 16;
 
 /// The label of pixels that count in neither the loss nor a metric.
 pub const IGNORE_LABEL: u8 = 255;
 
 /// The contract of a model: what it expects and means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Contract {
     /// The version of the layout, as [`Input::contract_format`] returns it.
@@ -113,20 +117,21 @@ impl Contract {
             let found = self.input.side_multiple.to_string();
             return refuse("input.side_multiple", found, "1 in a contract of format 1");
         }
-        const FITTING: &str = "sides of at least `input.side_min` that are multiples of `input.side_multiple`";
+        const FITTING: &str = "sides from `input.side_min` to 65536 pixels that are multiples of `input.side_multiple`";
+        let fits = |size: [usize; 2]| self.input.fits(size) && size.iter().all(|side| *side <= SIDE_MAX);
         if let SizePolicy::Resize { height, width } = self.input.size
-            && !self.input.fits([height, width])
+            && !fits([height, width])
         {
             return refuse("input.size", format!("{height}x{width}"), FITTING);
         }
         let form = &self.input.form;
-        if form.batch == Some(0) {
-            return refuse("input.form.batch", "0".into(), "at least 1 image");
+        if let Some(batch) = form.batch.filter(|batch| !(1..=BATCH_MAX).contains(batch)) {
+            return refuse("input.form.batch", batch.to_string(), "1 to 65536 images");
         }
         if let Some([height, width]) = form.size {
             let found = format!("{height}x{width}");
             match self.input.size {
-                _ if !self.input.fits([height, width]) => return refuse("input.form.size", found, FITTING),
+                _ if !fits([height, width]) => return refuse("input.form.size", found, FITTING),
                 SizePolicy::Resize { height: own, width: wide } if [own, wide] != [height, width] => {
                     return refuse("input.form.size", found, "the size that `input.size` stretches images to");
                 }
@@ -171,7 +176,7 @@ mod tests {
     #[test]
     fn unusable_contracts_name_the_field() {
         type Break = fn(&mut Contract);
-        let rows: [(&str, Break); 14] = [
+        let rows: [(&str, Break); 17] = [
             ("format 3", |c| c.format = 3),
             ("`classes`", |c| c.classes.truncate(1)),
             ("`input.mean`", |c| c.input.mean = vec![0.0]),
@@ -189,6 +194,9 @@ mod tests {
                 (c.format, c.input.side_multiple) = (2, 16);
                 c.input.form.size = Some([24, 32]);
             }),
+            ("`input.size` is 64x65537", |c| c.input.size = SizePolicy::Resize { height: 64, width: 65_537 }),
+            ("`input.form.size` is 65537x64", |c| c.input.form.size = Some([65_537, 64])),
+            ("`input.form.batch` is 65537", |c| c.input.form.batch = Some(65_537)),
             ("`input.form.batch`", |c| c.input.form.batch = Some(0)),
             ("`input.form.size` is 15x64", |c| c.input.form.size = Some([15, 64])),
             ("`input.form.size` is 32x64", |c| {

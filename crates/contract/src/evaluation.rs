@@ -166,6 +166,7 @@ pub struct Evaluation {
 /// mean of each image's own value. Pixels labelled [`IGNORE_LABEL`], such as those outside a field
 /// of view, are not counted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Scores {
     /// The number of images.
     pub images: usize,

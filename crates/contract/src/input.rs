@@ -11,6 +11,7 @@ use crate::{CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE};
 /// The network's input: `[n, channels, height, width]` in float32, unless [`form`](Self::form) says
 /// otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// The name of the graph's input.
@@ -35,6 +36,7 @@ pub struct Input {
 
 /// The form in which a graph takes images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct InputForm {
     /// The type of the elements.
@@ -50,6 +52,7 @@ pub struct InputForm {
 /// The type of the elements of a graph's input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Element {
     /// Normalised floats, `[n, channels, height, width]` in float32.
@@ -153,6 +156,7 @@ impl Input {
 
 /// The channels of the input and their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ColorOrder {
     /// Red, green, blue.
@@ -185,6 +189,7 @@ impl ColorOrder {
 
 /// The size at which an image is run; the mask always has the image's own size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "policy", rename_all = "lowercase", deny_unknown_fields)]
 pub enum SizePolicy {
     /// Its own size, extended to the right and below to the [next size](Input::next_size) that the

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The network's output, at the size of its input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Output {
     /// The name of the graph's output.
@@ -17,6 +18,7 @@ pub struct Output {
 /// The meaning of an output's numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OutputKind {
     /// One unbounded score per class, `[n, classes, height, width]`; the softmax over classes gives

@@ -7,6 +7,7 @@ use crate::Scores;
 
 /// The origin of the weights, as far as the exporter knows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Provenance {
     /// The network, as `amsunet`.

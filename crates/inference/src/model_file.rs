@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A model file, identified by its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ModelFile {
     /// The file's name.
     pub file: String,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The precision in which an exported model computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ModelPrecision {
     /// 32-bit floats throughout.
@@ -100,6 +101,7 @@ pub const RMS_LEAST: f64 = ROUNDING;
 
 /// The limits below which errors, masks and rounding are not judged: see the constant of each name.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// [`RMS_LEAST`]

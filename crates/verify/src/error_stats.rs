@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Statistics of the errors of 32-bit values against exact ones. All of them are finite: values
 /// that are not are counted and left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorStats {
     /// The number of values.
     pub elements: usize,

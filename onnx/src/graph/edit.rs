@@ -28,7 +28,7 @@ impl Graph {
     }
 
     /// Makes every reader of `value` read `other`.
-    pub(crate) fn redirect(&mut self, value: &str, other: &str) {
+    pub fn redirect(&mut self, value: &str, other: &str) {
         for input in self.nodes.iter_mut().flat_map(|node| &mut node.inputs).filter(|input| *input == value) {
             other.clone_into(input);
         }
@@ -39,7 +39,7 @@ impl Graph {
     ///
     /// A graph that has no order, or whose operands do not fit, is left for [`check`](Self::check)
     /// to refuse.
-    pub(crate) fn tidy(&mut self) {
+    pub fn tidy(&mut self) {
         let producers: BTreeMap<&str, usize> =
             self.nodes.iter().enumerate().map(|(position, node)| (node.name.as_str(), position)).collect();
         let needs =

@@ -14,6 +14,7 @@ use super::prediction::Prediction;
 
 /// An entry of the record: the result for one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Entry {
     /// The image is complete.
@@ -68,11 +69,18 @@ pub(crate) struct EntryPlace {
 
 /// An entry as the file stores it.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct StoredEntry<L> {
     /// The job's [`id`](super::job::Job::id).
     job: String,
     #[serde(flatten)]
     entry: L,
+}
+
+/// Returns the JSON schema of a line of the file.
+#[cfg(feature = "schema")]
+pub fn record_schema(generator: schemars::SchemaGenerator) -> schemars::Schema {
+    generator.into_root_schema_for::<StoredEntry<Entry>>()
 }
 
 /// Formats an entry of the job with this id as a line of the file.

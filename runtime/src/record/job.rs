@@ -21,6 +21,7 @@ pub const JOB: &str = "job.json";
 /// The description of a run over many images. A folder holds the results of one job, and results of
 /// another never replace them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Job {
     /// The program and its version.
     pub tool: String,

@@ -9,6 +9,8 @@ mod prediction;
 mod saved_file;
 mod writer;
 
+#[cfg(feature = "schema")]
+pub use entry::record_schema;
 pub use entry::{Counts, Entry};
 pub use error::RecordError;
 pub use job::{JOB, Job, JobError, JobPart};

@@ -16,6 +16,7 @@ use crate::save::Save;
 ///
 /// In paths that are not Unicode, a replacement character stands for each invalid byte.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Prediction {
     /// The name of the image's files.
     pub name: String,
@@ -57,6 +58,7 @@ pub struct Prediction {
 
 /// The area of a class in a mask.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClassArea {
     /// The name of the class.
     pub class: String,

@@ -12,6 +12,7 @@ use crate::save::{Finished, ResultWriter, Save};
 
 /// A file that was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SavedFile {
     /// The kind of result.
     pub kind: Save,

@@ -21,6 +21,7 @@ use rle::RunLengths;
 
 /// A kind of result that can be saved of a segmented image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Save {
     /// A PNG file whose pixel values are class indices; its palette shows the classes' colours.

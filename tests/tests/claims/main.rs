@@ -3,16 +3,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a claim that cannot be set up has failed")]
 
+mod certified;
 mod contract;
+mod corpus;
 mod faults;
+#[allow(unreachable_pub, reason = "the fuzz targets use it as a library")]
+#[path = "../../../fuzz/src/lib.rs"]
+mod fuzz;
 mod invariants;
 mod metrics;
 mod parity;
 mod pipeline;
 mod proof;
+mod properties;
 mod readers;
 mod reference;
 mod refusals;
 mod rewrites;
+mod schemas;
+#[path = "../../../crates/inference/tests/threshold/mod.rs"]
+mod threshold;
 mod variants;
 mod zoo;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The cleaning of the areas of one class, in the order of the fields. Pixels of a class are
 /// connected by sides and corners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cleanup {
     /// Background that is enclosed by the class alone, and not by the image's edge, becomes the
     /// class.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The views of an image over which a prediction is averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Views {
     /// The image as it is.

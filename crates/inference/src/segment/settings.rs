@@ -15,6 +15,7 @@ use crate::provider::{Options, Shapes};
 /// The settings for segmenting images with a model. The default does the same as the evaluation
 /// during training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Settings {
     /// The images to cut into tiles.
     pub tiles: Tiles,
@@ -36,6 +37,7 @@ pub struct Settings {
 
 /// The images to cut into tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Tiles {
     /// Images with more than [`WHOLE_PIXELS_MAX`] pixels, and images of a size that the graph or
@@ -64,6 +66,7 @@ pub const WHOLE_PIXELS_MAX: usize = 1536 * 1536;
 /// The measure of a prediction's uncertainty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Uncertainty {
     /// The entropy of the probabilities, `-sum p ln p / ln classes`: 0 if one class has all, 1 if

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The division of an image into tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tiling {
     /// Height and width of a tile, in pixels.
     pub size: [usize; 2],

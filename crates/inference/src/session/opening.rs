@@ -18,6 +18,7 @@ use crate::session::placement::{self, PlacedNode, Placement, PlacementError, REC
 
 /// The provider that computes a session, and how, for a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunsOn {
     /// The provider.
     pub provider: Provider,

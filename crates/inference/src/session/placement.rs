@@ -108,6 +108,7 @@ fn is_shape_arithmetic(node: &&Node) -> bool {
 
 /// A node of ONNX Runtime's optimised graph and the provider that computes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlacedNode {
     /// The node's name: from the model, or from ONNX Runtime if it fused or added nodes.
     pub name: String,

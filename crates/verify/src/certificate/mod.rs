@@ -32,6 +32,7 @@ pub const CERTIFICATE_FORMAT: u32 = 2;
 /// The result of a proof, for others to read and to check again. It holds no date and no duration,
 /// so that equal proofs give equal certificates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// The writer's [`CERTIFICATE_FORMAT`].

@@ -12,6 +12,7 @@ use crate::paths::{locate, path_from};
 
 /// A file of a proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FileRecord {
     /// The path from the certificate's folder: only the name if both lie in one folder.
@@ -24,6 +25,7 @@ pub struct FileRecord {
 
 /// The images of a proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DataRecord {
     /// The folder, or the folders and files, by their paths from the certificate's folder.
@@ -36,6 +38,7 @@ pub struct DataRecord {
 
 /// The environment of a proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentRecord {
     /// This program's version.

@@ -9,6 +9,7 @@ pub(crate) mod rebuild;
 
 /// The place and the cause of a failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Diagnosis {
     /// The path of the first wrong value, if one inside the model is wrong.
     pub value: Option<String>,
@@ -20,6 +21,7 @@ pub struct Diagnosis {
 
 /// The cause of a failure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "culprit", rename_all = "snake_case")]
 pub enum Culprit {
     /// The weights that were exported.

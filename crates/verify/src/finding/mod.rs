@@ -11,6 +11,7 @@ use crate::proof::masks::Overlap;
 /// A defect that a proven model does not have. One finding suffices for a verdict against the
 /// model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "finding", rename_all = "snake_case")]
 pub enum Finding {
     /// A weight of the reference differs from the trained one.

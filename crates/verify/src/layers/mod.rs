@@ -20,6 +20,7 @@ use crate::reference::framework::FrameworkOutput;
 
 /// A value that the reference's graph and the exported one share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Layer {
     /// The path in the model.
     pub value: String,
@@ -38,6 +39,7 @@ pub struct Layer {
 
 /// The value that is closest to its bound, or farthest beyond it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Extreme {
     /// The path in the model.

@@ -14,6 +14,7 @@ use crate::finding::Finding;
 
 /// The verdict on a class over the masks of all image files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClassReport {
     /// The class's name.
     pub class: String,
@@ -27,6 +28,7 @@ pub struct ClassReport {
 
 /// The verdict on a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClassVerdict {
     /// The model keeps it.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The differences between the mask of an exported model and the exact one. All numbers are finite.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MaskReport {
     /// The number of pixels; 0 if the model gave no mask of the input's size.
     pub pixels: usize,
@@ -30,6 +31,7 @@ pub struct MaskReport {
 
 /// The pixels of a class in two masks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Overlap {
     /// Pixels of the class in the exact mask.
     pub exact: usize,

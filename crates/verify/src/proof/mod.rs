@@ -96,6 +96,7 @@ pub struct ModelUnderTest<'a> {
 
 /// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Proof {
     /// The findings against the file itself, and against the masks of all images together.
     pub findings: Vec<Finding>,

@@ -11,6 +11,7 @@ use crate::reference::framework::FrameworkReport;
 
 /// The results of one input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InputReport {
     /// The input's name.
     pub name: String,
@@ -58,6 +59,7 @@ pub struct InputReport {
 
 /// The mean Dice over the classes without the background, against the true mask.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Dice {
     /// Dice of the exact mask.
     pub exact: f64,

@@ -30,6 +30,7 @@ pub struct FrameworkOutput {
 
 /// The distance of the training framework's output from the exact one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FrameworkReport {
     /// The largest error of the logits or of a compared intermediate value, relative to its scale.
     pub relative: f64,

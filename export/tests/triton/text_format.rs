@@ -1,11 +1,11 @@
-//! Reads protobuf's text format, which a model's configuration is written in.
+//! A reader of protobuf's text format, in which a model's configuration is written.
 
 /// A message in protobuf's text format, field by field in the order of the text.
 #[derive(Debug)]
-pub(super) struct Message(Vec<(String, Field)>);
+pub(crate) struct Message(Vec<(String, Field)>);
 
 #[derive(Debug)]
-pub(super) enum Field {
+pub(crate) enum Field {
     Scalar(String),
     List(Vec<String>),
     Message(Message),
@@ -13,7 +13,7 @@ pub(super) enum Field {
 
 impl Message {
     /// Reads the whole text; panics if it is not such a message.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut tokens = tokens(text);
         tokens.reverse();
         let message = Self::fields(&mut tokens);
@@ -62,11 +62,11 @@ impl Message {
         Self(fields)
     }
 
-    pub(super) fn all(&self, name: &str) -> Vec<&Field> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&Field> {
         self.0.iter().filter(|(found, _)| found == name).map(|(_, field)| field).collect()
     }
 
-    pub(super) fn scalar(&self, name: &str) -> Option<&str> {
+    pub(crate) fn scalar(&self, name: &str) -> Option<&str> {
         match self.all(name)[..] {
             [Field::Scalar(value)] => Some(value.trim_matches('"')),
             [] => None,
@@ -74,14 +74,14 @@ impl Message {
         }
     }
 
-    pub(super) fn list(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn list(&self, name: &str) -> Vec<&str> {
         match self.all(name)[..] {
             [Field::List(items)] => items.iter().map(String::as_str).collect(),
             ref other => panic!("`{name}` is {other:?}"),
         }
     }
 
-    pub(super) fn message(&self, path: &[&str]) -> &Self {
+    pub(crate) fn message(&self, path: &[&str]) -> &Self {
         path.iter().fold(self, |message, name| match message.all(name)[..] {
             [Field::Message(inner)] => inner,
             ref other => panic!("`{name}` is {other:?}"),

@@ -1,0 +1,139 @@
+//! A certificate of which a value was changed is not accepted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use seg_inference::{Options, Provider, digest};
+use seg_verify::{Certificate, PrivateKey, ValidityError, generate_key};
+use serde_json::{Value, json};
+
+use super::changes::{changed_json, pointers};
+use super::check;
+use crate::certified::certified_model;
+
+/// The values of a certificate that are compared with the model, the options and the machine. Only a signature
+/// protects the others.
+const COMPARED: [&str; 9] = [
+    "/format",
+    "/holds",
+    "/id",
+    "/model/sha256",
+    "/provider",
+    "/device",
+    "/precision",
+    "/environment/onnx_runtime",
+    "/proof/findings",
+];
+
+/// A model with a signed certificate.
+struct Place {
+    _folder: tempfile::TempDir,
+    model: PathBuf,
+    certificate: PathBuf,
+    public_key: PathBuf,
+    /// The certificate as it was signed.
+    document: Value,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (model, certificate) = certified_model(folder.path(), |_| {});
+        assert!(certificate.holds, "{:?}", certificate.proof.findings);
+        let [private, public_key] = generate_key(&folder.path().join("key")).unwrap();
+        let json = certificate.to_json();
+        let path = Certificate::beside(&model, Provider::Cpu);
+        let signature = PrivateKey::read(&private).unwrap().sign(json.as_bytes());
+        fs::write(format!("{}.sig", path.display()), signature).unwrap();
+        let document = serde_json::from_str(&json).unwrap();
+        Self { _folder: folder, model, certificate: path, public_key, document }
+    }
+
+    /// Asks for the certificate as a deployment does that knows the public key, or does not.
+    fn require(&self, key: Option<&Path>) -> Result<Certificate, ValidityError> {
+        let (_, sha256) = digest(&self.model).unwrap();
+        Certificate::require(&self.model, &sha256, &Options::default(), key)
+    }
+
+    /// Writes a document in place of the certificate.
+    fn write(&self, document: &Value) {
+        fs::write(&self.certificate, serde_json::to_string_pretty(document).unwrap() + "\n").unwrap();
+    }
+}
+
+/// Returns values that may stand where another one does.
+fn others(value: &Value) -> Vec<Value> {
+    let mut others =
+        vec![json!(null), json!(true), json!(false), json!(1), json!(0.5), json!("x"), json!([]), json!({})];
+    match value {
+        Value::Number(number) => others.push(json!(number.as_f64().unwrap() * 2.0)),
+        Value::String(text) => others.extend([json!(format!("{text}x")), json!("cuda"), json!("int8")]),
+        Value::Array(values) if values.is_empty() => others.push(json!([{"finding": "nothing"}])),
+        Value::Array(values) => others.push(json!(values[1..])),
+        _ => {}
+    }
+    others.retain(|other| other != value);
+    others
+}
+
+#[test]
+fn a_signed_certificate_is_refused_when_any_value_is_changed() {
+    let place = Place::new();
+    let key = Some(place.public_key.as_path());
+    place.write(&place.document);
+    place.require(key).unwrap();
+    for pointer in pointers(&place.document) {
+        for other in others(place.document.pointer(&pointer).unwrap()) {
+            let mut changed = place.document.clone();
+            *changed.pointer_mut(&pointer).unwrap() = other.clone();
+            place.write(&changed);
+            assert!(place.require(key).is_err(), "`{pointer}` was changed to {other}");
+        }
+    }
+    check(300, &changed_json(vec![place.document.clone()]), |changed| {
+        place.write(&changed);
+        assert!(place.require(key).is_err() || changed == place.document);
+    });
+}
+
+#[test]
+fn a_certificate_without_a_signature_is_refused_when_a_value_is_changed_that_is_compared() {
+    let place = Place::new();
+    place.write(&place.document);
+    place.require(None).unwrap();
+    let mut accepted = Vec::new();
+    for pointer in pointers(&place.document) {
+        for other in others(place.document.pointer(&pointer).unwrap()) {
+            let mut changed = place.document.clone();
+            *changed.pointer_mut(&pointer).unwrap() = other.clone();
+            place.write(&changed);
+            if place.require(None).is_ok() {
+                accepted.push(pointer.clone());
+            }
+        }
+    }
+    for pointer in COMPARED {
+        assert!(place.document.pointer(pointer).is_some(), "a certificate has no `{pointer}`");
+        assert!(accepted.iter().all(|accepted| accepted != pointer), "a change of `{pointer}` is accepted");
+    }
+}
+
+#[test]
+fn a_proof_that_is_made_again_differs_from_a_certificate_of_which_a_value_is_changed() {
+    let place = Place::new();
+    place.write(&place.document);
+    let (again, _) = Certificate::read(&place.certificate).unwrap();
+    let mut unnoticed = Vec::new();
+    for pointer in pointers(&place.document) {
+        for other in others(place.document.pointer(&pointer).unwrap()) {
+            let mut changed = place.document.clone();
+            *changed.pointer_mut(&pointer).unwrap() = other.clone();
+            place.write(&changed);
+            let Ok((certificate, _)) = Certificate::read(&place.certificate) else { continue };
+            if certificate != again && certificate.differences(&again).is_empty() {
+                unnoticed.push(format!("{pointer} = {other}"));
+            }
+        }
+    }
+    assert_eq!(unnoticed, Vec::<String>::new());
+}
