@@ -6,6 +6,7 @@
 mod certified;
 mod contract;
 mod corpus;
+mod documentation;
 mod faults;
 #[allow(unreachable_pub, reason = "the fuzz targets use it as a library")]
 #[path = "../../../fuzz/src/lib.rs"]

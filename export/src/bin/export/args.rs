@@ -135,7 +135,7 @@ pub(crate) struct Proof {
 
 /// The reason why flags are wrong together.
 #[derive(Debug, Error)]
-enum Conflict {
+pub(crate) enum Conflict {
     /// Nothing becomes integers.
     #[error("`{0}` says how values become integers, and none do; add `--precision int8` or leave it out")]
     NoIntegers(&'static str),
@@ -174,7 +174,7 @@ impl Args {
     }
 
     /// Makes sure that each flag has an effect beside the others, and that the target takes them.
-    fn check(&self) -> Result<(), Conflict> {
+    pub(crate) fn check(&self) -> Result<(), Conflict> {
         let int8_only = [
             ("--calibration-method", self.calibration_method.is_some()),
             ("--activations", self.activations.is_some()),

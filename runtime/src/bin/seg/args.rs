@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::verbs::{Group, VERBS, Verb};
+use super::verbs::{Group, VERBS, Verb};
 
 /// The layout of `seg --help`: clap lists commands, but not in groups.
 const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\nOptions:\n{options}";
