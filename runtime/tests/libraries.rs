@@ -63,7 +63,7 @@ impl Place {
         path
     }
 
-    /// A library for another processor: its header is all that is read of it.
+    /// Creates a library for another processor: only its header is read.
     fn foreign_library(&self, name: &str) -> PathBuf {
         let path = self.library(name, "", &[]);
         let mut bytes = fs::read(&path).unwrap();
@@ -72,7 +72,7 @@ impl Place {
         path
     }
 
-    /// A real ONNX Runtime, which looks for its providers in this folder and finds none.
+    /// Returns a real ONNX Runtime, which looks for its providers in this folder and finds none.
     fn onnx_runtime(&self) -> PathBuf {
         static LIBRARY: OnceLock<Library> = OnceLock::new();
         let library = LIBRARY.get_or_init(|| Search::from_env(None, Build::OpenVino).locate().unwrap());
@@ -84,15 +84,15 @@ impl Place {
         path
     }
 
-    /// As much of ONNX Runtime's GPU build as it takes to load a provider, or to say why not in its
-    /// words.
+    /// Builds as much of ONNX Runtime's GPU build as it takes to load a provider, or to say why not
+    /// in its words.
     ///
     /// That build itself is too large to be fetched for a test.
     fn gpu_build(&self) -> PathBuf {
         self.failing_gpu_build("nothing runs here")
     }
 
-    /// The same, with what it says where a session would begin.
+    /// Builds the same, with its message where a session would begin.
     fn failing_gpu_build(&self, reason: &str) -> PathBuf {
         macro_rules! slots {
             ($($function:ident)*) => {
@@ -113,7 +113,8 @@ impl Place {
         self.library("libonnxruntime.so", &format!("{version}{}{GPU_BUILD}", slots.concat()), &[])
     }
 
-    /// A driver with one GPU, or with an error, and with the newest CUDA that it runs.
+    /// Builds a driver with one GPU, or with an error, and with the newest CUDA version that it
+    /// runs.
     fn driver(&self, error: u32, cuda: u32) -> PathBuf {
         let source = DRIVER.replace("ERROR", &error.to_string()).replace("NEWEST", &cuda.to_string());
         self.library("libcuda.so.1", &source, &[])
@@ -139,7 +140,7 @@ static const char *version(void) { return \"1.20.1\"; }
 static const struct Base base = { api, version };
 const struct Base *OrtGetApiBase(void) { return &base; }";
 
-/// Every function of the API does nothing and succeeds, but for those that a session needs until it
+/// Every function of the API does nothing and succeeds, except those that a session needs until it
 /// has its provider.
 const GPU_BUILD: &str = r#"
 #define _GNU_SOURCE
@@ -450,7 +451,7 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
     }
 }
 
-/// The report of `doctor` on OpenVINO and the CPU.
+/// Returns the report of `doctor` on OpenVINO and the CPU.
 fn examine(place: &Place, library: &Path) -> [Value; 2] {
     // Long enough for a busy machine to try the provider that works.
     let output = place.command("doctor --json --timeout 15", library).output().unwrap();
@@ -583,7 +584,7 @@ fn a_precision_that_the_environment_forbids_is_refused() {
     for (precision, variable, said) in [
         ("tf32", "0", "NVIDIA_TF32_OVERRIDE=0 keeps CUDA from computing in TensorFloat-32; unset it or choose"),
         ("tf32", "1", "the session begins"),
-        // What the variable says otherwise is overridden.
+        // Values of the variable that say otherwise are overridden.
         ("fp32", "1", "the session begins"),
     ] {
         let args = format!("infer --model threshold.onnx --out out --ep cuda --precision {precision} a.png");

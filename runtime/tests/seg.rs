@@ -17,7 +17,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The lines of a help that have a command, as `name` and `about`.
+/// Lists the lines of a help that have a command, as `name` and `about`.
 fn commands(help: &str) -> Vec<(String, String)> {
     let lines = help.lines().filter(|line| line.starts_with("  ") && !line.trim_start().starts_with('-'));
     let pairs = lines.filter_map(|line| line.trim_start().split_once("  "));
@@ -85,7 +85,7 @@ fn the_program_of_a_verb_shows_the_verb_as_its_name() {
     }
 }
 
-/// A folder with `seg` and the three programs, of which two are stood in for.
+/// Creates a folder with `seg` and the three programs, of which two are replaced by stand-ins.
 fn installed() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(SEG, folder.path().join("seg")).unwrap();

@@ -36,12 +36,12 @@ fn environment() -> &'static Environment {
     ENVIRONMENT.get_or_init(|| Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap())
 }
 
-/// An image whose left half is red.
+/// Creates an image whose left half is red.
 fn half_red(width: u32, height: u32) -> Rgb32FImage {
     Rgb32FImage::from_fn(width, height, |x, _| Rgb([if 2 * x < width { 0.9 } else { 0.1 }, 0.7, 0.2]))
 }
 
-/// Its mask.
+/// Creates its mask.
 fn left_half(width: u32, height: u32) -> GrayImage {
     GrayImage::from_fn(width, height, |x, _| Luma([u8::from(2 * x < width)]))
 }
@@ -100,7 +100,7 @@ fn a_model_of_any_form_gives_the_same_masks() {
         assert_eq!(segmenter.segment(&half_red(33, 20)).unwrap().mask, left_half(33, 20), "{name}");
         let other = segmenter.segment(&half_red(34, 20)).map(|segmentation| segmentation.mask);
         match (input.size, output) {
-            // What gives probabilities is run in tiles of the only size.
+            // A model that gives probabilities is run in tiles of the only size.
             (None, _) | (_, OutputKind::Logits) => assert_eq!(other.unwrap(), left_half(34, 20), "{name}"),
             _ => {
                 let message = other.unwrap_err().to_string();
@@ -157,7 +157,7 @@ fn what_the_model_cannot_take_is_an_error() {
     assert!(message.contains("[1, 5, 8, 8]"), "{message}");
 }
 
-/// A segmenter of the threshold model.
+/// Creates a segmenter of the threshold model.
 fn segmenter(folder: &Path, policy: SizePolicy, settings: Settings) -> Segmenter {
     let model = threshold::write(folder, policy);
     Segmenter::open(environment(), &model, &Options::default()).unwrap().with(settings).unwrap()
@@ -481,7 +481,7 @@ fn tiles_of_a_convolutional_model_answer_as_the_whole_does_where_no_border_is_se
     for (name, side, overlap) in [("side by side", 48, 0.0), ("by a quarter", 64, 0.25), ("by half", 64, 0.5)] {
         let found = answer(Tiles::Of(Tiling { size: [side; 2], overlap }));
         let stride = (side as f64 * (1.0 - overlap)) as usize;
-        // Whether the network sees the border of a tile, or of the image, from a place along a
+        // True if the network sees the border of a tile, or of the image, from a position along a
         // side.
         let sees_a_border = |place: usize, len: usize| {
             let starts = (0..=(len - side).div_ceil(stride)).map(|index| index * stride);

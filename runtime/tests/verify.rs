@@ -48,14 +48,14 @@ impl Workplace {
         fs::write(self.path("threshold.onnx"), model.to_bytes().unwrap()).unwrap();
     }
 
-    /// The criteria that fail by the certificate's page.
+    /// Lists the criteria that fail by the certificate's page.
     fn failing_criteria(&self) -> Vec<String> {
         let page = fs::read_to_string(self.path("threshold.cpu.certificate.html")).unwrap();
         let rows = page.split("<tr>").filter(|row| row.contains("<strong>fails</strong>"));
         rows.map(|row| row.split(['<', '>']).nth(2).unwrap().to_owned()).collect()
     }
 
-    /// The exit code and all that is said.
+    /// Returns the exit code and all output.
     fn run(&self, args: &str) -> (Option<i32>, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seg-runtime"));
         let output = command.args(args.split_whitespace()).current_dir(self.0.path()).output().unwrap();
@@ -76,7 +76,7 @@ fn picture(path: &Path, step: u32) {
     image::RgbImage::from_fn(20, 20, |x, y| Rgb([(step * x + y) as u8, 90, 90])).save(path).unwrap();
 }
 
-/// The model as what others are held against.
+/// Returns the model as a reference.
 fn reference(model: Model) -> Reference {
     let (parameters, framework_outputs) = (BTreeMap::new(), BTreeMap::new());
     Reference { model, parameters, passes: Vec::new(), tool: "a test".into(), framework_outputs }
@@ -203,7 +203,7 @@ fn a_certificate_holds_only_where_the_same_was_proven_again() {
         fs::write(place.path("threshold.cpu.certificate.json"), json.replacen(from, to, 1)).unwrap();
         place.expect(AGAIN, code, part);
     }
-    // What would be another proof does not begin.
+    // A proof that would be another one does not begin.
     for (from, to, part) in [
         (
             "\"provider\": \"cpu\"",
@@ -262,7 +262,8 @@ fn a_certificate_is_proven_again_from_any_folder() {
     place.expect("verify threshold.onnx --out proofs/c.json", 0, "certificate  proofs/c.json");
 }
 
-/// The sixteenth power of what a convolution gives, which amplifies its roundings as many times.
+/// Builds the sixteenth power of a convolution's output, which amplifies its rounding as many
+/// times.
 fn power() -> Model {
     let mut builder = GraphBuilder::new("power");
     let image = builder.input("input", [Dim::batch(), Dim::from(3), Dim::height(), Dim::width()]).unwrap();
@@ -275,7 +276,7 @@ fn power() -> Model {
     Model { graph: builder.finish(&[("logits", x)]).unwrap(), ..model() }
 }
 
-/// The exact answers to a case, but for one that is off by so much.
+/// A runner that gives the exact output, with one value off by a given error.
 struct Off(Array4<f64>, f64);
 
 impl Runner for Off {
@@ -322,7 +323,7 @@ impl Runner for Given {
     }
 }
 
-/// The model with weights for which no 32-bit float holds the background's logit.
+/// Returns the model with weights whose background logit no 32-bit float holds.
 fn beyond_float32() -> Model {
     let mut model = model();
     for (name, weights) in [("red.weight", vec![1e30_f32, 0.0, 0.0]), ("scores.weight", vec![-1e30, 1e-30])] {
@@ -458,7 +459,7 @@ fn a_file_that_only_looks_like_the_network_is_refused_where_this_version_made_it
     place.expect("verify threshold.onnx", 0, "is the trained network");
 }
 
-/// The model with a convolution in 8-bit integers, its scores of these weights.
+/// Returns the model with a convolution in 8-bit integers and its scores of these weights.
 fn int8(weights: [f32; 2]) -> Model {
     let mut model = model();
     scores(&mut model, weights);
@@ -478,7 +479,7 @@ fn a_model_of_8_bit_integers_is_proven_on_images_only() {
     assert!(json.contains("\"finding\": \"no_image\"") && json.contains("\"diagnosis\": null"), "{json}");
     place.expect("verify threshold.onnx --bisect", 1, "int8 is proven on images only, and there was none: name some");
     place.expect(INFER, 1, "says that the model failed");
-    // Of each class more than a hundred pixels.
+    // Each class has more than a hundred pixels.
     picture(&place.path("a.png"), 12);
     place.expect(WITH_IMAGES, 0, "is the trained network on the CPU in int8");
 
@@ -579,7 +580,7 @@ fn a_model_of_bytes_is_held_to_the_images_as_bytes() {
     }
 }
 
-/// The model for images of one channel.
+/// Returns the model for images of one channel.
 fn gray() -> Model {
     let mut builder = GraphBuilder::new("gray");
     let image = builder.input("input", [Dim::batch(), Dim::from(1), Dim::height(), Dim::width()]).unwrap();

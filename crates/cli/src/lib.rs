@@ -1,4 +1,4 @@
-//! What the command-line programs share.
+//! Code that the command-line programs share.
 //!
 //! - [`print()`], [`say`], [`note`], [`detail`] and [`warn`] write to the terminal, as much as
 //!   [`Verbosity`] allows;

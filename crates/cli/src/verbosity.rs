@@ -1,4 +1,4 @@
-//! How much a program says beside its result.
+//! The verbosity of a program: the lines beside its result.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 

@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder with files of the given names.
+    /// Creates a folder with files of the given names.
     fn folder(names: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for name in names {

@@ -233,7 +233,7 @@ mod tests {
             assert_eq!(found, Some(&expected));
         }
         assert_eq!(summary.best, point(0.101, 6.0 / 7.0, three, two, Some(0.75)));
-        // Of nine pairs the target is more probable in seven.
+        // The target is more probable in seven of nine pairs.
         assert_eq!(summary.roc_auc, Some(7.0 / 9.0));
         assert_eq!(summary.average_precision, Some((1.0 + two + 0.75) / 3.0));
     }

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::{Ended, Workplace};
 
-/// The content of all files below a folder by their paths, without locks and the records, which
-/// tell times.
+/// Reads all files below a folder by their paths, without locks and the records, which contain
+/// times.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {

@@ -93,7 +93,7 @@ fn results_are_upright_whatever_the_camera_noted() {
     }
     let ended = place.run("infer --model threshold.onnx --out out in");
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    // Where the red half lies once the image is upright: its first column and row.
+    // Returns the first column and row of the red half once the image is upright.
     let red = [(0, 0), (32, 0), (32, 0), (0, 0), (0, 0), (0, 0), (0, 32), (0, 32)];
     for (index, line) in place.json_lines("out/predictions.jsonl").iter().enumerate() {
         assert_eq!(line["orientation"], index + 1);

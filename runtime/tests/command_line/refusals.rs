@@ -170,7 +170,7 @@ fn a_flag_that_would_have_no_effect_is_refused_beside_the_one_that_leaves_it_wit
         assert!(ended.stderr.starts_with("error: ") && ended.stdout.is_empty(), "{name}: {ended:?}");
         assert!(!place.path("out").exists(), "{name}");
     }
-    // What allows or forbids, and what the flag beside it needs.
+    // Flags that allow or forbid, and the needs of the flag beside them.
     for (command, flags) in [
         (infer, "--tile off --batch 2 --allow-fallback --offline"),
         (infer, "--tile 8 --overlap 0.5"),

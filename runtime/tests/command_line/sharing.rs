@@ -84,7 +84,7 @@ fn of_two_runs_that_begin_at_once_one_is_refused_and_nothing_is_lost() {
     panic!("the runs have never met");
 }
 
-/// Unpacks what it is told to, slowly, and keeps account of it: it stands in for Python and pip.
+/// A stand-in for Python and pip, which unpacks its arguments slowly and keeps account of it.
 const PIP: &str = r#"#!/bin/sh
 echo begun >> "$PIP_LOG"
 while [ "$1" != --target ]; do shift; done

@@ -30,7 +30,7 @@ fn a_large_tiff_file_is_never_in_memory_as_a_whole() {
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
-        // Of a process that has just ended it says nothing.
+        // It says nothing about a process that has just ended.
         let status = fs::read_to_string(&status).unwrap_or_default();
         let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
         peak = kibibytes.map_or(peak, |kibibytes| peak.max(kibibytes.parse::<u64>().unwrap() * 1024));

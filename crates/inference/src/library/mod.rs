@@ -365,7 +365,7 @@ pub(crate) mod tests {
         ENVIRONMENT.get_or_init(|| Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap())
     }
 
-    /// A search that finds nothing unless a field says otherwise.
+    /// Creates a search that finds nothing unless a field says otherwise.
     fn search() -> Search {
         Search { explicit: None, variable: None, cache: None, offline: true, build: Build::Cpu }
     }

@@ -227,7 +227,7 @@ mod tests {
         }
     }
 
-    /// An error that never means an engine that cannot be read.
+    /// Returns false: no error means an unreadable engine.
     fn never(_: &EngineCacheError) -> bool {
         false
     }

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use crate::library::tests::environment;
 
-    /// A graph with shape arithmetic: `padded.pads` and what it reads.
+    /// Creates a graph with shape arithmetic: `padded.pads` and its operands.
     fn graph() -> Graph {
         let mut builder = GraphBuilder::new("padded");
         let image = builder.input("image", [Dim::batch(), Dim::from(1), Dim::height(), Dim::width()]).unwrap();

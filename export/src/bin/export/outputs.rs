@@ -66,7 +66,7 @@ fn place(path: &Path) -> anyhow::Result<PathBuf> {
                 }
                 part => place.push(part),
             }
-            // What is not there yet is no link.
+            // A file that does not exist yet is not a link.
             if let Ok(real) = fs::canonicalize(&place) {
                 place = real;
             }

@@ -52,7 +52,7 @@ pub(crate) fn clear() {
 }
 
 fn write(text: &str) {
-    // Where standard error is closed, there is nobody left to tell.
+    // If standard error is closed, nobody reads it.
     let mut stderr = stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }

@@ -129,7 +129,7 @@ pub(crate) fn measure(args: &Measure) -> anyhow::Result<()> {
     print(&(serde_json::to_string(&measured)? + "\n"))
 }
 
-/// The flags of the process that measures a case.
+/// Returns the flags of the process that measures a case.
 fn arguments(args: &Bench, engine: &Engine, batch: usize, size: Size, images: &[std::path::PathBuf]) -> Vec<OsString> {
     let mut flags: Vec<OsString> = vec!["measure".into(), args.model.clone().into()];
     for (flag, value) in [
@@ -155,7 +155,7 @@ impl Row {
         Self { ep, precision, batch, height: size.height, width: size.width, measured: None, error: None }
     }
 
-    /// The case: by what computed it, once that is known.
+    /// Describes the case, by the provider once that is known.
     fn name(&self) -> String {
         let Self { ep, precision, batch, height, width, measured, .. } = self;
         let (ep, precision) = match measured {

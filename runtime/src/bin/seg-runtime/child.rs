@@ -62,21 +62,21 @@ fn reason(status: ExitStatus, said: &str) -> String {
     }
 }
 
-/// Notes a line of the process, but not its error, which whoever asked reports.
+/// Prints a line of the process, except its error, which the caller reports.
 fn pass_on(line: &str) {
     if !line.starts_with(ERROR) && !line.is_empty() {
         note(line);
     }
 }
 
-/// Reads all that a process writes, while it runs: a full pipe would stop it. Each line is told as
-/// it comes.
+/// Reads the output of a process while it runs, because a full pipe would stop it, and passes on
+/// each line.
 fn reader(stream: Option<impl Read + Send + 'static>, tell: fn(&str)) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut all = String::new();
         let Some(mut stream) = stream.map(BufReader::new) else { return all };
         let mut line = Vec::new();
-        // What was read before a failure is still of use.
+        // Lines that were read before a failure are still useful.
         while stream.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&line);
             tell(text.trim_end());

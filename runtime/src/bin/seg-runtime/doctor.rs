@@ -220,7 +220,7 @@ fn find_library(library: &args::Library, build: Build, limit: Duration) -> Libra
     Library { package: build.package(), found, error }
 }
 
-/// The flags that choose a provider and fetch nothing.
+/// Returns the flags that choose a provider and download nothing.
 fn offline(library: &args::Library, provider: Provider) -> Engine {
     let library = args::Library { offline: true, ..library.clone() };
     Engine { ep: provider.into(), precision: ComputePrecision::Fp32, tuning: Tuning { library, ..Tuning::default() } }

@@ -24,10 +24,10 @@ const PROBE_LIMIT: Duration = Duration::from_secs(120);
 /// The time between two notes that TensorRT is still building.
 const REPORT_PERIOD: Duration = Duration::from_secs(10);
 
-/// ONNX Runtime, fetched where it must be, and how models are to be run in it.
+/// Starts ONNX Runtime, downloaded if necessary, and returns the options of its sessions.
 ///
-/// The environment must outlive what is opened in it. That the CPU stands in for a provider whose
-/// library cannot be had is said when a model is [opened](open), and in its report.
+/// The environment must outlive the sessions that are opened in it. If the CPU replaces a provider
+/// whose library is missing, that is said when a model is [opened](open), and in its report.
 pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
     let provider = match engine.ep.provider() {
         Some(provider) => provider,
@@ -98,8 +98,8 @@ fn report_fallback(sessions: &[Session]) {
     }
 }
 
-/// The fastest provider that is installed and works, said on standard error with what speaks
-/// against the others.
+/// Chooses the fastest provider that is installed and works, and says on standard error why the
+/// others do not.
 fn choose(engine: &Engine) -> anyhow::Result<Provider> {
     let mut reasons = Vec::<String>::new();
     for provider in Provider::ALL {
@@ -177,7 +177,7 @@ pub(crate) fn search(library: &args::Library, build: Build) -> Search {
     Search { offline: search.offline || library.offline, ..search }
 }
 
-/// The library, fetched where it must be.
+/// Returns the library, downloaded if necessary.
 pub(crate) fn locate(library: &args::Library, build: Build) -> anyhow::Result<Library> {
     let search = search(library, build);
     if let Some(library) = search.find()? {

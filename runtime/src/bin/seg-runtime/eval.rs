@@ -96,8 +96,8 @@ fn check_order(model: &[Class], data: &[Class]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The data; a file that cannot be read leaves it without a fingerprint, which is said, and the
-/// other images with their scores.
+/// Describes the data. If a file cannot be read, a note says that there is no fingerprint, and the
+/// other images are scored.
 fn describe(dataset: &Dataset, args: &Eval, part: Part) -> Data {
     let (sha256, error) = match dataset.fingerprint() {
         Ok(sha256) => (Some(sha256), None),
@@ -131,8 +131,8 @@ fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The file for each sample's mask in a folder, which is created; none of them is a file of the
-/// data set, in whatever part.
+/// Returns the path of each sample's mask in a folder, which is created; none of them is a file of
+/// the data set.
 fn mask_paths(folder: &Path, samples: &[Sample], dataset: &Dataset) -> anyhow::Result<Vec<PathBuf>> {
     let paths: Vec<_> = samples.iter().map(|sample| folder.join(format!("{}.png", sample.name))).collect();
     let mut taken = HashMap::new();
@@ -205,7 +205,7 @@ fn names(classes: &[Class]) -> String {
     names.join(", ")
 }
 
-/// The scores as text: a row per metric, then what the probabilities and the objects come to.
+/// Formats the scores as text: a row per metric, then the results of probabilities and objects.
 fn table(report: &Report) -> anyhow::Result<String> {
     let digits = |metric: &Metric| if metric.is_distance() { 2 } else { 4 };
     let cells = |metric: &Metric, estimate: Option<&Estimate>| {

@@ -61,7 +61,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let mut record = RecordWriter::begin(&args.out, &job, part, args.parts.resume.then_some(&holds))?;
     let folders = create_folders(&args.out, &writers)?;
     if part.is_none() {
-        // Of a part, another one may be writing there.
+        // Another process may be writing there if this one does only a part of the job.
         remove_leftovers(iter::once(args.out.clone()).chain(folders))?;
     }
     let all = names.iter().zip(&inputs).enumerate().filter(|(index, _)| is_mine(*index));
@@ -80,7 +80,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The part of the job that the flags name.
+/// Returns the part of the job that the flags name.
 fn part(args: &Infer) -> Option<JobPart> {
     args.parts.part.zip(args.parts.num_parts).map(|(part, parts)| JobPart { part: part.get(), parts: parts.get() })
 }
@@ -111,7 +111,7 @@ fn open(
     })
 }
 
-/// The model files, which are the same for all lanes.
+/// Returns the model files, which are the same for all lanes.
 fn files(lanes: &[Segmenter]) -> anyhow::Result<Vec<ModelFile>> {
     let files = lanes[0].files();
     ensure!(

@@ -75,7 +75,7 @@ fn placement(args: &Inspect) -> anyhow::Result<Placement> {
     Ok(placement)
 }
 
-/// The size that the model runs at, where it has one.
+/// Returns the size at which the model runs, if it has only one.
 pub(crate) fn own_size(contract: &Contract) -> Size {
     let size = |height, width| Size { height: height as u32, width: width as u32 };
     match (contract.input.form.size, contract.input.size) {
@@ -154,7 +154,7 @@ fn counts<S: Display>(counts: &BTreeMap<S, usize>) -> String {
     format!("{}: {}", counts.values().sum::<usize>(), list.join(", "))
 }
 
-/// A number with a comma after each three digits.
+/// Formats a number with thousands separators.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! How far a long run is, on standard error: a bar on a terminal, else a line for each image.
+//! The progress of a long run on standard error: a bar on a terminal, else a line for each image.
 
 use std::io::{IsTerminal, stderr};
 
@@ -21,7 +21,7 @@ impl Progress {
         Self { bar, images, is_terminal: stderr().is_terminal() }
     }
 
-    /// An image is done.
+    /// Reports a finished image.
     pub(crate) fn done(&self, message: String) {
         self.bar.inc(1);
         if self.is_terminal {
@@ -31,13 +31,13 @@ impl Progress {
         }
     }
 
-    /// An image is left out.
+    /// Reports an image that is left out.
     pub(crate) fn skipped(&self, message: &str) {
         self.bar.inc(1);
         self.bar.suspend(|| warn(&format!("skipped: {message}")));
     }
 
-    /// All images are done.
+    /// Reports that all images are done.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }

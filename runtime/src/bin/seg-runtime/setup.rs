@@ -15,7 +15,7 @@ pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
     }
     let wanted = [(Build::Cpu, true), (Build::Gpu, args.gpu), (Build::OpenVino, args.openvino)];
     for (build, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
-        // What a variable names is not what is set up here.
+        // A library that a variable names is not installed here.
         let search = Search { variable: None, ..Search::from_env(None, build) };
         let search = Search { offline: search.offline || args.offline, ..search };
         let library = match search.find()? {

@@ -122,8 +122,8 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
     print(&format!("the certificate holds on this machine, {how}\n"))
 }
 
-/// The reference and the checkpoint that `--against` names: a run's folder or weights, a reference,
-/// or nothing.
+/// Returns the reference and the checkpoint that `--against` names: a run's folder or weights, a
+/// reference, or nothing.
 fn against(model: &Path, against: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
     let beside = || Reference::beside(model);
     match against {
@@ -172,7 +172,7 @@ fn run(
     Ok(certify(&environment, request, &options, &mut evaluator, |case| note(&line(case)))?)
 }
 
-/// A case in a line.
+/// Formats the report on an input as a line.
 fn line(case: &InputReport) -> String {
     let mut line = format!("{:24} {} of {} pixels flipped", case.name, case.mask.flipped, case.mask.pixels);
     if case.beyond_float32 {

@@ -24,7 +24,7 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    /// The name of its file.
+    /// Returns the name of its file.
     pub(crate) fn file(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -48,7 +48,7 @@ impl Group {
     /// All groups, in the order of the help.
     pub(crate) const ALL: [Self; 5] = [Self::Make, Self::Run, Self::Prove, Self::Examine, Self::Machine];
 
-    /// The heading.
+    /// Returns the heading.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Make => "Train and export",

@@ -24,7 +24,7 @@ use crate::plan::{Plan, plan};
 use crate::recorder::Recorder;
 use crate::{report, view};
 
-/// Beyond so many pixels a deployment cuts an image into tiles.
+/// The most pixels of an image that a deployment does not cut into tiles.
 const WHOLE_PIXELS_MAX: u64 = 1536 * 1536;
 
 pub(crate) fn run(args: &FitArgs) -> Result<()> {

@@ -46,8 +46,7 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
     }
     layers.lay("the flags", flags(args, &data)?);
 
-    // What the data set decides follows from the images that are learned from, and those from
-    // settings.
+    // The choices of the data set follow from the training images, and these from settings.
     let unknown = Statistics { mean: [0.0; 3], std: [1.0; 3], short_side: 1 };
     let classes = dataset.classes.len();
     let first = NetworkName::ALL[0].config(CHANNELS, classes);

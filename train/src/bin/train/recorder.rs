@@ -13,7 +13,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// For the run in `folder`.
+    /// Creates the recorder of the run in `folder`.
     pub(crate) fn new(folder: PathBuf) -> Self {
         Self { folder, events: None }
     }

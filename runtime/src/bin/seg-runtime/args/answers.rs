@@ -75,7 +75,7 @@ impl Tile {
 }
 
 impl Warm {
-    /// The settings of the runs to come, as far as they change what is built.
+    /// Returns the settings that change what is built for a run.
     pub(crate) fn settings(&self) -> Settings {
         let tiles = self.tile.tiles(Tiling::default().overlap);
         Settings { tiles, batch: Some(self.batch), ..Settings::default() }
@@ -98,7 +98,7 @@ impl FromStr for ClassArea {
 }
 
 impl Answers {
-    /// The settings for a model whose classes but the background have these names.
+    /// Returns the settings for a model whose classes except the background have these names.
     pub(crate) fn settings(&self, classes: &[String]) -> Settings {
         let mut cleanup: BTreeMap<String, Cleanup> = BTreeMap::new();
         let mut change = |name: &String, change: &dyn Fn(&mut Cleanup)| {
@@ -148,7 +148,7 @@ impl Saves {
         list
     }
 
-    /// The settings with what the files need.
+    /// Completes the settings with the needs of the output files.
     pub(crate) fn complete(&self, settings: Settings) -> Settings {
         let list = self.list();
         let kind = self.uncertainty.unwrap_or(Uncertainty::Entropy);

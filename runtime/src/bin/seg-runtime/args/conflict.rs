@@ -1,8 +1,8 @@
 //! Flags that are right by themselves and wrong together: what would have no effect is refused, not
 //! ignored.
 //!
-//! What only allows or forbids, as `--allow-fallback` and `--offline`, may stand where there is
-//! nothing to allow: it is kept to all the same.
+//! Flags that only allow or forbid something, such as `--allow-fallback` and `--offline`, are
+//! accepted even if there is nothing to allow.
 
 use seg_contract::{Contract, Input, OutputKind};
 use seg_runtime::save::Save;

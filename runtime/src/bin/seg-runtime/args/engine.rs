@@ -76,7 +76,7 @@ pub(crate) struct Library {
 }
 
 impl Engine {
-    /// The flags that say the same, for a process of its own.
+    /// Returns the same flags for another process.
     pub(crate) fn to_args(&self) -> Vec<OsString> {
         let Self { ep, precision, tuning } = self;
         let Tuning {
