@@ -48,7 +48,8 @@ fn network() -> Result<Graph, Box<dyn Error>> {
 fn main() -> Result<(), Box<dyn Error>> {
     let before = network()?;
     let mut after = before.clone();
-    // After the passes that the exporter runs. The graph is checked before the first and after each.
+    // After the passes that the exporter runs. The graph is checked before the first and after
+    // each.
     let passes = applicable(Opset::V20, Target::Portable).chain([&DROP_REPEATED_RELU]);
     for report in run_selected(&mut after, passes)? {
         if !report.places.is_empty() {

@@ -1,4 +1,5 @@
-//! Segments one image on a provider that is named, and writes the mask in the colours of its classes.
+//! Segments one image on a provider that is named, and writes the mask in the colours of its
+//! classes.
 //!
 //! ```text
 //! cargo run --release --bin segment_image -- MODEL IMAGE MASK [cpu|openvino|cuda|tensorrt]

@@ -8,7 +8,8 @@ const SIDES: [usize; 4] = [1, 17, 4000, 65_535];
 /// Reads bytes as a contract's JSON and returns whether they are a contract.
 ///
 /// # Panics
-/// When a contract that was read is written as another one, or gives an image a size that its network does not take.
+/// When a contract that was read is written as another one, or gives an image a size that its
+/// network does not take.
 pub fn contract(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let Ok(contract) = Contract::from_json(text) else { return false };

@@ -2,7 +2,8 @@
 
 use seg_onnx::{Model, proto};
 
-/// Reads bytes as an ONNX file and as a model with its contract, and returns whether they are an ONNX file.
+/// Reads bytes as an ONNX file and as a model with its contract, and returns whether they are an
+/// ONNX file.
 ///
 /// # Panics
 /// When a file that was read is written as another one.

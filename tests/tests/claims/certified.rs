@@ -13,8 +13,8 @@ use seg_verify::{Certificate, CertifyRequest, ExactEvaluator, FileRecord, Refere
 
 use crate::threshold;
 
-/// Writes a model with a fault, compares it with the model that has none on fixed inputs and an image, and writes the
-/// certificate beside it.
+/// Writes a model with a fault, compares it with the model that has none on fixed inputs and an
+/// image, and writes the certificate beside it.
 pub(crate) fn certified_model(folder: &Path, fault: impl FnOnce(&mut Model)) -> (PathBuf, Certificate) {
     fs::create_dir_all(folder).unwrap();
     let model = threshold::write(folder, SizePolicy::Native);

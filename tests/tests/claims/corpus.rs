@@ -1,7 +1,7 @@
 //! The files of `fuzz/corpus`, each read as the fuzzer reads it.
 //!
-//! A file whose name begins with `valid` is accepted, one whose name begins with `refused` is not. Other files only
-//! must not make a reader panic.
+//! A file whose name begins with `valid` is accepted, one whose name begins with `refused` is not.
+//! Other files only must not make a reader panic.
 
 use std::fs;
 use std::path::{Path, PathBuf};

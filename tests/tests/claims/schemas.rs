@@ -26,7 +26,8 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schemas").join(name).with_extension("json")
 }
 
-/// Returns a generator of schemas of what is written, in the version of the language that most tools read.
+/// Returns a generator of schemas of what is written, in the version of the language that most
+/// tools read.
 fn generator() -> SchemaGenerator {
     SchemaSettings::draft07().for_serialize().into_generator()
 }
@@ -49,7 +50,8 @@ fn the_committed_schemas_are_those_of_the_types() {
     }
 }
 
-/// Segments an image and a file that is none, with what a job can ask for, and returns the job and the record's lines.
+/// Segments an image and a file that is none, with what a job can ask for, and returns the job and
+/// the record's lines.
 fn segmented(folder: &Path, model: &Path) -> (Value, Vec<Value>) {
     let inputs = ["image.png", "text.png"].map(|name| folder.join(name));
     fs::write(&inputs[1], "no image").unwrap();

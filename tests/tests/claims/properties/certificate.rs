@@ -11,8 +11,8 @@ use super::changes::{changed_json, pointers};
 use super::check;
 use crate::certified::certified_model;
 
-/// The values of a certificate that are compared with the model, the options and the machine. Only a signature
-/// protects the others.
+/// The values of a certificate that are compared with the model, the options and the machine. Only
+/// a signature protects the others.
 const COMPARED: [&str; 9] = [
     "/format",
     "/holds",

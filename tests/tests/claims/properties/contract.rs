@@ -10,7 +10,8 @@ use serde_json::Map;
 
 use super::{check, text};
 
-/// Makes the sides that a network takes: the least one, the number that each is a multiple of, and two sides.
+/// Makes the sides that a network takes: the least one, the number that each is a multiple of, and
+/// two sides.
 fn sides() -> impl Strategy<Value = (usize, usize, [usize; 2])> {
     let multiple = prop_oneof![Just(1_usize), 1..=64_usize];
     (1..=200_usize, multiple, [0..40_usize, 0..40]).prop_map(|(least, multiple, steps)| {

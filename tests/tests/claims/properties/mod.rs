@@ -18,7 +18,8 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::corpus::{READERS, corpus};
 
-/// Runs a test on values that a strategy makes; a failure shows the simplest value found that fails.
+/// Runs a test on values that a strategy makes; a failure shows the simplest value found that
+/// fails.
 fn check<S: Strategy>(cases: u32, values: &S, test: impl Fn(S::Value))
 where
     S::Value: Debug,

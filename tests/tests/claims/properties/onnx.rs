@@ -32,9 +32,9 @@ enum Step {
         coordinates: Coordinates,
     },
     Alone(Op),
-    /// Of the newest value and itself.
+    /// An operator on the newest value and itself.
     Pair(Op),
-    /// Of the newest value and its mean over height and width.
+    /// An operator on the newest value and its mean over height and width.
     WithMean(Op),
     Quantized {
         scale: f32,
