@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::Param;
 use burn::tensor::{Device, Gradients as Tape, Tensor};
 
-use crate::weights::{ParameterVisitor, Parameters};
+use crate::parameters::{ParameterVisitor, Parameters};
 
 /// Keeps the factor finite where every gradient is zero; PyTorch's.
 const CLIP_EPSILON: f64 = 1e-6;

@@ -5,12 +5,15 @@
 //!   that networks share; [`topology`] and [`u_shape`] say in which order their stages are
 //!   computed;
 //! - [`kernels`] are the operators that Burn lacks or computes slowly;
-//! - [`weights`] are a network's parameters by name, in memory and in files;
+//! - [`parameters`] walks over a network's parameters by their published [`names`];
+//! - [`weights`] are parameters in memory and in files;
 //! - [`gradients`] and [`recompute`] are two ways to a network's gradients;
 //! - [`checkpoint`] joins weights with the [`contract`](mod@contract) of the model that they make;
 //! - [`device`] opens devices, [`precision`] names the types that a network computes in.
 
+pub mod names;
 pub mod network;
+pub mod parameters;
 pub mod topology;
 pub mod u_shape;
 

@@ -15,11 +15,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::names::PublishedNames;
+use crate::parameters::{Parameters, num_statistics};
 use crate::topology::{Stage, walk};
-use crate::weights::{FitError, Parameters, PublishedNames, Shapes};
+
+/// A network of the list.
+pub trait Named: Parameters {
+    /// Returns the name of the network.
+    fn network(&self) -> NetworkName;
+}
 
 /// The modules of a network.
-pub trait Architecture: Parameters {
+pub trait Architecture: Named {
     /// The configuration of the network.
     type Config: Configuration<Network = Self>;
 
@@ -58,7 +65,7 @@ pub trait Architecture: Parameters {
 
     /// Returns the number of learnable parameters; running statistics are not among them.
     fn num_learnable(&self) -> usize {
-        self.num_params() - crate::weights::num_statistics(self)
+        self.num_params() - num_statistics(self)
     }
 }
 
@@ -70,11 +77,12 @@ pub trait Configuration: Clone + fmt::Debug + PartialEq + Serialize + Deserializ
     /// Returns the configuration of the published network for images and classes of these numbers.
     fn published(in_channels: usize, num_classes: usize) -> Self;
 
-    /// Returns the configuration that the shapes of weights imply.
+    /// Returns the configuration that the shapes of weights imply. `shape_of` returns the shape of a
+    /// convolution's weight by its published name.
     ///
     /// # Errors
-    /// When a tensor that the configuration follows from is missing or has another rank.
-    fn from_shapes(weights: &Shapes<'_>) -> Result<Self, FitError>;
+    /// When a weight that the configuration follows from is missing or has another rank.
+    fn from_shapes(shape_of: &ShapeOf<'_>) -> Result<Self, MissingParameter>;
 
     /// Makes the network with fresh weights.
     fn init(&self, device: &Device) -> Self::Network;
@@ -159,6 +167,16 @@ impl fmt::Display for Sides {
     }
 }
 
+/// Returns the shape of a convolution's weight, by the parameter's published name.
+pub type ShapeOf<'a> = dyn Fn(&str) -> Result<[usize; 4], MissingParameter> + 'a;
+
+/// A parameter that is missing or has another rank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingParameter {
+    /// The published name.
+    pub name: String,
+}
+
 /// A setting out of its range.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the setting `{name}` is {found}, expected {expected}")]
@@ -238,9 +256,9 @@ macro_rules! networks {
             /// Returns the configuration that the shapes of weights imply.
             ///
             /// # Errors
-            /// When a tensor that the configuration follows from is missing or has another rank.
-            pub fn config_from_shapes(self, weights: &Shapes<'_>) -> Result<NetworkConfig, FitError> {
-                Ok(match self { $(Self::$variant => <$config>::from_shapes(weights)?.into(),)+ })
+            /// When a weight that the configuration follows from is missing or has another rank.
+            pub fn config_from_shapes(self, shape_of: &ShapeOf<'_>) -> Result<NetworkConfig, MissingParameter> {
+                Ok(match self { $(Self::$variant => <$config>::from_shapes(shape_of)?.into(),)+ })
             }
 
             /// Reads a configuration from its settings.
@@ -259,6 +277,12 @@ macro_rules! networks {
 
         $(
             impl Parameters for $net {
+                fn published(&self) -> PublishedNames {
+                    $published
+                }
+            }
+
+            impl Named for $net {
                 fn network(&self) -> NetworkName {
                     NetworkName::$variant
                 }
@@ -305,6 +329,12 @@ networks! { $
 }
 
 impl Parameters for Network {
+    fn published(&self) -> PublishedNames {
+        with_network!(self, |net| net.published())
+    }
+}
+
+impl Named for Network {
     fn network(&self) -> NetworkName {
         with_network!(self, |net| net.network())
     }

@@ -3,6 +3,7 @@
 pub mod augment;
 pub mod batch;
 pub mod cache;
+pub mod fold;
 pub mod loader;
 pub mod picture;
 pub mod preview;

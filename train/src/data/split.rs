@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::{fmt, fs, io};
+use std::{fs, io};
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -12,6 +11,7 @@ use seg_data::{Dataset, Sample};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::data::fold::Fold;
 use crate::run::config::Config;
 
 /// The share that is cut off for validation where nobody says otherwise.
@@ -27,16 +27,6 @@ pub struct Split {
     pub validation: Vec<String>,
 }
 
-/// One of the equal parts of a cross-validation; it is written as `2/5`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Fold {
-    /// The part that validates, counted from 1.
-    index: usize,
-    /// The number of parts.
-    count: usize,
-}
-
 /// An error in splitting a data set.
 #[derive(Debug, Error)]
 pub enum SplitError {
@@ -47,12 +37,6 @@ pub enum SplitError {
         parts: usize,
         /// The number of images.
         found: usize,
-    },
-    /// A text is not a fold.
-    #[error("`{text}` is no fold; expected one of at least two parts, counted from 1, as 2/5")]
-    Fold {
-        /// The text.
-        text: String,
     },
     /// A file cannot be read.
     #[error("cannot read the split `{}`", path.display())]
@@ -193,38 +177,6 @@ fn shuffled(samples: &[Sample], parts: usize, seed: u64) -> Result<Vec<String>, 
     Ok(names)
 }
 
-impl FromStr for Fold {
-    type Err = SplitError;
-
-    fn from_str(text: &str) -> Result<Self, SplitError> {
-        let numbers = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
-        match numbers {
-            Some((index, count)) if count >= 2 && (1..=count).contains(&index) => Ok(Self { index, count }),
-            _ => Err(SplitError::Fold { text: text.into() }),
-        }
-    }
-}
-
-impl fmt::Display for Fold {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.index, self.count)
-    }
-}
-
-impl TryFrom<String> for Fold {
-    type Error = SplitError;
-
-    fn try_from(text: String) -> Result<Self, SplitError> {
-        text.parse()
-    }
-}
-
-impl From<Fold> for String {
-    fn from(fold: Fold) -> Self {
-        fold.to_string()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use seg_data::{Layout, MaskCoding};
@@ -282,18 +234,6 @@ mod tests {
         }
         let fold = Fold { index: 1, count: 4 };
         assert_ne!(Split::fold(&samples(20), fold, 1).unwrap(), Split::fold(&samples(20), fold, 2).unwrap());
-    }
-
-    #[test]
-    fn a_fold_is_read_as_it_is_written() {
-        for text in ["1/2", "5/5", "2/10"] {
-            let fold: Fold = text.parse().unwrap();
-            assert_eq!(fold.to_string(), text);
-            assert_eq!(serde_json::from_str::<Fold>(&serde_json::to_string(&fold).unwrap()).unwrap(), fold);
-        }
-        for text in ["", "1", "0/5", "6/5", "1/1", "a/b", "1/5/2"] {
-            assert!(text.parse::<Fold>().unwrap_err().to_string().contains("as 2/5"), "{text}");
-        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use burn::module::Param;
 use burn::tensor::Tensor;
 use seg_nets::network::Network;
-use seg_nets::weights::{ParameterMapper, ParameterVisitor, Parameters};
+use seg_nets::parameters::{ParameterMapper, ParameterVisitor, Parameters};
 
 /// A network that follows another: after each step `average = d average + (1 - d) network`.
 ///

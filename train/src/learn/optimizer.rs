@@ -7,7 +7,7 @@ use burn::module::Param;
 use burn::tensor::Tensor;
 use seg_nets::gradients::Gradients;
 use seg_nets::network::Network;
-use seg_nets::weights::{ParameterMapper, Parameters};
+use seg_nets::parameters::{ParameterMapper, Parameters};
 
 use crate::learn::adamw::AdamW;
 pub use crate::learn::adamw::Moments;

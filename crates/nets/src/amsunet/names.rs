@@ -1,6 +1,6 @@
 //! The names that the authors' checkpoints give to AMSUnet's parameters.
 
-use crate::weights::{PublishedNames, Renaming, rename};
+use crate::names::{PublishedNames, Renaming, rename};
 
 /// The names in the authors' checkpoints.
 pub(crate) const PUBLISHED: PublishedNames = PublishedNames {

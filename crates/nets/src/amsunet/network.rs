@@ -8,10 +8,9 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Down, DownConfig, Stem, StemConfig, Up, UpConfig};
 use crate::kernels::pointwise_layer;
-use crate::network::{Architecture, Configuration, SettingError, Sides};
+use crate::network::{Architecture, Configuration, MissingParameter, SettingError, ShapeOf, Sides};
 use crate::topology::Stage;
 use crate::u_shape::{SIDE_MIN, STAGES, UShape};
-use crate::weights::{FitError, Shapes};
 
 /// Configuration of [`AmsUnet`].
 #[derive(Config, Debug, PartialEq)]
@@ -82,9 +81,9 @@ impl Configuration for AmsUnetConfig {
         Self::new().with_in_channels(in_channels).with_num_classes(num_classes)
     }
 
-    fn from_shapes(weights: &Shapes<'_>) -> Result<Self, FitError> {
-        let [base_width, in_channels, _, _] = weights.get("in_conv.0.weight")?;
-        let [num_classes, _, _, _] = weights.get("out_conv.0.weight")?;
+    fn from_shapes(shape_of: &ShapeOf<'_>) -> Result<Self, MissingParameter> {
+        let [base_width, in_channels, _, _] = shape_of("in_conv.0.weight")?;
+        let [num_classes, _, _, _] = shape_of("out_conv.0.weight")?;
         Ok(Self { in_channels, num_classes, base_width })
     }
 
@@ -174,7 +173,7 @@ mod tests {
         };
         macro_rules! count {
             ($part:expr) => {
-                learnable(&|| ($part.num_params(), crate::weights::num_statistics(&$part)))
+                learnable(&|| ($part.num_params(), crate::parameters::num_statistics(&$part)))
             };
         }
         let parts = [

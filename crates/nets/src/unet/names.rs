@@ -1,6 +1,6 @@
 //! The names that published checkpoints give to U-Net's parameters.
 
-use crate::weights::{PublishedNames, Renaming, rename};
+use crate::names::{PublishedNames, Renaming, rename};
 
 /// The names in checkpoints of the public PyTorch code (WZMIAOMIAO, `pytorch_segmentation/unet`).
 pub(crate) const PUBLISHED: PublishedNames = PublishedNames {

@@ -10,10 +10,9 @@ use burn::tensor::{Device, Tensor};
 use super::{Down, DownConfig, Up, UpConfig};
 use crate::blocks::{DoubleConv, DoubleConvConfig};
 use crate::kernels::pointwise_layer;
-use crate::network::{Architecture, Configuration, SettingError, Sides};
+use crate::network::{Architecture, Configuration, MissingParameter, SettingError, ShapeOf, Sides};
 use crate::topology::Stage;
 use crate::u_shape::{SIDE_MIN, STAGES, UShape};
-use crate::weights::{FitError, Shapes};
 
 /// Configuration of [`UNet`].
 #[derive(Config, Debug, PartialEq)]
@@ -82,9 +81,9 @@ impl Configuration for UNetConfig {
         Self::new().with_in_channels(in_channels).with_num_classes(num_classes)
     }
 
-    fn from_shapes(weights: &Shapes<'_>) -> Result<Self, FitError> {
-        let [base_width, in_channels, _, _] = weights.get("in_conv.0.weight")?;
-        let [num_classes, _, _, _] = weights.get("out_conv.0.weight")?;
+    fn from_shapes(shape_of: &ShapeOf<'_>) -> Result<Self, MissingParameter> {
+        let [base_width, in_channels, _, _] = shape_of("in_conv.0.weight")?;
+        let [num_classes, _, _, _] = shape_of("out_conv.0.weight")?;
         Ok(Self { in_channels, num_classes, base_width })
     }
 
@@ -162,7 +161,7 @@ mod tests {
             assert_eq!(net.config(), config, "{name}");
         }
         let net = UNetConfig::new().init(&Device::flex());
-        assert_eq!(crate::weights::num_statistics(&net), 4_416);
+        assert_eq!(crate::parameters::num_statistics(&net), 4_416);
     }
 
     #[test]

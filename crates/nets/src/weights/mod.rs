@@ -4,8 +4,6 @@
 //! either side open on the other.
 
 mod file;
-mod names;
-mod parameters;
 
 use std::collections::BTreeMap;
 
@@ -15,12 +13,10 @@ use ndarray::ArrayD;
 use seg_contract::Sha256;
 use thiserror::Error;
 
-use crate::network::{Network, NetworkConfig, NetworkName};
+use crate::network::{MissingParameter, Named, Network, NetworkConfig, NetworkName};
+use crate::parameters::{ParameterMapper, ParameterVisitor, Parameters};
 
 pub use file::{Borrowed, CONTRACT_KEY, ReadWeightsError};
-pub use names::PublishedNames;
-pub(crate) use names::{Renaming, rename};
-pub use parameters::{ParameterMapper, ParameterVisitor, Parameters, num_statistics};
 
 /// The weights of a network by their published names, `float32`.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,22 +64,6 @@ pub enum FitError {
     },
 }
 
-/// The shapes of weights, by the parameters' published names.
-#[derive(Clone, Copy, Debug)]
-pub struct Shapes<'a>(&'a Weights);
-
-impl Shapes<'_> {
-    /// Returns the shape of a parameter of rank `D`.
-    ///
-    /// # Errors
-    /// When the weights lack the parameter, or it has another rank.
-    pub fn get<const D: usize>(&self, name: &str) -> Result<[usize; D], FitError> {
-        let Weights { network, tensors } = self.0;
-        let shape = tensors.get(name).and_then(|tensor| tensor.shape().try_into().ok());
-        shape.ok_or_else(|| FitError::Missing { network: *network, name: name.into() })
-    }
-}
-
 impl Weights {
     /// Makes the weights of a network from tensors by their published names.
     pub fn new(network: NetworkName, tensors: BTreeMap<String, ArrayD<f32>>) -> Self {
@@ -94,7 +74,7 @@ impl Weights {
     ///
     /// Running statistics that training has not merged yet are not seen: pass `net.valid()` of a
     /// network in training.
-    pub fn from_network(net: &impl Parameters) -> Self {
+    pub fn from_network(net: &impl Named) -> Self {
         let mut tensors = Tensors(BTreeMap::new());
         net.for_each(&mut tensors);
         Self { network: net.network(), tensors: tensors.0 }
@@ -124,7 +104,14 @@ impl Weights {
     /// # Errors
     /// When a tensor that the configuration follows from is missing or has another rank.
     pub fn config(&self) -> Result<NetworkConfig, FitError> {
-        self.network.config_from_shapes(&Shapes(self))
+        let config = self.network.config_from_shapes(&|name| self.shape_of(name));
+        config.map_err(|MissingParameter { name }| FitError::Missing { network: self.network, name })
+    }
+
+    /// Returns the shape of a convolution's weight.
+    fn shape_of(&self, name: &str) -> Result<[usize; 4], MissingParameter> {
+        let shape = self.tensors.get(name).and_then(|tensor| tensor.shape().try_into().ok());
+        shape.ok_or_else(|| MissingParameter { name: name.into() })
     }
 
     /// Returns the network that the weights are of.

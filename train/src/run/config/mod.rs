@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::data::augment::{Augmentation, AugmentationError};
-use crate::data::split::Fold;
+use crate::data::fold::Fold;
 use crate::data::statistics::Statistics;
 
 /// The recipe's weight decay.

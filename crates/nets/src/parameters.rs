@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-use crate::network::NetworkName;
+use crate::names::PublishedNames;
 
 /// The ends of the paths of BatchNorm's running statistics, which training tracks and does not
 /// learn.
@@ -12,20 +12,20 @@ const STATISTICS: [&str; 2] = ["running_mean", "running_var"];
 /// A container that a path leaves out: a network in the list of networks.
 const LIST: &str = "Enum:Network";
 
-/// A network, as far as its parameters and their names go.
+/// A module whose parameters have published names.
 pub trait Parameters: Module {
-    /// Returns the name of the network.
-    fn network(&self) -> NetworkName;
+    /// Returns the names of the parameters in published checkpoints.
+    fn published(&self) -> PublishedNames;
 
     /// Shows each parameter and running statistic under its published name.
     fn for_each(&self, visitor: &mut impl ParameterVisitor) {
-        let published = self.network().published().name;
+        let published = self.published().name;
         self.visit(&mut ByName { path: Vec::new(), published, inner: visitor });
     }
 
     /// Replaces each parameter and running statistic.
     fn map_each(self, mapper: &mut impl ParameterMapper) -> Self {
-        let published = self.network().published().name;
+        let published = self.published().name;
         self.map(&mut ByName { path: Vec::new(), published, inner: mapper })
     }
 }

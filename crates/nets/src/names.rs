@@ -17,13 +17,13 @@ pub struct PublishedNames {
 
 impl PublishedNames {
     /// Returns whether a published name begins with one of the network's roots.
-    pub(super) fn has_root(&self, name: &str) -> bool {
+    pub(crate) fn has_root(&self, name: &str) -> bool {
         let first = name.split('.').next().unwrap_or_default();
         self.roots.iter().any(|root| is_numbered(first, root))
     }
 
     /// Returns the shortest prefix under which all marks are among `names`.
-    pub(super) fn prefix<'a>(&self, names: &'a [String]) -> Option<&'a str> {
+    pub(crate) fn prefix<'a>(&self, names: &'a [String]) -> Option<&'a str> {
         let (first, others) = self.marks.split_first()?;
         let prefixes = names.iter().filter_map(|name| name.strip_suffix(first));
         let is_whole =
