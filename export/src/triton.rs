@@ -56,12 +56,25 @@ impl fmt::Display for Limit {
 /// Returns the files of a model repository, as paths in it and contents: the model first, then the
 /// files by which Triton finds it.
 ///
+/// `engines` is the folder in which the server keeps TensorRT's engines. Only the server's user
+/// should be able to write to it: an engine is code that the GPU runs.
+///
 /// # Errors
 /// When the model has no hash, because its graph cannot be written.
-pub fn repository(model: &Model, name: &str, bytes: Vec<u8>) -> Result<[(PathBuf, Vec<u8>); 2], ModelError> {
+pub fn repository(
+    model: &Model,
+    name: &str,
+    bytes: Vec<u8>,
+    engines: &Path,
+) -> Result<[(PathBuf, Vec<u8>); 2], ModelError> {
     let [model_path, config_path] = paths(name);
+    let id = model.id()?;
+    // ONNX Runtime names an engine by the file's name and the graph's edges, never by its
+    // constants, so the folder must tell models apart: those of other weights, and those of the
+    // same weights with another calibration, mean or size.
+    let engines = engines.join(id.get(..ENGINES_NAME_LEN).unwrap_or(&id));
     let mut config = String::new();
-    write_config(&mut config, model, name, &model.id()?).expect("a String takes any text");
+    write_config(&mut config, model, name, &engines).expect("a String takes any text");
     Ok([(model_path, bytes), (config_path, config.into_bytes())])
 }
 
@@ -76,14 +89,23 @@ pub fn paths(name: &str) -> [PathBuf; 2] {
 /// extension and without characters that have a meaning in an address.
 pub fn model_name(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    let allowed = |(place, c): (usize, char)| match c {
+    let name: String = stem.chars().enumerate().map(|(place, c)| in_address(place, c)).collect();
+    if name.is_empty() { "model".into() } else { name }
+}
+
+/// Returns a character of a name as an address takes it.
+fn in_address(place: usize, c: char) -> char {
+    match c {
         '.' if place > 0 => c,
         '-' | '_' => c,
         _ if c.is_ascii_alphanumeric() => c,
         _ => '_',
-    };
-    let name: String = stem.chars().enumerate().map(allowed).collect();
-    if name.is_empty() { "model".into() } else { name }
+    }
+}
+
+/// Returns a text as a string of the configuration.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
 }
 
 /// Returns the limits of a server with a GPU for the model.
@@ -105,7 +127,7 @@ fn has_unsigned(graph: &Graph) -> bool {
     graph.nodes.iter().any(|node| is_unsigned(&node.op, node.output.data_type))
 }
 
-fn write_config(text: &mut String, Model { graph, contract, .. }: &Model, name: &str, id: &str) -> fmt::Result {
+fn write_config(text: &mut String, Model { graph, contract, .. }: &Model, name: &str, engines: &Path) -> fmt::Result {
     // A server that gathers requests leaves the first axis to itself, so its shapes begin after it.
     let is_batched = contract.input.form.batch.is_none();
     let batch_max = if is_batched { BATCH_MAX } else { 0 };
@@ -125,8 +147,8 @@ fn write_config(text: &mut String, Model { graph, contract, .. }: &Model, name: 
     if !has_unsigned(graph) {
         let block = "optimization { execution_accelerators { gpu_execution_accelerator [ {";
         writeln!(text, "{block}\n  name: \"tensorrt\"")?;
-        for (key, value) in accelerator(graph, id, &sizes, batch_max) {
-            writeln!(text, "  parameters {{ key: \"{key}\" value: \"{value}\" }}")?;
+        for (key, value) in accelerator(graph, engines, &sizes, batch_max) {
+            writeln!(text, "  parameters {{ key: \"{key}\" value: {} }}", quoted(&value))?;
         }
         writeln!(text, "}} ] }} }}")?;
     }
@@ -191,8 +213,8 @@ impl Sizes {
     }
 }
 
-/// Returns the options of Triton's ONNX Runtime for TensorRT; `id` is the model's hash.
-fn accelerator(graph: &Graph, id: &str, sizes: &Sizes, batch_max: usize) -> Vec<(&'static str, String)> {
+/// Returns the options of Triton's ONNX Runtime for TensorRT, which keeps its engines in `engines`.
+fn accelerator(graph: &Graph, engines: &Path, sizes: &Sizes, batch_max: usize) -> Vec<(&'static str, String)> {
     let is_quantized = graph.nodes.iter().any(|node| matches!(node.op, Op::QuantizeLinear { .. }));
     let has_halves = graph.nodes.iter().any(|node| node.output.data_type == DataType::F16);
     // The graph says what is computed in which precision; this only allows it.
@@ -204,11 +226,7 @@ fn accelerator(graph: &Graph, id: &str, sizes: &Sizes, batch_max: usize) -> Vec<
         "FP32"
     };
     let mut options = vec![("precision_mode", precision.to_owned()), ("trt_engine_cache_enable", "true".to_owned())];
-    // ONNX Runtime names an engine by the file's name and the graph's edges, never by its
-    // constants, so the folder must tell models apart: those of other weights, and those of the
-    // same weights with another calibration, mean or size.
-    let folder = id.get(..ENGINES_NAME_LEN).unwrap_or(id);
-    options.push(("trt_engine_cache_path", format!("/tmp/triton-engines/{folder}")));
+    options.push(("trt_engine_cache_path", engines.display().to_string()));
     options.push(("trt_timing_cache_enable", "true".to_owned()));
     let input = &graph.inputs[0];
     let profile = |size, batch| {
@@ -230,4 +248,14 @@ fn shape(tensor_type: &TensorType, [height, width]: [usize; 2], batch: Option<us
     let bindings = symbols.each_ref().map(|(symbol, size)| (symbol.as_str(), *size));
     let size = |dim: &Dim| dim.evaluate(&bindings).expect("an input's sizes are numbers and these symbols");
     tensor_type.shape.iter().map(size).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_with_quotes_stays_one_string() {
+        assert_eq!(quoted(r#"/srv/a "b" \c"#), r#""/srv/a \"b\" \\c""#);
+    }
 }

@@ -77,8 +77,8 @@ pub trait Configuration: Clone + fmt::Debug + PartialEq + Serialize + Deserializ
     /// Returns the configuration of the published network for images and classes of these numbers.
     fn published(in_channels: usize, num_classes: usize) -> Self;
 
-    /// Returns the configuration that the shapes of weights imply. `shape_of` returns the shape of a
-    /// convolution's weight by its published name.
+    /// Returns the configuration that the shapes of weights imply. `shape_of` returns the shape of
+    /// a convolution's weight by its published name.
     ///
     /// # Errors
     /// When a weight that the configuration follows from is missing or has another rank.

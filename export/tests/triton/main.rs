@@ -18,6 +18,9 @@ use seg_onnx::Model;
 use seg_onnx::precision::{Activations, Range, quantizable, quantize, values_around};
 use text_format::{Field, Message};
 
+/// The server's folder of engines.
+const ENGINES: &str = "/srv/engines";
+
 fn exported(options: &Options) -> Export {
     let device = Device::flex();
     device.seed(1);
@@ -26,7 +29,7 @@ fn exported(options: &Options) -> Export {
 }
 
 fn config(model: &Model) -> Message {
-    let [_, (path, text)] = repository(model, "polyps", Vec::new()).unwrap();
+    let [_, (path, text)] = repository(model, "polyps", Vec::new(), ENGINES.as_ref()).unwrap();
     assert_eq!(path.to_str(), Some("polyps/config.pbtxt"));
     Message::parse(std::str::from_utf8(&text).unwrap())
 }
@@ -101,7 +104,7 @@ fn a_fixed_model_is_offered_as_it_is() {
 #[test]
 fn a_repository_holds_the_model_under_its_name() {
     let Export { model, bytes, .. } = exported(&Options::default());
-    let [(path, content), _] = repository(&model, "polyps", bytes.clone()).unwrap();
+    let [(path, content), _] = repository(&model, "polyps", bytes.clone(), ENGINES.as_ref()).unwrap();
     assert_eq!((path.to_str(), content), (Some("polyps/1/model.onnx"), bytes));
 }
 
@@ -137,7 +140,8 @@ fn an_engine_serves_no_other_model() {
         assert_eq!(other.contract.provenance.weights_sha256, model.contract.provenance.weights_sha256, "{name}");
         assert!(others.insert(folder(&other)), "{name}");
     }
-    assert!(own.len() > "/tmp/triton-engines/".len(), "{own}");
+    let name = own.strip_prefix(ENGINES).and_then(|name| name.strip_prefix('/')).unwrap();
+    assert!(name.len() == 16 && name.chars().all(|digit| digit.is_ascii_hexdigit()), "{own}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use image::{GrayImage, Rgb, Rgb32FImage, RgbImage};
+use seg_contract::Input;
 use seg_data::{OverlayError, Pair, SampleError};
 use thiserror::Error;
 
@@ -54,18 +55,26 @@ fn views(loader: &Loader, batch: &Batch) -> Vec<(Rgb32FImage, GrayImage)> {
     let values = batch.images.as_slice::<f32>().expect("a batch's images are f32");
     let labels = batch.labels.as_slice::<i32>().expect("a batch's labels are i32");
     let pixels = height * width;
-    let view = |index: usize| {
-        let color = |x: u32, y: u32| {
-            let place = 3 * index * pixels + y as usize * width + x as usize;
-            Rgb([0, 1, 2].map(|channel| values[place + channel * pixels] * input.std[channel] + input.mean[channel]))
-        };
-        let label = |x: u32, y: u32| [labels[index * pixels + y as usize * width + x as usize] as u8].into();
-        (
-            Rgb32FImage::from_fn(width as u32, height as u32, color),
-            GrayImage::from_fn(width as u32, height as u32, label),
-        )
-    };
-    (0..count).map(view).collect()
+    let views = (0..count).map(|index| {
+        let (values, labels) = (&values[3 * index * pixels..], &labels[index * pixels..]);
+        (image_of(values, input, [height, width]), labels_of(labels, [height, width]))
+    });
+    views.collect()
+}
+
+/// Returns an image in [0, 1] from its normalised planes.
+fn image_of(values: &[f32], input: &Input, [height, width]: [usize; 2]) -> Rgb32FImage {
+    Rgb32FImage::from_fn(width as u32, height as u32, |x, y| {
+        let place = y as usize * width + x as usize;
+        let value =
+            |channel: usize| values[place + channel * height * width] * input.std[channel] + input.mean[channel];
+        Rgb([0, 1, 2].map(value))
+    })
+}
+
+/// Returns labels as an image.
+fn labels_of(labels: &[i32], [height, width]: [usize; 2]) -> GrayImage {
+    GrayImage::from_fn(width as u32, height as u32, |x, y| [labels[y as usize * width + x as usize] as u8].into())
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub enum SplitError {
         name: String,
     },
     /// A split names an image that the data set does not have.
-    #[error("the split names `{name}`, which is not among what may be learned from; has the folder changed since")]
+    #[error("the split names `{name}`, which is not among the training images; the folder may have changed")]
     Unknown {
         /// The name.
         name: String,

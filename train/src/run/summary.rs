@@ -194,16 +194,8 @@ impl Spread {
 /// Checks that the runs differ in seed and fold alone, and saw the same data.
 fn check_one_experiment(folders: &[PathBuf], configs: &[Config]) -> Result<(), SummaryError> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let of_run = |(folder, config): (&PathBuf, &Config)| {
-        let mut settings = BTreeMap::new();
-        flatten("", ".", &to_value(config), &mut settings);
-        let sessions: Vec<Session> = read_lines(&folder.join(run::SESSIONS))?;
-        let data: BTreeSet<_> = sessions.into_iter().map(|session| session.data_sha256).collect();
-        settings.insert(FINGERPRINT.into(), Value::from_iter(data));
-        Ok(settings)
-    };
-    let settings: Vec<BTreeMap<String, Value>> =
-        folders.iter().zip(configs).map(of_run).collect::<Result<_, SummaryError>>()?;
+    let runs = folders.iter().zip(configs);
+    let settings = runs.map(|(folder, config)| settings_of(folder, config)).collect::<Result<Vec<_>, _>>()?;
     let names: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
     for settings in &settings {
         for name in &names {
@@ -220,12 +212,22 @@ fn check_one_experiment(folders: &[PathBuf], configs: &[Config]) -> Result<(), S
     if differences.is_empty() { Ok(()) } else { Err(SummaryError::Differ { differences }) }
 }
 
+/// Returns the settings of a run by their paths, and the fingerprints of the data that it saw.
+fn settings_of(folder: &Path, config: &Config) -> Result<BTreeMap<String, Value>, SummaryError> {
+    let mut settings = BTreeMap::new();
+    flatten("", ".", &to_value(config), &mut settings);
+    let sessions: Vec<Session> = read_lines(&folder.join(run::SESSIONS))?;
+    let data: BTreeSet<_> = sessions.into_iter().map(|session| session.data_sha256).collect();
+    settings.insert(FINGERPRINT.into(), Value::from_iter(data));
+    Ok(settings)
+}
+
 /// Returns whether runs of one experiment may differ in a setting, or in one of its parts.
 fn is_free(name: &str) -> bool {
     FREE.iter().any(|free| name.strip_prefix(free).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
-/// Returns whether every run has a seed or images of its own.
+/// Checks that every run has a seed or images of its own.
 fn check_distinct(folders: &[PathBuf], configs: &[Config]) -> Result<(), SummaryError> {
     let mut seen: Vec<(&Config, &PathBuf)> = Vec::new();
     for (folder, config) in folders.iter().zip(configs) {

@@ -3,9 +3,6 @@
 /// Seconds in at most two units: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `1 d 3 h`.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
-    let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| {
-        if small == 0 { format!("{large} {large_unit}") } else { format!("{large} {large_unit} {small} {small_unit}") }
-    };
     match whole {
         0..60 if seconds < 9.95 && seconds.fract() != 0.0 => format!("{:.1} s", seconds.max(0.0)),
         0..60 => format!("{whole} s"),
@@ -13,6 +10,11 @@ pub fn duration(seconds: f64) -> String {
         3_600..86_400 => two(whole / 3_600, "h", whole % 3_600 / 60, "min"),
         _ => two(whole / 86_400, "d", whole % 86_400 / 3_600, "h"),
     }
+}
+
+/// Writes two units, or the larger one where the smaller one is zero.
+fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
+    if small == 0 { format!("{large} {large_unit}") } else { format!("{large} {large_unit} {small} {small_unit}") }
 }
 
 #[cfg(test)]

@@ -55,6 +55,10 @@ pub(crate) struct Args {
     /// the name of `--out`
     #[arg(long, value_name = "DIR", help_heading = EXTRA)]
     pub(crate) triton: Option<PathBuf>,
+    /// The folder in which the server keeps TensorRT's engines, as the server sees it; only the
+    /// server should be able to write to it [default: DIR/NAME/engines of --triton]
+    #[arg(long, value_name = "DIR", requires = "triton", help_heading = EXTRA)]
+    pub(crate) triton_engines: Option<PathBuf>,
     /// Write a model card in Markdown
     #[arg(long, value_name = "FILE", help_heading = EXTRA)]
     pub(crate) card: Option<PathBuf>,

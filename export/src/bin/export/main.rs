@@ -5,9 +5,9 @@ mod outputs;
 mod progress;
 mod verify;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{fs, path};
 
 use anyhow::Context;
 use args::Args;
@@ -57,7 +57,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     }
     note(&summary(&export, args));
     if let Some(folder) = &args.triton {
-        write_triton_repository(folder, args.out(), &export)?;
+        write_triton_repository(folder, args, &export)?;
     }
     if let Some(path) = &args.card {
         let file = args.out().file_name().unwrap_or_default().to_string_lossy();
@@ -73,11 +73,15 @@ fn run(mut args: Args) -> anyhow::Result<()> {
 }
 
 /// Writes the model into a model repository, and tells what a server will not do.
-fn write_triton_repository(folder: &Path, out: &Path, Export { model, bytes, .. }: &Export) -> anyhow::Result<()> {
-    let name = triton::model_name(out);
+fn write_triton_repository(folder: &Path, args: &Args, Export { model, bytes, .. }: &Export) -> anyhow::Result<()> {
+    let name = triton::model_name(args.out());
     let place = folder.join(&name);
+    let engines = match &args.triton_engines {
+        Some(engines) => engines.clone(),
+        None => path::absolute(place.join("engines")).context("cannot resolve the folder of the repository")?,
+    };
     let instead = if place.exists() { ", instead of the model that was there" } else { "" };
-    for (path, content) in triton::repository(model, &name, bytes.clone())? {
+    for (path, content) in triton::repository(model, &name, bytes.clone(), &engines)? {
         let path = folder.join(path);
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).with_context(|| format!("cannot create the folder `{}`", parent.display()))?;
