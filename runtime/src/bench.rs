@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::Array4;
 use seg_data::{EncodeError, ReadError, read_image, write_mask_png};
-use seg_inference::session::{RunError, Session};
-use seg_inference::{SegmentError, Segmenter};
+use seg_inference::{RunError, SegmentError, Segmenter, Session};
 use seg_metrics::nearest_rank;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

@@ -11,8 +11,7 @@ use std::process::{Command, Output};
 use image::{Rgb, RgbImage};
 use seg_contract::SizePolicy;
 use seg_inference::library::{Build, Search};
-use seg_inference::provider::openvino_devices;
-use seg_inference::{Options, Provider, Session, probe};
+use seg_inference::{Options, Provider, Session, openvino_devices, probe};
 use seg_runtime::bench::example_input;
 use serde_json::Value;
 

@@ -16,7 +16,7 @@ use ndarray::{Array4, ArrayView4, Axis};
 use safetensors::tensor::TensorView;
 use seg_contract::{ColorOrder, Element, InputForm, OutputKind, SizePolicy};
 use seg_inference::library::{Build, Search};
-use seg_inference::{ModelOutput, Options, Provider, RunError, provider::ComputePrecision};
+use seg_inference::{ComputePrecision, ModelOutput, Options, Provider, RunError};
 use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
 use seg_onnx::precision::{Activations, Range, quantize};
 use seg_onnx::{Model, forms};

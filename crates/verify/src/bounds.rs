@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use seg_inference::provider::{ComputePrecision, Float32Error, Provider};
+use seg_inference::{ComputePrecision, Float32Error, Provider};
 use seg_onnx::graph::{DataType, Graph, Op};
 use serde::{Deserialize, Serialize};
 

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array4;
 use ort::environment::Environment;
 use seg_data::ReadError;
-use seg_inference::session::{OpenError, RunError, Session, parse};
-use seg_inference::tensors::TensorFile;
-use seg_inference::{Options, Provider};
+use seg_inference::{OpenError, Options, Provider, RunError, Session, TensorFile, parse_model};
 use seg_onnx::{Model, passes};
 use thiserror::Error;
 
@@ -131,7 +129,7 @@ pub fn certify(
     see: impl FnMut(&InputReport),
 ) -> Result<Certificate, CertifyError> {
     let CertifyRequest { model: path, bytes, folder, reference, .. } = request;
-    let model = parse(path, bytes)?;
+    let model = parse_model(path, bytes)?;
     let mut session = Session::start(environment, path, bytes, model.clone(), options)?;
     // A fallback may have chosen others than were asked for.
     let options = &session.options().clone();

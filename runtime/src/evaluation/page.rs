@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use seg_inference::session::RunsOn;
-use seg_inference::{Tiles, WHOLE_PIXELS_MAX};
+use seg_inference::{RunsOn, Tiles, WHOLE_PIXELS_MAX};
 use seg_metrics::{Estimate, Metric, OperatingPoint, Reliability, SweepSummary};
 use seg_report::table::{self, score};
 use seg_report::{Chart, Curve, Figure, Mark, Rated, count, distribution, figures, legend, page};

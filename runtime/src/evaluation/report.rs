@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use seg_contract::{Class, ConfusionMatrix, Contract};
-use seg_inference::ModelFile;
-use seg_inference::Settings;
-use seg_inference::session::RunsOn;
+use seg_inference::{ModelFile, RunsOn, Settings};
 use seg_metrics::{
     CalibrationSummary, ImageScores, Metric, ObjectCounts, RANK_BINS, RELIABILITY_BINS, Summary, SweepSummary,
     THRESHOLD_STEPS, Values, definition_of_surfaces,

@@ -21,8 +21,7 @@ use std::thread;
 
 use seg_contract::Contract;
 use seg_data::{ReadError, WriteError, stored_size};
-use seg_inference::session::RunError;
-use seg_inference::{Provider, SegmentError, Segmenter, Settings, available_threads};
+use seg_inference::{Provider, RunError, SegmentError, Segmenter, Settings, available_threads};
 use stages::{PIXELS_IN_NETWORKS, Stages};
 use thiserror::Error;
 
@@ -189,8 +188,7 @@ pub fn create_folders(folder: &Path, writers: &[Box<dyn ResultWriter>]) -> Resul
 #[cfg(test)]
 mod tests {
     use seg_contract::SizePolicy;
-    use seg_inference::Tiles;
-    use seg_inference::Tiling;
+    use seg_inference::{Tiles, Tiling};
 
     use super::*;
     use crate::threshold;

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use seg_contract::{Sha256, sha256};
-use seg_inference::ModelFile;
-use seg_inference::Settings;
-use seg_inference::provider::ComputePrecision;
+use seg_inference::{ComputePrecision, ModelFile, Settings};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

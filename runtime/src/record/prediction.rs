@@ -5,8 +5,7 @@ use std::path::Path;
 
 use image::GrayImage;
 use seg_contract::Class;
-use seg_inference::digest;
-use seg_inference::session::RunsOn;
+use seg_inference::{RunsOn, digest};
 use serde::{Deserialize, Serialize};
 
 use super::saved_file::SavedFile;

@@ -171,9 +171,7 @@ pub(crate) fn parts(folder: &Path) -> Result<Vec<JobPart>, RecordError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use seg_contract::sha256;
-    use seg_inference::Settings;
-    use seg_inference::provider::ComputePrecision;
-    use seg_inference::session::RunsOn;
+    use seg_inference::{ComputePrecision, RunsOn, Settings};
 
     use super::super::entry::read_entries;
     use super::super::saved_file::SavedFile;

@@ -4,7 +4,7 @@ mod cuda_graphs;
 mod opening;
 mod placement;
 
-pub use opening::{OpenError, RunsOn, parse, read_model};
+pub use opening::{OpenError, RunsOn, parse_model, read_model};
 pub use placement::{PlacedNode, Placement, PlacementError};
 
 use std::collections::BTreeMap;

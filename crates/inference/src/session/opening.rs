@@ -108,12 +108,12 @@ pub fn read_model(path: &Path) -> Result<Model, OpenError> {
 /// Reads a model file: its bytes and the model.
 pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Model), OpenError> {
     let bytes = fs::read(path).map_err(|source| OpenError::Read { path: path.into(), source })?;
-    let model = parse(path, &bytes)?;
+    let model = parse_model(path, &bytes)?;
     Ok((bytes, model))
 }
 
 /// Parses a model from the bytes of its file; `path` is its name in errors.
-pub fn parse(path: &Path, bytes: &[u8]) -> Result<Model, OpenError> {
+pub fn parse_model(path: &Path, bytes: &[u8]) -> Result<Model, OpenError> {
     Model::from_bytes(bytes).map_err(|source| OpenError::Model { path: path.into(), source: source.into() })
 }
 

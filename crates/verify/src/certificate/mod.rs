@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use seg_contract::Element;
-use seg_inference::provider::Provider;
+use seg_inference::Provider;
 use seg_onnx::{Model, ModelError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

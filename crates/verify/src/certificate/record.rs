@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, thread};
 
 use seg_contract::sha256;
+use seg_inference::Provider;
 use seg_inference::nvidia::Driver;
-use seg_inference::provider::Provider;
 use serde::{Deserialize, Serialize};
 
 use crate::paths::{locate, path_from};

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use seg_contract::sha256;
-use seg_inference::provider::{Options, Provider};
+use seg_inference::{Options, Provider};
 use seg_onnx::{CERTIFICATE_KEY, Model, proto};
 use thiserror::Error;
 

@@ -4,7 +4,7 @@
 //! its calibration images, and a pass of another version may give something else that is also
 //! right; then there is nothing to compare with.
 
-use seg_inference::provider::ComputePrecision;
+use seg_inference::ComputePrecision;
 use seg_onnx::Model;
 use seg_onnx::forms::{self, FormError};
 use seg_onnx::graph::{Graph, Node};

@@ -60,7 +60,7 @@ pub enum ProofInputError {
     Part(#[from] PartError),
     /// The folder cannot be read.
     #[error(transparent)]
-    Folder(#[from] seg_inference::inputs::InputError),
+    Folder(#[from] seg_inference::InputError),
     /// The image or its mask cannot be read.
     #[error(transparent)]
     Sample(#[from] SampleError),
@@ -147,7 +147,7 @@ impl ProofInput {
     /// When a folder holds no images.
     pub fn images(inputs: &[PathBuf], part: Option<Part>, form: InputForm) -> Result<Vec<Self>, ProofInputError> {
         let Some(dataset) = dataset(inputs)? else {
-            let files = seg_inference::inputs::image_files(inputs)?;
+            let files = seg_inference::image_files(inputs)?;
             let names: BTreeSet<_> = files.iter().map(|file| file_name(file)).collect();
             // Several folders may hold files of one name.
             let is_unique = names.len() == files.len();

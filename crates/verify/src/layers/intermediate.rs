@@ -5,8 +5,7 @@ use std::path::Path;
 
 use ndarray::{ArrayD, ArrayView4};
 use ort::environment::Environment;
-use seg_inference::Options;
-use seg_inference::session::{OpenError, RunError, Session};
+use seg_inference::{OpenError, Options, RunError, Session};
 use seg_onnx::graph::{DataType, Dim, Graph, Node, Op, TensorType};
 use seg_onnx::{Model, proto};
 

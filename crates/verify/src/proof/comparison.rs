@@ -2,7 +2,7 @@
 
 use ndarray::{Array3, Array4, ArrayView4, Axis};
 use seg_contract::OutputKind;
-use seg_inference::session::ModelOutput;
+use seg_inference::ModelOutput;
 
 use super::masks::{MaskReport, classes, probabilities};
 use super::report::InputReport;

@@ -4,7 +4,7 @@
 use image::GrayImage;
 use ndarray::{Array4, ArrayView4, Axis};
 use seg_contract::{Evaluation, EvaluationError, PostprocessError};
-use seg_inference::session::{ModelOutput, RunError, Session};
+use seg_inference::{ModelOutput, RunError, Session};
 use seg_onnx::Model;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

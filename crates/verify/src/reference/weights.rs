@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use seg_contract::{Contract, ContractError, Sha256};
-use seg_inference::tensors::{TensorError, TensorFile};
+use seg_inference::{TensorError, TensorFile};
 use seg_onnx::graph::Tensor;
 use thiserror::Error;
 

@@ -23,7 +23,7 @@ use seg_export::precision::{ExportPrecision, HalfReport, QuantizationReport, hal
 use seg_export::test_vectors::reference;
 use seg_export::triton::{self, Limit};
 use seg_export::{Export, Extent, export};
-use seg_inference::inputs::image_files;
+use seg_inference::image_files;
 use seg_inference::library::{Build, Search};
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::runs;

@@ -9,7 +9,7 @@ use seg_cli::{note, warn};
 use seg_data::write_bytes;
 use seg_export::calibration::some_of;
 use seg_export::{Export, verify_inputs};
-use seg_inference::inputs::image_files;
+use seg_inference::image_files;
 use seg_nets::checkpoint::Checkpoint;
 use seg_verify::bounds::ModelPrecision;
 use seg_verify::{

@@ -7,8 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use seg_cli::{chain, note, print};
-use seg_inference::inputs::image_files;
-use seg_inference::{Options, RunsOn, Segmenter, Session, read_model};
+use seg_inference::{Options, RunsOn, Segmenter, Session, image_files, read_model};
 use seg_runtime::bench::{
     self, Distribution, Paired, Stages, example_input, measure_paired, measure_stages, peak_memory_bytes,
 };

@@ -3,9 +3,7 @@
 use anyhow::{anyhow, bail};
 use ndarray::Ix4;
 use seg_cli::print;
-use seg_inference::compare::compare as compare_tensors;
-use seg_inference::tensors::TensorFile;
-use seg_inference::{Session, read_model};
+use seg_inference::{Session, TensorFile, compare as compare_tensors, read_model};
 
 use crate::args::Compare;
 use crate::engine;

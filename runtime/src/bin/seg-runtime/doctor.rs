@@ -9,8 +9,10 @@ use anyhow::ensure;
 use seg_cli::{chain, print};
 use seg_inference::library::{self, Build, CACHE_VARIABLE, MINOR_VERSION_MIN};
 use seg_inference::nvidia::{self, Driver, NvidiaError, Version};
-use seg_inference::provider::{ComputePrecision, EngineCache, ProviderError, openvino_devices};
-use seg_inference::{Provider, RunsOn, available_threads, probe as run_probe};
+use seg_inference::{
+    ComputePrecision, EngineCache, Provider, ProviderError, RunsOn, available_threads, openvino_devices,
+    probe as run_probe,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{self, Engine, Tuning};

@@ -11,8 +11,7 @@ use ort::environment::Environment;
 use seg_cli::{chain, detail, note, warn};
 use seg_inference::library::{Build, Library, Search};
 use seg_inference::nvidia::TF32_VARIABLE;
-use seg_inference::provider::{ComputePrecision, EngineCache};
-use seg_inference::{Options, Provider, RunsOn, Session};
+use seg_inference::{ComputePrecision, EngineCache, Options, Provider, RunsOn, Session};
 
 use crate::args::Engine;
 use crate::{args, child};

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use seg_cli::{note, print, warn};
-use seg_inference::read_model;
-use seg_inference::tensors::TensorFile;
+use seg_inference::{TensorFile, read_model};
 use seg_verify::bounds::ModelPrecision;
 use seg_verify::{
     Certificate, CertificatePath, CertifyRequest, ExactEvaluator, FileRecord, InputReport, PrivateKey, Reference,

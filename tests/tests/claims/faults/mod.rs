@@ -11,8 +11,7 @@ use planted::Fault::{self, Contract as InContract, File, Lowered, Pass as InPass
 use planted::{FAULTS, WIDTH};
 use seg_export::contract::GivenFacts;
 use seg_export::{Export, Options, export, verify_inputs};
-use seg_inference::tensors::TensorFile;
-use seg_inference::{ModelOutput, RunError, Session};
+use seg_inference::{ModelOutput, RunError, Session, TensorFile};
 use seg_nets::network::Network;
 use seg_onnx::graph::Graph;
 use seg_onnx::passes::{Pass, applicable, run_selected};

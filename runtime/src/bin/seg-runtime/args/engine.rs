@@ -9,8 +9,7 @@ use std::sync::LazyLock;
 
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
-use seg_inference::Provider;
-use seg_inference::provider::{ComputePrecision, Shapes};
+use seg_inference::{ComputePrecision, Provider, Shapes};
 
 /// The provider and its options.
 #[derive(Clone, Debug, Default, PartialEq, Args)]

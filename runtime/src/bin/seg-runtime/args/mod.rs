@@ -18,7 +18,7 @@ use answers::Tile;
 use clap::{Args, Parser, Subcommand};
 use seg_cli::Verbosity;
 use seg_data::Part;
-use seg_inference::provider::ComputePrecision;
+use seg_inference::ComputePrecision;
 
 /// Run exported segmentation models.
 ///
