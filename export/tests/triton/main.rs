@@ -5,6 +5,7 @@ mod text_format;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Mutex;
 
 use burn::tensor::Device;
 use seg_contract::{Element, InputForm, OutputKind};
@@ -21,11 +22,17 @@ use text_format::{Field, Message};
 /// The server's folder of engines.
 const ENGINES: &str = "/srv/engines";
 
-fn exported(options: &Options) -> Export {
+/// Returns the weights that a seed draws. All threads share one generator, so they take turns.
+fn weights() -> Weights {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap();
     let device = Device::flex();
     device.seed(1);
-    let weights = Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&device));
-    export(&Checkpoint { path: "net.safetensors".into(), weights, contract: None }, options).unwrap()
+    Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&device))
+}
+
+fn exported(options: &Options) -> Export {
+    export(&Checkpoint { path: "net.safetensors".into(), weights: weights(), contract: None }, options).unwrap()
 }
 
 fn config(model: &Model) -> Message {

@@ -25,6 +25,22 @@ const COMPARED: [&str; 9] = [
     "/proof/findings",
 ];
 
+/// The values that are compared when the same is proven again.
+const COMPARED_AGAIN: [&str; 12] = [
+    "/model/sha256",
+    "/reference/sha256",
+    "/rebuilt",
+    "/precision",
+    "/placement",
+    "/environment/onnx_runtime",
+    "/environment/system",
+    "/relative",
+    "/per_pixel",
+    "/flipped",
+    "/limits",
+    "/proof/cases",
+];
+
 /// A model with a signed certificate.
 struct Place {
     _folder: tempfile::TempDir,
@@ -41,11 +57,10 @@ impl Place {
         let (model, certificate) = certified_model(folder.path(), |_| {});
         assert!(certificate.holds, "{:?}", certificate.proof.findings);
         let [private, public_key] = generate_key(&folder.path().join("key")).unwrap();
-        let json = certificate.to_json();
+        let document: Value = serde_json::from_str(&certificate.to_json()).unwrap();
         let path = Certificate::beside(&model, Provider::Cpu);
-        let signature = PrivateKey::read(&private).unwrap().sign(json.as_bytes());
+        let signature = PrivateKey::read(&private).unwrap().sign(text_of(&document).as_bytes());
         fs::write(format!("{}.sig", path.display()), signature).unwrap();
-        let document = serde_json::from_str(&json).unwrap();
         Self { _folder: folder, model, certificate: path, public_key, document }
     }
 
@@ -57,8 +72,13 @@ impl Place {
 
     /// Writes a document in place of the certificate.
     fn write(&self, document: &Value) {
-        fs::write(&self.certificate, serde_json::to_string_pretty(document).unwrap() + "\n").unwrap();
+        fs::write(&self.certificate, text_of(document)).unwrap();
     }
+}
+
+/// Returns the text of a document, whose keys are sorted.
+fn text_of(document: &Value) -> String {
+    serde_json::to_string_pretty(document).unwrap() + "\n"
 }
 
 /// Returns values that may stand where another one does.
@@ -119,21 +139,26 @@ fn a_certificate_without_a_signature_is_refused_when_a_value_is_changed_that_is_
 }
 
 #[test]
-fn a_proof_that_is_made_again_differs_from_a_certificate_of_which_a_value_is_changed() {
+fn a_proof_that_is_made_again_differs_from_a_certificate_of_which_a_figure_is_changed() {
     let place = Place::new();
     place.write(&place.document);
     let (again, _) = Certificate::read(&place.certificate).unwrap();
-    let mut unnoticed = Vec::new();
+    let mut noticed = 0;
     for pointer in pointers(&place.document) {
+        let is_compared = |prefix: &&str| pointer.starts_with(*prefix);
+        if !COMPARED_AGAIN.iter().any(is_compared) {
+            continue;
+        }
         for other in others(place.document.pointer(&pointer).unwrap()) {
             let mut changed = place.document.clone();
             *changed.pointer_mut(&pointer).unwrap() = other.clone();
             place.write(&changed);
             let Ok((certificate, _)) = Certificate::read(&place.certificate) else { continue };
-            if certificate != again && certificate.differences(&again).is_empty() {
-                unnoticed.push(format!("{pointer} = {other}"));
+            if certificate != again {
+                assert!(!certificate.differences(&again).is_empty(), "`{pointer}` was changed to {other}");
+                noticed += 1;
             }
         }
     }
-    assert_eq!(unnoticed, Vec::<String>::new());
+    assert!(noticed > 100, "{noticed} changes were read");
 }

@@ -119,20 +119,30 @@ fn add(at: &mut Scope<'_>, x: Value, step: &Step, seed: u32) -> Option<Value> {
     y.ok()
 }
 
-/// Builds a graph of the steps that fit, for images of any size or of one.
-fn build(name: &str, size: Option<[i64; 2]>, steps: &[(Step, u32)]) -> Graph {
+/// Builds a graph of steps, for images of any size or of one; `None` where a step does not fit.
+fn build_all(name: &str, size: Option<[i64; 2]>, steps: &[(Step, u32)]) -> Option<Graph> {
     let mut builder = GraphBuilder::new(name);
     let [height, width] = size.map_or_else(|| [Dim::height(), Dim::width()], |sides| sides.map(Dim::from));
     let image = builder.input("image", [Dim::batch(), Dim::from(CHANNELS as i64), height, width]).unwrap();
     let mut root = builder.root();
     let mut newest = root.node("first", Op::Identity, &[image]).unwrap();
     for (number, (step, seed)) in steps.iter().enumerate() {
-        newest = add(&mut root.scope(&format!("step{number}")), newest, step, *seed).unwrap_or(newest);
+        newest = add(&mut root.scope(&format!("step{number}")), newest, step, *seed)?;
     }
     let last = root.relu("last", newest).unwrap();
-    let mut graph = builder.finish(&[("y", last)]).unwrap();
-    graph.drop_unread_initializers();
-    graph
+    Some(builder.finish(&[("y", last)]).unwrap())
+}
+
+/// Builds a graph of the steps that fit behind those before them.
+fn build(name: &str, size: Option<[i64; 2]>, steps: &[(Step, u32)]) -> Graph {
+    let mut fitting = Vec::new();
+    for step in steps {
+        fitting.push(step.clone());
+        if build_all(name, size, &fitting).is_none() {
+            fitting.pop();
+        }
+    }
+    build_all(name, size, &fitting).unwrap()
 }
 
 #[test]
