@@ -270,7 +270,7 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         ("--checkpoint empty", 1, "it is not a run"),
         ("--checkpoint missing.safetensors", 1, "cannot read weights from `missing.safetensors`"),
         ("--checkpoint text.pth", 1, "it is not a PyTorch file"),
-        ("--checkpoint foreign.safetensors", 1, "the file holds no AMSUnet"),
+        ("--checkpoint foreign.safetensors", 1, "none of the networks AMSUnet, U-Net"),
         ("--checkpoint part.safetensors", 1, "the weights in `part.safetensors`: the weights lack `out_conv.0.weight`"),
         (&format!("{named} --mean 0.5"), 1, "the network has 3 channels"),
         (&format!("{named} --std 1,1,0"), 1, "`input.std` is [1.0, 1.0, 0.0]"),

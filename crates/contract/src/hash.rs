@@ -1,7 +1,5 @@
 //! SHA-256, in the one form that files and messages use: lower-case hexadecimal.
 
-use std::io;
-
 use sha2::Digest;
 
 /// A SHA-256 hash of data that arrives in pieces.
@@ -27,17 +25,6 @@ impl Sha256 {
     /// Returns the digest in hexadecimal.
     pub fn hex(self) -> String {
         hex(self.digest())
-    }
-}
-
-impl io::Write for Sha256 {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names and hashes of files.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use seg_contract::{Sha256, sha256};
@@ -34,7 +34,25 @@ pub fn digest(path: &Path) -> io::Result<(u64, String)> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let mut hash = Sha256::new();
-    let bytes = io::copy(&mut File::open(path)?, &mut hash)?;
-    Ok((bytes, hash.hex()))
+    digest_of(&mut File::open(path)?)
+}
+
+/// Returns the number of bytes that a reader gives, and their SHA-256 in hexadecimal.
+///
+/// # Errors
+/// When reading fails.
+pub(crate) fn digest_of(reader: &mut impl Read) -> io::Result<(u64, String)> {
+    let (mut bytes, mut hash) = (0, Sha256::new());
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok((bytes, hash.hex())),
+            Ok(read) => {
+                hash.update(&buffer[..read]);
+                bytes += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

@@ -381,7 +381,7 @@ mod tests {
         let graph = network();
         for node in ["y", "gelu", "pool", "raised_again", "nothing"] {
             let error = quantize(&graph, &BTreeSet::from([node]), &ranges(&graph), Activations::U8).unwrap_err();
-            assert!(error.to_string().starts_with(&format!("cannot quantise `{node}`: it is no")), "{error}");
+            assert!(error.to_string().starts_with(&format!("cannot quantise `{node}`: it is neither")), "{error}");
         }
         let mut ranges = ranges(&graph);
         ranges.remove("first");

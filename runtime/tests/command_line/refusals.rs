@@ -32,7 +32,12 @@ fn what_cannot_be_done_ends_with_1_and_what_was_not_said_rightly_with_2() {
         ),
         ("no data set", "eval --model threshold.onnx --data absent", 1, "absent"),
         ("no input", "infer --model threshold.onnx --out out", 2, "<INPUT>"),
-        ("unknown provider", "infer --model threshold.onnx --ep gpu --out out a.png", 2, "cpu, cuda, tensorrt"),
+        (
+            "unknown provider",
+            "infer --model threshold.onnx --ep gpu --out out a.png",
+            2,
+            "auto, cpu, openvino, cuda, tensorrt",
+        ),
         ("unordered shapes", "infer --model threshold.onnx --shapes 2x1x1,1x1x1,1x1x1 --out out a.png", 2, "--shapes"),
         ("no such level", "infer --model threshold.onnx --builder-level 6 --out out a.png", 2, "--builder-level"),
         (

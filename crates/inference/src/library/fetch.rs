@@ -10,13 +10,13 @@ use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 
-use seg_contract::Sha256;
 use tempfile::Builder;
 use thiserror::Error;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::{Build, CACHE_VARIABLE, LIBRARY_VARIABLE, MINOR_VERSION_MIN, OFFLINE_VARIABLE};
+use crate::model_file::digest_of;
 
 /// A wheel for CPython 3.11 on x86-64 Linux; only the libraries in it are used.
 struct Wheel {
@@ -186,9 +186,7 @@ pub(super) fn unpack(cache: Option<&Path>, file: &Path) -> Result<(Build, PathBu
 fn unpack_one_of(wheels: &[Wheel], cache: &Path, file: &Path) -> Result<usize, FetchError> {
     let refused = |source| FetchError::ReadWheel { path: file.into(), source };
     let mut archive = File::open(file).map_err(refused)?;
-    let mut hasher = Sha256::new();
-    io::copy(&mut archive, &mut hasher).map_err(refused)?;
-    let found = hasher.hex();
+    let (_, found) = digest_of(&mut archive).map_err(refused)?;
     let Some(index) = wheels.iter().position(|wheel| wheel.sha256 == found) else {
         let pinned = wheels.iter().map(|Wheel { package, version, sha256 }| format!("{package} {version} ({sha256})"));
         let expected = pinned.collect::<Vec<_>>().join(" or ");

@@ -25,6 +25,6 @@ mod tests {
     fn an_odd_last_row_and_column_are_left_out() {
         let rows = [[-3.0, -1.0, 9.0], [-2.0, -5.0, 9.0], [9.0, 9.0, 9.0]];
         let y = max_pool_2x2(Tensor::<4>::from_data([[rows]], &Device::flex()));
-        assert_eq!(y.into_data(), TensorData::from([[[[-1.0]]]]));
+        assert_eq!(y.into_data(), TensorData::from([[[[-1.0_f32]]]]));
     }
 }
