@@ -13,9 +13,8 @@ use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use seg_inference::inputs::image_files;
 use seg_inference::library::Search;
-use seg_inference::{Options, Segmenter, Settings, Views};
+use seg_inference::{Options, Segmenter, Settings, Views, image_files};
 use seg_runtime::pipeline::{self, Task, create_folders};
 use seg_runtime::save::Save;
 use seg_runtime::save::outputs::unique_stems;

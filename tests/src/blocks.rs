@@ -13,7 +13,6 @@ use seg_nets::weights::to_array;
 use seg_onnx::graph::{Dim, Graph, GraphBuilder, Scope, Value};
 
 use crate::fixtures::{noise, randomised, to_tensor};
-use crate::tolerance::{DENSE_CPU, ONNX_RUNTIME_CPU, Tolerance};
 
 /// A random block in two forms.
 pub struct Block {
@@ -21,8 +20,6 @@ pub struct Block {
     pub name: &'static str,
     /// The graph as it is lowered, before any pass.
     pub graph: Graph,
-    /// The largest distance of ONNX Runtime's output from Burn's.
-    pub tolerance: &'static Tolerance,
     inputs: Vec<Operand>,
     forward: Box<Forward>,
 }
@@ -55,9 +52,9 @@ impl Block {
             Self::new("stem", StemConfig::new(3, 8).init(device), 3, Stem::forward),
             Self::new("down", DownConfig::new(8, 16, 3).init(device), 8, Down::forward),
             Self::up("up", UpConfig::new(16, 4).init(device), 8, Up::forward),
-            Self::new("double_conv", DoubleConvConfig::new(8, 4, 8).init(device), 8, DoubleConv::forward).dense(),
-            Self::new("unet_down", unet::DownConfig::new(8, 16).init(device), 8, unet::Down::forward).dense(),
-            Self::up("unet_up", unet::UpConfig::new(16, 4).init(device), 8, unet::Up::forward).dense(),
+            Self::new("double_conv", DoubleConvConfig::new(8, 4, 8).init(device), 8, DoubleConv::forward),
+            Self::new("unet_down", unet::DownConfig::new(8, 16).init(device), 8, unet::Down::forward),
+            Self::up("unet_up", unet::UpConfig::new(16, 4).init(device), 8, unet::Up::forward),
         ]
     }
 
@@ -73,10 +70,6 @@ impl Block {
         to_array((self.forward)(&inputs))
     }
 
-    fn dense(self) -> Self {
-        Self { tolerance: &DENSE_CPU, ..self }
-    }
-
     fn new<M: Module + Lower + 'static>(
         name: &'static str,
         module: M,
@@ -86,13 +79,7 @@ impl Block {
         let module = Rc::new(randomised(module, SEED));
         let inputs = vec![Operand { name: "input", channels, divisor: 1 }];
         let graph = graph(name, &inputs, |at, x| module.lower(at, name, x[0]));
-        Self {
-            name,
-            graph,
-            tolerance: &ONNX_RUNTIME_CPU,
-            inputs,
-            forward: Box::new(move |x| forward(&module, x[0].clone())),
-        }
+        Self { name, graph, inputs, forward: Box::new(move |x| forward(&module, x[0].clone())) }
     }
 
     fn up<M: Module + Lower<[Value; 2]> + 'static>(
@@ -105,13 +92,7 @@ impl Block {
         let inputs =
             vec![Operand { name: "deep", channels, divisor: 2 }, Operand { name: "skip", channels, divisor: 1 }];
         let graph = graph(name, &inputs, |at, x| module.lower(at, name, [x[0], x[1]]));
-        Self {
-            name,
-            graph,
-            tolerance: &ONNX_RUNTIME_CPU,
-            inputs,
-            forward: Box::new(move |x| forward(&module, x[0].clone(), x[1].clone())),
-        }
+        Self { name, graph, inputs, forward: Box::new(move |x| forward(&module, x[0].clone(), x[1].clone())) }
     }
 }
 

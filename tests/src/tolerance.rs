@@ -38,13 +38,6 @@ pub const BURN_CPU: Tolerance = Tolerance {
 pub const ONNX_RUNTIME_CPU: Tolerance =
     Tolerance { measure: Measure::OfRange, max: bounds::CPU_FLOAT32.relative, reason: bounds::CPU_FLOAT32.reason };
 
-/// ONNX Runtime on the CPU in float32: blocks of dense 3x3 convolutions.
-pub const DENSE_CPU: Tolerance = Tolerance {
-    measure: Measure::OfRange,
-    max: 1e-5,
-    reason: "a value is the sum of up to 144 products, in AMSUnet's blocks of 32, and rounding grows with the root of their number",
-};
-
 /// `rten` on the CPU in float32: the results of the network.
 pub const RTEN_CPU: Tolerance = Tolerance {
     measure: Measure::OfRange,

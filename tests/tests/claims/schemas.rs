@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use schemars::generate::{SchemaGenerator, SchemaSettings};
-use seg_inference::provider::ComputePrecision;
-use seg_inference::{Cleanup, Options, Segmenter, Settings, Uncertainty, Views};
+use seg_inference::{Cleanup, ComputePrecision, Options, Segmenter, Settings, Uncertainty, Views};
 use seg_runtime::pipeline::{self, Task, create_folders};
 use seg_runtime::record::{Entry, JOB, Job, PREDICTIONS, RecordWriter, record_schema};
 use seg_runtime::save::Save;

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Amse, AmseConfig, Rsc, RscConfig};
 use crate::blocks::{BatchNorm, BatchNormConfig};
-use crate::kernels::{fused, is_fused, pad_to_size_of, pointwise, pointwise_layer, upsample};
+use crate::kernels::{fused, is_fused, pointwise, pointwise_layer, upsample_to_size_of};
 
 /// Configuration of [`Up`].
 #[derive(Config, Debug)]
@@ -59,7 +59,7 @@ impl Up {
             return self.amse.forward(self.join_fused(deep, skip));
         }
         let deep = self.norm.forward(deep);
-        let deep = pad_to_size_of(upsample(deep), &skip);
+        let deep = upsample_to_size_of(deep, &skip);
         let skip = self.rsc.forward(skip);
         let joined = Tensor::cat(vec![skip, deep], 1);
         self.amse.forward(pointwise(&self.conv, joined))

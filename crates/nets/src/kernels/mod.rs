@@ -6,20 +6,20 @@ mod depthwise;
 pub(crate) mod fused;
 mod gelu;
 mod mixed;
-mod pad;
 mod pointwise;
 mod pool;
 mod upsample;
+mod upsample_to;
 
 pub use depthwise::{depthwise, depthwise_layer};
 pub(crate) use fused::{Moments, moments_of_batch};
 pub use gelu::gelu;
 pub use mixed::convolution;
 pub(crate) use mixed::in_float32;
-pub use pad::pad_to_size_of;
 pub use pointwise::{pointwise, pointwise_layer};
 pub use pool::max_pool_2x2;
 pub use upsample::upsample;
+pub use upsample_to::upsample_to_size_of;
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Device, Tensor};

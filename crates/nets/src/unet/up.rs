@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::blocks::{DoubleConv, DoubleConvConfig};
-use crate::kernels::{pad_to_size_of, upsample};
+use crate::kernels::upsample_to_size_of;
 
 /// Configuration of [`Up`].
 #[derive(Config, Debug)]
@@ -41,7 +41,7 @@ impl Up {
     /// - skip: `[n, channels_in / 2, h, w]`
     /// - output: `[n, channels_out, h, w]`
     pub fn forward(&self, deep: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
-        let deep = pad_to_size_of(upsample(deep), &skip);
+        let deep = upsample_to_size_of(deep, &skip);
         self.conv.forward(Tensor::cat(vec![skip, deep], 1))
     }
 }
