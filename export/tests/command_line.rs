@@ -282,7 +282,7 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         (
             &format!("{named} --out other.onnx"),
             1,
-            "certificate's page to `other.cpu.certificate.html`: what is there is none",
+            "certificate's page to `other.cpu.certificate.html`: another file is there",
         ),
         (&format!("{named} --opset 26"), 2, "opset 26 is not supported: expected 17 to 25"),
         (&format!("{named} --size 8x64"), 1, "`input.form.size` is 8x64"),

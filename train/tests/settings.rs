@@ -155,7 +155,7 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
         ("--data data --preset other", 2, "kvasir-seg"),
         ("--data data --augment shear=1", 2, "`shear` is no augmentation"),
         ("--data data --augment rotation=500", 1, "`rotation` is -500..500"),
-        ("--data data --folds 3 --fold 4", 1, "`4/3` is no fold"),
+        ("--data data --folds 3 --fold 4", 1, "`4/3` is not a fold"),
         ("--data data --fold 1", 2, "--folds <K>"),
         ("--data data --folds 11 --fold 1", 1, "cannot cut 11 parts from 10 image(s)"),
         ("--data data --folds 3 --fold 1 --validation 0.5", 2, "cannot be used with"),

@@ -5,7 +5,7 @@ mod text_format;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::LazyLock;
 
 use burn::tensor::Device;
 use seg_contract::{Element, InputForm, OutputKind};
@@ -22,17 +22,14 @@ use text_format::{Field, Message};
 /// The server's folder of engines.
 const ENGINES: &str = "/srv/engines";
 
-/// Returns the weights that a seed draws. All threads share one generator, so they take turns.
-fn weights() -> Weights {
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap();
-    let device = Device::flex();
-    device.seed(1);
-    Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&device))
-}
+/// Random weights, drawn once: all threads share the device's generator, and each export draws from
+/// it.
+static WEIGHTS: LazyLock<Weights> =
+    LazyLock::new(|| Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex())));
 
 fn exported(options: &Options) -> Export {
-    export(&Checkpoint { path: "net.safetensors".into(), weights: weights(), contract: None }, options).unwrap()
+    let checkpoint = Checkpoint { path: "net.safetensors".into(), weights: WEIGHTS.clone(), contract: None };
+    export(&checkpoint, options).unwrap()
 }
 
 fn config(model: &Model) -> Message {
