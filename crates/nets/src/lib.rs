@@ -1,6 +1,7 @@
 //! Segmentation networks in Burn.
 //!
-//! - [`network`] lists the networks and says what each of them has;
+//! - [`network`] lists the networks and says what each of them has; [`sides`] are the sizes of
+//!   images that one takes;
 //! - [`amsunet`] and [`unet`] are networks, block by block, of their own blocks and of [`blocks`]
 //!   that networks share; [`topology`] and [`u_shape`] say in which order their stages are
 //!   computed;
@@ -14,6 +15,7 @@
 pub mod names;
 pub mod network;
 pub mod parameters;
+pub mod sides;
 pub mod topology;
 pub mod u_shape;
 

@@ -10,7 +10,8 @@ use burn::tensor::{Device, Tensor};
 use super::{Down, DownConfig, Up, UpConfig};
 use crate::blocks::{DoubleConv, DoubleConvConfig};
 use crate::kernels::pointwise_layer;
-use crate::network::{Architecture, Configuration, MissingParameter, SettingError, ShapeOf, Sides};
+use crate::network::{Architecture, Configuration, MissingParameter, SettingError, ShapeOf};
+use crate::sides::Sides;
 use crate::topology::Stage;
 use crate::u_shape::{SIDE_MIN, STAGES, UShape};
 
