@@ -4,7 +4,7 @@
 //!   images that one takes;
 //! - [`amsunet`] and [`unet`] are networks, block by block, of their own blocks and of [`blocks`]
 //!   that networks share; [`topology`] and [`u_shape`] say in which order their stages are
-//!   computed;
+//!   computed, and [`u_shape_config`] is the configuration that U-shaped networks share;
 //! - [`kernels`] are the operators that Burn lacks or computes slowly;
 //! - [`parameters`] walks over a network's parameters by their published [`names`];
 //! - [`weights`] are parameters in memory and in files;
@@ -18,6 +18,7 @@ pub mod parameters;
 pub mod sides;
 pub mod topology;
 pub mod u_shape;
+pub mod u_shape_config;
 
 pub mod amsunet;
 pub mod blocks;

@@ -126,7 +126,7 @@ pub struct SettingError {
     /// Its value.
     pub found: String,
     /// The range.
-    pub expected: &'static str,
+    pub expected: String,
 }
 
 /// A name that no network has.

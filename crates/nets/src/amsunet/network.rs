@@ -1,32 +1,19 @@
 //! AMSUnet, the network of Yin et al., "AMSUnet: A neural network using atrous multi-scale
 //! convolution for medical image segmentation", Computers in Biology and Medicine, 2023.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
 use super::{Down, DownConfig, Stem, StemConfig, Up, UpConfig};
 use crate::kernels::pointwise_layer;
-use crate::network::{Architecture, Configuration, MissingParameter, SettingError, ShapeOf};
-use crate::sides::Sides;
+use crate::network::Architecture;
 use crate::topology::Stage;
-use crate::u_shape::{SIDE_MIN, STAGES, UShape};
+use crate::u_shape::{STAGES, UShape};
+use crate::u_shape_config::{UShapeConfig, UShaped};
 
-/// Configuration of [`AmsUnet`].
-#[derive(Config, Debug, PartialEq)]
-pub struct AmsUnetConfig {
-    /// The image's channels.
-    #[config(default = 3)]
-    pub in_channels: usize,
-    /// The classes, one logit each, the background among them.
-    #[config(default = 2)]
-    pub num_classes: usize,
-    /// The channels of the first stage, a multiple of 4; the deeper ones have 2, 4, 8 and 8 times
-    /// as many.
-    #[config(default = 32)]
-    pub base_width: usize,
-}
+/// Configuration of [`AmsUnet`]; the base width is a multiple of 4.
+pub type AmsUnetConfig = UShapeConfig<AmsUnet>;
 
 /// A U-Net of atrous and strip depthwise convolutions.
 #[derive(Module, Debug)]
@@ -53,15 +40,17 @@ pub struct AmsUnet {
     pub out_conv: Conv2d,
 }
 
-impl AmsUnetConfig {
-    /// Makes the network with fresh weights.
-    pub fn init(&self, device: &Device) -> AmsUnet {
-        let b = self.base_width;
+impl UShaped for AmsUnet {
+    // The channel weights of a skip have a quarter of its channels.
+    const BASE_WIDTH_MULTIPLE: usize = 4;
+
+    fn from_config(config: &AmsUnetConfig, device: &Device) -> Self {
+        let b = config.base_width;
         let down =
             |channels_in, channels_out, dilation| DownConfig::new(channels_in, channels_out, dilation).init(device);
         let up = |channels_in, channels_out| UpConfig::new(channels_in, channels_out).init(device);
-        AmsUnet {
-            in_conv: StemConfig::new(self.in_channels, b).init(device),
+        Self {
+            in_conv: StemConfig::new(config.in_channels, b).init(device),
             down1: down(b, 2 * b, 1),
             down2: down(2 * b, 4 * b, 1),
             down3: down(4 * b, 8 * b, 3),
@@ -70,51 +59,8 @@ impl AmsUnetConfig {
             up2: up(8 * b, 2 * b),
             up3: up(4 * b, b),
             up4: up(2 * b, b),
-            out_conv: pointwise_layer(b, self.num_classes, device),
+            out_conv: pointwise_layer(b, config.num_classes, device),
         }
-    }
-}
-
-impl Configuration for AmsUnetConfig {
-    type Network = AmsUnet;
-
-    fn published(in_channels: usize, num_classes: usize) -> Self {
-        Self::new().with_in_channels(in_channels).with_num_classes(num_classes)
-    }
-
-    fn from_shapes(shape_of: &ShapeOf<'_>) -> Result<Self, MissingParameter> {
-        let [base_width, in_channels, _, _] = shape_of("in_conv.0.weight")?;
-        let [num_classes, _, _, _] = shape_of("out_conv.0.weight")?;
-        Ok(Self { in_channels, num_classes, base_width })
-    }
-
-    fn init(&self, device: &Device) -> AmsUnet {
-        Self::init(self, device)
-    }
-
-    fn in_channels(&self) -> usize {
-        self.in_channels
-    }
-
-    fn num_classes(&self) -> usize {
-        self.num_classes
-    }
-
-    fn settings(&self) -> Vec<(&'static str, String)> {
-        vec![("base_width", self.base_width.to_string())]
-    }
-
-    fn sides(&self) -> Sides {
-        Sides::at_least(SIDE_MIN)
-    }
-
-    fn check(&self) -> Result<(), SettingError> {
-        // The channel weights of a skip have a quarter of its channels.
-        if self.base_width > 0 && self.base_width.is_multiple_of(4) {
-            return Ok(());
-        }
-        let found = self.base_width.to_string();
-        Err(SettingError { name: "base_width", found, expected: "a positive multiple of 4" })
     }
 }
 
@@ -134,9 +80,7 @@ impl Architecture for AmsUnet {
     type Config = AmsUnetConfig;
 
     fn config(&self) -> AmsUnetConfig {
-        let [base_width, in_channels, _, _] = self.in_conv.conv.weight.dims();
-        let [num_classes, _, _, _] = self.out_conv.weight.dims();
-        AmsUnetConfig { in_channels, num_classes, base_width }
+        AmsUnetConfig::from_dims(self.in_conv.conv.weight.dims(), self.out_conv.weight.dims())
     }
 
     fn stages(&self) -> &'static [Stage] {
@@ -151,6 +95,7 @@ impl Architecture for AmsUnet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::u_shape::SIDE_MIN;
 
     #[test]
     fn the_published_parameter_counts() {

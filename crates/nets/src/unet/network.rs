@@ -2,7 +2,6 @@
 //! Segmentation", MICCAI 2015, as today's public PyTorch code has it: convolutions that keep the
 //! size, batch normalisation, and bilinear upsampling.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
@@ -10,24 +9,13 @@ use burn::tensor::{Device, Tensor};
 use super::{Down, DownConfig, Up, UpConfig};
 use crate::blocks::{DoubleConv, DoubleConvConfig};
 use crate::kernels::pointwise_layer;
-use crate::network::{Architecture, Configuration, MissingParameter, SettingError, ShapeOf};
-use crate::sides::Sides;
+use crate::network::Architecture;
 use crate::topology::Stage;
-use crate::u_shape::{SIDE_MIN, STAGES, UShape};
+use crate::u_shape::{STAGES, UShape};
+use crate::u_shape_config::{UShapeConfig, UShaped};
 
 /// Configuration of [`UNet`].
-#[derive(Config, Debug, PartialEq)]
-pub struct UNetConfig {
-    /// The image's channels.
-    #[config(default = 3)]
-    pub in_channels: usize,
-    /// The classes, one logit each, the background among them.
-    #[config(default = 2)]
-    pub num_classes: usize,
-    /// The channels of the first stage; the deeper ones have 2, 4, 8 and 8 times as many.
-    #[config(default = 32)]
-    pub base_width: usize,
-}
+pub type UNetConfig = UShapeConfig<UNet>;
 
 /// A U-Net of pairs of 3x3 convolutions.
 #[derive(Module, Debug)]
@@ -54,14 +42,15 @@ pub struct UNet {
     pub out_conv: Conv2d,
 }
 
-impl UNetConfig {
-    /// Makes the network with fresh weights.
-    pub fn init(&self, device: &Device) -> UNet {
-        let b = self.base_width;
+impl UShaped for UNet {
+    const BASE_WIDTH_MULTIPLE: usize = 1;
+
+    fn from_config(config: &UNetConfig, device: &Device) -> Self {
+        let b = config.base_width;
         let down = |channels_in, channels_out| DownConfig::new(channels_in, channels_out).init(device);
         let up = |channels_in, channels_out| UpConfig::new(channels_in, channels_out).init(device);
-        UNet {
-            in_conv: DoubleConvConfig::new(self.in_channels, b, b).init(device),
+        Self {
+            in_conv: DoubleConvConfig::new(config.in_channels, b, b).init(device),
             down1: down(b, 2 * b),
             down2: down(2 * b, 4 * b),
             down3: down(4 * b, 8 * b),
@@ -70,49 +59,8 @@ impl UNetConfig {
             up2: up(8 * b, 2 * b),
             up3: up(4 * b, b),
             up4: up(2 * b, b),
-            out_conv: pointwise_layer(b, self.num_classes, device),
+            out_conv: pointwise_layer(b, config.num_classes, device),
         }
-    }
-}
-
-impl Configuration for UNetConfig {
-    type Network = UNet;
-
-    fn published(in_channels: usize, num_classes: usize) -> Self {
-        Self::new().with_in_channels(in_channels).with_num_classes(num_classes)
-    }
-
-    fn from_shapes(shape_of: &ShapeOf<'_>) -> Result<Self, MissingParameter> {
-        let [base_width, in_channels, _, _] = shape_of("in_conv.0.weight")?;
-        let [num_classes, _, _, _] = shape_of("out_conv.0.weight")?;
-        Ok(Self { in_channels, num_classes, base_width })
-    }
-
-    fn init(&self, device: &Device) -> UNet {
-        Self::init(self, device)
-    }
-
-    fn in_channels(&self) -> usize {
-        self.in_channels
-    }
-
-    fn num_classes(&self) -> usize {
-        self.num_classes
-    }
-
-    fn settings(&self) -> Vec<(&'static str, String)> {
-        vec![("base_width", self.base_width.to_string())]
-    }
-
-    fn sides(&self) -> Sides {
-        Sides::at_least(SIDE_MIN)
-    }
-
-    fn check(&self) -> Result<(), SettingError> {
-        if self.base_width > 0 {
-            return Ok(());
-        }
-        Err(SettingError { name: "base_width", found: "0".into(), expected: "at least 1" })
     }
 }
 
@@ -132,9 +80,7 @@ impl Architecture for UNet {
     type Config = UNetConfig;
 
     fn config(&self) -> UNetConfig {
-        let [base_width, in_channels, _, _] = self.in_conv.conv1.weight.dims();
-        let [num_classes, _, _, _] = self.out_conv.weight.dims();
-        UNetConfig { in_channels, num_classes, base_width }
+        UNetConfig::from_dims(self.in_conv.conv1.weight.dims(), self.out_conv.weight.dims())
     }
 
     fn stages(&self) -> &'static [Stage] {
@@ -149,6 +95,7 @@ impl Architecture for UNet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::u_shape::SIDE_MIN;
 
     #[test]
     fn the_published_parameter_counts() {
