@@ -13,9 +13,9 @@ use thiserror::Error;
 use crate::export::Export;
 use crate::lower::value_of_stage;
 
-/// An error in preparing the reference of a proof.
+/// An error in computing Burn's outputs for a proof.
 #[derive(Debug, Error)]
-pub enum ReferenceError {
+pub enum FrameworkOutputError {
     /// The input cannot be loaded.
     #[error(transparent)]
     Input(#[from] ProofInputError),
@@ -52,11 +52,11 @@ pub fn trained(
     reference: &Reference,
     cases: &[ProofInput],
     evaluator: &mut ExactEvaluator,
-) -> Result<BTreeMap<String, FrameworkOutput>, ReferenceError> {
+) -> Result<BTreeMap<String, FrameworkOutput>, FrameworkOutputError> {
     let Model { graph, contract, .. } = &reference.model;
     let mut all = BTreeMap::new();
     for (number, case) in cases.iter().enumerate() {
-        let failed = |source| ReferenceError::Exact { case: case.name.clone(), source: Box::new(source) };
+        let failed = |source| FrameworkOutputError::Exact { case: case.name.clone(), source: Box::new(source) };
         let input = case.load(contract)?.tensor;
         let exact = &evaluator.output(case, input.view()).map_err(failed)?.output;
         let mut stages = Vec::new();
