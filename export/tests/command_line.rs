@@ -10,6 +10,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use seg_contract::{Contract, Element, Input, InputForm, OutputKind, SizePolicy};
 use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::checkpoint::Checkpoint;
+use seg_nets::network::NetworkName;
 use seg_nets::runs::BEST;
 use seg_nets::weights::Weights;
 use seg_onnx::graph::DataType;
@@ -264,13 +265,14 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         fs::write(folder.path().join(file), safetensors::serialize([(tensor, weight)], None).unwrap()).unwrap();
     }
     let named = "--checkpoint net.safetensors";
+    let no_network = format!("none of the networks {}", NetworkName::ALL.map(NetworkName::title).join(", "));
     for (flags, status, expected) in [
         ("", 1, "no run with a `best.safetensors` under `runs`"),
         ("--runs empty", 1, "no run with a `best.safetensors` under `empty`"),
         ("--checkpoint empty", 1, "it is not a run"),
         ("--checkpoint missing.safetensors", 1, "cannot read weights from `missing.safetensors`"),
         ("--checkpoint text.pth", 1, "it is not a PyTorch file"),
-        ("--checkpoint foreign.safetensors", 1, "none of the networks AMSUnet, U-Net"),
+        ("--checkpoint foreign.safetensors", 1, &no_network),
         ("--checkpoint part.safetensors", 1, "the weights in `part.safetensors`: the weights lack `out_conv.0.weight`"),
         (&format!("{named} --mean 0.5"), 1, "the network has 3 channels"),
         (&format!("{named} --std 1,1,0"), 1, "`input.std` is [1.0, 1.0, 0.0]"),

@@ -446,12 +446,14 @@ mod tests {
 
     #[test]
     fn unknown_networks_and_settings_are_named() {
+        let known = NetworkName::ALL.map(NetworkName::as_str).join(", ");
         for (settings, expected) in [
-            (json!({ "name": "vnet" }), "`vnet` is not a network of this version; it has amsunet, unet"),
-            (json!({ "name": 3 }), "the network's `name` is 3, expected a text"),
+            (json!({ "name": "vnet" }), format!("`vnet` is not a network of this version; it has {known}")),
+            (json!({ "name": 3 }), "the network's `name` is 3, expected a text".into()),
             (
                 json!({ "name": "unet", "in_channels": 3, "num_classes": 2, "base_width": 8, "depth": 3 }),
-                "U-Net has no setting `depth`, expected one of `base_width`, `in_channels`, `name`, `num_classes`",
+                "U-Net has no setting `depth`, expected one of `base_width`, `in_channels`, `name`, `num_classes`"
+                    .into(),
             ),
         ] {
             let message = serde_json::from_value::<NetworkConfig>(settings).unwrap_err().to_string();

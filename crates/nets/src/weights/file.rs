@@ -305,12 +305,14 @@ mod tests {
         for name in ["text.safetensors", "text.pth"] {
             fs::write(folder.path().join(name), "not weights").unwrap();
         }
+        let no_network =
+            format!("those of none of the networks {}", NetworkName::ALL.map(NetworkName::title).join(", "));
         for (name, expected) in [
             ("missing.safetensors", "cannot read weights from"),
             ("missing.pth", "cannot read weights from"),
             ("text.safetensors", "not a safetensors file"),
             ("text.pth", "not a PyTorch file"),
-            ("foreign.safetensors", "those of none of the networks AMSUnet, U-Net"),
+            ("foreign.safetensors", no_network.as_str()),
             ("net.onnx", "expected a file that ends in"),
         ] {
             let message = Weights::read(&folder.path().join(name)).unwrap_err().to_string();
