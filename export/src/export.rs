@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use seg_contract::{Contract, InputForm, OutputKind};
+use seg_contract::{Contract, InputForm, OutputKind, Sides};
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::network::NetworkName;
 use seg_nets::weights::FitError;
@@ -96,6 +96,19 @@ pub enum ExportError {
     /// The network cannot be lowered to a graph.
     #[error(transparent)]
     Lower(#[from] LowerError),
+    /// The network does not take images of the size that the options name.
+    #[error(
+        "cannot export {} for images of {}x{}: the network takes {sides}; choose such a size or leave it out",
+        network.title(), found[0], found[1]
+    )]
+    Size {
+        /// The network.
+        network: NetworkName,
+        /// Height and width in pixels.
+        found: [usize; 2],
+        /// The sizes that the network takes.
+        sides: Sides,
+    },
     /// The graph cannot have the form.
     #[error(transparent)]
     Form(#[from] FormError),
@@ -113,17 +126,18 @@ pub enum ExportError {
 /// Exports a checkpoint: lowers its network, runs the passes and writes graph and contract as ONNX.
 ///
 /// # Errors
-/// When the weights are not those of their network, the options contradict the checkpoint, or the
-/// contract is not one of this network.
+/// When the weights are not those of their network, the options contradict the checkpoint or name
+/// a size that the network does not take, or the contract is not one of this network.
 pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, ExportError> {
     let net = checkpoint
         .weights
         .to_network(&Device::flex())
         .map_err(|source| ExportError::Weights { path: checkpoint.path.clone(), source })?;
-    let (mut contract, assumptions) = resolve_contract(checkpoint, &net.config(), &options.given)?;
+    let config = net.config();
+    let (mut contract, assumptions) = resolve_contract(checkpoint, &config, &options.given)?;
     let plain = contract.clone();
     let logits = contract.output.name.clone();
-    give_form(&mut contract, options);
+    give_form(&mut contract, config.name(), config.sides(), options)?;
     contract.validate().map_err(ModelError::from)?;
     let mut graph = to_graph(&net, &contract.input.name, &logits)?;
     let extent = Extent::measure(&graph, &contract.input.form)?;
@@ -143,13 +157,25 @@ pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, Expo
 }
 
 /// Makes the contract that of a model of the form that the options ask for. An output is called
-/// what it is.
-fn give_form(contract: &mut Contract, options: &Options) {
-    contract.input.form = options.input;
+/// what it is. A network that takes one size keeps it in the form.
+///
+/// # Errors
+/// [`ExportError::Size`] when the options name a size that is not among the network's `sides`.
+fn give_form(
+    contract: &mut Contract,
+    network: NetworkName,
+    sides: Sides,
+    options: &Options,
+) -> Result<(), ExportError> {
+    if let Some(found) = options.input.size.filter(|size| !sides.fit(*size)) {
+        return Err(ExportError::Size { network, found, sides });
+    }
+    contract.input.form = InputForm { size: options.input.size.or(sides.only), ..options.input };
     contract.output.kind = options.output;
     if options.output != OutputKind::Logits {
         contract.output.name = options.output.to_string();
     }
+    Ok(())
 }
 
 impl Extent {
@@ -220,6 +246,44 @@ mod tests {
             assert_eq!(graph.inputs[0].tensor_type.to_string(), "u8[2, 48, 64, 3]", "{name}");
             assert_eq!(graph.tensor_type(name).unwrap().to_string(), expected, "{name}");
             assert!(graph.nodes.iter().all(|node| !matches!(node.op, Op::Shape { .. })), "{name}: sizes are known");
+        }
+    }
+
+    #[test]
+    fn the_form_has_a_size_that_the_network_takes() {
+        let only = Sides::only([64, 96]);
+        for (name, sides, size, expected) in [
+            ("any size, none given", Sides::at_least(16), None, Ok(None)),
+            ("any size", Sides::at_least(16), Some([17, 33]), Ok(Some([17, 33]))),
+            (
+                "too short a side",
+                Sides::at_least(16),
+                Some([8, 64]),
+                Err("8x64: the network takes sides of at least 16"),
+            ),
+            ("multiples, none given", Sides::multiples_of(32), None, Ok(None)),
+            ("multiples", Sides::multiples_of(32), Some([64, 96]), Ok(Some([64, 96]))),
+            (
+                "no multiple",
+                Sides::multiples_of(32),
+                Some([64, 80]),
+                Err("64x80: the network takes sides of at least 32"),
+            ),
+            ("one size, none given", only, None, Ok(Some([64, 96]))),
+            ("one size", only, Some([64, 96]), Ok(Some([64, 96]))),
+            ("one size, another given", only, Some([96, 64]), Err("96x64: the network takes 64x96")),
+        ] {
+            let mut contract = export(&checkpoint(), &Options::default()).unwrap().model.contract;
+            let options = Options { input: InputForm { size, ..InputForm::default() }, ..Options::default() };
+            let given = give_form(&mut contract, NetworkName::UNet, sides, &options);
+            match (given, expected) {
+                (Ok(()), Ok(expected)) => assert_eq!(contract.input.form.size, expected, "{name}"),
+                (Err(error), Err(expected)) => {
+                    let expected = format!("cannot export U-Net for images of {expected}");
+                    assert!(error.to_string().starts_with(&expected), "{name}: {error}");
+                }
+                (given, expected) => panic!("{name}: {given:?}, expected {expected:?}"),
+            }
         }
     }
 

@@ -287,7 +287,7 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
             "certificate's page to `other.cpu.certificate.html`: another file is there",
         ),
         (&format!("{named} --opset 26"), 2, "opset 26 is not supported: expected 17 to 25"),
-        (&format!("{named} --size 8x64"), 1, "`input.form.size` is 8x64"),
+        (&format!("{named} --size 8x64"), 1, "AMSUnet for images of 8x64: the network takes sides of at least 16"),
         (&format!("{named} --size 512"), 2, "expected `dynamic` or HEIGHTxWIDTH"),
         (&format!("{named} --batch 0"), 2, "expected `dynamic` or a number from 1"),
         (&format!("{named} --output labels"), 2, "[possible values: logits, probabilities, mask]"),

@@ -163,7 +163,7 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
         ("--data data --config wrong.json", 1, "unknown field `epoch`"),
         ("--data data --config strange.json", 1, "`turn` is 2"),
         ("--data data --split none.json", 1, "none.json"),
-        ("--data data --config low.json", 1, "`size` is 8x64, expected at least 16x16"),
+        ("--data data --config low.json", 1, "`size` is 8x64, expected sides of at least 16"),
         ("--data data --preset kvasir-seg --config scale.json", 1, "is run at 352x352; leave it out, or set it to 352"),
         ("--data data --init net.safetensors --base-width 16", 1, "ask for AMSUnet, base width 16, 3 input"),
         ("--data data --init net.safetensors --base-width 16", 1, "are of AMSUnet, base width 4, 3 input"),

@@ -6,6 +6,7 @@ use ndarray::{Array4, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::pixels::Share;
+use crate::sides::Sides;
 use crate::{CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE};
 
 /// The network's input: `[n, channels, height, width]` in float32, unless [`form`](Self::form) says
@@ -96,26 +97,23 @@ impl Input {
         if self.side_multiple == 1 { CONTRACT_FORMAT } else { CONTRACT_FORMAT_MULTIPLE }
     }
 
-    /// Returns whether the network takes images of this height and width: each side is at least
-    /// [`side_min`](Self::side_min) and a multiple of [`side_multiple`](Self::side_multiple).
+    /// Returns the sides that the network takes, of [`side_min`](Self::side_min) and
+    /// [`side_multiple`](Self::side_multiple).
     ///
     /// A graph may be restricted to one such size by its [`form`](InputForm::size).
+    pub fn sides(&self) -> Sides {
+        Sides { min: self.side_min, multiple: self.side_multiple, only: None }
+    }
+
+    /// Returns whether the network takes images of this height and width, as [`Sides::fit`].
     pub fn fits(&self, size: [usize; 2]) -> bool {
-        size.iter().all(|side| *side >= self.side_min && side.is_multiple_of(self.side_multiple))
+        self.sides().fit(size)
     }
 
     /// Returns the smallest height and width that the network takes and that hold an image of this
-    /// height and width.
+    /// height and width, as [`Sides::next`].
     pub fn next_size(&self, size: [usize; 2]) -> [usize; 2] {
-        size.map(|side| side.max(self.side_min).next_multiple_of(self.side_multiple))
-    }
-
-    /// Returns the sides that the network takes, as messages state them.
-    pub fn sides(&self) -> String {
-        match self.side_multiple {
-            1 => format!("sides of at least {}", self.side_min),
-            multiple => format!("sides of at least {} that are multiples of {multiple}", self.next_size([1; 2])[0]),
-        }
+        self.sides().next(size)
     }
 
     /// Converts normalised images `[n, channels, height, width]` to bytes `[n, height, width,
@@ -210,6 +208,7 @@ mod tests {
     use image::{Rgb, RgbImage};
     use ndarray::{Array4, Axis};
 
+    use crate::Sides;
     use crate::example::contract;
 
     #[test]
@@ -228,20 +227,12 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_rounded_up_to_what_the_network_takes() {
-        for (name, side_min, side_multiple, size, next) in [
-            ("any side", 16, 1, [17, 33], [17, 33]),
-            ("a short side", 16, 1, [3, 33], [16, 33]),
-            ("multiples", 16, 16, [17, 32], [32, 32]),
-            ("one pixel", 16, 16, [1, 1], [16, 16]),
-            ("a least side between multiples", 20, 16, [1, 33], [32, 48]),
-        ] {
-            let mut input = contract().input;
-            (input.side_min, input.side_multiple) = (side_min, side_multiple);
-            assert_eq!(input.next_size(size), next, "{name}");
-            assert_eq!(input.fits(size), size == next, "{name}");
-            assert!(input.fits(next), "{name}");
-        }
+    fn the_sides_are_those_of_the_fields() {
+        let mut input = contract().input;
+        (input.side_min, input.side_multiple) = (20, 16);
+        assert_eq!(input.sides(), Sides { min: 20, multiple: 16, only: None });
+        assert_eq!(input.next_size([1, 33]), [32, 48]);
+        assert_eq!([[32, 48], [16, 48], [40, 48]].map(|size| input.fits(size)), [true, false, false]);
     }
 
     #[test]

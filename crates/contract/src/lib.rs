@@ -19,6 +19,7 @@ mod postprocess;
 mod preprocess;
 mod provenance;
 mod resample;
+mod sides;
 
 pub use class::{Class, default_color};
 pub use contract::{CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE, Contract, ContractError, IGNORE_LABEL};
@@ -30,3 +31,4 @@ pub use pixels::{Pixels, Rgb16Image, Samples};
 pub use postprocess::{PostprocessError, most_probable, softmax};
 pub use preprocess::{Geometry, Placement, PreprocessError, Preprocessed, Window};
 pub use provenance::Provenance;
+pub use sides::Sides;

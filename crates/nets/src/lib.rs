@@ -1,7 +1,6 @@
 //! Segmentation networks in Burn.
 //!
-//! - [`network`] lists the networks and says what each of them has; [`sides`] are the sizes of
-//!   images that one takes;
+//! - [`network`] lists the networks and says what each of them has;
 //! - [`amsunet`] and [`unet`] are networks, block by block, of their own blocks and of [`blocks`]
 //!   that networks share; [`topology`] and [`u_shape`] say in which order their stages are
 //!   computed, and [`u_shape_config`] is the configuration that U-shaped networks share;
@@ -15,7 +14,6 @@
 pub mod names;
 pub mod network;
 pub mod parameters;
-pub mod sides;
 pub mod topology;
 pub mod u_shape;
 pub mod u_shape_config;

@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use seg_contract::Sides;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -17,7 +18,6 @@ use thiserror::Error;
 
 use crate::names::PublishedNames;
 use crate::parameters::{Parameters, num_statistics};
-use crate::sides::Sides;
 use crate::topology::{Stage, walk};
 
 /// A network of the list.

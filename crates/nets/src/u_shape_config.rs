@@ -3,8 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::sides::Sides;
 use burn::tensor::Device;
+use seg_contract::Sides;
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Architecture, Configuration, MissingParameter, SettingError, ShapeOf};

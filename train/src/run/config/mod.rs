@@ -11,12 +11,11 @@ pub use training::TrainingConfig;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use seg_contract::{Class, ColorOrder, Contract, SizePolicy};
+use seg_contract::{Class, ColorOrder, Contract, Sides, SizePolicy};
 use seg_data::Dataset;
 use seg_nets::contract::contract;
 use seg_nets::device::{DeviceError, Devices};
 use seg_nets::network::{NetworkConfig, SettingError};
-use seg_nets::sides::Sides;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -327,9 +326,9 @@ mod tests {
             (Config { std: [1.0, 0.0, 1.0], ..base() }, "`std` is [1.0, 0.0, 1.0]"),
             (
                 Config { augmentation: Augmentation::recipe(64, [8, 32]), ..base() },
-                "`crop` is 8x32, expected at least 16x16",
+                "`crop` is 8x32, expected sides of at least 16",
             ),
-            (Config { size: fixed(8, 64), ..base() }, "`size` is 8x64, expected at least 16x16"),
+            (Config { size: fixed(8, 64), ..base() }, "`size` is 8x64, expected sides of at least 16"),
             (Config { size: fixed(64, 0), ..base() }, "`size` is 64x0"),
             (
                 Config { size: fixed(96, 48), ..base() },

@@ -147,7 +147,7 @@ impl Size {
         let sides = [self.height, self.width].map(|side| side as usize);
         let takes = match form.size {
             Some(only @ [height, width]) if only != sides => format!("{height}x{width} only; leave it out"),
-            None if !contract.input.fits(sides) => contract.input.sides(),
+            None if !contract.input.fits(sides) => contract.input.sides().to_string(),
             _ => return Ok(()),
         };
         Err(Conflict::NoSize { size: self, takes })

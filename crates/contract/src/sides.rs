@@ -29,7 +29,9 @@ impl Sides {
         Self { min: size[0].min(size[1]), multiple: 1, only: Some(size) }
     }
 
-    /// Returns whether the network takes images of a height and width.
+    /// Returns whether the network takes images of a height and width: each side is at least
+    /// [`min`](Self::min) and a multiple of [`multiple`](Self::multiple), or the size is the
+    /// [only](Self::only) one.
     pub fn fit(&self, size: [usize; 2]) -> bool {
         let each = size.iter().all(|side| *side >= self.min && side.is_multiple_of(self.multiple));
         each && self.only.is_none_or(|only| only == size)
@@ -51,14 +53,14 @@ impl Sides {
     }
 }
 
-/// Prints the sides as messages state them, for example `at least 16x16`.
+/// Prints the sides as messages state them, for example `sides of at least 16`.
 impl fmt::Display for Sides {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { min, multiple, only } = *self;
-        match (only, multiple) {
+        let least = self.min.next_multiple_of(self.multiple);
+        match (self.only, self.multiple) {
             (Some([height, width]), _) => write!(f, "{height}x{width}"),
-            (None, 1) => write!(f, "at least {min}x{min}"),
-            (None, _) => write!(f, "multiples of {multiple}, at least {min}x{min}"),
+            (None, 1) => write!(f, "sides of at least {least}"),
+            (None, multiple) => write!(f, "sides of at least {least} that are multiples of {multiple}"),
         }
     }
 }
@@ -74,6 +76,7 @@ mod tests {
             (Sides::at_least(16), [3, 33], [16, 33], [16, 32]),
             (Sides::multiples_of(32), [33, 64], [64, 64], [32, 64]),
             (Sides::multiples_of(32), [5, 5], [32, 32], [32, 32]),
+            (Sides { min: 20, ..Sides::multiples_of(16) }, [1, 33], [32, 48], [32, 32]),
             (Sides::only([64, 96]), [64, 96], [64, 96], [64, 96]),
             (Sides::only([64, 96]), [500, 20], [64, 96], [64, 96]),
         ] {
@@ -81,6 +84,17 @@ mod tests {
             assert_eq!(sides.crop(size.map(|side| side as u32)), crop, "{sides}: {size:?}");
             assert_eq!(sides.fit(size), size == next, "{sides}: {size:?}");
             assert!(sides.fit(next) && sides.fit(crop.map(|side| side as usize)), "{sides}: {size:?}");
+        }
+    }
+
+    #[test]
+    fn messages_state_the_least_side_that_fits() {
+        for (sides, expected) in [
+            (Sides::at_least(16), "sides of at least 16"),
+            (Sides { min: 20, ..Sides::multiples_of(16) }, "sides of at least 32 that are multiples of 16"),
+            (Sides::only([64, 96]), "64x96"),
+        ] {
+            assert_eq!(sides.to_string(), expected);
         }
     }
 }
