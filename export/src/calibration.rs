@@ -124,11 +124,7 @@ impl<'e> Calibration<'e> {
             (None, SizePolicy::Native) => contract.input.next_size([NOISE_SIDE; 2]),
         };
         let shape = (1, contract.input.color.channels(), height, width);
-        let image = |seed| {
-            let mut random = ChaCha8Rng::seed_from_u64(seed);
-            Array4::from_shape_simple_fn(shape, || random.random_range(-2.0..2.0))
-        };
-        Self { environment, images: (0..NOISE_IMAGES).map(image).collect() }
+        Self { environment, images: (0..NOISE_IMAGES).map(|seed| noise(shape, seed)).collect() }
     }
 
     /// Returns the images.
@@ -207,6 +203,12 @@ impl<'e> Calibration<'e> {
         };
         self.middles(model, side_max).map(|image| runner.mask(image)).collect()
     }
+}
+
+/// Returns noise from -2 to 2 of a shape.
+fn noise(shape: (usize, usize, usize, usize), seed: u64) -> Array4<f32> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    Array4::from_shape_simple_fn(shape, || random.random_range(-2.0..2.0))
 }
 
 /// Selects the files that are looked at: all of them, or some evenly chosen ones of many.
@@ -289,10 +291,11 @@ impl<'m> Runner<'m> {
     /// Returns all outputs that are float32.
     fn floats(&mut self, image: ArrayView4<'_, f32>) -> Result<Vec<(String, ArrayD<f32>)>, CalibrationError> {
         self.run(image, |outputs| {
-            let array = |(name, value): (&str, ort::value::ValueRef<'_>)| {
-                Ok((name.to_owned(), value.try_extract_array::<f32>()?.to_owned()))
-            };
-            outputs.iter().map(array).collect()
+            let arrays = outputs.iter().map(|(name, value)| {
+                let array = value.try_extract_array::<f32>()?;
+                Ok((name.to_owned(), array.to_owned()))
+            });
+            arrays.collect()
         })
     }
 

@@ -278,12 +278,7 @@ impl Agreement {
             pooled.merge(&matrix);
         }
         // As the proof judges classes: of a few pixels nothing can be said.
-        let pixels = |class: usize| {
-            let counts = pooled.counts();
-            let found = counts.iter().map(|row| row[class]).sum::<u64>();
-            found.max(counts[class].iter().sum())
-        };
-        let judged = (0..classes).filter(|class| pixels(*class) >= CLASS_PIXELS_LEAST as u64);
+        let judged = (0..classes).filter(|class| pixels(&pooled, *class) >= CLASS_PIXELS_LEAST as u64);
         let class_dice = judged.map(|class| pooled.dice(class)).fold(1.0, f64::min);
         let dice_loss = 1.0 - dice / masks.len().max(1) as f64;
         Ok(Self { dice_loss, agreement: pooled.accuracy(), flipped, class_dice })
@@ -294,6 +289,13 @@ impl Agreement {
             && self.flipped <= quantization.flipped_max
             && self.class_dice >= quantization.class_dice_min
     }
+}
+
+/// Returns the pixels of a class in the masks or in the truth, whichever are more.
+fn pixels(pooled: &ConfusionMatrix, class: usize) -> u64 {
+    let counts = pooled.counts();
+    let found = counts.iter().map(|row| row[class]).sum::<u64>();
+    found.max(counts[class].iter().sum())
 }
 
 #[cfg(test)]

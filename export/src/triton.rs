@@ -11,7 +11,7 @@ use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
 use seg_contract::{Contract, SizePolicy};
-use seg_onnx::graph::{DataType, Dim, Graph, Op, TensorType};
+use seg_onnx::graph::{DataType, Dim, Graph, Input, Op, TensorType};
 use seg_onnx::{Model, ModelError};
 
 /// The most images that Triton gathers into a batch.
@@ -200,16 +200,14 @@ struct Sizes {
 impl Sizes {
     fn from_contract(Contract { input, .. }: &Contract) -> Self {
         let only = match (input.form.size, input.size) {
-            (Some(size), _) => Some(size),
-            (None, SizePolicy::Resize { height, width }) => Some([height, width]),
-            (None, SizePolicy::Native) => None,
+            (Some(size), _) => size,
+            (None, SizePolicy::Resize { height, width }) => [height, width],
+            (None, SizePolicy::Native) => {
+                let [smallest, usual, largest] = [1, SIDE_USUAL, SIDE_MAX].map(|side| input.next_size([side; 2]));
+                return Self { smallest, usual, largest };
+            }
         };
-        let any = || Self {
-            smallest: input.next_size([1; 2]),
-            usual: input.next_size([SIDE_USUAL; 2]),
-            largest: input.next_size([SIDE_MAX; 2]),
-        };
-        only.map_or_else(any, |size| Self { smallest: size, usual: size, largest: size })
+        Self { smallest: only, usual: only, largest: only }
     }
 }
 
@@ -229,16 +227,18 @@ fn accelerator(graph: &Graph, engines: &Path, sizes: &Sizes, batch_max: usize) -
     options.push(("trt_engine_cache_path", engines.display().to_string()));
     options.push(("trt_timing_cache_enable", "true".to_owned()));
     let input = &graph.inputs[0];
-    let profile = |size, batch| {
-        let shape: Vec<_> = shape(&input.tensor_type, size, batch).iter().map(i64::to_string).collect();
-        format!("{}:{}", input.name, shape.join("x"))
-    };
     if input.tensor_type.shape.iter().any(|dim| dim.as_constant().is_none()) {
-        options.push(("trt_profile_min_shapes", profile(sizes.smallest, None)));
-        options.push(("trt_profile_opt_shapes", profile(sizes.usual, None)));
-        options.push(("trt_profile_max_shapes", profile(sizes.largest, Some(batch_max))));
+        options.push(("trt_profile_min_shapes", profile(input, sizes.smallest, None)));
+        options.push(("trt_profile_opt_shapes", profile(input, sizes.usual, None)));
+        options.push(("trt_profile_max_shapes", profile(input, sizes.largest, Some(batch_max))));
     }
     options
+}
+
+/// Returns a shape of an engine's profile, for example `input:1x3x512x512`.
+fn profile(input: &Input, size: [usize; 2], batch: Option<usize>) -> String {
+    let shape: Vec<_> = shape(&input.tensor_type, size, batch).iter().map(i64::to_string).collect();
+    format!("{}:{}", input.name, shape.join("x"))
 }
 
 /// Returns the shape of an input at a size; for a dynamic batch one image, unless more are given.

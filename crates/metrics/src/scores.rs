@@ -75,11 +75,11 @@ pub(crate) fn counted(confusion: &ConfusionMatrix, class: usize) -> Values {
 fn shaped(prediction: &Region, truth: &Region, diagonal: f64, tolerance_px: f64) -> [(Metric, Option<f64>); 6] {
     let (distances, centerline_dice) =
         rayon::join(|| SurfaceDistances::between(prediction, truth), || centerline_dice(prediction, truth));
+    let distances = distances.as_ref();
     let both_empty = prediction.is_empty() && truth.is_empty();
-    let share =
-        |of: &dyn Fn(&SurfaceDistances) -> f64| distances.as_ref().map_or(if both_empty { 1.0 } else { 0.0 }, of);
-    let distance =
-        |of: &dyn Fn(&SurfaceDistances) -> f64| distances.as_ref().map_or(if both_empty { 0.0 } else { diagonal }, of);
+    let (no_share, no_distance) = if both_empty { (1.0, 0.0) } else { (0.0, diagonal) };
+    let share = |of: &dyn Fn(&SurfaceDistances) -> f64| distances.map_or(no_share, of);
+    let distance = |of: &dyn Fn(&SurfaceDistances) -> f64| distances.map_or(no_distance, of);
     [
         (Metric::SurfaceDice, Some(share(&|distances| distances.surface_dice(tolerance_px)))),
         (Metric::BoundaryF1, Some(share(&|distances| distances.boundary_f1(tolerance_px)))),

@@ -36,10 +36,7 @@ pub enum FindRunError {
 /// # Errors
 /// When the folder cannot be read or holds no run with best weights.
 pub fn newest(folder: &Path) -> Result<PathBuf, FindRunError> {
-    let fail = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => FindRunError::None { folder: folder.into() },
-        _ => FindRunError::Io { folder: folder.into(), source },
-    };
+    let fail = |source| failure(folder, source);
     let mut newest: Option<(SystemTime, PathBuf)> = None;
     for entry in fs::read_dir(folder).map_err(fail)? {
         let run = entry.map_err(fail)?.path();
@@ -54,6 +51,14 @@ pub fn newest(folder: &Path) -> Result<PathBuf, FindRunError> {
         }
     }
     newest.map(|(_, run)| run).ok_or_else(|| FindRunError::None { folder: folder.into() })
+}
+
+/// Returns the error of a search in `folder`; a folder that does not exist holds no run.
+fn failure(folder: &Path, source: io::Error) -> FindRunError {
+    match source.kind() {
+        io::ErrorKind::NotFound => FindRunError::None { folder: folder.into() },
+        _ => FindRunError::Io { folder: folder.into(), source },
+    }
 }
 
 #[cfg(test)]

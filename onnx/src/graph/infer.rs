@@ -360,11 +360,11 @@ pub(super) mod tests {
             ("different symbols", &["n"], &["h"], None),
             ("symbol that might be one", &["n"], &["3"], None),
         ] {
-            let fact = |shape: &[&str]| {
+            let [left, right] = [left, right].map(|shape| {
                 let shape: Vec<Dim> = shape.iter().map(|size| size.parse().unwrap()).collect();
                 Fact::from_type(TensorType::new(DataType::F32, shape))
-            };
-            let found = infer("sum", &Op::Add, &[&fact(left), &fact(right)]).ok();
+            });
+            let found = infer("sum", &Op::Add, &[&left, &right]).ok();
             assert_eq!(found.map(|fact| fact.tensor_type.to_string()).as_deref(), expected, "{name}");
         }
     }

@@ -12,6 +12,11 @@ pub(super) struct ConvParameters {
     pub(super) bias: Vec<f64>,
 }
 
+/// Returns the values of a tensor of float32 in 64 bits.
+fn wide(tensor: &Tensor) -> Option<Vec<f64>> {
+    Some(tensor.as_f32()?.iter().copied().map(f64::from).collect())
+}
+
 impl ConvParameters {
     /// Reads the parameters; `None` if the node is not a convolution, or if its parameters are not
     /// its own: computed, or with another reader.
@@ -19,8 +24,6 @@ impl ConvParameters {
         let Op::Conv(conv) = &graph.nodes[node].op else { return None };
         let [_, weight, bias @ ..] = &graph.nodes[node].inputs[..] else { return None };
         let own = |name: &String| graph.initializers.get(name).filter(|_| index.sole_reader(name) == Some(node));
-        let wide =
-            |tensor: &Tensor| -> Option<Vec<f64>> { Some(tensor.as_f32()?.iter().copied().map(f64::from).collect()) };
         let tensor = own(weight)?;
         let bias = match bias.first() {
             Some(bias) => wide(own(bias)?)?,

@@ -99,9 +99,11 @@ pub(crate) fn areas(mask: &GrayImage, classes: &[Class]) -> Vec<ClassArea> {
         pixels[usize::from(*label)] += 1;
     }
     let all = mask.len() as f64;
-    let area =
-        |(class, pixels): (&Class, u64)| ClassArea { class: class.name.clone(), pixels, share: pixels as f64 / all };
-    classes.iter().zip(pixels).map(area).collect()
+    let areas = classes.iter().zip(pixels).map(|(class, pixels)| {
+        let share = pixels as f64 / all;
+        ClassArea { class: class.name.clone(), pixels, share }
+    });
+    areas.collect()
 }
 
 #[cfg(test)]

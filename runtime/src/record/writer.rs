@@ -209,6 +209,12 @@ pub(crate) mod tests {
         }))
     }
 
+    /// Returns the names of the recorded entries.
+    fn recorded(folder: &Path, job: &Job) -> Vec<String> {
+        let lines = read_entries(&folder.join(PREDICTIONS), &job.id()).unwrap();
+        lines.iter().map(|line| line.name().to_owned()).collect()
+    }
+
     #[test]
     fn what_is_complete_and_verified_is_kept() {
         let folder = tempfile::tempdir().unwrap();
@@ -227,10 +233,6 @@ pub(crate) mod tests {
         file.write_all(b"{\"name\":\"e\",\"input\":\"\xc3").unwrap();
 
         let names = ["a", "b", "c", "d"].map(str::to_owned);
-        let recorded = || {
-            let lines = read_entries(&folder.join(PREDICTIONS), &job.id()).unwrap();
-            lines.iter().map(|line| line.name().to_owned()).collect::<Vec<_>>()
-        };
         let kept = |keep: &dyn Fn(&Prediction) -> bool| {
             let writer = RecordWriter::begin(folder, &job, None, Some(keep)).unwrap();
             let complete: Vec<_> = names.iter().filter(|name| writer.is_complete(name)).cloned().collect();
@@ -238,16 +240,16 @@ pub(crate) mod tests {
         };
         let (complete, mut writer) = kept(&|_| true);
         assert_eq!(complete, ["a", "b"]);
-        assert_eq!(recorded(), ["b", "a"]);
+        assert_eq!(recorded(folder, &job), ["b", "a"]);
         writer.add(&Entry::Skipped { name: "c".into(), input: "c.tif".into(), error: "…".into() }).unwrap();
         assert!(!writer.is_complete("c"));
         assert_eq!(writer.end(&names).unwrap(), Counts { images: 3, skipped: 1 });
-        assert_eq!(recorded(), ["a", "b", "c"], "in the order of the inputs");
+        assert_eq!(recorded(folder, &job), ["a", "b", "c"], "in the order of the inputs");
         let (complete, writer) = kept(&|done| done.input == "b.tif");
         assert_eq!(complete, ["b"], "an image that has changed is not complete");
         drop(writer);
         drop(RecordWriter::begin(folder, &job, None, None).unwrap());
-        assert_eq!(recorded(), Vec::<String>::new(), "a run begins anew");
+        assert_eq!(recorded(folder, &job), Vec::<String>::new(), "a run begins anew");
     }
 
     /// The claim holds whatever was killed, copied or removed before.

@@ -80,19 +80,20 @@ impl Save {
         match self {
             Self::Mask => vec![Box::new(MaskPng { place: self.place(None, "png"), palette: palette() })],
             Self::Binary => {
-                let writer = |class: (&Class, u8)| BinaryPng { place: self.place(Some(class), "png"), label: class.1 };
-                targets().map(|class| Box::new(writer(class)) as Box<dyn ResultWriter>).collect()
+                let writers = targets().map(|class| -> Box<dyn ResultWriter> {
+                    Box::new(BinaryPng { place: self.place(Some(class), "png"), label: class.1 })
+                });
+                writers.collect()
             }
             Self::Overlay | Self::Contours => {
                 let style = if self == Self::Overlay { OverlayStyle::Tinted } else { OverlayStyle::Contours };
                 vec![Box::new(OverlayPng { place: self.place(None, "png"), palette: palette(), style })]
             }
             Self::Probabilities => {
-                let writer = |class: (&Class, u8)| MapPng {
-                    place: self.place(Some(class), "png"),
-                    plane: Plane::Class(class.1),
-                };
-                targets().map(|class| Box::new(writer(class)) as Box<dyn ResultWriter>).collect()
+                let writers = targets().map(|class| -> Box<dyn ResultWriter> {
+                    Box::new(MapPng { place: self.place(Some(class), "png"), plane: Plane::Class(class.1) })
+                });
+                writers.collect()
             }
             Self::ProbabilitiesNpy => vec![Box::new(ProbabilitiesNpy { place: self.place(None, "npy") })],
             Self::Uncertainty => {
@@ -204,11 +205,10 @@ impl ResultWriter for OverlayPng {
     fn write(&self, finished: &mut Finished<'_>, out: &mut dyn Write) -> io::Result<()> {
         let mask = &finished.segmentation.mask;
         let overlayer = Overlayer::new(mask, &self.palette, self.style).map_err(io::Error::other)?;
-        let mut rows = |rows: Range<u32>| {
+        encode_png(out, PngKind::Rgb, mask.dimensions(), &mut |rows| {
             let image = finished.image.rows(rows.clone()).map_err(io::Error::other)?;
             Ok(Cow::Owned(overlayer.rows(rows.start, image.pixels()).map_err(io::Error::other)?.into_raw()))
-        };
-        encode_png(out, PngKind::Rgb, mask.dimensions(), &mut rows)
+        })
     }
 }
 
@@ -247,11 +247,10 @@ fn not_asked_for(save: Save) -> io::Error {
 fn write_map(plane: ArrayView2<'_, f32>, out: &mut dyn Write) -> io::Result<()> {
     let (height, width) = plane.dim();
     let word = |value: &f32| ((value * 65535.0).round() as u16).to_be_bytes();
-    let mut rows = |rows: Range<u32>| {
+    encode_png(out, PngKind::Gray16, (width as u32, height as u32), &mut |rows| {
         let part = plane.slice(ndarray::s![rows.start as usize..rows.end as usize, ..]);
         Ok(part.iter().flat_map(word).collect())
-    };
-    encode_png(out, PngKind::Gray16, (width as u32, height as u32), &mut rows)
+    })
 }
 
 struct ProbabilitiesNpy {

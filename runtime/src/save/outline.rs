@@ -42,16 +42,16 @@ pub(crate) fn polygons(mask: &GrayImage, label: u8) -> Vec<Polygon> {
     for run in &areas.runs {
         let y = run.row;
         for x in run.start..run.end {
-            let mut edge = |is_there, corner, direction: usize| {
-                if is_there {
-                    leaving.entry(corner).or_default()[direction] = true;
-                }
-            };
             let is_top = is_other(Some(x), y.checked_sub(1));
-            edge(is_top, [x, y], 0);
-            edge(is_other(Some(x + 1), Some(y)), [x + 1, y], 1);
-            edge(is_other(Some(x), Some(y + 1)), [x + 1, y + 1], 2);
-            edge(is_other(x.checked_sub(1), Some(y)), [x, y + 1], 3);
+            let edges = [
+                (is_top, [x, y]),
+                (is_other(Some(x + 1), Some(y)), [x + 1, y]),
+                (is_other(Some(x), Some(y + 1)), [x + 1, y + 1]),
+                (is_other(x.checked_sub(1), Some(y)), [x, y + 1]),
+            ];
+            for (direction, (_, corner)) in edges.into_iter().enumerate().filter(|(_, (is_edge, _))| *is_edge) {
+                leaving.entry(corner).or_default()[direction] = true;
+            }
             if is_top {
                 tops.push(([x, y], run.area));
             }

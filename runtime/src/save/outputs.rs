@@ -39,13 +39,15 @@ pub fn keep_inputs(
 /// Many file systems do not distinguish `A` from `a`, and results may be copied to one of them.
 pub fn unique_stems(paths: &[PathBuf]) -> Vec<String> {
     let mut taken = HashSet::new();
-    let mut unique = |path: &PathBuf| {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let numbered = (2_usize..).map(|number| format!("{stem}-{number}"));
-        let mut names = std::iter::once(stem.clone()).chain(numbered);
-        names.find(|name| taken.insert(name.to_lowercase())).expect("the numbers do not end")
-    };
-    paths.iter().map(&mut unique).collect()
+    paths.iter().map(|path| unique_stem(path, &mut taken)).collect()
+}
+
+/// Returns the stem of a path, or the first with a number that is not taken, and takes it.
+fn unique_stem(path: &Path, taken: &mut HashSet<String>) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let numbered = (2_usize..).map(|number| format!("{stem}-{number}"));
+    let mut names = std::iter::once(stem.clone()).chain(numbered);
+    names.find(|name| taken.insert(name.to_lowercase())).expect("the numbers do not end")
 }
 
 #[cfg(test)]

@@ -156,15 +156,17 @@ impl Split {
         if let Some(name) = self.train.iter().chain(&self.validation).find(|name| !seen.insert(*name)) {
             return Err(SplitError::Twice { name: name.clone() });
         }
-        let find = |names: &[String]| {
-            let find = |name: &String| {
-                let sample = samples.iter().find(|sample| sample.name == *name);
-                sample.cloned().ok_or_else(|| SplitError::Unknown { name: name.clone() })
-            };
-            names.iter().map(find).collect::<Result<Vec<_>, _>>()
-        };
-        Ok((find(&self.train)?, find(&self.validation)?))
+        Ok((find(&self.train, samples)?, find(&self.validation, samples)?))
     }
+}
+
+/// Returns the samples of these names.
+fn find(names: &[String], samples: &[Sample]) -> Result<Vec<Sample>, SplitError> {
+    let found = names.iter().map(|name| {
+        let sample = samples.iter().find(|sample| sample.name == *name);
+        sample.cloned().ok_or_else(|| SplitError::Unknown { name: name.clone() })
+    });
+    found.collect()
 }
 
 /// Shuffles the names of the samples, if there are enough for the number of parts.

@@ -122,6 +122,11 @@ pub struct Validation {
 }
 
 impl EpochRecord {
+    /// Returns a value of each record that has it, by the epoch.
+    pub(crate) fn points(records: &[Self], value: fn(&Self) -> Option<f64>) -> Vec<(f64, f64)> {
+        records.iter().filter_map(|record| Some((record.epoch as f64, value(record)?))).collect()
+    }
+
     /// Returns the duration of the epoch in seconds, including validation.
     pub fn seconds(&self) -> f64 {
         self.training_seconds + self.validation_seconds

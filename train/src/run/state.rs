@@ -121,14 +121,13 @@ impl State {
 
     /// AdamW's moments on a device.
     pub fn moments(&self, device: &Device) -> BTreeMap<String, Moments> {
-        let tensor = |moment: &ArrayD<f32>| {
-            let data = TensorData::new(moment.iter().copied().collect(), [moment.len()]);
-            Tensor::from_data(data, device)
-        };
         self.moments
             .iter()
             .map(|(name, [first, second])| {
-                (name.clone(), Moments { steps: self.steps, first: tensor(first), second: tensor(second) })
+                (
+                    name.clone(),
+                    Moments { steps: self.steps, first: tensor(first, device), second: tensor(second, device) },
+                )
             })
             .collect()
     }
@@ -159,26 +158,18 @@ impl State {
     /// # Errors
     /// When the file cannot be read or is not the last checkpoint of a run.
     pub fn read(path: &Path) -> Result<Self, StateError> {
-        let incomplete = |lack: &str| StateError::Incomplete { path: path.into(), lack: lack.into() };
         let Checkpoint { weights, contract, .. } = Checkpoint::read(path)?;
-        let contract = contract.ok_or_else(|| incomplete("contract"))?;
+        let contract = contract.ok_or_else(|| incomplete(path, "contract"))?;
         let bytes = fs::read(path).map_err(|source| StateError::Io { path: path.into(), source })?;
         let format = |source| StateError::Format { path: path.into(), source };
         let file = SafeTensors::deserialize(&bytes).map_err(format)?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
         let progress = header.metadata().as_ref().and_then(|notes| notes.get(PROGRESS_KEY));
-        let progress = progress.ok_or_else(|| incomplete("progress"))?;
+        let progress = progress.ok_or_else(|| incomplete(path, "progress"))?;
         let progress: Progress =
-            serde_json::from_str(progress).map_err(|_| incomplete("progress that this version reads"))?;
+            serde_json::from_str(progress).map_err(|_| incomplete(path, "progress that this version reads"))?;
 
-        let array = |name: &str| {
-            let view = file.tensor(name).map_err(format)?;
-            if view.dtype() != Dtype::F32 {
-                return Err(incomplete(&format!("float32 values of `{name}`")));
-            }
-            let values = view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            Ok(ArrayD::from_shape_vec(view.shape(), values).expect("safetensors checks a tensor's length"))
-        };
+        let array = |name: &str| read_array(path, &file, name);
         let (mut moments, mut learning) = (BTreeMap::new(), BTreeMap::new());
         for full in file.names() {
             if let Some(name) = full.strip_prefix(MOMENTS[0]) {
@@ -191,4 +182,24 @@ impl State {
         let Progress { log, tally, optimizer_steps: steps } = progress;
         Ok(Self { weights, learning, contract, log, tally, moments, steps })
     }
+}
+
+/// Returns a moment as a tensor `[values]`.
+fn tensor(moment: &ArrayD<f32>, device: &Device) -> Tensor<1> {
+    let data = TensorData::new(moment.iter().copied().collect(), [moment.len()]);
+    Tensor::from_data(data, device)
+}
+
+/// Reads an array of float32 values.
+fn read_array(path: &Path, file: &SafeTensors<'_>, name: &str) -> Result<ArrayD<f32>, StateError> {
+    let view = file.tensor(name).map_err(|source| StateError::Format { path: path.into(), source })?;
+    if view.dtype() != Dtype::F32 {
+        return Err(incomplete(path, &format!("float32 values of `{name}`")));
+    }
+    let values = view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    Ok(ArrayD::from_shape_vec(view.shape(), values).expect("safetensors checks a tensor's length"))
+}
+
+fn incomplete(path: &Path, lack: &str) -> StateError {
+    StateError::Incomplete { path: path.into(), lack: lack.into() }
 }

@@ -231,10 +231,8 @@ fn is_free(name: &str) -> bool {
 fn check_distinct(folders: &[PathBuf], configs: &[Config]) -> Result<(), SummaryError> {
     let mut seen: Vec<(&Config, &PathBuf)> = Vec::new();
     for (folder, config) in folders.iter().zip(configs) {
-        let same = |(other, _): &&(&Config, &PathBuf)| {
-            (other.seed, other.fold, &other.split) == (config.seed, config.fold, &config.split)
-        };
-        if let Some((_, first)) = seen.iter().find(same) {
+        let own = (config.seed, config.fold, &config.split);
+        if let Some((_, first)) = seen.iter().find(|(other, _)| (other.seed, other.fold, &other.split) == own) {
             return Err(SummaryError::Same { first: (*first).clone(), second: folder.clone() });
         }
         seen.push((config, folder));

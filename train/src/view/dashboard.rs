@@ -66,11 +66,11 @@ fn draw_losses(progress: &Progress, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn draw_scores(progress: &Progress, frame: &mut Frame<'_>, area: Rect) {
-    let points = |score: fn(&EpochRecord) -> Option<f64>| -> Vec<_> {
-        progress.records.iter().filter_map(|record| Some((record.epoch as f64, score(record)?))).collect()
-    };
-    let dice = points(EpochRecord::dice);
-    let iou = points(|record| Some(record.validation.as_ref()?.scores.mean_iou_pooled));
+    let dice = EpochRecord::points(&progress.records, EpochRecord::dice);
+    let iou = EpochRecord::points(&progress.records, |record| {
+        let validation = record.validation.as_ref()?;
+        Some(validation.scores.mean_iou_pooled)
+    });
     let curves = [
         Curve { name: "mean IoU", points: &iou, color: Color::Blue, marker: Marker::Dot },
         Curve { name: "Dice", points: &dice, color: Color::Green, marker: Marker::Braille },
@@ -132,16 +132,17 @@ fn draw_bars(progress: &Progress, now: Duration, frame: &mut Frame<'_>, area: Re
 fn draw_figures(progress: &Progress, frame: &mut Frame<'_>, area: Rect) {
     let last = progress.records.last();
     let mut figures = Vec::new();
-    let mut add = |name: &'static str, value: Option<String>| {
+    for (name, value) in [
+        ("loss", progress.losses().last().map(|(_, loss)| format!("{loss:.4}"))),
+        ("images/s", progress.images_per_second().map(|speed| format!("{speed:.1}"))),
+        ("waiting", last.map(|record| format!("{:.0} %", 100.0 * record.waiting))),
+        ("learning rate", last.map(|record| format!("{:.1e}", record.learning_rate))),
+        ("memory", last.and_then(|record| record.peak_memory).map(|bytes| format!("{} MiB", bytes >> 20))),
+    ] {
         if let Some(value) = value {
             figures.extend([Span::styled(format!("{name} "), DIM), Span::from(format!("{value}   "))]);
         }
-    };
-    add("loss", progress.losses().last().map(|(_, loss)| format!("{loss:.4}")));
-    add("images/s", progress.images_per_second().map(|speed| format!("{speed:.1}")));
-    add("waiting", last.map(|record| format!("{:.0} %", 100.0 * record.waiting)));
-    add("learning rate", last.map(|record| format!("{:.1e}", record.learning_rate)));
-    add("memory", last.and_then(|record| record.peak_memory).map(|bytes| format!("{} MiB", bytes >> 20)));
+    }
     let best = progress.best().and_then(|best| Some((best.epoch, best.validation.as_ref()?)));
     let best = best.map_or_else(
         || Line::styled("best   none yet: the first epoch is going on", DIM),

@@ -85,15 +85,18 @@ impl BatchNorm {
             return Moments { mean: values(&self.running_mean), variance: values(&self.running_var), count: None };
         }
         let moments = moments_of_batch(x);
-        let tensor = |values: &[f64], factor: f64| {
-            let values: Vec<f32> = values.iter().map(|value| (value * factor) as f32).collect();
-            let count = values.len();
-            Tensor::from_data(TensorData::new(values, [count]), &x.device())
-        };
-        track(&self.running_mean, tensor(&moments.mean, 1.0));
-        track(&self.running_var, tensor(&moments.variance, moments.count.map_or(1.0, unbiased)));
+        let device = x.device();
+        track(&self.running_mean, scaled(&moments.mean, 1.0, &device));
+        track(&self.running_var, scaled(&moments.variance, moments.count.map_or(1.0, unbiased), &device));
         moments
     }
+}
+
+/// Returns the products of values and a factor as a tensor `[values]`.
+fn scaled(values: &[f64], factor: f64, device: &Device) -> Tensor<1> {
+    let values: Vec<f32> = values.iter().map(|value| (value * factor) as f32).collect();
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), device)
 }
 
 /// Bessel's correction for a number of values.

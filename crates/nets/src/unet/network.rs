@@ -47,18 +47,16 @@ impl UShaped for UNet {
 
     fn from_config(config: &UNetConfig, device: &Device) -> Self {
         let b = config.base_width;
-        let down = |channels_in, channels_out| DownConfig::new(channels_in, channels_out).init(device);
-        let up = |channels_in, channels_out| UpConfig::new(channels_in, channels_out).init(device);
         Self {
             in_conv: DoubleConvConfig::new(config.in_channels, b, b).init(device),
-            down1: down(b, 2 * b),
-            down2: down(2 * b, 4 * b),
-            down3: down(4 * b, 8 * b),
-            down4: down(8 * b, 8 * b),
-            up1: up(16 * b, 4 * b),
-            up2: up(8 * b, 2 * b),
-            up3: up(4 * b, b),
-            up4: up(2 * b, b),
+            down1: DownConfig::new(b, 2 * b).init(device),
+            down2: DownConfig::new(2 * b, 4 * b).init(device),
+            down3: DownConfig::new(4 * b, 8 * b).init(device),
+            down4: DownConfig::new(8 * b, 8 * b).init(device),
+            up1: UpConfig::new(16 * b, 4 * b).init(device),
+            up2: UpConfig::new(8 * b, 2 * b).init(device),
+            up3: UpConfig::new(4 * b, b).init(device),
+            up4: UpConfig::new(2 * b, b).init(device),
             out_conv: pointwise_layer(b, config.num_classes, device),
         }
     }

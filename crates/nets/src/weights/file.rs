@@ -162,11 +162,7 @@ impl View for Borrowed<'_> {
 
 fn read_safetensors(path: &Path) -> Result<(Weights, HashMap<String, String>), ReadWeightsError> {
     let bytes = fs::read(path).map_err(|source| ReadWeightsError::Io { path: path.into(), source })?;
-    let format = |error: SafeTensorError| ReadWeightsError::Format {
-        path: path.into(),
-        format: "safetensors",
-        source: error.into(),
-    };
+    let format = |error: SafeTensorError| format_error(path, "safetensors", error);
     let file = SafeTensors::deserialize(&bytes).map_err(format)?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
     let notes = header.metadata().clone().unwrap_or_default();
@@ -187,11 +183,7 @@ fn read_safetensors(path: &Path) -> Result<(Weights, HashMap<String, String>), R
 fn read_pytorch(path: &Path) -> Result<Weights, ReadWeightsError> {
     // The reader's own message for a missing file names the pickle, not the file.
     fs::metadata(path).map_err(|source| ReadWeightsError::Io { path: path.into(), source })?;
-    let file = PytorchReader::new(path).map_err(|error| ReadWeightsError::Format {
-        path: path.into(),
-        format: "PyTorch",
-        source: error.into(),
-    })?;
+    let file = PytorchReader::new(path).map_err(|error| format_error(path, "PyTorch", error))?;
     collect(path, None, file.keys(), |name| {
         let Some(tensor) = file.get(name) else {
             return Err(ReadWeightsError::NoNetwork { path: path.into() });
@@ -204,6 +196,14 @@ fn read_pytorch(path: &Path) -> Result<Weights, ReadWeightsError> {
         let bytes = tensor.read().map_err(|source| ReadWeightsError::Io { path: path.into(), source })?;
         Ok(Raw { shape: tensor.shape().to_vec(), bytes, wide })
     })
+}
+
+fn format_error(
+    path: &Path,
+    format: &'static str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> ReadWeightsError {
+    ReadWeightsError::Format { path: path.into(), format, source: source.into() }
 }
 
 fn type_error(path: &Path, name: &str, dtype: String) -> ReadWeightsError {

@@ -24,7 +24,7 @@ use seg_export::test_vectors::reference;
 use seg_export::triton::{self, Limit};
 use seg_export::{Export, Extent, export};
 use seg_inference::image_files;
-use seg_inference::library::{Build, Search};
+use seg_inference::library::{Build, Library, LibraryError, Search};
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::runs;
 use seg_onnx::passes::PassReport;
@@ -104,21 +104,23 @@ fn environment(args: &Args) -> anyhow::Result<Option<Environment>> {
         return Ok(None);
     }
     let search = Search::from_env(args.ort_lib.clone(), Build::Cpu);
-    let locate = || {
-        if let Some(library) = search.find()? {
-            return Ok(library);
-        }
-        if !search.offline {
-            note("fetching the ONNX Runtime library; this happens once");
-        }
-        search.fetch()
-    };
-    let library = locate().context(match args.precision {
+    let library = locate(&search).context(match args.precision {
         ExportPrecision::Fp32 => "cannot prove the model without ONNX Runtime; `--no-verify` exports it unproven",
         ExportPrecision::Fp16 | ExportPrecision::Int8 => "cannot choose fewer bits without ONNX Runtime",
     })?;
     detail(&format!("library     ONNX Runtime {}: {}", library.version, library.path.display()));
     Ok(Some(library.load()?))
+}
+
+/// Finds the ONNX Runtime library, or fetches it and says so.
+fn locate(search: &Search) -> Result<Library, LibraryError> {
+    if let Some(library) = search.find()? {
+        return Ok(library);
+    }
+    if !search.offline {
+        note("fetching the ONNX Runtime library; this happens once");
+    }
+    search.fetch()
 }
 
 /// Brings the model to the precision that was asked for, and tells what that does to it.
@@ -138,14 +140,17 @@ fn reduce_precision(args: &Args, export: &mut Export, environment: &Environment)
         ExportPrecision::Fp32 => {}
         ExportPrecision::Fp16 => note_half(&halve(export, &calibration)?),
         ExportPrecision::Int8 => {
-            let tell =
-                |tried, all| progress::tell(&format!("quantising  part {}/{all} on its own", tried + 1), tried == 0);
-            let report = quantize(export, &calibration, &args.quantization(), tell);
+            let report = quantize(export, &calibration, &args.quantization(), tell_tried);
             progress::clear();
             note_int8(&report?);
         }
     }
     Ok(())
+}
+
+/// Shows how many parts were quantised on their own.
+fn tell_tried(tried: usize, all: usize) {
+    progress::tell(&format!("quantising  part {}/{all} on its own", tried + 1), tried == 0);
 }
 
 fn note_half(HalfReport { kept, largest, simulated }: &HalfReport) {

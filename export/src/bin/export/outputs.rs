@@ -54,24 +54,26 @@ fn all(args: &Args) -> Vec<(&'static str, PathBuf)> {
     outputs
 }
 
+/// Resolves a path, as [`resolve`], with an error that names it.
+fn place(path: &Path) -> anyhow::Result<PathBuf> {
+    resolve(path).with_context(|| format!("cannot tell where `{}` is", path.display()))
+}
+
 /// Resolves a path: absolute, without links and detours. The file, and folders before it, need not
 /// exist.
-fn place(path: &Path) -> anyhow::Result<PathBuf> {
-    let absolute = || -> io::Result<_> {
-        let mut place = PathBuf::new();
-        for part in path::absolute(path)?.components() {
-            match part {
-                path::Component::ParentDir => {
-                    place.pop();
-                }
-                part => place.push(part),
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let mut place = PathBuf::new();
+    for part in path::absolute(path)?.components() {
+        match part {
+            path::Component::ParentDir => {
+                place.pop();
             }
-            // A file that does not exist yet is not a link.
-            if let Ok(real) = fs::canonicalize(&place) {
-                place = real;
-            }
+            part => place.push(part),
         }
-        Ok(place)
-    };
-    absolute().with_context(|| format!("cannot tell where `{}` is", path.display()))
+        // A file that does not exist yet is not a link.
+        if let Ok(real) = fs::canonicalize(&place) {
+            place = real;
+        }
+    }
+    Ok(place)
 }

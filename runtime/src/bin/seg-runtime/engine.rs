@@ -67,15 +67,7 @@ pub(crate) fn watch<T>(options: &Options, work: impl FnOnce() -> T) -> T {
     let (provider, begun) = (options.provider, Instant::now());
     let (done, waiting) = mpsc::channel::<()>();
     let is_slow = options.provider.spec().builds_engine;
-    let tell = move || {
-        while waiting.recv_timeout(REPORT_PERIOD) == Err(RecvTimeoutError::Timeout) {
-            note(&format!(
-                "{provider} builds its engine, {} s so far; the next run finds it",
-                begun.elapsed().as_secs()
-            ));
-        }
-    };
-    let watcher = is_slow.then(|| thread::spawn(tell));
+    let watcher = is_slow.then(|| thread::spawn(move || tell_building(provider, begun, &waiting)));
     let outcome = work();
     drop(done);
     if let Some(watcher) = watcher {
@@ -83,6 +75,14 @@ pub(crate) fn watch<T>(options: &Options, work: impl FnOnce() -> T) -> T {
         let _ = watcher.join();
     }
     outcome
+}
+
+/// Says every now and then that an engine is still being built, until `done` is closed.
+fn tell_building(provider: Provider, begun: Instant, done: &mpsc::Receiver<()>) {
+    while done.recv_timeout(REPORT_PERIOD) == Err(RecvTimeoutError::Timeout) {
+        let seconds = begun.elapsed().as_secs();
+        note(&format!("{provider} builds its engine, {seconds} s so far; the next run finds it"));
+    }
 }
 
 /// Says why another provider computes than the one asked for, and which nodes; of each model where

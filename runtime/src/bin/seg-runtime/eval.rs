@@ -83,11 +83,9 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
 /// Makes sure that no class has one index in the model and another one in the data set; what it is
 /// called is its own matter.
 fn check_order(model: &[Class], data: &[Class]) -> anyhow::Result<()> {
-    let is_elsewhere = |(model_class, class): (&Class, &Class)| {
-        model_class.name != class.name && model.iter().any(|other| other.name == class.name)
-    };
+    let mut renamed = model.iter().zip(data).filter(|(own, class)| own.name != class.name);
     ensure!(
-        !model.iter().zip(data).any(is_elsewhere),
+        !renamed.any(|(_, class)| model.iter().any(|other| other.name == class.name)),
         "the model's classes are {} in this order, those of the data set {}: one would be measured as another; number them as \
          the model does, in the masks and in `classes.json`",
         names(model),
@@ -205,24 +203,25 @@ fn names(classes: &[Class]) -> String {
     names.join(", ")
 }
 
+/// Formats the value and the interval of an estimate as two cells.
+fn cells(metric: Metric, estimate: Option<&Estimate>) -> String {
+    let digits = if metric.is_distance() { 2 } else { 4 };
+    let value = estimate.and_then(|estimate| estimate.value);
+    let interval = estimate.and_then(|estimate| estimate.interval);
+    let range = |[low, high]: [f64; 2]| format!("{low:.digits$} to {high:.digits$}");
+    let value = value.map_or_else(String::new, |value| format!("{value:.digits$}"));
+    format!("{value:>9}  {:16}", interval.map_or_else(String::new, range))
+}
+
 /// Formats the scores as text: a row per metric, then the results of probabilities and objects.
 fn table(report: &Report) -> anyhow::Result<String> {
-    let digits = |metric: &Metric| if metric.is_distance() { 2 } else { 4 };
-    let cells = |metric: &Metric, estimate: Option<&Estimate>| {
-        let digits = digits(metric);
-        let value = estimate.and_then(|estimate| estimate.value);
-        let interval = estimate.and_then(|estimate| estimate.interval);
-        let range = |[low, high]: [f64; 2]| format!("{low:.digits$} to {high:.digits$}");
-        let value = value.map_or_else(String::new, |value| format!("{value:.digits$}"));
-        format!("{value:>9}  {:16}", interval.map_or_else(String::new, range))
-    };
     let confidence = format!("{:.0} % interval", 100.0 * report.method.bootstrap.confidence);
     let mut text = String::new();
     let line = |title: &str, cells: &str| format!("{}\n", format!("{title:13}{cells}").trim_end());
     text += &line("", &format!("{:>9}  {confidence:16}  {:>9}  {confidence:16}", "per image", "pooled"));
     for (metric, estimate) in &report.scores.per_image.overall {
         let pooled = report.scores.pooled.overall.get(metric);
-        text += &line(metric.title(), &format!("{}  {}", cells(metric, Some(estimate)), cells(metric, pooled)));
+        text += &line(metric.title(), &format!("{}  {}", cells(*metric, Some(estimate)), cells(*metric, pooled)));
     }
     if report.about.contract.classes.len() > 2 {
         let width = report.scores.pooled.classes.keys().map(|name| name.chars().count()).max().unwrap_or(0);

@@ -36,11 +36,13 @@ impl Elastic {
     /// Returns the displacements of the points of one row, which is `y` pixels from the top.
     pub(super) fn row(&self, y: f64) -> ElasticRow {
         let (first, weights) = weights(y);
-        let column = |column: usize| -> [f32; 2] {
-            let point = |row| -> [f32; 2] { self.points[(first + row) * self.columns + column] };
-            [0, 1].map(|axis| (0..4).map(|row| weights[row] * point(row)[axis]).sum())
-        };
-        ElasticRow { points: (0..self.columns).map(column).collect() }
+        ElasticRow { points: (0..self.columns).map(|column| self.column(column, first, weights)).collect() }
+    }
+
+    /// Returns the weighted sum of four control points of a column, from row `first` on.
+    fn column(&self, column: usize, first: usize, weights: [f32; 4]) -> [f32; 2] {
+        let point = |row| -> [f32; 2] { self.points[(first + row) * self.columns + column] };
+        [0, 1].map(|axis| (0..4).map(|row| weights[row] * point(row)[axis]).sum())
     }
 }
 

@@ -115,12 +115,8 @@ impl Events {
     }
 
     fn scalars(&mut self, step: usize, scalars: &[(String, f64)]) -> Result<(), EventsError> {
-        let value = |(tag, value): &(String, f64)| Value {
-            tag: tag.clone(),
-            simple_value: Some(*value as f32),
-            ..Value::default()
-        };
-        self.write(step, |event| event.summary = Some(Summary { value: scalars.iter().map(value).collect() }))
+        let value = scalars.iter().map(|(tag, value)| scalar(tag, *value)).collect();
+        self.write(step, |event| event.summary = Some(Summary { value }))
     }
 
     fn write(&mut self, step: usize, fill: impl FnOnce(&mut message::Event)) -> Result<(), EventsError> {
@@ -153,6 +149,10 @@ fn create(folder: &Path) -> Result<(PathBuf, File), EventsError> {
             Err(source) => return Err(EventsError { path, source }),
         }
     }
+}
+
+fn scalar(tag: &str, value: f64) -> Value {
+    Value { tag: tag.into(), simple_value: Some(value as f32), ..Value::default() }
 }
 
 /// Lists the numbers of an epoch, by tag.

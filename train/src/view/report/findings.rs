@@ -77,11 +77,9 @@ impl Findings {
         let (_, samples) = run.split.apply(&run.dataset.train)?;
         let evaluation = evaluator.run(&samples, |_, _| observe())?;
 
-        let rate = |(sample, matrix): (&Sample, &ConfusionMatrix)| Rated {
-            name: sample.name.clone(),
-            dice: matrix.target_dice(),
-        };
-        let images: Vec<Rated> = samples.iter().zip(evaluation.per_image()).map(rate).collect();
+        let pairs = samples.iter().zip(evaluation.per_image());
+        let images: Vec<_> =
+            pairs.map(|(sample, matrix)| Rated { name: sample.name.clone(), dice: matrix.target_dice() }).collect();
         let exhibit = |index: &usize| exhibit(&evaluator, &samples[*index], images[*index].dice);
         let (worst, best) = picks(&images);
         let worst = worst.iter().map(exhibit).collect::<Result<_, _>>()?;

@@ -94,10 +94,7 @@ impl Report<'_> {
     fn curves(&self) -> Markup {
         let span = [0.0, self.log.len().max(1) as f64];
         let mark = self.best().map(|record| Mark { at: record.epoch as f64, text: format!("best: {}", record.epoch) });
-        let curve = |name, value: fn(&EpochRecord) -> Option<f64>| Curve {
-            name,
-            points: self.log.iter().filter_map(|record| Some((record.epoch as f64, value(record)?))).collect(),
-        };
+        let curve = |name, value| Curve { name, points: EpochRecord::points(self.log, value) };
         let loss = vec![
             curve("total", |record| Some(record.loss)),
             curve("cross entropy", |record| Some(record.cross_entropy)),

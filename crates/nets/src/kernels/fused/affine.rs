@@ -24,34 +24,43 @@ impl Moments {
     pub(crate) fn from_batch(x: &[f32], channels: usize, size: usize) -> Self {
         let images = x.len() / (channels * size);
         let count = images * size;
-        let of_channel = |channel: usize| {
-            let planes = || (0..images).map(|image| &x[(image * channels + channel) * size..][..size]);
-            let mean = planes().map(|plane| sum(plane, |value| value)).sum::<f64>() / count as f64;
-            let middle = mean as f32;
-            // About the rounded mean, whose distance from the exact one is taken off again.
-            let squares: f64 = planes().map(|plane| sum(plane, |value| (value - middle) * (value - middle))).sum();
-            (mean, squares / count as f64 - (mean - f64::from(middle)).powi(2))
-        };
-        let (mean, variance) = (0..channels).into_par_iter().map(of_channel).unzip();
+        let plane = |image: usize, channel: usize| &x[(image * channels + channel) * size..][..size];
+        let moments = (0..channels).into_par_iter().map(|channel| {
+            let planes: Vec<_> = (0..images).map(|image| plane(image, channel)).collect();
+            mean_and_variance(&planes, count)
+        });
+        let (mean, variance) = moments.unzip();
         Self { mean, variance, count: Some(count) }
     }
+}
+
+/// Returns the mean and the biased variance of planes that hold `count` values together.
+fn mean_and_variance(planes: &[&[f32]], count: usize) -> (f64, f64) {
+    let mean = planes.iter().map(|plane| sum(plane, |value| value)).sum::<f64>() / count as f64;
+    let middle = mean as f32;
+    // About the rounded mean, whose distance from the exact one is taken off again.
+    let squares: f64 = planes.iter().map(|plane| sum(plane, |value| (value - middle) * (value - middle))).sum();
+    (mean, squares / count as f64 - (mean - f64::from(middle)).powi(2))
 }
 
 /// Sums up a plane: 32-bit in short runs, 64-bit across them.
 fn sum(plane: &[f32], of: impl Fn(f32) -> f32 + Copy) -> f64 {
     const RUN: usize = 1024;
+    plane.chunks(RUN).map(|run| f64::from(short_sum(run, of))).sum()
+}
+
+/// Sums up a short run in 32-bit.
+#[inline]
+fn short_sum(run: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     const LANES: usize = 16;
-    let short = |run: &[f32]| {
-        let (blocks, rest) = run.as_chunks::<LANES>();
-        let mut sums = [0.0; LANES];
-        for block in blocks {
-            for lane in 0..LANES {
-                sums[lane] += of(block[lane]);
-            }
+    let (blocks, rest) = run.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for block in blocks {
+        for lane in 0..LANES {
+            sums[lane] += of(block[lane]);
         }
-        f64::from(sums.iter().copied().chain(rest.iter().map(|value| of(*value))).sum::<f32>())
-    };
-    plane.chunks(RUN).map(short).sum()
+    }
+    sums.iter().copied().chain(rest.iter().map(|value| of(*value))).sum()
 }
 
 /// A batch normalisation: `x -> (x - mean) / sqrt(variance + epsilon) * weight + bias`.
@@ -82,11 +91,12 @@ impl Norm<'_> {
 
     /// Scale and shift of each channel.
     pub(super) fn affine(&self) -> Vec<[f64; 2]> {
-        let of_channel = |channel: usize| {
-            let scale = f64::from(self.weight[channel]) * self.inverse_deviation(channel);
-            [scale, f64::from(self.bias[channel]) - scale * self.moments.mean[channel]]
-        };
-        (0..self.weight.len()).map(of_channel).collect()
+        (0..self.weight.len()).map(|channel| self.scale_and_shift(channel)).collect()
+    }
+
+    fn scale_and_shift(&self, channel: usize) -> [f64; 2] {
+        let scale = f64::from(self.weight[channel]) * self.inverse_deviation(channel);
+        [scale, f64::from(self.bias[channel]) - scale * self.moments.mean[channel]]
     }
 
     /// `W'` and `b'` of the linear map `weight` `[rows, channels]`, `bias` behind the

@@ -13,12 +13,7 @@ impl Operator<1> for Average {
     type Saved = ();
 
     fn forward(&self, [x]: &[Map; 1]) -> (Map, ()) {
-        const RUN: usize = 1024;
         let [n, c, h, w] = x.shape();
-        let mean = |plane: &[f32]| {
-            let total: f64 = plane.chunks(RUN).map(|run| f64::from(sum(run))).sum();
-            (total / (h * w) as f64) as f32
-        };
         (Map::new(x.values().par_chunks_exact(h * w).map(mean).collect(), [n, c, 1, 1]), ())
     }
 
@@ -29,4 +24,11 @@ impl Operator<1> for Average {
         planes.for_each(|(plane, gradient)| plane.fill(gradient / (h * w) as f32));
         [x_gradient]
     }
+}
+
+/// Returns the mean of a plane, summed up in 32-bit in short runs and in 64-bit across them.
+fn mean(plane: &[f32]) -> f32 {
+    const RUN: usize = 1024;
+    let total: f64 = plane.chunks(RUN).map(|run| f64::from(sum(run))).sum();
+    (total / plane.len() as f64) as f32
 }

@@ -40,6 +40,14 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
+/// Fails unless values differ from the expected ones by at most `bound`.
+fn assert_close(name: &str, found: &[f64], expected: &[f64], bound: f64) {
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let error = (found - expected).abs();
+        assert!(error <= bound, "{name}, value {index} is {found}, expected {expected}, bound {bound:e}");
+    }
+}
+
 /// Fails unless value and gradients of an operator are those of its formula.
 fn check<const N: usize>(
     name: &str,
@@ -62,20 +70,14 @@ fn check<const N: usize>(
     let wanted = (expected.clone() * seed(&expected, DType::F64)).sum().backward();
 
     let largest = |values: &[f64]| values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-    let close = |part: &str, found: &[f64], expected: &[f64], bound: f64| {
-        for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
-            let error = (found - expected).abs();
-            assert!(error <= bound, "{name}: {part}, value {index} is {found}, expected {expected}, bound {bound:e}");
-        }
-    };
     let expected = values(expected);
-    close("value", &values(y), &expected, 1e-5 * largest(&expected));
+    assert_close(&format!("{name}: value"), &values(y), &expected, 1e-5 * largest(&expected));
     for index in 0..N {
         let gradient = values(ours[index].grad(&found).expect("every input has a gradient"));
         let exact = values(exact[index].grad(&wanted).expect("every input has a gradient"));
         // Sums over some thousand pixels, whose terms cancel.
         let bound = 5e-5 * largest(&exact).max(1e-2);
-        close(&format!("gradient of input {index}"), &gradient, &exact, bound);
+        assert_close(&format!("{name}: gradient of input {index}"), &gradient, &exact, bound);
 
         let direction = random(inputs[index].1, &inner);
         let at = |step: f64| {
@@ -144,6 +146,17 @@ fn pointwise_operators_are_their_formulas() {
     }
 }
 
+/// Computes the attention of `[x, weight, bias, weight, bias, ...]`.
+fn attention(p: &[Tensor<4>], dilation: usize) -> Tensor<4> {
+    let layer = |x: Tensor<4>, index: usize, dilation| conv(x, &p[1 + 2 * index], &p[2 + 2 * index], 1, dilation);
+    let g = gelu(p[0].clone());
+    let a = layer(g.clone(), 0, 1);
+    let t = layer(a.clone(), 1, dilation);
+    let strips = [2, 4, 6].map(|index| layer(layer(t.clone(), index, 1), index + 1, 1));
+    let sum = strips.into_iter().fold(a + t, |sum, strip| sum + strip);
+    layer(layer(sum, 8, 1) * g, 9, 1)
+}
+
 #[test]
 fn the_attention_is_its_formula() {
     for (map @ [_, c, _, _], dilation) in MAPS.into_iter().zip([1, 3, 5, 1, 2]) {
@@ -153,23 +166,12 @@ fn the_attention_is_its_formula() {
             shapes.extend([[c, 1, kh, kw], [1, c, 1, 1]]);
         }
         shapes.extend([[c, c, 1, 1], [1, c, 1, 1], [c, c, 1, 1], [1, c, 1, 1]]);
-        let layer = |x: Tensor<4>, p: &[Tensor<4>], index: usize, dilation| {
-            conv(x, &p[1 + 2 * index], &p[2 + 2 * index], 1, dilation)
-        };
-        let formula = |p: &[Tensor<4>]| {
-            let g = gelu(p[0].clone());
-            let a = layer(g.clone(), p, 0, 1);
-            let t = layer(a.clone(), p, 1, dilation);
-            let strips = [2, 4, 6].map(|index| layer(layer(t.clone(), p, index, 1), p, index + 1, 1));
-            let sum = strips.into_iter().fold(a + t, |sum, strip| sum + strip);
-            layer(layer(sum, p, 8, 1) * g, p, 9, 1)
-        };
         let shapes = shapes.try_into().expect("as many as the operator has inputs");
         check(
             &format!("{map:?}, dilation {dilation}"),
             shapes,
             |inputs| apply(Attention { dilation }, inputs),
-            formula,
+            |p| attention(p, dilation),
         );
     }
 }
@@ -255,11 +257,9 @@ fn statistics_that_are_not_the_batchs_are_constants() {
         [map, vector, vector, [3, 2, 1, 1], [1, 3, 1, 1]],
         |inputs| apply(NormPointwise { moments: moments.clone(), epsilon: EPSILON }, inputs),
         |p| {
-            let constant = |values: &[f64]| {
-                Tensor::<4>::from_data(TensorData::new(values.to_vec(), vector), (&p[0].device(), DType::F64))
-            };
-            let centered = p[0].clone() - constant(&moments.mean);
-            let x = centered / (constant(&moments.variance) + EPSILON).sqrt() * p[1].clone() + p[2].clone();
+            let constants = [&moments.mean, &moments.variance].map(|values| (values.clone(), vector));
+            let [mean, variance] = tensors(&constants, DType::F64, &p[0].device()).try_into().expect("two inputs");
+            let x = (p[0].clone() - mean) / (variance + EPSILON).sqrt() * p[1].clone() + p[2].clone();
             conv(x, &p[3], &p[4], 1, 1)
         },
     );

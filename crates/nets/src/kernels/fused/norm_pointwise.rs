@@ -98,15 +98,16 @@ pub(super) fn image(map: &Map, index: usize) -> &[f32] {
 
 /// Adds up the sums of all groups in their order.
 pub(super) fn total<const N: usize>(groups: Vec<[Vec<f32>; N]>) -> [Vec<f32>; N] {
-    let add = |mut total: [Vec<f32>; N], group: [Vec<f32>; N]| {
-        for (total, group) in total.iter_mut().zip(&group) {
-            for (total, value) in total.iter_mut().zip(group) {
-                *total += value;
-            }
-        }
-        total
-    };
     groups.into_iter().reduce(add).expect("a map has at least one tile")
+}
+
+fn add<const N: usize>(mut total: [Vec<f32>; N], group: [Vec<f32>; N]) -> [Vec<f32>; N] {
+    for (total, group) in total.iter_mut().zip(&group) {
+        for (total, value) in total.iter_mut().zip(group) {
+            *total += value;
+        }
+    }
+    total
 }
 
 /// `W x + b` of `[x, W, b]`.

@@ -25,12 +25,14 @@ struct Between {
 
 /// Returns the positions of twice as many values, the first and the last on the old ones.
 fn places(count: usize) -> Vec<Between> {
-    let place = |index: usize| {
-        let place = (index * (count - 1)) as f32 / (2 * count - 1) as f32;
-        let first = (place as usize).min(count - 1);
-        Between { first, second: (first + 1).min(count - 1), share: place - first as f32 }
-    };
-    (0..2 * count).map(place).collect()
+    (0..2 * count).map(|index| place(index, count)).collect()
+}
+
+/// Returns the position of one of twice as many values.
+fn place(index: usize, count: usize) -> Between {
+    let place = (index * (count - 1)) as f32 / (2 * count - 1) as f32;
+    let first = (place as usize).min(count - 1);
+    Between { first, second: (first + 1).min(count - 1), share: place - first as f32 }
 }
 
 impl Upsample {
