@@ -364,24 +364,27 @@ mod tests {
         }
     }
 
-    #[test]
-    fn quantisation_stays_within_the_bound_on_the_dice() {
-        let bound = |dice_loss_max| Quantization {
+    /// Counts the convolutions in 8 bits.
+    fn convs(export: &Export) -> usize {
+        let nodes = &export.model.graph.nodes;
+        nodes.iter().filter(|node| matches!(node.op, Op::Conv(_)) && node.inputs[1].ends_with(".dequantized")).count()
+    }
+
+    /// Returns settings that bound nothing but the loss of Dice.
+    fn bound(dice_loss_max: f64) -> Quantization {
+        Quantization {
             method: CalibrationMethod::MinMax,
             activations: Activations::U8,
             dice_loss_max,
             flipped_max: 1.0,
             class_dice_min: 0.0,
-        };
+        }
+    }
+
+    #[test]
+    fn quantisation_stays_within_the_bound_on_the_dice() {
         let before = exported(8, InputForm { size: Some([48, 48]), ..InputForm::default() }, OutputKind::Logits);
         let calibration = Calibration::from_noise(environment(), &before.model.contract);
-        let convs = |export: &Export| {
-            let nodes = &export.model.graph.nodes;
-            nodes
-                .iter()
-                .filter(|node| matches!(node.op, Op::Conv(_)) && node.inputs[1].ends_with(".dequantized"))
-                .count()
-        };
         let quantized = |quantization| {
             let mut export = before.clone();
             let report = quantize(&mut export, &calibration, &quantization, |_, _| {}).unwrap();
@@ -418,13 +421,7 @@ mod tests {
 
     #[test]
     fn a_class_that_few_pixels_show_is_kept_as_the_proof_asks() {
-        let quantization = Quantization {
-            method: CalibrationMethod::MinMax,
-            activations: Activations::U8,
-            dice_loss_max: 1.0,
-            flipped_max: 1.0,
-            class_dice_min: DICE,
-        };
+        let quantization = Quantization { class_dice_min: DICE, ..bound(1.0) };
         let mask = |pixels| GrayImage::from_fn(100, 100, |x, y| image::Luma([u8::from(100 * y + x < pixels)]));
         // Pixels of the class in each of two images, before and after.
         for (name, truth, found, is_within) in [

@@ -151,13 +151,15 @@ mod tests {
         assert_eq!(model().to_bytes().unwrap(), bytes, "the same bytes each time");
     }
 
+    /// Returns the id of a changed model.
+    fn id(change: fn(&mut Model)) -> String {
+        let mut model = model();
+        change(&mut model);
+        model.id().unwrap()
+    }
+
     #[test]
     fn whatever_a_model_is_or_means_is_in_its_id() {
-        let id = |change: fn(&mut Model)| {
-            let mut model = model();
-            change(&mut model);
-            model.id().unwrap()
-        };
         let own = id(|_| {});
         assert_eq!(own, model().id().unwrap());
         assert_ne!(own, id(|model| model.contract.classes.reverse()));

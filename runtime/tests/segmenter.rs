@@ -264,12 +264,14 @@ fn thresholds_and_cleaning_change_the_mask_alone() {
     }
 }
 
+fn tiles(side: usize, overlap: f64) -> Settings {
+    Settings { tiles: Tiles::Of(Tiling { size: [side; 2], overlap }), ..Settings::default() }
+}
+
 #[test]
 fn what_a_model_cannot_do_is_refused_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let stretched = SizePolicy::Resize { height: 16, width: 64 };
-    let tiles =
-        |side, overlap| Settings { tiles: Tiles::Of(Tiling { size: [side; 2], overlap }), ..Settings::default() };
     let auto = |overlap| Settings { tiles: Tiles::Auto { overlap }, ..Settings::default() };
     let cleanup = Settings { cleanup: [("cell".into(), Cleanup::default())].into(), ..Settings::default() };
     for (name, policy, settings, part) in [
@@ -442,6 +444,12 @@ fn images_of_any_size_keep_it() {
 /// The radius of the smoothing model's view, in pixels.
 const REACH: usize = 4;
 
+fn taps(channels: [usize; 2]) -> Tensor {
+    let count = channels[0] * channels[1] * 25;
+    let values: Vec<_> = (0..count).map(|index| ((index * 37 + 11) % 53) as f32 / 250.0 - 0.104).collect();
+    Tensor::new([channels[0], channels[1], 5, 5], values).unwrap()
+}
+
 /// Writes a model whose scores are those of the threshold model after two convolutions of 5x5, with
 /// zeros around the image.
 fn write_smoothing(folder: &Path) -> PathBuf {
@@ -450,11 +458,6 @@ fn write_smoothing(folder: &Path) -> PathBuf {
     let image = builder.input("input", [Dim::batch(), Dim::from(3), Dim::height(), Dim::width()]).unwrap();
     let mut root = builder.root();
     // No two taps are alike, so that a tile that is shifted or mirrored is seen.
-    let taps = |channels: [usize; 2]| {
-        let count = channels[0] * channels[1] * 25;
-        let values: Vec<_> = (0..count).map(|index| ((index * 37 + 11) % 53) as f32 / 250.0 - 0.104).collect();
-        Tensor::new([channels[0], channels[1], 5, 5], values).unwrap()
-    };
     let conv = Conv { pads: [2; 4], ..Conv::default() };
     let first = root.conv("first", image, taps([4, 3]), None, conv.clone()).unwrap();
     let bent = root.relu("bent", first).unwrap();

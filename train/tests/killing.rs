@@ -62,6 +62,12 @@ struct Left {
     log: Vec<Map<String, Value>>,
 }
 
+fn record(line: &str) -> Map<String, Value> {
+    let mut record: Map<String, Value> = serde_json::from_str(line).unwrap();
+    record.retain(|key, _| !TIMES.contains(&key.as_str()));
+    record
+}
+
 fn left(run: &Path) -> Left {
     let mut tensors = BTreeMap::new();
     for file in ["best.safetensors", "last.safetensors"] {
@@ -70,11 +76,6 @@ fn left(run: &Path) -> Left {
         tensors.extend(read.iter().map(|(name, tensor)| (format!("{file}: {name}"), tensor.data().to_vec())));
     }
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
-    let record = |line: &str| {
-        let mut record: Map<String, Value> = serde_json::from_str(line).unwrap();
-        record.retain(|key, _| !TIMES.contains(&key.as_str()));
-        record
-    };
     Left { tensors, log: log.lines().map(record).collect() }
 }
 

@@ -221,15 +221,17 @@ mod tests {
         Secret,
     }
 
+    /// Returns the help of the verb `one`.
+    fn one(mut command: Command) -> String {
+        command.build();
+        command.find_subcommand_mut("one").unwrap().render_long_help().to_string()
+    }
+
     #[test]
     fn a_command_line_made_from_its_description_has_the_same_help() {
         let json = serde_json::to_string(&Description::new(&Doer::command())).unwrap();
         let rebuilt = || serde_json::from_str::<Description>(&json).unwrap().into_command();
         assert_eq!(rebuilt().render_long_help().to_string(), Doer::command().render_long_help().to_string());
-        let one = |mut command: Command| {
-            command.build();
-            command.find_subcommand_mut("one").unwrap().render_long_help().to_string()
-        };
         assert_eq!(one(rebuilt()), one(Doer::command()));
         assert!(!json.contains("secret"), "{json}");
     }

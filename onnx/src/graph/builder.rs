@@ -276,14 +276,15 @@ mod tests {
         }
     }
 
+    fn finish(outputs: fn(Value, Value) -> Vec<(&'static str, Value)>) -> Result<Graph, BuildError> {
+        let mut builder = GraphBuilder::new("network");
+        let x = image(&mut builder);
+        let y = builder.root().relu("relu", x).unwrap();
+        builder.finish(&outputs(x, y))
+    }
+
     #[test]
     fn only_nodes_become_outputs_each_under_a_name_of_its_own() {
-        let finish = |outputs: fn(Value, Value) -> Vec<(&'static str, Value)>| {
-            let mut builder = GraphBuilder::new("network");
-            let x = image(&mut builder);
-            let y = builder.root().relu("relu", x).unwrap();
-            builder.finish(&outputs(x, y))
-        };
         assert_eq!(finish(|_, y| vec![("relu", y)]).unwrap().outputs, ["relu"]);
         assert_eq!(finish(|_, y| vec![("logits", y)]).unwrap().nodes[0].name, "logits");
         assert!(matches!(finish(|x, _| vec![("logits", x)]), Err(BuildError::Output(_))));

@@ -100,13 +100,14 @@ mod tests {
         }
     }
 
+    fn product(root: &mut Scope<'_>, [x, a, b]: [Value; 3]) -> Value {
+        let places = root.mul("places", x, a).unwrap();
+        let channels = root.mul("channels", x, b).unwrap();
+        root.mul("product", places, channels).unwrap()
+    }
+
     #[test]
     fn refuses_large_factors_and_other_readers() {
-        let product = |root: &mut Scope<'_>, [x, a, b]: [Value; 3]| {
-            let places = root.mul("places", x, a).unwrap();
-            let channels = root.mul("channels", x, b).unwrap();
-            root.mul("product", places, channels).unwrap()
-        };
         let mut seen = network(product);
         seen.outputs.push("places".into());
         for (name, before) in [

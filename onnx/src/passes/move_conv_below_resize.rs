@@ -177,18 +177,22 @@ mod tests {
         );
     }
 
+    /// Builds a graph that has a value among its outputs.
+    fn seen(value: &str) -> Graph {
+        let mut graph = network(&Case { padded: true, ..PLAIN });
+        graph.outputs.push(value.into());
+        graph
+    }
+
+    /// Builds a graph with a changed convolution.
+    fn with(change: fn(&mut Conv)) -> Graph {
+        let mut conv = Conv::default();
+        change(&mut conv);
+        network(&Case { conv, ..PLAIN })
+    }
+
     #[test]
     fn refuses_what_does_not_commute_or_does_not_save() {
-        let with = |change: fn(&mut Conv)| {
-            let mut conv = Conv::default();
-            change(&mut conv);
-            network(&Case { conv, ..PLAIN })
-        };
-        let seen = |value: &str| {
-            let mut graph = network(&Case { padded: true, ..PLAIN });
-            graph.outputs.push(value.into());
-            graph
-        };
         for (name, before) in [
             ("a bias behind a padding", network(&Case { padded: true, has_bias: true, ..PLAIN })),
             ("a larger kernel", network(&Case { kernel: 3, ..PLAIN })),

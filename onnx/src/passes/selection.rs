@@ -71,16 +71,14 @@ fn known_name(name: &str) -> Result<&'static str, SelectionError> {
 mod tests {
     use super::*;
 
+    /// Returns the names of the passes that a text selects.
+    fn names(text: &str) -> Vec<&'static str> {
+        let selection: Selection = text.parse().unwrap();
+        selection.select(Opset::V20, Target::Portable).iter().map(|pass| pass.name).collect()
+    }
+
     #[test]
     fn passes_are_named_or_left_out() {
-        let names = |text: &str| -> Vec<_> {
-            text.parse::<Selection>()
-                .unwrap()
-                .select(Opset::V20, Target::Portable)
-                .iter()
-                .map(|pass| pass.name)
-                .collect()
-        };
         let all: Vec<_> = applicable(Opset::V20, Target::Portable).map(|pass| pass.name).collect();
         assert_eq!(names("drop_identities, slice_wide_middle"), ["drop_identities", "slice_wide_middle"]);
         let rest: Vec<_> = all.iter().copied().filter(|name| !name.starts_with("fold_batch_norm")).collect();

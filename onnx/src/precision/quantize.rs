@@ -275,11 +275,13 @@ mod tests {
         values
     }
 
+    fn range(values: &ArrayD<f64>) -> Range {
+        let min = values.iter().copied().fold(f64::INFINITY, f64::min) as f32;
+        let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max) as f32;
+        Range { min, max }
+    }
+
     fn ranges(graph: &Graph) -> Ranges {
-        let range = |values: &ArrayD<f64>| Range {
-            min: values.iter().fold(f64::INFINITY, |min, value| min.min(*value)) as f32,
-            max: values.iter().fold(f64::NEG_INFINITY, |max, value| max.max(*value)) as f32,
-        };
         values(graph).iter().map(|(name, values)| (name.clone(), range(values))).collect()
     }
 

@@ -194,15 +194,16 @@ mod tests {
         }
     }
 
+    fn job_in(precision: ComputePrecision, model: ModelFile, save: Save, names: &[&str]) -> Job {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let settings = Settings { batch: NonZeroUsize::new(3), threshold: Some(0.1), ..Settings::default() };
+        Job::new(vec![model], vec![precision], settings, vec![save], &names)
+    }
+
     #[test]
     fn another_job_is_named_by_what_differs() {
         let folder = tempfile::tempdir().unwrap();
         let model = |sha256: &str| ModelFile { file: "a.onnx".into(), sha256: sha256.into() };
-        let job_in = |precision, model: ModelFile, save: Save, names: &[&str]| {
-            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-            let settings = Settings { batch: NonZeroUsize::new(3), threshold: Some(0.1), ..Settings::default() };
-            Job::new(vec![model], vec![precision], settings, vec![save], &names)
-        };
         let job = |model, save, names: &[&str]| job_in(ComputePrecision::Fp32, model, save, names);
         let first = job(model("1"), Save::Mask, &["a", "b"]);
         first.check(folder.path()).unwrap();

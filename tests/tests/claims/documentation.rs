@@ -37,13 +37,17 @@ fn documents() -> Vec<PathBuf> {
     files
 }
 
+/// Returns no error where help or version was asked for.
+fn whole(error: clap::Error) -> Result<(), String> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(()),
+        _ => Err(error.to_string()),
+    }
+}
+
 /// Parses a command line by the definitions of the program that has the command, checks included.
 fn parse(words: &[String]) -> Result<(), String> {
     let verb = words.get(1).map_or("", String::as_str);
-    let whole = |error: clap::Error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(()),
-        _ => Err(error.to_string()),
-    };
     match verb {
         "train" => train_args::Cli::try_parse_from(&words[1..]).map(drop).or_else(whole),
         "export" => match export_args::Args::try_parse_from(&words[1..]) {

@@ -16,6 +16,10 @@ use serde_json::{Value, json};
 
 const TOLERANCE_PX: f64 = 1.5;
 
+fn within(x: u32, y: u32, place: [f32; 2], radius: f32) -> bool {
+    (x as f32 - place[0]).hypot(y as f32 - place[1]) <= radius
+}
+
 /// Creates a mask of discs of random classes; `ignored` leaves out the pixels outside of a circle,
 /// as a field of view does.
 fn discs(random: &mut ChaCha8Rng, (width, height): (u32, u32), classes: u8, count: usize, ignored: bool) -> GrayImage {
@@ -25,8 +29,6 @@ fn discs(random: &mut ChaCha8Rng, (width, height): (u32, u32), classes: u8, coun
         (place, random.random_range(0.02..0.2) * side, random.random_range(1..classes))
     };
     let discs: Vec<_> = (0..count).map(|_| disc(random)).collect();
-    let within =
-        |x: u32, y: u32, place: [f32; 2], radius: f32| (x as f32 - place[0]).hypot(y as f32 - place[1]) <= radius;
     GrayImage::from_fn(width, height, |x, y| {
         let label = discs.iter().rev().find(|disc| within(x, y, disc.0, disc.1)).map_or(0, |disc| disc.2);
         let counts = !ignored || within(x, y, [width as f32 / 2.0, height as f32 / 2.0], 0.45 * side);
@@ -88,10 +90,8 @@ fn masks() -> Vec<(String, GrayImage, GrayImage, u8)> {
             masks.push(("discs", predicted, discs(random, size, classes, count, ignored), classes));
         }
     }
-    let numbered = |(number, (name, predicted, truth, classes)): (usize, (&str, _, _, _))| {
-        (format!("{number}, {name}"), predicted, truth, classes)
-    };
-    masks.into_iter().enumerate().map(numbered).collect()
+    let numbered = masks.into_iter().enumerate();
+    numbered.map(|(number, (name, a, b, classes))| (format!("{number}, {name}"), a, b, classes)).collect()
 }
 
 /// Creates probabilities of shape `[classes, 1, pixels]` from the logits of each class, with a

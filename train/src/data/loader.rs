@@ -335,6 +335,12 @@ mod tests {
         assert_ne!(batches[0].images, batches[1].images);
     }
 
+    /// Returns edges, and waves from coarse to finer than the network's pixels.
+    fn waves(x: f32, y: f32) -> f32 {
+        let waves = 60.0 * (x * x * 8.0).sin() + 50.0 * (y * y * 11.0 + x).cos();
+        128.0 + if x + y > 3.0 { -waves } else { waves }
+    }
+
     #[test]
     fn a_view_without_changes_is_what_is_validated_and_deployed() {
         for (name, [width, height], bound) in [
@@ -348,14 +354,9 @@ mod tests {
             for name in ["images", "masks"] {
                 fs::create_dir(folder.path().join(name)).unwrap();
             }
-            // Edges, and waves from coarse to finer than the network's pixels.
-            let value = |x: f32, y: f32| {
-                let waves = 60.0 * (x * x * 8.0).sin() + 50.0 * (y * y * 11.0 + x).cos();
-                128.0 + if x + y > 3.0 { -waves } else { waves }
-            };
             let image = RgbImage::from_fn(width, height, |x, y| {
                 let [x, y] = [(x, width), (y, height)].map(|(place, side)| 4.0 * place as f32 / side as f32);
-                Rgb([value(x, y), value(y, x), value(4.0 - x, y)].map(|value| value as u8))
+                Rgb([waves(x, y), waves(y, x), waves(4.0 - x, y)].map(|value| value as u8))
             });
             write_png(&folder.path().join("images/a.png"), &image).unwrap();
             let mask = GrayImage::from_fn(width, height, |x, _| Luma([u8::from(2 * x >= width)]));

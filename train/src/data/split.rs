@@ -187,14 +187,17 @@ mod tests {
     use super::*;
     use crate::data::augment::Augmentation;
 
-    fn samples(count: usize) -> Vec<Sample> {
-        let sample = |number| Sample {
+    fn sample(number: usize) -> Sample {
+        Sample {
             name: format!("{number:02}"),
             image: "image".into(),
             mask: "mask".into(),
             coding: MaskCoding::Binary,
             field_of_view: None,
-        };
+        }
+    }
+
+    fn samples(count: usize) -> Vec<Sample> {
         (0..count).map(sample).collect()
     }
 
@@ -238,13 +241,8 @@ mod tests {
         assert_ne!(Split::fold(&samples(20), fold, 1).unwrap(), Split::fold(&samples(20), fold, 2).unwrap());
     }
 
-    #[test]
-    fn the_configuration_decides_how_images_are_split() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("split.json");
-        fs::write(&path, r#"{"train": ["01", "02"], "validation": ["00"]}"#).unwrap();
-        let plain = Config::recipe("data".into(), AmsUnetConfig::new(), Augmentation::recipe(32, [32, 32]));
-        let dataset = |validation: &[&str]| Dataset {
+    fn dataset(validation: &[&str]) -> Dataset {
+        Dataset {
             name: "set".into(),
             root: "root".into(),
             layout: Layout::Folder,
@@ -252,7 +250,15 @@ mod tests {
             train: samples(10),
             validation: validation.iter().map(|name| (*name).into()).collect(),
             test: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn the_configuration_decides_how_images_are_split() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("split.json");
+        fs::write(&path, r#"{"train": ["01", "02"], "validation": ["00"]}"#).unwrap();
+        let plain = Config::recipe("data".into(), AmsUnetConfig::new(), Augmentation::recipe(32, [32, 32]));
         let fold = Some(Fold { index: 1, count: 10 });
         for (name, published, config, expected) in [
             ("a file", &["03"][..], Config { split: Some(path), ..plain.clone() }, 1),

@@ -265,15 +265,16 @@ mod tests {
         }
     }
 
+    fn twice(data: &TensorData, shape: Vec<usize>) -> TensorData {
+        let values: Vec<f32> = data.iter::<f32>().collect();
+        TensorData::new([values.clone(), values].concat(), shape)
+    }
+
     #[test]
     fn replicas_learn_as_one_network() {
         // Halves that are equal have equal statistics, so that two devices must take the step of
         // one.
         let half = batch(1);
-        let twice = |data: &TensorData, shape: Vec<usize>| {
-            let values: Vec<f32> = data.iter::<f32>().collect();
-            TensorData::new([values.clone(), values].concat(), shape)
-        };
         let labels: Vec<i32> = half.labels.iter::<i32>().collect();
         let whole = Batch {
             images: twice(&half.images, vec![2, 3, 16, 16]),

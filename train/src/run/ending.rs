@@ -69,19 +69,21 @@ mod tests {
         Config::recipe(PathBuf::new(), AmsUnetConfig::new(), Augmentation::recipe(32, [32, 32]))
     }
 
-    /// Creates a log of epochs of ten seconds; an epoch is best, worse, or not validated.
+    /// Creates the record of an epoch of ten seconds, counted from 1, that is best, worse, or not
+    /// validated.
+    fn epoch(number: usize, kind: char) -> EpochRecord {
+        EpochRecord {
+            validation: record(number).validation.filter(|_| kind != '-'),
+            best: kind == 'b',
+            training_seconds: 4.0,
+            validation_seconds: 6.0,
+            ..record(number)
+        }
+    }
+
+    /// Creates a log of such epochs.
     fn log(epochs: &str) -> Vec<EpochRecord> {
-        let epoch = |(index, kind)| {
-            let done = record(index + 1);
-            EpochRecord {
-                validation: done.validation.filter(|_| kind != '-'),
-                best: kind == 'b',
-                training_seconds: 4.0,
-                validation_seconds: 6.0,
-                ..record(index + 1)
-            }
-        };
-        epochs.chars().enumerate().map(epoch).collect()
+        (1..).zip(epochs.chars()).map(|(number, kind)| epoch(number, kind)).collect()
     }
 
     #[test]

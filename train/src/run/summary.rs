@@ -311,18 +311,19 @@ mod tests {
         }
     }
 
+    fn line(epoch: usize, dice: f64, best: bool) -> Value {
+        let validation = json!({"images": 4, "dice_per_image": dice, "dice_pooled": {"disc": dice / 2.0},
+            "iou_pooled": {"disc": 0.5}, "mean_iou_pooled": 0.6, "accuracy_pooled": 0.7,
+            "confusion": {"counts": [[1, 0], [0, 1]]}});
+        json!({"epoch": epoch, "steps": epoch, "learning_rate": 0.1, "loss": 0.5, "cross_entropy": 0.2,
+            "dice_loss": 0.3, "gradient_norm": null, "validation": validation, "best": best, "images_per_second": 1.0,
+            "training_seconds": 1.0, "waiting": 0.0, "validation_seconds": 1.0, "peak_memory": null})
+    }
+
     /// Creates a run whose second epoch is its best.
     fn write_run(folder: &Path, config: &Config, dice: f64) -> PathBuf {
         fs::create_dir(folder).unwrap();
         fs::write(folder.join(run::CONFIG), serde_json::to_string(config).unwrap()).unwrap();
-        let line = |epoch: usize, dice: f64, best: bool| {
-            let validation = json!({"images": 4, "dice_per_image": dice, "dice_pooled": {"disc": dice / 2.0},
-                "iou_pooled": {"disc": 0.5}, "mean_iou_pooled": 0.6, "accuracy_pooled": 0.7,
-                "confusion": {"counts": [[1, 0], [0, 1]]}});
-            json!({"epoch": epoch, "steps": epoch, "learning_rate": 0.1, "loss": 0.5, "cross_entropy": 0.2,
-                "dice_loss": 0.3, "gradient_norm": null, "validation": validation, "best": best, "images_per_second": 1.0,
-                "training_seconds": 1.0, "waiting": 0.0, "validation_seconds": 1.0, "peak_memory": null})
-        };
         let lines = [line(1, 0.1, true), line(2, dice, true), line(3, 0.2, false)];
         let log: String = lines.iter().map(|line| format!("{line}\n")).collect();
         fs::write(folder.join(run::LOG), log).unwrap();

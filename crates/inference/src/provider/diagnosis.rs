@@ -114,22 +114,27 @@ mod tests {
     const BRIDGE: &str = "/onnxruntime_src/onnxruntime/core/session/provider_bridge_ort.cc:2043 onnxruntime::Provider& \
                           onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library";
 
-    fn read(provider: Provider, message: &str) -> String {
-        let absence = |library: &str| match library {
+    fn absence(library: &str) -> String {
+        match library {
             "libnvinfer.so.10" => "not found, only `/old/libnvinfer.so.8`".into(),
             _ => "not found".into(),
-        };
+        }
+    }
+
+    fn read(provider: Provider, message: &str) -> String {
         provider.read(message, absence).map_or_else(|| "unknown".into(), |error| error.to_string())
+    }
+
+    /// Returns ONNX Runtime's message about a missing library.
+    fn missing(library: &str) -> String {
+        format!(
+            "{BRIDGE} /a b/provider.so with error: {library}: cannot open shared object file: No such file or \
+             directory\n"
+        )
     }
 
     #[test]
     fn messages_of_onnx_runtime_name_the_missing_library_and_the_remedy() {
-        let missing = |library: &str| {
-            format!(
-                "{BRIDGE} /a b/provider.so with error: {library}: cannot open shared object file: No such file or \
-                 directory\n"
-            )
-        };
         let rows = [
             (
                 "CUDA's libraries",

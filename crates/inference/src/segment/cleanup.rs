@@ -77,6 +77,19 @@ fn fill_holes(mask: &mut GrayImage, class: u8) {
 mod tests {
     use super::*;
 
+    fn label(byte: u8) -> u8 {
+        match byte {
+            b'#' => 1,
+            b'o' => 2,
+            _ => 0,
+        }
+    }
+
+    fn mask(rows: &[&str]) -> GrayImage {
+        let labels = rows.concat().bytes().map(label).collect();
+        GrayImage::from_raw(rows[0].len() as u32, rows.len() as u32, labels).unwrap()
+    }
+
     #[test]
     fn areas_are_cleaned_as_asked_and_other_classes_left_alone() {
         let keep = Cleanup::default();
@@ -101,29 +114,21 @@ mod tests {
             ),
         ];
         for (name, cleanup, before, after) in rows {
-            let mask = |rows: &[&str]| {
-                let label = |byte| match byte {
-                    b'#' => 1,
-                    b'o' => 2,
-                    _ => 0,
-                };
-                let labels = rows.concat().bytes().map(label).collect();
-                GrayImage::from_raw(rows[0].len() as u32, rows.len() as u32, labels).unwrap()
-            };
             let mut cleaned = mask(before);
             cleanup.apply(&mut cleaned, 1);
             assert_eq!(cleaned, mask(after), "{name}");
         }
     }
 
+    fn ring(filled: bool) -> GrayImage {
+        GrayImage::from_fn(5, 5, |x, y| {
+            let is_ring = (1..4).contains(&x) && (1..4).contains(&y) && (filled || (x, y) != (2, 2));
+            [u8::from(is_ring)].into()
+        })
+    }
+
     #[test]
     fn a_hole_is_filled_before_areas_are_measured() {
-        let ring = |filled| {
-            GrayImage::from_fn(5, 5, |x, y| {
-                let is_ring = (1..4).contains(&x) && (1..4).contains(&y) && (filled || (x, y) != (2, 2));
-                [u8::from(is_ring)].into()
-            })
-        };
         let mut mask = ring(false);
         Cleanup { fill_holes: true, min_area: 9, ..Cleanup::default() }.apply(&mut mask, 1);
         assert_eq!(mask, ring(true));

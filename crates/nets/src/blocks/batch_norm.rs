@@ -119,18 +119,19 @@ mod tests {
 
     use super::*;
 
+    fn assert_running(state: &RunningState<Tensor<1>>, expected: f32) {
+        state.value_sync().into_data().assert_approx_eq::<f32>(&TensorData::from([expected]), Tolerance::default());
+    }
+
     #[test]
     fn the_running_variance_is_unbiased() {
         let device = Device::flex().autodiff();
         let norm = BatchNormConfig::new(1).init(&device);
         let x = Tensor::<4>::from_data([[[[1.0, 2.0], [4.0, 9.0]]]], &device);
         norm.forward(x);
-        let close = |state: &RunningState<Tensor<1>>, expected: f32| {
-            state.value_sync().into_data().assert_approx_eq::<f32>(&TensorData::from([expected]), Tolerance::default());
-        };
-        close(&norm.running_mean, 0.1 * 4.0);
+        assert_running(&norm.running_mean, 0.1 * 4.0);
         // Deviations from 4 are -3, -2, 0, 5: 38 in squares, over n - 1 = 3.
-        close(&norm.running_var, 0.9 + 0.1 * 38.0 / 3.0);
+        assert_running(&norm.running_var, 0.9 + 0.1 * 38.0 / 3.0);
     }
 
     #[test]

@@ -293,17 +293,22 @@ mod tests {
         assert_ne!(view(3), view(4));
     }
 
+    fn chroma(view: &Rgb32FImage) -> f32 {
+        view.pixels().map(|p| p[0].max(p[1]).max(p[2]) - p[0].min(p[1]).min(p[2])).sum::<f32>()
+    }
+
+    fn mean(view: &Rgb32FImage) -> f32 {
+        view.iter().sum::<f32>() / view.len() as f32
+    }
+
+    fn spread(view: &Rgb32FImage) -> f32 {
+        (view.iter().map(|v| (v - mean(view)).powi(2)).sum::<f32>() / view.len() as f32).sqrt()
+    }
+
     #[test]
     fn each_change_of_colour_does_what_its_name_says() {
         let image = Rgb32FImage::from_fn(32, 32, |x, y| Rgb([x as f32 / 64.0 + 0.25, y as f32 / 64.0 + 0.25, 0.5]));
         let picture = Picture::new(&image, &GrayImage::new(32, 32));
-        let mean = |view: &Rgb32FImage| view.iter().sum::<f32>() / view.len() as f32;
-        let spread = |view: &Rgb32FImage| {
-            (view.iter().map(|v| (v - mean(view)).powi(2)).sum::<f32>() / view.len() as f32).sqrt()
-        };
-        let chroma = |view: &Rgb32FImage| {
-            view.pixels().map(|p| p[0].max(p[1]).max(p[2]) - p[0].min(p[1]).min(p[2])).sum::<f32>()
-        };
         let edges = |view: &Rgb32FImage| view.as_raw().windows(4).map(|w| (w[3] - w[0]).abs()).sum::<f32>();
         type Measure<'a> = &'a dyn Fn(&Rgb32FImage) -> f32;
         let plain = alone("none", [32, 32]);

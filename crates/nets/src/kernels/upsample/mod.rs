@@ -124,6 +124,10 @@ mod tests {
         [TensorData::new(y, [n, c, 2 * h, 2 * w]), TensorData::new(dx, [n, c, h, w])]
     }
 
+    fn dot(one: &TensorData, other: &TensorData) -> f64 {
+        one.iter::<f64>().zip(other.iter::<f64>()).map(|(one, other)| one * other).sum()
+    }
+
     #[test]
     fn the_gradient_is_a_difference_quotient() {
         let (shape, normal) = ([2, 3, 5, 7], Distribution::Normal(0.0, 1.0));
@@ -136,10 +140,7 @@ mod tests {
             let along = along.into_data();
             // The map is linear: its difference along a direction is its value there.
             let [moved, _] = by_definition(&direction.to_data(), &along, shape);
-            let sum = |one: &TensorData, other: &TensorData| -> f64 {
-                one.iter::<f64>().zip(other.iter::<f64>()).map(|(one, other)| one * other).sum()
-            };
-            let (slope, quotient) = (sum(&gradient.into_data(), &direction.into_data()), sum(&moved, &along));
+            let (slope, quotient) = (dot(&gradient.into_data(), &direction.into_data()), dot(&moved, &along));
             assert!((slope - quotient).abs() <= 1e-4, "{name}: {slope}, expected {quotient}");
         }
     }
