@@ -5,21 +5,25 @@
 //! unknown.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use seg_contract::{ColorOrder, Contract, Element, OutputKind, Provenance, Scores, SizePolicy};
 use seg_onnx::Model;
 use seg_onnx::graph::Graph;
+use seg_text::terminal::Shown;
+use seg_text::{markdown, shell};
 
 const UNKNOWN: &str = "unknown";
 
-/// Writes the card of a model as Markdown; `file` is the name of the model's file.
-pub fn card(model: &Model, file: &str) -> String {
+/// Writes the card of a model as Markdown; `file` is the name of the model's file. All text that
+/// the model's file brings is shown as it is, whatever it means in Markdown, HTML or a shell.
+pub fn card(model: &Model, file: &Path) -> String {
     let mut text = String::new();
     write(&mut text, model, file).expect("a String takes any text");
     text
 }
 
-fn write(text: &mut String, Model { graph, opset, contract }: &Model, file: &str) -> std::fmt::Result {
+fn write(text: &mut String, Model { graph, opset, contract }: &Model, file: &Path) -> std::fmt::Result {
     let provenance = &contract.provenance;
     writeln!(text, "# {}: {}\n", known(&provenance.network), targets(contract))?;
     writeln!(text, "A segmentation model: it tells {} apart, pixel by pixel.\n", names(contract))?;
@@ -55,7 +59,7 @@ fn write(text: &mut String, Model { graph, opset, contract }: &Model, file: &str
     }
     writeln!(text, "- It knows no \"none of these\": every pixel is given one of the classes.")?;
     for assumption in &provenance.assumptions {
-        writeln!(text, "- Assumed, because nobody said it: {assumption}.")?;
+        writeln!(text, "- Assumed, because nobody said it: {}.", markdown::text(assumption))?;
     }
 
     writeln!(text, "\n## Data\n")?;
@@ -63,7 +67,7 @@ fn write(text: &mut String, Model { graph, opset, contract }: &Model, file: &str
         text,
         ["what", "value"],
         &[
-            ["trained on".into(), known(&provenance.data).into()],
+            ["trained on".into(), known(&provenance.data)],
             ["SHA-256 of the samples".into(), code(&provenance.data_sha256)],
             [
                 "images that chose the epoch".into(),
@@ -76,14 +80,15 @@ fn write(text: &mut String, Model { graph, opset, contract }: &Model, file: &str
     match &provenance.validation {
         Some(scores) => metrics(text, scores)?,
         None if provenance.score.is_empty() => writeln!(text, "They are unknown: the weights came without any.")?,
-        None => writeln!(text, "{}; no more is known.", provenance.score)?,
+        None => writeln!(text, "{}; no more is known.", markdown::text(&provenance.score))?,
     }
 
     writeln!(text, "\n## The model\n")?;
     table(text, ["what", "value"], &facts(graph, *opset, contract, file))?;
 
     writeln!(text, "\n## How to run it\n")?;
-    writeln!(text, "```sh\nseg infer --model {file} --out predictions images/\nseg inspect {file}\n```\n")?;
+    let word = shell::path(file);
+    writeln!(text, "```sh\nseg infer --model {word} --out predictions images/\nseg inspect {word}\n```\n")?;
     writeln!(text, "In another program: {}\n", recipe(contract))?;
 
     writeln!(text, "## Training\n")?;
@@ -105,33 +110,39 @@ fn metrics(text: &mut String, scores: &Scores) -> std::fmt::Result {
         ["accuracy, pooled: the share of pixels whose class was found".into(), score(scores.accuracy_pooled)],
     ];
     for (class, dice) in &scores.dice_pooled {
-        rows.push([format!("Dice of {class}, pooled: `2 tp / (2 tp + fp + fn)`"), score(*dice)]);
+        rows.push([format!("Dice of {}, pooled: `2 tp / (2 tp + fp + fn)`", markdown::text(class)), score(*dice)]);
     }
     for (class, iou) in &scores.iou_pooled {
-        rows.push([format!("IoU of {class}, pooled: `tp / (tp + fp + fn)`"), score(*iou)]);
+        rows.push([format!("IoU of {}, pooled: `tp / (tp + fp + fn)`", markdown::text(class)), score(*iou)]);
     }
     table(text, ["metric", "value"], &rows)?;
     writeln!(text, "\nPixels that the data set marks as not counting are in none of them.")
 }
 
-fn facts(graph: &Graph, opset: seg_onnx::Opset, contract: &Contract, file: &str) -> Vec<[String; 2]> {
+fn facts(graph: &Graph, opset: seg_onnx::Opset, contract: &Contract, file: &Path) -> Vec<[String; 2]> {
     let provenance = &contract.provenance;
     let mut rows = vec![
-        ["file".into(), format!("`{file}`, ONNX opset {opset}, {} operators", graph.nodes.len())],
-        ["network".into(), [known(&provenance.network), &provenance.configuration].join(" ").trim().to_owned()],
+        [
+            "file".into(),
+            format!("{}, ONNX opset {opset}, {} operators", code(&file.shown().to_string()), graph.nodes.len()),
+        ],
+        [
+            "network".into(),
+            [known(&provenance.network), markdown::text(&provenance.configuration)].join(" ").trim().to_owned(),
+        ],
         [
             "precision".into(),
-            if provenance.precision.is_empty() { "float32".into() } else { provenance.precision.clone() },
+            if provenance.precision.is_empty() { "float32".into() } else { markdown::text(&provenance.precision) },
         ],
         ["SHA-256 of the weights".into(), code(&provenance.weights_sha256)],
         ["epoch".into(), provenance.epoch.map_or(UNKNOWN.into(), |epoch| epoch.to_string())],
-        ["written by".into(), known(&provenance.tool).into()],
+        ["written by".into(), known(&provenance.tool)],
     ];
     rows.extend(
-        graph.inputs.iter().map(|input| ["input".into(), format!("`{}`: `{}`", input.name, input.tensor_type)]),
+        graph.inputs.iter().map(|input| ["input".into(), format!("{}: `{}`", code(&input.name), input.tensor_type)]),
     );
     let outputs = graph.outputs.iter().filter_map(|output| Some((output, graph.tensor_type(output)?)));
-    rows.extend(outputs.map(|(name, tensor_type)| ["output".into(), format!("`{name}`: `{tensor_type}`")]));
+    rows.extend(outputs.map(|(name, tensor_type)| ["output".into(), format!("{}: `{tensor_type}`", code(name))]));
     rows
 }
 
@@ -159,7 +170,7 @@ fn recipe(Contract { input, output, .. }: &Contract) -> String {
         OutputKind::Probabilities => "the probability of each class; the largest one is the pixel's class",
         OutputKind::Mask => "the index of each pixel's class",
     };
-    format!("the input `{}` is {pixels}, {size}. The output `{}` is {answer}.", input.name, output.name)
+    format!("the input {} is {pixels}, {size}. The output {} is {answer}.", code(&input.name), code(&output.name))
 }
 
 fn training(text: &mut String, provenance: &Provenance) -> std::fmt::Result {
@@ -172,20 +183,15 @@ fn training(text: &mut String, provenance: &Provenance) -> std::fmt::Result {
 
 fn table(text: &mut String, head: [&str; 2], rows: &[[String; 2]]) -> std::fmt::Result {
     writeln!(text, "| {} | {} |\n|---|---|", head[0], head[1])?;
-    rows.iter().try_for_each(|[what, value]| writeln!(text, "| {} | {} |", cell(what), cell(value)))
+    rows.iter().try_for_each(|[what, value]| writeln!(text, "| {what} | {value} |"))
 }
 
-/// Text that ends no cell of a table.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
-}
-
-fn known(fact: &str) -> &str {
-    if fact.is_empty() { UNKNOWN } else { fact }
+fn known(fact: &str) -> String {
+    if fact.is_empty() { UNKNOWN.into() } else { markdown::text(fact) }
 }
 
 fn code(fact: &str) -> String {
-    if fact.is_empty() { UNKNOWN.into() } else { format!("`{fact}`") }
+    if fact.is_empty() { UNKNOWN.into() } else { markdown::code(fact) }
 }
 
 fn score(value: f64) -> String {
@@ -193,12 +199,12 @@ fn score(value: f64) -> String {
 }
 
 fn names(contract: &Contract) -> String {
-    let names: Vec<_> = contract.classes.iter().map(|class| class.name.as_str()).collect();
+    let names: Vec<_> = contract.classes.iter().map(|class| markdown::text(&class.name)).collect();
     names.join(", ")
 }
 
 fn targets(contract: &Contract) -> String {
-    let names: Vec<_> = contract.classes.iter().skip(1).map(|class| class.name.as_str()).collect();
+    let names: Vec<_> = contract.classes.iter().skip(1).map(|class| markdown::text(&class.name)).collect();
     names.join(", ")
 }
 
@@ -221,7 +227,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_said_to_be_unknown() {
-        let text = card(&model(&Options::default()), "net.onnx");
+        let text = card(&model(&Options::default()), Path::new("net.onnx"));
         for line in [
             "| trained on | unknown |",
             "| SHA-256 of the samples | unknown |",
@@ -232,6 +238,41 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "`{line}` in:\n{text}");
         }
+    }
+
+    #[test]
+    fn text_is_shown_as_it_is_and_becomes_no_markup() {
+        let mut model = model(&Options::default());
+        model.contract.classes[1].name = "t\" <img src=x onerror=alert(1)> | `x`".into();
+        let provenance = &mut model.contract.provenance;
+        provenance.network = "<b>".into();
+        provenance.configuration = "a | b".into();
+        provenance.tool = "[tool](http://x)".into();
+        provenance.data = "# heading <script>alert(1)</script> |a|b|".into();
+        provenance.score = "- <i>".into();
+        provenance.precision = "`p`".into();
+        provenance.weights_sha256 = "a`b|c".into();
+        provenance.assumptions = vec!["</details><script>".into()];
+        provenance.training.insert("```".into(), "</code>\n```\n# x".into());
+        let text = card(&model, Path::new("my net's <v1>.onnx"));
+        for line in [
+            r#"# &lt;b&gt;: t" &lt;img src=x onerror=alert(1)&gt; \| \`x\`"#,
+            r"- Images of the kind that it was trained on: \# heading &lt;script&gt;alert(1)&lt;/script&gt; \|a\|b\|.",
+            r"| trained on | \# heading &lt;script&gt;alert(1)&lt;/script&gt; \|a\|b\| |",
+            r"\- &lt;i&gt;; no more is known.",
+            r"| network | &lt;b&gt; a \| b |",
+            r"| written by | \[tool\](http://x) |",
+            r"| precision | \`p\` |",
+            r"| SHA-256 of the weights | `` a`b\|c `` |",
+            "- Assumed, because nobody said it: &lt;/details&gt;&lt;script&gt;.",
+            r"seg inspect 'my net'\''s <v1>.onnx'",
+        ] {
+            assert!(text.lines().any(|found| found == line), "`{line}` in:\n{text}");
+        }
+        // Within blocks of code nothing is markup, and none of them ends before its end.
+        assert_eq!(text.lines().filter(|line| line.trim_start().starts_with("```")).count(), 4, "{text}");
+        let prose: String = text.split("```").step_by(2).collect();
+        assert!(!prose.contains("<img") && !prose.contains("<script") && !prose.contains("<i>"), "{text}");
     }
 
     #[test]
@@ -251,7 +292,7 @@ mod tests {
         provenance.data_sha256 = "8b68".into();
         provenance.validation = Some(scores);
         provenance.training.insert("epochs".into(), 300.into());
-        let text = card(&model, "net.onnx");
+        let text = card(&model, Path::new("net.onnx"));
         for part in [
             "# amsunet: target\n",
             "| trained on | DRIVE \\| v1, 16 training images |",

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use seg_contract::{Contract, SizePolicy};
 use seg_onnx::graph::{DataType, Dim, Graph, Input, Op, TensorType};
 use seg_onnx::{Model, ModelError};
+use seg_text::text_proto::string;
 
 /// The most images that Triton gathers into a batch.
 const BATCH_MAX: usize = 8;
@@ -103,11 +104,6 @@ fn in_address(place: usize, c: char) -> char {
     }
 }
 
-/// Returns a text as a string of the configuration.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
-}
-
 /// Returns the limits of a server with a GPU for the model.
 pub fn limits(model: &Model) -> Vec<Limit> {
     let input = &model.contract.input;
@@ -132,7 +128,7 @@ fn write_config(text: &mut String, Model { graph, contract, .. }: &Model, name: 
     let is_batched = contract.input.form.batch.is_none();
     let batch_max = if is_batched { BATCH_MAX } else { 0 };
     let skipped = usize::from(is_batched);
-    writeln!(text, "name: \"{name}\"\nbackend: \"onnxruntime\"\nmax_batch_size: {batch_max}")?;
+    writeln!(text, "name: {}\nbackend: \"onnxruntime\"\nmax_batch_size: {batch_max}", string(name))?;
     for input in &graph.inputs {
         writeln!(text, "input [ {} ]", edge(&input.name, &input.tensor_type, skipped))?;
     }
@@ -148,7 +144,7 @@ fn write_config(text: &mut String, Model { graph, contract, .. }: &Model, name: 
         let block = "optimization { execution_accelerators { gpu_execution_accelerator [ {";
         writeln!(text, "{block}\n  name: \"tensorrt\"")?;
         for (key, value) in accelerator(graph, engines, &sizes, batch_max) {
-            writeln!(text, "  parameters {{ key: \"{key}\" value: {} }}", quoted(&value))?;
+            writeln!(text, "  parameters {{ key: \"{key}\" value: {} }}", string(&value))?;
         }
         writeln!(text, "}} ] }} }}")?;
     }
@@ -160,8 +156,8 @@ fn write_config(text: &mut String, Model { graph, contract, .. }: &Model, name: 
         let data_type = data_type(input.tensor_type.data_type);
         writeln!(
             text,
-            "    key: \"{}\"\n    value {{ data_type: {data_type} dims: [ {dims} ] random_data: true }}\n  }}\n}} ]",
-            input.name
+            "    key: {}\n    value {{ data_type: {data_type} dims: [ {dims} ] random_data: true }}\n  }}\n}} ]",
+            string(&input.name)
         )?;
     }
     Ok(())
@@ -171,7 +167,7 @@ fn write_config(text: &mut String, Model { graph, contract, .. }: &Model, name: 
 fn edge(name: &str, tensor_type: &TensorType, skipped: usize) -> String {
     let dims =
         list(&tensor_type.shape[skipped..].iter().map(|dim| dim.as_constant().unwrap_or(-1)).collect::<Vec<_>>());
-    format!("{{ name: \"{name}\" data_type: {} dims: [ {dims} ] }}", data_type(tensor_type.data_type))
+    format!("{{ name: {} data_type: {} dims: [ {dims} ] }}", string(name), data_type(tensor_type.data_type))
 }
 
 fn list(dims: &[i64]) -> String {
@@ -248,14 +244,4 @@ fn shape(tensor_type: &TensorType, [height, width]: [usize; 2], batch: Option<us
     let bindings = symbols.each_ref().map(|(symbol, size)| (symbol.as_str(), *size));
     let size = |dim: &Dim| dim.evaluate(&bindings).expect("an input's sizes are numbers and these symbols");
     tensor_type.shape.iter().map(size).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_with_quotes_stays_one_string() {
-        assert_eq!(quoted(r#"/srv/a "b" \c"#), r#""/srv/a \"b\" \\c""#);
-    }
 }

@@ -15,6 +15,7 @@ use seg_nets::runs::BEST;
 use seg_nets::weights::Weights;
 use seg_onnx::graph::DataType;
 use seg_onnx::{Model, Opset};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Returns a folder with `net.safetensors`, which carries no contract.
@@ -252,6 +253,36 @@ fn the_newest_run_is_exported_with_its_contract() {
         let counted = |line: &str| stderr.lines().any(|found| found.starts_with(line) && found.ends_with(size));
         assert!(counted("lowered ") && counted("exported "), "{stderr}");
     }
+}
+
+#[test]
+fn a_contract_whose_names_leave_their_place_is_refused() {
+    let folder = folder();
+    let weights = Weights::read(&folder.path().join("net.safetensors")).unwrap();
+    let hostile = include_str!("../../tests/data/hostile/names-in-contract.json");
+    let mut contract: Value = serde_json::from_str(hostile).unwrap();
+    let input = (r#"`input.name` is `x" } ]\u{a}instance_group [ { kind: KIND_CPU } ] #`"#, "input");
+    let output = (r#"`output.name` is `y"\\u{a}`"#, "logits");
+    let class = (r#"`classes.name` is `t"\u{a}<img src=x onerror=alert(1)>`"#, "target");
+    let data = (r"`provenance.data` is `<script>alert(1)</script>\u{a}# heading\u{a}|a|b|`", "cells");
+    // Each is refused once the ones before it are repaired.
+    for ((message, repaired), place) in
+        [(input, "/input/name"), (output, "/output/name"), (class, "/classes/1/name"), (data, "/provenance/data")]
+    {
+        weights.write(&folder.path().join("hostile.safetensors"), Some(("contract", contract.to_string()))).unwrap();
+        let flags = "--no-verify --checkpoint hostile.safetensors --out e.onnx --triton T --card C.md";
+        let Output { status, stderr, .. } = export(folder.path(), flags);
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{place}: {stderr}");
+        assert!(stderr.contains(message) && stderr.contains("`hostile.safetensors`"), "{place}: {stderr}");
+        assert_eq!(stderr.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{place}: {stderr}");
+        for name in ["e.onnx", "T", "C.md"] {
+            assert!(!folder.path().join(name).exists(), "{place}: {name} is there");
+        }
+        *contract.pointer_mut(place).unwrap() = repaired.into();
+    }
+    weights.write(&folder.path().join("net.safetensors"), Some(("contract", contract.to_string()))).unwrap();
+    succeed(folder.path(), "--no-verify --checkpoint net.safetensors --out e.onnx --triton T --card C.md");
 }
 
 #[test]

@@ -51,7 +51,7 @@ struct Value {
 pub fn parse<A: Parser>() -> A {
     if env::args_os().skip(1).eq([DESCRIBE]) {
         let description = serde_json::to_string(&Description::new(&A::command()));
-        let printed = description.map_err(Into::into).and_then(|json| crate::print(&(json + "\n")));
+        let printed = description.map_err(Into::into).and_then(|json| crate::print_json(&json));
         std::process::exit(i32::from(printed.is_err()));
     }
     A::parse()

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::names::{names, notes};
 use crate::{Class, Input, Output, Provenance, SizePolicy};
 
 /// The version of the contract's layout.
@@ -98,6 +99,8 @@ impl Contract {
     pub fn validate(&self) -> Result<(), ContractError> {
         let channels = self.input.color.channels();
         let refuse = |field, found: String, expected| Err(ContractError::Field { field, found, expected });
+        names(self)?;
+        notes(self)?;
         if self.classes.len() < 2 || self.classes.len() > usize::from(IGNORE_LABEL) {
             return refuse("classes", format!("{} classes", self.classes.len()), "2 to 255 classes");
         }

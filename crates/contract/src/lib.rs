@@ -13,6 +13,7 @@ mod evaluation;
 pub mod example;
 mod hash;
 mod input;
+mod names;
 mod output;
 mod pixels;
 mod postprocess;

@@ -1,6 +1,7 @@
 //! The scores as a table for spreadsheets: a row per image.
 
 use seg_metrics::Metric;
+use seg_text::csv::{Cell, row};
 
 use super::report::Report;
 
@@ -8,22 +9,24 @@ impl Report {
     /// Formats a row per image with its scores; with more than one class besides the background,
     /// also those of each class.
     ///
-    /// Undefined values are empty. Distances are in pixels.
+    /// Undefined values are empty. Distances are in pixels. A name that a spreadsheet would take
+    /// for a formula has an apostrophe in front.
     pub fn csv(&self) -> String {
         let classes: Vec<&str> = self.about.contract.classes.iter().skip(1).map(|class| class.name.as_str()).collect();
         let of_a_class = || Metric::ALL.into_iter().filter(|metric| metric.is_of_a_class());
-        let mut header = vec!["image".to_owned()];
-        header.extend(Metric::ALL.map(|metric| metric.name().to_owned()));
+        let mut header = vec![Cell::Text("image".into())];
+        header.extend(Metric::ALL.map(|metric| Cell::Text(metric.name().into())));
         for class in &classes {
             if classes.len() > 1 {
-                header.extend(of_a_class().map(|metric| format!("{class} {}", metric.name())));
+                header.extend(of_a_class().map(|metric| Cell::Text(format!("{class} {}", metric.name()))));
             }
-            header.extend(["objects", "missed", "predicted", "invented"].map(|count| format!("{class} {count}")));
+            let counts = ["objects", "missed", "predicted", "invented"];
+            header.extend(counts.map(|count| Cell::Text(format!("{class} {count}"))));
         }
-        let mut text = row(header.into_iter());
-        let number = |value: &Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+        let mut text = row(header);
+        let number = |value: &Option<f64>| Cell::Number(value.map_or_else(String::new, |value| value.to_string()));
         for image in &self.images {
-            let mut fields = vec![image.name.clone()];
+            let mut fields = vec![Cell::Text(image.name.clone())];
             fields.extend(Metric::ALL.iter().map(|metric| number(&image.overall[metric])));
             for class in &classes {
                 let scores = &image.classes[*class];
@@ -32,22 +35,12 @@ impl Report {
                 }
                 let objects = &scores.objects;
                 let counts = [objects.truth, objects.missed, objects.predicted, objects.invented];
-                fields.extend(counts.map(|count| count.to_string()));
+                fields.extend(counts.map(|count| Cell::Number(count.to_string())));
             }
-            text += &row(fields.into_iter());
+            text += &row(fields);
         }
         text
     }
-}
-
-/// Formats a line by RFC 4180.
-fn row(fields: impl Iterator<Item = String>) -> String {
-    fields.map(quoted).collect::<Vec<_>>().join(",") + "\r\n"
-}
-
-/// Quotes a field if it needs quotes.
-fn quoted(field: String) -> String {
-    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
 }
 
 #[cfg(test)]
@@ -67,5 +60,12 @@ mod tests {
         // Precision is the eighth column.
         assert_eq!((fields[0], fields[1], fields[7], fields.last()), ("none", "0", "", Some(&"0")));
         assert_eq!(lines[0].split(',').count(), fields.len());
+    }
+
+    #[test]
+    fn no_name_is_a_formula() {
+        let csv = report(&[("=1+1", 4), ("-2", 4), ("@a", 4)], Method::default()).csv();
+        let names: Vec<_> = csv.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+        assert_eq!(names, ["'=1+1", "'-2", "'@a"]);
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::Workplace;
+use crate::{Ended, Workplace};
 
 #[test]
 fn infer_writes_a_mask_an_overlay_and_a_line_for_each_image() {
@@ -130,6 +130,34 @@ fn infer_goes_past_bad_images_and_names_them() {
     assert_eq!((lines.len(), skipped.len()), (5, 4));
     let masks: Vec<_> = fs::read_dir(place.path("out/masks")).unwrap().collect();
     assert_eq!(masks.len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_terminal_gets_no_control_character_of_a_files_name() {
+    let place = Workplace::new();
+    for name in ["in/a\u{1b}]0;title\u{7}.png", "in/b\nwritten.png", "in/c\u{202e}gnp.png"] {
+        place.image(name, 9, 9);
+    }
+    fs::write(place.path("in/d\u{1b}[2J.png"), "no image").unwrap();
+    let out = "out\u{9b}2J";
+    let ended = place.command(["infer", "--model", "threshold.onnx", "--json", "--out", out, "in"]).output().unwrap();
+    let ended = Ended::from_output(ended);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for text in [&ended.stdout, &ended.stderr] {
+        let raw = text.chars().find(|c| *c != '\n' && seg_text::control::is_control(*c));
+        assert_eq!(raw, None, "{text:?}");
+    }
+    for shown in
+        [r"in/a\u{1b}]0;title\u{7}.png", r"in/c\u{202e}gnp.png", r"skipped: ", r"in/d\u{1b}[2J.png", r"out\u{9b}2J"]
+    {
+        assert!(ended.stderr.contains(shown), "{shown}: {ended:?}");
+    }
+    let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut inputs: Vec<_> = lines.iter().map(|line| line["input"].as_str().unwrap()).collect();
+    inputs.sort_unstable();
+    let names = ["a\u{1b}]0;title\u{7}.png", "b\nwritten.png", "c\u{202e}gnp.png", "d\u{1b}[2J.png"];
+    assert_eq!(inputs, names.map(|name| format!("in/{name}")), "JSON keeps the names");
 }
 
 #[test]

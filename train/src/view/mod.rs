@@ -6,4 +6,3 @@ pub mod events;
 pub mod outcome;
 pub mod progress;
 pub mod report;
-pub mod shell;

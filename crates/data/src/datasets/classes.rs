@@ -22,6 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use seg_contract::{Class, IGNORE_LABEL};
+use seg_text::control;
 use serde::Deserialize;
 
 use super::{DatasetError, two_classes};
@@ -75,6 +76,11 @@ impl Description {
         };
         let mut names = BTreeSet::new();
         for Described { name, .. } in &self.classes {
+            if control::has_control(name) {
+                const EXPECTED: &str =
+                    "names without control characters such as ESC and line ends; take them out of the file";
+                return Err((format!("it names the class `{}`", control::escape(name)), EXPECTED));
+            }
             if name.trim().is_empty() || !names.insert(name) {
                 return Err((format!("it names the class `{name}`"), "names that are not empty and not the same"));
             }
@@ -166,6 +172,21 @@ mod tests {
                 "a name twice",
                 r#"{"masks": "index", "classes": [{"name": "a"}, {"name": "a"}]}"#,
                 "the class `a`, expected",
+            ),
+            (
+                "an escape sequence in a name",
+                r#"{"masks": "index", "classes": [{"name": "a"}, {"name": "b\u001b[2J"}]}"#,
+                r"the class `b\u{1b}[2J`, expected names without control characters",
+            ),
+            (
+                "a bidirectional control in a name",
+                r#"{"masks": "index", "classes": [{"name": "a"}, {"name": "b\u202e"}]}"#,
+                r"the class `b\u{202e}`, expected names without",
+            ),
+            (
+                "a line end, markup and an escape sequence in names",
+                include_str!("../../../../tests/data/hostile/classes-with-markup.json"),
+                r#"`x" } ] input [ { name: "evil\u{a}|| pipe | `code` </script><script>alert(3)</script> \u{1b}[2J`, expected names without"#,
             ),
             (
                 "three binary classes",

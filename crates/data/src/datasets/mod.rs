@@ -21,6 +21,7 @@ use std::{fmt, fs, io};
 
 use error::first_names;
 use seg_contract::Class;
+use seg_text::control::escape;
 
 /// A data set on disk.
 #[derive(Clone, Debug)]
@@ -83,7 +84,8 @@ impl Dataset {
         let entries = entries(root)?;
         // `.` and `..` have a name only once they are resolved.
         let resolved = fs::canonicalize(root).map_err(|source| DatasetError::Read { path: root.into(), source })?;
-        let name = name_of(&resolved);
+        // It goes into the contract, which takes no control characters.
+        let name = escape(&name_of(&resolved));
         let mut problems = Vec::new();
         let dataset = if drive::matches(root) {
             drive::survey(root, &mut problems)

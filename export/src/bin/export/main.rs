@@ -13,7 +13,7 @@ use anyhow::Context;
 use args::Args;
 use burn::tensor::Device;
 use ort::environment::Environment;
-use seg_cli::{detail, finish, note, print, warn};
+use seg_cli::{Shown, detail, finish, note, print, warn};
 use seg_contract::SizePolicy;
 use seg_data::write_bytes;
 use seg_export::calibration::Calibration;
@@ -60,14 +60,14 @@ fn run(mut args: Args) -> anyhow::Result<()> {
         write_triton_repository(folder, args, &export)?;
     }
     if let Some(path) = &args.card {
-        let file = args.out().file_name().unwrap_or_default().to_string_lossy();
-        write_bytes(path, card(&export.model, &file).as_bytes())?;
-        note(&format!("card        {}", path.display()));
+        let file = Path::new(args.out().file_name().unwrap_or_default());
+        write_bytes(path, card(&export.model, file).as_bytes())?;
+        note(&format!("card        {}", path.shown()));
     }
     if let Some(path) = &args.reference {
         let net = checkpoint.weights.to_network(&Device::flex())?;
         write_bytes(path, &reference(&net))?;
-        note(&format!("reference   {}", path.display()));
+        note(&format!("reference   {}", path.shown()));
     }
     if args.dump { print(&export.model.graph.to_string()) } else { Ok(()) }
 }
@@ -84,10 +84,10 @@ fn write_triton_repository(folder: &Path, args: &Args, Export { model, bytes, ..
     for (path, content) in triton::repository(model, &name, bytes.clone(), &engines)? {
         let path = folder.join(path);
         let parent = path.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).with_context(|| format!("cannot create the folder `{}`", parent.display()))?;
+        fs::create_dir_all(parent).with_context(|| format!("cannot create the folder `{}`", parent.shown()))?;
         write_bytes(&path, &content)?;
     }
-    note(&format!("triton      {}{instead}", place.display()));
+    note(&format!("triton      {}{instead}", place.shown()));
     for limit in triton::limits(model) {
         let remedy = match limit {
             Limit::Sides { .. } => "for others change the profiles in `config.pbtxt`, or export one `--size`",
@@ -108,7 +108,7 @@ fn environment(args: &Args) -> anyhow::Result<Option<Environment>> {
         ExportPrecision::Fp32 => "cannot prove the model without ONNX Runtime; `--no-verify` exports it unproven",
         ExportPrecision::Fp16 | ExportPrecision::Int8 => "cannot choose fewer bits without ONNX Runtime",
     })?;
-    detail(&format!("library     ONNX Runtime {}: {}", library.version, library.path.display()));
+    detail(&format!("library     ONNX Runtime {}: {}", library.version, library.path.shown()));
     Ok(Some(library.load()?))
 }
 
@@ -195,7 +195,7 @@ fn source(args: &Args) -> anyhow::Result<PathBuf> {
         Some(path) => (path.clone(), ""),
         None => (runs::newest(&args.runs)?, ", the newest run"),
     };
-    note(&format!("checkpoint  {}{how}", path.display()));
+    note(&format!("checkpoint  {}{how}", path.shown()));
     Ok(path)
 }
 
@@ -231,7 +231,7 @@ fn summary(Export { model, bytes, report, .. }: &Export, args: &Args) -> String 
     {
         lines.push(format!("output      {}: {}", output.name, output.output));
     }
-    lines.push(format!("model       {}, opset {}, {} bytes", args.out().display(), model.opset, bytes.len()));
+    lines.push(format!("model       {}, opset {}, {} bytes", args.out().shown(), model.opset, bytes.len()));
     let input = &model.contract.input;
     if let (SizePolicy::Resize { height, width }, None) = (input.size, input.form.size) {
         let size = format!("{height}x{width}");

@@ -1,5 +1,6 @@
 //! The files that a command line writes, each to a place of its own.
 
+use seg_cli::Shown;
 use std::path::{Path, PathBuf};
 use std::{fs, io, path};
 
@@ -18,7 +19,7 @@ pub(crate) fn check(args: &Args, checkpoint: &Checkpoint) -> anyhow::Result<()> 
     let source = place(&checkpoint.path)?;
     let mut taken: Vec<(&str, PathBuf)> = Vec::new();
     for (what, path) in all(args) {
-        let (place, shown) = (place(&path)?, path.display());
+        let (place, shown) = (place(&path)?, path.shown());
         ensure!(place != source, "cannot write `{shown}`: it is the checkpoint; choose another name");
         if let Some((other, _)) = taken.iter().find(|(_, other)| *other == place) {
             bail!("cannot write both {other} and {what} to `{shown}`; choose another name");
@@ -56,7 +57,7 @@ fn all(args: &Args) -> Vec<(&'static str, PathBuf)> {
 
 /// Resolves a path, as [`resolve`], with an error that names it.
 fn place(path: &Path) -> anyhow::Result<PathBuf> {
-    resolve(path).with_context(|| format!("cannot tell where `{}` is", path.display()))
+    resolve(path).with_context(|| format!("cannot tell where `{}` is", path.shown()))
 }
 
 /// Resolves a path: absolute, without links and detours. The file, and folders before it, need not

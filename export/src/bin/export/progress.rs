@@ -4,6 +4,7 @@
 use std::io::{IsTerminal, Write, stderr};
 
 use seg_cli::is_quiet;
+use seg_text::terminal;
 use seg_verify::ProofInput;
 
 /// Goes to the beginning of a terminal's line and clears it.
@@ -37,6 +38,7 @@ pub(crate) fn tell(line: &str, is_milestone: bool) {
     if is_quiet() {
         return;
     }
+    let line = terminal::lines(line);
     if stderr().is_terminal() {
         write(&format!("{CLEAR}{line}"));
     } else if is_milestone {

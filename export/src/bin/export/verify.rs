@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use burn::tensor::Device;
 use ort::environment::Environment;
-use seg_cli::{note, warn};
+use seg_cli::{Shown, note, warn};
 use seg_data::write_bytes;
 use seg_export::calibration::some_of;
 use seg_export::{Export, verify_inputs};
@@ -80,7 +80,7 @@ pub(crate) fn export(
             _ => "",
         };
         let is = if certificate.proof.is_undecided() { "is not proven to be" } else { "would not be" };
-        bail!("`{}` is not written: it {is} the trained network{blame}{remedy}", args.out().display());
+        bail!("`{}` is not written: it {is} the trained network{blame}{remedy}", args.out().shown());
     }
     write_bytes(args.out(), &export.bytes)?;
     write_bytes(&reference_path, &reference_bytes)?;
@@ -90,8 +90,8 @@ pub(crate) fn export(
     let comparable = cases.iter().filter(|case| !case.beyond_float32);
     let worst = comparable.filter_map(InputReport::relative).fold(0.0, f64::max);
     let count = cases.len();
-    note(&format!("proven      {count} inputs, off by at most {worst:.1e} of the scale: {}", path.display()));
-    note(&format!("reference   {}", reference_path.display()));
+    note(&format!("proven      {count} inputs, off by at most {worst:.1e} of the scale: {}", path.shown()));
+    note(&format!("reference   {}", reference_path.shown()));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use seg_cli::{chain, note, print};
+use seg_cli::{chain, note, print, print_json};
 use seg_inference::{Options, RunsOn, Segmenter, Session, image_files, read_model};
 use seg_runtime::bench::{
     self, Distribution, Paired, Stages, example_input, measure_paired, measure_stages, peak_memory_bytes,
@@ -88,7 +88,11 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<()> {
             }
         }
     }
-    print(&if args.json { serde_json::to_string_pretty(&rows)? + "\n" } else { table(&rows)? })?;
+    if args.json {
+        print_json(&serde_json::to_string_pretty(&rows)?)?;
+    } else {
+        print(&table(&rows)?)?;
+    }
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
     ensure!(failed == 0, "{failed} of {} cases could not be measured", rows.len());
     Ok(())
@@ -125,7 +129,7 @@ pub(crate) fn measure(args: &Measure) -> anyhow::Result<()> {
     };
     let images_per_second = args.batch.get() as f64 * 1e3 / latency_ms.p50;
     let measured = Measured { runs_on, latency_ms, images_per_second, peak_memory_bytes, against, stages };
-    print(&(serde_json::to_string(&measured)? + "\n"))
+    print_json(&serde_json::to_string(&measured)?)
 }
 
 /// Returns the flags of the process that measures a case.

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use seg_cli::{chain, print};
+use seg_cli::{Shown, chain, print, print_json};
 use seg_inference::library::{self, Build, CACHE_VARIABLE, MINOR_VERSION_MIN};
 use seg_inference::nvidia::{self, Driver, NvidiaError, Version};
 use seg_inference::{
@@ -120,7 +120,11 @@ struct Tried {
 pub(crate) fn doctor(args: &args::Doctor) -> anyhow::Result<()> {
     let limit = Duration::from_secs(args.timeout.get());
     let report = examine(args, limit);
-    print(&if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { describe(&report)? })?;
+    if args.json {
+        print_json(&serde_json::to_string_pretty(&report)?)?;
+    } else {
+        print(&describe(&report)?)?;
+    }
     ensure!(report.auto.is_some(), "no provider works");
     for provider in args.ep.iter().filter_map(|ep| ep.provider()) {
         let works = report.providers.iter().any(|tried| tried.provider == provider && tried.works);
@@ -146,7 +150,7 @@ pub(crate) fn probe(args: &args::Probe) -> anyhow::Result<()> {
         let (environment, options) = engine::start(&args.engine)?;
         serde_json::to_string(&engine::watch(&options, || run_probe(&environment, &options))?)?
     };
-    print(&(answer + "\n"))
+    print_json(&answer)
 }
 
 fn ask_nvidia() -> Nvidia {
@@ -249,7 +253,7 @@ fn describe(report: &Report) -> anyhow::Result<String> {
     match &cache.folder {
         Some(folder) => {
             let count = cache.libraries;
-            writeln!(text, "cache      {} ({CACHE_VARIABLE} moves it), {count} libraries", folder.display())?;
+            writeln!(text, "cache      {} ({CACHE_VARIABLE} moves it), {count} libraries", folder.shown())?;
         }
         None => writeln!(text, "cache      none; set {CACHE_VARIABLE} to a folder")?,
     }
@@ -260,7 +264,7 @@ fn describe(report: &Report) -> anyhow::Result<String> {
     for library in libraries {
         match (&library.found, &library.error) {
             (Some(Found { path, version, openvino_devices, .. }), _) => {
-                writeln!(text, "library    ONNX Runtime {version}: {}", path.display())?;
+                writeln!(text, "library    ONNX Runtime {version}: {}", path.shown())?;
                 if !openvino_devices.is_empty() {
                     writeln!(text, "OpenVINO   {}", openvino_devices.join(", "))?;
                 }

@@ -8,7 +8,7 @@ use std::{env, thread};
 
 use anyhow::bail;
 use ort::environment::Environment;
-use seg_cli::{chain, detail, note, warn};
+use seg_cli::{Shown, chain, detail, note, warn};
 use seg_inference::library::{Build, Library, Search};
 use seg_inference::nvidia::TF32_VARIABLE;
 use seg_inference::{ComputePrecision, EngineCache, Options, Provider, RunsOn, Session};
@@ -47,7 +47,7 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
         // when it is loaded.
         unsafe { env::set_var(TF32_VARIABLE, "0") };
     }
-    detail(&format!("library      ONNX Runtime {}: {}", library.version, library.path.display()));
+    detail(&format!("library      ONNX Runtime {}: {}", library.version, library.path.shown()));
     detail(&format!("provider     {}, {}", options.provider, options.precision));
     Ok((library.load()?, options))
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use image::GrayImage;
 use ort::environment::Environment;
-use seg_cli::{chain, note, print, warn};
+use seg_cli::{Shown, chain, note, print, warn};
 use seg_contract::{Class, OutputKind};
 use seg_data::{Dataset, Part, Sample, write_bytes, write_mask_png};
 use seg_inference::{Options, Segmentation, Segmenter, Settings, read_model};
@@ -51,7 +51,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     let (part, samples) = dataset.part(args.split)?;
     if let Some(folder) = &args.out {
         // Not only after the last image.
-        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.shown()))?;
     }
     let masks = args.save_masks.as_ref().map(|folder| mask_paths(folder, &samples, &dataset)).transpose()?;
     let (environment, options) = engine::start(&args.engine)?;
@@ -125,7 +125,7 @@ fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
     for (name, text) in [("scores.json", report.json()), ("images.csv", report.csv()), ("report.html", report.html())] {
         write_bytes(&folder.join(name), text.as_bytes())?;
     }
-    note(&format!("the report is `{}`", folder.join("report.html").display()));
+    note(&format!("the report is `{}`", folder.join("report.html").shown()));
     Ok(())
 }
 
@@ -141,14 +141,14 @@ fn mask_paths(folder: &Path, samples: &[Sample], dataset: &Dataset) -> anyhow::R
             bail!(
                 "the masks of `{}` and `{}` would both be saved as `{}`; measure one part at a time by `--split`, or leave \
                  out `--save-masks`",
-                first.display(),
-                sample.image.display(),
-                path.display()
+                first.shown(),
+                sample.image.shown(),
+                path.shown()
             );
         }
     }
     keep_inputs(folder, &paths, dataset.files())?;
-    fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.shown()))?;
     Ok(paths)
 }
 
@@ -190,7 +190,7 @@ fn measure_one(
     sample: &Sample,
 ) -> anyhow::Result<(GrayImage, f64)> {
     let (image, truth) = sample.load()?;
-    let named = || format!("cannot measure `{}`", sample.image.display());
+    let named = || format!("cannot measure `{}`", sample.image.shown());
     let Segmentation { mask, probabilities, .. } = segmenter.segment(&image).with_context(named)?;
     let probabilities = probabilities.as_ref().map(|probabilities| probabilities.view());
     let scores = evaluator.add(&sample.name, &image, &truth, &mask, probabilities).with_context(named)?;

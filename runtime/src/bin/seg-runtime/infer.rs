@@ -7,7 +7,7 @@ use std::{iter, thread};
 
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
-use seg_cli::{chain, note, print};
+use seg_cli::{Shown, chain, note, print_json};
 use seg_inference::{ModelFile, Options, Segmenter, Settings, image_files, read_model};
 use seg_runtime::pipeline::{self, Lanes, Task, create_folders, largest_at_once};
 use seg_runtime::record::{Counts, Entry, Job, JobPart, Prediction, RecordWriter, remove_leftovers};
@@ -75,7 +75,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     if skipped > 0 {
         bail!("{skipped} of {mine} images were skipped");
     }
-    note(&format!("{images} of {mine} images segmented into `{}`", args.out.display()));
+    note(&format!("{images} of {mine} images segmented into `{}`", args.out.shown()));
     Ok(())
 }
 
@@ -136,7 +136,7 @@ fn segment(
         let entry = match result {
             Ok(prediction) => {
                 let first = prediction.files.first().map_or(name.as_str(), |file| file.path.as_str());
-                progress.done(format!("{} -> {}", prediction.input, args.out.join(first).display()));
+                progress.done(format!("{} -> {}", input.shown(), args.out.join(first).shown()));
                 Entry::Segmented(Box::new(prediction))
             }
             Err(error) if error.is_about_the_image() => {
@@ -169,5 +169,5 @@ fn segment(
 /// Adds an image to the record, and prints its entry if that is asked for.
 fn add(record: &mut RecordWriter, entry: &Entry, json: bool) -> anyhow::Result<()> {
     record.add(entry)?;
-    if json { print(&(serde_json::to_string(entry)? + "\n")) } else { Ok(()) }
+    if json { print_json(&serde_json::to_string(entry)?) } else { Ok(()) }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 use anyhow::Context;
-use seg_cli::print;
+use seg_cli::{print, print_json};
 use seg_contract::{Contract, SizePolicy};
 use seg_inference::{Session, read_model};
 use seg_onnx::Model;
@@ -60,7 +60,7 @@ pub(crate) fn inspect(args: &Inspect) -> anyhow::Result<()> {
     let mut report = examine(&model, size)?;
     report.graph = args.graph.then(|| model.graph.to_string());
     report.placement = args.placement.then(|| placement(args)).transpose()?;
-    print(&if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { describe(&report)? })
+    if args.json { print_json(&serde_json::to_string_pretty(&report)?) } else { print(&describe(&report)?) }
 }
 
 /// Counts which provider computes how many nodes of which operator.

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use seg_cli::{is_quiet, note, warn};
+use seg_text::terminal;
 
 /// The progress over a number of images.
 pub(crate) struct Progress {
@@ -25,7 +26,7 @@ impl Progress {
     pub(crate) fn done(&self, message: String) {
         self.bar.inc(1);
         if self.is_terminal {
-            self.bar.set_message(message);
+            self.bar.set_message(terminal::lines(&message));
         } else {
             note(&format!("{}/{} {message}", self.bar.position(), self.images));
         }

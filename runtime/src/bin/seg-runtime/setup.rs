@@ -1,6 +1,6 @@
 //! `seg-runtime setup`: fetches libraries ahead of time.
 
-use seg_cli::{note, print};
+use seg_cli::{Shown, note, print};
 use seg_inference::library::{Build, Library, Search};
 
 use crate::args::Setup;
@@ -34,5 +34,5 @@ pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
 
 /// Prints where a library is.
 fn show(build: Build, library: &Library) -> anyhow::Result<()> {
-    print(&format!("{:28}  {}\n", build.package(), library.path.display()))
+    print(&format!("{:28}  {}\n", build.package(), library.path.shown()))
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use seg_cli::{note, print, warn};
+use seg_cli::{Shown, note, print, warn};
 use seg_inference::{TensorFile, read_model};
 use seg_verify::bounds::ModelPrecision;
 use seg_verify::{
@@ -54,12 +54,12 @@ fn first(args: &Verify, model: &Path) -> anyhow::Result<()> {
     // Another provider may have been chosen.
     let place = place(certificate.provider)?;
     if place.says_more_than(&certificate) {
-        note(&format!("kept         {}, as too little was asked to replace it", place.certificate().display()));
+        note(&format!("kept         {}, as too little was asked to replace it", place.certificate().shown()));
     } else {
         place.write(&certificate, key.as_ref())?;
-        note(&format!("certificate  {}", place.certificate().display()));
+        note(&format!("certificate  {}", place.certificate().shown()));
         if key.is_some() {
-            note(&format!("signature    {}", place.signature().display()));
+            note(&format!("signature    {}", place.signature().shown()));
         }
     }
     verdict(model, &certificate)
@@ -70,7 +70,7 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
     let (certified, bytes) = Certificate::read(path)?;
     if let Some(key) = &args.public_key {
         verify_signature(path, &bytes, key)?;
-        note(&format!("signed by    {}", key.display()));
+        note(&format!("signed by    {}", key.shown()));
     }
     let folder = folder_of(path);
     let files = Files {
@@ -86,11 +86,11 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
     if let Some(absent) = files.data.iter().find(|input| args.data.is_none() && !input.exists() && !is_pattern(input)) {
         bail!(
             "the certificate `{}` is of images in `{}`, which is not there; name the folder of its images with `--data DIR`",
-            path.display(),
-            absent.display()
+            path.shown(),
+            absent.shown()
         );
     }
-    let another = || format!("cannot prove again what the certificate `{}` says", path.display());
+    let another = || format!("cannot prove again what the certificate `{}` says", path.shown());
     // Before a library is fetched for it; a fallback may yet choose another one.
     if let Some(provider) = args.engine.ep.provider().filter(|_| !args.engine.tuning.allow_fallback) {
         let precision = ModelPrecision::from_graph(&read_model(&files.model)?.graph, args.engine.precision);
@@ -104,17 +104,17 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
     }
     verdict(&files.model, &now)?;
     if !certified.holds {
-        bail!("the certificate `{}` says that the model failed; verify the model itself", path.display());
+        bail!("the certificate `{}` says that the model failed; verify the model itself", path.shown());
     }
     let same = now.id == certified.id && now.model.sha256 == certified.model.sha256;
     if !same {
-        bail!("the certificate `{}` is for another model", path.display());
+        bail!("the certificate `{}` is for another model", path.shown());
     }
     if let [first, others @ ..] = &certified.left_out(&now)[..] {
         let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
         bail!(
             "the certificate `{}` is for other inputs, {first}{more}; name the folder of its images with `--data DIR`",
-            path.display()
+            path.shown()
         );
     }
     let how = if differences.is_empty() { "to the last figure" } else { "with the differences above" };
@@ -146,9 +146,9 @@ fn run(
     let Files { model, reference: reference_path, checkpoint, data } = files;
     // Before a library is fetched for it.
     read_model(model)?;
-    let bytes = fs::read(model).with_context(|| format!("cannot read the model `{}`", model.display()))?;
+    let bytes = fs::read(model).with_context(|| format!("cannot read the model `{}`", model.shown()))?;
     let reference_bytes = fs::read(reference_path).with_context(|| {
-        format!("cannot read the reference `{}`; `seg export` writes it beside the model", reference_path.display())
+        format!("cannot read the reference `{}`; `seg export` writes it beside the model", reference_path.shown())
     })?;
     let reference = Reference::from_bytes(reference_path, &reference_bytes)?;
     let reference_file = FileRecord::new(reference_path, &reference_bytes, folder, Some(reference.tool.as_str()));
@@ -215,7 +215,7 @@ fn verdict(model: &Path, certificate: &Certificate) -> anyhow::Result<()> {
         }
     }
     let findings = seg_report::count(certificate.proof.findings().count(), "finding");
-    let (model, Certificate { provider, precision, .. }) = (model.display(), certificate);
+    let (model, Certificate { provider, precision, .. }) = (model.shown(), certificate);
     if certificate.proof.is_undecided() {
         bail!("`{model}` is not proven on {provider} in {precision}: too little was asked of it");
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use image::RgbImage;
-use seg_cli::print;
+use seg_cli::{Shown, print};
 use seg_inference::{Segmenter, read_model};
 
 use crate::args::Warm;
@@ -22,5 +22,5 @@ pub(crate) fn warm(args: &Warm) -> anyhow::Result<()> {
     let [height, width] = options.shapes(&contract.input).best_size();
     segmenter.segment(&RgbImage::new(width as u32, height as u32))?;
     let (seconds, provider) = (start.elapsed().as_secs_f64(), segmenter.runs_on().provider);
-    print(&format!("`{}` is ready to run with {provider} after {seconds:.1} s\n", args.model.display()))
+    print(&format!("`{}` is ready to run with {provider} after {seconds:.1} s\n", args.model.shown()))
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use clap::Command;
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
-use seg_cli::{DESCRIBE, Description, print};
+use seg_cli::{DESCRIBE, Description, Shown, print};
 use seg_data::write_bytes;
 
 use crate::args;
@@ -25,7 +25,7 @@ pub(crate) fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
 
 /// Writes a man page for each command into a folder.
 pub(crate) fn man(folder: &Path) -> anyhow::Result<ExitCode> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.shown()))?;
     let mut command = whole()?;
     command.build();
     write_pages(command, folder)?;
@@ -56,8 +56,8 @@ fn describe(program: Program) -> anyhow::Result<Description> {
     let output = process::Command::new(&path)
         .arg(DESCRIBE)
         .output()
-        .with_context(|| format!("cannot start `{}`", path.display()))?;
-    let (shown, said) = (path.display(), String::from_utf8_lossy(&output.stderr));
+        .with_context(|| format!("cannot start `{}`", path.shown()))?;
+    let (shown, said) = (path.shown(), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "`{shown}` does not describe its flags; take all programs from one build: {said}");
     serde_json::from_slice(&output.stdout)
         .with_context(|| format!("cannot read how `{shown}` describes its flags; take all programs from one build"))

@@ -1,5 +1,6 @@
 //! Starts the program that has a command.
 
+use seg_cli::Shown;
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ pub(crate) fn start(verb: &Verb, arguments: impl IntoIterator<Item = OsString>) 
         command.arg(verb.name);
     }
     command.args(arguments);
-    run(command, verb).with_context(|| format!("cannot start `{}` for `seg {}`", path.display(), verb.name))
+    run(command, verb).with_context(|| format!("cannot start `{}` for `seg {}`", path.shown(), verb.name))
 }
 
 /// Finds a program beside this one.
@@ -30,7 +31,7 @@ pub(crate) fn path(program: Program) -> anyhow::Result<PathBuf> {
     ensure!(
         path.is_file(),
         "there is no program `{}`; copy it there from the folder of the build, where `cargo build --release --locked` writes it",
-        path.display()
+        path.shown()
     );
     Ok(path)
 }

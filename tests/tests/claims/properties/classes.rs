@@ -9,11 +9,11 @@ use seg_contract::Class;
 use seg_data::Dataset;
 use serde_json::{Value, json};
 
-use super::{check, text};
+use super::{check, note};
 
 /// Makes the names and the colours of several classes, each different from the others.
 fn descriptions() -> impl Strategy<Value = Vec<(String, [u8; 3])>> {
-    let classes = prop::collection::vec((text(), any::<[u8; 3]>()), 2..9);
+    let classes = prop::collection::vec((note(), any::<[u8; 3]>()), 2..9);
     classes.prop_filter("two names or colours are alike, or a name is blank", |classes| {
         let names: BTreeSet<_> = classes.iter().map(|(name, _)| name).collect();
         let colors: BTreeSet<_> = classes.iter().map(|(_, color)| color).collect();

@@ -6,9 +6,16 @@ use proptest::prelude::*;
 use seg_contract::{
     Class, ColorOrder, Contract, Element, Input, InputForm, Output, OutputKind, Provenance, Scores, SizePolicy,
 };
+use seg_text::control;
 use serde_json::Map;
 
-use super::{check, text};
+use super::{check, note, text};
+
+/// Makes the name of a graph's input or output.
+fn graph_name() -> impl Strategy<Value = String> {
+    let letters: Vec<char> = ('a'..='z').chain('A'..='Z').chain('0'..='9').chain("_.-".chars()).collect();
+    prop::collection::vec(prop::sample::select(letters), 1..8).prop_map(String::from_iter)
+}
 
 /// Makes the sides that a network takes: the least one, the number that each is a multiple of, and
 /// two sides.
@@ -26,7 +33,7 @@ fn input() -> impl Strategy<Value = Input> {
     let element = prop::sample::select(vec![Element::Float, Element::U8]);
     let numbers = ([-2.0_f32..2.0, -2.0_f32..2.0, -2.0_f32..2.0], [1e-6_f32..4.0, 1e-6_f32..4.0, 1e-6_f32..4.0]);
     let form = (element, prop::option::of(1..9_usize), any::<bool>(), any::<bool>());
-    (text(), color, numbers, sides(), form).prop_map(|(name, color, (mean, std), sides, form)| {
+    (graph_name(), color, numbers, sides(), form).prop_map(|(name, color, (mean, std), sides, form)| {
         let (side_min, side_multiple, [height, width]) = sides;
         let (element, batch, is_stretched, is_fixed) = form;
         let channels = color.channels();
@@ -46,7 +53,7 @@ fn input() -> impl Strategy<Value = Input> {
 /// Makes scores of a validation part.
 fn scores() -> impl Strategy<Value = Scores> {
     let pooled =
-        prop::collection::vec((text(), any::<f64>().prop_filter("JSON has finite numbers", |x| x.is_finite())), 0..3);
+        prop::collection::vec((note(), any::<f64>().prop_filter("JSON has finite numbers", |x| x.is_finite())), 0..3);
     (any::<u32>(), [0.0..=1.0, 0.0..=1.0, 0.0..=1.0], pooled).prop_map(|(images, scores, pooled)| {
         let pooled = BTreeMap::from_iter(pooled);
         Scores {
@@ -63,11 +70,11 @@ fn scores() -> impl Strategy<Value = Scores> {
 /// Makes contracts with values in all fields.
 fn contracts() -> impl Strategy<Value = Contract> {
     let kind = prop::sample::select(vec![OutputKind::Logits, OutputKind::Probabilities, OutputKind::Mask]);
-    let class = (text(), any::<[u8; 3]>()).prop_map(|(name, color)| Class { name, color });
-    let texts = prop::array::uniform8(text());
+    let class = (note(), any::<[u8; 3]>()).prop_map(|(name, color)| Class { name, color });
+    let texts = prop::array::uniform8(note());
     let provenance = (texts, prop::option::of(any::<usize>()), prop::option::of(scores()));
     let classes = prop::collection::vec(class, 2..6);
-    (input(), (text(), kind), classes, provenance).prop_map(|(input, (name, kind), classes, provenance)| {
+    (input(), (graph_name(), kind), classes, provenance).prop_map(|(input, (name, kind), classes, provenance)| {
         let ([network, configuration, tool, weights_sha256, data, score, data_sha256, precision], epoch, validation) =
             provenance;
         let training = Map::from_iter([(data.clone(), score.clone().into())]);
@@ -101,5 +108,17 @@ fn a_contract_is_read_as_it_was_written() {
         let json = contract.to_json();
         assert_eq!(Contract::from_json(&json).unwrap(), contract, "{json}");
         assert!(crate::fuzz::contract(json.as_bytes()), "{json}");
+    });
+}
+
+#[test]
+fn a_contract_with_a_control_character_is_refused_and_its_error_has_none() {
+    check(300, &(contracts(), text()), |(mut contract, name)| {
+        let is_plain = !control::has_control(&name);
+        contract.classes[1].name = name;
+        match Contract::from_json(&contract.to_json()) {
+            Ok(read) => assert!(is_plain && read == contract),
+            Err(error) => assert!(!is_plain && !control::has_control(&error.to_string()), "{error}"),
+        }
     });
 }

@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use seg_text::control;
 
 use crate::corpus::{READERS, corpus};
 
@@ -42,6 +43,11 @@ fn message(panic: &(dyn Any + Send)) -> String {
 /// Makes texts of a few characters of any script.
 fn text() -> impl Strategy<Value = String> + Clone {
     prop::collection::vec(any::<char>(), 0..8).prop_map(String::from_iter)
+}
+
+/// Makes a text without control characters, as a contract may hold it.
+fn note() -> impl Strategy<Value = String> + Clone {
+    text().prop_map(|text| control::escape(&text))
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
-use seg_cli::{is_quiet, print, say};
+use seg_cli::{Shown, is_quiet, print, print_json, say};
 use seg_data::{check, contact_sheet, write_bytes, write_png};
 
 use crate::args::CheckArgs;
@@ -21,17 +21,21 @@ pub(crate) fn run(args: &CheckArgs) -> Result<()> {
     let report = &found.report;
     let name = report.name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let folder = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("check-{name}")));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create `{}`", folder.shown()))?;
     let json = serde_json::to_string_pretty(report).context("cannot write the report")?;
     write_bytes(&folder.join("report.json"), (json.clone() + "\n").as_bytes())?;
-    print(&(if args.json { json } else { report.to_string() } + "\n"))?;
+    if args.json {
+        print_json(&json)?;
+    } else {
+        print(&(report.to_string() + "\n"))?;
+    }
     if !found.shown.is_empty() {
         let path = folder.join("contact_sheet.png");
         write_png(&path, &contact_sheet(&found.shown, &report.classes)?)?;
         if !args.json {
-            say(&format!("\nlook at      {}", path.display()));
+            say(&format!("\nlook at      {}", path.shown()));
         }
     }
-    ensure!(report.problems.is_empty(), "`{}` cannot be learned from as it is", args.data.display());
+    ensure!(report.problems.is_empty(), "`{}` cannot be learned from as it is", args.data.shown());
     Ok(())
 }

@@ -16,6 +16,7 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::{DefaultTerminal, Terminal};
 use seg_cli::say;
+use seg_text::shell;
 use seg_train::run::trainer::Event;
 use seg_train::view::dashboard::draw;
 use seg_train::view::progress::Progress;
@@ -77,7 +78,7 @@ impl Dashboard {
             asked,
         });
         restore_on_panic(&shared);
-        let resume = format!("interrupted; to go on: seg train --resume '{}'", run.display());
+        let resume = format!("interrupted; to go on: seg train --resume {}", shell::path(run));
         unwatched.store(false, Ordering::SeqCst);
         let painter = thread::spawn({
             let shared = Arc::clone(&shared);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
-use seg_cli::{is_quiet, print, say};
+use seg_cli::{Shown, is_quiet, print_json, say};
 use seg_data::{Dataset, Sample, write_bytes, write_mask_png};
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::runs;
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     let Some(contract) = &checkpoint.contract else {
         bail!(
             "`{}` carries no contract, so its mean, size and classes are unknown; name a run",
-            checkpoint.path.display()
+            checkpoint.path.shown()
         );
     };
     let (device, choice) = args.device.open()?;
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     if let Some(out) = &args.out {
         inputs.spare(out, "--out")?;
     }
-    say(&format!("checkpoint {}", checkpoint.path.display()));
+    say(&format!("checkpoint {}", checkpoint.path.shown()));
     say(&format!("data       {}, {part}: {} images", dataset.name, samples.len()));
     say(&format!("device     {choice}"));
 
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     bar.finish_and_clear();
     written?;
     let scores = evaluation.scores(&contract.classes);
-    print(&(serde_json::to_string_pretty(&scores).context("cannot print the scores")? + "\n"))?;
+    print_json(&serde_json::to_string_pretty(&scores).context("cannot print the scores")?)?;
     let beside = path.is_dir().then(|| path.join(Scored::file_name(&dataset.name, part)));
     if let Some(out) = args.out.clone().or(beside) {
         let weights_sha256 = checkpoint.weights.sha256();
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
 /// Returns the path of each image's mask, in a folder that is created; no file that is read is
 /// overwritten, and no mask twice.
 fn mask_paths(folder: &Path, samples: &[Sample], inputs: &Inputs) -> Result<BTreeMap<PathBuf, PathBuf>> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.shown()))?;
     let mut paths = BTreeSet::new();
     samples
         .iter()
@@ -106,11 +106,7 @@ impl Inputs {
 
     fn spare(&self, path: &Path, flag: &str) -> Result<()> {
         let is_input = real_place(path).is_some_and(|place| self.0.contains(&place));
-        ensure!(
-            !is_input,
-            "`{}` is the checkpoint or belongs to the data set; choose another `{flag}`",
-            path.display()
-        );
+        ensure!(!is_input, "`{}` is the checkpoint or belongs to the data set; choose another `{flag}`", path.shown());
         Ok(())
     }
 }

@@ -4,19 +4,19 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use seg_cli::{detail, is_quiet, print, say, warn};
+use seg_cli::{Shown, detail, is_quiet, print_json, say, warn};
 use seg_contract::SizePolicy;
 use seg_data::write_png;
 use seg_nets::device::Devices;
 use seg_nets::precision::Precision;
 use seg_nets::runs;
+use seg_text::shell;
 use seg_train::data::loader::{Loader, Source};
 use seg_train::run::config::Config;
 use seg_train::run::ending::Ending;
 use seg_train::run::record::EpochRecord;
 use seg_train::run::{self, Run};
 use seg_train::view::outcome;
-use seg_train::view::shell::quoted;
 
 use crate::args::FitArgs;
 use crate::plain::scores;
@@ -29,11 +29,11 @@ const WHOLE_PIXELS_MAX: u64 = 1536 * 1536;
 
 pub(crate) fn run(args: &FitArgs) -> Result<()> {
     let run = match &args.resume {
-        Some(folder) => Run::open(folder).with_context(|| format!("cannot resume `{}`", folder.display()))?,
+        Some(folder) => Run::open(folder).with_context(|| format!("cannot resume `{}`", folder.shown()))?,
         None => {
             let plan = plan(args)?;
             if args.print_config {
-                return print(&(json(&plan.config)? + "\n"));
+                return print_json(&json(&plan.config)?);
             }
             if let Some(name) = &plan.preset {
                 say(&format!("preset     {name}"));
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
             begin(args, plan)?
         }
     };
-    say(&format!("run        {}", run.folder.display()));
+    say(&format!("run        {}", run.folder.shown()));
     say(&format!(
         "data       {}: {} training and {} validation images",
         run.dataset.name,
@@ -83,15 +83,15 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
         say(&format!("{}\n", outcome::classes(&validation.scores, names)));
         say(&format!("best       epoch {epoch}: {}", scores(validation)));
     }
-    say(&format!("weights    {}", run.folder.join(runs::BEST).display()));
+    say(&format!("weights    {}", run.folder.join(runs::BEST).shown()));
     let (devices, _) = run.config.devices()?;
     let (report, findings) =
         report::write(&run, &devices[0], None).context("training is done, but its report cannot be written")?;
     if let Some(warning) = recorder.pictures(&findings) {
         warn(&warning);
     }
-    say(&format!("report     {}", report.display()));
-    let (checkpoint, model) = (quoted(&run.folder), quoted(&run.folder.join("model.onnx")));
+    say(&format!("report     {}", report.shown()));
+    let (checkpoint, model) = (shell::path(&run.folder), shell::path(&run.folder.join("model.onnx")));
     say(&format!("next: seg export --checkpoint {checkpoint} --out {model}"));
     Ok(())
 }
@@ -129,12 +129,12 @@ fn begin(args: &FitArgs, plan: Plan) -> Result<Run> {
 
 /// Draws the first images that the run would learn from.
 fn preview(plan: Plan, folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.shown()))?;
     let palette: Vec<[u8; 3]> = plan.dataset.classes.iter().map(|class| class.color).collect();
     let (training, _) = plan.split.apply(&plan.dataset.train)?;
     let loader = Loader::new(Source::from_config(&plan.config, training))?;
     let path = folder.join("preview.png");
     write_png(&path, &seg_train::data::preview::sheet(&loader, &palette)?)?;
-    say(&format!("preview    {}", path.display()));
+    say(&format!("preview    {}", path.shown()));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The plan of a run, decided from flags, a file, a preset and the data set.
 
+use seg_cli::Shown;
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, Result, ensure};
@@ -42,7 +43,7 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
         layers.lay("the preset", preset.settings);
     }
     if let (Some(path), Some(file)) = (&args.config, file) {
-        layers.lay(format!("`{}`", path.display()), file);
+        layers.lay(format!("`{}`", path.shown()), file);
     }
     layers.lay("the flags", flags(args, &data)?);
 
@@ -74,7 +75,7 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
             "the settings ask for {}, but the weights in `{}` are of {}; leave out `--network` and `--base-width`, or \
              `network` in the file of `--config`",
             config.network,
-            path.display(),
+            path.shown(),
             network
         );
     }
@@ -105,11 +106,11 @@ fn data(args: &FitArgs, file: Option<&Settings>) -> Result<PathBuf> {
 
 /// Returns a path from the root, in UTF-8, as a configuration keeps it.
 fn whole(path: &Path) -> Result<PathBuf> {
-    let path = absolute(path).with_context(|| format!("cannot resolve `{}`", path.display()))?;
+    let path = absolute(path).with_context(|| format!("cannot resolve `{}`", path.shown()))?;
     ensure!(
         path.to_str().is_some(),
         "the name of `{}` is not in UTF-8, so no configuration can keep it; rename it",
-        path.display()
+        path.shown()
     );
     Ok(path)
 }

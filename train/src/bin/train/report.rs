@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use indicatif::ProgressBar;
-use seg_cli::{is_quiet, say};
+use seg_cli::{Shown, is_quiet, say};
 use seg_nets::runs;
 use seg_train::run::{self, Run};
 use seg_train::view::report::{Findings, Report};
@@ -17,10 +17,10 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
         Some(run) => run.clone(),
         None => runs::newest(runs::RUNS.as_ref())?,
     };
-    let run = Run::open(&run).with_context(|| format!("cannot open the run `{}`", run.display()))?;
+    let run = Run::open(&run).with_context(|| format!("cannot open the run `{}`", run.shown()))?;
     let (device, _) = args.device.open()?;
     let (path, _) = write(&run, &device, args.out.as_deref())?;
-    say(&format!("report     {}", path.display()));
+    say(&format!("report     {}", path.shown()));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `train summarize`: mean and deviation over runs that differ in seed or fold.
 
 use anyhow::{Context, Result};
-use seg_cli::print;
+use seg_cli::{Shown, print, print_json};
 use seg_train::run::summary::{Spread, Summary, summarize};
 
 use crate::args::SummarizeArgs;
@@ -10,7 +10,7 @@ pub(crate) fn run(args: &SummarizeArgs) -> Result<()> {
     let summary = summarize(&args.runs, args.force)?;
     if args.json {
         let json = serde_json::to_string_pretty(&summary).context("cannot print the summary")?;
-        print(&(json + "\n"))
+        print_json(&json)
     } else {
         print(&(lines(&summary).join("\n") + "\n"))
     }
@@ -23,7 +23,7 @@ fn lines(summary: &Summary) -> Vec<String> {
         .map(|run| {
             let fold = run.fold.as_ref().map_or_else(String::new, |fold| format!(", fold {fold}"));
             let (seed, best, epochs) = (run.seed, run.best_epoch, run.epochs);
-            format!("{}: seed {seed}{fold}, best epoch {best} of {epochs}", run.folder.display())
+            format!("{}: seed {seed}{fold}, best epoch {best} of {epochs}", run.folder.shown())
         })
         .collect();
     let width = summary.metrics.keys().map(|name| name.chars().count()).max().unwrap_or(0);

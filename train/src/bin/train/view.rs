@@ -1,5 +1,6 @@
 //! The display of a run in progress: a dashboard on a terminal, plain lines elsewhere.
 
+use seg_cli::Shown;
 use std::env;
 use std::io::{IsTerminal, stdin, stdout};
 
@@ -28,7 +29,7 @@ pub(crate) trait View {
 pub(crate) fn choose(run: &Run, plain: bool) -> Result<Box<dyn View>> {
     let dumb = env::var_os("TERM").is_none_or(|terminal| terminal.is_empty() || terminal == "dumb");
     if !plain && !dumb && stdout().is_terminal() && stdin().is_terminal() {
-        let title = run.folder.display().to_string();
+        let title = run.folder.shown().to_string();
         let progress = Progress::new(title, &run.config, run.log()?);
         // A terminal that cannot be taken over still shows lines.
         if let Ok(dashboard) = Dashboard::open(progress, &run.folder) {

@@ -16,6 +16,7 @@ use seg_data::Dataset;
 use seg_nets::contract::contract;
 use seg_nets::device::{DeviceError, Devices};
 use seg_nets::network::{NetworkConfig, SettingError};
+use seg_text::control::escape;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -192,7 +193,7 @@ impl Config {
         }
         for file in ["init", "split"] {
             if let Some(Value::String(path)) = settings.get_mut(file) {
-                *path = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+                *path = escape(&Path::new(path).file_name().unwrap_or_default().to_string_lossy());
             }
         }
         settings

@@ -6,13 +6,13 @@ use maud::{Markup, html};
 use seg_data::{WriteError, write_bytes};
 use seg_report::table::{self, score};
 use seg_report::{Chart, Curve, Figure, Mark, count, distribution, figures, legend, page};
+use seg_text::shell;
 
 use super::findings::Findings;
 use crate::run::ending::Ending;
 use crate::run::record::EpochRecord;
 use crate::run::{Run, Session};
 use crate::view::duration::duration;
-use crate::view::shell::quoted;
 
 /// By how much the best epoch's score may differ when it is computed again, as on another device.
 const SAME_SCORE: f64 = 1e-3;
@@ -239,9 +239,9 @@ impl Report<'_> {
     }
 
     fn going_on(&self) -> Markup {
-        let run = quoted(&self.run.folder);
-        let data = quoted(&self.run.config.data);
-        let model = quoted(&self.run.folder.join(format!("{}.onnx", self.run.config.network.name())));
+        let run = shell::path(&self.run.folder);
+        let data = shell::path(&self.run.config.data);
+        let model = shell::path(&self.run.folder.join(format!("{}.onnx", self.run.config.network.name())));
         html! {
             section {
                 h2 { "Going on" }
