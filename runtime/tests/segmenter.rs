@@ -343,7 +343,7 @@ fn models_are_told_by_the_bytes_that_were_opened() {
     let segmenter = Segmenter::open_ensemble(environment(), &[&path, &path], &Options::default()).unwrap();
     // As a training that goes on would.
     std::fs::write(&path, "another model").unwrap();
-    let expected = ModelFile { file: "threshold.onnx".into(), sha256 };
+    let expected = ModelFile { file: "threshold.onnx".into(), file_raw: None, sha256 };
     assert_eq!(segmenter.files(), [expected.clone(), expected]);
     let alone = segmenter.as_ref()[0].runs_on().nodes.values().sum::<usize>();
     assert_eq!(segmenter.runs_on().nodes.values().sum::<usize>(), 2 * alone, "the nodes of both");

@@ -116,10 +116,10 @@ impl Measurement {
         timed(|| {
             let mut record = RecordWriter::begin(&self.out, &job, None, None)?;
             let mut failed = None;
-            pipeline::run(&mut segmenters, &tasks, &self.out, &writers, |_, result| {
+            pipeline::run(&mut segmenters, &tasks, &self.out, &writers, |index, result| {
                 let recorded = result
                     .map_err(anyhow::Error::from)
-                    .and_then(|prediction| Ok(record.add(&Entry::Segmented(Box::new(prediction)))?));
+                    .and_then(|prediction| Ok(record.add(&Entry::segmented(prediction, &tasks[index].input))?));
                 match recorded {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(error) => {

@@ -1,8 +1,8 @@
 //! Code that the command-line programs share.
 //!
-//! - [`print()`], [`print_json`], [`say`], [`note`], [`detail`] and [`warn`] write to the terminal,
-//!   as much as [`Verbosity`] allows, with control characters escaped; [`Shown`] is the printed form
-//!   of a path;
+//! - [`print()`], [`print_json`], [`say`], [`note`], [`detail`] and [`warn`] write to the
+//!   terminal, as much as [`Verbosity`] allows, with control characters escaped; [`Shown`] is the
+//!   printed form of a path;
 //! - [`chain`] puts an error and its causes on one line, and [`finish`] ends a program with it;
 //! - [`parse`] reads a command line, and prints its [`Description`] for `seg completions` and `seg
 //!   man`.

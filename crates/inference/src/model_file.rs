@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use seg_contract::{Sha256, sha256};
+use seg_text::raw_path::raw_path;
 use serde::{Deserialize, Serialize};
 
 /// A model file, identified by its content.
@@ -13,6 +14,10 @@ use serde::{Deserialize, Serialize};
 pub struct ModelFile {
     /// The file's name.
     pub file: String,
+    /// The file's name without loss if it is not UTF-8: a byte that is not part of UTF-8 is `\xff`,
+    /// and a backslash is doubled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_raw: Option<String>,
     /// The SHA-256 of the file's content, in hexadecimal.
     pub sha256: String,
 }
@@ -20,8 +25,8 @@ pub struct ModelFile {
 impl ModelFile {
     /// Describes the file `path`, whose content is `bytes`.
     pub fn new(path: &Path, bytes: &[u8]) -> Self {
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { file, sha256: sha256(bytes) }
+        let name = Path::new(path.file_name().unwrap_or_default());
+        Self { file: name.to_string_lossy().into_owned(), file_raw: raw_path(name), sha256: sha256(bytes) }
     }
 }
 

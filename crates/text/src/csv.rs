@@ -1,8 +1,8 @@
 //! Text for a table of comma-separated values (RFC 4180), which spreadsheets open.
 //!
-//! A spreadsheet takes a cell that begins with `=`, `+`, `-`, `@`, a tab or a line end for a formula
-//! (<https://owasp.org/www-community/attacks/CSV_Injection>). Such a text gets an apostrophe in
-//! front. Numbers are written as they are, signs included.
+//! A spreadsheet takes a cell that begins with `=`, `+`, `-`, `@`, a tab or a line end for a
+//! formula (<https://owasp.org/www-community/attacks/CSV_Injection>). Such a text gets an
+//! apostrophe in front. Numbers are written as they are, signs included.
 
 /// A cell of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use crate::control;
 
-/// Escapes a text so that Markdown shows it as it is: it neither ends a cell, nor begins a list or a
-/// heading, nor becomes HTML.
+/// Escapes a text so that Markdown shows it as it is: it neither ends a cell, nor begins a list or
+/// a heading, nor becomes HTML.
 pub fn text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let first = text.trim_start().chars().next();

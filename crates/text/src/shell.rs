@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::control;
 
-/// Returns a path as one word of a command. A path that begins with `-` is written as `./-`, so that
-/// no program takes it for a flag.
+/// Returns a path as one word of a command. A path that begins with `-` is written as `./-`, so
+/// that no program takes it for a flag.
 ///
 /// Control characters and bytes that are not UTF-8 are written in bash's `$'...'`.
 pub fn path(path: &Path) -> String {

@@ -68,6 +68,10 @@ pub struct Data {
     pub name: String,
     /// The folder of the data set.
     pub folder: String,
+    /// The folder without loss if its path is not UTF-8: a byte that is not part of UTF-8 is
+    /// `\xff`, and a backslash is doubled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder_raw: Option<String>,
     /// The part of the data set.
     pub part: String,
     /// The fingerprint of the data set, as training records it:
@@ -197,7 +201,7 @@ pub(super) mod tests {
         };
         About {
             tool: "seg-runtime 1.2.3".into(),
-            models: vec![ModelFile { file: "<model>.onnx".into(), sha256: "abc".into() }],
+            models: vec![ModelFile { file: "<model>.onnx".into(), file_raw: None, sha256: "abc".into() }],
             contract: Contract {
                 format: CONTRACT_FORMAT,
                 input,
@@ -210,6 +214,7 @@ pub(super) mod tests {
             data: Data {
                 name: "<cells>".into(),
                 folder: "data".into(),
+                folder_raw: None,
                 part: "test".into(),
                 sha256: Some("def".into()),
                 error: None,

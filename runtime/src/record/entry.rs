@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use seg_data::{WriteError, write_atomic};
+use seg_text::raw_path::raw_path;
 use serde::{Deserialize, Serialize};
 
 use super::error::RecordError;
@@ -18,23 +19,65 @@ use super::prediction::Prediction;
 #[serde(untagged)]
 pub enum Entry {
     /// The image is complete.
-    Segmented(Box<Prediction>),
+    Segmented {
+        /// The report.
+        #[serde(flatten)]
+        prediction: Box<Prediction>,
+        /// The path of the image without loss if it is not UTF-8: a byte that is not part of UTF-8
+        /// is `\xff`, and a backslash is doubled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        input_raw: Option<String>,
+    },
     /// The image cannot be segmented.
     Skipped {
         /// The name that the image's files would have.
         name: String,
         /// The image.
         input: String,
+        /// The path of the image without loss if it is not UTF-8, as above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        input_raw: Option<String>,
         /// The reason.
         error: String,
     },
 }
 
 impl Entry {
+    /// Makes the entry of a complete image, whose path is `input`.
+    pub fn segmented(prediction: Prediction, input: &Path) -> Self {
+        Self::Segmented { prediction: Box::new(prediction), input_raw: raw_path(input) }
+    }
+
+    /// Makes the entry of an image that cannot be segmented, whose path is `input`.
+    pub fn skipped(name: String, input: &Path, error: String) -> Self {
+        Self::Skipped { name, input: input.to_string_lossy().into_owned(), input_raw: raw_path(input), error }
+    }
+
+    /// Returns whether `input` is the image that was segmented: the same path with the same
+    /// content.
+    ///
+    /// A file that cannot be read is not.
+    pub fn is_of(&self, input: &Path) -> bool {
+        let Self::Segmented { prediction, input_raw } = self else { return false };
+        // Most differences show without reading the file.
+        let is_path = match raw_path(input) {
+            Some(raw) => *input_raw == Some(raw),
+            None => input_raw.is_none() && input.to_str() == Some(&prediction.input),
+        };
+        is_path && prediction.is_content_of(input)
+    }
+
+    /// Returns the first file of the entry that is not where the files of its image are written.
+    fn file_elsewhere(&self, folder: &Path) -> Option<&str> {
+        let Self::Segmented { prediction, .. } = self else { return None };
+        let elsewhere = prediction.files.iter().find(|file| !file.is_in_place(folder, &prediction.name));
+        elsewhere.map(|file| file.path.as_str())
+    }
+
     /// Returns the name of the image's files.
     pub fn name(&self) -> &str {
         match self {
-            Self::Segmented(prediction) => &prediction.name,
+            Self::Segmented { prediction, .. } => &prediction.name,
             Self::Skipped { name, .. } => name,
         }
     }
@@ -90,14 +133,16 @@ pub(crate) fn to_json_line(entry: &Entry, job: &str) -> String {
 }
 
 /// Reads a record, and passes on each entry with its place in the file; all must be of the job with
-/// this id.
+/// this id and name only files that lie where those of their image are written.
 ///
 /// A record that does not exist has no entries, and an incomplete last line is left out.
 ///
 /// # Errors
-/// When the file cannot be read, or another line is damaged or of another job.
+/// When the file cannot be read, or another line is damaged, of another job, or names a file
+/// elsewhere.
 pub(crate) fn each_entry(path: &Path, job: &str, mut take: impl FnMut(Entry, Range<u64>)) -> Result<(), RecordError> {
     let failed = |source| RecordError::File { path: path.into(), source };
+    let folder = path.parent().unwrap_or(Path::new(""));
     let mut file = match File::open(path) {
         Ok(file) => BufReader::new(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -113,7 +158,13 @@ pub(crate) fn each_entry(path: &Path, job: &str, mut take: impl FnMut(Entry, Ran
         }
         let end = start + bytes.len() as u64;
         match serde_json::from_slice::<StoredEntry<Entry>>(&bytes) {
-            Ok(stored) if stored.job == job => take(stored.entry, start..end),
+            Ok(stored) if stored.job == job => match stored.entry.file_elsewhere(folder) {
+                Some(file) => {
+                    let file = file.into();
+                    return Err(RecordError::Elsewhere { path: path.into(), line: number, file });
+                }
+                None => take(stored.entry, start..end),
+            },
             Ok(_) => return Err(RecordError::OtherJob { path: path.into(), line: number }),
             Err(source) => return Err(RecordError::Entry { path: path.into(), line: number, source }),
         }
@@ -154,10 +205,13 @@ pub(crate) fn read_entries(path: &Path, job: &str) -> Result<Vec<Entry>, RecordE
 mod tests {
     use std::fs;
 
+    use super::super::saved_file::SavedFile;
+    use super::super::writer::tests::complete;
     use super::*;
+    use crate::save::Save;
 
     fn skipped(name: &str) -> Entry {
-        Entry::Skipped { name: name.into(), input: "ä.tif".into(), error: "…".into() }
+        Entry::skipped(name.into(), Path::new("ä.tif"), "…".into())
     }
 
     #[test]
@@ -174,6 +228,122 @@ mod tests {
         }
         fs::write(&path, [b"\xff\n", text.as_bytes()].concat()).unwrap();
         assert!(matches!(read_entries(&path, "1"), Err(RecordError::Entry { line: 1, .. })), "damage is no tear");
+    }
+
+    #[test]
+    fn only_files_where_those_of_the_image_are_written_are_read() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("out");
+        let other = place.path().join("other");
+        for folder in [&folder.join("masks"), &folder.join("binary"), &other] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        #[cfg(unix)]
+        for (target, link) in
+            [(&other, "overlays"), (&other, "binary/2-cell"), (&other.join("secret.png"), "masks/link.png")]
+        {
+            std::os::unix::fs::symlink(target, folder.join(link)).unwrap();
+        }
+        let record = folder.join("record");
+        for (name, kind, file, is_read) in [
+            ("a", Save::Mask, "masks/a.png", true),
+            ("a b.v1", Save::Mask, "masks/a b.v1.png", true),
+            ("..a", Save::Mask, "masks/..a.png", true),
+            ("a", Save::Binary, "binary/1-cell.png", false),
+            ("a", Save::Binary, "binary/1-cell nucleus_/a.png", true),
+            ("a", Save::ProbabilitiesNpy, "probabilities/a.npy", true),
+            ("a", Save::Polygons, "polygons/a.geojson", true),
+            ("a", Save::Mask, "masks/b.png", false),
+            ("a", Save::Mask, "masks/a.npy", false),
+            ("a", Save::Mask, "polygons/a.png", false),
+            ("a", Save::Mask, "a.png", false),
+            ("a", Save::Mask, "masks/1-cell/a.png", false),
+            ("a", Save::Mask, "/masks/a.png", false),
+            ("a", Save::Mask, "masks/../masks/a.png", false),
+            ("a", Save::Mask, "../other/a.png", false),
+            ("../../other/a", Save::Mask, "masks/../../other/a.png", false),
+            ("..", Save::Binary, "binary/../...png", false),
+            ("a", Save::Binary, "binary/../a.png", false),
+            ("a", Save::Binary, "binary/1-../a.png", true),
+            ("/etc/a", Save::Mask, "masks//etc/a.png", false),
+            ("", Save::Mask, "masks/.png", false),
+            ("a", Save::Overlay, "overlays/a.png", !cfg!(unix)),
+            ("a", Save::Binary, "binary/2-cell/a.png", !cfg!(unix)),
+            ("link", Save::Mask, "masks/link.png", !cfg!(unix)),
+        ] {
+            let Entry::Segmented { mut prediction, .. } = complete(&folder, "done", "done") else {
+                unreachable!("it is complete")
+            };
+            let done = Entry::segmented((*prediction).clone(), Path::new("done.tif"));
+            prediction.name = name.into();
+            prediction.files = vec![SavedFile { kind, path: file.into(), sha256: String::new() }];
+            let entry = Entry::segmented(*prediction, Path::new("a.tif"));
+            fs::write(&record, to_json_line(&done, "1") + &to_json_line(&entry, "1")).unwrap();
+            match read_entries(&record, "1") {
+                Ok(read) => assert!(is_read && read == [done, entry], "{name}: {file}"),
+                Err(error) => {
+                    let message = error.to_string();
+                    assert!(!is_read, "{name}: {message}");
+                    let part = format!("line 2 of `{}` names the file `{file}`", record.display());
+                    assert!(message.contains(&part), "{name}: {message}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf8_is_recorded_without_loss() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = folder.path().join("record");
+        let Entry::Segmented { mut prediction, .. } = complete(folder.path(), "a", "a") else {
+            unreachable!("it is complete")
+        };
+        let mut names = vec![(b"a.tif".to_vec(), None), (br"a\xff.tif".to_vec(), None)];
+        if cfg!(unix) {
+            names.extend([
+                (b"a\xff.tif".to_vec(), Some(r"a\xff.tif")),
+                (b"a\xfe.tif".to_vec(), Some(r"a\xfe.tif")),
+                (b"\\a\xfe.tif".to_vec(), Some(r"\\a\xfe.tif")),
+            ]);
+        }
+        let mut entries = Vec::new();
+        for (bytes, raw) in &names {
+            let input = path_of(bytes);
+            let input = folder.path().join(input);
+            // All have the same content, so that only the path tells them apart.
+            fs::write(&input, "an image").unwrap();
+            let (bytes, sha256) = seg_inference::digest(&input).unwrap();
+            (prediction.input_bytes, prediction.input_sha256) = (bytes, sha256);
+            prediction.input = input.to_string_lossy().into_owned();
+            let entry = Entry::segmented((*prediction).clone(), &input);
+            let Entry::Segmented { input_raw, .. } = &entry else { unreachable!("it is complete") };
+            let raw = raw.map(|raw| format!("{}/{raw}", folder.path().display()));
+            assert_eq!(input_raw, &raw);
+            assert_eq!(to_json_line(&entry, "1").contains("\"input_raw\""), raw.is_some());
+            let skipped = Entry::skipped("a".into(), &input, "…".into());
+            assert_eq!(to_json_line(&skipped, "1").contains("\"input_raw\""), raw.is_some());
+            entries.extend([entry, skipped]);
+        }
+        fs::write(&record, entries.iter().map(|entry| to_json_line(entry, "1")).collect::<String>()).unwrap();
+        let read = read_entries(&record, "1").unwrap();
+        assert_eq!(read, entries);
+        for (row, entry) in read.iter().step_by(2).enumerate() {
+            for (other, (bytes, _)) in names.iter().enumerate() {
+                let input = folder.path().join(path_of(bytes));
+                assert_eq!(entry.is_of(&input), row == other, "{row}: {}", input.display());
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    fn path_of(bytes: &[u8]) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        std::ffi::OsStr::from_bytes(bytes).into()
+    }
+
+    #[cfg(not(unix))]
+    fn path_of(bytes: &[u8]) -> PathBuf {
+        std::str::from_utf8(bytes).unwrap().into()
     }
 
     #[test]

@@ -56,6 +56,19 @@ pub enum RecordError {
         /// The number of the line, counted from 1.
         line: usize,
     },
+    /// A line names a file that is not where the results of its image are written.
+    #[error(
+        "line {line} of `{path}` names the file `{file}`, expected one where `infer` writes results of that image, in \
+         folders of its own and not behind links; remove the line or the link, or choose another folder"
+    )]
+    Elsewhere {
+        /// The record.
+        path: PathBuf,
+        /// The number of the line, counted from 1.
+        line: usize,
+        /// The path of the file in the folder of the results.
+        file: String,
+    },
     /// A line is not an entry.
     #[error(
         "cannot read line {line} of `{path}` as a prediction; it belongs to another version or is damaged, choose another \

@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn another_job_is_named_by_what_differs() {
         let folder = tempfile::tempdir().unwrap();
-        let model = |sha256: &str| ModelFile { file: "a.onnx".into(), sha256: sha256.into() };
+        let model = |sha256: &str| ModelFile { file: "a.onnx".into(), file_raw: None, sha256: sha256.into() };
         let job = |model, save, names: &[&str]| job_in(ComputePrecision::Fp32, model, save, names);
         let first = job(model("1"), Save::Mask, &["a", "b"]);
         first.check(folder.path()).unwrap();

@@ -73,13 +73,13 @@ pub fn merge(folder: &Path) -> Result<Counts, MergeError> {
         let mut found = HashMap::new();
         each_entry(record, &id, |entry, bytes| {
             let (is_there, is_skipped) = match &entry {
-                Entry::Segmented(prediction) => (prediction.is_whole(folder), false),
+                Entry::Segmented { prediction, .. } => (prediction.is_whole(folder), false),
                 Entry::Skipped { .. } => (true, true),
             };
             if is_there {
                 found.insert(entry.name().to_owned(), (index, EntryPlace { bytes, is_skipped }));
             }
-            if let Entry::Segmented(prediction) = entry {
+            if let Entry::Segmented { prediction, .. } = entry {
                 let parents =
                     prediction.files.iter().filter_map(|file| folder.join(&file.path).parent().map(Into::into));
                 folders.extend(parents);

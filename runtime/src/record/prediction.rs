@@ -13,7 +13,8 @@ use crate::save::Save;
 
 /// The report on one image: a line of `predictions.jsonl`.
 ///
-/// In paths that are not Unicode, a replacement character stands for each invalid byte.
+/// If the path of the image is not UTF-8, a replacement character stands for each invalid byte, and
+/// the entry has the path without loss as well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Prediction {
@@ -68,15 +69,11 @@ pub struct ClassArea {
 }
 
 impl Prediction {
-    /// Returns whether `input` is the image that was segmented: the same path with the same
-    /// content.
-    ///
-    /// A file that cannot be read is not.
-    pub fn is_of(&self, input: &Path) -> bool {
-        let has_size = || fs::metadata(input).is_ok_and(|found| found.len() == self.input_bytes);
+    /// Returns whether a file has the content of the image that was segmented; one that cannot be
+    /// read does not.
+    pub(crate) fn is_content_of(&self, input: &Path) -> bool {
         // Most differences show without reading the file.
-        input.to_string_lossy() == self.input
-            && has_size()
+        fs::metadata(input).is_ok_and(|found| found.len() == self.input_bytes)
             && digest(input).is_ok_and(|(_, sha256)| sha256 == self.input_sha256)
     }
 

@@ -1,7 +1,8 @@
 //! A file of results, and the hash that shows whether it is whole.
 
+use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Component, Path};
 
 use seg_contract::Sha256;
 use seg_data::{WriteError, write_atomic};
@@ -44,6 +45,16 @@ impl SavedFile {
         Ok(Self { kind: writer.place().save, path, sha256 })
     }
 
+    /// Returns whether the file lies where a writer puts the file of the image `name`: in a folder
+    /// of its kind, under that name, and not behind a link.
+    pub(crate) fn is_in_place(&self, folder: &Path, name: &str) -> bool {
+        let is_name = Path::new(name).components().eq([Component::Normal(name.as_ref())]);
+        let is_link = |path: &Path| fs::symlink_metadata(folder.join(path)).is_ok_and(|found| found.is_symlink());
+        is_name
+            && self.kind.may_write(&self.path, name)
+            && !Path::new(&self.path).ancestors().any(|path| path != Path::new("") && is_link(path))
+    }
+
     /// Returns whether the file is in the folder of the results with the content that was written.
     pub(crate) fn is_whole(&self, folder: &Path) -> bool {
         digest(&folder.join(&self.path)).is_ok_and(|(_, found)| found == self.sha256)
@@ -70,8 +81,6 @@ impl Write for Hashed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use image::GrayImage;
     use seg_data::open_image;
     use seg_inference::{Segmentation, Timings};

@@ -19,7 +19,6 @@ use super::entry::{Counts, Entry, EntryPlace, each_entry, to_json_line, write_en
 use super::error::RecordError;
 use super::job::{JOB, Job, JobPart};
 use super::lock::{JOB_LOCK, lock, open_lock};
-use super::prediction::Prediction;
 
 /// The file with one line of JSON per image.
 pub const PREDICTIONS: &str = "predictions.jsonl";
@@ -53,7 +52,7 @@ impl RecordWriter {
         folder: &Path,
         job: &Job,
         part: Option<JobPart>,
-        keep: Option<&dyn Fn(&Prediction) -> bool>,
+        keep: Option<&dyn Fn(&Entry) -> bool>,
     ) -> Result<Self, RecordError> {
         fs::create_dir_all(folder).map_err(|source| RecordError::Folder { path: folder.into(), source })?;
         let locks = lock(folder, part)?;
@@ -73,9 +72,9 @@ impl RecordWriter {
 
         let mut kept = Vec::new();
         if let Some(keep) = keep {
-            each_entry(&path, &id, |entry, bytes| match entry {
-                Entry::Segmented(prediction) if prediction.is_whole(folder) && keep(&prediction) => {
-                    kept.push((prediction.name, bytes));
+            each_entry(&path, &id, |entry, bytes| match &entry {
+                Entry::Segmented { prediction, .. } if prediction.is_whole(folder) && keep(&entry) => {
+                    kept.push((prediction.name.clone(), bytes));
                 }
                 // An image that was skipped may have been replaced.
                 _ => {}
@@ -174,6 +173,7 @@ pub(crate) mod tests {
     use seg_inference::{ComputePrecision, RunsOn, Settings};
 
     use super::super::entry::read_entries;
+    use super::super::prediction::Prediction;
     use super::super::saved_file::SavedFile;
     use super::*;
     use crate::save::Save;
@@ -188,7 +188,7 @@ pub(crate) mod tests {
         let path = format!("masks/{name}.png");
         fs::create_dir_all(folder.join("masks")).unwrap();
         fs::write(folder.join(&path), content).unwrap();
-        Entry::Segmented(Box::new(Prediction {
+        let prediction = Prediction {
             name: name.into(),
             input: format!("{name}.tif"),
             input_bytes: 10,
@@ -206,7 +206,8 @@ pub(crate) mod tests {
             infer_ms: 0.1,
             postprocess_ms: 0.0,
             encode_ms: 0.0,
-        }))
+        };
+        Entry::segmented(prediction, Path::new(&format!("{name}.tif")))
     }
 
     /// Returns the names of the recorded entries.
@@ -224,7 +225,7 @@ pub(crate) mod tests {
         for name in ["b", "a", "c"] {
             writer.add(&complete(folder, name, name)).unwrap();
         }
-        let skipped = Entry::Skipped { name: "d".into(), input: "d.tif".into(), error: "cut off".into() };
+        let skipped = Entry::skipped("d".into(), Path::new("d.tif"), "cut off".into());
         writer.add(&skipped).unwrap();
         drop(writer);
         fs::write(folder.join("masks/c.png"), "damaged").unwrap();
@@ -233,7 +234,7 @@ pub(crate) mod tests {
         file.write_all(b"{\"name\":\"e\",\"input\":\"\xc3").unwrap();
 
         let names = ["a", "b", "c", "d"].map(str::to_owned);
-        let kept = |keep: &dyn Fn(&Prediction) -> bool| {
+        let kept = |keep: &dyn Fn(&Entry) -> bool| {
             let writer = RecordWriter::begin(folder, &job, None, Some(keep)).unwrap();
             let complete: Vec<_> = names.iter().filter(|name| writer.is_complete(name)).cloned().collect();
             (complete, writer)
@@ -241,11 +242,11 @@ pub(crate) mod tests {
         let (complete, mut writer) = kept(&|_| true);
         assert_eq!(complete, ["a", "b"]);
         assert_eq!(recorded(folder, &job), ["b", "a"]);
-        writer.add(&Entry::Skipped { name: "c".into(), input: "c.tif".into(), error: "…".into() }).unwrap();
+        writer.add(&Entry::skipped("c".into(), Path::new("c.tif"), "…".into())).unwrap();
         assert!(!writer.is_complete("c"));
         assert_eq!(writer.end(&names).unwrap(), Counts { images: 3, skipped: 1 });
         assert_eq!(recorded(folder, &job), ["a", "b", "c"], "in the order of the inputs");
-        let (complete, writer) = kept(&|done| done.input == "b.tif");
+        let (complete, writer) = kept(&|done| done.name() == "b");
         assert_eq!(complete, ["b"], "an image that has changed is not complete");
         drop(writer);
         drop(RecordWriter::begin(folder, &job, None, None).unwrap());

@@ -64,13 +64,47 @@ impl Save {
         }
     }
 
+    /// Returns the extension of the kind's files, without a dot.
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Mask | Self::Binary | Self::Overlay | Self::Contours | Self::Probabilities | Self::Uncertainty => {
+                "png"
+            }
+            Self::ProbabilitiesNpy => "npy",
+            Self::Rle => "json",
+            Self::Polygons => "geojson",
+        }
+    }
+
+    /// Returns whether there is a file for each class.
+    fn is_by_class(self) -> bool {
+        matches!(self, Self::Binary | Self::Probabilities)
+    }
+
+    /// Returns whether a writer of the kind, for any classes, may write the file of the image
+    /// `name` at `path` in the folder of the results.
+    pub(crate) fn may_write(self, path: &str, name: &str) -> bool {
+        let ending = format!("/{name}.{}", self.extension());
+        let Some(folder) = path.strip_suffix(&ending) else { return false };
+        match folder.strip_prefix(self.folder()) {
+            Some("") => !self.is_by_class(),
+            Some(class) => {
+                let class = class.strip_prefix('/').and_then(|class| class.split_once('-'));
+                let is_class =
+                    |(label, class): (&str, &str)| label.parse::<u8>().is_ok() && file_name_of(class) == class;
+                self.is_by_class() && class.is_some_and(is_class)
+            }
+            None => false,
+        }
+    }
+
     /// Returns the place of the kind's files, or of those for one class.
-    fn place(self, class: Option<(&Class, u8)>, extension: &'static str) -> Place {
+    fn place(self, class: Option<(&Class, u8)>) -> Place {
         let folder = match class {
             Some((class, label)) => format!("{}/{label}-{}", self.folder(), file_name_of(&class.name)),
             None => self.folder().into(),
         };
-        Place { save: self, folder, extension }
+        Place { save: self, folder, extension: self.extension() }
     }
 
     /// Makes the writers of the kind's files for a model of these classes.
@@ -78,29 +112,29 @@ impl Save {
         let targets = || classes.iter().zip(0..=u8::MAX).skip(1);
         let palette = || classes.iter().map(|class| class.color).collect();
         match self {
-            Self::Mask => vec![Box::new(MaskPng { place: self.place(None, "png"), palette: palette() })],
+            Self::Mask => vec![Box::new(MaskPng { place: self.place(None), palette: palette() })],
             Self::Binary => {
                 let writers = targets().map(|class| -> Box<dyn ResultWriter> {
-                    Box::new(BinaryPng { place: self.place(Some(class), "png"), label: class.1 })
+                    Box::new(BinaryPng { place: self.place(Some(class)), label: class.1 })
                 });
                 writers.collect()
             }
             Self::Overlay | Self::Contours => {
                 let style = if self == Self::Overlay { OverlayStyle::Tinted } else { OverlayStyle::Contours };
-                vec![Box::new(OverlayPng { place: self.place(None, "png"), palette: palette(), style })]
+                vec![Box::new(OverlayPng { place: self.place(None), palette: palette(), style })]
             }
             Self::Probabilities => {
                 let writers = targets().map(|class| -> Box<dyn ResultWriter> {
-                    Box::new(MapPng { place: self.place(Some(class), "png"), plane: Plane::Class(class.1) })
+                    Box::new(MapPng { place: self.place(Some(class)), plane: Plane::Class(class.1) })
                 });
                 writers.collect()
             }
-            Self::ProbabilitiesNpy => vec![Box::new(ProbabilitiesNpy { place: self.place(None, "npy") })],
+            Self::ProbabilitiesNpy => vec![Box::new(ProbabilitiesNpy { place: self.place(None) })],
             Self::Uncertainty => {
-                vec![Box::new(MapPng { place: self.place(None, "png"), plane: Plane::Uncertainty })]
+                vec![Box::new(MapPng { place: self.place(None), plane: Plane::Uncertainty })]
             }
-            Self::Rle => vec![Box::new(CocoRle { place: self.place(None, "json"), classes: classes.to_vec() })],
-            Self::Polygons => vec![Box::new(GeoJson { place: self.place(None, "geojson"), classes: classes.to_vec() })],
+            Self::Rle => vec![Box::new(CocoRle { place: self.place(None), classes: classes.to_vec() })],
+            Self::Polygons => vec![Box::new(GeoJson { place: self.place(None), classes: classes.to_vec() })],
         }
     }
 }

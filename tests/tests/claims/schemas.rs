@@ -73,8 +73,8 @@ fn segmented(folder: &Path, model: &Path) -> (Value, Vec<Value>) {
     let tasks: Vec<_> = inputs.into_iter().zip(names.clone()).map(|(input, name)| Task { input, name }).collect();
     pipeline::run(&mut [segmenter], &tasks, &out, &writers, |index, result| {
         let Task { name, input } = &tasks[index];
-        let skipped = |error: String| Entry::Skipped { name: name.clone(), input: input.display().to_string(), error };
-        let entry = result.map_or_else(|error| skipped(error.to_string()), |done| Entry::Segmented(Box::new(done)));
+        let skipped = |error: String| Entry::skipped(name.clone(), input, error);
+        let entry = result.map_or_else(|error| skipped(error.to_string()), |done| Entry::segmented(done, input));
         record.add(&entry).unwrap();
         ControlFlow::Continue(())
     });

@@ -22,6 +22,7 @@ use std::{fmt, fs, io};
 use error::first_names;
 use seg_contract::Class;
 use seg_text::control::escape;
+use seg_text::raw_path::raw_path;
 
 /// A data set on disk.
 #[derive(Clone, Debug)]
@@ -157,9 +158,10 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     Ok(entries)
 }
 
-/// Returns the last part of a path.
+/// Returns the last part of a path; without loss if it is not UTF-8, as [`raw_path`] writes it.
 fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    let name = Path::new(path.file_name().unwrap_or_default());
+    raw_path(name).unwrap_or_else(|| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

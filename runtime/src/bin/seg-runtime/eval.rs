@@ -15,6 +15,7 @@ use seg_inference::{Options, Segmentation, Segmenter, Settings, read_model};
 use seg_metrics::{Bootstrap, Estimate, Metric};
 use seg_runtime::evaluation::{About, Data, Evaluator, Method, Report, Skipped};
 use seg_runtime::save::outputs::keep_inputs;
+use seg_text::raw_path::raw_path;
 
 use crate::args::{Eval, Measuring};
 use crate::engine;
@@ -105,7 +106,7 @@ fn describe(dataset: &Dataset, args: &Eval, part: Part) -> Data {
         warn(&format!("the data set has no fingerprint: {error}"));
     }
     let folder = args.data.to_string_lossy().into_owned();
-    Data { name: dataset.name.clone(), folder, part: part.to_string(), sha256, error }
+    Data { name: dataset.name.clone(), folder, folder_raw: raw_path(&args.data), part: part.to_string(), sha256, error }
 }
 
 fn open(

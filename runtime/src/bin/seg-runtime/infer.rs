@@ -10,7 +10,7 @@ use ort::environment::Environment;
 use seg_cli::{Shown, chain, note, print_json};
 use seg_inference::{ModelFile, Options, Segmenter, Settings, image_files, read_model};
 use seg_runtime::pipeline::{self, Lanes, Task, create_folders, largest_at_once};
-use seg_runtime::record::{Counts, Entry, Job, JobPart, Prediction, RecordWriter, remove_leftovers};
+use seg_runtime::record::{Counts, Entry, Job, JobPart, RecordWriter, remove_leftovers};
 use seg_runtime::save::ResultWriter;
 use seg_runtime::save::outputs::{keep_inputs, unique_stems};
 use seg_verify::Certificate;
@@ -56,7 +56,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
 
     let by_name: HashMap<_, _> = names.iter().map(String::as_str).zip(&inputs).collect();
     // An image that has changed since, or is another one of the same name, is done again.
-    let holds = |done: &Prediction| by_name.get(done.name.as_str()).is_some_and(|input| done.is_of(input));
+    let holds = |done: &Entry| by_name.get(done.name()).is_some_and(|input| done.is_of(input));
     let mut record = RecordWriter::begin(&args.out, &job, part, args.parts.resume.then_some(&holds))?;
     let folders = create_folders(&args.out, &writers)?;
     if part.is_none() {
@@ -137,12 +137,12 @@ fn segment(
             Ok(prediction) => {
                 let first = prediction.files.first().map_or(name.as_str(), |file| file.path.as_str());
                 progress.done(format!("{} -> {}", input.shown(), args.out.join(first).shown()));
-                Entry::Segmented(Box::new(prediction))
+                Entry::segmented(prediction, input)
             }
             Err(error) if error.is_about_the_image() => {
                 let error = chain(&error);
                 progress.skipped(&error);
-                Entry::Skipped { name: name.clone(), input: input.to_string_lossy().into_owned(), error }
+                Entry::skipped(name.clone(), input, error)
             }
             Err(error) => {
                 failed.get_or_insert(anyhow::Error::new(error));
