@@ -211,6 +211,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_with_two_contracts_has_none() {
+        let other = Contract {
+            output: seg_contract::Output { name: "mask".into(), ..model().contract.output },
+            ..model().contract
+        };
+        for (name, second) in [("the same twice", model().contract), ("another", other)] {
+            for contracts in [[model().contract, second.clone()], [second.clone(), model().contract]] {
+                let metadata = contracts.map(|contract| (CONTRACT_KEY.to_owned(), contract.to_json()));
+                let bytes = proto::write(&model().graph, Opset::V20, &metadata).unwrap();
+                let message = Model::from_bytes(&bytes).unwrap_err().to_string();
+                assert!(message.contains("metadata entry `seg.contract` has two values"), "{name}: {message}");
+            }
+        }
+    }
+
+    #[test]
     fn a_file_without_a_contract_is_named_as_such() {
         let bytes = proto::write(&model().graph, Opset::V20, &[]).unwrap();
         assert!(matches!(Model::from_bytes(&bytes), Err(ModelError::NoContract)));

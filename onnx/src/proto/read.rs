@@ -3,7 +3,7 @@
 //!
 //! The bytes are not trusted: the result is a graph or an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use half::f16;
 use prost::Message;
@@ -91,13 +91,19 @@ pub enum ReadError {
     },
 }
 
-/// Returns the metadata alone of any ONNX file, whatever its graph.
+/// Returns the metadata alone of any ONNX file, whatever its graph. No key occurs twice.
 pub fn read_metadata(bytes: &[u8]) -> Result<Vec<(String, String)>, ReadError> {
     metadata_of(ModelProto::decode(bytes)?.metadata_props)
 }
 
 fn metadata_of(entries: Vec<StringStringEntryProto>) -> Result<Vec<(String, String)>, ReadError> {
-    entries.into_iter().map(metadata_entry).collect()
+    let entries = entries.into_iter().map(metadata_entry).collect::<Result<Vec<_>, _>>()?;
+    // Readers would differ in which of two values they take, such as which of two contracts.
+    let mut keys = BTreeSet::new();
+    match entries.iter().find(|(key, _)| !keys.insert(key)) {
+        Some((key, _)) => Err(unsupported(format!("metadata entry `{key}`"), "two values")),
+        None => Ok(entries),
+    }
 }
 
 fn metadata_entry(entry: StringStringEntryProto) -> Result<(String, String), ReadError> {
@@ -134,11 +140,19 @@ fn read_graph(graph: GraphProto) -> Result<Graph, ReadError> {
     refuse("the graph", "sparse initializers", &graph.sparse_initializer)?;
     let mut types = BTreeMap::new();
     let outputs = graph.output.iter().map(|output| output.name().to_owned()).collect();
-    for value in graph.output.into_iter().chain(graph.value_info) {
-        let (name, tensor_type) = read_value_info(value)?;
+    for output in graph.output {
+        let (name, tensor_type) = read_value_info(output)?;
         if types.insert(name.clone(), tensor_type).is_some() {
+            return Err(unsupported(format!("output `{name}`"), "two types"));
+        }
+    }
+    for value in graph.value_info {
+        let (name, tensor_type) = read_value_info(value)?;
+        // A repetition says nothing new.
+        if types.get(&name).is_some_and(|known| *known != tensor_type) {
             return Err(unsupported(format!("value `{name}`"), "two types"));
         }
+        types.insert(name, tensor_type);
     }
     let nodes = graph.node.into_iter().map(|node| read_node(node, &mut types)).collect::<Result<_, _>>()?;
     if let Some(name) = types.into_keys().next() {
@@ -381,7 +395,7 @@ mod tests {
         fn find<'m>(model: &'m mut ModelProto, node: &str) -> &'m mut NodeProto {
             graph(model).node.iter_mut().find(|found| found.name() == node).unwrap()
         }
-        let rows: [(Damage, &str); 23] = [
+        let rows: [(Damage, &str); 28] = [
             (|m| m.graph = None, "the model has no graph"),
             (|m| m.opset_import.clear(), "the model has no opset"),
             (|m| m.opset_import[0].version = Some(9), "opset 9 is not supported: expected 17 to 25"),
@@ -401,6 +415,40 @@ mod tests {
             (|m| graph(m).initializer[0].data_type = Some(11), "has the element type 11"),
             (|m| graph(m).initializer[0].data_type = Some(9), "has truth values"),
             (|m| graph(m).value_info.truncate(3), "has no type and shape"),
+            (
+                |m| m.metadata_props.push(m.metadata_props[0].clone()),
+                "metadata entry `key` has two values, which is not supported",
+            ),
+            (
+                |m| {
+                    let repeated = graph(m).initializer[0].clone();
+                    graph(m).initializer.push(repeated);
+                },
+                "initializer `down.conv.bias` has two values, which is not supported",
+            ),
+            (
+                |m| {
+                    let mut other = graph(m).initializer[0].clone();
+                    other.raw_data.as_mut().unwrap().fill(1);
+                    graph(m).initializer.insert(0, other);
+                },
+                "initializer `down.conv.bias` has two values, which is not supported",
+            ),
+            (
+                |m| {
+                    let repeated = graph(m).output[0].clone();
+                    graph(m).output.push(repeated);
+                },
+                "output `logits` has two types, which is not supported",
+            ),
+            (
+                |m| {
+                    let mut other = graph(m).output[0].clone();
+                    other.name = graph(m).value_info[0].name.clone();
+                    graph(m).value_info.push(other);
+                },
+                "has two types, which is not supported",
+            ),
             (|m| graph(m).input[0].r#type = None, "value `input` has no tensor type"),
             (|m| find(m, "down.gelu").op_type = Some("Swish".into()), "operator `Swish` is not supported"),
             (|m| find(m, "down.gelu").domain = Some("ai.onnx.ml".into()), "an operator of the domain `ai.onnx.ml`"),
@@ -415,6 +463,15 @@ mod tests {
             let error = chain(&read(&model.encode_to_vec()).expect_err(message));
             assert!(error.contains(message), "expected `{message}`, found `{error}`");
         }
+    }
+
+    #[test]
+    fn a_type_that_is_repeated_says_nothing_new() {
+        let mut model = ModelProto::decode(&bytes()[..]).unwrap();
+        let graph = model.graph.as_mut().unwrap();
+        let repeated = [graph.value_info[0].clone(), graph.output[0].clone()];
+        graph.value_info.extend(repeated);
+        assert_eq!(read(&model.encode_to_vec()).unwrap(), read(&bytes()).unwrap());
     }
 
     #[test]

@@ -150,7 +150,7 @@ fn a_graph_is_read_as_it_was_written() {
     let name = text().prop_filter("a graph has a name", |name| !name.is_empty());
     let size = prop::option::of([1..40_i64, 1..40]);
     let steps = prop::collection::vec((step(), any::<u32>()), 0..8);
-    let metadata = prop::collection::vec((text(), text()), 0..3);
+    let metadata = prop::collection::btree_map(text(), text(), 0..3).prop_map(Vec::from_iter);
     let opsets: Vec<_> = Opset::all().collect();
     let values = (name, size, steps, metadata, prop::sample::select(opsets));
     check(300, &values, |(name, size, steps, metadata, opset)| {
