@@ -54,8 +54,8 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Returns the files of a model repository, as paths in it and contents: the model first, then the
-/// files by which Triton finds it.
+/// Returns the files of a model repository, as paths in it and contents: the configuration first,
+/// so that no new model is run by an older one.
 ///
 /// `engines` is the folder in which the server keeps TensorRT's engines. Only the server's user
 /// should be able to write to it: an engine is code that the GPU runs.
@@ -76,7 +76,7 @@ pub fn repository(
     let engines = engines.join(id.get(..ENGINES_NAME_LEN).unwrap_or(&id));
     let mut config = String::new();
     write_config(&mut config, model, name, &engines).expect("a String takes any text");
-    Ok([(model_path, bytes), (config_path, config.into_bytes())])
+    Ok([(config_path, config.into_bytes()), (model_path, bytes)])
 }
 
 /// Returns the paths of a model's files in a repository: those of the model and of its

@@ -1,8 +1,9 @@
 //! The responses of the program `export` to command lines.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use burn::tensor::Device;
@@ -283,6 +284,51 @@ fn a_contract_whose_names_leave_their_place_is_refused() {
     }
     weights.write(&folder.path().join("net.safetensors"), Some(("contract", contract.to_string()))).unwrap();
     succeed(folder.path(), "--no-verify --checkpoint net.safetensors --out e.onnx --triton T --card C.md");
+}
+
+#[test]
+fn a_failure_of_one_file_leaves_the_older_model_and_no_new_one() {
+    for (name, flags, blocked) in [
+        ("the card", "--no-verify --card c.md", "c.md"),
+        ("the tensors", "--no-verify --reference r.safetensors", "r.safetensors"),
+        ("Triton's configuration", "--no-verify --triton T", "T/e/config.pbtxt"),
+        ("Triton's model", "--no-verify --triton T", "T/e/1/model.onnx"),
+        ("Triton's configuration beside a proof", "--triton T", "T/e/config.pbtxt"),
+        ("the proof's reference", "", "e.reference.onnx"),
+        ("the certificate", "", "e.cpu.certificate.json"),
+        ("the certificate's page", "", "e.cpu.certificate.html"),
+        ("the model", "--no-verify --card c.md --triton T", "e.onnx"),
+    ] {
+        for older in [None, Some("an older model")] {
+            let folder = folder();
+            let at = |name: &str| folder.path().join(name);
+            if let Some(older) = older.filter(|_| blocked != "e.onnx") {
+                fs::write(at("e.onnx"), older).unwrap();
+            }
+            fs::create_dir_all(at(blocked)).unwrap();
+            let before = files_in(folder.path());
+            let flags = format!("--checkpoint net.safetensors --out e.onnx {flags}");
+            let Output { status, stderr, .. } = export(folder.path(), &flags);
+            let stderr = String::from_utf8(stderr).unwrap();
+            assert_eq!(status.code(), Some(1), "{name}: {stderr}");
+            assert!(stderr.contains(&format!("cannot write `{blocked}`")), "{name}: {stderr}");
+            assert_eq!(files_in(folder.path()), before, "{name}");
+        }
+    }
+}
+
+/// Returns the files below a folder with their contents.
+fn files_in(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_in(&path));
+        } else {
+            found.insert(path.clone(), fs::read(path).unwrap());
+        }
+    }
+    found
 }
 
 #[test]

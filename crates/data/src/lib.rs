@@ -6,7 +6,7 @@
 //! - [`check`] reads a whole data set and reports its content and its problems;
 //! - [`overlay`] draws a mask onto its image, [`sheet`] lays many side by side, [`write_png`] and
 //!   [`write_mask_png`] save them;
-//! - [`write_atomic`] writes every file of the project.
+//! - [`write_atomic`] writes every file of the project, [`FileSet`] those that belong together.
 
 mod formats;
 mod picture;
@@ -30,7 +30,7 @@ pub use formats::{
 pub use masks::{MaskCoding, MaskError, read_mask};
 pub use picture::Picture;
 pub use write::{
-    EncodeError, OverlayError, OverlayStyle, Overlayer, Pair, PngKind, WriteError, check_writable, encode_png,
+    EncodeError, FileSet, OverlayError, OverlayStyle, Overlayer, Pair, PngKind, WriteError, check_writable, encode_png,
     is_unfinished, jpeg_bytes, overlay, png_bytes, remove_unfinished, sheet, write_atomic, write_bytes, write_mask_png,
     write_png,
 };

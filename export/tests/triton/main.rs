@@ -33,7 +33,7 @@ fn exported(options: &Options) -> Export {
 }
 
 fn config(model: &Model) -> Message {
-    let [_, (path, text)] = repository(model, "polyps", Vec::new(), ENGINES.as_ref()).unwrap();
+    let [(path, text), _] = repository(model, "polyps", Vec::new(), ENGINES.as_ref()).unwrap();
     assert_eq!(path.to_str(), Some("polyps/config.pbtxt"));
     Message::parse(std::str::from_utf8(&text).unwrap())
 }
@@ -108,7 +108,7 @@ fn a_fixed_model_is_offered_as_it_is() {
 #[test]
 fn a_repository_holds_the_model_under_its_name() {
     let Export { model, bytes, .. } = exported(&Options::default());
-    let [(path, content), _] = repository(&model, "polyps", bytes.clone(), ENGINES.as_ref()).unwrap();
+    let [_, (path, content)] = repository(&model, "polyps", bytes.clone(), ENGINES.as_ref()).unwrap();
     assert_eq!((path.to_str(), content), (Some("polyps/1/model.onnx"), bytes));
 }
 

@@ -58,10 +58,7 @@ pub enum WriteError {
 /// When the folder takes no file, `write` or the disk fails, or the name is not that of a file.
 /// Nothing is left behind, and an older file of that name is untouched.
 pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), WriteError> {
-    let mut file = begin(path)?;
-    fill(&mut file, write).map_err(|source| WriteError::Content { path: path.into(), source })?;
-    file.persist(path).map_err(|failed| WriteError::Rename { path: path.into(), source: failed.error })?;
-    Ok(())
+    rename(prepare(path, write)?, path)
 }
 
 /// Writes a file of the given content, as [`write_atomic`] does.
@@ -70,6 +67,36 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Resul
 /// As [`write_atomic`].
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     write_atomic(path, |file| file.write_all(bytes))
+}
+
+/// Files that belong together, such as a model and what describes it.
+///
+/// All of them are complete and stored under temporary names before the first one gets its name.
+/// A set that is dropped leaves nothing.
+#[derive(Debug, Default)]
+pub struct FileSet {
+    files: Vec<(PathBuf, NamedTempFile)>,
+}
+
+impl FileSet {
+    /// Writes a file of the given content under a temporary name in its folder.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn add(&mut self, path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+        let file = prepare(path, |file| file.write_all(bytes))?;
+        self.files.push((path.into(), file));
+        Ok(())
+    }
+
+    /// Renames the files in the order in which they were added, up to the first that cannot be
+    /// renamed.
+    ///
+    /// # Errors
+    /// When a file cannot be renamed. It and all after it are then as they were before.
+    pub fn commit(self) -> Result<(), WriteError> {
+        self.files.into_iter().try_for_each(|(path, file)| rename(file, &path))
+    }
 }
 
 /// Checks that a file can be written, and leaves none. Long computations call it before they begin.
@@ -97,6 +124,19 @@ pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
+    Ok(())
+}
+
+/// Writes a file under a temporary name.
+fn prepare(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<NamedTempFile, WriteError> {
+    let mut file = begin(path)?;
+    fill(&mut file, write).map_err(|source| WriteError::Content { path: path.into(), source })?;
+    Ok(file)
+}
+
+/// Gives a complete file its name.
+fn rename(file: NamedTempFile, path: &Path) -> Result<(), WriteError> {
+    file.persist(path).map_err(|failed| WriteError::Rename { path: path.into(), source: failed.error })?;
     Ok(())
 }
 
@@ -172,6 +212,42 @@ mod tests {
         assert!(error.to_string().contains("a.txt") && error.source().is_some(), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn no_file_of_a_set_gets_its_name_before_all_are_written_and_none_after_one_that_cannot() {
+        let folder = tempfile::tempdir().unwrap();
+        let [card, config, model] = ["card", "config", "model"].map(|name| folder.path().join(name));
+        write_bytes(&model, b"old").unwrap();
+        let set = || {
+            let mut set = FileSet::default();
+            for path in [&card, &config, &model] {
+                set.add(path, b"new").unwrap();
+            }
+            set
+        };
+        drop(set());
+        assert_eq!((names(folder.path()), fs::read(&model).unwrap()), (vec!["model".to_owned()], b"old".to_vec()));
+
+        // A folder takes the name of a file that is written already.
+        let blocked = set();
+        fs::create_dir_all(config.join("in the way")).unwrap();
+        assert!(matches!(blocked.commit(), Err(WriteError::Rename { path, .. }) if path == config));
+        assert_eq!(names(folder.path()), ["card", "config", "model"]);
+        assert_eq!(fs::read(&model).unwrap(), b"old", "the model has the name, its configuration has not");
+
+        let mut full = FileSet::default();
+        full.add(&card, b"newer").unwrap();
+        assert!(matches!(full.add(&config, b"newer"), Err(WriteError::NotAFile { .. })));
+        drop(full);
+        assert_eq!(fs::read(&card).unwrap(), b"new");
+
+        fs::remove_dir_all(&config).unwrap();
+        set().commit().unwrap();
+        for path in [&card, &config, &model] {
+            assert_eq!(fs::read(path).unwrap(), b"new");
+        }
+        assert_eq!(names(folder.path()).len(), 3, "nothing else is left");
     }
 
     #[test]

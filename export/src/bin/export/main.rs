@@ -15,7 +15,7 @@ use burn::tensor::Device;
 use ort::environment::Environment;
 use seg_cli::{Shown, detail, finish, note, print, warn};
 use seg_contract::SizePolicy;
-use seg_data::write_bytes;
+use seg_data::FileSet;
 use seg_export::calibration::Calibration;
 use seg_export::card::card;
 use seg_export::contract::Assumption;
@@ -29,6 +29,7 @@ use seg_nets::checkpoint::Checkpoint;
 use seg_nets::runs;
 use seg_onnx::passes::PassReport;
 use seg_onnx::precision::Kept;
+use verify::ModelProof;
 
 fn main() -> ExitCode {
     let args = Args::read();
@@ -51,29 +52,60 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     if let Some(environment) = &environment {
         reduce_precision(args, &mut export, environment)?;
     }
-    match environment.filter(|_| !args.proof.no_verify) {
-        Some(environment) => verify::export(args, &checkpoint, &export, &environment)?,
-        None => write_bytes(args.out(), &export.bytes)?,
+    let proof = environment.filter(|_| !args.proof.no_verify);
+    let proof = proof.map(|environment| verify::prove(args, &checkpoint, &export, &environment)).transpose()?;
+    let notes = write(args, &checkpoint, &export, proof.as_ref())?;
+    if let Some(proof) = &proof {
+        proof.tell();
     }
     note(&summary(&export, args));
-    if let Some(folder) = &args.triton {
-        write_triton_repository(folder, args, &export)?;
-    }
-    if let Some(path) = &args.card {
-        let file = Path::new(args.out().file_name().unwrap_or_default());
-        write_bytes(path, card(&export.model, file).as_bytes())?;
-        note(&format!("card        {}", path.shown()));
-    }
-    if let Some(path) = &args.reference {
-        let net = checkpoint.weights.to_network(&Device::flex())?;
-        write_bytes(path, &reference(&net))?;
-        note(&format!("reference   {}", path.shown()));
-    }
+    notes.iter().for_each(|line| note(line));
     if args.dump { print(&export.model.graph.to_string()) } else { Ok(()) }
 }
 
-/// Writes the model into a model repository, and tells what a server will not do.
-fn write_triton_repository(folder: &Path, args: &Args, Export { model, bytes, .. }: &Export) -> anyhow::Result<()> {
+/// Writes all files; returns the notes on them.
+///
+/// All are complete under temporary names before one gets its own, and the model is the last to get
+/// it: wherever this ends, no new model stands beside older files of its name.
+fn write(
+    args: &Args,
+    checkpoint: &Checkpoint,
+    export: &Export,
+    proof: Option<&ModelProof>,
+) -> anyhow::Result<Vec<String>> {
+    let (mut files, mut notes) = (FileSet::default(), Vec::new());
+    if let Some(proof) = proof {
+        proof.add_reference(&mut files)?;
+    }
+    if let Some(folder) = &args.triton {
+        add_triton_repository(folder, args, export, &mut files, &mut notes)?;
+    }
+    if let Some(path) = &args.card {
+        let file = Path::new(args.out().file_name().unwrap_or_default());
+        files.add(path, card(&export.model, file).as_bytes())?;
+        notes.push(format!("card        {}", path.shown()));
+    }
+    if let Some(path) = &args.reference {
+        let net = checkpoint.weights.to_network(&Device::flex())?;
+        files.add(path, &reference(&net))?;
+        notes.push(format!("reference   {}", path.shown()));
+    }
+    files.add(args.out(), &export.bytes)?;
+    if let Some(proof) = proof {
+        proof.write_certificate()?;
+    }
+    files.commit()?;
+    Ok(notes)
+}
+
+/// Adds the model repository to the files that are written, and notes what a server will not do.
+fn add_triton_repository(
+    folder: &Path,
+    args: &Args,
+    Export { model, bytes, .. }: &Export,
+    files: &mut FileSet,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<()> {
     let name = triton::model_name(args.out());
     let place = folder.join(&name);
     let engines = match &args.triton_engines {
@@ -85,15 +117,15 @@ fn write_triton_repository(folder: &Path, args: &Args, Export { model, bytes, ..
         let path = folder.join(path);
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).with_context(|| format!("cannot create the folder `{}`", parent.shown()))?;
-        write_bytes(&path, &content)?;
+        files.add(&path, &content)?;
     }
-    note(&format!("triton      {}{instead}", place.shown()));
+    notes.push(format!("triton      {}{instead}", place.shown()));
     for limit in triton::limits(model) {
         let remedy = match limit {
             Limit::Sides { .. } => "for others change the profiles in `config.pbtxt`, or export one `--size`",
             Limit::NoTensorRt => "for TensorRT export with `--activations i8`",
         };
-        note(&format!("hint        {limit}; {remedy}"));
+        notes.push(format!("hint        {limit}; {remedy}"));
     }
     Ok(())
 }

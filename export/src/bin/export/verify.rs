@@ -1,4 +1,4 @@
-//! Exports a model together with the proof that it is the trained network.
+//! Proves that a model is the trained network before it is written.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use anyhow::bail;
 use burn::tensor::Device;
 use ort::environment::Environment;
 use seg_cli::{Shown, note, warn};
-use seg_data::write_bytes;
+use seg_data::FileSet;
 use seg_export::calibration::some_of;
 use seg_export::{Export, verify_inputs};
 use seg_inference::image_files;
@@ -24,14 +24,46 @@ use crate::progress::{self, Progress};
 /// are computed twice.
 const ANSWERS_BYTES_MAX: usize = 1 << 30;
 
-/// Writes the model, its reference and its certificate, or nothing where the model is not the
-/// trained network.
-pub(crate) fn export(
+/// The proof that a model is the trained network, ready to be written beside the model.
+pub(crate) struct ModelProof {
+    reference: PathBuf,
+    reference_bytes: Vec<u8>,
+    certificate: Certificate,
+    certificate_path: PathBuf,
+}
+
+impl ModelProof {
+    /// Adds the reference to the files that are written.
+    pub(crate) fn add_reference(&self, files: &mut FileSet) -> anyhow::Result<()> {
+        Ok(files.add(&self.reference, &self.reference_bytes)?)
+    }
+
+    /// Writes the certificate and its page.
+    pub(crate) fn write_certificate(&self) -> anyhow::Result<()> {
+        Ok(CertificatePath::new(&self.certificate_path, None)?.write(&self.certificate, None)?)
+    }
+
+    /// Says what was proven, and where the proof is.
+    pub(crate) fn tell(&self) {
+        let cases = &self.certificate.proof.inputs;
+        let comparable = cases.iter().filter(|case| !case.beyond_float32);
+        let worst = comparable.filter_map(InputReport::relative).fold(0.0, f64::max);
+        let (count, path) = (cases.len(), self.certificate_path.shown());
+        note(&format!("proven      {count} inputs, off by at most {worst:.1e} of the scale: {path}"));
+        note(&format!("reference   {}", self.reference.shown()));
+    }
+}
+
+/// Proves the model.
+///
+/// # Errors
+/// When it is not the trained network, or that cannot be told.
+pub(crate) fn prove(
     args: &Args,
     checkpoint: &Checkpoint,
     export: &Export,
     environment: &Environment,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ModelProof> {
     let data = images(args)?;
     let net = checkpoint.weights.to_network(&Device::flex())?;
     let mut reference = verify_inputs::reference(export);
@@ -82,17 +114,8 @@ pub(crate) fn export(
         let is = if certificate.proof.is_undecided() { "is not proven to be" } else { "would not be" };
         bail!("`{}` is not written: it {is} the trained network{blame}{remedy}", args.out().shown());
     }
-    write_bytes(args.out(), &export.bytes)?;
-    write_bytes(&reference_path, &reference_bytes)?;
-    let path = Certificate::beside(args.out(), certificate.provider);
-    CertificatePath::new(&path, None)?.write(&certificate, None)?;
-    let cases = &certificate.proof.inputs;
-    let comparable = cases.iter().filter(|case| !case.beyond_float32);
-    let worst = comparable.filter_map(InputReport::relative).fold(0.0, f64::max);
-    let count = cases.len();
-    note(&format!("proven      {count} inputs, off by at most {worst:.1e} of the scale: {}", path.shown()));
-    note(&format!("reference   {}", reference_path.shown()));
-    Ok(())
+    let certificate_path = Certificate::beside(args.out(), certificate.provider);
+    Ok(ModelProof { reference: reference_path, reference_bytes, certificate, certificate_path })
 }
 
 /// Lists the images that the model is proven on: those of `--verify`, or else some of those that
