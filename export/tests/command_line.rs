@@ -13,7 +13,7 @@ use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::network::NetworkName;
 use seg_nets::runs::BEST;
-use seg_nets::weights::Weights;
+use seg_nets::weights::{Borrowed, Weights};
 use seg_onnx::graph::DataType;
 use seg_onnx::{Model, Opset};
 use serde_json::Value;
@@ -254,6 +254,43 @@ fn the_newest_run_is_exported_with_its_contract() {
         let counted = |line: &str| stderr.lines().any(|found| found.starts_with(line) && found.ends_with(size));
         assert!(counted("lowered ") && counted("exported "), "{stderr}");
     }
+}
+
+#[test]
+fn weights_and_their_average_are_named_and_a_key_takes_either() {
+    let folder = folder_of(1);
+    let at = |name: &str| folder.path().join(name);
+    let device = Device::flex();
+    device.seed(2);
+    let plain = Weights::read(&at("net.safetensors")).unwrap();
+    let average = Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&device));
+    let both = [("state_dict.", &plain), ("ema.module.", &average)].into_iter().flat_map(|(prefix, weights)| {
+        weights.tensors().iter().map(move |(name, tensor)| (format!("{prefix}{name}"), Borrowed(tensor)))
+    });
+    fs::write(at("both.safetensors"), safetensors::serialize(both, None).unwrap()).unwrap();
+    for (flags, weights, told) in [
+        (
+            "",
+            &plain,
+            "weights     `state_dict`; the file holds others, too\nhint        for those under `ema.module` (a moving average): `--weights-key ema.module`\n",
+        ),
+        (
+            "--weights-key ema",
+            &average,
+            "weights     `ema.module` (a moving average); the file holds others, too\nhint        for those under `state_dict`: `--weights-key state_dict`\n",
+        ),
+    ] {
+        let (_, stderr) = succeed(folder.path(), &format!("--no-verify --checkpoint both.safetensors {flags}"));
+        assert!(stderr.contains(told), "{flags}: {stderr}");
+        let sha256 = read(&at("amsunet.onnx")).contract.provenance.weights_sha256;
+        assert_eq!(sha256, weights.sha256(), "{flags}");
+    }
+    let (_, stderr) = succeed(folder.path(), "--no-verify --checkpoint net.safetensors");
+    assert!(!stderr.contains("weights     "), "{stderr}");
+    let Output { status, stderr, .. } = export(folder.path(), "--checkpoint both.safetensors --weights-key best");
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("none under `best`; it holds them under `state_dict`, `ema.module`"), "{stderr}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use seg_data::WriteError;
 use thiserror::Error;
 
 use crate::runs::BEST;
-use crate::weights::{ReadWeightsError, Weights};
+use crate::weights::{ReadWeightsError, Weights, WeightsFile, WeightsPart};
 
 pub use crate::weights::CONTRACT_KEY;
 
@@ -45,22 +45,32 @@ pub enum ReadCheckpointError {
 }
 
 impl Checkpoint {
-    /// Reads the best weights of a run's folder, or a `.safetensors`, `.pth` or `.pt` file.
+    /// Reads the best weights of a run's folder, or a `.safetensors`, `.pth`, `.pt` or `.ckpt`
+    /// file.
     ///
     /// # Errors
     /// When the folder is not a run, or the file cannot be read or holds no network.
     pub fn read(path: &Path) -> Result<Self, ReadCheckpointError> {
+        Ok(Self::read_part(path, None)?.0)
+    }
+
+    /// Reads a checkpoint as [`read`](Self::read), the weights under `key` if one is given; also
+    /// returns the part of the file that they were read from.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and when the file holds no weights under `key`.
+    pub fn read_part(path: &Path, key: Option<&str>) -> Result<(Self, WeightsPart), ReadCheckpointError> {
         let file = if path.is_dir() { path.join(BEST) } else { path.to_owned() };
         if path.is_dir() && !file.exists() {
             return Err(ReadCheckpointError::NoRun { path: path.into() });
         }
-        let (weights, notes) = Weights::read_with_notes(&file)?;
+        let WeightsFile { weights, notes, part } = Weights::read_file(&file, key)?;
         let contract = notes
             .get(CONTRACT_KEY)
             .map(|text| Contract::from_json(text))
             .transpose()
             .map_err(|source| ReadCheckpointError::Contract { path: file.clone(), source })?;
-        Ok(Self { path: file, weights, contract })
+        Ok((Self { path: file, weights, contract }, part))
     }
 
     /// Writes weights and contract as one `.safetensors` file, whole or not at all.

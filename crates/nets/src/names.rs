@@ -1,10 +1,13 @@
 //! The names that published checkpoints give to the parameters of a network.
 
+/// The number of axes of the weight of a convolution.
+const MARK_AXES: usize = 4;
+
 /// The names of a network's parameters in published checkpoints.
 #[derive(Clone, Copy, Debug)]
 pub struct PublishedNames {
-    /// Parameters that every file of the network has. A file is of the network of which it has most
-    /// marks, and the first mark finds the prefix under which the file keeps the weights.
+    /// Weights of convolutions that every file of the network has. A file is of the network of
+    /// which it has most marks, and the marks find the prefixes under which it keeps the weights.
     pub marks: &'static [&'static str],
     /// The first parts of all names, without their numbers: whatever else lies in a file without a
     /// prefix is not the network's.
@@ -22,13 +25,16 @@ impl PublishedNames {
         self.roots.iter().any(|root| is_numbered(first, root))
     }
 
-    /// Returns the shortest prefix under which all marks are among `names`.
-    pub(crate) fn prefix<'a>(&self, names: &'a [String]) -> Option<&'a str> {
-        let (first, others) = self.marks.split_first()?;
-        let prefixes = names.iter().filter_map(|name| name.strip_suffix(first));
+    /// Returns each prefix, with the dot at its end, under which all marks are among tensors that
+    /// are given by their names and the numbers of their axes.
+    pub(crate) fn prefixes<'a>(&self, tensors: &'a [(String, usize)]) -> Vec<&'a str> {
+        let Some((first, others)) = self.marks.split_first() else { return Vec::new() };
+        // An optimizer keeps values of the same names, but without axes.
+        let names = || tensors.iter().filter(|(_, axes)| *axes == MARK_AXES).map(|(name, _)| name.as_str());
+        let prefixes = names().filter_map(|name| name.strip_suffix(first));
         let is_whole =
-            |prefix: &&str| others.iter().all(|mark| names.iter().any(|name| name.strip_prefix(prefix) == Some(mark)));
-        prefixes.filter(is_whole).min_by_key(|prefix| prefix.len())
+            |prefix: &&str| others.iter().all(|mark| names().any(|name| name.strip_prefix(prefix) == Some(mark)));
+        prefixes.filter(|prefix| prefix.is_empty() || prefix.ends_with('.')).filter(is_whole).collect()
     }
 }
 

@@ -1,10 +1,11 @@
-//! Weights in files: `.safetensors` both ways, PyTorch's `.pth` to read.
+//! Weights in files: `.safetensors` both ways, PyTorch's `.pth` and Lightning's `.ckpt` to read.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use half::{bf16, f16};
 use ndarray::ArrayD;
 use pytorch_reader::{DType, PytorchReader};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
@@ -12,7 +13,7 @@ use seg_data::{WriteError, write_bytes};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::Weights;
+use super::{Weights, WeightsPart};
 use crate::network::{NetworkName, UnknownNetwork};
 
 /// Counters that PyTorch's BatchNorm keeps and that nothing here uses.
@@ -40,7 +41,7 @@ pub enum ReadWeightsError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The file's name ends in neither of the known endings.
-    #[error("cannot read weights from `{}`: expected a file that ends in .safetensors, .pth or .pt", path.display())]
+    #[error("cannot read weights from `{}`: expected a file that ends in .safetensors, .pth, .pt or .ckpt", path.display())]
     Extension {
         /// The file.
         path: PathBuf,
@@ -51,6 +52,19 @@ pub enum ReadWeightsError {
         /// The file.
         path: PathBuf,
     },
+    /// The file holds no weights under a key.
+    #[error(
+        "cannot read weights from `{}`: it holds none under `{key}`; it holds them under `{}`",
+        path.display(), found.join("`, `")
+    )]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// The keys under which the file holds weights; an empty one is the top of the file.
+        found: Vec<String>,
+    },
     /// The file names a network that is unknown.
     #[error("cannot read weights from `{}`", path.display())]
     Unknown {
@@ -60,7 +74,7 @@ pub enum ReadWeightsError {
         source: UnknownNetwork,
     },
     /// A tensor is not in a type that weights have here.
-    #[error("cannot read `{name}` from `{}`: its type is {dtype}, expected float32 or float64", path.display())]
+    #[error("cannot read `{name}` from `{}`: its type is {dtype}, expected floats of 16, 32 or 64 bits", path.display())]
     Type {
         /// The file.
         path: PathBuf,
@@ -84,38 +98,71 @@ pub const CONTRACT_KEY: &str = "contract";
 /// network.
 const NETWORK_KEY: &str = "network";
 
-/// A tensor as a file holds it: its shape and its little-endian bytes, eight a value if `wide`,
-/// else four.
+/// Weights with all that a file says of them.
+#[derive(Clone, Debug)]
+pub struct WeightsFile {
+    /// The weights.
+    pub weights: Weights,
+    /// The texts that a `.safetensors` file carries beside its tensors, by their keys.
+    pub notes: HashMap<String, String>,
+    /// The part of the file that the weights were read from.
+    pub part: WeightsPart,
+}
+
+/// A tensor as a file holds it: its shape and its little-endian bytes.
 struct Raw {
     shape: Vec<usize>,
     bytes: Vec<u8>,
-    wide: bool,
+    float: Float,
+}
+
+/// The type of a tensor's values.
+#[derive(Clone, Copy, Debug)]
+enum Float {
+    F16,
+    Bf16,
+    F32,
+    F64,
+}
+
+impl Float {
+    /// Converts little-endian bytes to values. Only those of 64 bits are rounded.
+    fn values(self, bytes: &[u8]) -> Vec<f32> {
+        match self {
+            Self::F16 => bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
+            Self::Bf16 => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+            Self::F32 => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+            Self::F64 => bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
+        }
+    }
 }
 
 impl Weights {
-    /// Reads the weights of a `.safetensors`, `.pth` or `.pt` file.
+    /// Reads the weights of a `.safetensors`, `.pth`, `.pt` or `.ckpt` file.
     ///
     /// The weights may lie under any prefix (`model.` in the authors' files, `module.` after
-    /// data-parallel training); whatever else a file holds, such as an optimizer, is left alone.
-    /// The network is the one that the file names, or else the one whose parameters it holds.
+    /// data-parallel training, `state_dict.net.` in a file of Lightning); whatever else a file
+    /// holds, such as an optimizer, is left alone. Of weights and their moving average, the weights
+    /// are read. The network is the one that the file names, or else the one whose parameters it
+    /// holds. Values of 16 bits are widened, those of 64 bits rounded.
     ///
     /// # Errors
     /// When the file cannot be read, is not of the format that its name implies, or holds no
     /// network.
     pub fn read(path: &Path) -> Result<Self, ReadWeightsError> {
-        Ok(Self::read_with_notes(path)?.0)
+        Ok(Self::read_file(path, None)?.weights)
     }
 
-    /// Reads weights as [`read`](Self::read), with the texts that a `.safetensors` file carries
-    /// beside its tensors, by their keys.
+    /// Reads weights as [`read`](Self::read), with all that the file says of them; those under
+    /// `key` if one is given.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
-    pub fn read_with_notes(path: &Path) -> Result<(Self, HashMap<String, String>), ReadWeightsError> {
+    /// As [`read`](Self::read), and when the file holds no weights under `key`.
+    pub fn read_file(path: &Path, key: Option<&str>) -> Result<WeightsFile, ReadWeightsError> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         match extension {
-            "safetensors" => read_safetensors(path),
-            "pth" | "pt" => Ok((read_pytorch(path)?, HashMap::new())),
+            "safetensors" => read_safetensors(path, key),
+            "pth" | "pt" | "ckpt" => read_pytorch(path, key),
             _ => Err(ReadWeightsError::Extension { path: path.into() }),
         }
     }
@@ -160,42 +207,57 @@ impl View for Borrowed<'_> {
     }
 }
 
-fn read_safetensors(path: &Path) -> Result<(Weights, HashMap<String, String>), ReadWeightsError> {
+fn read_safetensors(path: &Path, key: Option<&str>) -> Result<WeightsFile, ReadWeightsError> {
     let bytes = fs::read(path).map_err(|source| ReadWeightsError::Io { path: path.into(), source })?;
     let format = |error: SafeTensorError| format_error(path, "safetensors", error);
     let file = SafeTensors::deserialize(&bytes).map_err(format)?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
     let notes = header.metadata().clone().unwrap_or_default();
     let named = named_network(&notes).map_err(|source| ReadWeightsError::Unknown { path: path.into(), source })?;
-    let names = file.names().into_iter().map(str::to_owned).collect();
-    let weights = collect(path, named, names, |name| {
+    let tensors = file.iter().map(|(name, tensor)| (name.to_owned(), tensor.shape().len())).collect();
+    let (weights, part) = collect(path, named, key, tensors, |name| {
         let tensor = file.tensor(name).map_err(format)?;
-        let wide = match tensor.dtype() {
-            Dtype::F32 => false,
-            Dtype::F64 => true,
+        let float = match tensor.dtype() {
+            Dtype::F16 => Float::F16,
+            Dtype::BF16 => Float::Bf16,
+            Dtype::F32 => Float::F32,
+            Dtype::F64 => Float::F64,
             other => return Err(type_error(path, name, format!("{other:?}"))),
         };
-        Ok(Raw { shape: tensor.shape().to_vec(), bytes: tensor.data().to_vec(), wide })
+        Ok(Raw { shape: tensor.shape().to_vec(), bytes: tensor.data().to_vec(), float })
     })?;
-    Ok((weights, notes))
+    Ok(WeightsFile { weights, notes, part })
 }
 
-fn read_pytorch(path: &Path) -> Result<Weights, ReadWeightsError> {
+fn read_pytorch(path: &Path, key: Option<&str>) -> Result<WeightsFile, ReadWeightsError> {
     // The reader's own message for a missing file names the pickle, not the file.
     fs::metadata(path).map_err(|source| ReadWeightsError::Io { path: path.into(), source })?;
+<<<<<<< HEAD
     let file = PytorchReader::new(path).map_err(|error| format_error(path, "PyTorch", error))?;
     collect(path, None, file.keys(), |name| {
+=======
+    let file = PytorchReader::new(path).map_err(|error| ReadWeightsError::Format {
+        path: path.into(),
+        format: "PyTorch",
+        source: error.into(),
+    })?;
+    let tensors = file.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shape().len())).collect();
+    let (weights, part) = collect(path, None, key, tensors, |name| {
+>>>>>>> 8a4a849 (nets: read weights of 16 bits, Lightning's files and averages)
         let Some(tensor) = file.get(name) else {
             return Err(ReadWeightsError::NoNetwork { path: path.into() });
         };
-        let wide = match tensor.dtype() {
-            DType::F32 => false,
-            DType::F64 => true,
+        let float = match tensor.dtype() {
+            DType::F16 => Float::F16,
+            DType::BF16 => Float::Bf16,
+            DType::F32 => Float::F32,
+            DType::F64 => Float::F64,
             other => return Err(type_error(path, name, format!("{other:?}"))),
         };
         let bytes = tensor.read().map_err(|source| ReadWeightsError::Io { path: path.into(), source })?;
-        Ok(Raw { shape: tensor.shape().to_vec(), bytes, wide })
-    })
+        Ok(Raw { shape: tensor.shape().to_vec(), bytes, float })
+    })?;
+    Ok(WeightsFile { weights, notes: HashMap::new(), part })
 }
 
 fn format_error(
@@ -219,43 +281,43 @@ fn named_network(notes: &HashMap<String, String>) -> Result<Option<NetworkName>,
 }
 
 /// Gathers the tensors of the named network, or else of the one of which the file has most marks,
-/// below the prefix under which the file keeps them.
+/// from the part of the file under `key`, or else from the one that [`WeightsPart::find`] prefers.
 fn collect(
     path: &Path,
     named: Option<NetworkName>,
-    names: Vec<String>,
+    key: Option<&str>,
+    tensors: Vec<(String, usize)>,
     read: impl Fn(&str) -> Result<Raw, ReadWeightsError>,
-) -> Result<Weights, ReadWeightsError> {
+) -> Result<(Weights, WeightsPart), ReadWeightsError> {
     let candidates = NetworkName::ALL.into_iter().filter(|network| named.is_none_or(|named| named == *network));
-    let found = candidates.filter_map(|network| Some((network, network.published().prefix(&names)?)));
-    let (network, prefix) = found
+    let found =
+        candidates.filter_map(|network| Some((network, WeightsPart::find(&tensors, network.published(), key)?)));
+    let (network, part) = found
         .max_by_key(|(network, _)| network.published().marks.len())
         .ok_or_else(|| ReadWeightsError::NoNetwork { path: path.into() })?;
-    let mut tensors = BTreeMap::new();
-    for name in &names {
-        let Some(published) = name.strip_prefix(prefix).filter(|name| !name.ends_with(IGNORED)) else {
+    let part =
+        part.map_err(|found| ReadWeightsError::Key { path: path.into(), key: key.unwrap_or_default().into(), found })?;
+    let mut weights = BTreeMap::new();
+    for (name, _) in &tensors {
+        let Some(published) = part.name_of(name).filter(|name| !name.ends_with(IGNORED)) else {
             continue;
         };
-        // With no prefix, other parts of the file lie beside the weights.
-        if prefix.is_empty() && !network.published().has_root(published) {
+        // At the top, other parts of the file lie beside the weights.
+        if part.key.is_empty() && !network.published().has_root(published) {
             continue;
         }
-        let raw = read(name)?;
-        let values: Vec<f32> = if raw.wide {
-            raw.bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect()
-        } else {
-            raw.bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-        };
-        let tensor = ArrayD::from_shape_vec(raw.shape, values).expect("both readers check a tensor's length");
-        tensors.insert(published.to_owned(), tensor);
+        let Raw { shape, bytes, float } = read(name)?;
+        let tensor = ArrayD::from_shape_vec(shape, float.values(&bytes)).expect("both readers check a tensor's length");
+        weights.insert(published.to_owned(), tensor);
     }
-    Ok(Weights::new(network, tensors))
+    Ok((Weights::new(network, weights), part))
 }
 
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
 
+    use super::super::pickle::{Object, save};
     use super::*;
     use crate::amsunet::AmsUnetConfig;
     use crate::unet::UNetConfig;
@@ -275,7 +337,7 @@ mod tests {
             ("U-Net by its parameters", &unet, Some(("key", "text".into()))),
         ] {
             weights.write(&path, note).unwrap();
-            let (read, notes) = Weights::read_with_notes(&path).unwrap();
+            let WeightsFile { weights: read, notes, .. } = Weights::read_file(&path, None).unwrap();
             assert_eq!(&read, weights, "{name}");
             assert_eq!(notes.contains_key(NETWORK_KEY), name == "U-Net by its name", "{name}");
         }
@@ -290,10 +352,161 @@ mod tests {
         let path = folder.path().join("net.safetensors");
         let weights = Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
         weights.write(&path, Some(("key", "text".into()))).unwrap();
-        let (read, notes) = Weights::read_with_notes(&path).unwrap();
+        let WeightsFile { weights: read, notes, .. } = Weights::read_file(&path, None).unwrap();
         assert_eq!(read, weights);
         assert_eq!(notes["key"], "text");
         assert_eq!(weights.to_safetensors(None), read.to_safetensors(None));
+    }
+
+    /// Returns the values of a tensor in a type of floats as bytes, and the type's names in PyTorch
+    /// and in safetensors.
+    fn encoded(float: Float, tensor: &ArrayD<f32>) -> (&'static str, Dtype, Vec<u8>) {
+        let values = tensor.iter().copied();
+        match float {
+            Float::F16 => {
+                ("HalfStorage", Dtype::F16, values.flat_map(|value| f16::from_f32(value).to_le_bytes()).collect())
+            }
+            Float::Bf16 => {
+                ("BFloat16Storage", Dtype::BF16, values.flat_map(|value| bf16::from_f32(value).to_le_bytes()).collect())
+            }
+            Float::F32 => ("FloatStorage", Dtype::F32, values.flat_map(f32::to_le_bytes).collect()),
+            Float::F64 => {
+                ("DoubleStorage", Dtype::F64, values.flat_map(|value| f64::from(value).to_le_bytes()).collect())
+            }
+        }
+    }
+
+    /// Returns a state dictionary as PyTorch keeps it, with a counter that nothing here reads.
+    fn state_dict(weights: &Weights, prefix: &str, float: Float) -> Object {
+        let tensor = |(name, tensor): (&String, &ArrayD<f32>)| {
+            let (storage, _, bytes) = encoded(float, tensor);
+            (format!("{prefix}{name}"), Object::Tensor(storage, tensor.shape().to_vec(), bytes))
+        };
+        let counter = Object::Tensor("LongStorage", vec![], vec![7, 0, 0, 0, 0, 0, 0, 0]);
+        let tensors = weights.tensors().iter().map(tensor);
+        Object::dict(tensors.chain([(format!("{prefix}in_conv.1.num_batches_tracked"), counter)]))
+    }
+
+    fn drawn(seed: u64) -> Weights {
+        let device = Device::flex();
+        device.seed(seed);
+        Weights::from_network(&AmsUnetConfig::new().with_base_width(2).init(&device))
+    }
+
+    #[test]
+    fn floats_of_any_width_are_read_and_widened_exactly() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = drawn(1);
+        for (float, round) in [
+            (Float::F16, (|value| f16::from_f32(value).to_f32()) as fn(f32) -> f32),
+            (Float::Bf16, |value| bf16::from_f32(value).to_f32()),
+            (Float::F32, |value| value),
+            (Float::F64, |value| value),
+        ] {
+            let rounded = given.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.mapv(round)));
+            let expected = Weights::new(given.network(), rounded.collect());
+            let path = folder.path().join("net.pth");
+            save(&path, &state_dict(&given, "", float));
+            assert_eq!(Weights::read(&path).unwrap(), expected, "{float:?} in PyTorch's file");
+
+            let encoded = given.tensors().iter().map(|(name, tensor)| {
+                let (_, dtype, bytes) = encoded(float, tensor);
+                (name, dtype, tensor.shape().to_vec(), bytes)
+            });
+            let encoded: Vec<_> = encoded.collect();
+            let views = encoded.iter().map(|(name, dtype, shape, bytes)| {
+                (name.as_str(), safetensors::tensor::TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+            });
+            let path = folder.path().join("net.safetensors");
+            fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+            assert_eq!(Weights::read(&path).unwrap(), expected, "{float:?} in safetensors");
+        }
+        let special = [f16::MIN_POSITIVE_SUBNORMAL, f16::MAX, f16::NEG_ZERO, f16::INFINITY].map(f16::to_le_bytes);
+        let values = Float::F16.values(special.as_flattened());
+        assert_eq!(values, [2.0_f32.powi(-24), 65504.0, -0.0, f32::INFINITY]);
+    }
+
+    #[test]
+    fn weights_and_their_average_are_told_apart_wherever_they_lie() {
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, average) = (drawn(1), drawn(2));
+        let dict = |weights, prefix: &str| state_dict(weights, prefix, Float::F32);
+        let merged = |first: Object, second: Object| match (first, second) {
+            (Object::Dict(first), Object::Dict(second)) => Object::Dict(first.into_iter().chain(second).collect()),
+            other => panic!("{other:?}"),
+        };
+        let text = |text: &str| Object::Text(text.into());
+        let moment = || Object::Tensor("FloatStorage", vec![2], vec![0; 8]);
+        // As Lightning writes it.
+        let lightning = |state_dict: Object| {
+            let state = Object::Dict(vec![(Object::Int(0), Object::dict([("exp_avg", moment())]))]);
+            Object::dict([
+                ("epoch", Object::Int(3)),
+                ("pytorch-lightning_version", text("2.5.0")),
+                ("state_dict", state_dict),
+                ("loops", Object::dict([("fit_loop", Object::dict([("state_dict", Object::dict::<&str>([]))]))])),
+                ("callbacks", Object::dict([("ModelCheckpoint", Object::dict([("best_model_score", moment())]))])),
+                ("optimizer_states", Object::List(vec![Object::dict([("state", state)])])),
+                ("hparams_name", text("kwargs")),
+                ("hyper_parameters", Object::Foreign),
+            ])
+        };
+        for (name, file, object, keys) in [
+            ("Lightning, model", "net.ckpt", lightning(dict(&plain, "model.")), &["state_dict.model"][..]),
+            ("Lightning, net", "net.ckpt", lightning(dict(&plain, "net.")), &["state_dict.net"]),
+            ("Lightning, its own module", "net.ckpt", lightning(dict(&plain, "")), &["state_dict"]),
+            (
+                "Lightning, compiled",
+                "net.ckpt",
+                lightning(dict(&plain, "net._orig_mod.")),
+                &["state_dict.net._orig_mod"],
+            ),
+            (
+                "Lightning with an average",
+                "net.ckpt",
+                lightning(merged(dict(&average, "ema_model.module."), dict(&plain, "model."))),
+                &["state_dict.model", "state_dict.ema_model.module"],
+            ),
+            (
+                "timm",
+                "net.pth",
+                Object::dict([("state_dict_ema", dict(&average, "module.")), ("state_dict", dict(&plain, "module."))]),
+                &["state_dict.module", "state_dict_ema.module"],
+            ),
+            (
+                "an average with the shorter key",
+                "net.pt",
+                Object::dict([("ema", dict(&average, "")), ("model_state_dict", dict(&plain, ""))]),
+                &["model_state_dict", "ema"],
+            ),
+            (
+                "an average below the weights",
+                "net.pth",
+                merged(dict(&plain, ""), dict(&average, "model_ema.")),
+                &["", "model_ema"],
+            ),
+            (
+                "an average alone",
+                "net.pth",
+                Object::dict([("ema_state_dict", dict(&average, ""))]),
+                &["ema_state_dict"],
+            ),
+        ] {
+            let path = folder.path().join(file);
+            save(&path, &object);
+            let WeightsFile { weights, part, .. } = Weights::read_file(&path, None).unwrap();
+            assert_eq!(part.key, keys[0], "{name}");
+            assert_eq!(part.others, keys[1..], "{name}");
+            assert_eq!(weights, if name == "an average alone" { average.clone() } else { plain.clone() }, "{name}");
+            for other in &part.others {
+                let WeightsFile { weights, part, .. } = Weights::read_file(&path, Some(other)).unwrap();
+                assert_eq!((&weights, &part.key), (&average, other), "{name}");
+                assert_eq!(part.others, keys[..1], "{name}");
+            }
+            let message = Weights::read_file(&path, Some("teacher")).unwrap_err().to_string();
+            let found = format!("none under `teacher`; it holds them under `{}`", keys.join("`, `"));
+            assert!(message.contains(&found) && message.contains(file), "{name}: {message}");
+        }
     }
 
     #[test]
@@ -302,7 +515,9 @@ mod tests {
         let foreign = folder.path().join("foreign.safetensors");
         let tensor = ArrayD::zeros(vec![1]);
         fs::write(&foreign, safetensors::serialize([("conv.weight", Borrowed(&tensor))], None).unwrap()).unwrap();
-        for name in ["text.safetensors", "text.pth"] {
+        let counter = Object::Tensor("LongStorage", vec![1; 4], vec![0; 8]);
+        save(&folder.path().join("integers.pth"), &Object::dict([("in_conv.0.weight", counter)]));
+        for name in ["text.safetensors", "text.pth", "text.ckpt"] {
             fs::write(folder.path().join(name), "not weights").unwrap();
         }
         let no_network =
@@ -312,7 +527,13 @@ mod tests {
             ("missing.pth", "cannot read weights from"),
             ("text.safetensors", "not a safetensors file"),
             ("text.pth", "not a PyTorch file"),
+<<<<<<< HEAD
             ("foreign.safetensors", no_network.as_str()),
+=======
+            ("text.ckpt", "not a PyTorch file"),
+            ("integers.pth", "its type is I64, expected floats of 16, 32 or 64 bits"),
+            ("foreign.safetensors", "those of none of the networks AMSUnet, U-Net"),
+>>>>>>> 8a4a849 (nets: read weights of 16 bits, Lightning's files and averages)
             ("net.onnx", "expected a file that ends in"),
         ] {
             let message = Weights::read(&folder.path().join(name)).unwrap_err().to_string();

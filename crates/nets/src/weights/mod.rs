@@ -4,6 +4,9 @@
 //! either side open on the other.
 
 mod file;
+mod part;
+#[cfg(test)]
+mod pickle;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +19,8 @@ use thiserror::Error;
 use crate::network::{MissingParameter, Named, Network, NetworkConfig, NetworkName};
 use crate::parameters::{ParameterMapper, ParameterVisitor, Parameters};
 
-pub use file::{Borrowed, CONTRACT_KEY, ReadWeightsError};
+pub use file::{Borrowed, CONTRACT_KEY, ReadWeightsError, WeightsFile};
+pub use part::{WeightsPart, is_average};
 
 /// The weights of a network by their published names, `float32`.
 #[derive(Clone, Debug, PartialEq)]

@@ -26,9 +26,13 @@ pub(crate) struct Args {
     /// The model file [default: the network's name, as amsunet.onnx]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// A run's folder, a .safetensors or a .pth file [default: the newest run]
+    /// A run's folder, a .safetensors, a .pth or a .ckpt file [default: the newest run]
     #[arg(long, value_name = "RUN|FILE")]
     pub(crate) checkpoint: Option<PathBuf>,
+    /// The key under which the checkpoint holds the weights, such as `state_dict_ema`, if it holds
+    /// several [default: the weights that are no moving average]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) weights_key: Option<String>,
     /// The folder whose newest run is exported
     #[arg(long, value_name = "DIR", default_value = RUNS, conflicts_with = "checkpoint")]
     pub(crate) runs: PathBuf,

@@ -27,8 +27,10 @@ use seg_inference::image_files;
 use seg_inference::library::{Build, Library, LibraryError, Search};
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::runs;
+use seg_nets::weights::{WeightsPart, is_average};
 use seg_onnx::passes::PassReport;
 use seg_onnx::precision::Kept;
+use seg_text::shell;
 use verify::ModelProof;
 
 fn main() -> ExitCode {
@@ -40,7 +42,8 @@ fn main() -> ExitCode {
 /// Exports a checkpoint. Notes go to standard error, so that standard output holds only the graph
 /// that `--dump` asks for.
 fn run(mut args: Args) -> anyhow::Result<()> {
-    let checkpoint = Checkpoint::read(&source(&args)?)?;
+    let (checkpoint, part) = Checkpoint::read_part(&source(&args)?, args.weights_key.as_deref())?;
+    note_part(&part);
     args.name_model(checkpoint.weights.network());
     let args = &args;
     outputs::check(args, &checkpoint)?;
@@ -229,6 +232,22 @@ fn source(args: &Args) -> anyhow::Result<PathBuf> {
     };
     note(&format!("checkpoint  {}{how}", path.shown()));
     Ok(path)
+}
+
+/// Says which of several weights are taken, and how to take the others.
+fn note_part(WeightsPart { key, others }: &WeightsPart) {
+    if others.is_empty() {
+        return;
+    }
+    let shown = |key: &str| {
+        let place = if key.is_empty() { "the top of the file".into() } else { format!("`{key}`") };
+        if is_average(key) { format!("{place} (a moving average)") } else { place }
+    };
+    note(&format!("weights     {}; the file holds others, too", shown(key)));
+    for other in others {
+        let word = shell::path(Path::new(other));
+        note(&format!("hint        for those under {}: `--weights-key {word}`", shown(other)));
+    }
 }
 
 fn remedy(assumption: &Assumption) -> &'static str {
