@@ -159,6 +159,44 @@ fn every_command_and_flag_that_prose_mentions_exists() {
     assert!(count > 20, "only {count} mentions are found");
 }
 
+/// The tests that the last column of a document's tables names.
+fn named_tests(text: &str) -> Vec<&str> {
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .filter_map(|line| line.trim_end_matches(" |").rsplit_once(" | "));
+    rows.flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn each_promise_of_the_threat_model_names_tests_that_exist() {
+    let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let (_, table) = text.split_once("| shown by |\n").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let tests = named_tests(table);
+    assert!(tests.len() > 30, "only {} tests are named", tests.len());
+    assert!(table.lines().skip(1).all(|row| !named_tests(row).is_empty()), "a promise without a test");
+    let folders = ["crates", "onnx", "train", "export", "runtime", "tests"].map(|folder| root().join(folder));
+    let sources: String = folders.iter().flat_map(|folder| sources(folder)).collect();
+    for test in tests {
+        assert!(sources.contains(&format!("fn {test}() {{")), "there is no test `{test}`");
+    }
+}
+
+/// The texts of all Rust files below a folder.
+fn sources(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|name| name == "rs") {
+            found.push(fs::read_to_string(path).unwrap());
+        }
+    }
+    found
+}
+
 #[test]
 fn a_command_that_is_not_taken_is_seen() {
     for line in [
