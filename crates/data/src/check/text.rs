@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use seg_text::control::escape;
+
 use super::copies::{Copies, Likeness};
 use super::report::{Finding, PartReport, Report};
 
@@ -65,7 +67,7 @@ fn write_findings(to: &mut Formatter<'_>, title: &str, findings: &[Finding]) -> 
     }
     writeln!(to, "\n{title}")?;
     for Finding { message, samples } in findings.iter().take(LINES_MAX) {
-        writeln!(to, "  - {message}")?;
+        writeln!(to, "  - {}", escape(message))?;
         // A message about files names the first of them itself.
         if !samples.is_empty() && !samples.iter().any(|sample| message.contains(&format!("`{sample}`"))) {
             writeln!(to, "    {}", first(samples))?;
@@ -101,8 +103,20 @@ fn write_rest(to: &mut Formatter<'_>, count: usize) -> fmt::Result {
     if count > LINES_MAX { writeln!(to, "  ... and {} more", count - LINES_MAX) } else { Ok(()) }
 }
 
-/// Lists the first few names.
+/// Lists the first few names, on one line whatever characters they have.
 fn first(names: &[String]) -> String {
     let more = if names.len() > NAMES_MAX { format!(" and {} more", names.len() - NAMES_MAX) } else { String::new() };
-    names[..names.len().min(NAMES_MAX)].join(", ") + &more
+    let names: Vec<_> = names.iter().take(NAMES_MAX).map(|name| escape(name)).collect();
+    names.join(", ") + &more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_on_one_line() {
+        let names = ["a", "b\n  - nothing stops training", "c\u{1b}[2J", "d", "e"].map(str::to_owned);
+        assert_eq!(first(&names), r"a, b\u{a}  - nothing stops training, c\u{1b}[2J, d and 1 more");
+    }
 }

@@ -15,6 +15,7 @@ use seg_inference::{Options, Segmentation, Segmenter, Settings, read_model};
 use seg_metrics::{Bootstrap, Estimate, Metric};
 use seg_runtime::evaluation::{About, Data, Evaluator, Method, Report, Skipped};
 use seg_runtime::save::outputs::keep_inputs;
+use seg_text::control::escape;
 use seg_text::raw_path::raw_path;
 
 use crate::args::{Eval, Measuring};
@@ -171,7 +172,7 @@ fn measure(
                 if let Some(masks) = masks {
                     write_mask_png(&masks[index], &mask, &palette)?;
                 }
-                progress.done(format!("{name} Dice {dice:.4}"));
+                progress.done(format!("{} Dice {dice:.4}", escape(&name)));
             }
             Err(error) => {
                 let error = chain(error.as_ref());
