@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use ndarray::ArrayD;
-use pytorch_reader::{DType, PytorchReader};
+use pytorch_reader::{DType, PytorchError, PytorchReader};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use seg_data::{WriteError, write_bytes};
 use serde_json::Value;
@@ -37,6 +37,18 @@ pub enum ReadWeightsError {
         path: PathBuf,
         /// The format that its name implies.
         format: &'static str,
+        /// The reader's reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file is PyTorch's, but its pickle cannot be read.
+    #[error(
+        "cannot read weights from `{}`: its pickle is damaged or holds an object that is not read; if PyTorch opens the \
+         file, save its state dictionary alone with `torch.save`",
+        path.display()
+    )]
+    Pickle {
+        /// The file.
+        path: PathBuf,
         /// The reader's reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -232,18 +244,12 @@ fn read_safetensors(path: &Path, key: Option<&str>) -> Result<WeightsFile, ReadW
 fn read_pytorch(path: &Path, key: Option<&str>) -> Result<WeightsFile, ReadWeightsError> {
     // The reader's own message for a missing file names the pickle, not the file.
     fs::metadata(path).map_err(|source| ReadWeightsError::Io { path: path.into(), source })?;
-<<<<<<< HEAD
-    let file = PytorchReader::new(path).map_err(|error| format_error(path, "PyTorch", error))?;
-    collect(path, None, file.keys(), |name| {
-=======
-    let file = PytorchReader::new(path).map_err(|error| ReadWeightsError::Format {
-        path: path.into(),
-        format: "PyTorch",
-        source: error.into(),
+    let file = PytorchReader::new(path).map_err(|error| match error {
+        PytorchError::Pickle(error) => ReadWeightsError::Pickle { path: path.into(), source: error.into() },
+        error => ReadWeightsError::Format { path: path.into(), format: "PyTorch", source: error.into() },
     })?;
     let tensors = file.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shape().len())).collect();
     let (weights, part) = collect(path, None, key, tensors, |name| {
->>>>>>> 8a4a849 (nets: read weights of 16 bits, Lightning's files and averages)
         let Some(tensor) = file.get(name) else {
             return Err(ReadWeightsError::NoNetwork { path: path.into() });
         };
@@ -517,6 +523,8 @@ mod tests {
         fs::write(&foreign, safetensors::serialize([("conv.weight", Borrowed(&tensor))], None).unwrap()).unwrap();
         let counter = Object::Tensor("LongStorage", vec![1; 4], vec![0; 8]);
         save(&folder.path().join("integers.pth"), &Object::dict([("in_conv.0.weight", counter)]));
+        let settings = Object::dict([("hyper_parameters", Object::ForeignDict)]);
+        save(&folder.path().join("settings.ckpt"), &settings);
         for name in ["text.safetensors", "text.pth", "text.ckpt"] {
             fs::write(folder.path().join(name), "not weights").unwrap();
         }
@@ -527,13 +535,10 @@ mod tests {
             ("missing.pth", "cannot read weights from"),
             ("text.safetensors", "not a safetensors file"),
             ("text.pth", "not a PyTorch file"),
-<<<<<<< HEAD
-            ("foreign.safetensors", no_network.as_str()),
-=======
             ("text.ckpt", "not a PyTorch file"),
+            ("settings.ckpt", "if PyTorch opens the file, save its state dictionary alone with `torch.save`"),
             ("integers.pth", "its type is I64, expected floats of 16, 32 or 64 bits"),
-            ("foreign.safetensors", "those of none of the networks AMSUnet, U-Net"),
->>>>>>> 8a4a849 (nets: read weights of 16 bits, Lightning's files and averages)
+            ("foreign.safetensors", no_network.as_str()),
             ("net.onnx", "expected a file that ends in"),
         ] {
             let message = Weights::read(&folder.path().join(name)).unwrap_err().to_string();

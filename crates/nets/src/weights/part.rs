@@ -1,5 +1,5 @@
-//! The part of a file that weights are read from: a file may hold the weights that learned and their
-//! moving average.
+//! The part of a file that weights are read from: a file may hold the weights that learned and
+//! their moving average.
 
 use crate::names::PublishedNames;
 

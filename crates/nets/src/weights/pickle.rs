@@ -22,6 +22,8 @@ pub(super) enum Object {
     Tensor(&'static str, Vec<usize>, Vec<u8>),
     /// An object of a class that no reader knows, with a dictionary as its state.
     Foreign,
+    /// A dictionary of a class that no reader knows.
+    ForeignDict,
 }
 
 impl Object {
@@ -87,6 +89,12 @@ impl Pickle {
                 self.bytes.extend(b"clightning.pytorch.utilities.parsing\nAttributeDict\n)\x81");
                 self.push(&Object::dict([("lr", Object::Int(1))]));
                 self.bytes.push(b'b');
+            }
+            Object::ForeignDict => {
+                self.bytes.extend(b"ccollections\ndefaultdict\n)R(");
+                self.push(&Object::Text("lr".into()));
+                self.push(&Object::Int(1));
+                self.bytes.push(b'u');
             }
         }
     }
