@@ -5,7 +5,8 @@
 #[path = "../../crates/inference/tests/threshold/mod.rs"]
 mod threshold;
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Write};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +21,7 @@ use ort::environment::Environment;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seg_contract::{Element, InputForm, OutputKind, Rgb16Image, SizePolicy};
+use seg_data::{Format, Header, ReadError, add_format};
 use seg_inference::library::{Build, Search};
 use seg_inference::{
     Cleanup, EnsembleError, ModelFile, ModelOutput, Options, Segmenter, Session, Settings, Tiles, Tiling, Uncertainty,
@@ -411,6 +413,93 @@ fn a_stage_that_panics_ends_the_run() {
         let _ = done.send(catch_unwind(AssertUnwindSafe(run)).is_err());
     });
     assert_eq!(waiting.recv_timeout(Duration::from_secs(60)), Ok(true));
+}
+
+/// A format whose decoder has a defect.
+struct Defective;
+
+impl Format for Defective {
+    fn name(&self) -> &'static str {
+        "DEFECT"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["defect"]
+    }
+
+    fn sniff(&self, head: &[u8]) -> bool {
+        head.starts_with(b"DEFECT")
+    }
+
+    fn stored_size(&self, _: &Path, _: BufReader<File>) -> Result<(u32, u32), ReadError> {
+        panic!("this decoder cannot tell the size")
+    }
+
+    fn header(&self, _: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
+        assert!(bytes.len() > 6, "this decoder cannot read the header");
+        Ok(Header { width: 9, height: 9, orientation: 1 })
+    }
+
+    fn decode(&self, _: &Path, _: &[u8]) -> Result<DynamicImage, ReadError> {
+        panic!("this decoder cannot decode")
+    }
+}
+
+#[test]
+fn a_decoder_that_panics_costs_one_image() {
+    add_format(&Defective);
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let good = folder.path().join("good.png");
+    DynamicImage::from(half_red(9, 9)).to_rgb8().save(&good).unwrap();
+    let bad = [write("head.defect", b"DEFECT"), write("rows.png", b"DEFECT later")];
+    let inputs = [&good, &bad[0], &good, &bad[1], &good];
+    let tasks: Vec<_> = inputs
+        .iter()
+        .zip(0..)
+        .map(|(input, index)| Task { input: (*input).clone(), name: index.to_string() })
+        .collect();
+    for tiles in [Tiles::Off, Tiles::Of(Tiling { size: [8; 2], overlap: 0.25 })] {
+        let settings = Settings { tiles, ..Settings::default() };
+        let mut segmenters = [segmenter(folder.path(), SizePolicy::Native, settings)];
+        let place = Place { save: Save::Mask, folder: "masks".into(), extension: "png" };
+        let writers: [Box<dyn ResultWriter>; 1] = [Box::new(Empty(place))];
+        let out = folder.path().join("out");
+        create_folders(&out, &writers).unwrap();
+        let paths = inputs.iter().map(|path| path.as_path());
+        let largest = pipeline::largest_at_once(paths, segmenters[0].contract(), segmenters[0].settings());
+        assert!(largest > 0, "{tiles:?}");
+        let mut messages = vec![None; tasks.len()];
+        pipeline::run(&mut segmenters, &tasks, &out, &writers, |index, result| {
+            messages[index] = result.err().map(|error| {
+                assert!(error.is_about_the_image(), "{error}");
+                error.to_string()
+            });
+            ControlFlow::Continue(())
+        });
+        for (index, part) in [(1, "cannot read the header"), (3, "cannot decode")] {
+            let message = messages[index].take().unwrap();
+            assert!(message.contains("DEFECT files panicked") && message.contains(part), "{tiles:?}: {message}");
+        }
+        assert_eq!(messages, vec![None; tasks.len()], "{tiles:?}");
+    }
+}
+
+/// A writer of empty files.
+struct Empty(Place);
+
+impl ResultWriter for Empty {
+    fn place(&self) -> &Place {
+        &self.0
+    }
+
+    fn write(&self, _: &mut Finished<'_>, _: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use seg_contract::{IGNORE_LABEL, Sha256, sha256_digest};
 use super::alike::Look;
 use super::role::Role;
 use crate::datasets::Sample;
-use crate::formats::{ReadError, decode, read_file};
+use crate::formats::{ReadError, decode, read_image_file};
 use crate::masks::read_mask;
 
 /// A SHA-256 digest.
@@ -77,7 +77,7 @@ pub(super) fn examine(role: Role, sample: &Sample, classes: usize) -> Examined {
 }
 
 fn picture(path: &Path) -> Result<Picture, ReadError> {
-    let bytes = read_file(path)?;
+    let bytes = read_image_file(path)?;
     let image = decode(path, &bytes)?;
     let (width, height) = (image.width(), image.height());
     Ok(Picture {

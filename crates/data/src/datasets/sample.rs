@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use image::{GrayImage, Rgb32FImage};
 use thiserror::Error;
 
-use crate::formats::{ReadError, header, read_file, read_image};
+use crate::formats::{ReadError, header, read_image, read_image_file};
 use crate::masks::{MaskCoding, MaskError, ignore_outside, read_mask};
 
 /// The files of an image and its mask.
@@ -78,7 +78,7 @@ impl Sample {
     /// Returns true if the image is rotated as its camera noted and the mask is rotated differently
     /// or not at all.
     pub(crate) fn is_turned(&self) -> bool {
-        let orientation = |path| header(path, &read_file(path).ok()?).ok().map(|header| header.orientation);
+        let orientation = |path| header(path, &read_image_file(path).ok()?).ok().map(|header| header.orientation);
         let (image, mask) = (orientation(&self.image), orientation(&self.mask));
         image.is_some() && mask.is_some() && image != mask
     }

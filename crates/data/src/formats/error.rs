@@ -60,6 +60,39 @@ pub enum ReadError {
         /// The error of the decoder.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The decoder panicked, which is a defect of the decoder; the file may be whole.
+    #[error(
+        "cannot decode `{path}`: the decoder of {format} files panicked ({message}); convert the file to another format"
+    )]
+    Panic {
+        /// The file.
+        path: PathBuf,
+        /// The format of its content.
+        format: &'static str,
+        /// The decoder's message.
+        message: String,
+    },
+    /// The file is larger than that of any image that is read.
+    #[error(
+        "cannot read `{path}`: the file has {bytes} bytes, expected at most {bytes_max}; save it compressed, or as a TIFF \
+         file in strips or tiles"
+    )]
+    FileSize {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes.
+        bytes: u64,
+        /// The most bytes that a file may have.
+        bytes_max: u64,
+    },
+    /// The memory for an image could not be had.
+    #[error("cannot read `{path}`: its image takes {bytes} bytes of memory, which the system does not have free")]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// The bytes that were asked for.
+        bytes: u64,
+    },
     /// The image has no pixel or more than [`PIXELS_MAX`].
     #[error("cannot read `{path}`: its image is {width}x{height}, expected 1 to {PIXELS_MAX} pixels")]
     Size {

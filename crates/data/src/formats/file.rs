@@ -4,15 +4,22 @@ use std::fs::{self, File};
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
-use super::error::ReadError;
+use super::error::{PIXELS_MAX, ReadError};
 
 /// The number of bytes from which a format is recognised; some have their signature behind a
 /// preamble.
 const HEAD_BYTES: u64 = 512;
 
-/// Reads the content of a regular file; a folder or a device is refused before it is read.
+/// The largest file that is read whole: twice the bytes of an uncompressed image of the most pixels.
+const FILE_BYTES_MAX: u64 = 32 * PIXELS_MAX;
+
+/// Reads the content of a regular file; a folder, a device or a file that is too large is refused
+/// before it is read.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, ReadError> {
-    check_file(path)?;
+    let bytes = check_file(path)?;
+    if bytes > FILE_BYTES_MAX {
+        return Err(ReadError::FileSize { path: path.into(), bytes, bytes_max: FILE_BYTES_MAX });
+    }
     fs::read(path).map_err(|source| ReadError::File { path: path.into(), source })
 }
 
@@ -27,14 +34,14 @@ pub(super) fn open_file(path: &Path) -> Result<(BufReader<File>, Vec<u8>), ReadE
     Ok((file, head))
 }
 
-/// Checks that a path is that of a regular file.
-fn check_file(path: &Path) -> Result<(), ReadError> {
+/// Checks that a path is that of a regular file, and returns its bytes.
+fn check_file(path: &Path) -> Result<u64, ReadError> {
     let kind = fs::metadata(path).map_err(|source| ReadError::File { path: path.into(), source })?;
     if !kind.is_file() {
         let found = if kind.is_dir() { "a folder" } else { "a device or a pipe" };
         return Err(ReadError::NotAFile { path: path.into(), found });
     }
-    Ok(())
+    Ok(kind.len())
 }
 
 /// Returns the beginning of a content of unknown format, for a message.

@@ -9,10 +9,12 @@ use image::DynamicImage;
 use super::error::ReadError;
 use super::reader::ImageReader;
 
-/// A format of image files: one file in this folder and one line in [`FORMATS`](super::FORMATS).
+/// A format of image files: one file in this folder and one line in `FORMATS`, or a program's own
+/// one that [`add_format`](super::add_format) adds.
 ///
-/// Paths are for messages, unless a function says that it opens the file.
-pub(crate) trait Format: Sync {
+/// Paths are for messages, unless a function says that it opens the file. A function that panics
+/// costs the image that it reads, and no other.
+pub trait Format: Sync {
     /// Returns the name in messages and help.
     fn name(&self) -> &'static str;
 
@@ -57,11 +59,11 @@ pub(crate) trait Format: Sync {
 }
 
 /// The properties of an image that are known before it is decoded.
-pub(crate) struct Header {
+pub struct Header {
     /// Width in pixels, upright.
-    pub(crate) width: u32,
+    pub width: u32,
     /// Height in pixels, upright.
-    pub(crate) height: u32,
+    pub height: u32,
     /// The camera's orientation as EXIF counts it, 1 to 8.
-    pub(crate) orientation: u8,
+    pub orientation: u8,
 }

@@ -13,6 +13,14 @@ pub(super) fn check_size(path: &Path, width: u32, height: u32) -> Result<(), Rea
     }
 }
 
+/// Checks that the system has this much memory to give, so that a large image is an error and does
+/// not end the process.
+pub(super) fn reserve(path: &Path, bytes: u64) -> Result<(), ReadError> {
+    let refused = || ReadError::Memory { path: path.into(), bytes };
+    let length = usize::try_from(bytes).map_err(|_| refused())?;
+    Vec::<u8>::new().try_reserve_exact(length).map_err(|_| refused())
+}
+
 /// Returns the picture, unless it holds floating-point values outside of [0, 1].
 pub(super) fn checked_range(path: &Path, picture: Picture) -> Result<Picture, ReadError> {
     if let Picture::Float(image) = &picture

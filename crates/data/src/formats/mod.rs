@@ -3,8 +3,10 @@
 mod error;
 mod file;
 mod format;
+mod guard;
 mod jpeg;
 mod limits;
+mod orientation;
 mod raster;
 mod reader;
 mod tiff;
@@ -12,21 +14,39 @@ mod tiff_rows;
 mod whole;
 
 use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 
 use image::{ColorType, DynamicImage, Rgb32FImage};
 
 pub use error::{PIXELS_MAX, ReadError};
 pub(crate) use file::read_file;
 use file::{describe, open_file};
-pub(crate) use format::{Format, Header};
+pub use format::{Format, Header};
+use guard::{Guarded, guard};
+use limits::{check_size, reserve};
 pub use reader::{ImageInfo, ImageReader};
 use whole::WholeImage;
 
 use crate::picture::Picture;
 
 /// The formats that are read, in the order in which messages and help list them.
-pub(crate) static FORMATS: [&dyn Format; 6] =
-    [&raster::PNG, &jpeg::Jpeg, &tiff::Tiff, &raster::GIF, &raster::BMP, &raster::WEBP];
+static FORMATS: [&dyn Format; 6] = [&raster::PNG, &jpeg::Jpeg, &tiff::Tiff, &raster::GIF, &raster::BMP, &raster::WEBP];
+
+/// The formats that the program has added.
+static ADDED: RwLock<Vec<&'static dyn Format>> = RwLock::new(Vec::new());
+
+/// Adds a format to those that are read, until the program ends.
+///
+/// The formats of this crate are recognised before it.
+pub fn add_format(format: &'static dyn Format) {
+    ADDED.write().unwrap_or_else(PoisonError::into_inner).push(format);
+}
+
+/// Returns the formats that are read, in the order in which messages and help list them.
+fn formats() -> Vec<&'static dyn Format> {
+    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
+    FORMATS.iter().chain(added.iter()).copied().collect()
+}
 
 /// Reads an image as red, green and blue in [0, 1]: `v / 255` of 8-bit values, `v / 65535` of
 /// 16-bit ones, floating-point values (TIFF) as they are.
@@ -40,7 +60,10 @@ pub(crate) static FORMATS: [&dyn Format; 6] =
 /// When the file cannot be read, is not an image in a known format, is damaged, cut off, empty or
 /// larger than [`PIXELS_MAX`], or holds floating-point values outside of [0, 1].
 pub fn read_image(path: &Path) -> Result<Rgb32FImage, ReadError> {
-    Ok(Picture::from(decode(path, &read_file(path)?)?).to_float())
+    let picture = Picture::from(decode(path, &read_image_file(path)?)?);
+    let (width, height) = picture.dimensions();
+    reserve(path, u64::from(width) * u64::from(height) * size_of::<[f32; 3]>() as u64)?;
+    Ok(picture.to_float())
 }
 
 /// Opens an image file.
@@ -54,10 +77,22 @@ pub fn read_image(path: &Path) -> Result<Rgb32FImage, ReadError> {
 pub fn open_image(path: &Path) -> Result<Box<dyn ImageReader>, ReadError> {
     let (_, head) = open_file(path)?;
     let format = format_of(path, &head)?;
-    if let Some(reader) = format.open_bands(path)? {
-        return Ok(reader);
+    let reader = guard(path, format.name(), || match format.open_bands(path)? {
+        Some(reader) => Ok(reader),
+        None => Ok(Box::new(WholeImage::new(path, format, read_image_file(path)?)?) as Box<dyn ImageReader>),
+    })?;
+    Ok(Box::new(Guarded::new(path, format.name(), reader)))
+}
+
+/// Reads the content of a file that begins as an image and is no larger than one can be.
+pub(crate) fn read_image_file(path: &Path) -> Result<Vec<u8>, ReadError> {
+    let (file, head) = open_file(path)?;
+    let format = format_of(path, &head)?;
+    // Errors of the head are left to the decoder, which has the better message.
+    if let Ok((width, height)) = guard(path, format.name(), || format.stored_size(path, file)) {
+        check_size(path, width, height)?;
     }
-    Ok(Box::new(WholeImage::new(path, format, read_file(path)?)?))
+    read_file(path)
 }
 
 /// Reads width and height of an image as it is stored, before it is turned upright, from the head
@@ -67,25 +102,27 @@ pub fn open_image(path: &Path) -> Result<Box<dyn ImageReader>, ReadError> {
 /// When the file cannot be read, or does not begin as an image in a known format.
 pub fn stored_size(path: &Path) -> Result<(u32, u32), ReadError> {
     let (file, head) = open_file(path)?;
-    format_of(path, &head)?.stored_size(path, file)
+    let format = format_of(path, &head)?;
+    guard(path, format.name(), || format.stored_size(path, file))
 }
 
 /// Returns whether a file's name has the extension of a format that [`read_image`] reads.
 pub fn has_image_extension(path: &Path) -> bool {
-    let is_read = |extension: &str| FORMATS.iter().any(|format| format.extensions().contains(&extension));
+    let is_read = |extension: &str| formats().iter().any(|format| format.extensions().contains(&extension));
     path.extension().and_then(|extension| extension.to_str()).is_some_and(|text| is_read(&text.to_ascii_lowercase()))
 }
 
 /// Returns the names of the formats that [`read_image`] reads, for messages and help: `PNG, JPEG or
 /// TIFF`.
 pub fn image_formats() -> String {
-    let [first @ .., last] = FORMATS.map(|format| format.name());
-    format!("{} or {last}", first.join(", "))
+    let mut names: Vec<_> = formats().iter().map(|format| format.name()).collect();
+    let last = names.pop().unwrap_or_default();
+    format!("{} or {last}", names.join(", "))
 }
 
 /// Returns the format of a content, by its first bytes.
 pub(crate) fn recognize(bytes: &[u8]) -> Option<&'static dyn Format> {
-    FORMATS.into_iter().find(|format| format.sniff(bytes))
+    formats().into_iter().find(|format| format.sniff(bytes))
 }
 
 /// Returns the format of the file `path`, whose content begins with `bytes`.
@@ -99,12 +136,14 @@ fn format_of(path: &Path, bytes: &[u8]) -> Result<&'static dyn Format, ReadError
 
 /// Reads the properties of the image in the content of the file `path`.
 pub(crate) fn header(path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
-    format_of(path, bytes)?.header(path, bytes)
+    let format = format_of(path, bytes)?;
+    guard(path, format.name(), || format.header(path, bytes))
 }
 
 /// Decodes the content of the file `path` in the channels and bits it was stored with, upright.
 pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-    format_of(path, bytes)?.decode(path, bytes)
+    let format = format_of(path, bytes)?;
+    guard(path, format.name(), || format.decode(path, bytes))
 }
 
 /// Decodes the content of the file `path` as [`decode`] does, but refuses floating-point values.

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::{BufReader, Cursor};
 use std::path::Path;
 
+use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader as FormatReader, Limits};
 
 use super::error::{PIXELS_MAX, ReadError};
 use super::format::{Format, Header};
-use super::limits::{check_size, checked_range};
+use super::limits::{check_size, checked_range, reserve};
+use super::orientation::noted_orientation;
 use crate::picture::Picture;
 
 /// PNG.
@@ -48,6 +50,23 @@ impl Raster {
         Ok(decoder)
     }
 
+    /// Reads the camera's orientation: EXIF where the decoder finds it, else from the content.
+    fn orientation(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        decoder: &mut impl ImageDecoder,
+    ) -> Result<Orientation, ReadError> {
+        let exif = decoder.exif_metadata().map_err(|source| self.refuse(path, source))?;
+        if let Some(orientation) = exif.and_then(|exif| Orientation::from_exif_chunk(&exif)) {
+            return Ok(orientation);
+        }
+        match noted_orientation(self.format, bytes) {
+            Some(orientation) => Ok(orientation),
+            None => decoder.orientation().map_err(|source| self.refuse(path, source)),
+        }
+    }
+
     fn refuse(&self, path: &Path, source: ImageError) -> ReadError {
         ReadError::Decode { path: path.into(), format: self.name, source: source.into() }
     }
@@ -77,7 +96,7 @@ impl Format for Raster {
     fn header(&self, path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
         let mut decoder = self.decoder(path, bytes)?;
         let (width, height) = decoder.dimensions();
-        let orientation = decoder.orientation().map_err(|source| self.refuse(path, source))?.to_exif();
+        let orientation = self.orientation(path, bytes, &mut decoder)?.to_exif();
         let is_turned = orientation >= 5;
         let (width, height) = if is_turned { (height, width) } else { (width, height) };
         Ok(Header { width, height, orientation })
@@ -85,7 +104,9 @@ impl Format for Raster {
 
     fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
         let mut decoder = self.decoder(path, bytes)?;
-        let orientation = decoder.orientation().map_err(|source| self.refuse(path, source))?;
+        let orientation = self.orientation(path, bytes, &mut decoder)?;
+        // The pixels, and once more where they are turned or become three channels.
+        reserve(path, decoder.total_bytes().saturating_mul(2))?;
         let mut image = DynamicImage::from_decoder(decoder).map_err(|source| self.refuse(path, source))?;
         if matches!(image.color(), ColorType::Rgb32F | ColorType::Rgba32F) {
             checked_range(path, Picture::Float(image.to_rgb32f()))?;

@@ -14,7 +14,7 @@ use image::GrayImage;
 use seg_contract::IGNORE_LABEL;
 use thiserror::Error;
 
-use crate::formats::{ReadError, decode_integers, read_file, recognize};
+use crate::formats::{ReadError, decode_integers, read_image_file, recognize};
 
 /// The coding of classes in a mask file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +148,7 @@ const EXAMPLE_COLOR: &str = r#"{"masks": "color", "classes": [{"name": "backgrou
 /// # Errors
 /// When the file cannot be read as an image or does not follow `coding`.
 pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskError> {
-    let bytes = read_file(path)?;
+    let bytes = read_image_file(path)?;
     match coding {
         MaskCoding::Binary => binary::labels(path, &decode_integers(path, &bytes)?, lossy_format(&bytes).is_some()),
         MaskCoding::Index { classes } => {
