@@ -48,6 +48,26 @@ pub enum ReadError {
         /// The format of its content.
         format: &'static str,
     },
+    /// The content is damaged.
+    #[error("cannot read `{path}`: the {format} file is damaged ({found}); fetch or save it again")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The format of its content.
+        format: &'static str,
+        /// The damage and its place.
+        found: String,
+    },
+    /// The file is of a kind of its format that is not read; it may be whole.
+    #[error("cannot read `{path}`: {kind} is not read in {format} files; save it again as PNG")]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// The format of its content.
+        format: &'static str,
+        /// The name of the kind.
+        kind: String,
+    },
     /// The decoder refused the content.
     #[error(
         "cannot decode `{path}`: the {format} file is damaged, cut off, or of an unusual kind; save it again as PNG"

@@ -1,17 +1,19 @@
 //! JPEG files.
 //!
-//! The decoder fills the missing part of a cut-off file with grey and reports success, so the end
-//! of the file is looked for first. The decoder also reads a whole file to tell its size, so the
-//! size is read here.
+//! The decoder invents the missing part of a cut-off or damaged file and reports success, so the
+//! end of the file is looked for and its scans are checked first. The decoder also reads a whole
+//! file to tell its size, so the size is read here.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek};
+use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
 use image::{DynamicImage, ImageFormat};
 
 use super::error::ReadError;
 use super::format::{Format, Header};
+use super::jpeg_scan::{self, Fault};
+use super::limits::check_size;
 use super::raster::Raster;
 
 /// JPEG, whose decoder is the image crate's.
@@ -37,24 +39,43 @@ impl Format for Jpeg {
     }
 
     fn stored_size(&self, path: &Path, mut file: BufReader<File>) -> Result<(u32, u32), ReadError> {
-        size(&mut file).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof => ReadError::CutOff { path: path.into(), format: self.name() },
-            _ => ReadError::File { path: path.into(), source },
-        })
+        self.size(path, &mut file)
     }
 
     fn header(&self, path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
         self.check_end(path, bytes)?;
+        self.check_kind(path, bytes)?;
         RASTER.header(path, bytes)
     }
 
     fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
         self.check_end(path, bytes)?;
+        self.check_kind(path, bytes)?;
+        let (width, height) = self.size(path, &mut Cursor::new(bytes))?;
+        check_size(path, width, height)?;
+        jpeg_scan::check(bytes).map_err(|fault| match fault {
+            Fault::Damaged(found) => ReadError::Damaged { path: path.into(), format: self.name(), found },
+            Fault::Kind(kind) => ReadError::Kind { path: path.into(), format: self.name(), kind: kind.into() },
+        })?;
         RASTER.decode(path, bytes)
     }
 }
 
 impl Jpeg {
+    fn size(&self, path: &Path, file: &mut (impl BufRead + Seek)) -> Result<(u32, u32), ReadError> {
+        size(file).map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => ReadError::CutOff { path: path.into(), format: self.name() },
+            _ => ReadError::File { path: path.into(), source },
+        })
+    }
+
+    fn check_kind(&self, path: &Path, bytes: &[u8]) -> Result<(), ReadError> {
+        match jpeg_scan::unread_kind(bytes) {
+            Some(kind) => Err(ReadError::Kind { path: path.into(), format: self.name(), kind: kind.into() }),
+            None => Ok(()),
+        }
+    }
+
     fn check_end(&self, path: &Path, bytes: &[u8]) -> Result<(), ReadError> {
         if is_whole(bytes) { Ok(()) } else { Err(ReadError::CutOff { path: path.into(), format: self.name() }) }
     }

@@ -1,0 +1,699 @@
+//! A check that the compressed data of a JPEG file hold every block of the image.
+//!
+//! The decoder fills what it does not find with invented pixels and reports success. So the Huffman
+//! codes are read here as well (ITU-T T.81, annexes F and G), without computing a pixel: each scan
+//! must hold exactly the blocks that its header promises, and restart markers must come in order.
+
+/// The reason for which a JPEG file is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The compressed data are damaged: a phrase that says where.
+    Damaged(String),
+    /// The file is of a kind that is not read: its name.
+    Kind(&'static str),
+}
+
+/// Checks every scan of a file that begins with the start-of-image marker.
+///
+/// # Errors
+/// When a block of the image is missing or cannot be read, or the file's kind is not read.
+pub(super) fn check(bytes: &[u8]) -> Result<(), Fault> {
+    let mut file = File { bytes, place: 2, ..File::default() };
+    loop {
+        let Some(marker) = file.next_marker() else { return Err(damaged("its end is missing")) };
+        match marker {
+            0xd9 => return file.check_components(),
+            0x01 | 0xd0..=0xd8 => {}
+            _ => {
+                let segment = file.segment().ok_or_else(|| damaged("a header is cut off"))?;
+                match marker {
+                    0xc4 => file.huffman_tables(segment)?,
+                    0xdd => file.restart_interval(segment)?,
+                    0xda => file.scan(segment)?,
+                    _ => match kind(marker) {
+                        Some(Ok(progressive)) => file.frame(segment, progressive)?,
+                        Some(Err(kind)) => return Err(Fault::Kind(kind)),
+                        None => {}
+                    },
+                }
+            }
+        }
+    }
+}
+
+/// Returns the kind of the file if it is not read, from its headers alone.
+pub(super) fn unread_kind(bytes: &[u8]) -> Option<&'static str> {
+    let mut file = File { bytes, place: 2, ..File::default() };
+    loop {
+        match file.next_marker()? {
+            0x01 | 0xd0..=0xd8 => {}
+            0xd9 | 0xda => return None,
+            marker => {
+                let segment = file.segment()?;
+                match kind(marker) {
+                    Some(Err(kind)) => return Some(kind),
+                    Some(Ok(_)) if segment.first() == Some(&12) => return Some(TWELVE_BITS),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+const TWELVE_BITS: &str = "12 bits per value";
+
+/// Returns whether a frame's marker is that of a progressive one, or the name of a kind that is not
+/// read; `None` for other markers.
+fn kind(marker: u8) -> Option<Result<bool, &'static str>> {
+    match marker {
+        0xc0 | 0xc1 => Some(Ok(false)),
+        0xc2 => Some(Ok(true)),
+        0xc3 => Some(Err("lossless JPEG")),
+        0xc5..=0xc7 => Some(Err("hierarchical JPEG")),
+        0xc9..=0xcb | 0xcd..=0xcf => Some(Err("arithmetic coding")),
+        _ => None,
+    }
+}
+
+fn damaged(found: impl Into<String>) -> Fault {
+    Fault::Damaged(found.into())
+}
+
+/// The state between the segments of a file.
+#[derive(Default)]
+struct File<'a> {
+    bytes: &'a [u8],
+    place: usize,
+    frame: Option<Frame>,
+    /// The tables of DC and AC codes.
+    tables: [[Option<Box<Huffman>>; 4]; 2],
+    restart_interval: usize,
+}
+
+/// The frame's header.
+struct Frame {
+    is_progressive: bool,
+    width: usize,
+    height: usize,
+    components: Vec<Component>,
+    /// The largest horizontal and vertical sampling factor.
+    sampling: [usize; 2],
+}
+
+/// A component of the image: a grid of blocks of 8x8 values.
+struct Component {
+    id: u8,
+    /// Horizontal and vertical sampling factor.
+    sampling: [usize; 2],
+    /// The blocks across and down that hold pixels.
+    blocks: [usize; 2],
+    /// The blocks across with those that fill the last unit.
+    stride: usize,
+    /// The coefficients of each block that are not zero, of a progressive frame.
+    nonzero: Vec<u64>,
+    has_data: bool,
+}
+
+impl<'a> File<'a> {
+    /// Moves behind the next marker and returns it.
+    fn next_marker(&mut self) -> Option<u8> {
+        loop {
+            self.place += self.bytes.get(self.place..)?.iter().position(|byte| *byte == 0xff)? + 1;
+            match *self.bytes.get(self.place)? {
+                0xff | 0 => {}
+                marker => {
+                    self.place += 1;
+                    return Some(marker);
+                }
+            }
+        }
+    }
+
+    /// Moves behind a segment and returns its content.
+    fn segment(&mut self) -> Option<&'a [u8]> {
+        let rest = self.bytes.get(self.place..)?;
+        let length = usize::from(u16::from_be_bytes([*rest.first()?, *rest.get(1)?]));
+        let segment = rest.get(2..length)?;
+        self.place += length;
+        Some(segment)
+    }
+
+    fn huffman_tables(&mut self, mut segment: &[u8]) -> Result<(), Fault> {
+        while let [place, rest @ ..] = segment {
+            let table = Huffman::read(rest).ok_or_else(|| damaged("a table of codes is invalid"))?;
+            segment = &rest[16 + table.values.len()..];
+            let slot = self.tables.get_mut(usize::from(place >> 4)).and_then(|kind| kind.get_mut(usize::from(place & 15)));
+            *slot.ok_or_else(|| damaged("a table of codes has no place"))? = Some(Box::new(table));
+        }
+        Ok(())
+    }
+
+    fn restart_interval(&mut self, segment: &[u8]) -> Result<(), Fault> {
+        let [high, low, ..] = segment else { return Err(damaged("a header is cut off")) };
+        self.restart_interval = usize::from(u16::from_be_bytes([*high, *low]));
+        Ok(())
+    }
+
+    fn frame(&mut self, segment: &[u8], is_progressive: bool) -> Result<(), Fault> {
+        let invalid = || damaged("the header of its image is invalid");
+        let [bits, h1, h0, w1, w0, count, rest @ ..] = segment else { return Err(invalid()) };
+        if *bits == 12 {
+            return Err(Fault::Kind(TWELVE_BITS));
+        }
+        let [height, width] = [[*h1, *h0], [*w1, *w0]].map(|bytes| usize::from(u16::from_be_bytes(bytes)));
+        let described = rest.as_chunks::<3>().0;
+        let sampling = |factors: u8| [usize::from(factors >> 4), usize::from(factors & 15)];
+        if self.frame.is_some()
+            || *bits != 8
+            || width == 0
+            || height == 0
+            || described.len() != usize::from(*count)
+            || !(1..=4).contains(count)
+            || described.iter().any(|[_, factors, _]| sampling(*factors).iter().any(|side| !(1..=4).contains(side)))
+        {
+            return Err(invalid());
+        }
+        let most = [0, 1].map(|axis| described.iter().map(|[_, factors, _]| sampling(*factors)[axis]).max().unwrap_or(1));
+        let component = |&[id, factors, _]: &[u8; 3]| {
+            let own = sampling(factors);
+            let blocks = [0, 1].map(|axis| ([width, height][axis] * own[axis]).div_ceil(most[axis]).div_ceil(8));
+            let padded = [0, 1].map(|axis| [width, height][axis].div_ceil(8 * most[axis]) * own[axis]);
+            let nonzero = if is_progressive { vec![0; padded[0] * padded[1]] } else { Vec::new() };
+            Component { id, sampling: own, blocks, stride: padded[0], nonzero, has_data: false }
+        };
+        let components = described.iter().map(component).collect();
+        self.frame = Some(Frame { is_progressive, width, height, components, sampling: most });
+        Ok(())
+    }
+
+    /// Reads the blocks of a scan.
+    fn scan(&mut self, segment: &[u8]) -> Result<(), Fault> {
+        let invalid = || damaged("the header of a scan is invalid");
+        let frame = self.frame.as_mut().ok_or_else(invalid)?;
+        let [count, rest @ ..] = segment else { return Err(invalid()) };
+        let (described, rest) = rest.split_at_checked(2 * usize::from(*count)).ok_or_else(invalid)?;
+        let [first, last, bits, ..] = rest else { return Err(invalid()) };
+        let mut parts = Vec::new();
+        for [id, tables] in described.as_chunks::<2>().0 {
+            let component = frame.components.iter().position(|part| part.id == *id).ok_or_else(invalid)?;
+            parts.push((component, [tables >> 4, tables & 15].map(usize::from)));
+        }
+        let steps = match (frame.is_progressive, *first, *last, bits >> 4) {
+            (false, ..) => Steps::All,
+            (true, 0, 0, 0) => Steps::FirstDc,
+            (true, 0, 0, _) => Steps::NextDc,
+            (true, 1.., ..=63, before) if first <= last && parts.len() == 1 => {
+                Steps::Ac { band: [*first, *last].map(u32::from), is_first: before == 0 }
+            }
+            _ => return Err(invalid()),
+        };
+        // The decoder knows default tables, for files that leave all of them out.
+        let is_missing = |kind: usize, table: usize| self.tables[kind].get(table).is_none_or(Option::is_none);
+        let [needs_dc, needs_ac] = steps.needs();
+        if parts.iter().any(|(_, [dc, ac])| needs_dc && is_missing(0, *dc) || needs_ac && is_missing(1, *ac)) {
+            return if self.tables.iter().flatten().any(Option::is_some) { Err(damaged("a table of codes is missing")) } else { Ok(()) };
+        }
+        let (units, unit_rows) = match parts.as_slice() {
+            [] => return Err(invalid()),
+            [(part, _)] => {
+                let component = &frame.components[*part];
+                (component.blocks, 8 * frame.sampling[1] / component.sampling[1])
+            }
+            _ => ([0, 1].map(|axis| [frame.width, frame.height][axis].div_ceil(8 * frame.sampling[axis])), 8 * frame.sampling[1]),
+        };
+        let is_single = parts.len() == 1;
+        let mut bits = Bits { bytes: self.bytes, place: self.place, buffer: 0, count: 0, is_at_marker: false };
+        let mut skipped_blocks = 0;
+        let count = units[0] * units[1];
+        for unit in 0..count {
+            let [column, row] = [unit % units[0], unit / units[0]];
+            let at = |found: &str| damaged(format!("{found} at row {} of {}", row * unit_rows, frame.height));
+            if self.restart_interval > 0 && unit > 0 && unit % self.restart_interval == 0 {
+                let expected = (unit / self.restart_interval - 1) % 8;
+                let rest = bits.check_rest();
+                if bits.restart() != Some(expected) {
+                    return Err(at(&format!("restart marker {expected} is missing")));
+                }
+                rest.map_err(|left| at(&format!("{left} bytes are left over")))?;
+                skipped_blocks = 0;
+            }
+            for (part, [dc, ac]) in &parts {
+                let component = &mut frame.components[*part];
+                let tables = [self.tables[0].get(*dc), self.tables[1].get(*ac)].map(|table| table.and_then(Option::as_deref));
+                let [across, down] = if is_single { [1, 1] } else { component.sampling };
+                for block in 0..across * down {
+                    let place = (row * down + block / across) * component.stride + column * across + block % across;
+                    let nonzero = component.nonzero.get_mut(place);
+                    steps.read(&mut bits, tables, nonzero, &mut skipped_blocks).map_err(|wrong| {
+                        at(match wrong {
+                            Wrong::Ended => "the compressed data end",
+                            Wrong::Code => "the compressed data are invalid",
+                        })
+                    })?;
+                }
+            }
+        }
+        let frame_height = frame.height;
+        bits.check_rest()
+            .map_err(|left| damaged(format!("{left} bytes are left over behind row {frame_height} of {frame_height}")))?;
+        for (part, _) in parts {
+            frame.components[part].has_data |= needs_dc || matches!(steps, Steps::FirstDc);
+        }
+        self.place = bits.place;
+        Ok(())
+    }
+
+    /// Checks that each component had a scan.
+    fn check_components(&self) -> Result<(), Fault> {
+        let frame = self.frame.as_ref().ok_or_else(|| damaged("it has no image"))?;
+        match frame.components.iter().find(|component| !component.has_data) {
+            // Without tables nothing was read.
+            Some(component) if self.tables.iter().flatten().any(Option::is_some) => {
+                Err(damaged(format!("component {} has no data", component.id)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The coefficients that a scan holds of each block.
+#[derive(Clone, Copy)]
+enum Steps {
+    All,
+    FirstDc,
+    NextDc,
+    Ac { band: [u32; 2], is_first: bool },
+}
+
+/// The reason for which a block cannot be read.
+enum Wrong {
+    Ended,
+    Code,
+}
+
+impl Steps {
+    /// Returns whether tables of DC and of AC codes are needed.
+    fn needs(self) -> [bool; 2] {
+        match self {
+            Self::All => [true, true],
+            Self::FirstDc => [true, false],
+            Self::NextDc => [false, false],
+            Self::Ac { .. } => [false, true],
+        }
+    }
+
+    /// Reads a block. `skipped` is the number of further blocks that have no coefficient in this
+    /// scan.
+    fn read(
+        self,
+        bits: &mut Bits<'_>,
+        [dc, ac]: [Option<&Huffman>; 2],
+        nonzero: Option<&mut u64>,
+        skipped: &mut u32,
+    ) -> Result<(), Wrong> {
+        match (self, dc, ac, nonzero) {
+            (Self::All, Some(dc), Some(ac), _) => {
+                bits.difference(dc)?;
+                bits.coefficients(ac)
+            }
+            (Self::FirstDc, Some(dc), ..) => bits.difference(dc),
+            (Self::NextDc, ..) => bits.take(1).map(|_| ()),
+            (Self::Ac { band, is_first: true }, _, Some(ac), Some(nonzero)) => bits.first_ac(ac, band, nonzero, skipped),
+            (Self::Ac { band, is_first: false }, _, Some(ac), Some(nonzero)) => bits.next_ac(ac, band, nonzero, skipped),
+            _ => Err(Wrong::Code),
+        }
+    }
+}
+
+/// A table of codes.
+struct Huffman {
+    /// Length and value of the code with which these 8 bits begin; length 0 if it is longer.
+    short: [(u8, u8); 256],
+    /// The first code that is longer than each length, aligned to 16 bits.
+    limits: [u32; 17],
+    /// What is added to a code of each length to give the place of its value.
+    offsets: [i32; 17],
+    values: Vec<u8>,
+}
+
+impl Huffman {
+    /// Reads a table: the number of codes of each length from 1 to 16, then their values.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (counts, rest) = bytes.split_first_chunk::<16>()?;
+        let total: usize = counts.iter().map(|count| usize::from(*count)).sum();
+        let values = rest.get(..total).filter(|values| values.len() <= 256)?.to_vec();
+        let mut table = Self { short: [(0, 0); 256], limits: [0; 17], offsets: [0; 17], values };
+        let (mut code, mut place) = (0_u32, 0_usize);
+        for (length, count) in (1_usize..).zip(counts.map(u32::from)) {
+            table.offsets[length] = place as i32 - code as i32;
+            for _ in 0..count {
+                if length <= 8 {
+                    let start = (code << (8 - length)) as usize;
+                    let codes = table.short.get_mut(start..start + (1 << (8 - length)))?;
+                    codes.fill((length as u8, table.values[place]));
+                }
+                code += 1;
+                place += 1;
+            }
+            if code > 1 << length {
+                return None;
+            }
+            table.limits[length] = code << (16 - length);
+            code <<= 1;
+        }
+        Some(table)
+    }
+}
+
+/// A reader of the bits of a scan, up to the next marker.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    /// The next byte that is not in the buffer.
+    place: usize,
+    /// The last `count` bits have not been taken.
+    buffer: u64,
+    count: u32,
+    is_at_marker: bool,
+}
+
+impl Bits<'_> {
+    fn fill(&mut self) {
+        while self.count <= 48 && !self.is_at_marker {
+            match self.bytes.get(self.place..) {
+                Some([0xff, 0, ..]) => {
+                    self.buffer = (self.buffer << 8) | 0xff;
+                    self.place += 2;
+                }
+                Some([byte, ..]) if *byte != 0xff => {
+                    self.buffer = (self.buffer << 8) | u64::from(*byte);
+                    self.place += 1;
+                }
+                _ => {
+                    self.is_at_marker = true;
+                    return;
+                }
+            }
+            self.count += 8;
+        }
+    }
+
+    fn take(&mut self, length: u32) -> Result<u32, Wrong> {
+        if self.count < length {
+            self.fill();
+        }
+        self.count = self.count.checked_sub(length).ok_or(Wrong::Ended)?;
+        Ok((self.buffer >> self.count) as u32 & ((1 << length) - 1))
+    }
+
+    /// Reads the value of a code.
+    fn code(&mut self, table: &Huffman) -> Result<u8, Wrong> {
+        if self.count < 16 {
+            self.fill();
+        }
+        let next = if self.count >= 16 { self.buffer >> (self.count - 16) } else { self.buffer << (16 - self.count) };
+        let next = next as u32 & 0xffff;
+        let (length, value) = match table.short[(next >> 8) as usize] {
+            (0, _) => {
+                let length = (9..=16).find(|length| next < table.limits[*length]);
+                // Bits that are missing read as zeros.
+                let length = length.ok_or(if self.count < 16 { Wrong::Ended } else { Wrong::Code })?;
+                let place = (next >> (16 - length)) as i32 + table.offsets[length];
+                let value = usize::try_from(place).ok().and_then(|place| table.values.get(place));
+                (length as u32, *value.ok_or(Wrong::Code)?)
+            }
+            (length, value) => (u32::from(length), value),
+        };
+        self.count = self.count.checked_sub(length).ok_or(Wrong::Ended)?;
+        Ok(value)
+    }
+
+    /// Reads a DC coefficient.
+    fn difference(&mut self, table: &Huffman) -> Result<(), Wrong> {
+        match self.code(table)? {
+            length @ 0..=15 => self.take(length.into()).map(|_| ()),
+            _ => Err(Wrong::Code),
+        }
+    }
+
+    /// Reads the AC coefficients of a sequential frame.
+    fn coefficients(&mut self, table: &Huffman) -> Result<(), Wrong> {
+        let mut place = 1;
+        while place < 64 {
+            let code = u32::from(self.code(table)?);
+            match (code >> 4, code & 15) {
+                (15, 0) => place += 16,
+                (_, 0) => break,
+                (run, length) => {
+                    place += run + 1;
+                    self.take(length)?;
+                    if place > 64 {
+                        return Err(Wrong::Code);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the number of blocks that end here, in a progressive frame.
+    fn blocks(&mut self, length: u32) -> Result<u32, Wrong> {
+        Ok((1 << length) + self.take(length)?)
+    }
+
+    /// Reads the first bits of AC coefficients.
+    fn first_ac(&mut self, table: &Huffman, band: [u32; 2], nonzero: &mut u64, skipped: &mut u32) -> Result<(), Wrong> {
+        if *skipped > 0 {
+            *skipped -= 1;
+            return Ok(());
+        }
+        let [mut place, last] = band;
+        while place <= last {
+            let code = u32::from(self.code(table)?);
+            match (code >> 4, code & 15) {
+                (15, 0) => place += 16,
+                (length, 0) => {
+                    *skipped = self.blocks(length)? - 1;
+                    break;
+                }
+                (run, length) => {
+                    place += run;
+                    self.take(length)?;
+                    if place > last {
+                        return Err(Wrong::Code);
+                    }
+                    *nonzero |= 1 << place;
+                    place += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one more bit of AC coefficients.
+    fn next_ac(&mut self, table: &Huffman, band: [u32; 2], nonzero: &mut u64, skipped: &mut u32) -> Result<(), Wrong> {
+        let [mut place, last] = band;
+        while *skipped == 0 && place <= last {
+            let code = u32::from(self.code(table)?);
+            let (mut run, is_new) = match (code >> 4, code & 15) {
+                (15, 0) => (15, false),
+                (length, 0) => {
+                    *skipped = self.blocks(length)?;
+                    break;
+                }
+                (run, 1) => {
+                    self.take(1)?;
+                    (run, true)
+                }
+                _ => return Err(Wrong::Code),
+            };
+            while place <= last {
+                if *nonzero >> place & 1 == 1 {
+                    self.take(1)?;
+                } else if run == 0 {
+                    break;
+                } else {
+                    run -= 1;
+                }
+                place += 1;
+            }
+            if is_new {
+                if place > last {
+                    return Err(Wrong::Code);
+                }
+                *nonzero |= 1 << place;
+            }
+            place += 1;
+        }
+        if *skipped > 0 {
+            for place in place..=last {
+                self.take(u32::from(*nonzero >> place & 1 == 1))?;
+            }
+            *skipped -= 1;
+        }
+        Ok(())
+    }
+
+    /// Drops the bits up to the next marker. Those of the last byte and whole bytes of zeros or
+    /// ones are padding; other bytes are an error, which gives their number.
+    fn check_rest(&mut self) -> Result<(), usize> {
+        self.count -= self.count % 8;
+        let mut left = 0;
+        loop {
+            self.fill();
+            if self.count == 0 {
+                break;
+            }
+            self.count -= 8;
+            left += usize::from(!matches!((self.buffer >> self.count) as u8, 0 | 0xff));
+        }
+        if left == 0 { Ok(()) } else { Err(left) }
+    }
+
+    /// Moves behind a restart marker and returns its number; `None` if another one comes next.
+    fn restart(&mut self) -> Option<usize> {
+        let rest = self.bytes.get(self.place..)?;
+        let fill = rest.iter().position(|byte| *byte != 0xff)?;
+        match rest[fill] {
+            marker @ 0xd0..=0xd7 => {
+                self.place += fill + 1;
+                self.is_at_marker = false;
+                Some(usize::from(marker - 0xd0))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::formats::decode;
+
+    /// Whole files of 41x29 pixels, by Pillow.
+    const FILES: [(&str, &[u8]); 7] = [
+        ("4:2:0", include_bytes!("../../tests/data/sampled.jpg")),
+        ("4:1:1", include_bytes!("../../tests/data/sampled-wide.jpg")),
+        ("4:4:0", include_bytes!("../../tests/data/sampled-high.jpg")),
+        ("grey", include_bytes!("../../tests/data/grey.jpg")),
+        ("restarts", include_bytes!("../../tests/data/restarts.jpg")),
+        ("progressive", include_bytes!("../../tests/data/progressive.jpg")),
+        ("four colours", include_bytes!("../../tests/data/cmyk.jpg")),
+    ];
+
+    fn file(name: &str) -> Vec<u8> {
+        FILES.iter().find(|(found, _)| *found == name).unwrap().1.to_vec()
+    }
+
+    /// Returns the place behind the header of the first scan.
+    fn first_scan(bytes: &[u8]) -> usize {
+        let place = bytes.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap() + 2;
+        place + usize::from(u16::from_be_bytes([bytes[place], bytes[place + 1]]))
+    }
+
+    fn restart_places(bytes: &[u8]) -> Vec<usize> {
+        (0..bytes.len() - 1).filter(|place| bytes[*place] == 0xff && (0xd0..=0xd7).contains(&bytes[place + 1])).collect()
+    }
+
+    #[test]
+    fn whole_files_of_every_kind_are_not_damaged() {
+        let [end, fill, padded, stray] = ["trailing bytes", "fill bytes", "zeros before the end", "a last restart"];
+        let inserted = |name: &str, bytes: &[u8]| {
+            let file = file(name);
+            let (content, end) = file.split_at(file.len() - 2);
+            [content, bytes, end].concat()
+        };
+        let mut rows: Vec<_> = FILES.iter().map(|(name, bytes)| (*name, bytes.to_vec())).collect();
+        rows.push((end, [file("4:2:0"), b"\xff\xd8\xff\xda trailing".to_vec()].concat()));
+        rows.push((fill, inserted("4:2:0", &[0xff; 5])));
+        rows.push((padded, inserted("4:2:0", &[0; 7])));
+        rows.push((stray, inserted("restarts", &[0xff, 0xd0 + (restart_places(&file("restarts")).len() % 8) as u8])));
+        for (name, bytes) in rows {
+            assert_eq!(check(&bytes), Ok(()), "{name}");
+            let image = decode(Path::new("a.jpg"), &bytes).unwrap();
+            assert_eq!((image.width(), image.height()), (41, 29), "{name}");
+        }
+    }
+
+    #[test]
+    fn damage_is_named_with_its_place() {
+        let sampled = file("4:2:0");
+        let start = first_scan(&sampled);
+        let middle = start + (sampled.len() - start) / 3;
+        let restarts = file("restarts");
+        let places = restart_places(&restarts);
+        let mut swapped = restarts.clone();
+        swapped.swap(places[0] + 1, places[1] + 1);
+        let without = [&restarts[..places[1]], &restarts[places[1] + 2..]].concat();
+        let lacks_one = [&restarts[..places[0]], &restarts[places[1]..]].concat();
+        let progressive = file("progressive");
+        let scans: Vec<_> = progressive.windows(2).enumerate().filter(|(_, pair)| *pair == [0xff, 0xda]).collect();
+        let last = scans.last().unwrap().0;
+        let last = last + (progressive.len() - last) / 2;
+        let half = [&progressive[..last], &progressive[progressive.len() - 2..]].concat();
+        let first = [&progressive[..scans[0].0], &progressive[scans[1].0..]].concat();
+        let gone = [&sampled[..middle], &sampled[sampled.len() - 2..]].concat();
+        let mut longer = sampled.clone();
+        longer.splice(sampled.len() - 2..sampled.len() - 2, [0x12, 0x34, 0x56]);
+        let rows: [(&str, Vec<u8>, &str); 8] = [
+            ("data gone before the end", gone, "the compressed data end at row"),
+            ("a file of the cases", include_bytes!("../../tests/data/middle-gone.jpg").to_vec(), "end at row 64 of 256"),
+            ("restart markers out of order", swapped, "restart marker 0 is missing"),
+            ("a restart marker gone", without, "restart marker 1 is missing at row"),
+            ("the data between two markers gone", lacks_one, "restart marker 0 is missing"),
+            ("the last scan cut", half, "the compressed data end"),
+            ("the first scan gone", first, "has no data"),
+            ("more data than the image has", longer, "3 bytes are left over"),
+        ];
+        for (name, bytes, part) in rows {
+            match check(&bytes) {
+                Err(Fault::Damaged(found)) => assert!(found.contains(part), "{name}: {found}"),
+                other => panic!("{name}: {other:?}"),
+            }
+            let message = decode(Path::new("a.jpg"), &bytes).unwrap_err().to_string();
+            assert!(message.contains("the JPEG file is damaged ("), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn most_overwritten_bytes_are_noticed_and_none_panics() {
+        for (name, whole) in FILES {
+            let start = first_scan(whole);
+            let (mut noticed, mut all) = (0, 0);
+            for place in 2..whole.len() - 10 {
+                for value in [0x00, 0x7f, 0xff] {
+                    let mut bytes = whole.to_vec();
+                    bytes[place..place + 8].fill(value);
+                    let found = check(&bytes);
+                    if place >= start {
+                        all += 1;
+                        noticed += usize::from(found.is_err());
+                    }
+                }
+            }
+            assert!(4 * noticed >= 3 * all, "{name}: {noticed} of {all}");
+        }
+    }
+
+    #[test]
+    fn kinds_that_are_not_read_are_named() {
+        let sampled = file("4:2:0");
+        let frame = sampled.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        for (marker, bits, kind) in [
+            (0xc9, 8, "arithmetic coding"),
+            (0xca, 8, "arithmetic coding"),
+            (0xc3, 8, "lossless JPEG"),
+            (0xc5, 8, "hierarchical JPEG"),
+            (0xc1, 12, "12 bits per value"),
+        ] {
+            let mut bytes = sampled.clone();
+            bytes[frame + 1] = marker;
+            bytes[frame + 4] = bits;
+            assert_eq!(unread_kind(&bytes), Some(kind));
+            let message = decode(Path::new("a.jpg"), &bytes).unwrap_err().to_string();
+            assert_eq!(message, format!("cannot read `a.jpg`: {kind} is not read in JPEG files; save it again as PNG"));
+        }
+        assert_eq!(unread_kind(&sampled), None);
+    }
+}
