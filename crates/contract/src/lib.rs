@@ -30,6 +30,6 @@ pub use input::{ColorOrder, Element, Input, InputForm, SizePolicy};
 pub use output::{Output, OutputKind};
 pub use pixels::{Pixels, Rgb16Image, Samples};
 pub use postprocess::{PostprocessError, most_probable, softmax};
-pub use preprocess::{Geometry, Placement, PreprocessError, Preprocessed, Window};
+pub use preprocess::{Geometry, Placement, PreprocessError, Preprocessed, Stretching, Window};
 pub use provenance::Provenance;
 pub use sides::Sides;

@@ -6,7 +6,7 @@ use ndarray::{Array3, ArrayView3, s};
 use thiserror::Error;
 
 use crate::pixels::Share;
-use crate::resample::stretch;
+use crate::resample::{Stretcher, stretch};
 use crate::{Contract, Input, Pixels, Samples, SizePolicy};
 
 /// An image as the network takes it, with the geometry that maps its output back.
@@ -92,6 +92,28 @@ impl Contract {
         Ok(Preprocessed { tensor, geometry })
     }
 
+    /// Starts the network's input for an image whose rows come one after the other; `None` where
+    /// the network does not stretch images. The result is that of
+    /// [`preprocess`](Self::preprocess), to the last bit, and only a few rows of the image are
+    /// kept.
+    ///
+    /// # Errors
+    /// When the image has no pixels, or the graph takes only another size.
+    pub fn stretching(&self, image: [usize; 2]) -> Result<Option<Stretching>, PreprocessError> {
+        let geometry = self.input.geometry(image);
+        if geometry.placement != Placement::Stretched {
+            return Ok(None);
+        }
+        let [height, width] = image;
+        if width == 0 || height == 0 {
+            return Err(PreprocessError::Empty { width, height });
+        }
+        if let Some(expected) = self.input.form.size.filter(|size| *size != geometry.network) {
+            return Err(PreprocessError::Size { expected, found: geometry.network });
+        }
+        Ok(Some(Stretching { stretcher: Stretcher::new(image, geometry.network), geometry }))
+    }
+
     /// Computes the network's input for an image of any size, as [`preprocess`](Self::preprocess)
     /// does. If the graph takes only another size, it is that of the [middle](Window::middle), cut
     /// as a tile of that size.
@@ -112,6 +134,36 @@ impl Contract {
             }
             done => Ok((done?, None)),
         }
+    }
+}
+
+/// The network's input while the rows of an image come.
+pub struct Stretching {
+    stretcher: Stretcher<3>,
+    geometry: Geometry,
+}
+
+impl Stretching {
+    /// Takes the next rows, from top to bottom.
+    pub fn push<'a>(&mut self, rows: impl Into<Pixels<'a>>) {
+        let rows = rows.into();
+        let width = rows.size()[1];
+        match rows.samples() {
+            Samples::Bits8(pixels) => pixels.chunks_exact(width).for_each(|line| self.stretcher.push(line)),
+            Samples::Bits16(pixels) => pixels.chunks_exact(width).for_each(|line| self.stretcher.push(line)),
+            Samples::Float(pixels) => pixels.chunks_exact(width).for_each(|line| self.stretcher.push(line)),
+        }
+    }
+
+    /// Returns the input of the contract's network.
+    ///
+    /// # Panics
+    /// When not all rows have come.
+    pub fn finish(self, contract: &Contract) -> Preprocessed {
+        let stretched = self.stretcher.finish();
+        let size = self.geometry.network;
+        let tensor = contract.input.normalize(Pixels { size, samples: Samples::Float(&stretched) }, size);
+        Preprocessed { tensor, geometry: self.geometry }
     }
 }
 

@@ -1,11 +1,14 @@
 //! Resizes an image with a triangle filter: bilinear where it grows, an average where it shrinks.
 //!
 //! The results equal those of [`image::imageops::resize`] to the last bit, which training uses too.
-//! This code keeps a single row between its two passes, and reads values as they are stored.
+//! This code takes rows as they come, and reads values as they are stored.
+
+use std::collections::VecDeque;
 
 use crate::pixels::Share;
 
 /// The pixels that an output pixel is computed from along one axis.
+#[derive(PartialEq)]
 struct Window {
     first: usize,
     weights: Vec<f32>,
@@ -42,24 +45,95 @@ pub(super) fn stretch<T: Share, const CHANNELS: usize>(
     from: [usize; 2],
     to: [usize; 2],
 ) -> Vec<[f32; CHANNELS]> {
-    let share = |pixel: &[T; CHANNELS]| pixel.map(Share::share);
-    if from == to {
-        return pixels.iter().map(share).collect();
+    let mut stretcher = Stretcher::new(from, to);
+    pixels.chunks_exact(from[1]).for_each(|line| stretcher.push(line));
+    stretcher.finish()
+}
+
+/// An image that is resized as its rows come, from top to bottom.
+///
+/// Of the image only the sums for the rows that are not complete are kept, two or three of them, or
+/// two or three rows where the image grows.
+pub(super) struct Stretcher<const CHANNELS: usize> {
+    from: [usize; 2],
+    rows: Vec<Window>,
+    columns: Vec<Window>,
+    /// The number of rows that have come.
+    row: usize,
+    /// The number of complete rows of the result.
+    done: usize,
+    /// Sums of weighted rows where the image shrinks, for the rows of the result from `done` on;
+    /// else the last rows.
+    lines: VecDeque<Vec<[f32; CHANNELS]>>,
+    stretched: Vec<[f32; CHANNELS]>,
+}
+
+impl<const CHANNELS: usize> Stretcher<CHANNELS> {
+    /// Starts with an image of height and width `from`, to be of height and width `to`.
+    pub(super) fn new(from: [usize; 2], to: [usize; 2]) -> Self {
+        let [rows, columns] =
+            if from == to { [0, 1].map(|_| Vec::new()) } else { [0, 1].map(|axis| windows(from[axis], to[axis])) };
+        let stretched = Vec::with_capacity(to[0] * to[1]);
+        Self { from, rows, columns, row: 0, done: 0, lines: VecDeque::new(), stretched }
     }
-    let columns = windows(from[1], to[1]);
-    let mut stretched = Vec::with_capacity(to[0] * to[1]);
-    let mut row = vec![[0.0; CHANNELS]; from[1]];
-    for Window { first, weights } in windows(from[0], to[0]) {
-        row.fill([0.0; CHANNELS]);
-        let lines = pixels[first * from[1]..].chunks_exact(from[1]);
-        for (line, weight) in lines.zip(weights) {
-            for (sum, value) in row.as_flattened_mut().iter_mut().zip(line.as_flattened()) {
-                *sum += value.share() * weight;
+
+    /// Takes the next row.
+    pub(super) fn push<T: Share>(&mut self, line: &[[T; CHANNELS]]) {
+        let row = self.row;
+        self.row += 1;
+        if self.rows.is_empty() {
+            self.stretched.extend(line.iter().map(|pixel| pixel.map(Share::share)));
+        } else if self.from[0] > self.rows.len() {
+            while self.rows.get(self.done + self.lines.len()).is_some_and(|window| window.first <= row) {
+                self.lines.push_back(vec![[0.0; CHANNELS]; self.from[1]]);
+            }
+            for (sums, Window { first, weights }) in self.lines.iter_mut().zip(&self.rows[self.done..]) {
+                // Windows that end with this row have not been taken out yet.
+                if let Some(weight) = weights.get(row - first) {
+                    add(sums, line, *weight);
+                }
+            }
+            while self.is_complete(row) {
+                let sums = self.lines.pop_front().expect("the windows of complete rows have begun");
+                self.add_row(&sums);
+            }
+        } else {
+            self.lines.push_back(line.iter().map(|pixel| pixel.map(Share::share)).collect());
+            let mut sums = Vec::new();
+            while self.is_complete(row) {
+                let Window { first, weights } = &self.rows[self.done];
+                if self.done > 0 && self.rows[self.done - 1] == self.rows[self.done] {
+                    let width = self.columns.len();
+                    self.stretched.extend_from_within((self.done - 1) * width..);
+                    self.done += 1;
+                    continue;
+                }
+                sums.clear();
+                sums.resize(self.from[1], [0.0; CHANNELS]);
+                let start = row + 1 - self.lines.len();
+                for (line, weight) in self.lines.range(first - start..).zip(weights) {
+                    add(&mut sums, line, *weight);
+                }
+                self.add_row(&sums);
+            }
+            let needed = self.rows.get(self.done).map_or(row + 1, |window| window.first);
+            while self.lines.len() + needed > row + 1 && !self.lines.is_empty() {
+                self.lines.pop_front();
             }
         }
-        stretched.extend(columns.iter().map(|Window { first, weights }| {
+    }
+
+    /// Returns whether the next row of the result needs no row after this one.
+    fn is_complete(&self, row: usize) -> bool {
+        self.rows.get(self.done).is_some_and(|window| window.first + window.weights.len() <= row + 1)
+    }
+
+    /// Resizes a row of sums.
+    fn add_row(&mut self, sums: &[[f32; CHANNELS]]) {
+        self.done += 1;
+        self.stretched.extend(self.columns.iter().map(|Window { first, weights }| {
             let mut pixel = [0.0_f32; CHANNELS];
-            for (value, weight) in row[*first..].iter().zip(weights) {
+            for (value, weight) in sums[*first..].iter().zip(weights) {
                 for channel in 0..CHANNELS {
                     pixel[channel] += value[channel] * weight;
                 }
@@ -67,7 +141,19 @@ pub(super) fn stretch<T: Share, const CHANNELS: usize>(
             pixel.map(|value| value.clamp(0.0, 1.0))
         }));
     }
-    stretched
+
+    /// Returns the result, once all rows have come.
+    pub(super) fn finish(self) -> Vec<[f32; CHANNELS]> {
+        assert_eq!(self.row, self.from[0], "an image is resized from all of its rows");
+        self.stretched
+    }
+}
+
+/// Adds a weighted row.
+fn add<T: Share, const CHANNELS: usize>(sums: &mut [[f32; CHANNELS]], line: &[[T; CHANNELS]], weight: f32) {
+    for (sum, value) in sums.as_flattened_mut().iter_mut().zip(line.as_flattened()) {
+        *sum += value.share() * weight;
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +172,13 @@ mod tests {
             ([5, 7], [1, 1]),
             ([12, 12], [12, 12]),
             ([12, 12], [12, 13]),
+            ([12, 12], [13, 12]),
+            ([1, 300], [40, 24]),
+            ([300, 1], [24, 40]),
+            ([2, 300], [40, 24]),
+            ([3, 5], [200, 1]),
+            ([500, 7], [3, 9]),
+            ([31, 7], [30, 9]),
         ] {
             let bytes: Vec<[u8; 3]> =
                 (0..from[0] * from[1]).map(|i| [i * 37, i * 101 + 5, i * i].map(|value| value as u8)).collect();
@@ -97,6 +190,17 @@ mod tests {
             assert_eq!(stretch(&bytes, from, to).as_flattened(), expected, "{from:?} to {to:?}, 8 bits");
             let floats = image.as_raw().as_chunks::<3>().0;
             assert_eq!(stretch(floats, from, to).as_flattened(), expected, "{from:?} to {to:?}, floats");
+        }
+    }
+    #[test]
+    fn few_rows_are_kept() {
+        for (from, to) in [([5000, 3], [48, 48]), ([48, 3], [5000, 2]), ([100, 3], [99, 5]), ([2, 3], [1000, 4])] {
+            let mut stretcher = Stretcher::<3>::new(from, to);
+            for row in 0..from[0] {
+                stretcher.push(&vec![[row as u8; 3]; from[1]]);
+                assert!(stretcher.lines.len() <= 4, "{from:?} to {to:?}: {} at {row}", stretcher.lines.len());
+            }
+            assert_eq!(stretcher.finish().len(), to[0] * to[1]);
         }
     }
 }
