@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 
 /// The memory for a pixel of an image, in bytes: its colours, and three `f32` for the network.
-const BYTES_PER_PIXEL: u64 = 16;
+pub(super) const BYTES_PER_PIXEL: u64 = 16;
 
 /// A number of units that threads take and give back.
 #[derive(Debug)]

@@ -10,6 +10,7 @@
 //! threads, and threads that are busy in other stages do not delay each operator.
 
 mod budget;
+mod memory;
 mod stages;
 
 use std::num::NonZeroUsize;
@@ -19,10 +20,11 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use memory::pixels_in_networks;
 use seg_contract::Contract;
 use seg_data::{ReadError, WriteError, stored_size};
 use seg_inference::{Provider, RunError, SegmentError, Segmenter, Settings, available_threads};
-use stages::{PIXELS_IN_NETWORKS, Stages};
+use stages::Stages;
 use thiserror::Error;
 
 use crate::record::Prediction;
@@ -98,9 +100,20 @@ impl Lanes {
         threads: Option<NonZeroUsize>,
         largest: impl FnOnce() -> usize,
     ) -> Self {
+        Self::within(pixels_in_networks(), provider, images, threads, largest)
+    }
+
+    /// Divides the threads among lanes that work on at most `at_once` pixels.
+    fn within(
+        at_once: u64,
+        provider: Provider,
+        images: usize,
+        threads: Option<NonZeroUsize>,
+        largest: impl FnOnce() -> usize,
+    ) -> Self {
         let threads = threads.unwrap_or_else(available_threads).get();
         let most = if provider.spec().gains_from_lanes { images.min(threads).clamp(1, LANES_MAX) } else { 1 };
-        let fit = || (PIXELS_IN_NETWORKS as usize / largest().max(1)).max(1);
+        let fit = || (at_once as usize / largest().max(1)).max(1);
         let count = if most > 1 { most.min(fit()) } else { 1 };
         let of = |lane| threads / count + usize::from(lane < threads % count);
         Self { threads: (0..count).filter_map(|lane| NonZeroUsize::new(of(lane))).collect() }
@@ -209,7 +222,7 @@ mod tests {
             ("an image that is larger than all that fits", Provider::Cpu, 100, 2, 99 * MPX, &[2]),
         ];
         for (name, provider, images, threads, pixels, expected) in rows {
-            let lanes = Lanes::new(provider, images, NonZeroUsize::new(threads), || pixels);
+            let lanes = Lanes::within(4 * MPX as u64, provider, images, NonZeroUsize::new(threads), || pixels);
             let found: Vec<_> = lanes.threads.iter().map(|threads| threads.get()).collect();
             assert_eq!(found, expected, "{name}");
         }

@@ -15,16 +15,10 @@ use seg_inference::{
 
 use super::{Task, TaskError};
 use crate::pipeline::budget::{Budget, Permit, pixels_held, rows_held};
+use crate::pipeline::memory::{pixels_in_memory, pixels_in_networks};
 use crate::record::SavedFile;
 use crate::record::{Prediction, areas};
 use crate::save::{Finished, ResultWriter};
-
-/// The most pixels of images that are in memory at once, with all that is made of them; see
-/// [`pixels_held`].
-const PIXELS_IN_MEMORY: u64 = 1 << 26;
-/// The most pixels that the networks work on at once; a network takes several hundred bytes for
-/// each.
-pub(super) const PIXELS_IN_NETWORKS: u64 = 1 << 22;
 
 /// The result of a task, by its place.
 pub(super) type Ended = (usize, Result<Prediction, TaskError>);
@@ -69,8 +63,8 @@ impl<'a> Stages<'a> {
             runs_on,
             next: AtomicUsize::new(0),
             is_stopped: AtomicBool::new(false),
-            in_memory: Budget::new(PIXELS_IN_MEMORY),
-            in_networks: Budget::new(PIXELS_IN_NETWORKS),
+            in_memory: Budget::new(pixels_in_memory()),
+            in_networks: Budget::new(pixels_in_networks()),
         }
     }
 
@@ -114,6 +108,7 @@ impl<'a> Stages<'a> {
         let size = [info.height, info.width].map(|side| side as usize);
         let rows = match (self.steps.tiling(size), info.band) {
             (Some(tiling), Some(band)) => rows_held(size[0], tiling.size[0], band),
+            (None, Some(band)) if self.steps.stretches() => rows_held(size[0], 1, band),
             _ => size[0],
         };
         let open = start.elapsed();

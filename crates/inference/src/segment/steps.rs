@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use image::GrayImage;
 use ndarray::{Array2, Array3, ArrayView3, Axis, s};
-use seg_contract::{Contract, Geometry, OutputKind, Pixels, Placement, Preprocessed, most_probable, softmax};
+use seg_contract::{
+    Contract, Geometry, OutputKind, Pixels, Placement, Preprocessed, SizePolicy, Stretching, most_probable, softmax,
+};
 use seg_data::ImageReader;
 
 use super::error::{MAPS_BYTES_MAX, SegmentError};
@@ -22,6 +24,9 @@ use super::segmentation::{Segmentation, Timings};
 use super::settings::{Settings, Uncertainty};
 use super::tiles::Tiling;
 use crate::provider::Shapes;
+
+/// The pixels that are read at once where an image is stretched as its rows are read.
+const STRETCHED_PIXELS: u32 = 1 << 18;
 
 /// The steps before and after the networks, for one contract and settings. Each thread can have its
 /// own copy.
@@ -127,10 +132,42 @@ impl SegmentSteps {
             self.check_maps(size)?;
             return Ok(Prepared::Tiles(tiling));
         }
+        if let Some(band) = image.info().band
+            && let Some(stretching) = self.contract.stretching(size)?
+        {
+            self.check_maps(size)?;
+            return self.prepare_bands(image, band, stretching);
+        }
         let start = Instant::now();
         let picture = image.rows(0..height)?;
         let decode = start.elapsed();
         self.prepare_whole(picture.pixels(), decode)
+    }
+
+    /// Stretches an image to the networks' input as its rows are read.
+    fn prepare_bands(
+        &self,
+        image: &mut dyn ImageReader,
+        band: u32,
+        mut stretching: Stretching,
+    ) -> Result<Prepared, SegmentError> {
+        let (width, height) = (image.info().width, image.info().height);
+        // Whole bands, several of low ones.
+        let band = band.clamp(1, height);
+        let step = band * (STRETCHED_PIXELS / width.max(1) / band).max(1);
+        let mut timings = Timings::default();
+        for top in (0..height).step_by(step as usize) {
+            let start = Instant::now();
+            let rows = image.rows(top..height.min(top.saturating_add(step)))?;
+            timings.decode += start.elapsed();
+            let start = Instant::now();
+            stretching.push(rows.pixels());
+            timings.preprocess += start.elapsed();
+        }
+        let start = Instant::now();
+        let input = stretching.finish(&self.contract);
+        timings.preprocess += start.elapsed();
+        Ok(Prepared::Whole(WholeImage { input, timings }))
     }
 
     /// Converts an image that is not cut to the networks' input.
@@ -164,6 +201,12 @@ impl SegmentSteps {
     /// Returns the tiles for an image of the given height and width; `None` if it is run whole.
     pub fn tiling(&self, image: [usize; 2]) -> Option<Tiling> {
         self.settings.tiling(&self.contract, &self.engines, image)
+    }
+
+    /// Returns whether an image that is read in bands is stretched as it is read, and not held
+    /// whole.
+    pub fn stretches(&self) -> bool {
+        matches!(self.contract.input.size, SizePolicy::Resize { .. })
     }
 
     /// Returns the number of maps of `f32` that are asked for besides the mask.
@@ -270,9 +313,60 @@ fn entropy(probabilities: ArrayView3<'_, f32>) -> Array2<f32> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+    use std::ops::Range;
+
+    use image::{Rgb, RgbImage};
     use ndarray::array;
+    use seg_data::{ImageInfo, Picture, ReadError};
 
     use super::*;
+    use crate::threshold;
+
+    /// An image that is read in bands, and the most rows that were read at once.
+    struct Bands {
+        info: ImageInfo,
+        image: RgbImage,
+        rows_max: u32,
+    }
+
+    impl ImageReader for Bands {
+        fn info(&self) -> &ImageInfo {
+            &self.info
+        }
+
+        fn rows(&mut self, rows: Range<u32>) -> Result<Cow<'_, Picture>, ReadError> {
+            self.rows_max = self.rows_max.max(rows.end - rows.start);
+            Ok(Cow::Owned(Picture::copy_rows((&self.image).into(), rows)))
+        }
+    }
+
+    #[test]
+    fn an_image_in_bands_is_stretched_to_the_bits_of_the_whole() {
+        let contract = threshold::model(SizePolicy::Resize { height: 24, width: 20 }).contract;
+        let steps = SegmentSteps { contract, settings: Settings::default(), engines: Vec::new() };
+        for (name, width, height, band, rows_max) in [
+            ("low bands", 1 << 14, 50, 3, 15),
+            ("high bands", 31, 900, 64, 900),
+            ("bands that are read alone", 1 << 12, 300, 100, 100),
+            ("one band", 33, 17, 400, 17),
+            ("larger than the image", 5, 7, 1, 7),
+            ("a row", 1000, 1, 1, 1),
+            ("a column", 1, 1000, 16, 1000),
+            ("as large", 20, 24, 5, 24),
+        ] {
+            let color = |x: u32, y: u32| Rgb([x * 7 + y * 13, x * y, x ^ (y * 3)].map(|value| value as u8));
+            let image = RgbImage::from_fn(width, height, color);
+            let mut info = ImageInfo::new(width, height);
+            info.band = Some(band);
+            let expected = steps.contract.preprocess(&image).unwrap();
+            let mut reader = Bands { info, image, rows_max: 0 };
+            let Prepared::Whole(found) = steps.prepare(&mut reader).unwrap() else { panic!("{name}: it is cut") };
+            assert!(found.input.tensor == expected.tensor, "{name}");
+            assert_eq!(found.input.geometry, expected.geometry, "{name}");
+            assert_eq!(reader.rows_max, rows_max, "{name}");
+        }
+    }
 
     #[test]
     fn thresholds_and_entropy_follow_their_definitions() {

@@ -1,0 +1,163 @@
+//! The memory that this process may use, and the pixels of which networks fit in it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// The most pixels that networks work on at once where there is enough memory; more are no faster.
+const PIXELS_MAX: u64 = 1 << 22;
+/// The memory that a network takes for a pixel of its input, in bytes, between its layers: AMSUnet's
+/// 1700, rounded up.
+const BYTES_PER_PIXEL: u64 = 1 << 11;
+/// The share of the memory that networks may take: a half. The rest is for images, results, models
+/// and other programs.
+const SHARE: u64 = 2;
+
+/// The most pixels of images in memory at once, with all that is made of them.
+const IMAGE_PIXELS_MAX: u64 = 1 << 26;
+/// The share of the memory that images and their results may take: a quarter.
+const IMAGE_SHARE: u64 = 4;
+
+/// Returns the most pixels of images that are in memory at once, each of
+/// [`BYTES_PER_PIXEL`](super::budget::BYTES_PER_PIXEL). A single image that is larger is still read,
+/// alone.
+pub(super) fn pixels_in_memory() -> u64 {
+    static PIXELS: OnceLock<u64> = OnceLock::new();
+    *PIXELS.get_or_init(|| image_pixels_within(memory_limit()))
+}
+
+/// Returns the most pixels of images that fit in this memory, in bytes; unknown is enough.
+fn image_pixels_within(bytes: Option<u64>) -> u64 {
+    let fit = |bytes: u64| (bytes / IMAGE_SHARE / super::budget::BYTES_PER_PIXEL).clamp(1, IMAGE_PIXELS_MAX);
+    bytes.map_or(IMAGE_PIXELS_MAX, fit)
+}
+
+/// Returns the most pixels that networks work on at once. A single image that is larger is still
+/// run, alone.
+pub(super) fn pixels_in_networks() -> u64 {
+    static PIXELS: OnceLock<u64> = OnceLock::new();
+    *PIXELS.get_or_init(|| pixels_within(memory_limit()))
+}
+
+/// Returns the most pixels of which networks fit in this memory, in bytes; unknown is enough.
+fn pixels_within(bytes: Option<u64>) -> u64 {
+    bytes.map_or(PIXELS_MAX, |bytes| (bytes / SHARE / BYTES_PER_PIXEL).clamp(1, PIXELS_MAX))
+}
+
+/// Returns the bytes of memory that this process may use: the machine's, limited by the control
+/// groups that it is in, as in a container, and by its address space (`ulimit -v`). `None` where the
+/// system does not say.
+fn memory_limit() -> Option<u64> {
+    let read = |path: &str| fs::read_to_string(path).ok();
+    let machine = read("/proc/meminfo").and_then(|text| machine_memory(&text));
+    let process = read("/proc/self/limits").and_then(|text| address_space(&text));
+    let groups = read("/proc/self/cgroup").map(|text| limit_files(&text)).unwrap_or_default();
+    let groups = groups.iter().filter_map(|path| group_limit(&fs::read_to_string(Path::new(path)).ok()?));
+    groups.chain(machine).chain(process).min()
+}
+
+/// Reads the size of the machine's memory from `/proc/meminfo`.
+fn machine_memory(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1 << 10)
+}
+
+/// Reads the soft limit of the address space from `/proc/self/limits`.
+fn address_space(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Reads the limit of a control group; `None` for `max`.
+fn group_limit(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
+}
+
+/// Returns the files that may hold the limits of the control groups of `/proc/self/cgroup` and of
+/// those above them. In a container its own group is mounted as the topmost.
+fn limit_files(text: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    for line in text.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(group)) = (parts.next(), parts.next()) else { continue };
+        let (root, name) = if controllers.is_empty() {
+            ("/sys/fs/cgroup", "memory.max")
+        } else if controllers.split(',').any(|controller| controller == "memory") {
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+        } else {
+            continue;
+        };
+        let group = group.trim_end_matches('/');
+        let above = group.match_indices('/').map(|(end, _)| &group[..end]);
+        files.extend(above.chain([group]).map(|group| format!("{root}{group}/{name}")));
+        files.dedup();
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_memory_means_fewer_pixels_at_once() {
+        const GIB: u64 = 1 << 30;
+        for (name, bytes, expected) in [
+            ("unknown", None, 1 << 22),
+            ("a server", Some(256 * GIB), 1 << 22),
+            ("16 GiB, just enough for all", Some(16 * GIB), 1 << 22),
+            ("8 GiB: not two of 1536x1536", Some(8 * GIB), 1 << 21),
+            ("a small container", Some(GIB), 1 << 18),
+            ("nothing", Some(0), 1),
+        ] {
+            assert_eq!(pixels_within(bytes), expected, "{name}");
+        }
+        for (name, bytes, expected) in [
+            ("unknown", None, 1 << 26),
+            ("4 GiB, just enough for all", Some(4 * GIB), 1 << 26),
+            ("a small container", Some(GIB), 1 << 24),
+            ("nothing", Some(0), 1),
+        ] {
+            assert_eq!(image_pixels_within(bytes), expected, "{name}, images");
+        }
+    }
+
+    #[test]
+    fn limits_are_read_as_the_system_writes_them() {
+        let meminfo = "MemTotal:       24635784 kB\nMemFree:        20951234 kB\n";
+        assert_eq!(machine_memory(meminfo), Some(24_635_784 << 10));
+        assert_eq!(machine_memory("MemFree: 1 kB"), None);
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                      Max address space         6144000000           unlimited            bytes     \n";
+        assert_eq!(address_space(limits), Some(6_144_000_000));
+        assert_eq!(address_space(&limits.replace("6144000000", "unlimited ")), None);
+        assert_eq!([group_limit("max\n"), group_limit("1073741824\n")], [None, Some(1 << 30)]);
+    }
+
+    #[test]
+    fn every_group_above_counts() {
+        let rows: [(&str, &str, &[&str]); 4] = [
+            (
+                "version 2",
+                "0::/a/b\n",
+                &["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/a/memory.max", "/sys/fs/cgroup/a/b/memory.max"],
+            ),
+            ("version 2, topmost", "0::/\n", &["/sys/fs/cgroup/memory.max"]),
+            (
+                "version 1",
+                "5:cpu:/x\n4:memory:/a\n",
+                &["/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/a/memory.limit_in_bytes"],
+            ),
+            ("none", "", &[]),
+        ];
+        for (name, text, expected) in rows {
+            assert_eq!(limit_files(text), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn this_process_has_some_memory() {
+        assert!(!cfg!(target_os = "linux") || memory_limit().is_some_and(|bytes| bytes > 1 << 20));
+        assert!(pixels_in_networks() >= 1);
+    }
+}
