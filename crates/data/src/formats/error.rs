@@ -105,6 +105,19 @@ pub enum ReadError {
         /// The most bytes that a file may have.
         bytes_max: u64,
     },
+    /// The file asks for more memory than its pixels need.
+    #[error(
+        "cannot read `{path}`: the {format} file asks for more memory than an image of its size and {bytes_max} bytes of \
+         colour profile and text; save it again without them"
+    )]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// The format of its content.
+        format: &'static str,
+        /// The most bytes of colour profile and text.
+        bytes_max: u64,
+    },
     /// The memory for an image could not be had.
     #[error("cannot read `{path}`: its image takes {bytes} bytes of memory, which the system does not have free")]
     Memory {
@@ -138,11 +151,22 @@ pub enum ReadError {
         /// The most bytes that a strip or a tile may have.
         bytes_max: u64,
     },
-    /// The values of a mask are floating-point.
-    #[error("cannot read `{path}`: its values are floating-point, expected 8 or 16 bits; save it with 8 bits")]
+    /// The values of a mask are floating-point, signed, or have more than 16 bits.
+    #[error(
+        "cannot read `{path}`: its values are floating-point, signed or of more than 16 bits, expected 8 or 16 bits without \
+         a sign; save it with 8 bits"
+    )]
     Float {
         /// The file.
         path: PathBuf,
+    },
+    /// A signed integer is negative.
+    #[error("cannot read `{path}`: it holds the value {value}, expected 0 or more; shift and scale its values")]
+    Negative {
+        /// The file.
+        path: PathBuf,
+        /// The first such value.
+        value: i32,
     },
     /// A floating-point value lies outside of [0, 1], where its meaning is unknown.
     #[error("cannot read `{path}`: it holds the floating-point value {value}, expected 0 to 1; scale its values")]

@@ -10,7 +10,8 @@ use super::error::{PIXELS_MAX, ReadError};
 /// preamble.
 const HEAD_BYTES: u64 = 512;
 
-/// The largest file that is read whole: twice the bytes of an uncompressed image of the most pixels.
+/// The largest file that is read whole: twice the bytes of an uncompressed image of the most
+/// pixels.
 const FILE_BYTES_MAX: u64 = 32 * PIXELS_MAX;
 
 /// Reads the content of a regular file; a folder, a device or a file that is too large is refused

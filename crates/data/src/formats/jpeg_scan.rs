@@ -142,7 +142,8 @@ impl<'a> File<'a> {
         while let [place, rest @ ..] = segment {
             let table = Huffman::read(rest).ok_or_else(|| damaged("a table of codes is invalid"))?;
             segment = &rest[16 + table.values.len()..];
-            let slot = self.tables.get_mut(usize::from(place >> 4)).and_then(|kind| kind.get_mut(usize::from(place & 15)));
+            let slot =
+                self.tables.get_mut(usize::from(place >> 4)).and_then(|kind| kind.get_mut(usize::from(place & 15)));
             *slot.ok_or_else(|| damaged("a table of codes has no place"))? = Some(Box::new(table));
         }
         Ok(())
@@ -173,7 +174,8 @@ impl<'a> File<'a> {
         {
             return Err(invalid());
         }
-        let most = [0, 1].map(|axis| described.iter().map(|[_, factors, _]| sampling(*factors)[axis]).max().unwrap_or(1));
+        let most =
+            [0, 1].map(|axis| described.iter().map(|[_, factors, _]| sampling(*factors)[axis]).max().unwrap_or(1));
         let component = |&[id, factors, _]: &[u8; 3]| {
             let own = sampling(factors);
             let blocks = [0, 1].map(|axis| ([width, height][axis] * own[axis]).div_ceil(most[axis]).div_ceil(8));
@@ -211,7 +213,11 @@ impl<'a> File<'a> {
         let is_missing = |kind: usize, table: usize| self.tables[kind].get(table).is_none_or(Option::is_none);
         let [needs_dc, needs_ac] = steps.needs();
         if parts.iter().any(|(_, [dc, ac])| needs_dc && is_missing(0, *dc) || needs_ac && is_missing(1, *ac)) {
-            return if self.tables.iter().flatten().any(Option::is_some) { Err(damaged("a table of codes is missing")) } else { Ok(()) };
+            return if self.tables.iter().flatten().any(Option::is_some) {
+                Err(damaged("a table of codes is missing"))
+            } else {
+                Ok(())
+            };
         }
         let (units, unit_rows) = match parts.as_slice() {
             [] => return Err(invalid()),
@@ -219,7 +225,10 @@ impl<'a> File<'a> {
                 let component = &frame.components[*part];
                 (component.blocks, 8 * frame.sampling[1] / component.sampling[1])
             }
-            _ => ([0, 1].map(|axis| [frame.width, frame.height][axis].div_ceil(8 * frame.sampling[axis])), 8 * frame.sampling[1]),
+            _ => (
+                [0, 1].map(|axis| [frame.width, frame.height][axis].div_ceil(8 * frame.sampling[axis])),
+                8 * frame.sampling[1],
+            ),
         };
         let is_single = parts.len() == 1;
         let mut bits = Bits { bytes: self.bytes, place: self.place, buffer: 0, count: 0, is_at_marker: false };
@@ -239,7 +248,8 @@ impl<'a> File<'a> {
             }
             for (part, [dc, ac]) in &parts {
                 let component = &mut frame.components[*part];
-                let tables = [self.tables[0].get(*dc), self.tables[1].get(*ac)].map(|table| table.and_then(Option::as_deref));
+                let tables =
+                    [self.tables[0].get(*dc), self.tables[1].get(*ac)].map(|table| table.and_then(Option::as_deref));
                 let [across, down] = if is_single { [1, 1] } else { component.sampling };
                 for block in 0..across * down {
                     let place = (row * down + block / across) * component.stride + column * across + block % across;
@@ -254,8 +264,9 @@ impl<'a> File<'a> {
             }
         }
         let frame_height = frame.height;
-        bits.check_rest()
-            .map_err(|left| damaged(format!("{left} bytes are left over behind row {frame_height} of {frame_height}")))?;
+        bits.check_rest().map_err(|left| {
+            damaged(format!("{left} bytes are left over behind row {frame_height} of {frame_height}"))
+        })?;
         for (part, _) in parts {
             frame.components[part].has_data |= needs_dc || matches!(steps, Steps::FirstDc);
         }
@@ -318,8 +329,12 @@ impl Steps {
             }
             (Self::FirstDc, Some(dc), ..) => bits.difference(dc),
             (Self::NextDc, ..) => bits.take(1).map(|_| ()),
-            (Self::Ac { band, is_first: true }, _, Some(ac), Some(nonzero)) => bits.first_ac(ac, band, nonzero, skipped),
-            (Self::Ac { band, is_first: false }, _, Some(ac), Some(nonzero)) => bits.next_ac(ac, band, nonzero, skipped),
+            (Self::Ac { band, is_first: true }, _, Some(ac), Some(nonzero)) => {
+                bits.first_ac(ac, band, nonzero, skipped)
+            }
+            (Self::Ac { band, is_first: false }, _, Some(ac), Some(nonzero)) => {
+                bits.next_ac(ac, band, nonzero, skipped)
+            }
             _ => Err(Wrong::Code),
         }
     }
@@ -331,7 +346,7 @@ struct Huffman {
     short: [(u8, u8); 256],
     /// The first code that is longer than each length, aligned to 16 bits.
     limits: [u32; 17],
-    /// What is added to a code of each length to give the place of its value.
+    /// The difference between the place of a value and its code, for each length.
     offsets: [i32; 17],
     values: Vec<u8>,
 }
@@ -593,7 +608,9 @@ mod tests {
     }
 
     fn restart_places(bytes: &[u8]) -> Vec<usize> {
-        (0..bytes.len() - 1).filter(|place| bytes[*place] == 0xff && (0xd0..=0xd7).contains(&bytes[place + 1])).collect()
+        (0..bytes.len() - 1)
+            .filter(|place| bytes[*place] == 0xff && (0xd0..=0xd7).contains(&bytes[place + 1]))
+            .collect()
     }
 
     #[test]
@@ -632,13 +649,18 @@ mod tests {
         let last = scans.last().unwrap().0;
         let last = last + (progressive.len() - last) / 2;
         let half = [&progressive[..last], &progressive[progressive.len() - 2..]].concat();
-        let first = [&progressive[..scans[0].0], &progressive[scans[1].0..]].concat();
+        let next = progressive[scans[0].0..].windows(2).position(|pair| pair == [0xff, 0xc4]).unwrap();
+        let first = [&progressive[..scans[0].0], &progressive[scans[0].0 + next..]].concat();
         let gone = [&sampled[..middle], &sampled[sampled.len() - 2..]].concat();
         let mut longer = sampled.clone();
         longer.splice(sampled.len() - 2..sampled.len() - 2, [0x12, 0x34, 0x56]);
         let rows: [(&str, Vec<u8>, &str); 8] = [
             ("data gone before the end", gone, "the compressed data end at row"),
-            ("a file of the cases", include_bytes!("../../tests/data/middle-gone.jpg").to_vec(), "end at row 64 of 256"),
+            (
+                "a file of the cases",
+                include_bytes!("../../tests/data/middle-gone.jpg").to_vec(),
+                "end at row 64 of 256",
+            ),
             ("restart markers out of order", swapped, "restart marker 0 is missing"),
             ("a restart marker gone", without, "restart marker 1 is missing at row"),
             ("the data between two markers gone", lacks_one, "restart marker 0 is missing"),

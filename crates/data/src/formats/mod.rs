@@ -11,7 +11,10 @@ mod orientation;
 mod raster;
 mod reader;
 mod tiff;
+mod tiff_layout;
 mod tiff_rows;
+mod tiff_samples;
+mod tiff_view;
 mod whole;
 
 use std::path::Path;

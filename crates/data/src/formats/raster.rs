@@ -1,7 +1,7 @@
 //! The formats that the image crate decodes as they are.
 
 use std::fs::File;
-use std::io::{BufReader, Cursor};
+use std::io::{BufRead, BufReader, Cursor};
 use std::path::Path;
 
 use image::metadata::Orientation;
@@ -12,6 +12,9 @@ use super::format::{Format, Header};
 use super::limits::{check_size, checked_range, reserve};
 use super::orientation::noted_orientation;
 use crate::picture::Picture;
+
+/// The largest colour profile, text and the like of a file, in bytes, all together.
+const METADATA_BYTES_MAX: u64 = 1 << 26;
 
 /// PNG.
 pub(super) static PNG: Raster = Raster::new(ImageFormat::Png, "PNG", &["png", "apng"]);
@@ -38,16 +41,29 @@ impl Raster {
 
     /// Returns the decoder of a file's content, whose image is of a size that is read.
     fn decoder<'a>(&self, path: &Path, bytes: &'a [u8]) -> Result<impl ImageDecoder + 'a, ReadError> {
-        let mut limits = Limits::no_limits();
-        // 8 bytes per pixel at most (four channels of 16 bits), and as much for the decoder's own
-        // work.
-        limits.max_alloc = Some(PIXELS_MAX * 16);
         let mut reader = FormatReader::with_format(Cursor::new(bytes), self.format);
-        reader.limits(limits);
+        reader.limits(self.limits(bytes));
         let decoder = reader.into_decoder().map_err(|source| self.refuse(path, source))?;
         let (width, height) = decoder.dimensions();
         check_size(path, width, height)?;
         Ok(decoder)
+    }
+
+    /// Returns the limits for a file that begins with `head`.
+    fn limits(&self, head: &[u8]) -> Limits {
+        let pixels = match (self.format, head.get(16..24)) {
+            // A profile in a PNG file is compressed, so the file's length does not limit it.
+            (ImageFormat::Png, Some(&[w3, w2, w1, w0, h3, h2, h1, h0])) => {
+                let [width, height] = [[w3, w2, w1, w0], [h3, h2, h1, h0]].map(u32::from_be_bytes);
+                u64::from(width) * u64::from(height)
+            }
+            _ => PIXELS_MAX,
+        };
+        let mut limits = Limits::no_limits();
+        // 8 bytes per pixel at most (four channels of 16 bits), and as much for the decoder's own
+        // work.
+        limits.max_alloc = Some(pixels.min(PIXELS_MAX) * 16 + METADATA_BYTES_MAX);
+        limits
     }
 
     /// Reads the camera's orientation: EXIF where the decoder finds it, else from the content.
@@ -68,6 +84,9 @@ impl Raster {
     }
 
     fn refuse(&self, path: &Path, source: ImageError) -> ReadError {
+        if let ImageError::Limits(_) = source {
+            return ReadError::Metadata { path: path.into(), format: self.name, bytes_max: METADATA_BYTES_MAX };
+        }
         ReadError::Decode { path: path.into(), format: self.name, source: source.into() }
     }
 }
@@ -89,8 +108,12 @@ impl Format for Raster {
         self.keeps_values
     }
 
-    fn stored_size(&self, path: &Path, file: BufReader<File>) -> Result<(u32, u32), ReadError> {
-        FormatReader::with_format(file, self.format).into_dimensions().map_err(|source| self.refuse(path, source))
+    fn stored_size(&self, path: &Path, mut file: BufReader<File>) -> Result<(u32, u32), ReadError> {
+        let failed = |source| ReadError::File { path: path.into(), source };
+        let limits = self.limits(file.fill_buf().map_err(failed)?);
+        let mut reader = FormatReader::with_format(file, self.format);
+        reader.limits(limits);
+        reader.into_dimensions().map_err(|source| self.refuse(path, source))
     }
 
     fn header(&self, path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {

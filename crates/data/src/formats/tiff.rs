@@ -1,22 +1,23 @@
 //! TIFF files, including BigTIFF.
 //!
-//! The image crate decodes most of them. Floating-point values and large files are read by
-//! [`TiffRows`].
+//! The image crate decodes most of them. Floating-point values, large files and the kinds that it
+//! does not know are read by [`TiffRows`].
 
 use std::fs::File;
 use std::io::{BufReader, Cursor};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageFormat};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, RgbImage};
 use tiff::decoder::Decoder;
 
 use super::error::ReadError;
 use super::format::{Format, Header};
-use super::limits::check_size;
+use super::limits::{check_size, reserve};
 use super::raster::Raster;
-use super::reader::ImageReader;
+use super::reader::{ImageInfo, ImageReader};
 use super::tiff_rows::{TIFF, TiffRows};
+use crate::picture::Picture;
 
 /// The number of pixels from which a file is read in bands.
 const BANDS_PIXELS_MIN: u64 = 1 << 24;
@@ -49,23 +50,38 @@ impl Format for Tiff {
     }
 
     fn header(&self, path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
-        let Some(rows) = float_rows(path, bytes) else { return RASTER.header(path, bytes) };
-        let info = rows.info();
-        Ok(Header { width: info.width, height: info.height, orientation: info.orientation })
+        let Some(rows) = own_rows(path, bytes)? else { return RASTER.header(path, bytes) };
+        let ImageInfo { width, height, orientation, .. } = *rows.info();
+        let (width, height) = if orientation >= 5 { (height, width) } else { (width, height) };
+        Ok(Header { width, height, orientation })
     }
 
     fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-        let Some(mut rows) = float_rows(path, bytes) else { return RASTER.decode(path, bytes) };
-        let height = rows.info().height;
-        let orientation = Orientation::from_exif(rows.info().orientation).unwrap_or(Orientation::NoTransforms);
-        let mut image = DynamicImage::from(rows.rows(0..height)?.to_float());
+        let Some(mut rows) = own_rows(path, bytes)? else { return RASTER.decode(path, bytes) };
+        let is_grey = rows.is_grey();
+        let ImageInfo { width, height, orientation, .. } = *rows.info();
+        reserve(path, u64::from(width) * u64::from(height) * size_of::<[f32; 3]>() as u64)?;
+        let orientation = Orientation::from_exif(orientation).unwrap_or(Orientation::NoTransforms);
+        let mut image: DynamicImage = match rows.rows(0..height)?.into_owned() {
+            Picture::Bits8(image) if is_grey => grey(&image).into(),
+            Picture::Bits8(image) => image.into(),
+            Picture::Bits16(image) => image.into(),
+            Picture::Float(image) => image.into(),
+        };
         image.apply_orientation(orientation);
         Ok(image)
     }
 
     fn open_bands(&self, path: &Path) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
-        let file = File::open(path).map_err(|source| ReadError::File { path: path.into(), source })?;
-        let Some(rows) = TiffRows::open(path, BufReader::with_capacity(1 << 16, file)) else { return Ok(None) };
+        let open = || -> Result<_, ReadError> {
+            let file = File::open(path).map_err(|source| ReadError::File { path: path.into(), source })?;
+            Ok(BufReader::with_capacity(1 << 16, file))
+        };
+        let rows = match TiffRows::open(path, open()?) {
+            Some(rows) => Some(rows),
+            None => TiffRows::open_kind(path, open()?)?,
+        };
+        let Some(rows) = rows else { return Ok(None) };
         let info = rows.info();
         if info.orientation != 1 || u64::from(info.width) * u64::from(info.height) < BANDS_PIXELS_MIN {
             return Ok(None);
@@ -75,9 +91,325 @@ impl Format for Tiff {
     }
 }
 
-/// Opens a file with floating-point values, most kinds of which the image crate does not read.
-fn float_rows<'a>(path: &Path, bytes: &'a [u8]) -> Option<TiffRows<Cursor<&'a [u8]>>> {
-    let rows = TiffRows::open(path, Cursor::new(bytes))?;
-    let is_read = check_size(path, rows.info().width, rows.info().height).is_ok();
-    (rows.is_float && is_read).then_some(rows)
+/// Returns the first channel of an image whose channels are equal.
+fn grey(image: &RgbImage) -> GrayImage {
+    GrayImage::from_fn(image.width(), image.height(), |x, y| Luma([image.get_pixel(x, y)[0]]))
+}
+
+/// Opens a file that the image crate does not read: most kinds with floating-point values, and the
+/// other kinds that [`TiffRows::open_kind`] reads.
+fn own_rows<'a>(path: &Path, bytes: &'a [u8]) -> Result<Option<TiffRows<Cursor<&'a [u8]>>>, ReadError> {
+    let rows = match TiffRows::open(path, Cursor::new(bytes)) {
+        Some(rows) => rows.is_float.then_some(rows),
+        None => TiffRows::open_kind(path, Cursor::new(bytes))?,
+    };
+    if let Some(rows) = &rows {
+        check_size(path, rows.info().width, rows.info().height)?;
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::decode;
+
+    /// Writes a file of one strip or tile from its tags and their short values.
+    fn file(is_big_endian: bool, tags: &[(u16, &[u16])], data: &[u8]) -> Vec<u8> {
+        let short = |value: u16| if is_big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
+        let long = |value: usize| {
+            if is_big_endian { (value as u32).to_be_bytes() } else { (value as u32).to_le_bytes() }
+        };
+        let mut tags = tags.to_vec();
+        let is_tiled = tags.iter().any(|(tag, _)| *tag == 322);
+        let [places, counts] = if is_tiled { [324, 325] } else { [273, 279] };
+        // The planes lie one behind the other.
+        let planes = tags.iter().find(|(tag, _)| *tag == 284).map_or(1, |_| 3);
+        let sizes = vec![0; planes];
+        tags.extend([(places, sizes.as_slice()), (counts, sizes.as_slice())]);
+        tags.sort_by_key(|(tag, _)| *tag);
+        let mut bytes = if is_big_endian { b"MM\0*".to_vec() } else { b"II*\0".to_vec() };
+        bytes.extend(long(8));
+        bytes.extend(short(tags.len() as u16));
+        let mut behind = Vec::new();
+        let start = 8 + 2 + 12 * tags.len() + 4;
+        let values: usize = tags.iter().map(|(_, values)| if values.len() > 2 { 2 * values.len() } else { 0 }).sum();
+        let data_place = start + values + if planes > 1 { 4 * 2 * planes - 2 * 2 * planes } else { 0 };
+        for (tag, values) in tags {
+            bytes.extend(short(tag));
+            if tag == places || tag == counts {
+                let length = data.len() / planes;
+                let value = |plane: usize| if tag == places { data_place + plane * length } else { length };
+                bytes.extend(short(4));
+                bytes.extend(long(planes));
+                if planes == 1 {
+                    bytes.extend(long(value(0)));
+                } else {
+                    bytes.extend(long(start + behind.len()));
+                    (0..planes).for_each(|plane| behind.extend(long(value(plane))));
+                }
+                continue;
+            }
+            bytes.extend(short(3));
+            bytes.extend(long(values.len()));
+            let mut content: Vec<u8> = values.iter().flat_map(|value| short(*value)).collect();
+            if content.len() > 4 {
+                bytes.extend(long(start + behind.len()));
+                behind.extend(content);
+            } else {
+                content.resize(4, 0);
+                bytes.extend(content);
+            }
+        }
+        bytes.extend([0; 4]);
+        bytes.extend(behind);
+        assert_eq!(bytes.len(), data_place);
+        bytes.extend(data);
+        bytes
+    }
+
+    /// The tags of 5x2 pixels.
+    fn tags<'a>(more: &[(u16, &'a [u16])]) -> Vec<(u16, &'a [u16])> {
+        let mut tags: Vec<(u16, &[u16])> = vec![(256, &[5]), (257, &[2]), (259, &[1]), (278, &[2])];
+        tags.retain(|(tag, _)| more.iter().all(|(other, _)| other != tag));
+        tags.extend(more);
+        tags
+    }
+
+    fn read(bytes: &[u8]) -> Result<Picture, ReadError> {
+        Ok(decode(Path::new("a.tif"), bytes)?.into())
+    }
+
+    /// Packs values of a few bits into rows of whole bytes.
+    fn packed(bits: usize, row: usize, values: &[u16]) -> Vec<u8> {
+        values
+            .chunks(row)
+            .flat_map(|row| {
+                let mut bytes = vec![0; (row.len() * bits).div_ceil(8)];
+                for (index, value) in row.iter().enumerate() {
+                    for bit in 0..bits {
+                        let place = index * bits + bit;
+                        bytes[place / 8] |= ((value >> (bits - 1 - bit) & 1) as u8) << (7 - place % 8);
+                    }
+                }
+                bytes
+            })
+            .collect()
+    }
+
+    const VALUES: [u16; 10] = [0, 1, 2, 3, 1, 3, 2, 0, 0, 3];
+
+    #[test]
+    fn every_depth_of_grey_is_its_share_of_the_largest_value() {
+        for (bits, is_white_zero, is_reversed) in [
+            (2, false, false),
+            (2, true, false),
+            (2, false, true),
+            (3, false, false),
+            (4, false, false),
+            (4, true, true),
+            (7, false, false),
+            (8, false, true),
+            (12, false, false),
+            (12, true, true),
+            (14, false, false),
+            (16, false, true),
+        ] {
+            for is_big_endian in [false, true] {
+                let name = format!("{bits} bits, {is_white_zero}, {is_reversed}, {is_big_endian}");
+                let most = ((1_u32 << bits) - 1) as u16;
+                let values = VALUES.map(|value| (u32::from(value) * u32::from(most) / 3) as u16);
+                let mut data = match (bits, is_big_endian) {
+                    (16, false) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+                    _ => packed(bits, 5, &values),
+                };
+                if is_reversed {
+                    data.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+                }
+                let bits_tag = [bits as u16];
+                let [zero, order] = [[u16::from(!is_white_zero)], [1 + u16::from(is_reversed)]];
+                let tags = tags(&[(258, &bits_tag), (262, &zero), (266, &order)]);
+                let picture = read(&file(is_big_endian, &tags, &data)).expect(&name);
+                let share = |value: &u16| {
+                    let share = f64::from(*value) / f64::from(most);
+                    if is_white_zero { 1.0 - share } else { share }
+                };
+                let found: Vec<_> = picture.to_float().pixels().map(|pixel| f64::from(pixel[0])).collect();
+                let step = if bits <= 8 { 255.0 } else { 65535.0 };
+                for (found, expected) in found.iter().zip(values.iter().map(share)) {
+                    assert!((found - expected).abs() * step <= 0.5001, "{name}: {found} and not {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_number_is_its_share_of_the_largest_value() {
+        fn bytes<const N: usize, T: Copy>(values: &[T], bytes: fn(T) -> [u8; N]) -> Vec<u8> {
+            values.iter().flat_map(|value| bytes(*value)).collect()
+        }
+        let ones: Vec<i32> = VALUES.iter().map(|value| i32::from(*value) / 3).collect();
+        let half: Vec<u16> = ones.iter().map(|value| 0x3c00 * *value as u16).collect();
+        let of = |largest: i64| ones.iter().map(|value| i64::from(*value) * largest).collect::<Vec<_>>();
+        let rows = [
+            ("int8", 8, 2, of(127).iter().map(|value| *value as u8).collect()),
+            ("int16", 16, 2, bytes(&of(32767), |value| (value as i16).to_le_bytes())),
+            ("int32", 32, 2, bytes(&of(i32::MAX.into()), |value| (value as i32).to_le_bytes())),
+            ("uint32", 32, 1, bytes(&of(u32::MAX.into()), |value| (value as u32).to_le_bytes())),
+            ("float16", 16, 3, bytes(&half, u16::to_le_bytes)),
+            ("float64", 64, 3, bytes(&ones, |value| f64::from(value).to_le_bytes())),
+        ];
+        for (name, bits, format, data) in rows {
+            let [bits, format] = [[bits], [format]];
+            let whole = file(false, &tags(&[(258, &bits), (262, &[1]), (339, &format)]), &data);
+            let found: Vec<_> = read(&whole).expect(name).to_float().pixels().map(|pixel| pixel[1] as i32).collect();
+            assert_eq!(found, ones, "{name}");
+            assert!(read(&whole[..whole.len() - 3]).is_err(), "{name}, cut off");
+        }
+        let negative = file(false, &tags(&[(258, &[8]), (262, &[1]), (339, &[2])]), &[0xfe; 10]);
+        let message = read(&negative).unwrap_err().to_string();
+        assert!(message.contains("it holds the value -2"), "{message}");
+    }
+
+    #[test]
+    fn channels_lie_together_or_in_planes_and_more_than_three_are_dropped() {
+        let colors: Vec<[u8; 4]> = (0..10).map(|index| [index, 10 + index, 20 + index, 99]).collect();
+        let first = |count: usize| colors.iter().flat_map(|pixel| pixel[..count].to_vec()).collect::<Vec<_>>();
+        let planes: Vec<u8> = (0..3).flat_map(|plane| colors.iter().map(move |pixel| pixel[plane])).collect();
+        let padded: Vec<u8> = [&[0, 1, 2, 3, 4], &[7; 11][..], &[5, 6, 7, 8, 9], &[7; 11], &[7; 14 * 16]].concat();
+        let bits = [8; 4];
+        let reversed = |data: &[u8]| data.iter().map(|byte| byte.reverse_bits()).collect::<Vec<_>>();
+        let rows: [(&str, Vec<(u16, &[u16])>, Vec<u8>, usize); 6] = [
+            ("grey and transparency", vec![(258, &bits[..2]), (262, &[1]), (277, &[2]), (338, &[2])], first(2), 1),
+            ("grey and two more", vec![(258, &bits[..3]), (262, &[1]), (277, &[3]), (338, &[0, 0])], first(3), 1),
+            (
+                "colours and transparency, reversed bits",
+                vec![(258, &bits), (262, &[2]), (266, &[2]), (277, &[4]), (338, &[2])],
+                reversed(&first(4)),
+                3,
+            ),
+            (
+                "planes, reversed bits",
+                vec![(258, &bits[..3]), (262, &[2]), (266, &[2]), (277, &[3]), (284, &[2])],
+                reversed(&planes),
+                3,
+            ),
+            (
+                "tiles, reversed bits",
+                vec![(258, &[8]), (262, &[1]), (266, &[2]), (322, &[16]), (323, &[16])],
+                reversed(&padded),
+                1,
+            ),
+            (
+                "tiles, half floats",
+                vec![(258, &[16]), (262, &[1]), (322, &[16]), (323, &[16]), (339, &[3])],
+                vec![0; 512],
+                0,
+            ),
+        ];
+        for (name, more, data, count) in rows {
+            let mut tags = tags(&more);
+            if more.iter().any(|(tag, _)| *tag == 322) {
+                tags.retain(|(tag, _)| *tag != 278);
+            }
+            let picture = read(&file(true, &tags, &data)).expect(name);
+            let expected = colors.iter().flat_map(|pixel| match count {
+                0 => [0; 3],
+                1 => [pixel[0]; 3],
+                _ => [pixel[0], pixel[1], pixel[2]],
+            });
+            let found: Vec<_> = picture.to_float().iter().map(|value| (value * 255.0).round() as u8).collect();
+            assert_eq!(found, expected.collect::<Vec<_>>(), "{name}");
+        }
+    }
+
+    #[test]
+    fn palettes_become_the_colours_of_their_indices() {
+        let whole = include_bytes!("../../tests/data/palette-8.tif");
+        let expected = image::load_from_memory(include_bytes!("../../tests/data/palette-8.expected.png")).unwrap();
+        assert!(read(whole).unwrap() == expected.into(), "8 bits");
+        let entries: [[u16; 3]; 4] = [[0, 65535, 1], [513, 2, 65280], [7, 8, 9], [60_000, 50_000, 40_000]];
+        let map = |scale: fn(u16) -> u16| -> Vec<u16> {
+            (0..3).flat_map(|color| (0..16).map(move |index| scale(entries[index % 4][color]))).collect()
+        };
+        let data = packed(4, 5, &VALUES);
+        type Map = (&'static str, fn(u16) -> u16, fn(u16) -> f32);
+        let rows: [Map; 4] = [
+            ("16 bits", |value| value, |value| f32::from(value >> 8) / 255.0),
+            ("8 bits times 256", |value| value & 0xff00, |value| f32::from(value >> 8) / 255.0),
+            ("8 bits times 257", |value| (value >> 8) * 257, |value| f32::from(value >> 8) / 255.0),
+            ("8 bits as they are", |value| value >> 8, |value| f32::from(value >> 8) / 255.0),
+        ];
+        for (name, scale, share) in rows {
+            let map = map(scale);
+            let whole = file(false, &tags(&[(258, &[4]), (262, &[3]), (320, &map)]), &data);
+            let found = read(&whole).expect(name).to_float().into_raw();
+            let expected = VALUES.iter().flat_map(|value| entries[usize::from(*value)].map(share));
+            assert_eq!(found, expected.collect::<Vec<_>>(), "{name}");
+        }
+    }
+
+    #[test]
+    fn luma_and_chroma_become_colours() {
+        let data: Vec<u8> =
+            [[0, 128, 128], [255, 128, 128], [76, 85, 255], [150, 44, 21], [29, 255, 107]].concat().repeat(2);
+        let whole = file(false, &tags(&[(258, &[8; 3]), (262, &[6]), (277, &[3]), (530, &[1, 1])]), &data);
+        let Picture::Bits8(found) = read(&whole).unwrap() else { panic!("it has 8 bits") };
+        let expected = [[0; 3], [255; 3], [254, 0, 0], [0, 255, 1], [0, 0, 254]];
+        for (found, expected) in found.pixels().zip(expected.iter().cycle()) {
+            assert!(found.0.iter().zip(expected).all(|(found, expected)| found.abs_diff(*expected) <= 1), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn jpeg_in_strips_is_read_and_its_damage_is_noticed() {
+        let whole = include_bytes!("../../tests/data/strips-jpeg.tif");
+        let Picture::Bits8(found) = read(whole).unwrap() else { panic!("it has 8 bits") };
+        assert_eq!(found.dimensions(), (41, 29));
+        let expected = image::load_from_memory(include_bytes!("../../tests/data/strips-jpeg.expected.png")).unwrap();
+        let worst = found.iter().zip(expected.to_rgb8().iter()).map(|(a, b)| a.abs_diff(*b)).max();
+        // Decoders differ in the last bits of the transform.
+        assert!(worst <= Some(3), "{worst:?}");
+        let place = whole.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap() + 30;
+        let mut damaged = whole.to_vec();
+        damaged[place..place + 40].fill(0xff);
+        let message = read(&damaged).unwrap_err().to_string();
+        assert!(message.contains("the TIFF file is damaged (strip or tile 0: "), "{message}");
+    }
+
+    #[test]
+    fn a_file_with_reversed_bits_has_its_own_values() {
+        let Picture::Bits8(found) = read(include_bytes!("../../tests/data/fill-order-2.tif")).unwrap() else {
+            panic!("it has 8 bits")
+        };
+        assert!(found.pixels().zip(0..).all(|(pixel, index)| pixel.0 == [(index % 256) as u8; 3]));
+    }
+
+    #[test]
+    fn what_is_not_read_is_named() {
+        let data = [0; 60];
+        let rows: [(&str, Vec<(u16, &[u16])>); 8] = [
+            ("CCITT modified Huffman compression (2)", vec![(258, &[1]), (259, &[2]), (262, &[0])]),
+            ("CCITT group 3 fax compression (3)", vec![(258, &[1]), (259, &[3]), (262, &[0])]),
+            ("old-style JPEG compression (6)", vec![(258, &[8]), (259, &[6]), (262, &[1])]),
+            ("Zstandard compression (50000)", vec![(258, &[8]), (259, &[50000]), (262, &[1])]),
+            ("the colour space Lab (8)", vec![(258, &[8; 3]), (262, &[8]), (277, &[3])]),
+            ("YCbCr with subsampled colours", vec![(258, &[8; 3]), (262, &[6]), (277, &[3])]),
+            ("a palette of 3 colours for 8 bits", vec![(258, &[8]), (262, &[3]), (320, &[0; 9])]),
+            ("values of 64 bits that are unsigned integers", vec![(258, &[64]), (262, &[1])]),
+        ];
+        for (kind, more) in rows {
+            let message = read(&file(false, &tags(&more), &data)).unwrap_err().to_string();
+            assert_eq!(message, format!("cannot read `a.tif`: {kind} is not read in TIFF files; save it again as PNG"));
+        }
+    }
+
+    #[test]
+    fn floats_are_turned_as_their_header_says() {
+        let data: Vec<u8> = VALUES.iter().flat_map(|value| (f32::from(*value) / 3.0).to_le_bytes()).collect();
+        let whole = file(false, &tags(&[(258, &[32]), (262, &[1]), (274, &[6]), (339, &[3])]), &data);
+        let header = crate::formats::header(Path::new("a.tif"), &whole).unwrap();
+        assert_eq!(((header.width, header.height), header.orientation), ((2, 5), 6));
+        assert_eq!(read(&whole).unwrap().dimensions(), (2, 5));
+    }
 }

@@ -12,8 +12,12 @@ use tiff::tags::{SampleFormat, Tag};
 use tiff::{ColorType, TiffError};
 
 use super::error::ReadError;
+use super::jpeg_scan::{self, Fault};
 use super::limits::checked_range;
 use super::reader::{ImageInfo, ImageReader};
+use super::tiff_layout::{BLACK_IS_ZERO, JPEG, Layout, WHITE_IS_ZERO, is_plain_compression};
+use super::tiff_samples::{Samples, to_colors};
+use super::tiff_view::View;
 use crate::picture::Picture;
 
 /// The name of the format in messages.
@@ -22,11 +26,14 @@ pub(super) const TIFF: &str = "TIFF";
 /// The largest strip or tile that is read, in bytes.
 const CHUNK_BYTES_MAX: usize = 1 << 30;
 
-/// A TIFF file of grey or colour values with 8, 16 or 32 bits, the last ones floating-point.
+/// The largest lists of strips or tiles, in bytes.
+const LIST_BYTES_MAX: usize = 1 << 26;
+
+/// The rows of a TIFF file.
 pub(super) struct TiffRows<R: Read + Seek> {
     path: PathBuf,
     info: ImageInfo,
-    decoder: Decoder<R>,
+    source: Source<R>,
     channels: usize,
     /// The bits of a value.
     bits: u8,
@@ -38,8 +45,18 @@ pub(super) struct TiffRows<R: Read + Seek> {
     pub(super) is_float: bool,
 }
 
+/// The decoder of strips or tiles.
+enum Source<R: Read + Seek> {
+    /// The decoder of grey or colour values with 8, 16 or 32 bits, the last ones floating-point.
+    Plain(Decoder<R>),
+    /// The decoder of all other kinds.
+    View(Box<Layout>, Decoder<View<R>>),
+    /// None yet.
+    Closed,
+}
+
 /// A row of chunks: red, green and blue at full width.
-enum Band {
+pub(super) enum Band {
     Bits8(Vec<[u8; 3]>),
     Bits16(Vec<[u16; 3]>),
     Float(Vec<[f32; 3]>),
@@ -67,6 +84,11 @@ impl<R: Read + Seek> TiffRows<R> {
         let is_integer = matches!(bits, 8 | 16) && all(SampleFormat::Uint);
         // Separate planes would each need a pass.
         let planar = decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).ok()?.unwrap_or(1);
+        let is_reversed = decoder.find_tag_unsigned::<u16>(Tag::FillOrder).ok()? == Some(2);
+        let compression = decoder.find_tag_unsigned::<u16>(Tag::Compression).ok()?.unwrap_or(1);
+        if is_reversed || !is_plain_compression(compression) {
+            return None;
+        }
         if width == 0 || height == 0 || planar != 1 || !(is_float || is_integer) {
             return None;
         }
@@ -75,7 +97,56 @@ impl<R: Read + Seek> TiffRows<R> {
         // A file may claim more rows than it has.
         let chunk = [chunk_height.clamp(1, height), chunk_width.max(1)];
         let info = ImageInfo { orientation, band: Some(chunk[0]), ..ImageInfo::new(width, height) };
-        Some(Self { path: path.into(), info, decoder, channels, bits, chunk, decoded: BTreeMap::new(), is_float })
+        let source = Source::Plain(decoder);
+        Some(Self { path: path.into(), info, source, channels, bits, chunk, decoded: BTreeMap::new(), is_float })
+    }
+
+    /// Opens a file of a kind that neither [`TiffRows::open`] nor the image crate reads; `None` if
+    /// one of them does, or if the file is damaged.
+    ///
+    /// # Errors
+    /// When the kind is not read here either.
+    pub(super) fn open_kind(path: &Path, file: R) -> Result<Option<Self>, ReadError> {
+        let mut limits = Limits::default();
+        limits.decoding_buffer_size = CHUNK_BYTES_MAX;
+        limits.intermediate_buffer_size = CHUNK_BYTES_MAX;
+        limits.ifd_value_size = LIST_BYTES_MAX;
+        let mut file = file;
+        let layout =
+            Decoder::new(&mut file).and_then(|decoder| Layout::read(&mut decoder.with_limits(limits.clone()))).ok();
+        // A damaged file is left to the decoder that names its damage.
+        let Some(layout) = layout.filter(|layout| !layout.is_plain()) else { return Ok(None) };
+        if let Some(kind) = layout.unread() {
+            return Err(ReadError::Kind { path: path.into(), format: TIFF, kind });
+        }
+        let refuse = |source: TiffError| ReadError::Decode { path: path.into(), format: TIFF, source: source.into() };
+        layout.check_chunks().map_err(refuse)?;
+        let Layout { width, height, bits, orientation, chunk, .. } = layout;
+        let info = ImageInfo { orientation, band: Some(chunk[0].min(height)), ..ImageInfo::new(width, height) };
+        let channels = usize::from(layout.samples_together());
+        let rows = Self {
+            path: path.into(),
+            info,
+            channels,
+            bits: bits.next_multiple_of(8) as u8,
+            chunk: [chunk[0].min(height), chunk[1]],
+            decoded: BTreeMap::new(),
+            is_float: false,
+            source: Source::Closed,
+        };
+        // Before the view describes rows of that many bytes.
+        rows.check_chunk()?;
+        let view = View::new(&layout, file).map_err(|source| ReadError::File { path: path.into(), source })?;
+        let decoder = Decoder::new(view).map_err(refuse)?.with_limits(limits);
+        Ok(Some(Self { source: Source::View(Box::new(layout), decoder), ..rows }))
+    }
+
+    /// Returns whether the file has one channel.
+    pub(super) fn is_grey(&self) -> bool {
+        match &self.source {
+            Source::View(layout, _) => matches!(layout.interpretation, BLACK_IS_ZERO | WHITE_IS_ZERO),
+            _ => self.channels < 3,
+        }
     }
 
     /// Checks that a strip or a tile is not too large to be read.
@@ -90,22 +161,28 @@ impl<R: Read + Seek> TiffRows<R> {
         }
     }
 
-    fn refuse(&self, source: TiffError) -> ReadError {
-        ReadError::Decode { path: self.path.clone(), format: TIFF, source: source.into() }
-    }
-
     /// Decodes a row of chunks.
     fn band(&mut self, index: u32) -> Result<Band, ReadError> {
         self.check_chunk()?;
         let width = self.info.width;
         let height = self.chunk[0].min(self.info.height - index * self.chunk[0]);
+        let refuse =
+            |source: TiffError| ReadError::Decode { path: self.path.clone(), format: TIFF, source: source.into() };
+        let decoder = match &mut self.source {
+            Source::Plain(decoder) => decoder,
+            Source::View(layout, decoder) => {
+                let band = view_band(&self.path, layout, decoder, index, [height, width])?;
+                return band.ok_or_else(|| refuse(TiffError::IntSizeError));
+            }
+            Source::Closed => return Err(refuse(TiffError::IntSizeError)),
+        };
         let pixels = height as usize * width as usize;
         let across = width.div_ceil(self.chunk[1]);
         let mut band: Option<Band> = None;
         for column in 0..across {
             let chunk = index * across + column;
-            let values = self.decoder.read_chunk(chunk).map_err(|error| self.refuse(error))?;
-            let (chunk_width, chunk_height) = self.decoder.chunk_data_dimensions(chunk);
+            let values = decoder.read_chunk(chunk).map_err(refuse)?;
+            let (chunk_width, chunk_height) = decoder.chunk_data_dimensions(chunk);
             let place = Place {
                 channels: self.channels,
                 size: [chunk_height.min(height) as usize, chunk_width as usize],
@@ -138,12 +215,98 @@ impl<R: Read + Seek> TiffRows<R> {
                 (DecodingResult::F32(values), Some(Band::Float(target))) if values.len() >= expected => {
                     place.copy(values, target);
                 }
-                _ => return Err(self.refuse(TiffError::IntSizeError)),
+                _ => return Err(refuse(TiffError::IntSizeError)),
             }
         }
         // An image has at least one column of chunks.
-        band.ok_or_else(|| self.refuse(TiffError::IntSizeError))
+        band.ok_or_else(|| refuse(TiffError::IntSizeError))
     }
+}
+
+/// Decodes a row of chunks of a file under other tags; `None` if a chunk has too few values.
+fn view_band<R: Read + Seek>(
+    path: &Path,
+    layout: &Layout,
+    decoder: &mut Decoder<View<R>>,
+    index: u32,
+    [height, width]: [u32; 2],
+) -> Result<Option<Band>, ReadError> {
+    let refuse = |source: TiffError| ReadError::Decode { path: path.into(), format: TIFF, source: source.into() };
+    let [chunk_rows, columns] = layout.chunk;
+    let across = width.div_ceil(columns);
+    let plane_chunks = across * layout.height.div_ceil(chunk_rows);
+    let colors = if layout.has_three_colors() { 3 } else { 1 };
+    let planes = if layout.is_planar { colors } else { 1 };
+    // Tiles have all their rows, the last strip those that the image has.
+    let rows = if layout.is_tiled { chunk_rows } else { height } as usize;
+    let pixels = height as usize * width as usize;
+    let mut band: Option<Band> = None;
+    for (column, plane) in (0..across).flat_map(|column| (0..planes).map(move |plane| (column, plane))) {
+        let chunk = plane * plane_chunks + index * across + column;
+        check_jpeg(path, layout, decoder, chunk)?;
+        let decoded = decoder.read_chunk(chunk).map_err(refuse)?;
+        let Some(samples) = Samples::new(path, layout, decoded, rows)? else { return Ok(None) };
+        let place = Place {
+            channels: usize::from(layout.samples_together()),
+            size: [height as usize, columns as usize],
+            left: (column * columns) as usize,
+            width: width as usize,
+        };
+        // The sample for each of red, green and blue; of a plane only its own colour is set.
+        let colors = match (layout.is_planar, colors) {
+            (true, 3) => [0, 1, 2].map(|color| (color == plane).then_some(0)),
+            (false, 3) => [Some(0), Some(1), Some(2)],
+            _ => [Some(0); 3],
+        };
+        match (samples, &mut band) {
+            (Samples::Bits8(values), None) => {
+                let mut target = vec![[0; 3]; pixels];
+                place.copy_colors(&values, &mut target, colors);
+                band = Some(Band::Bits8(target));
+            }
+            (Samples::Bits16(values), None) => {
+                let mut target = vec![[0; 3]; pixels];
+                place.copy_colors(&values, &mut target, colors);
+                band = Some(Band::Bits16(target));
+            }
+            (Samples::Float(values), None) => {
+                let mut target = vec![[0.0; 3]; pixels];
+                place.copy_colors(&values, &mut target, colors);
+                band = Some(Band::Float(target));
+            }
+            (Samples::Bits8(values), Some(Band::Bits8(target))) => place.copy_colors(&values, target, colors),
+            (Samples::Bits16(values), Some(Band::Bits16(target))) => place.copy_colors(&values, target, colors),
+            (Samples::Float(values), Some(Band::Float(target))) => place.copy_colors(&values, target, colors),
+            _ => return Ok(None),
+        }
+    }
+    Ok(band.map(|band| to_colors(layout, band)))
+}
+
+/// Checks that a strip or a tile in JPEG is whole: the decoder invents what is missing.
+fn check_jpeg<R: Read + Seek>(
+    path: &Path,
+    layout: &Layout,
+    decoder: &mut Decoder<View<R>>,
+    chunk: u32,
+) -> Result<(), ReadError> {
+    if layout.compression != JPEG {
+        return Ok(());
+    }
+    let failed = |source| ReadError::File { path: path.into(), source };
+    let (place, count) = (layout.places[chunk as usize], layout.counts[chunk as usize]);
+    let mut bytes = Vec::new();
+    let view = decoder.inner();
+    view.seek_file(place).map_err(failed)?;
+    view.by_ref().take(count.min(CHUNK_BYTES_MAX as u64)).read_to_end(&mut bytes).map_err(failed)?;
+    let tables = layout.jpeg_tables.strip_suffix(b"\xff\xd9").unwrap_or(&layout.jpeg_tables);
+    let whole = if tables.is_empty() { bytes } else { [tables, bytes.get(2..).unwrap_or_default()].concat() };
+    jpeg_scan::check(&whole).map_err(|fault| match fault {
+        Fault::Damaged(found) => {
+            ReadError::Damaged { path: path.into(), format: TIFF, found: format!("strip or tile {chunk}: {found}") }
+        }
+        Fault::Kind(kind) => ReadError::Kind { path: path.into(), format: TIFF, kind: kind.into() },
+    })
 }
 
 /// Returns the position of a chunk in its band.
@@ -158,10 +321,19 @@ impl Place {
     /// Copies a chunk's red, green and blue, or its grey three times.
     fn copy<T: Copy>(&self, values: &[T], band: &mut [[T; 3]]) {
         let colors = if self.channels < 3 { [0, 0, 0] } else { [0, 1, 2] };
+        self.copy_colors(values, band, colors.map(Some));
+    }
+
+    /// Copies the values of these channels to red, green and blue; a colour without one is kept.
+    fn copy_colors<T: Copy>(&self, values: &[T], band: &mut [[T; 3]], colors: [Option<usize>; 3]) {
         let lines = values.chunks_exact(self.size[1] * self.channels).take(self.size[0]);
         for (line, target) in lines.zip(band.chunks_exact_mut(self.width)) {
             for (pixel, target) in line.chunks_exact(self.channels).zip(&mut target[self.left..]) {
-                *target = colors.map(|color| pixel[color]);
+                for (target, color) in target.iter_mut().zip(colors) {
+                    if let Some(color) = color {
+                        *target = pixel[color];
+                    }
+                }
             }
         }
     }

@@ -27,7 +27,7 @@ pub enum MaskCoding {
     /// indices is refused: all values from 0 to a largest one that is not white. A bright JPEG is
     /// not refused.
     Binary,
-    /// The label is the grey value or, in an indexed PNG or GIF, the palette's index;
+    /// The label is the grey value or, in an indexed PNG, GIF or TIFF, the palette's index;
     /// [`IGNORE_LABEL`] is allowed.
     Index {
         /// The number of classes.
@@ -90,7 +90,7 @@ pub enum MaskError {
     /// A mask of class indices has a coloured pixel.
     #[error(
         "cannot read `{path}` as a mask of class indices: the pixel at ({x}, {y}) has the colour {color:?}, expected grey or \
-         an indexed PNG or GIF; say `\"masks\": \"color\"` in `classes.json` if colours are the classes"
+         an indexed PNG, GIF or TIFF; say `\"masks\": \"color\"` in `classes.json` if colours are the classes"
     )]
     NotGrey {
         /// The mask file.

@@ -1,4 +1,4 @@
-//! The indices of an indexed PNG or GIF, whose palette shows them in colours.
+//! The indices of an indexed PNG, GIF or TIFF file, whose palette shows them in colours.
 //!
 //! Decoders return colours. So the palette is replaced by one in which entry `i` is the grey `i`,
 //! and an image of any depth, orientation and interlacing decodes to its indices.
@@ -31,8 +31,57 @@ pub(super) fn with_indices(mut bytes: Vec<u8>) -> Vec<u8> {
                 palette.copy_from_slice(&grays);
             }
         }
+    } else if let Some((range, is_big_endian)) = tiff_palette(&bytes)
+        && let Some(palette) = bytes.get_mut(range)
+    {
+        // All reds, then all greens, then all blues, in 16 bits.
+        let entries = palette.len() / 6;
+        for (place, value) in palette.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            let gray = (place % entries.max(1)) as u16 * 257;
+            *value = if is_big_endian { gray.to_be_bytes() } else { gray.to_le_bytes() };
+        }
     }
     bytes
+}
+
+/// Returns the place of the palette of a TIFF file's first image, if it is an indexed one, and
+/// whether numbers begin with their highest byte.
+fn tiff_palette(bytes: &[u8]) -> Option<(Range<usize>, bool)> {
+    const INTERPRETATION: u64 = 262;
+    const INDEXED: u64 = 3;
+    const PALETTE: u64 = 320;
+    let is_big_endian = match bytes.get(..2)? {
+        b"II" => false,
+        b"MM" => true,
+        _ => return None,
+    };
+    let number = |start: usize, length: usize| {
+        let part = bytes.get(start..start.checked_add(length)?)?.iter();
+        let join = |value: u64, byte: &u8| (value << 8) | u64::from(*byte);
+        Some(if is_big_endian { part.fold(0, join) } else { part.rev().fold(0, join) })
+    };
+    // Of BigTIFF the number of entries, an offset and an entry have other sizes.
+    let (first, count_bytes, offset_bytes) = match number(2, 2)? {
+        42 => (4, 2, 4),
+        43 => (8, 8, 8),
+        _ => return None,
+    };
+    let start = usize::try_from(number(first, offset_bytes)?).ok()?;
+    let count = number(start, count_bytes)?;
+    let mut is_indexed = false;
+    for index in 0..usize::try_from(count).ok()? {
+        let entry = index.checked_mul(4 + 2 * offset_bytes)?.checked_add(start)?.checked_add(count_bytes)?;
+        match number(entry, 2)? {
+            INTERPRETATION => is_indexed = number(entry + 4 + offset_bytes, 2)? == INDEXED,
+            PALETTE if is_indexed => {
+                let values = usize::try_from(number(entry + 4, offset_bytes)?).ok()?;
+                let place = usize::try_from(number(entry + 4 + offset_bytes, offset_bytes)?).ok()?;
+                return Some((place..place.checked_add(values.checked_mul(2)?)?, is_big_endian));
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Returns red, green and blue of entries that are each their own index.
@@ -133,10 +182,62 @@ mod tests {
         bytes
     }
 
+    /// Creates a TIFF file of 4x1 pixels with the indices 0, 1, 1, 0 in colours unrelated to them.
+    fn tiff(is_big_endian: bool, is_big: bool) -> Vec<u8> {
+        let put = |bytes: &mut Vec<u8>, value: usize, length: usize| {
+            let value = (value as u64).to_be_bytes();
+            let value = &value[8 - length..];
+            bytes.extend(value.iter().copied().take(if is_big_endian { length } else { 0 }));
+            bytes.extend(value.iter().rev().copied().take(if is_big_endian { 0 } else { length }));
+        };
+        let [offset, count] = if is_big { [8, 8] } else { [4, 2] };
+        let mut bytes = if is_big_endian { b"MM".to_vec() } else { b"II".to_vec() };
+        if is_big {
+            [(43, 2), (8, 2), (0, 2), (16, 8)].into_iter().for_each(|(value, length)| put(&mut bytes, value, length));
+        } else {
+            [(42, 2), (8, 4)].into_iter().for_each(|(value, length)| put(&mut bytes, value, length));
+        }
+        let behind = bytes.len() + count + 8 * (4 + 2 * offset) + offset;
+        let palette = 3 << 8;
+        let tags = [
+            (256, 1, 4),
+            (257, 1, 1),
+            (258, 1, 8),
+            (262, 1, 3),
+            (273, 1, behind + 2 * palette),
+            (278, 1, 1),
+            (279, 1, 4),
+            (320, palette, behind),
+        ];
+        put(&mut bytes, tags.len(), count);
+        for (tag, values, value) in tags {
+            let (kind, length) = if tag == 320 {
+                (3, offset)
+            } else if tag == 273 {
+                (4, 4)
+            } else {
+                (3, 2)
+            };
+            put(&mut bytes, tag, 2);
+            put(&mut bytes, kind, 2);
+            put(&mut bytes, values, offset);
+            put(&mut bytes, value, length);
+            bytes.resize(bytes.len() + offset - length, 0);
+        }
+        put(&mut bytes, 0, offset);
+        (0..palette).for_each(|index| put(&mut bytes, 7919 * index % 65536, 2));
+        bytes.extend([0, 1, 1, 0]);
+        bytes
+    }
+
     #[test]
     fn indexed_images_are_read_by_their_indices() {
         for (name, bytes, labels) in [
             ("PNG, 8 bits", png(BitDepth::Eight, &[0, 1, 1, 0]), vec![0, 1, 1, 0]),
+            ("TIFF", tiff(false, false), vec![0, 1, 1, 0]),
+            ("TIFF, highest byte first", tiff(true, false), vec![0, 1, 1, 0]),
+            ("BigTIFF", tiff(false, true), vec![0, 1, 1, 0]),
+            ("BigTIFF, highest byte first", tiff(true, true), vec![0, 1, 1, 0]),
             ("PNG, 4 bits", png(BitDepth::Four, &[0x01, 0x10]), vec![0, 1, 1, 0]),
             ("PNG, 2 bits", png(BitDepth::Two, &[0b0001_0100]), vec![0, 1, 1, 0]),
             ("PNG, 1 bit", png(BitDepth::One, &[0b0110_0000]), vec![0, 1, 1, 0]),
