@@ -200,6 +200,21 @@ mod tests {
     }
 
     #[test]
+    fn files_as_other_programs_write_them_are_turned() {
+        let expected = image::load_from_memory(include_bytes!("../../tests/data/turned-6.expected.png")).unwrap();
+        for (name, bytes) in [
+            ("WebP with JPEG's prefix", include_bytes!("../../tests/data/turned-6.webp").as_slice()),
+            ("PNG with EXIF behind the pixels", include_bytes!("../../tests/data/turned-late.png")),
+        ] {
+            let header = header(Path::new("image"), bytes).unwrap();
+            assert_eq!(header.orientation, 6, "{name}");
+            let image = decode(Path::new("image"), bytes).unwrap();
+            assert_eq!((image.width(), image.height()), (header.width, header.height), "{name}");
+            assert!(image.to_rgb8() == expected.to_rgb8(), "{name}");
+        }
+    }
+
+    #[test]
     fn metadata_that_end_early_are_no_note() {
         let notes: [fn(&[u8]) -> Notes<'_>; 3] = [png_notes, webp_notes, jpeg_notes];
         let files =
