@@ -114,6 +114,9 @@ mod tests {
     use super::*;
     use crate::formats::decode;
 
+    /// The numbers of tags and their short values.
+    type Tags<'a> = Vec<(u16, &'a [u16])>;
+
     /// Writes a file of one strip or tile from its tags and their short values.
     fn file(is_big_endian: bool, tags: &[(u16, &[u16])], data: &[u8]) -> Vec<u8> {
         let short = |value: u16| if is_big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
@@ -169,8 +172,8 @@ mod tests {
     }
 
     /// The tags of 5x2 pixels.
-    fn tags<'a>(more: &[(u16, &'a [u16])]) -> Vec<(u16, &'a [u16])> {
-        let mut tags: Vec<(u16, &[u16])> = vec![(256, &[5]), (257, &[2]), (259, &[1]), (278, &[2])];
+    fn tags<'a>(more: &[(u16, &'a [u16])]) -> Tags<'a> {
+        let mut tags: Tags<'a> = vec![(256, &[5]), (257, &[2]), (259, &[1]), (278, &[2])];
         tags.retain(|(tag, _)| more.iter().all(|(other, _)| other != tag));
         tags.extend(more);
         tags
@@ -279,7 +282,7 @@ mod tests {
         let padded: Vec<u8> = [&[0, 1, 2, 3, 4], &[7; 11][..], &[5, 6, 7, 8, 9], &[7; 11], &[7; 14 * 16]].concat();
         let bits = [8; 4];
         let reversed = |data: &[u8]| data.iter().map(|byte| byte.reverse_bits()).collect::<Vec<_>>();
-        let rows: [(&str, Vec<(u16, &[u16])>, Vec<u8>, usize); 6] = [
+        let rows: [(&str, Tags<'_>, Vec<u8>, usize); 6] = [
             ("grey and transparency", vec![(258, &bits[..2]), (262, &[1]), (277, &[2]), (338, &[2])], first(2), 1),
             ("grey and two more", vec![(258, &bits[..3]), (262, &[1]), (277, &[3]), (338, &[0, 0])], first(3), 1),
             (
@@ -388,7 +391,7 @@ mod tests {
     #[test]
     fn what_is_not_read_is_named() {
         let data = [0; 60];
-        let rows: [(&str, Vec<(u16, &[u16])>); 8] = [
+        let rows: [(&str, Tags<'_>); 8] = [
             ("CCITT modified Huffman compression (2)", vec![(258, &[1]), (259, &[2]), (262, &[0])]),
             ("CCITT group 3 fax compression (3)", vec![(258, &[1]), (259, &[3]), (262, &[0])]),
             ("old-style JPEG compression (6)", vec![(258, &[8]), (259, &[6]), (262, &[1])]),

@@ -37,7 +37,7 @@ impl Samples {
             }
             DecodingResult::I8(values) => Self::Float(shares(path, values, i8::MAX.into())?),
             DecodingResult::I16(values) => Self::Float(shares(path, values, i16::MAX.into())?),
-            DecodingResult::I32(values) => Self::Float(shares(path, values, i32::MAX.into())?),
+            DecodingResult::I32(values) => Self::Float(shares(path, values, i32::MAX)?),
             DecodingResult::F16(values) => Self::Float(values.into_iter().map(|value| value.to_f32()).collect()),
             DecodingResult::F32(values) => Self::Float(values),
             DecodingResult::F64(values) => Self::Float(values.into_iter().map(|value| value as f32).collect()),
