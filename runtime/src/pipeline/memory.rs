@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 /// The most pixels that networks work on at once where there is enough memory; more are no faster.
 const PIXELS_MAX: u64 = 1 << 22;
-/// The memory that a network takes for a pixel of its input, in bytes, between its layers: AMSUnet's
-/// 1700, rounded up.
+/// The memory that a network takes for a pixel of its input, in bytes, between its layers:
+/// AMSUnet's 1700, rounded up.
 const BYTES_PER_PIXEL: u64 = 1 << 11;
 /// The share of the memory that networks may take: a half. The rest is for images, results, models
 /// and other programs.
@@ -19,8 +19,8 @@ const IMAGE_PIXELS_MAX: u64 = 1 << 26;
 const IMAGE_SHARE: u64 = 4;
 
 /// Returns the most pixels of images that are in memory at once, each of
-/// [`BYTES_PER_PIXEL`](super::budget::BYTES_PER_PIXEL). A single image that is larger is still read,
-/// alone.
+/// [`BYTES_PER_PIXEL`](super::budget::BYTES_PER_PIXEL). A single image that is larger is still
+/// read, alone.
 pub(super) fn pixels_in_memory() -> u64 {
     static PIXELS: OnceLock<u64> = OnceLock::new();
     *PIXELS.get_or_init(|| image_pixels_within(memory_limit()))
@@ -45,8 +45,8 @@ fn pixels_within(bytes: Option<u64>) -> u64 {
 }
 
 /// Returns the bytes of memory that this process may use: the machine's, limited by the control
-/// groups that it is in, as in a container, and by its address space (`ulimit -v`). `None` where the
-/// system does not say.
+/// groups that it is in, as in a container, and by its address space (`ulimit -v`). `None` where
+/// the system does not say.
 fn memory_limit() -> Option<u64> {
     let read = |path: &str| fs::read_to_string(path).ok();
     let machine = read("/proc/meminfo").and_then(|text| machine_memory(&text));

@@ -55,7 +55,7 @@ pub(super) struct Layout {
     pub(super) orientation: u8,
 }
 
-/// The description of rows of samples for the decoder.
+/// Rows of samples as the decoder knows them.
 pub(super) struct Coding {
     /// The samples of a row of a strip or a tile, or its bytes if samples are no whole bytes.
     pub(super) row: u32,

@@ -16,8 +16,8 @@ pub(super) enum Samples {
 }
 
 impl Samples {
-    /// Converts what the decoder gives for a strip or a tile of some rows. Indices of a palette keep
-    /// their value.
+    /// Converts what the decoder gives for a strip or a tile of some rows. Indices of a palette
+    /// keep their value.
     ///
     /// # Errors
     /// When a value is negative; `None` when there are too few.
@@ -116,8 +116,8 @@ fn from_palette(layout: &Layout, pixels: &[[u8; 3]]) -> Band {
     Band::Bits8(pixels.iter().map(|pixel| colors[usize::from(pixel[0])]).collect())
 }
 
-/// Converts luma and chroma to red, green and blue by ITU-R BT.601 in full range, in the fixed-point
-/// numbers of libjpeg.
+/// Converts luma and chroma to red, green and blue by ITU-R BT.601 in full range, in the
+/// fixed-point numbers of libjpeg.
 fn rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
     let fixed = |factor: f64| (factor * f64::from(1 << 16) + 0.5) as i32;

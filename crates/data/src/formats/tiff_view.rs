@@ -1,8 +1,8 @@
 //! A TIFF file under other tags, so that its strips or tiles can be decoded as numbers alone.
 //!
-//! The decoder refuses what it cannot turn into colours: palettes, YCbCr, most depths. The view puts
-//! a header of its own before the file, whose tags describe the same strips or tiles as grey values,
-//! and so leaves the decoder only to decompress them.
+//! The decoder refuses what it cannot turn into colours: palettes, YCbCr, most depths. The view
+//! puts a header of its own before the file, whose tags describe the same strips or tiles as grey
+//! values, and so leaves the decoder only to decompress them.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
