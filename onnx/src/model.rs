@@ -74,6 +74,16 @@ impl Model {
         Ok(hash.hex())
     }
 
+    /// Returns true if the model is the one that the metadata of its file `bytes` name: a tool that
+    /// rewrites graphs keeps the metadata, and with them a contract that may no longer be true.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read, or the graph cannot be written.
+    pub fn is_as_exported(&self, bytes: &[u8]) -> Result<bool, ModelError> {
+        let id = self.id()?;
+        Ok(proto::read_metadata(bytes)?.iter().any(|(key, value)| key == CERTIFICATE_KEY && *value == id))
+    }
+
     /// Reads the bytes that [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// # Errors

@@ -67,6 +67,13 @@ pub struct Spec {
     pub float32: Float32Error,
 }
 
+impl Spec {
+    /// Returns the name that ONNX Runtime gives to the provider, as in a certificate's placement.
+    pub fn ort_name(&self) -> &'static str {
+        self.ort_name
+    }
+}
+
 /// The largest error that results computed in float32 may have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Float32Error {

@@ -4,7 +4,7 @@ mod cuda_graphs;
 mod opening;
 mod placement;
 
-pub use opening::{OpenError, RunsOn, parse_model, read_model};
+pub use opening::{OPTIMIZATION, OpenError, RunsOn, change_warning, parse_model, read_model};
 pub use placement::{PlacedNode, Placement, PlacementError};
 
 use std::collections::BTreeMap;
@@ -36,6 +36,7 @@ pub struct Session {
     shapes: Option<Shapes>,
     placement: Placement,
     runs_on: RunsOn,
+    change_warning: Option<String>,
     options: Options,
 }
 
@@ -137,7 +138,8 @@ impl Session {
             .cuda_graph
             .then(|| CudaGraphs::new(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
         let shapes = options.provider.spec().builds_engine.then(|| options.shapes(&model.contract.input));
-        Ok(Self { session, file, cuda_graphs, model, shapes, placement, runs_on, options })
+        let change_warning = change_warning(path, bytes, &model);
+        Ok(Self { session, file, cuda_graphs, model, shapes, placement, runs_on, change_warning, options })
     }
 
     /// Returns the file, identified by the bytes that were opened.
@@ -164,6 +166,11 @@ impl Session {
     /// Returns the provider that computes the model, and the reasons against others.
     pub fn runs_on(&self) -> &RunsOn {
         &self.runs_on
+    }
+
+    /// Lists notes for the user: on the provider, and on a model that was changed after its export.
+    pub fn notes(&self) -> Vec<String> {
+        self.runs_on.notes().into_iter().chain(self.change_warning.clone()).collect()
     }
 
     /// Returns the shapes that TensorRT's engine takes, if there is one.

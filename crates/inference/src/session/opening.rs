@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use ort::environment::Environment;
-use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
+use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use seg_onnx::{Model, ModelError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -115,6 +115,21 @@ pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Model), OpenError> {
 /// Parses a model from the bytes of its file; `path` is its name in errors.
 pub fn parse_model(path: &Path, bytes: &[u8]) -> Result<Model, OpenError> {
     Model::from_bytes(bytes).map_err(|source| OpenError::Model { path: path.into(), source: source.into() })
+}
+
+/// Returns a warning if a tool has changed the model since it was exported; `bytes` are those of
+/// its file `path`.
+pub fn change_warning(path: &Path, bytes: &[u8], model: &Model) -> Option<String> {
+    // A graph that cannot be written again was written by another program.
+    let is_as_exported = model.is_as_exported(bytes).unwrap_or(false);
+    (!is_as_exported).then(|| {
+        format!(
+            "`{}` was changed after `seg export` wrote it: its graph and contract are not those that its metadata \
+             name, so what the contract says of it may no longer be true; export the model again, or prove what it \
+             computes with `seg verify`",
+            path.display()
+        )
+    })
 }
 
 /// A model file; `path` is its name in errors.
@@ -271,6 +286,9 @@ impl From<EngineCacheError> for Refusal {
     }
 }
 
+/// The level to which ONNX Runtime optimises the graph of every session, in its own word.
+pub const OPTIMIZATION: &str = "all";
+
 /// Makes a session builder with everything except the provider.
 fn configure(environment: &Environment, options: &Options) -> ort::Result<SessionBuilder> {
     let mut builder = ort::session::Session::builder(environment)?
@@ -280,6 +298,8 @@ fn configure(environment: &Environment, options: &Options) -> ort::Result<Sessio
         // A memory plan is a second block beside the memory of the first run of each size: twice
         // the memory.
         .with_memory_pattern(false)?
+        // Named, because a certificate is for this level.
+        .with_optimization_level(GraphOptimizationLevel::All)?
         // By default, ONNX Runtime counts the machine's cores, also those that an affinity or a
         // quota excludes.
         .with_intra_threads(options.threads().get())?;

@@ -88,7 +88,7 @@ fn tell_building(provider: Provider, begun: Instant, done: &mpsc::Receiver<()>) 
 /// Says why another provider computes than the one asked for, and which nodes; of each model where
 /// they do not run alike.
 fn report_fallback(sessions: &[Session]) {
-    let notes: Vec<_> = sessions.iter().map(|session| session.runs_on().notes()).collect();
+    let notes: Vec<_> = sessions.iter().map(|session| session.notes()).collect();
     let are_alike = notes.windows(2).all(|pair| pair[0] == pair[1]);
     let told = if are_alike { &notes[..1] } else { &notes };
     for (session, notes) in sessions.iter().zip(told) {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
+use std::fs;
 
 use anyhow::Context;
-use seg_cli::{print, print_json};
+use seg_cli::{Shown, print, print_json, warn};
 use seg_contract::{Contract, SizePolicy};
-use seg_inference::{Session, read_model};
+use seg_inference::{Session, change_warning, read_model};
 use seg_onnx::Model;
 use seg_onnx::graph::Dim;
 use serde::Serialize;
@@ -55,6 +56,10 @@ type Placement = BTreeMap<String, BTreeMap<String, usize>>;
 
 pub(crate) fn inspect(args: &Inspect) -> anyhow::Result<()> {
     let model = read_model(&args.model)?;
+    let bytes = fs::read(&args.model).with_context(|| format!("cannot read the model `{}`", args.model.shown()))?;
+    if let Some(warning) = change_warning(&args.model, &bytes, &model) {
+        warn(&warning);
+    }
     let size = args.size.unwrap_or_else(|| own_size(&model.contract));
     size.check_for(&model.contract)?;
     let mut report = examine(&model, size)?;
