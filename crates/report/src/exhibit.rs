@@ -23,6 +23,8 @@ pub struct Exhibit {
     pub prediction: RgbImage,
     /// The errors: the pixels in which the two differ.
     pub errors: RgbImage,
+    /// The names of the two masks and of their differences.
+    pub names: [&'static str; 3],
 }
 
 impl Exhibit {
@@ -46,17 +48,18 @@ impl Exhibit {
             truth: draw(truth)?,
             prediction: draw(prediction)?,
             errors: shrink(&error_map(image, truth, prediction)),
+            names: ["truth", "prediction", "errors"],
         })
     }
 
     /// Renders the exhibit.
     pub fn render(&self) -> Markup {
-        let Self { image, truth, prediction, errors, .. } = self;
+        let Self { image, truth, prediction, errors, names: [one, other, difference], .. } = self;
         html! {
             figure.exhibit {
                 figcaption { strong { (self.name) } span { (self.caption) } }
                 div.panels {
-                    @for (what, picture) in [("image", image), ("truth", truth), ("prediction", prediction), ("errors", errors)] {
+                    @for (what, picture) in [(&"image", image), (one, truth), (other, prediction), (difference, errors)] {
                         div {
                             img src=(address(picture)) width=(picture.width()) height=(picture.height()) alt={ (self.name) ", " (what) };
                             (what)

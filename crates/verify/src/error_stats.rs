@@ -58,6 +58,19 @@ impl ErrorStats {
         Self { elements, not_finite, scale, max, p999, rms, max_ulp, median_ulp }
     }
 
+    /// Returns true if the figures fit together, as those of [`compare`](Self::compare) do.
+    pub fn is_consistent(&self) -> bool {
+        let Self { elements, not_finite, scale, max, p999, rms, max_ulp, median_ulp } = *self;
+        // A mean of equal squares is rounded.
+        let largest = max * (1.0 + f64::from(f32::EPSILON));
+        elements > 0
+            && not_finite <= elements
+            && scale >= 0.0
+            && (0.0..=max).contains(&p999)
+            && (0.0..=largest).contains(&rms)
+            && (0.0..=max_ulp).contains(&median_ulp)
+    }
+
     /// Returns the same errors relative to another scale.
     pub fn with_scale(self, scale: f64) -> Self {
         Self { scale, ..self }

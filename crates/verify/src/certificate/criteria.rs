@@ -314,7 +314,7 @@ fn topic_of(finding: &Finding) -> Topic {
         Finding::Weights { .. } | Finding::Hash { .. } => Topic::Weights,
         Finding::Contract { .. } => Topic::Contract,
         Finding::File { .. } => Topic::Graph,
-        Finding::Trained { .. } | Finding::Input => Topic::Framework,
+        Finding::Trained { .. } | Finding::Input | Finding::NoFramework { .. } | Finding::NoValues => Topic::Framework,
         Finding::TrainedMask { .. } => Topic::FrameworkMask,
         Finding::Shape { .. } | Finding::NotFinite { .. } | Finding::Hidden { .. } => Topic::Answer,
         Finding::Error { .. } => Topic::Error,

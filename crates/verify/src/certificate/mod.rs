@@ -15,12 +15,14 @@ pub(crate) mod page;
 pub(crate) mod path;
 pub(crate) mod record;
 pub(crate) mod signature;
+pub(crate) mod soundness;
 pub(crate) mod validity;
 
 use record::{DataRecord, EnvironmentRecord, FileRecord};
 
 use crate::bounds::{ANY_ANSWER, Bound, FRAMEWORK_ERROR, Limits, ModelPrecision, PER_PIXEL};
 use crate::diagnosis::Diagnosis;
+use crate::inputs::ProofInputError;
 use crate::layers::{Extreme, Layer};
 use crate::paths;
 use crate::proof::Proof;
@@ -137,6 +139,14 @@ pub enum CertificateError {
         path: PathBuf,
         /// Its format.
         found: u32,
+    },
+    /// A fixed input of a proof cannot be computed.
+    #[error("cannot compute the input `{input}`")]
+    Input {
+        /// The input.
+        input: String,
+        /// The cause.
+        source: Box<ProofInputError>,
     },
     /// The model's identity cannot be computed.
     #[error("cannot compute the identity of the model `{path}`")]

@@ -21,21 +21,23 @@ pub(crate) fn is_page(bytes: &[u8]) -> bool {
     String::from_utf8_lossy(bytes).contains(&format!("<title>{TITLE}"))
 }
 
-/// Renders the certificate as one HTML page that needs no other file.
-pub fn page(certificate: &Certificate) -> String {
+/// Renders the certificate as one HTML page that needs no other file; `signed` is the time of its
+/// signature, if it is signed.
+pub fn page(certificate: &Certificate, signed: Option<&str>) -> String {
     let body = html! {
-        (verdict(certificate))
+        (verdict(certificate, signed))
+        (exhibit(certificate))
         (findings(certificate))
         (criteria_table(certificate))
         (input_table(certificate))
         (layers(&certificate.layers))
         (records(certificate))
-        p.note { "This page shows what the certificate's JSON file says; that file is what counts, and what is signed." }
+        p.note { "This page shows the content of the certificate's JSON file. The JSON file counts, and is what is signed." }
     };
     html_page(&format!("{TITLE}{}", certificate.model.path), &body)
 }
 
-fn verdict(certificate: &Certificate) -> Markup {
+fn verdict(certificate: &Certificate, signed: Option<&str>) -> Markup {
     let inputs = &certificate.proof.inputs;
     // Beyond float32 there are no masks to compare.
     let within = || inputs.iter().filter(|input| !input.beyond_float32);
@@ -49,6 +51,7 @@ fn verdict(certificate: &Certificate) -> Markup {
     };
     html! {
         header {
+            (seal(certificate))
             p { "Certificate · " (certificate.environment.tool) }
             h1 { (certificate.model.path) }
             p.lead {
@@ -56,11 +59,23 @@ fn verdict(certificate: &Certificate) -> Markup {
                 @if let Some(device) = &certificate.device { " (" (device) ")" }
                 " in " (certificate.precision) ", on " (count(inputs.len(), "input")) "."
             }
+            p.note {
+                @match signed {
+                    Some(time) => {
+                        "Signed on " (time.replace('T', " at ").replace('Z', " UTC")) " by the signer's clock. "
+                        code { "seg verify --certificate FILE --public-key KEY" } " checks whose signature it is."
+                    },
+                    None => {
+                        "Not signed: it shows that this model fits this proof, not who made them. "
+                        code { "seg verify --certificate FILE" } " makes the proof again."
+                    },
+                }
+            }
             @for unknown in certificate.unknown() { p.note { "Of " (unknown) "." } }
             @if beyond > 0 {
                 p.note {
-                    "For " (beyond) " of them, intermediate values exceed 32-bit floats. There the model must only not hide it: "
-                    "these figures are of the others."
+                    "For " (count(beyond, "input")) ", values inside the network exceed 32-bit floats, so that there is nothing to compare. "
+                    "The figures below leave these inputs out."
                 }
             }
         }
@@ -73,6 +88,33 @@ fn verdict(certificate: &Certificate) -> Markup {
             largest_error(certificate),
             masks_or_times(certificate),
         ]))
+    }
+}
+
+/// Shows the verdict at a glance: a mark in a circle, with a word.
+fn seal(certificate: &Certificate) -> Markup {
+    let (class, word, mark) = match certificate.holds {
+        true => ("seal holds", "holds", "M14 25 l8 8 l14 -17"),
+        false if certificate.proof.is_undecided() => ("seal open", "not proven", "M25 13 v15 M25 34 v3"),
+        false => ("seal fails", "fails", "M16 16 l18 18 M34 16 l-18 18"),
+    };
+    html! {
+        div class=(class) {
+            svg viewBox="0 0 50 50" role="img" aria-label=(word) { circle cx="25" cy="25" r="23" {} path d=(mark) {} }
+            strong { (word) }
+        }
+    }
+}
+
+/// Shows the first image with the exact mask and the model's.
+fn exhibit(certificate: &Certificate) -> Markup {
+    html! {
+        @if let Some(exhibit) = &certificate.proof.exhibit {
+            section {
+                h2 { "One of the images" }
+                (exhibit.render())
+            }
+        }
     }
 }
 
@@ -157,13 +199,18 @@ fn criteria_table(certificate: &Certificate) -> Markup {
                 } }
             } }
             p {
-                "The exact outputs are those of the network's graph, before any rewrite, in 64-bit floats; the training framework's and the model's are held "
-                "against them. Scale is the largest exact value minus the smallest, zero among them, or that of what a nearly vanishing output is computed of. Why these bounds: " (certificate.reason) "."
-                @if certificate.dice.is_some() { " Why masks may differ by so much: " (MASKS_REASON) "." }
+                "The exact outputs are computed in 64-bit floats from the network's graph as it was before any rewrite. The outputs of the training "
+                "framework and of the model are compared with them. Errors are relative to a scale: the largest exact value minus the smallest, where zero counts as a value. "
+                "If an output nearly vanishes, the scale is that of the values that it is computed from."
+            }
+            p { "Reason for these bounds: " (certificate.reason) "." }
+            @if certificate.dice.is_some() { p { "Reason for the bounds of masks: " (MASKS_REASON) "." } }
+            p {
+                "The training framework's outputs were computed when the model was exported."
             }
             p {
-                "Where the network amplifies rounding, so that the exact graph with each of its values rounded to 32 bits is off by more than "
-                (ORDINARY) " roundings of the output, the scale is as many times as large; such inputs are marked."
+                "Some networks amplify rounding: if every value of the exact graph is rounded to 32 bits, the output changes by more than "
+                (ORDINARY) " roundings. The scale of such an input is multiplied by this amplification, and the input is marked."
             }
         }
     }
@@ -289,8 +336,7 @@ fn records(certificate: &Certificate) -> Markup {
         ),
     ];
     if certificate.element == Element::U8 {
-        let rounded = "bytes: what lies between two of them, in images that are stretched, of 16 bits or made gray, is rounded before any of the \
-                       answers is computed";
+        let rounded = "bytes. Values of resized, 16-bit and gray-converted images are rounded to bytes before any output is computed";
         rows.push(("Takes", html! { (rounded) }));
     }
     if let Some(weights) = &certificate.weights {

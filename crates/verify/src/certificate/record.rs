@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, thread};
 
 use seg_contract::sha256;
-use seg_inference::Provider;
 use seg_inference::nvidia::Driver;
+use seg_inference::{OPTIMIZATION, Provider};
 use serde::{Deserialize, Serialize};
 
 use crate::paths::{locate, path_from};
@@ -47,6 +47,11 @@ pub struct EnvironmentRecord {
     pub tool_sha256: String,
     /// The build of ONNX Runtime.
     pub onnx_runtime: String,
+    /// The level to which ONNX Runtime optimised the graph. The outputs of an int8 model differ
+    /// between levels by as much as a quarter of a logit. Certificates that name none are of `all`,
+    /// the only level that was ever used.
+    #[serde(default = "level_of_old")]
+    pub optimization: String,
     /// The operating system and the architecture.
     pub system: String,
     /// The processor's name, if the system reports it.
@@ -65,12 +70,18 @@ impl EnvironmentRecord {
             tool: format!("seg-runtime {}", env!("CARGO_PKG_VERSION")),
             tool_sha256: own.map_or_else(|_| "unknown".into(), |bytes| sha256(&bytes)),
             onnx_runtime: onnx_runtime(),
+            optimization: OPTIMIZATION.into(),
             system: format!("{} {}", env::consts::OS, env::consts::ARCH),
             processor: processor(),
             processors: thread::available_parallelism().map_or(1, usize::from),
             gpus: if provider.spec().is_nvidia { gpus() } else { Vec::new() },
         }
     }
+}
+
+/// Returns the optimisation level of certificates that name none.
+fn level_of_old() -> String {
+    OPTIMIZATION.into()
 }
 
 /// Returns the name of the first processor.

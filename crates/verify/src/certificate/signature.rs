@@ -1,4 +1,7 @@
-//! Signatures of certificates: Ed25519 over the file's bytes, in hexadecimal, in a file beside it.
+//! Signatures of certificates: Ed25519, in hexadecimal, in a file beside the certificate.
+//!
+//! The file's first line signs the certificate's bytes. The second is the time of signing by the
+//! signer's clock, and the third signs the first two. Files of one line have no time.
 //!
 //! Keys are PEM files as OpenSSL writes and reads them (`openssl genpkey -algorithm ed25519`).
 
@@ -11,6 +14,8 @@ use ed25519_dalek::pkcs8::{self, DecodePrivateKey, DecodePublicKey, EncodePrivat
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use seg_data::{WriteError, write_bytes};
 use thiserror::Error;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::paths::appended;
 
@@ -107,10 +112,21 @@ impl PrivateKey {
         key.map(Self).map_err(|source| KeyError::Private { path: path.into(), source })
     }
 
-    /// Signs the bytes of a certificate and returns the content of the signature's file.
-    pub fn sign(&self, bytes: &[u8]) -> String {
-        format!("{:x}\n", self.0.sign(bytes))
+    /// Signs the bytes of a certificate and returns the content of the signature's file. `time` is
+    /// the time of signing, as [`now`] gives it.
+    pub fn sign(&self, bytes: &[u8], time: &str) -> String {
+        let dated = format!("{:x}\n{TIME}{time}\n", self.0.sign(bytes));
+        format!("{dated}{:x}\n", self.0.sign(dated.as_bytes()))
     }
+}
+
+/// The beginning of the line that holds the time of signing.
+const TIME: &str = "signed ";
+
+/// Returns the time by this machine's clock, in UTC and whole seconds: `2026-01-31T12:00:00Z`.
+pub fn now() -> String {
+    let now = OffsetDateTime::now_utc().replace_nanosecond(0).expect("0 is a nanosecond");
+    now.format(&Rfc3339).expect("a year of this age has four digits")
 }
 
 /// Writes a new private key that only its owner can read, `NAME.pem`, and its public key,
@@ -160,21 +176,35 @@ pub(crate) fn signature_path(certificate: &Path) -> PathBuf {
 }
 
 /// Checks that the bytes of a certificate are signed with the private key that belongs to `key`.
+/// Returns the time of signing by the signer's clock, if the file holds one.
 ///
 /// # Errors
-/// When the signature is missing, or belongs to another key or another text.
-pub fn verify_signature(certificate: &Path, bytes: &[u8], key: &Path) -> Result<(), SignatureError> {
+/// When the signature is missing, or belongs to another key, another text or another time.
+pub fn verify_signature(certificate: &Path, bytes: &[u8], key: &Path) -> Result<Option<String>, SignatureError> {
     let public = VerifyingKey::from_public_key_pem(&read_key(key)?)
         .map_err(|source| KeyError::Public { path: key.into(), source })?;
     let path = signature_path(certificate);
     let text = fs::read_to_string(&path).map_err(|source| SignatureError::Missing { path: path.clone(), source })?;
-    let accepted = parse(&text).is_some_and(|signature| public.verify_strict(bytes, &signature).is_ok());
-    if accepted { Ok(()) } else { Err(SignatureError::Wrong { path }) }
+    check(&text, bytes, &public).ok_or(SignatureError::Wrong { path })
+}
+
+/// Returns the time in a signature's file, if it has one, or `None` if a signature is wrong.
+fn check(text: &str, bytes: &[u8], public: &VerifyingKey) -> Option<Option<String>> {
+    let verify = |line: &str, signed: &[u8]| public.verify_strict(signed, &parse(line)?).ok();
+    match text.lines().collect::<Vec<_>>()[..] {
+        [signature] => verify(signature, bytes).map(|()| None),
+        [signature, time, of_time] => {
+            verify(signature, bytes)?;
+            verify(of_time, format!("{signature}\n{time}\n").as_bytes())?;
+            Some(Some(time.strip_prefix(TIME)?.to_owned()))
+        }
+        _ => None,
+    }
 }
 
 /// Returns true if bytes are a signature of any key.
 pub(crate) fn is_signature(bytes: &[u8]) -> bool {
-    parse(&String::from_utf8_lossy(bytes)).is_some()
+    String::from_utf8_lossy(bytes).lines().next().is_some_and(|line| parse(line).is_some())
 }
 
 fn parse(text: &str) -> Option<Signature> {
@@ -191,6 +221,15 @@ fn read_key(path: &Path) -> Result<String, KeyError> {
 mod tests {
     use super::*;
 
+    const TIME_OF_TEST: &str = "2026-01-31T12:00:00Z";
+
+    #[test]
+    fn the_time_is_of_whole_seconds_in_utc() {
+        let now = now();
+        assert_eq!(now.len(), TIME_OF_TEST.len(), "{now}");
+        assert!(now.ends_with('Z') && now.as_str() > TIME_OF_TEST, "{now}");
+    }
+
     #[test]
     fn only_the_keys_own_signature_of_the_same_bytes_is_accepted() {
         let folder = tempfile::tempdir().unwrap();
@@ -198,10 +237,10 @@ mod tests {
         let [_, other] = generate_key(&folder.path().join("two")).unwrap();
         let certificate = folder.path().join("c.json");
         let signature = signature_path(&certificate);
-        fs::write(&signature, PrivateKey::read(&private).unwrap().sign(b"holds")).unwrap();
+        fs::write(&signature, PrivateKey::read(&private).unwrap().sign(b"holds", TIME_OF_TEST)).unwrap();
         let check =
             |bytes: &[u8], key: &Path| verify_signature(&certificate, bytes, key).map_err(|error| error.to_string());
-        assert_eq!(check(b"holds", &public), Ok(()));
+        assert_eq!(check(b"holds", &public), Ok(Some(TIME_OF_TEST.to_owned())));
         for (name, bytes, key, part) in [
             ("another text", b"hold5", &public, "not that of this certificate"),
             ("another key", b"holds", &other, "not that of this certificate"),
@@ -209,6 +248,18 @@ mod tests {
         ] {
             let message = check(bytes, key).unwrap_err();
             assert!(message.contains(part), "{name}: {message}");
+        }
+        let dated = fs::read_to_string(&signature).unwrap();
+        let first = dated.lines().next().unwrap();
+        fs::write(&signature, format!("{first}\n")).unwrap();
+        assert_eq!(check(b"holds", &public), Ok(None), "a signature without a time");
+        for (name, text) in [
+            ("another time", dated.replace("2026", "2027")),
+            ("no signature of the time", dated.lines().take(2).collect::<Vec<_>>().join("\n")),
+            ("the signature of the text twice", dated.replace(dated.lines().nth(2).unwrap(), first)),
+        ] {
+            fs::write(&signature, text).unwrap();
+            assert!(check(b"holds", &public).unwrap_err().contains("not that of"), "{name}");
         }
         for (name, text) in [("cut off", "00ff"), ("no hexadecimal", "text"), ("too long", &"00".repeat(65))] {
             fs::write(&signature, text).unwrap();

@@ -5,14 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use seg_contract::sha256;
-use seg_inference::{Options, Provider};
+use seg_inference::{OPTIMIZATION, Options, Provider, digest};
 use seg_onnx::{CERTIFICATE_KEY, Model, proto};
 use thiserror::Error;
 
 use super::record::onnx_runtime;
 use super::signature::{SignatureError, verify_signature};
+use super::soundness::Contradiction;
 use super::{Certificate, CertificateError};
 use crate::bounds::ModelPrecision;
+use crate::finding::Finding;
+use crate::paths::folder_of;
 use crate::proof::report::InputReport;
 
 /// An error that says why a model is not covered by a valid certificate.
@@ -45,6 +48,19 @@ pub enum ValidityError {
         found: String,
         /// The value in the certificate.
         certified: String,
+    },
+    /// The certificate says what its own figures, its model or the bounds in force contradict.
+    #[error(
+        "the certificate `{path}` contradicts itself or its model, so it was changed or another version made it: \
+         {first}{more}; verify the model again"
+    )]
+    Contradiction {
+        /// The certificate.
+        path: PathBuf,
+        /// The first contradiction.
+        first: Box<Contradiction>,
+        /// The number of further ones, in words; empty if there is none.
+        more: String,
     },
     /// The model's identity cannot be computed.
     #[error(transparent)]
@@ -94,8 +110,13 @@ impl Certificate {
     /// that a session opened, `options` say how it runs them. If `public_key` is given, the
     /// certificate must be signed with its private key.
     ///
+    /// With or without a key, everything is checked that can be without running the model:
+    /// whether the certificate is for this file, provider and ONNX Runtime, and whether its figures
+    /// bear out its verdict by the bounds in force.
+    ///
     /// # Errors
-    /// When there is no certificate, or it is invalid for this file, provider or ONNX Runtime.
+    /// When there is no certificate, it is for another file, provider or ONNX Runtime, or it says
+    /// what something else contradicts.
     pub fn require(
         model: &Path,
         opened: &str,
@@ -116,8 +137,11 @@ impl Certificate {
         let bytes = fs::read(model).map_err(|source| CertificateError::Read { path: model.into(), source })?;
         let unreadable = |source| CertificateError::Model { path: model.into(), source: Box::new(source) };
         let metadata = proto::read_metadata(&bytes).map_err(|error| unreadable(error.into()))?;
-        let graph = Model::from_bytes(&bytes).map_err(unreadable)?.graph;
-        let precision = ModelPrecision::from_graph(&graph, options.precision).to_string();
+        let content = Model::from_bytes(&bytes).map_err(unreadable)?;
+        let precision = ModelPrecision::from_graph(&content.graph, options.precision).to_string();
+        // Deployments may leave the reference behind.
+        let reference = certificate.reference.locate(&folder_of(&path));
+        let reference_sha256 = digest(&reference).map_or(certificate.reference.sha256.clone(), |(_, sha256)| sha256);
         let id = metadata.into_iter().find(|(key, _)| key == CERTIFICATE_KEY).map(|(_, id)| id);
         for (what, found, certified) in [
             ("the model's file", sha256(&bytes), &certificate.model.sha256),
@@ -127,16 +151,33 @@ impl Certificate {
             ("the device", named(options.device()), &named(certificate.device.clone())),
             ("the precision", precision, &certificate.precision.to_string()),
             ("ONNX Runtime", onnx_runtime(), &certificate.environment.onnx_runtime),
+            ("ONNX Runtime's level of optimisation", OPTIMIZATION.to_owned(), &certificate.environment.optimization),
+            ("the reference's file", reference_sha256, &certificate.reference.sha256),
         ] {
             if found != *certified {
                 return Err(ValidityError::Stale { path, what, found, certified: certified.clone() });
             }
         }
-        if certificate.holds && certificate.proof.holds() {
-            Ok(certificate)
-        } else {
-            Err(ValidityError::Against { path })
+        if !certificate.holds || !certificate.proof.holds() {
+            return Err(ValidityError::Against { path });
         }
+        certificate.check_soundness(&path, &content)?;
+        Ok(certificate)
+    }
+
+    /// Checks that a certificate that holds says nothing that its model, the bounds in force or its
+    /// own figures [contradict](Self::contradictions); `path` is its name in errors.
+    ///
+    /// # Errors
+    /// When it does, or the model's identity cannot be computed.
+    pub fn check_soundness(&self, path: &Path, model: &Model) -> Result<(), ValidityError> {
+        let mut contradictions = self.contradictions(model)?.into_iter();
+        let Some(first) = contradictions.next() else { return Ok(()) };
+        let more = match contradictions.len() {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        Err(ValidityError::Contradiction { path: path.into(), first: first.into(), more })
     }
 
     /// Checks that a proof with these options and in this precision would be the certified one.
@@ -182,15 +223,31 @@ impl Certificate {
     }
 
     /// Lists the facts that must be equal in two proofs of one model, each with its name.
-    fn compared_facts(&self) -> [(&'static str, String); 13] {
+    fn compared_facts(&self) -> [(&'static str, String); 27] {
         let data = self.data.as_ref().and_then(|data| data.sha256.clone()).unwrap_or_default();
         let rebuilt = if self.rebuilt { "compared with what the passes make" } else { "not compared" };
         let environment = &self.environment;
+        let findings = |findings: &[Finding]| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let images = self.data.as_ref().map_or(0, |data| data.images);
         [
+            ("the identity", self.id.clone()),
+            ("the verdict", if self.holds { "holds" } else { "fails" }.to_owned()),
+            ("the provider", self.provider.to_string()),
+            ("the weights' hash", self.weights_sha256.clone()),
+            ("the passes", self.passes.join(", ")),
+            ("the element type", format!("{:?}", self.element)),
+            ("the list of inputs", if self.thorough { "the long one" } else { "the short one" }.to_owned()),
+            ("the number of images", images.to_string()),
+            ("the reason for the bounds", self.reason.clone()),
+            ("the findings", findings(&self.proof.findings)),
+            ("the classes", format!("{:?}", self.proof.classes)),
+            ("the largest error inside", format!("{:?}", self.inside)),
+            ("the largest value in 16 bits", format!("{:?}", self.reach)),
             ("the model's file", self.model.sha256.clone()),
             ("the reference's file", self.reference.sha256.clone()),
             ("the images", data),
             ("ONNX Runtime", environment.onnx_runtime.clone()),
+            ("ONNX Runtime's level of optimisation", environment.optimization.clone()),
             ("the system", environment.system.clone()),
             ("the processor", environment.processor.clone()),
             ("the GPUs", environment.gpus.join(", ")),

@@ -46,6 +46,16 @@ impl fmt::Display for Finding {
                 "nothing could be compared: the network takes this image beyond what 32-bit floats hold, or amplifies \
                  rounding to the size of its answer; leave the image out, or train the network again",
             ),
+            Self::NoFramework { unknown, inputs } => write!(
+                f,
+                "for {unknown} of {inputs} inputs the reference lacks the training framework's output, so nothing shows \
+                 that its graph is the trained network: use the reference that `seg export` wrote, or export the model \
+                 again"
+            ),
+            Self::NoValues => f.write_str(
+                "the reference lacks the training framework's values inside the network, so nothing shows that they are \
+                 those of its graph: use the reference that `seg export` wrote, or export the model again",
+            ),
             Self::Input => f.write_str("the training framework saw another input: export the model again"),
             Self::Shape { found, expected } => write!(f, "the output has the shape {found:?}, expected {expected:?}"),
             Self::NotFinite { count, elements } => {

@@ -82,6 +82,16 @@ pub enum Finding {
     Nothing,
     /// Nothing was compared for an image file that the proof should cover.
     NothingOfImage,
+    /// The training framework's output is not known for inputs that every reference knows it for:
+    /// nothing shows that the graph is the network that was trained.
+    NoFramework {
+        /// The number of such inputs.
+        unknown: usize,
+        /// The number of inputs for which it must be known.
+        inputs: usize,
+    },
+    /// The training framework's intermediate values are not known for the first input.
+    NoValues,
     /// The training framework was given another input.
     Input,
     /// The output has another shape.
@@ -179,6 +189,14 @@ pub enum Finding {
 impl Finding {
     /// Returns true if the finding says that too little was compared, and nothing about the model.
     pub fn is_undecided(&self) -> bool {
-        matches!(self, Self::NoImage { .. } | Self::OneClass { .. } | Self::Nothing | Self::NothingOfImage)
+        matches!(
+            self,
+            Self::NoImage { .. }
+                | Self::OneClass { .. }
+                | Self::Nothing
+                | Self::NothingOfImage
+                | Self::NoFramework { .. }
+                | Self::NoValues
+        )
     }
 }

@@ -19,7 +19,6 @@ pub(super) struct Comparison<'a> {
     pub(super) single_outputs: &'a [ModelOutput],
     pub(super) framework: Option<&'a FrameworkOutput>,
     pub(super) kind: OutputKind,
-    pub(super) is_image: bool,
     pub(super) bound: &'a Bound,
 }
 
@@ -38,17 +37,12 @@ impl Comparison<'_> {
         }
         if report.beyond_float32 {
             report.mask.unexplained = 0;
-        } else if report.mask.unexplained > 0 {
-            let MaskReport { unexplained, widest, .. } = report.mask;
-            report.findings.push(Finding::Mask { unexplained, widest, allowed: margin });
-        }
-        let flipped = 1.0 - report.mask.identity();
-        if self.is_image && flipped > self.bound.flipped {
-            report.findings.push(Finding::Flipped { found: flipped, allowed: self.bound.flipped });
         }
         if !self.single_outputs.is_empty() {
-            self.judge_batch(&mut report, margin);
+            self.measure_batch(&mut report, margin);
         }
+        let findings = report.judge(self.bound);
+        report.findings.extend(findings);
         report
     }
 
@@ -57,7 +51,7 @@ impl Comparison<'_> {
         let theirs = framework.mask(self.exact);
         let differing = theirs.iter().zip(mask).filter(|(theirs, ours)| theirs != ours).count();
         report.mask.differing_from_trained = Some(differing);
-        if framework.input_sha256 != report.input_sha256 {
+        if framework.input_sha256 != report.input_sha256 || framework.logits.elements != self.exact.len() {
             report.findings.push(Finding::Input);
         }
         if !report.beyond_float32 {
@@ -98,22 +92,9 @@ impl Comparison<'_> {
     ) {
         let errors = ErrorStats::compare(scores.view().into_dyn(), exact.view().into_dyn()).with_scale(scale);
         let framework = framework.map(|framework| framework.clone().with_scale(scale));
-        if !report.beyond_float32 {
-            let allowed = self.bound.at(report.side());
-            if errors.not_finite > 0 {
-                report.findings.push(Finding::NotFinite { count: errors.not_finite, elements: errors.elements });
-            }
-            if errors.max > allowed * errors.scale {
-                report.findings.push(Finding::Error { found: errors.relative(), allowed });
-            }
-            report.times_trained = framework.as_ref().map(|framework| ratio(errors.rms, least_rms(framework)));
-            report.largest_times_trained = framework.as_ref().map(|framework| ratio(errors.max, framework.max));
-            if let (Some(found), Some(allowed)) = (report.times_trained, self.bound.times_trained) {
-                report.times_allowed = Some(allowed);
-                if found > allowed {
-                    report.findings.push(Finding::TimesTrained { found, allowed });
-                }
-            }
+        if let Some(framework) = framework.as_ref().filter(|_| !report.beyond_float32) {
+            [report.times_trained, report.largest_times_trained] = times_framework(&errors, framework).map(Some);
+            report.times_allowed = self.bound.times_trained;
         }
         report.framework_errors = framework;
         report.exported = Some(errors);
@@ -143,7 +124,7 @@ impl Comparison<'_> {
     /// Compares the outputs for a batch with those for each of its images alone.
     ///
     /// In masks, as many pixels may differ as in an image, and only if a margin explains them.
-    fn judge_batch(&self, report: &mut InputReport, margin: f64) {
+    fn measure_batch(&self, report: &mut InputReport, margin: f64) {
         let (found, allowed) = match self.output {
             ModelOutput::Scores(together) => {
                 let scale = report.exported.as_ref().map_or(1.0, |errors| errors.scale);
@@ -158,9 +139,6 @@ impl Comparison<'_> {
         };
         report.batch = Some(found).filter(|found| found.is_finite());
         report.batch_allowed = Some(allowed);
-        if report.batch.is_none_or(|found| found > allowed) {
-            report.findings.push(Finding::Batch { found: report.batch.unwrap_or(f64::MAX), allowed });
-        }
     }
 
     /// Returns the largest difference between scores in a batch and alone. A difference that is not
@@ -196,7 +174,7 @@ pub(super) fn batch_items<T>(batch: ArrayView4<'_, T>) -> impl Iterator<Item = A
 }
 
 /// Returns the class of each pixel of an output.
-fn mask_of(output: &ModelOutput) -> Array3<u8> {
+pub(super) fn mask_of(output: &ModelOutput) -> Array3<u8> {
     match output {
         ModelOutput::Scores(scores) => classes(scores.view()),
         ModelOutput::Masks(masks) => masks.clone(),
@@ -207,9 +185,15 @@ fn is_beyond_float32(exact: f64) -> bool {
     exact.abs() > f64::from(f32::MAX)
 }
 
+/// Divides a model's errors by the framework's: the root mean squares, which are judged, and the
+/// largest ones.
+pub(crate) fn times_framework(exported: &ErrorStats, framework: &ErrorStats) -> [f64; 2] {
+    [ratio(exported.rms, least_rms(framework)), ratio(exported.max, framework.max)]
+}
+
 /// Divides the model's error by the framework's; the result is finite.
 fn ratio(exported: f64, framework: f64) -> f64 {
-    if exported == 0.0 { 0.0 } else { exported / framework.max(f64::MIN_POSITIVE) }
+    if exported == 0.0 { 0.0 } else { (exported / framework.max(f64::MIN_POSITIVE)).min(f64::MAX) }
 }
 
 /// Returns the framework's root mean square error, at least [`RMS_LEAST`] of the scale.

@@ -1,21 +1,24 @@
 //! The comparison of three outputs for each input: the exact one, the training framework's and the
 //! exported model's.
 
-use image::GrayImage;
-use ndarray::{Array4, ArrayView4, Axis};
-use seg_contract::{Evaluation, EvaluationError, PostprocessError};
+use std::collections::BTreeSet;
+
+use image::{GrayImage, Luma, Rgb, Rgb32FImage};
+use ndarray::{Array3, Array4, ArrayView4, Axis};
+use seg_contract::{Contract, Evaluation, EvaluationError, PostprocessError};
 use seg_inference::{ModelOutput, RunError, Session};
 use seg_onnx::Model;
+use seg_report::Exhibit;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub(crate) mod classes;
-mod comparison;
+pub(crate) mod comparison;
 pub(crate) mod masks;
 pub(crate) mod report;
 
 use classes::ClassReport;
-use comparison::{Comparison, batch_items};
+use comparison::{Comparison, batch_items, mask_of};
 use report::{Dice, InputReport};
 
 use crate::bounds::Bound;
@@ -23,7 +26,7 @@ use crate::error_stats::scale;
 use crate::exact::{ExactError, ExactEvaluator, ExactOutput, amplification};
 use crate::finding::Finding;
 use crate::finding::contract::contract_differences;
-use crate::inputs::{LoadedInput, ProofInput, ProofInputError};
+use crate::inputs::{IMAGE, LoadedInput, ProofInput, ProofInputError};
 use crate::reference::Reference;
 use crate::reference::framework::FrameworkOutput;
 
@@ -105,6 +108,9 @@ pub struct Proof {
     /// The report on each input.
     #[serde(rename = "cases")]
     pub inputs: Vec<InputReport>,
+    /// The first image with the exact mask and the model's, for the page; no file holds it.
+    #[serde(skip)]
+    pub exhibit: Option<Exhibit>,
 }
 
 impl Proof {
@@ -139,12 +145,61 @@ pub fn prove(
     let ModelUnderTest { reference, model, bound } = tested;
     let mut findings = reference.check_hash();
     findings.extend(contract_differences(&model.contract, &reference.model.contract, false));
+    findings.extend(reference.check_values(inputs));
     let mut reports = Vec::with_capacity(inputs.len());
+    let mut exhibit = None;
     for input in inputs {
-        let report = compare(tested, evaluator, runner, input)?;
+        let Compared { report, masks } = compare(tested, evaluator, runner, input)?;
         see(&report);
+        if let (Some(masks), None) = (masks, &exhibit) {
+            exhibit = draw(&report, masks, &reference.model.contract);
+        }
         reports.push(report);
     }
+    let (classes, of_all) = judge_all(&reports, &reference.model.contract, bound);
+    findings.extend(of_all);
+    Ok(Proof { findings, classes, inputs: reports, exhibit })
+}
+
+/// The report on an input, and what its page shows of an image.
+struct Compared {
+    report: InputReport,
+    masks: Option<Masks>,
+}
+
+/// An image as the model sees it, with the exact mask and the model's.
+struct Masks {
+    image: Array4<f32>,
+    exact: Array3<u8>,
+    exported: Array3<u8>,
+}
+
+/// Draws an image with its two masks. A mask with a label that no class has cannot be drawn.
+fn draw(report: &InputReport, masks: Masks, contract: &Contract) -> Option<Exhibit> {
+    let bytes = contract.input.to_bytes(masks.image.view());
+    let (_, height, width, channels) = bytes.dim();
+    let pixel = |x: u32, y: u32| {
+        Rgb([0, 1, 2].map(|channel| f32::from(bytes[[0, y as usize, x as usize, channel.min(channels - 1)]]) / 255.0))
+    };
+    let image = Rgb32FImage::from_fn(width as u32, height as u32, pixel);
+    let mask = |mask: &Array3<u8>| {
+        GrayImage::from_fn(width as u32, height as u32, |x, y| Luma([mask[[0, y as usize, x as usize]]]))
+    };
+    let name = report.name.trim_start_matches(IMAGE).to_owned();
+    let caption = format!("{} of {} pixels differ", report.mask.flipped, report.mask.pixels);
+    let drawn = Exhibit::draw((name, caption), &image, &mask(&masks.exact), &mask(&masks.exported), &contract.classes);
+    let names = ["exact mask", "the model's mask", "both, and their differences"];
+    drawn.ok().map(|exhibit| Exhibit { names, ..exhibit })
+}
+
+/// Judges the reports on all inputs together: the classes over the masks of all images, and what
+/// was compared. A proof and a reader of its certificate judge by this one rule.
+pub(crate) fn judge_all(
+    reports: &[InputReport],
+    contract: &Contract,
+    bound: &Bound,
+) -> (Vec<ClassReport>, Vec<Finding>) {
+    let mut findings = Vec::new();
     let images = reports.iter().filter(|report| report.is_image() && report.has_mask());
     let masks: Vec<_> = images.map(|report| &report.mask).collect();
     if bound.rests_on_images() && masks.is_empty() {
@@ -153,9 +208,19 @@ pub fn prove(
     if !bound.rests_on_images() && !reports.is_empty() && !reports.iter().any(|report| report.can_fail(bound)) {
         findings.push(Finding::Nothing);
     }
-    let classes = classes::judge(&reference.model.contract.classes, masks, bound);
+    findings.extend(framework_finding(reports, contract));
+    let classes = classes::judge(&contract.classes, masks, bound);
     findings.extend(classes::findings(&classes, bound));
-    Ok(Proof { findings, classes, inputs: reports })
+    (classes, findings)
+}
+
+/// Returns a finding if the training framework's output is unknown for an input that every
+/// reference knows it for: then nothing shows that the graph is the network that was trained.
+fn framework_finding(reports: &[InputReport], contract: &Contract) -> Option<Finding> {
+    let known: BTreeSet<_> = ProofInput::fixed(false, &contract.input).into_iter().map(|input| input.name).collect();
+    let asked = || reports.iter().filter(|report| known.contains(&report.name) && report.has_mask());
+    let unknown = asked().filter(|report| report.framework.is_none()).count();
+    (unknown > 0).then(|| Finding::NoFramework { unknown, inputs: asked().count() })
 }
 
 /// Compares the outputs for one input.
@@ -164,7 +229,7 @@ fn compare(
     evaluator: &mut ExactEvaluator,
     runner: &mut dyn Runner,
     input: &ProofInput,
-) -> Result<InputReport, ProofError> {
+) -> Result<Compared, ProofError> {
     let loaded = input.load(&reference.model.contract)?;
     let failed = |source| ProofError::Exact { input: input.name.clone(), source: Box::new(source) };
     let ExactOutput { output: exact, largest_magnitude } =
@@ -179,7 +244,7 @@ fn compare(
     let mut report = InputReport::new(&input.name, &loaded, beyond_float32);
     if let Some(finding) = shape_finding(&output, &exact) {
         report.findings.push(finding);
-        return Ok(report);
+        return Ok(Compared { report, masks: None });
     }
     let single_outputs = match loaded.tensor.len_of(Axis(0)) > 1 && !beyond_float32 {
         true => batch_items(own.tensor.view()).map(&mut run).collect::<Result<Vec<_>, _>>()?,
@@ -196,7 +261,6 @@ fn compare(
         single_outputs: &single_outputs,
         framework,
         kind: model.contract.output.kind,
-        is_image: input.is_image(),
         bound: &Bound { times_trained, ..*bound },
     };
     let ordinary = scale(exact.view().into_dyn());
@@ -209,11 +273,15 @@ fn compare(
             judged = comparison.judge(report, ordinary * amplification);
         }
     }
-    let is_judged = if bound.rests_on_images() { !beyond_float32 } else { judged.can_fail(bound) };
-    if input.is_image() && !is_judged {
+    if input.is_image() && !judged.is_judged(bound) {
         judged.findings.push(Finding::NothingOfImage);
     }
-    Ok(judged)
+    let masks = (input.is_image() && judged.has_mask()).then(|| Masks {
+        exact: masks::classes(exact.view()),
+        exported: mask_of(&output),
+        image: own.tensor,
+    });
+    Ok(Compared { report: judged, masks })
 }
 
 /// Returns a finding if the output has another shape than the exact one.

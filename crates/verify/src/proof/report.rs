@@ -107,6 +107,46 @@ impl InputReport {
         self.shape[1].max(self.shape[2])
     }
 
+    /// Lists the findings that the figures give by a bound. A proof and a reader of its certificate
+    /// judge by this one rule.
+    pub(crate) fn judge(&self, bound: &Bound) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if let Some(errors) = self.exported.as_ref().filter(|_| !self.beyond_float32) {
+            let allowed = bound.at(self.side());
+            if errors.not_finite > 0 {
+                findings.push(Finding::NotFinite { count: errors.not_finite, elements: errors.elements });
+            }
+            if errors.max > allowed * errors.scale {
+                findings.push(Finding::Error { found: errors.relative(), allowed });
+            }
+            if let (Some(found), Some(allowed)) = (self.times_trained, self.times_allowed)
+                && found > allowed
+            {
+                findings.push(Finding::TimesTrained { found, allowed });
+            }
+        }
+        if self.mask.unexplained > 0 {
+            let MaskReport { unexplained, widest, margin, .. } = self.mask;
+            findings.push(Finding::Mask { unexplained, widest, allowed: margin });
+        }
+        let flipped = 1.0 - self.mask.identity();
+        if self.is_image() && flipped > bound.flipped {
+            findings.push(Finding::Flipped { found: flipped, allowed: bound.flipped });
+        }
+        if let Some(allowed) = self.batch_allowed
+            && self.batch.is_none_or(|found| found > allowed)
+        {
+            findings.push(Finding::Batch { found: self.batch.unwrap_or(f64::MAX), allowed });
+        }
+        findings
+    }
+
+    /// Returns true if the input can be judged at all: by its mask where everything rests on
+    /// images, else because a wrong output would fail.
+    pub(crate) fn is_judged(&self, bound: &Bound) -> bool {
+        if bound.rests_on_images() { !self.beyond_float32 } else { self.can_fail(bound) }
+    }
+
     /// Returns true if a mask was compared with an exact one.
     pub(super) fn has_mask(&self) -> bool {
         !self.beyond_float32 && self.mask.pixels > 0

@@ -61,6 +61,11 @@ impl FrameworkOutput {
         }
     }
 
+    /// Returns true if all figures fit together.
+    pub(crate) fn is_consistent(&self) -> bool {
+        [&self.logits, &self.probabilities].into_iter().chain(self.values.values()).all(ErrorStats::is_consistent)
+    }
+
     /// Returns the framework's mask `[n, h, w]`: the exact one with these flips.
     pub fn mask(&self, exact: &Array4<f64>) -> Array3<u8> {
         let mut mask = classes(exact.view());

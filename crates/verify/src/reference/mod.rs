@@ -97,6 +97,17 @@ pub enum ReferenceError {
         /// Its format.
         found: u32,
     },
+    /// Figures of the training framework contradict each other.
+    #[error(
+        "the reference `{path}` has figures of the training framework for `{input}` that do not fit together, so it \
+         was changed; export the model again"
+    )]
+    Figures {
+        /// The file.
+        path: PathBuf,
+        /// The input.
+        input: String,
+    },
     /// The graph cannot be written.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -131,6 +142,9 @@ impl Reference {
         }
         let Notes { tool, passes, parameters, framework_outputs, .. } =
             serde_json::from_str(json).map_err(|error| damaged(Some(error)))?;
+        if let Some((input, _)) = framework_outputs.iter().find(|(_, output)| !output.is_consistent()) {
+            return Err(ReferenceError::Figures { path: path.into(), input: input.clone() });
+        }
         Ok(Self { model, parameters, passes, tool, framework_outputs })
     }
 

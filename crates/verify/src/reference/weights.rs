@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::Reference;
 use crate::finding::Finding;
 use crate::finding::contract::contract_differences;
+use crate::inputs::ProofInput;
 
 /// The metadata key of a checkpoint that holds its contract.
 const CHECKPOINT_CONTRACT: &str = "contract";
@@ -56,6 +57,15 @@ impl Reference {
             return Vec::new();
         }
         vec![Finding::Hash { found, expected: expected.clone() }]
+    }
+
+    /// Checks that the training framework's intermediate values are known for the first fixed input
+    /// of a trained network. Its output alone does not suffice: an error deep inside may nearly
+    /// vanish before it.
+    pub(crate) fn check_values(&self, inputs: &[ProofInput]) -> Option<Finding> {
+        let first = inputs.first().filter(|input| !input.is_image() && !self.parameters.is_empty())?;
+        let output = self.framework_outputs.get(&first.name)?;
+        output.values.is_empty().then_some(Finding::NoValues)
     }
 
     /// Compares the graph's constants bit for bit with a checkpoint's tensors, and the contract

@@ -47,6 +47,12 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let precisions = segmenters[0].as_ref().iter().map(|session| session.runs_on().precision).collect();
     let job = Job::new(files(&segmenters)?, precisions, settings.clone(), save, &names);
     if args.certified.require_certificate {
+        if args.certified.public_key.is_none() {
+            note(
+                "no key is given: that the certificate fits its model is checked, not who made it; \
+                 `--public-key KEY` checks its signature",
+            );
+        }
         // A fallback may have chosen another provider, and another precision with it.
         for (model, session) in args.model.iter().zip(segmenters[0].as_ref()) {
             let (opened, key) = (&session.file().sha256, args.certified.public_key.as_deref());

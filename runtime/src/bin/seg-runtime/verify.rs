@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use seg_cli::{Shown, note, print, warn};
-use seg_inference::{TensorFile, read_model};
+use seg_inference::{TensorFile, digest, read_model};
 use seg_verify::bounds::ModelPrecision;
 use seg_verify::{
     Certificate, CertificatePath, CertifyRequest, ExactEvaluator, FileRecord, InputReport, PrivateKey, Reference,
@@ -69,8 +69,8 @@ fn first(args: &Verify, model: &Path) -> anyhow::Result<()> {
 fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
     let (certified, bytes) = Certificate::read(path)?;
     if let Some(key) = &args.public_key {
-        verify_signature(path, &bytes, key)?;
-        note(&format!("signed by    {}", key.shown()));
+        let time = verify_signature(path, &bytes, key)?.map_or_else(String::new, |time| format!(", {time}"));
+        note(&format!("signed by    {}{time}", key.shown()));
     }
     let folder = folder_of(path);
     let files = Files {
@@ -95,6 +95,11 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
     if let Some(provider) = args.engine.ep.provider().filter(|_| !args.engine.tuning.allow_fallback) {
         let precision = ModelPrecision::from_graph(&read_model(&files.model)?.graph, args.engine.precision);
         certified.check(&engine::options(&args.engine, provider), precision).with_context(another)?;
+    }
+    // A model that has changed is named as such by the new proof.
+    let is_same = digest(&files.model).is_ok_and(|(_, sha256)| sha256 == certified.model.sha256);
+    if certified.holds && is_same {
+        certified.check_soundness(path, &read_model(&files.model)?)?;
     }
     let now = run(args, &files, &folder, certified.thorough, !certified.layers.is_empty(), Some(&certified));
     let now = now.with_context(another)?;
