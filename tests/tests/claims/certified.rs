@@ -11,7 +11,7 @@ use seg_onnx::Model;
 use seg_tests::runtime::environment;
 use seg_verify::{Certificate, CertifyRequest, ExactEvaluator, FileRecord, Reference, certify};
 
-use crate::threshold;
+use crate::{framework, threshold};
 
 /// Writes a model with a fault, compares it with the model that has none on fixed inputs and an
 /// image, and writes the certificate beside it.
@@ -25,13 +25,14 @@ pub(crate) fn certified_model(folder: &Path, fault: impl FnOnce(&mut Model)) -> 
     fs::write(&model, &bytes).unwrap();
     let image = folder.join("image.png");
     RgbImage::from_fn(20, 20, |x, y| Rgb([(7 * x + y) as u8, 90, 90])).save(&image).unwrap();
-    let reference = Reference {
-        model: sound,
+    let mut reference = Reference {
+        model: sound.clone(),
         parameters: BTreeMap::new(),
         passes: Vec::new(),
         tool: "a test".into(),
         framework_outputs: BTreeMap::new(),
     };
+    framework::record(&mut reference, &sound);
     let reference_path = Reference::beside(&model);
     let reference_bytes = reference.to_bytes().unwrap();
     let request = CertifyRequest {

@@ -8,6 +8,8 @@ mod contract;
 mod corpus;
 mod documentation;
 mod faults;
+#[path = "../../../crates/verify/tests/framework/mod.rs"]
+mod framework;
 #[allow(unreachable_pub, reason = "the fuzz targets use it as a library")]
 #[path = "../../../fuzz/src/lib.rs"]
 mod fuzz;

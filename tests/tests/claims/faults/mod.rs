@@ -2,6 +2,7 @@
 
 mod damage;
 mod planted;
+mod weakened;
 
 use std::io::{self, Write};
 use std::path::Path;

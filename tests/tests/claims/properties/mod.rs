@@ -8,6 +8,7 @@ mod classes;
 mod contract;
 mod onnx;
 mod tiff;
+mod weakened;
 
 use std::any::Any;
 use std::fmt::Debug;
