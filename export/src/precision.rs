@@ -181,6 +181,22 @@ fn classes(model: &Model, graph: &Graph, images: &ArrayD<f64>) -> Result<Vec<i64
     })
 }
 
+/// Sorts the parts of a network by their sensitivity to 8 bits, the most sensitive first: the share
+/// of pixels that changes where this part alone is quantised, by `changed`.
+fn by_sensitivity<'p, 'g>(
+    parts: &'p [Vec<&'g str>],
+    changed: impl Fn(&BTreeSet<&'g str>) -> Result<f64, PrecisionError>,
+    mut tell: impl FnMut(usize, usize),
+) -> Result<Vec<(&'p Vec<&'g str>, f64)>, PrecisionError> {
+    let mut sensitivities = Vec::with_capacity(parts.len());
+    for (tried, part) in parts.iter().enumerate() {
+        tell(tried, parts.len());
+        sensitivities.push((part, changed(&part.iter().copied().collect())?));
+    }
+    sensitivities.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    Ok(sensitivities)
+}
+
 /// Brings a model to 8 bits, as many of its parts as the bounds on the masks allow.
 ///
 /// The loss is measured on the calibration images against the masks of the float model, so it needs
@@ -195,7 +211,7 @@ pub fn quantize(
     export: &mut Export,
     calibration: &Calibration<'_>,
     quantization: &Quantization,
-    mut tell: impl FnMut(usize, usize),
+    tell: impl FnMut(usize, usize),
 ) -> Result<QuantizationReport, PrecisionError> {
     let before = export.model.clone();
     let candidates = quantizable(&before.graph);
@@ -218,13 +234,9 @@ pub fn quantize(
     let mut quantized = candidates.clone();
     if !chosen.1.is_within(quantization) {
         let parts = float_groups(&before.graph, &all);
-        let (mut worst, truth) = (Vec::new(), calibration.masks(&before, View::Middle)?);
-        for (tried, part) in parts.iter().enumerate() {
-            tell(tried, parts.len());
-            let alone = compare(&part.iter().copied().collect(), View::Middle, &truth)?.1;
-            worst.push((part, 1.0 - alone.agreement));
-        }
-        worst.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        let truth = calibration.masks(&before, View::Middle)?;
+        let changed = |part: &BTreeSet<&str>| Ok(1.0 - compare(part, View::Middle, &truth)?.1.agreement);
+        let worst = by_sensitivity(&parts, changed, tell)?;
         let (mut too_few, mut enough) = (0, worst.len());
         chosen = trial(&BTreeSet::new())?;
         while enough - too_few > 1 {

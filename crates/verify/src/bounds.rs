@@ -3,9 +3,12 @@
 
 use std::fmt;
 
+use seg_contract::OutputKind;
 use seg_inference::{ComputePrecision, Float32Error, Provider};
 use seg_onnx::graph::{DataType, Graph, Op};
 use serde::{Deserialize, Serialize};
+
+use crate::inputs::ProofInput;
 
 /// The precision in which an exported model computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,6 +207,28 @@ impl Bound {
     /// whose longer side has `side` pixels.
     pub fn batch_at(&self, side: usize) -> f64 {
         self.batch.unwrap_or_else(|| self.at(side))
+    }
+
+    /// Returns the largest difference between an output of this kind in a batch and alone: for
+    /// masks, the share of pixels that may differ.
+    pub(crate) fn batch_of(&self, kind: OutputKind, side: usize) -> f64 {
+        match kind {
+            OutputKind::Mask => self.flipped,
+            OutputKind::Logits | OutputKind::Probabilities => self.batch_at(side),
+        }
+    }
+
+    /// Returns the bound for an input: the ratio to the training framework's error is not judged
+    /// where it says nothing, see [`times_trained`](Self::times_trained).
+    pub(crate) fn for_input(self, input: &ProofInput) -> Self {
+        let times_trained = self.times_trained.filter(|_| !input.overflows() && !input.repeats());
+        Self { times_trained, ..self }
+    }
+
+    /// Returns the widest margin between two logits of this scale that errors can close: each of
+    /// the two may have the largest one.
+    pub(crate) fn margin_at(&self, side: usize, scale: f64) -> f64 {
+        2.0 * self.at(side) * scale
     }
 
     /// Returns the largest relative error for an input whose longer side has `side` pixels.

@@ -35,7 +35,7 @@ pub use certificate::criteria::{Criterion, Verdict, criteria};
 pub use certificate::page::page;
 pub use certificate::path::{CertificatePath, CertificatePathError};
 pub use certificate::record::{DataRecord, EnvironmentRecord, FileRecord};
-pub use certificate::signature::{KeyError, PrivateKey, SignatureError, generate_key, now, verify_signature};
+pub use certificate::signature::{KeyError, PrivateKey, SignatureError, Signed, generate_key, verify_signature};
 pub use certificate::soundness::Contradiction;
 pub use certificate::validity::{Mismatch, ValidityError};
 pub use certificate::{CERTIFICATE_FORMAT, Certificate, CertificateError};

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::Certificate;
 use super::page::{is_page, page};
-use super::signature::{PrivateKey, is_signature, now, signature_path};
+use super::signature::{PrivateKey, is_signature, signature_path};
 
 /// The path of a certificate, from which those of its page and its signature follow.
 #[derive(Clone, Debug)]
@@ -113,12 +113,11 @@ impl CertificatePath {
     /// When a file cannot be written.
     pub fn write(&self, certificate: &Certificate, key: Option<&PrivateKey>) -> Result<(), CertificatePathError> {
         let json = certificate.to_json();
-        let time = key.map(|_| now());
-        let signature = key.zip(time.as_deref()).map(|(key, time)| key.sign(json.as_bytes(), time));
+        let signed = key.map(|key| key.sign(json.as_bytes()));
         write_bytes(&self.certificate, json.as_bytes())?;
-        write_bytes(&self.page(), page(certificate, time.as_deref()).as_bytes())?;
-        if let Some(signature) = signature {
-            write_bytes(&self.signature(), signature.as_bytes())?;
+        write_bytes(&self.page(), page(certificate, signed.as_ref().map(|signed| signed.time.as_str())).as_bytes())?;
+        if let Some(signed) = signed {
+            write_bytes(&self.signature(), signed.content.as_bytes())?;
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ impl EnvironmentRecord {
 
 /// Returns the optimisation level of certificates that name none.
 fn level_of_old() -> String {
-    OPTIMIZATION.into()
+    "all".into()
 }
 
 /// Returns the name of the first processor.

@@ -112,11 +112,12 @@ impl PrivateKey {
         key.map(Self).map_err(|source| KeyError::Private { path: path.into(), source })
     }
 
-    /// Signs the bytes of a certificate and returns the content of the signature's file. `time` is
-    /// the time of signing, as [`now`] gives it.
-    pub fn sign(&self, bytes: &[u8], time: &str) -> String {
+    /// Signs the bytes of a certificate, with the time by this machine's clock.
+    pub fn sign(&self, bytes: &[u8]) -> Signed {
+        let time = now();
         let dated = format!("{:x}\n{TIME}{time}\n", self.0.sign(bytes));
-        format!("{dated}{:x}\n", self.0.sign(dated.as_bytes()))
+        let content = format!("{dated}{:x}\n", self.0.sign(dated.as_bytes()));
+        Signed { time, content }
     }
 }
 
@@ -124,9 +125,18 @@ impl PrivateKey {
 const TIME: &str = "signed ";
 
 /// Returns the time by this machine's clock, in UTC and whole seconds: `2026-01-31T12:00:00Z`.
-pub fn now() -> String {
+fn now() -> String {
     let now = OffsetDateTime::now_utc().replace_nanosecond(0).expect("0 is a nanosecond");
     now.format(&Rfc3339).expect("a year of this age has four digits")
+}
+
+/// A signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The time of signing in UTC and whole seconds: `2026-01-31T12:00:00Z`.
+    pub time: String,
+    /// The content of the signature's file.
+    pub content: String,
 }
 
 /// Writes a new private key that only its owner can read, `NAME.pem`, and its public key,
@@ -221,13 +231,12 @@ fn read_key(path: &Path) -> Result<String, KeyError> {
 mod tests {
     use super::*;
 
-    const TIME_OF_TEST: &str = "2026-01-31T12:00:00Z";
-
     #[test]
     fn the_time_is_of_whole_seconds_in_utc() {
         let now = now();
-        assert_eq!(now.len(), TIME_OF_TEST.len(), "{now}");
-        assert!(now.ends_with('Z') && now.as_str() > TIME_OF_TEST, "{now}");
+        let example = "2026-01-31T12:00:00Z";
+        assert_eq!(now.len(), example.len(), "{now}");
+        assert!(now.ends_with('Z') && now.as_str() > example, "{now}");
     }
 
     #[test]
@@ -237,10 +246,11 @@ mod tests {
         let [_, other] = generate_key(&folder.path().join("two")).unwrap();
         let certificate = folder.path().join("c.json");
         let signature = signature_path(&certificate);
-        fs::write(&signature, PrivateKey::read(&private).unwrap().sign(b"holds", TIME_OF_TEST)).unwrap();
+        let signed = PrivateKey::read(&private).unwrap().sign(b"holds");
+        fs::write(&signature, &signed.content).unwrap();
         let check =
             |bytes: &[u8], key: &Path| verify_signature(&certificate, bytes, key).map_err(|error| error.to_string());
-        assert_eq!(check(b"holds", &public), Ok(Some(TIME_OF_TEST.to_owned())));
+        assert_eq!(check(b"holds", &public), Ok(Some(signed.time.clone())));
         for (name, bytes, key, part) in [
             ("another text", b"hold5", &public, "not that of this certificate"),
             ("another key", b"holds", &other, "not that of this certificate"),
@@ -254,7 +264,7 @@ mod tests {
         fs::write(&signature, format!("{first}\n")).unwrap();
         assert_eq!(check(b"holds", &public), Ok(None), "a signature without a time");
         for (name, text) in [
-            ("another time", dated.replace("2026", "2027")),
+            ("another time", dated.replace(&signed.time, "2001-01-31T12:00:00Z")),
             ("no signature of the time", dated.lines().take(2).collect::<Vec<_>>().join("\n")),
             ("the signature of the text twice", dated.replace(dated.lines().nth(2).unwrap(), first)),
         ] {

@@ -1,8 +1,9 @@
 //! The validity of a certificate: for a model's file as it is now, and beside a new proof.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use seg_contract::sha256;
 use seg_inference::{OPTIMIZATION, Options, Provider, digest};
@@ -14,7 +15,6 @@ use super::signature::{SignatureError, verify_signature};
 use super::soundness::Contradiction;
 use super::{Certificate, CertificateError};
 use crate::bounds::ModelPrecision;
-use crate::finding::Finding;
 use crate::paths::folder_of;
 use crate::proof::report::InputReport;
 
@@ -52,7 +52,7 @@ pub enum ValidityError {
     /// The certificate says what its own figures, its model or the bounds in force contradict.
     #[error(
         "the certificate `{path}` contradicts itself or its model, so it was changed or another version made it: \
-         {first}{more}; verify the model again"
+         {first}{more}; verify the model itself with `seg verify`"
     )]
     Contradiction {
         /// The certificate.
@@ -141,7 +141,11 @@ impl Certificate {
         let precision = ModelPrecision::from_graph(&content.graph, options.precision).to_string();
         // Deployments may leave the reference behind.
         let reference = certificate.reference.locate(&folder_of(&path));
-        let reference_sha256 = digest(&reference).map_or(certificate.reference.sha256.clone(), |(_, sha256)| sha256);
+        let reference_sha256 = match digest(&reference) {
+            Ok((_, sha256)) => sha256,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => certificate.reference.sha256.clone(),
+            Err(source) => return Err(CertificateError::Read { path: reference, source }.into()),
+        };
         let id = metadata.into_iter().find(|(key, _)| key == CERTIFICATE_KEY).map(|(_, id)| id);
         for (what, found, certified) in [
             ("the model's file", sha256(&bytes), &certificate.model.sha256),
@@ -227,7 +231,6 @@ impl Certificate {
         let data = self.data.as_ref().and_then(|data| data.sha256.clone()).unwrap_or_default();
         let rebuilt = if self.rebuilt { "compared with what the passes make" } else { "not compared" };
         let environment = &self.environment;
-        let findings = |findings: &[Finding]| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let images = self.data.as_ref().map_or(0, |data| data.images);
         [
             ("the identity", self.id.clone()),
@@ -239,10 +242,10 @@ impl Certificate {
             ("the list of inputs", if self.thorough { "the long one" } else { "the short one" }.to_owned()),
             ("the number of images", images.to_string()),
             ("the reason for the bounds", self.reason.clone()),
-            ("the findings", findings(&self.proof.findings)),
-            ("the classes", format!("{:?}", self.proof.classes)),
-            ("the largest error inside", format!("{:?}", self.inside)),
-            ("the largest value in 16 bits", format!("{:?}", self.reach)),
+            ("the findings", joined(&self.proof.findings)),
+            ("the classes", joined(&self.proof.classes)),
+            ("the largest error inside", joined(self.inside.as_slice())),
+            ("the largest value in 16 bits", joined(self.reach.as_slice())),
             ("the model's file", self.model.sha256.clone()),
             ("the reference's file", self.reference.sha256.clone()),
             ("the images", data),
@@ -301,6 +304,14 @@ impl Certificate {
 
     fn inputs_by_name(&self) -> BTreeMap<&str, &InputReport> {
         self.proof.inputs.iter().map(|input| (input.name.as_str(), input)).collect()
+    }
+}
+
+/// Lists things in words; "none" for no thing.
+fn joined<T: Display>(things: &[T]) -> String {
+    match things {
+        [] => "none".into(),
+        things => things.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
     }
 }
 

@@ -45,13 +45,18 @@ pub fn check_graph(
     available: &[Pass],
 ) -> Result<Option<Vec<Finding>>, RebuildError> {
     let selected = selected(reference, available);
-    let is_whole = ModelPrecision::from_graph(&model.graph, ComputePrecision::Fp32) == ModelPrecision::Float32;
-    if !is_whole || !reference.is_of_this_version() || selected.len() != reference.passes.len() {
+    if !is_comparable(&model.graph) || !reference.is_of_this_version() || selected.len() != reference.passes.len() {
         return Ok(None);
     }
     let difference = difference(&model.graph, &rewrite(reference, model, &selected)?);
     let finding = |Difference { node, operator, what }| Finding::File { node, operator, what };
     Ok(Some(difference.map(finding).into_iter().collect()))
+}
+
+/// Returns true if the graph of a file can be compared with the expected one: it is in full
+/// precision.
+pub(crate) fn is_comparable(graph: &Graph) -> bool {
+    ModelPrecision::from_graph(graph, ComputePrecision::Fp32) == ModelPrecision::Float32
 }
 
 /// Lists the reference's passes that are available.

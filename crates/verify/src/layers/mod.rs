@@ -1,6 +1,7 @@
 //! Comparison of a model's intermediate values with the exact ones.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use ndarray::{ArrayD, ArrayView4};
 use seg_onnx::Model;
@@ -48,6 +49,12 @@ pub struct Extreme {
     pub found: f64,
     /// The largest number that passes.
     pub allowed: f64,
+}
+
+impl fmt::Display for Extreme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} allowed (`{}`)", self.found, self.allowed, self.value)
+    }
 }
 
 /// Compares a model's values `found` for an input with the exact ones.

@@ -5,6 +5,8 @@
 //! pixels. A class that the exact masks do not show cannot be judged: that is reported, and is not
 //! a finding.
 
+use std::fmt;
+
 use seg_contract::Class;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +88,19 @@ pub(crate) fn findings(classes: &[ClassReport], bound: &Bound) -> Vec<Finding> {
         findings.push(Finding::OneClass { precision: bound.precision });
     }
     findings
+}
+
+impl fmt::Display for ClassReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { class, pixels: Overlap { exact, exported, both }, dice, verdict } = self;
+        let verdict = match verdict {
+            ClassVerdict::Kept => "kept",
+            ClassVerdict::NotKept => "not kept",
+            ClassVerdict::NothingProven => "nothing proven",
+        };
+        let dice = dice.map_or("no".to_owned(), |dice| dice.to_string());
+        write!(f, "`{class}` {verdict}: {exact} exact and {exported} exported pixels, {both} in both, {dice} Dice")
+    }
 }
 
 impl ClassReport {

@@ -25,8 +25,7 @@ pub(super) struct Comparison<'a> {
 impl Comparison<'_> {
     /// Completes a report, with errors of logits measured relative to `scale`.
     pub(super) fn judge(&self, mut report: InputReport, scale: f64) -> InputReport {
-        // Each of two logits may have this error.
-        let margin = 2.0 * self.bound.at(report.side()) * scale;
+        let margin = self.bound.margin_at(report.side(), scale);
         let mask = mask_of(self.output);
         report.mask = MaskReport::compare(mask.view(), self.exact.view(), margin);
         if let Some(framework) = self.framework {
@@ -125,20 +124,20 @@ impl Comparison<'_> {
     ///
     /// In masks, as many pixels may differ as in an image, and only if a margin explains them.
     fn measure_batch(&self, report: &mut InputReport, margin: f64) {
-        let (found, allowed) = match self.output {
+        let found = match self.output {
             ModelOutput::Scores(together) => {
                 let scale = report.exported.as_ref().map_or(1.0, |errors| errors.scale);
                 let worst = self.largest_batch_difference(together);
-                (if worst == 0.0 { 0.0 } else { worst / scale }, self.bound.batch_at(report.side()))
+                if worst == 0.0 { 0.0 } else { worst / scale }
             }
             ModelOutput::Masks(together) => {
                 let (differing, unexplained) = self.batch_flips(together, margin);
                 let share = differing as f64 / together.len().max(1) as f64;
-                (if unexplained > 0 { f64::INFINITY } else { share }, self.bound.flipped)
+                if unexplained > 0 { f64::INFINITY } else { share }
             }
         };
         report.batch = Some(found).filter(|found| found.is_finite());
-        report.batch_allowed = Some(allowed);
+        report.batch_allowed = Some(self.bound.batch_of(self.kind, report.side()));
     }
 
     /// Returns the largest difference between scores in a batch and alone. A difference that is not

@@ -44,13 +44,16 @@ pub struct Overlap {
 impl Overlap {
     /// Adds the pixels of other masks.
     pub fn and(self, other: Self) -> Self {
-        Self { exact: self.exact + other.exact, exported: self.exported + other.exported, both: self.both + other.both }
+        let [exact, exported, both] =
+            [(self.exact, other.exact), (self.exported, other.exported), (self.both, other.both)]
+                .map(|(one, other)| one.saturating_add(other));
+        Self { exact, exported, both }
     }
 
     /// Returns twice the pixels in both, divided by the sum of those in each: 1 for equal masks, 0
     /// if the class is lost or invented, `None` if it is in neither.
     pub fn dice(self) -> Option<f64> {
-        let each = self.exact + self.exported;
+        let each = self.exact.saturating_add(self.exported);
         (each > 0).then(|| 2.0 * self.both as f64 / each as f64)
     }
 }

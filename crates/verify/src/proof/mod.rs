@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use image::{GrayImage, Luma, Rgb, Rgb32FImage};
 use ndarray::{Array3, Array4, ArrayView4, Axis};
-use seg_contract::{Contract, Evaluation, EvaluationError, PostprocessError};
+use seg_contract::{ColorOrder, Contract, Evaluation, EvaluationError, PostprocessError};
 use seg_inference::{ModelOutput, RunError, Session};
 use seg_onnx::Model;
 use seg_report::Exhibit;
@@ -149,10 +149,10 @@ pub fn prove(
     let mut reports = Vec::with_capacity(inputs.len());
     let mut exhibit = None;
     for input in inputs {
-        let Compared { report, masks } = compare(tested, evaluator, runner, input)?;
+        let Compared { report, masks } = compare(tested, evaluator, runner, input, exhibit.is_none())?;
         see(&report);
-        if let (Some(masks), None) = (masks, &exhibit) {
-            exhibit = draw(&report, masks, &reference.model.contract);
+        if let Some(masks) = masks {
+            exhibit = draw(&report, masks, &model.contract);
         }
         reports.push(report);
     }
@@ -177,10 +177,14 @@ struct Masks {
 /// Draws an image with its two masks. A mask with a label that no class has cannot be drawn.
 fn draw(report: &InputReport, masks: Masks, contract: &Contract) -> Option<Exhibit> {
     let bytes = contract.input.to_bytes(masks.image.view());
-    let (_, height, width, channels) = bytes.dim();
-    let pixel = |x: u32, y: u32| {
-        Rgb([0, 1, 2].map(|channel| f32::from(bytes[[0, y as usize, x as usize, channel.min(channels - 1)]]) / 255.0))
+    let (_, height, width, _) = bytes.dim();
+    let order = match contract.input.color {
+        ColorOrder::Rgb => [0, 1, 2],
+        ColorOrder::Bgr => [2, 1, 0],
+        ColorOrder::Gray => [0; 3],
     };
+    let pixel =
+        |x: u32, y: u32| Rgb(order.map(|channel| f32::from(bytes[[0, y as usize, x as usize, channel]]) / 255.0));
     let image = Rgb32FImage::from_fn(width as u32, height as u32, pixel);
     let mask = |mask: &Array3<u8>| {
         GrayImage::from_fn(width as u32, height as u32, |x, y| Luma([mask[[0, y as usize, x as usize]]]))
@@ -223,12 +227,13 @@ fn framework_finding(reports: &[InputReport], contract: &Contract) -> Option<Fin
     (unknown > 0).then(|| Finding::NoFramework { unknown, inputs: asked().count() })
 }
 
-/// Compares the outputs for one input.
+/// Compares the outputs for one input; `shows` asks for the masks of an image too.
 fn compare(
     ModelUnderTest { reference, model, bound }: ModelUnderTest<'_>,
     evaluator: &mut ExactEvaluator,
     runner: &mut dyn Runner,
     input: &ProofInput,
+    shows: bool,
 ) -> Result<Compared, ProofError> {
     let loaded = input.load(&reference.model.contract)?;
     let failed = |source| ProofError::Exact { input: input.name.clone(), source: Box::new(source) };
@@ -254,14 +259,14 @@ fn compare(
     // The name of a fixed input identifies it; an image file of the same name may be another image.
     let is_same = |framework: &&FrameworkOutput| !input.is_image() || framework.input_sha256 == report.input_sha256;
     let framework = reference.framework_outputs.get(&input.name).filter(is_same);
-    let times_trained = bound.times_trained.filter(|_| !input.overflows() && !input.repeats());
+    let bound_of_input = &bound.for_input(input);
     let comparison = Comparison {
         exact: &exact,
         output: &output,
         single_outputs: &single_outputs,
         framework,
         kind: model.contract.output.kind,
-        bound: &Bound { times_trained, ..*bound },
+        bound: bound_of_input,
     };
     let ordinary = scale(exact.view().into_dyn());
     let mut judged = comparison.judge(report.clone(), ordinary);
@@ -276,7 +281,7 @@ fn compare(
     if input.is_image() && !judged.is_judged(bound) {
         judged.findings.push(Finding::NothingOfImage);
     }
-    let masks = (input.is_image() && judged.has_mask()).then(|| Masks {
+    let masks = (shows && input.is_image() && judged.has_mask()).then(|| Masks {
         exact: masks::classes(exact.view()),
         exported: mask_of(&output),
         image: own.tensor,

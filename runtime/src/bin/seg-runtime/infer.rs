@@ -49,8 +49,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     if args.certified.require_certificate {
         if args.certified.public_key.is_none() {
             note(
-                "no key is given: that the certificate fits its model is checked, not who made it; \
-                 `--public-key KEY` checks its signature",
+                "the certificate is checked against its model, but not for who made it; `--public-key KEY` checks that too",
             );
         }
         // A fallback may have chosen another provider, and another precision with it.

@@ -76,7 +76,7 @@ impl Place {
         let [private, public_key] = generate_key(&folder.path().join("key")).unwrap();
         let document: Value = serde_json::from_str(&certificate.to_json()).unwrap();
         let path = Certificate::beside(&model, Provider::Cpu);
-        let signature = PrivateKey::read(&private).unwrap().sign(text_of(&document).as_bytes(), "2026-01-31T12:00:00Z");
+        let signature = PrivateKey::read(&private).unwrap().sign(text_of(&document).as_bytes()).content;
         fs::write(format!("{}.sig", path.display()), signature).unwrap();
         Self { _folder: folder, model, certificate: path, public_key, document }
     }
@@ -103,7 +103,9 @@ fn others(value: &Value) -> Vec<Value> {
     let mut others =
         vec![json!(null), json!(true), json!(false), json!(1), json!(0.5), json!("x"), json!([]), json!({})];
     match value {
-        Value::Number(number) => others.push(json!(number.as_f64().unwrap() * 2.0)),
+        Value::Number(number) => {
+            others.extend([json!(number.as_f64().unwrap() * 2.0), json!(u64::MAX), json!(u64::MAX / 3)])
+        }
         Value::String(text) => others.extend([json!(format!("{text}x")), json!("cuda"), json!("int8")]),
         Value::Array(values) if values.is_empty() => others.push(json!([{"finding": "nothing"}])),
         Value::Array(values) => others.push(json!(values[1..])),
