@@ -6,8 +6,9 @@ const MARK_AXES: usize = 4;
 /// The names of a network's parameters in published checkpoints.
 #[derive(Clone, Copy, Debug)]
 pub struct PublishedNames {
-    /// Weights of convolutions that every file of the network has. A file is of the network of
-    /// which it has most marks, and the marks find the prefixes under which it keeps the weights.
+    /// Parameters that every file of the network has, the weight of a convolution first. A file is
+    /// of the network of which it has most marks, and the first mark finds the prefix under which
+    /// the file keeps the weights.
     pub marks: &'static [&'static str],
     /// The first parts of all names, without their numbers: whatever else lies in a file without a
     /// prefix is not the network's.
@@ -30,10 +31,10 @@ impl PublishedNames {
     pub(crate) fn prefixes<'a>(&self, tensors: &'a [(String, usize)]) -> Vec<&'a str> {
         let Some((first, others)) = self.marks.split_first() else { return Vec::new() };
         // An optimizer keeps values of the same names, but without axes.
-        let names = || tensors.iter().filter(|(_, axes)| *axes == MARK_AXES).map(|(name, _)| name.as_str());
-        let prefixes = names().filter_map(|name| name.strip_suffix(first));
-        let is_whole =
-            |prefix: &&str| others.iter().all(|mark| names().any(|name| name.strip_prefix(prefix) == Some(mark)));
+        let weights = tensors.iter().filter(|(_, axes)| *axes == MARK_AXES);
+        let prefixes = weights.filter_map(|(name, _)| name.strip_suffix(first));
+        let has = |prefix: &str, mark: &str| tensors.iter().any(|(name, _)| name.strip_prefix(prefix) == Some(mark));
+        let is_whole = |prefix: &&str| others.iter().all(|mark| has(prefix, mark));
         prefixes.filter(|prefix| prefix.is_empty() || prefix.ends_with('.')).filter(is_whole).collect()
     }
 }

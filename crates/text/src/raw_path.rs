@@ -37,7 +37,7 @@ mod tests {
             match part.strip_prefix('x') {
                 Some(digits) => {
                     bytes.push(u8::from_str_radix(&digits[..2], 16).expect("two digits"));
-                    bytes.extend(digits[2..].as_bytes());
+                    bytes.extend(&digits.as_bytes()[2..]);
                 }
                 None => {
                     assert_eq!(part, "", "a backslash is doubled");

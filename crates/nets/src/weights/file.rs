@@ -396,7 +396,7 @@ mod tests {
     fn drawn(seed: u64) -> Weights {
         let device = Device::flex();
         device.seed(seed);
-        Weights::from_network(&AmsUnetConfig::new().with_base_width(2).init(&device))
+        Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&device))
     }
 
     #[test]
