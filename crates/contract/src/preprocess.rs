@@ -403,6 +403,35 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_come_one_after_the_other_give_the_bits_of_the_whole() {
+        let mut contract = contract();
+        assert!(contract.stretching([20, 20]).unwrap().is_none(), "an image that is not stretched");
+        contract.input.size = SizePolicy::Resize { height: 16, width: 24 };
+        for (name, size, rows) in [
+            ("shrunk", [70, 50], 9),
+            ("grown", [5, 7], 2),
+            ("as large", [16, 24], 1),
+            ("flat", [1, 500], 1),
+            ("upright", [500, 1], 7),
+        ] {
+            let [height, width] = size;
+            let value = |index: usize| (index * 7919 % 65536) as u16;
+            let image = Rgb16Image::from_fn(width as u32, height as u32, |x, y| {
+                let index = y as usize * width + x as usize;
+                Rgb([value(index), value(3 * index + 1), value(index * index)])
+            });
+            let mut stretching = contract.stretching(size).unwrap().expect(name);
+            for band in image.as_raw().as_chunks::<3>().0.chunks(rows * width) {
+                stretching.push(Pixels { size: [band.len() / width, width], samples: Samples::Bits16(band) });
+            }
+            let expected = contract.preprocess(&image).unwrap();
+            let found = stretching.finish(&contract);
+            assert!(found.tensor == expected.tensor && found.geometry == expected.geometry, "{name}");
+        }
+        assert!(matches!(contract.stretching([0, 3]), Err(PreprocessError::Empty { .. })));
+    }
+
+    #[test]
     fn another_size_than_the_only_one_is_an_error() {
         let mut contract = contract();
         contract.input.form.size = Some([16, 24]);

@@ -44,7 +44,7 @@ pub(super) struct Layout {
     pub(super) is_tiled: bool,
     /// Rows and columns of a strip or a tile.
     pub(super) chunk: [u32; 2],
-    /// Where strips or tiles begin, and their bytes.
+    /// The places of strips or tiles, and their bytes.
     pub(super) places: Vec<u64>,
     pub(super) counts: Vec<u64>,
     pub(super) jpeg_tables: Vec<u8>,
