@@ -299,6 +299,7 @@ fn a_contract_whose_names_leave_their_place_is_refused() {
     let weights = Weights::read(&folder.path().join("net.safetensors")).unwrap();
     let hostile = include_str!("../../tests/data/hostile/names-in-contract.json");
     let mut contract: Value = serde_json::from_str(hostile).unwrap();
+    contract["provenance"]["weights_sha256"] = weights.sha256().into();
     let input = (r#"`input.name` is `x" } ]\u{a}instance_group [ { kind: KIND_CPU } ] #`"#, "input");
     let output = (r#"`output.name` is `y"\\u{a}`"#, "logits");
     let class = (r#"`classes.name` is `t"\u{a}<img src=x onerror=alert(1)>`"#, "target");
