@@ -49,6 +49,16 @@ pub trait Format: Sync {
     /// When the content is damaged, cut off or too large, or holds values without a meaning.
     fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError>;
 
+    /// Decodes a file's content as a mask of class indices: as [`decode`](Self::decode) does, but
+    /// with a palette's indices in place of its colours, and without a scaling of grey values that
+    /// the format does not define.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    fn decode_indices(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+        self.decode(path, bytes)
+    }
+
     /// Opens a file to read it in bands of rows; `None` for one that is to be decoded whole.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod jpeg;
 mod jpeg_scan;
 mod limits;
 mod orientation;
+mod palette;
 mod raster;
 mod reader;
 mod tiff;
@@ -152,7 +153,18 @@ pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadErro
 
 /// Decodes the content of the file `path` as [`decode`] does, but refuses floating-point values.
 pub(crate) fn decode_integers(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-    let image = decode(path, bytes)?;
+    integers(path, decode(path, bytes)?)
+}
+
+/// Decodes the content of the file `path` as a mask of class indices, but refuses floating-point
+/// values.
+pub(crate) fn decode_indices(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+    let format = format_of(path, bytes)?;
+    integers(path, guard(path, format.name(), || format.decode_indices(path, bytes))?)
+}
+
+/// Returns the image, unless its values are floating-point.
+fn integers(path: &Path, image: DynamicImage) -> Result<DynamicImage, ReadError> {
     match image.color() {
         ColorType::Rgb32F | ColorType::Rgba32F => Err(ReadError::Float { path: path.into() }),
         _ => Ok(image),

@@ -11,6 +11,7 @@ use super::error::{PIXELS_MAX, ReadError};
 use super::format::{Format, Header};
 use super::limits::{check_size, checked_range, reserve};
 use super::orientation::noted_orientation;
+use super::palette::with_indices;
 use crate::picture::Picture;
 
 /// The largest colour profile, text and the like of a file, in bytes, all together.
@@ -136,5 +137,9 @@ impl Format for Raster {
         }
         image.apply_orientation(orientation);
         Ok(image)
+    }
+
+    fn decode_indices(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+        self.decode(path, &with_indices(bytes))
     }
 }

@@ -57,18 +57,24 @@ impl Format for Tiff {
     }
 
     fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-        let Some(mut rows) = own_rows(path, bytes)? else { return RASTER.decode(path, bytes) };
-        let is_grey = rows.is_grey();
-        let ImageInfo { width, height, orientation, .. } = *rows.info();
-        reserve(path, u64::from(width) * u64::from(height) * size_of::<[f32; 3]>() as u64)?;
-        let orientation = Orientation::from_exif(orientation).unwrap_or(Orientation::NoTransforms);
-        let mut image: DynamicImage = match rows.rows(0..height)?.into_owned() {
-            Picture::Bits8(image) if is_grey => grey(&image).into(),
-            Picture::Bits8(image) => image.into(),
-            Picture::Bits16(image) => image.into(),
-            Picture::Float(image) => image.into(),
-        };
-        image.apply_orientation(orientation);
+        match own_rows(path, bytes)? {
+            Some(rows) => decode_rows(path, rows),
+            None => RASTER.decode(path, bytes),
+        }
+    }
+
+    fn decode_indices(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+        if let Some(mut rows) = own_rows(path, bytes)? {
+            rows.keep_samples();
+            return decode_rows(path, rows);
+        }
+        let mut image = RASTER.decode(path, bytes)?;
+        if let DynamicImage::ImageLuma8(grey) = &mut image
+            && is_bilevel(bytes)
+        {
+            // The image crate makes 255 of 1.
+            grey.iter_mut().for_each(|value| *value /= u8::MAX);
+        }
         Ok(image)
     }
 
@@ -89,6 +95,29 @@ impl Format for Tiff {
         rows.check_chunk()?;
         Ok(Some(Box::new(rows)))
     }
+}
+
+/// Decodes all rows and turns them upright.
+fn decode_rows(path: &Path, mut rows: TiffRows<Cursor<&[u8]>>) -> Result<DynamicImage, ReadError> {
+    let is_grey = rows.is_grey();
+    let ImageInfo { width, height, orientation, .. } = *rows.info();
+    reserve(path, u64::from(width) * u64::from(height) * size_of::<[f32; 3]>() as u64)?;
+    let orientation = Orientation::from_exif(orientation).unwrap_or(Orientation::NoTransforms);
+    let mut image: DynamicImage = match rows.rows(0..height)?.into_owned() {
+        Picture::Bits8(image) if is_grey => grey(&image).into(),
+        Picture::Bits8(image) => image.into(),
+        Picture::Bits16(image) => image.into(),
+        Picture::Float(image) => image.into(),
+    };
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+/// Returns whether a file that the image crate reads has values of one bit.
+fn is_bilevel(bytes: &[u8]) -> bool {
+    Decoder::new(Cursor::new(bytes))
+        .and_then(|mut decoder| decoder.colortype())
+        .is_ok_and(|color| color.bit_depth() == 1)
 }
 
 /// Returns the first channel of an image whose channels are equal.
@@ -113,6 +142,7 @@ fn own_rows<'a>(path: &Path, bytes: &'a [u8]) -> Result<Option<TiffRows<Cursor<&
 mod tests {
     use super::*;
     use crate::formats::decode;
+    use crate::masks::{MaskCoding, read_mask};
 
     /// The numbers of tags and their short values.
     type Tags<'a> = Vec<(u16, &'a [u16])>;
@@ -205,17 +235,25 @@ mod tests {
     #[test]
     fn every_depth_of_grey_is_its_share_of_the_largest_value() {
         for (bits, is_white_zero, is_reversed) in [
+            (1, false, false),
             (2, false, false),
             (2, true, false),
             (2, false, true),
             (3, false, false),
             (4, false, false),
             (4, true, true),
+            (5, false, false),
+            (6, false, false),
             (7, false, false),
             (8, false, true),
+            (9, false, false),
+            (10, false, false),
+            (11, false, false),
             (12, false, false),
             (12, true, true),
+            (13, false, false),
             (14, false, false),
+            (15, false, false),
             (16, false, true),
         ] {
             for is_big_endian in [false, true] {
@@ -243,6 +281,51 @@ mod tests {
                     assert!((found - expected).abs() * step <= 0.5001, "{name}: {found} and not {expected}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_depth_of_grey_keeps_the_labels_of_a_mask() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mask.tif");
+        for bits in 1..=16_u16 {
+            let most = (1_u32 << bits) - 1;
+            let highest = most.min(254) as u16;
+            let labels = [0, 1, 1, highest / 2, highest, highest, 1, 0, 1.max(highest / 3), 0];
+            for (name, is_white_zero, is_reversed, is_big_endian) in [
+                ("black is 0", false, false, true),
+                ("white is 0", true, false, true),
+                ("black is 0, reversed bits", false, true, true),
+                ("white is 0, reversed bits", true, true, false),
+            ] {
+                let values = labels.map(|label| if is_white_zero { most as u16 - label } else { label });
+                let mut data = match (bits, is_big_endian) {
+                    (16, false) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+                    _ => packed(bits.into(), 5, &values),
+                };
+                if is_reversed {
+                    data.iter_mut().for_each(|byte| *byte = byte.reverse_bits());
+                }
+                let [bits_tag, zero, order] = [[bits], [u16::from(!is_white_zero)], [1 + u16::from(is_reversed)]];
+                let tags = tags(&[(258, &bits_tag), (262, &zero), (266, &order)]);
+                std::fs::write(&path, file(is_big_endian, &tags, &data)).unwrap();
+                let found = read_mask(&path, &MaskCoding::Index { classes: 255 }).unwrap().into_raw();
+                assert_eq!(found, labels.map(|label| label as u8), "{bits} bits, {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_above_all_labels_is_named_at_every_depth() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mask.tif");
+        for bits in 2..=16_u16 {
+            let data = packed(bits.into(), 5, &[0, 1, 0, 2, 0, 0, 0, 0, 0, 0]);
+            let bits_tag = [bits];
+            std::fs::write(&path, file(true, &tags(&[(258, &bits_tag), (262, &[1])]), &data)).unwrap();
+            let message = read_mask(&path, &MaskCoding::Index { classes: 2 }).unwrap_err().to_string();
+            let part = "the pixel at (3, 0) has the value 2, expected 0 to 1";
+            assert!(message.contains(part), "{bits} bits: {message}");
         }
     }
 

@@ -53,6 +53,9 @@ pub(super) struct Layout {
     /// The pixels across and down that share their chroma.
     pub(super) subsampling: [u16; 2],
     pub(super) orientation: u8,
+    /// True if samples are taken as they are stored: neither scaled to 8 or 16 bits nor replaced by
+    /// the colours of a palette.
+    pub(super) keeps_samples: bool,
 }
 
 /// Rows of samples as the decoder knows them.
@@ -115,6 +118,7 @@ impl Layout {
             palette,
             subsampling,
             orientation,
+            keeps_samples: false,
         })
     }
 

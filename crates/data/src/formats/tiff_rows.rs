@@ -141,6 +141,14 @@ impl<R: Read + Seek> TiffRows<R> {
         Ok(Some(Self { source: Source::View(Box::new(layout), decoder), ..rows }))
     }
 
+    /// Takes samples as they are stored from now on, as class indices are read: without scaling
+    /// them to 8 or 16 bits, and without the palette.
+    pub(super) fn keep_samples(&mut self) {
+        if let Source::View(layout, _) = &mut self.source {
+            layout.keeps_samples = true;
+        }
+    }
+
     /// Returns whether the file has one channel.
     pub(super) fn is_grey(&self) -> bool {
         match &self.source {

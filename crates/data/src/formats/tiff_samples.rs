@@ -80,7 +80,10 @@ fn unpack(layout: &Layout, bytes: &[u8], row: usize, rows: usize) -> Option<Samp
         })
     });
     // To the nearest.
-    let scaled = |value: u32, most: u32| (2 * value * most + largest) / (2 * largest);
+    let scaled = |value: u32, most: u32| match layout.keeps_samples {
+        true => value,
+        false => (2 * value * most + largest) / (2 * largest),
+    };
     Some(match (layout.interpretation, bits) {
         (PALETTE, _) => Samples::Bits8(values.map(|value| value as u8).collect()),
         (_, ..=8) => Samples::Bits8(values.map(|value| scaled(value, 0xff) as u8).collect()),
@@ -90,18 +93,24 @@ fn unpack(layout: &Layout, bytes: &[u8], row: usize, rows: usize) -> Option<Samp
 
 /// Converts samples in the place of red, green and blue to colours.
 pub(super) fn to_colors(layout: &Layout, band: Band) -> Band {
+    // The value of white in as many bits as samples have.
+    let white = |bits| u16::MAX >> (16 - if layout.keeps_samples { layout.bits.min(bits) } else { bits });
     match (layout.interpretation, band) {
         (WHITE_IS_ZERO, Band::Bits8(pixels)) => {
-            Band::Bits8(pixels.into_iter().map(|pixel| pixel.map(|value| u8::MAX - value)).collect())
+            let white = white(8) as u8;
+            Band::Bits8(pixels.into_iter().map(|pixel| pixel.map(|value| white - value)).collect())
         }
         (WHITE_IS_ZERO, Band::Bits16(pixels)) => {
-            Band::Bits16(pixels.into_iter().map(|pixel| pixel.map(|value| u16::MAX - value)).collect())
+            let white = white(16);
+            Band::Bits16(pixels.into_iter().map(|pixel| pixel.map(|value| white - value)).collect())
         }
         (WHITE_IS_ZERO, Band::Float(pixels)) => {
             Band::Float(pixels.into_iter().map(|pixel| pixel.map(|value| 1.0 - value)).collect())
         }
         (YCBCR, Band::Bits8(pixels)) => Band::Bits8(pixels.into_iter().map(rgb).collect()),
-        (PALETTE, Band::Bits8(pixels)) if layout.format == UNSIGNED => from_palette(layout, &pixels),
+        (PALETTE, Band::Bits8(pixels)) if layout.format == UNSIGNED && !layout.keeps_samples => {
+            from_palette(layout, &pixels)
+        }
         (_, band) => band,
     }
 }

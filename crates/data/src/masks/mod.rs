@@ -2,7 +2,6 @@
 
 mod binary;
 mod exact;
-mod palette;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +13,7 @@ use image::GrayImage;
 use seg_contract::IGNORE_LABEL;
 use thiserror::Error;
 
-use crate::formats::{ReadError, decode_integers, read_image_file, recognize};
+use crate::formats::{ReadError, decode_indices, decode_integers, read_image_file, recognize};
 
 /// The coding of classes in a mask file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +27,8 @@ pub enum MaskCoding {
     /// not refused.
     Binary,
     /// The label is the grey value or, in an indexed PNG, GIF or TIFF, the palette's index;
-    /// [`IGNORE_LABEL`] is allowed.
+    /// [`IGNORE_LABEL`] is allowed. In a TIFF file of any depth the grey value is the one stored;
+    /// PNG defines that grey of less than 8 bits is scaled to 8.
     Index {
         /// The number of classes.
         classes: u8,
@@ -153,7 +153,7 @@ pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskErro
         MaskCoding::Binary => binary::labels(path, &decode_integers(path, &bytes)?, lossy_format(&bytes).is_some()),
         MaskCoding::Index { classes } => {
             refuse_lossy(path, &bytes)?;
-            exact::from_indices(path, &decode_integers(path, &palette::with_indices(bytes))?, *classes)
+            exact::from_indices(path, &decode_indices(path, &bytes)?, *classes)
         }
         MaskCoding::Color(labels) => {
             refuse_lossy(path, &bytes)?;
@@ -216,7 +216,7 @@ impl fmt::Display for MaskCoding {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
 
     use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     /// Reads a file of the given content as a mask.
-    pub(super) fn read_bytes(bytes: &[u8], coding: &MaskCoding) -> Result<Vec<u8>, MaskError> {
+    pub(crate) fn read_bytes(bytes: &[u8], coding: &MaskCoding) -> Result<Vec<u8>, MaskError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mask.png");
         fs::write(&path, bytes).unwrap();
@@ -236,13 +236,13 @@ mod tests {
         read_bytes(&encoded(image, ImageFormat::Png), coding)
     }
 
-    pub(super) fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    pub(crate) fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
         let mut bytes = std::io::Cursor::new(Vec::new());
         image.write_to(&mut bytes, format).unwrap();
         bytes.into_inner()
     }
 
-    pub(super) fn gray8(values: &[u8]) -> DynamicImage {
+    pub(crate) fn gray8(values: &[u8]) -> DynamicImage {
         GrayImage::from_raw(values.len() as u32, 1, values.to_vec()).unwrap().into()
     }
 

@@ -1,8 +1,9 @@
-//! The indices of an indexed PNG, GIF or TIFF file, whose palette shows them in colours.
+//! The indices of an indexed PNG or GIF file, whose palette shows them in colours.
 //!
-//! Decoders return colours. So the palette is replaced by one in which entry `i` is the grey `i`,
+//! Their decoders return colours. So the palette is replaced by one in which entry `i` is the grey `i`,
 //! and an image of any depth, orientation and interlacing decodes to its indices.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// The signature, the `IHDR` chunk's length and name, and the size.
@@ -19,69 +20,21 @@ const GIF_FLAGS: usize = 10;
 
 /// Returns the file with a palette of its own indices; a file without palette, or a damaged one, is
 /// unchanged.
-pub(super) fn with_indices(mut bytes: Vec<u8>) -> Vec<u8> {
+pub(super) fn with_indices(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let mut bytes = Cow::Borrowed(bytes);
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         if let Some((chunk, entries)) = png_palette(&bytes) {
-            bytes.splice(chunk, png_chunk(b"PLTE", &grays(entries)));
+            bytes.to_mut().splice(chunk, png_chunk(b"PLTE", &grays(entries)));
         }
     } else if bytes.starts_with(b"GIF8") {
         for range in gif_palettes(&bytes) {
             let grays = grays(range.len() / 3);
-            if let Some(palette) = bytes.get_mut(range) {
+            if let Some(palette) = bytes.to_mut().get_mut(range) {
                 palette.copy_from_slice(&grays);
             }
         }
-    } else if let Some((range, is_big_endian)) = tiff_palette(&bytes)
-        && let Some(palette) = bytes.get_mut(range)
-    {
-        // All reds, then all greens, then all blues, in 16 bits.
-        let entries = palette.len() / 6;
-        for (place, value) in palette.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-            let gray = (place % entries.max(1)) as u16 * 257;
-            *value = if is_big_endian { gray.to_be_bytes() } else { gray.to_le_bytes() };
-        }
     }
     bytes
-}
-
-/// Returns the place of the palette of a TIFF file's first image, if it is an indexed one, and
-/// whether numbers begin with their highest byte.
-fn tiff_palette(bytes: &[u8]) -> Option<(Range<usize>, bool)> {
-    const INTERPRETATION: u64 = 262;
-    const INDEXED: u64 = 3;
-    const PALETTE: u64 = 320;
-    let is_big_endian = match bytes.get(..2)? {
-        b"II" => false,
-        b"MM" => true,
-        _ => return None,
-    };
-    let number = |start: usize, length: usize| {
-        let part = bytes.get(start..start.checked_add(length)?)?.iter();
-        let join = |value: u64, byte: &u8| (value << 8) | u64::from(*byte);
-        Some(if is_big_endian { part.fold(0, join) } else { part.rev().fold(0, join) })
-    };
-    // Of BigTIFF the number of entries, an offset and an entry have other sizes.
-    let (first, count_bytes, offset_bytes) = match number(2, 2)? {
-        42 => (4, 2, 4),
-        43 => (8, 8, 8),
-        _ => return None,
-    };
-    let start = usize::try_from(number(first, offset_bytes)?).ok()?;
-    let count = number(start, count_bytes)?;
-    let mut is_indexed = false;
-    for index in 0..usize::try_from(count).ok()? {
-        let entry = index.checked_mul(4 + 2 * offset_bytes)?.checked_add(start)?.checked_add(count_bytes)?;
-        match number(entry, 2)? {
-            INTERPRETATION => is_indexed = number(entry + 4 + offset_bytes, 2)? == INDEXED,
-            PALETTE if is_indexed => {
-                let values = usize::try_from(number(entry + 4, offset_bytes)?).ok()?;
-                let place = usize::try_from(number(entry + 4 + offset_bytes, offset_bytes)?).ok()?;
-                return Some((place..place.checked_add(values.checked_mul(2)?)?, is_big_endian));
-            }
-            _ => {}
-        }
-    }
-    None
 }
 
 /// Returns red, green and blue of entries that are each their own index.
@@ -183,7 +136,7 @@ mod tests {
     }
 
     /// Creates a TIFF file of 4x1 pixels with the indices 0, 1, 1, 0 in colours unrelated to them.
-    fn tiff(is_big_endian: bool, is_big: bool) -> Vec<u8> {
+    fn tiff(is_big_endian: bool, is_big: bool, entries: usize) -> Vec<u8> {
         let put = |bytes: &mut Vec<u8>, value: usize, length: usize| {
             let value = (value as u64).to_be_bytes();
             let value = &value[8 - length..];
@@ -198,7 +151,7 @@ mod tests {
             [(42, 2), (8, 4)].into_iter().for_each(|(value, length)| put(&mut bytes, value, length));
         }
         let behind = bytes.len() + count + 8 * (4 + 2 * offset) + offset;
-        let palette = 3 << 8;
+        let palette = 3 * entries;
         let tags = [
             (256, 1, 4),
             (257, 1, 1),
@@ -234,10 +187,12 @@ mod tests {
     fn indexed_images_are_read_by_their_indices() {
         for (name, bytes, labels) in [
             ("PNG, 8 bits", png(BitDepth::Eight, &[0, 1, 1, 0]), vec![0, 1, 1, 0]),
-            ("TIFF", tiff(false, false), vec![0, 1, 1, 0]),
-            ("TIFF, highest byte first", tiff(true, false), vec![0, 1, 1, 0]),
-            ("BigTIFF", tiff(false, true), vec![0, 1, 1, 0]),
-            ("BigTIFF, highest byte first", tiff(true, true), vec![0, 1, 1, 0]),
+            ("TIFF", tiff(false, false, 256), vec![0, 1, 1, 0]),
+            ("TIFF, more colours than indices", tiff(false, false, 257), vec![0, 1, 1, 0]),
+            ("TIFF, far more colours than indices", tiff(false, false, 1024), vec![0, 1, 1, 0]),
+            ("TIFF, highest byte first", tiff(true, false, 256), vec![0, 1, 1, 0]),
+            ("BigTIFF", tiff(false, true, 256), vec![0, 1, 1, 0]),
+            ("BigTIFF, highest byte first", tiff(true, true, 256), vec![0, 1, 1, 0]),
             ("PNG, 4 bits", png(BitDepth::Four, &[0x01, 0x10]), vec![0, 1, 1, 0]),
             ("PNG, 2 bits", png(BitDepth::Two, &[0b0001_0100]), vec![0, 1, 1, 0]),
             ("PNG, 1 bit", png(BitDepth::One, &[0b0110_0000]), vec![0, 1, 1, 0]),
@@ -251,10 +206,18 @@ mod tests {
     }
 
     #[test]
+    fn too_few_colours_are_an_error() {
+        for (name, entries) in [("none", 0), ("one too few", 255)] {
+            let found = read_bytes(&tiff(false, false, entries), &MaskCoding::Index { classes: 4 });
+            assert!(found.unwrap_err().to_string().contains(&format!("a palette of {entries} colours")), "{name}");
+        }
+    }
+
+    #[test]
     fn files_that_are_cut_off_are_errors() {
         for (name, whole) in [("PNG", png(BitDepth::Eight, &[0, 1, 1, 0])), ("GIF", gif(true))] {
             for length in 0..whole.len() {
-                let cut = with_indices(whole[..length].to_vec());
+                let cut = with_indices(&whole[..length]);
                 assert!(cut.len() >= length, "{name}: {length}");
             }
             let half = read_bytes(&whole[..whole.len() / 2], &MaskCoding::Index { classes: 4 });
