@@ -33,6 +33,7 @@ impl Format for Panics {
     }
 
     fn sniff(&self, head: &[u8]) -> bool {
+        fail(head, "sniff");
         head.starts_with(b"PANIC ")
     }
 
@@ -49,6 +50,11 @@ impl Format for Panics {
     fn decode(&self, _: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
         fail(bytes, "decode");
         Ok(GrayImage::new(3, 2).into())
+    }
+
+    fn decode_indices(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+        fail(bytes, "indices");
+        self.decode(path, bytes)
     }
 
     fn open_bands(&self, path: &Path) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
@@ -98,6 +104,10 @@ fn mask(path: &Path) -> Result<(), String> {
     read_mask(path, &MaskCoding::Binary).map(|_| ()).map_err(|error| error.to_string())
 }
 
+fn indices(path: &Path) -> Result<(), String> {
+    read_mask(path, &MaskCoding::Index { classes: 2 }).map(|_| ()).map_err(|error| error.to_string())
+}
+
 #[test]
 fn a_panic_is_the_error_of_one_image() {
     static PRINTED: AtomicUsize = AtomicUsize::new(0);
@@ -107,17 +117,24 @@ fn a_panic_is_the_error_of_one_image() {
     add_format(&Panics);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.png");
-    let rows: [(&str, Read, bool); 11] = [
+    let rows: [(&str, Read, bool); 18] = [
+        ("sniff", size, true),
+        ("sniff", open, true),
+        ("sniff", whole, true),
+        ("sniff", mask, true),
+        ("sniff", indices, true),
         ("size", size, true),
         ("header", open, true),
         ("decode", whole, true),
         ("decode", mask, true),
         ("decode", open, true),
+        ("indices", indices, true),
         ("open", open, true),
         ("rows", open, true),
         ("nowhere", open, false),
         ("nowhere", whole, false),
         ("nowhere", mask, false),
+        ("nowhere", indices, false),
         ("nowhere", size, false),
     ];
     for (place, read, panics) in rows {

@@ -12,8 +12,10 @@ use super::reader::ImageReader;
 /// A format of image files: one file in this folder and one line in `FORMATS`, or a program's own
 /// one that [`add_format`](super::add_format) adds.
 ///
-/// Paths are for messages, unless a function says that it opens the file. A function that panics
-/// costs the image that it reads, and no other.
+/// Paths are for messages, unless a function says that it opens the file. A function that gets a
+/// file or its content and panics costs that image, and no other. [`name`](Self::name),
+/// [`extensions`](Self::extensions) and [`keeps_values`](Self::keeps_values) depend on no file and
+/// must not panic.
 pub trait Format: Sync {
     /// Returns the name in messages and help.
     fn name(&self) -> &'static str;

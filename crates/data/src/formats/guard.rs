@@ -1,7 +1,9 @@
 //! The boundary at which a panic of a decoder becomes the error of one image.
 //!
-//! Decoders read foreign bytes, and some panic on a file that they did not expect. Every call into
-//! a [`Format`](super::Format), and every reading of rows, passes through [`guard`].
+//! Decoders read foreign bytes, and some panic on a file that they did not expect. Every call of a
+//! [`Format`](super::Format) that gets a file or its content, and every reading of rows, passes
+//! through [`guard`]. A format's name, extensions and kind of compression are asked for without it:
+//! they depend on no file.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -90,10 +92,58 @@ impl ImageReader for Guarded {
         if let Some(message) = panicked {
             return Err(ReadError::Panic { path: path.clone(), format, message: message.clone() });
         }
-        let result = guard(path, format, || reader.rows(rows));
+        let size = (self.info.width, rows.end - rows.start);
+        let result = guard(path, format, || {
+            let picture = reader.rows(rows)?;
+            let found = picture.dimensions();
+            assert!(found == size, "it returned {}x{} pixels, expected {}x{}", found.0, found.1, size.0, size.1);
+            Ok(picture)
+        });
         if let Err(ReadError::Panic { message, .. }) = &result {
             *panicked = Some(message.clone());
         }
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+
+    use super::*;
+
+    /// A reader that returns pictures of one size whatever rows are asked for.
+    struct Fixed(ImageInfo, (u32, u32));
+
+    impl ImageReader for Fixed {
+        fn info(&self) -> &ImageInfo {
+            &self.0
+        }
+
+        fn rows(&mut self, _: Range<u32>) -> Result<Cow<'_, Picture>, ReadError> {
+            Ok(Cow::Owned(Picture::Bits8(RgbImage::new(self.1.0, self.1.1))))
+        }
+    }
+
+    #[test]
+    fn rows_of_another_size_than_was_asked_for_are_an_error() {
+        for (name, size, is_accepted) in [
+            ("as asked for", (5, 2), true),
+            ("narrower", (4, 2), false),
+            ("wider", (6, 2), false),
+            ("one row too few", (5, 1), false),
+            ("all rows", (5, 3), false),
+        ] {
+            let reader = Box::new(Fixed(ImageInfo::new(5, 3), size));
+            let mut reader = Guarded::new(Path::new("a.x"), "X", reader);
+            match reader.rows(1..3).map(|picture| picture.dimensions()) {
+                Ok(found) => assert!(is_accepted && found == size, "{name}"),
+                Err(error) => {
+                    let (width, height) = size;
+                    let part = format!("panicked (it returned {width}x{height} pixels, expected 5x2)");
+                    assert!(!is_accepted && error.to_string().contains(&part), "{name}: {error}");
+                }
+            }
+        }
     }
 }

@@ -82,11 +82,14 @@ pub fn read_image(path: &Path) -> Result<Rgb32FImage, ReadError> {
 pub fn open_image(path: &Path) -> Result<Box<dyn ImageReader>, ReadError> {
     let (_, head) = open_file(path)?;
     let format = format_of(path, &head)?;
-    let reader = guard(path, format.name(), || match format.open_bands(path)? {
-        Some(reader) => Ok(reader),
-        None => Ok(Box::new(WholeImage::new(path, format, read_image_file(path)?)?) as Box<dyn ImageReader>),
+    let reader = guard(path, format.name(), || {
+        let reader = match format.open_bands(path)? {
+            Some(reader) => reader,
+            None => Box::new(WholeImage::new(path, format, read_image_file(path)?)?),
+        };
+        Ok(Guarded::new(path, format.name(), reader))
     })?;
-    Ok(Box::new(Guarded::new(path, format.name(), reader)))
+    Ok(Box::new(reader))
 }
 
 /// Reads the content of a file that begins as an image and is no larger than one can be.
@@ -125,14 +128,23 @@ pub fn image_formats() -> String {
     format!("{} or {last}", names.join(", "))
 }
 
-/// Returns the format of a content, by its first bytes.
-pub(crate) fn recognize(bytes: &[u8]) -> Option<&'static dyn Format> {
-    formats().into_iter().find(|format| format.sniff(bytes))
+/// Returns the format of the file `path`, whose content begins with `bytes`; `None` if no format
+/// recognises it.
+///
+/// # Errors
+/// When a format panics.
+pub(crate) fn recognize(path: &Path, bytes: &[u8]) -> Result<Option<&'static dyn Format>, ReadError> {
+    for format in formats() {
+        if guard(path, format.name(), || Ok(format.sniff(bytes)))? {
+            return Ok(Some(format));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the format of the file `path`, whose content begins with `bytes`.
 fn format_of(path: &Path, bytes: &[u8]) -> Result<&'static dyn Format, ReadError> {
-    recognize(bytes).ok_or_else(|| ReadError::Format {
+    recognize(path, bytes)?.ok_or_else(|| ReadError::Format {
         path: path.into(),
         found: describe(bytes),
         expected: image_formats(),

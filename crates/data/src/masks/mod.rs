@@ -150,7 +150,10 @@ const EXAMPLE_COLOR: &str = r#"{"masks": "color", "classes": [{"name": "backgrou
 pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskError> {
     let bytes = read_image_file(path)?;
     match coding {
-        MaskCoding::Binary => binary::labels(path, &decode_integers(path, &bytes)?, lossy_format(&bytes).is_some()),
+        MaskCoding::Binary => {
+            let is_blurred = lossy_format(path, &bytes)?.is_some();
+            binary::labels(path, &decode_integers(path, &bytes)?, is_blurred)
+        }
         MaskCoding::Index { classes } => {
             refuse_lossy(path, &bytes)?;
             exact::from_indices(path, &decode_indices(path, &bytes)?, *classes)
@@ -173,13 +176,14 @@ pub(crate) fn ignore_outside(labels: &mut GrayImage, field_of_view: &GrayImage) 
 }
 
 /// Returns the name of the content's format if its compression may change values.
-fn lossy_format(bytes: &[u8]) -> Option<&'static str> {
-    recognize(bytes).filter(|format| !format.keeps_values()).map(|format| format.name())
+fn lossy_format(path: &Path, bytes: &[u8]) -> Result<Option<&'static str>, ReadError> {
+    let format = recognize(path, bytes)?;
+    Ok(format.filter(|format| !format.keeps_values()).map(|format| format.name()))
 }
 
 /// Refuses a format whose compression may change values.
 fn refuse_lossy(path: &Path, bytes: &[u8]) -> Result<(), MaskError> {
-    match lossy_format(bytes) {
+    match lossy_format(path, bytes)? {
         Some(format) => Err(MaskError::Lossy { path: path.into(), format }),
         None => Ok(()),
     }
