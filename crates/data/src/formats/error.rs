@@ -119,7 +119,10 @@ pub enum ReadError {
         bytes_max: u64,
     },
     /// The memory for an image could not be had.
-    #[error("cannot read `{path}`: its image takes {bytes} bytes of memory, which the system does not have free")]
+    #[error(
+        "cannot read `{path}`: its image takes {bytes} bytes of memory, which the system does not give; free memory, or \
+         save it as a TIFF file in strips or tiles, which is read in bands"
+    )]
     Memory {
         /// The file.
         path: PathBuf,
