@@ -12,7 +12,7 @@ use image::{DynamicImage, ImageFormat};
 
 use super::error::ReadError;
 use super::format::{Format, Header};
-use super::jpeg_scan::{self, Fault};
+use super::jpeg_scan::{self, Expected, Fault};
 use super::limits::check_size;
 use super::raster::Raster;
 
@@ -53,9 +53,10 @@ impl Format for Jpeg {
         self.check_kind(path, bytes)?;
         let (width, height) = self.size(path, &mut Cursor::new(bytes))?;
         check_size(path, width, height)?;
-        jpeg_scan::check(bytes).map_err(|fault| match fault {
+        jpeg_scan::check(bytes, Expected { width, heights: [height, height] }).map_err(|fault| match fault {
             Fault::Damaged(found) => ReadError::Damaged { path: path.into(), format: self.name(), found },
             Fault::Kind(kind) => ReadError::Kind { path: path.into(), format: self.name(), kind: kind.into() },
+            Fault::Memory(bytes) => ReadError::Memory { path: path.into(), bytes },
         })?;
         RASTER.decode(path, bytes)
     }
@@ -115,7 +116,7 @@ fn is_whole(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 /// When the file cannot be read, or ends before that header.
-fn size(file: &mut (impl BufRead + Seek)) -> io::Result<(u32, u32)> {
+pub(super) fn size(file: &mut (impl BufRead + Seek)) -> io::Result<(u32, u32)> {
     loop {
         file.skip_until(0xff)?;
         let mut marker = [0xff];

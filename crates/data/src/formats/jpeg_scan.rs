@@ -11,14 +11,25 @@ pub(super) enum Fault {
     Damaged(String),
     /// The file is of a kind that is not read: its name.
     Kind(&'static str),
+    /// The system does not give this much memory, in bytes.
+    Memory(u64),
+}
+
+/// The size that an image must have, in pixels.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Expected {
+    pub(super) width: u32,
+    /// The least and the largest height.
+    pub(super) heights: [u32; 2],
 }
 
 /// Checks every scan of a file that begins with the start-of-image marker.
 ///
 /// # Errors
-/// When a block of the image is missing or cannot be read, or the file's kind is not read.
-pub(super) fn check(bytes: &[u8]) -> Result<(), Fault> {
-    let mut file = File { bytes, place: 2, ..File::default() };
+/// When the image is of another size, a block of it is missing or cannot be read, or the file's
+/// kind is not read.
+pub(super) fn check(bytes: &[u8], expected: Expected) -> Result<(), Fault> {
+    let mut file = File { bytes, place: 2, expected, ..File::default() };
     loop {
         let Some(marker) = file.next_marker() else { return Err(damaged("its end is missing")) };
         match marker {
@@ -79,11 +90,29 @@ fn damaged(found: impl Into<String>) -> Fault {
     Fault::Damaged(found.into())
 }
 
+/// Says that bytes are left over.
+fn left_over(count: usize) -> String {
+    if count == 1 { "1 byte is left over".into() } else { format!("{count} bytes are left over") }
+}
+
+/// Returns a list of zeros.
+///
+/// # Errors
+/// [`Fault::Memory`] when the system does not give its memory.
+fn zeros(count: usize) -> Result<Vec<u64>, Fault> {
+    let mut zeros = Vec::new();
+    let bytes = (count as u64).saturating_mul(size_of::<u64>() as u64);
+    zeros.try_reserve_exact(count).map_err(|_| Fault::Memory(bytes))?;
+    zeros.resize(count, 0);
+    Ok(zeros)
+}
+
 /// The state between the segments of a file.
 #[derive(Default)]
 struct File<'a> {
     bytes: &'a [u8],
     place: usize,
+    expected: Expected,
     frame: Option<Frame>,
     /// The tables of DC and AC codes.
     tables: [[Option<Box<Huffman>>; 4]; 2],
@@ -174,16 +203,22 @@ impl<'a> File<'a> {
         {
             return Err(invalid());
         }
+        let Expected { width: columns, heights: [least, largest] } = self.expected;
+        // Memory for this many blocks is taken below.
+        if width != columns as usize || !(least as usize..=largest as usize).contains(&height) {
+            let rows = if least == largest { least.to_string() } else { format!("{least} to {largest}") };
+            return Err(damaged(format!("its image is {width}x{height}, expected {columns}x{rows}")));
+        }
         let most =
             [0, 1].map(|axis| described.iter().map(|[_, factors, _]| sampling(*factors)[axis]).max().unwrap_or(1));
         let component = |&[id, factors, _]: &[u8; 3]| {
             let own = sampling(factors);
             let blocks = [0, 1].map(|axis| ([width, height][axis] * own[axis]).div_ceil(most[axis]).div_ceil(8));
             let padded = [0, 1].map(|axis| [width, height][axis].div_ceil(8 * most[axis]) * own[axis]);
-            let nonzero = if is_progressive { vec![0; padded[0] * padded[1]] } else { Vec::new() };
-            Component { id, sampling: own, blocks, stride: padded[0], nonzero, has_data: false }
+            let nonzero = if is_progressive { zeros(padded[0] * padded[1])? } else { Vec::new() };
+            Ok(Component { id, sampling: own, blocks, stride: padded[0], nonzero, has_data: false })
         };
-        let components = described.iter().map(component).collect();
+        let components = described.iter().map(component).collect::<Result<_, Fault>>()?;
         self.frame = Some(Frame { is_progressive, width, height, components, sampling: most });
         Ok(())
     }
@@ -243,7 +278,7 @@ impl<'a> File<'a> {
                 if bits.restart() != Some(expected) {
                     return Err(at(&format!("restart marker {expected} is missing")));
                 }
-                rest.map_err(|left| at(&format!("{left} bytes are left over")))?;
+                rest.map_err(|left| at(&left_over(left)))?;
                 skipped_blocks = 0;
             }
             for (part, [dc, ac]) in &parts {
@@ -264,11 +299,10 @@ impl<'a> File<'a> {
             }
         }
         let frame_height = frame.height;
-        bits.check_rest().map_err(|left| {
-            damaged(format!("{left} bytes are left over behind row {frame_height} of {frame_height}"))
-        })?;
+        bits.check_rest()
+            .map_err(|left| damaged(format!("{} behind row {frame_height} of {frame_height}", left_over(left))))?;
         for (part, _) in parts {
-            frame.components[part].has_data |= needs_dc || matches!(steps, Steps::FirstDc);
+            frame.components[part].has_data |= needs_dc;
         }
         self.place = bits.place;
         Ok(())
@@ -581,10 +615,12 @@ impl Bits<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
     use std::path::Path;
 
     use super::*;
     use crate::formats::decode;
+    use crate::formats::jpeg::size;
 
     /// Whole files of 41x29 pixels, by Pillow.
     const FILES: [(&str, &[u8]); 7] = [
@@ -599,6 +635,11 @@ mod tests {
 
     fn file(name: &str) -> Vec<u8> {
         FILES.iter().find(|(found, _)| *found == name).unwrap().1.to_vec()
+    }
+
+    /// Checks a file as one of 41x29 pixels.
+    fn check_small(bytes: &[u8]) -> Result<(), Fault> {
+        check(bytes, Expected { width: 41, heights: [29, 29] })
     }
 
     /// Returns the place behind the header of the first scan.
@@ -627,7 +668,7 @@ mod tests {
         rows.push((padded, inserted("4:2:0", &[0; 7])));
         rows.push((stray, inserted("restarts", &[0xff, 0xd0 + (restart_places(&file("restarts")).len() % 8) as u8])));
         for (name, bytes) in rows {
-            assert_eq!(check(&bytes), Ok(()), "{name}");
+            assert_eq!(check_small(&bytes), Ok(()), "{name}");
             let image = decode(Path::new("a.jpg"), &bytes).unwrap();
             assert_eq!((image.width(), image.height()), (41, 29), "{name}");
         }
@@ -652,9 +693,11 @@ mod tests {
         let next = progressive[scans[0].0..].windows(2).position(|pair| pair == [0xff, 0xc4]).unwrap();
         let first = [&progressive[..scans[0].0], &progressive[scans[0].0 + next..]].concat();
         let gone = [&sampled[..middle], &sampled[sampled.len() - 2..]].concat();
-        let mut longer = sampled.clone();
-        longer.splice(sampled.len() - 2..sampled.len() - 2, [0x12, 0x34, 0x56]);
-        let rows: [(&str, Vec<u8>, &str); 8] = [
+        let end = sampled.len() - 2..sampled.len() - 2;
+        let [mut longer, mut one_more] = [(); 2].map(|()| sampled.clone());
+        longer.splice(end.clone(), [0x12, 0x34, 0x56]);
+        one_more.splice(end, [0x12]);
+        let rows: [(&str, Vec<u8>, &str); 9] = [
             ("data gone before the end", gone, "the compressed data end at row"),
             (
                 "a file of the cases",
@@ -666,15 +709,46 @@ mod tests {
             ("the data between two markers gone", lacks_one, "restart marker 0 is missing"),
             ("the last scan cut", half, "the compressed data end"),
             ("the first scan gone", first, "has no data"),
-            ("more data than the image has", longer, "3 bytes are left over"),
+            ("more data than the image has", longer, "3 bytes are left over behind row 29 of 29"),
+            ("one more byte than the image has", one_more, "1 byte is left over behind row 29 of 29"),
         ];
         for (name, bytes, part) in rows {
-            match check(&bytes) {
+            let (width, height) = size(&mut Cursor::new(&bytes)).unwrap();
+            match check(&bytes, Expected { width, heights: [height, height] }) {
                 Err(Fault::Damaged(found)) => assert!(found.contains(part), "{name}: {found}"),
                 other => panic!("{name}: {other:?}"),
             }
             let message = decode(Path::new("a.jpg"), &bytes).unwrap_err().to_string();
             assert!(message.contains("the JPEG file is damaged ("), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn an_image_of_another_size_is_refused_before_memory_is_taken_for_it() {
+        for (name, width, heights, found) in [
+            ("its size", 41, [29, 29], None),
+            ("the least height", 41, [29, 40], None),
+            ("the largest height", 41, [8, 29], None),
+            ("wider", 40, [29, 29], Some("its image is 41x29, expected 40x29")),
+            ("narrower", 42, [29, 29], Some("its image is 41x29, expected 42x29")),
+            ("higher", 41, [8, 28], Some("its image is 41x29, expected 41x8 to 28")),
+            ("lower", 41, [30, 30], Some("its image is 41x29, expected 41x30")),
+        ] {
+            for (kind, bytes) in FILES {
+                assert_eq!(check(bytes, Expected { width, heights }).err(), found.map(damaged), "{kind}, {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_that_the_system_refuses_is_a_fault() {
+        for (name, count, is_granted) in
+            [("no block", 0, true), ("some", 64, true), ("more than addresses reach", 1 << 59, false)]
+        {
+            match zeros(count) {
+                Ok(zeros) => assert!(is_granted && zeros == vec![0; count], "{name}"),
+                Err(fault) => assert!(!is_granted && fault == Fault::Memory(1 << 62), "{name}: {fault:?}"),
+            }
         }
     }
 
@@ -687,7 +761,7 @@ mod tests {
                 for value in [0x00, 0x7f, 0xff] {
                     let mut bytes = whole.to_vec();
                     bytes[place..place + 8].fill(value);
-                    let found = check(&bytes);
+                    let found = check_small(&bytes);
                     if place >= start {
                         all += 1;
                         noticed += usize::from(found.is_err());

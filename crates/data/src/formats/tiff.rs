@@ -464,6 +464,30 @@ mod tests {
     }
 
     #[test]
+    fn a_strip_in_jpeg_has_the_size_that_the_file_says() {
+        let whole = include_bytes!("../../tests/data/strips-jpeg.tif");
+        let frame = whole.windows(3).position(|bytes| bytes == [0xff, 0xc0, 0]).unwrap() + 5;
+        let [h1, h0, w1, w0] = whole[frame..frame + 4] else { panic!("the header has a size") };
+        let (height, width) = (u16::from_be_bytes([h1, h0]), u16::from_be_bytes([w1, w0]));
+        for (name, size, is_read) in [
+            ("its own", [height, width], true),
+            ("higher", [height + 8, width], false),
+            ("lower", [height - 8, width], false),
+            ("wider", [height, width + 8], false),
+            ("narrower", [height, width - 8], false),
+        ] {
+            let mut bytes = whole.to_vec();
+            bytes[frame..frame + 4].copy_from_slice(&size.map(u16::to_be_bytes).concat());
+            let found = read(&bytes).map_err(|error| error.to_string());
+            let part = format!("strip or tile 0: its image is {}x{}, expected {width}x{height})", size[1], size[0]);
+            match found {
+                Ok(_) => assert!(is_read, "{name}"),
+                Err(message) => assert!(!is_read && message.contains(&part), "{name}: {message}"),
+            }
+        }
+    }
+
+    #[test]
     fn a_file_with_reversed_bits_has_its_own_values() {
         let Picture::Bits8(found) = read(include_bytes!("../../tests/data/fill-order-2.tif")).unwrap() else {
             panic!("it has 8 bits")

@@ -12,7 +12,7 @@ use tiff::tags::{SampleFormat, Tag};
 use tiff::{ColorType, TiffError};
 
 use super::error::ReadError;
-use super::jpeg_scan::{self, Fault};
+use super::jpeg_scan::{self, Expected, Fault};
 use super::limits::checked_range;
 use super::reader::{ImageInfo, ImageReader};
 use super::tiff_layout::{BLACK_IS_ZERO, JPEG, Layout, WHITE_IS_ZERO, is_plain_compression};
@@ -251,7 +251,7 @@ fn view_band<R: Read + Seek>(
     let mut band: Option<Band> = None;
     for (column, plane) in (0..across).flat_map(|column| (0..planes).map(move |plane| (column, plane))) {
         let chunk = plane * plane_chunks + index * across + column;
-        check_jpeg(path, layout, decoder, chunk)?;
+        check_jpeg(path, layout, decoder, chunk, height)?;
         let decoded = decoder.read_chunk(chunk).map_err(refuse)?;
         let Some(samples) = Samples::new(path, layout, decoded, rows)? else { return Ok(None) };
         let place = Place {
@@ -291,12 +291,14 @@ fn view_band<R: Read + Seek>(
     Ok(band.map(|band| to_colors(layout, band)))
 }
 
-/// Checks that a strip or a tile in JPEG is whole: the decoder invents what is missing.
+/// Checks that a strip or a tile in JPEG is whole and of its size, with so many rows of the image:
+/// the decoder invents what is missing. The last strip may have the rows of the others.
 fn check_jpeg<R: Read + Seek>(
     path: &Path,
     layout: &Layout,
     decoder: &mut Decoder<View<R>>,
     chunk: u32,
+    height: u32,
 ) -> Result<(), ReadError> {
     if layout.compression != JPEG {
         return Ok(());
@@ -309,11 +311,14 @@ fn check_jpeg<R: Read + Seek>(
     view.by_ref().take(count.min(CHUNK_BYTES_MAX as u64)).read_to_end(&mut bytes).map_err(failed)?;
     let tables = layout.jpeg_tables.strip_suffix(b"\xff\xd9").unwrap_or(&layout.jpeg_tables);
     let whole = if tables.is_empty() { bytes } else { [tables, bytes.get(2..).unwrap_or_default()].concat() };
-    jpeg_scan::check(&whole).map_err(|fault| match fault {
+    let [rows, width] = layout.chunk;
+    let expected = Expected { width, heights: [if layout.is_tiled { rows } else { height }, rows] };
+    jpeg_scan::check(&whole, expected).map_err(|fault| match fault {
         Fault::Damaged(found) => {
             ReadError::Damaged { path: path.into(), format: TIFF, found: format!("strip or tile {chunk}: {found}") }
         }
         Fault::Kind(kind) => ReadError::Kind { path: path.into(), format: TIFF, kind: kind.into() },
+        Fault::Memory(bytes) => ReadError::Memory { path: path.into(), bytes },
     })
 }
 
