@@ -145,9 +145,14 @@ pub struct Stretching {
 
 impl Stretching {
     /// Takes the next rows, from top to bottom.
+    ///
+    /// # Panics
+    /// When they have another width than the image, or the image has fewer rows.
     pub fn push<'a>(&mut self, rows: impl Into<Pixels<'a>>) {
         let rows = rows.into();
-        let width = rows.size()[1];
+        let (width, image) = (rows.size()[1], self.geometry.image);
+        assert_eq!(width, image[1], "the rows of an image have its width");
+        assert!(self.stretcher.missing() >= rows.size()[0], "an image has no more than its {} rows", image[0]);
         match rows.samples() {
             Samples::Bits8(pixels) => pixels.chunks_exact(width).for_each(|line| self.stretcher.push(line)),
             Samples::Bits16(pixels) => pixels.chunks_exact(width).for_each(|line| self.stretcher.push(line)),
@@ -429,6 +434,34 @@ mod tests {
             assert!(found.tensor == expected.tensor && found.geometry == expected.geometry, "{name}");
         }
         assert!(matches!(contract.stretching([0, 3]), Err(PreprocessError::Empty { .. })));
+    }
+
+    #[test]
+    fn rows_that_the_image_does_not_have_are_refused() {
+        let mut contract = contract();
+        contract.input.size = SizePolicy::Resize { height: 16, width: 24 };
+        let image = ramp(30, 20);
+        let whole = contract.preprocess(&image).unwrap().tensor;
+        for (name, width, height, is_accepted) in [
+            ("its rows", 30, 12, true),
+            ("narrower", 29, 12, false),
+            ("half as wide", 15, 12, false),
+            ("wider", 31, 12, false),
+            ("one row more", 30, 13, false),
+        ] {
+            let pushed = std::panic::catch_unwind(|| {
+                let mut stretching = contract.stretching([20, 30]).unwrap().unwrap();
+                stretching.push(&image::imageops::crop_imm(&image, 0, 0, 30, 8).to_image());
+                stretching.push(&Rgb32FImage::from_fn(width, height, |x, y| {
+                    Rgb([x as f32 / 64.0, (y + 8) as f32 / 64.0, 0.5])
+                }));
+                stretching.finish(&contract).tensor
+            });
+            match pushed {
+                Ok(tensor) => assert!(is_accepted && tensor == whole, "{name}"),
+                Err(_) => assert!(!is_accepted, "{name}"),
+            }
+        }
     }
 
     #[test]

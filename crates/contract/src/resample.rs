@@ -77,6 +77,11 @@ impl<const CHANNELS: usize> Stretcher<CHANNELS> {
         Self { from, rows, columns, row: 0, done: 0, lines: VecDeque::new(), stretched }
     }
 
+    /// Returns the number of rows that have not come.
+    pub(super) fn missing(&self) -> usize {
+        self.from[0].saturating_sub(self.row)
+    }
+
     /// Takes the next row.
     pub(super) fn push<T: Share>(&mut self, line: &[[T; CHANNELS]]) {
         let row = self.row;
