@@ -14,24 +14,24 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// Makes the policy of a network that takes any side from the shortest on.
+    /// Makes the sides of a network that takes any side from the shortest on.
     pub const fn at_least(min: usize) -> Self {
         Self { min, multiple: 1, only: None }
     }
 
-    /// Makes the policy of a network whose sides are multiples of a number.
+    /// Makes the sides of a network whose sides are multiples of a number.
     pub const fn multiples_of(multiple: usize) -> Self {
         Self { min: multiple, multiple, only: None }
     }
 
-    /// Makes the policy of a network that takes one height and width.
+    /// Makes the sides of a network that takes one height and width.
     pub fn only(size: [usize; 2]) -> Self {
         Self { min: size[0].min(size[1]), multiple: 1, only: Some(size) }
     }
 
     /// Returns whether the network takes images of a height and width: each side is at least
-    /// [`min`](Self::min) and a multiple of [`multiple`](Self::multiple), or the size is the
-    /// [only](Self::only) one.
+    /// [`min`](Self::min) and a multiple of [`multiple`](Self::multiple), and the size is the
+    /// [only](Self::only) one if there is only one.
     pub fn fit(&self, size: [usize; 2]) -> bool {
         let each = size.iter().all(|side| *side >= self.min && side.is_multiple_of(self.multiple));
         each && self.only.is_none_or(|only| only == size)
@@ -44,8 +44,9 @@ impl Sides {
     }
 
     /// Returns the largest height and width that the network takes and that neither exceed `size`
-    /// nor leave a remainder by [`min`](Self::min), so that no halving cuts a row; at least the
-    /// smallest that the network takes.
+    /// nor leave a remainder by the shortest side that it takes, so that no halving cuts a row; at
+    /// least the smallest that the network takes. The shortest side that it takes is the smallest
+    /// [`multiple`](Self::multiple) from [`min`](Self::min) on.
     pub fn crop(&self, size: [u32; 2]) -> [u32; 2] {
         let unit = self.min.next_multiple_of(self.multiple) as u32;
         let only = self.only.map(|only| only.map(|side| side as u32));
