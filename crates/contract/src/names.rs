@@ -3,7 +3,7 @@
 use seg_text::control::{escape, has_control};
 use serde_json::Value;
 
-use crate::{Contract, ContractError};
+use crate::{Contract, ContractError, Provenance, Scores};
 
 /// The form of a graph's name, which needs quotes nowhere.
 const GRAPH_NAME: &str = "a name of A-Z, a-z, 0-9, `_`, `.` and `-`; export the model again with such a name";
@@ -31,23 +31,43 @@ pub(crate) fn names(contract: &Contract) -> Result<(), ContractError> {
 /// # Errors
 /// [`ContractError::Field`] for the first that holds a control character.
 pub(crate) fn notes(contract: &Contract) -> Result<(), ContractError> {
-    let provenance = &contract.provenance;
+    // All fields are named, so that a new one cannot be forgotten here.
+    let Provenance {
+        network,
+        configuration,
+        tool,
+        weights_sha256,
+        data,
+        epoch: _,
+        score,
+        data_sha256,
+        validation,
+        training,
+        precision,
+        assumptions,
+    } = &contract.provenance;
     for (field, note) in [
-        ("provenance.network", &provenance.network),
-        ("provenance.configuration", &provenance.configuration),
-        ("provenance.tool", &provenance.tool),
-        ("provenance.weights_sha256", &provenance.weights_sha256),
-        ("provenance.data", &provenance.data),
-        ("provenance.score", &provenance.score),
-        ("provenance.data_sha256", &provenance.data_sha256),
-        ("provenance.precision", &provenance.precision),
+        ("provenance.network", network),
+        ("provenance.configuration", configuration),
+        ("provenance.tool", tool),
+        ("provenance.weights_sha256", weights_sha256),
+        ("provenance.data", data),
+        ("provenance.score", score),
+        ("provenance.data_sha256", data_sha256),
+        ("provenance.precision", precision),
     ] {
         plain(field, note)?;
     }
-    provenance.assumptions.iter().try_for_each(|assumption| plain("provenance.assumptions", assumption))?;
-    let scores = provenance.validation.iter().flat_map(|scores| [&scores.dice_pooled, &scores.iou_pooled]);
-    scores.flat_map(|scores| scores.keys()).try_for_each(|class| plain("provenance.validation", class))?;
-    provenance.training.iter().try_for_each(|(key, value)| setting(key, value))
+    assumptions.iter().try_for_each(|assumption| plain("provenance.assumptions", assumption))?;
+    validation.iter().try_for_each(classes)?;
+    training.iter().try_for_each(|(key, value)| setting(key, value))
+}
+
+/// Checks the names of classes in scores.
+fn classes(scores: &Scores) -> Result<(), ContractError> {
+    let Scores { images: _, dice_per_image: _, dice_pooled, iou_pooled, mean_iou_pooled: _, accuracy_pooled: _ } =
+        scores;
+    dice_pooled.keys().chain(iou_pooled.keys()).try_for_each(|class| plain("provenance.validation", class))
 }
 
 /// Checks a setting of the training and all that it holds.

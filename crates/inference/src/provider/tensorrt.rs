@@ -106,7 +106,26 @@ pub(crate) fn engine_key<'a>(
 
 /// Lists the options that change an engine.
 fn describe(input: &Input, options: &Options) -> String {
-    let Options { precision, builder_level, memory_limit_bytes, allow_fallback, .. } = options;
+    // All fields are named, so that a new one cannot be forgotten here.
+    let Options {
+        precision,
+        builder_level,
+        memory_limit_bytes,
+        allow_fallback,
+        // Parts of the shapes below.
+        shapes: _,
+        tile: _,
+        batch_max: _,
+        // The key names the GPU's architecture itself.
+        device_id: _,
+        // They change nothing in an engine.
+        provider: _,
+        instead: _,
+        threads: _,
+        cuda_graph: _,
+        openvino_device: _,
+        engines: _,
+    } = options;
     let shapes = options.shapes(input);
     format!("{precision} {shapes} {builder_level:?} {memory_limit_bytes:?} {allow_fallback}")
 }
