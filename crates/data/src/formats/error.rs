@@ -59,7 +59,7 @@ pub enum ReadError {
         found: String,
     },
     /// The file is of a kind of its format that is not read; it may be whole.
-    #[error("cannot read `{path}`: {kind} is not read in {format} files; save it again as PNG")]
+    #[error("cannot read {kind} in {format} files, as `{path}` has; save it again as PNG")]
     Kind {
         /// The file.
         path: PathBuf,
@@ -154,12 +154,13 @@ pub enum ReadError {
         /// The most bytes that a strip or a tile may have.
         bytes_max: u64,
     },
-    /// The values of a mask are floating-point, signed, or have more than 16 bits.
+    /// The values of a mask are floating-point, signed, or have more than 16 bits, so that they are
+    /// not labels.
     #[error(
         "cannot read `{path}`: its values are floating-point, signed or of more than 16 bits, expected 8 or 16 bits without \
          a sign; save it with 8 bits"
     )]
-    Float {
+    MaskValues {
         /// The file.
         path: PathBuf,
     },

@@ -788,7 +788,7 @@ mod tests {
             bytes[frame + 4] = bits;
             assert_eq!(unread_kind(&bytes), Some(kind));
             let message = decode(Path::new("a.jpg"), &bytes).unwrap_err().to_string();
-            assert_eq!(message, format!("cannot read `a.jpg`: {kind} is not read in JPEG files; save it again as PNG"));
+            assert_eq!(message, format!("cannot read {kind} in JPEG files, as `a.jpg` has; save it again as PNG"));
         }
         assert_eq!(unread_kind(&sampled), None);
     }

@@ -178,7 +178,7 @@ pub(crate) fn decode_indices(path: &Path, bytes: &[u8]) -> Result<DynamicImage, 
 /// Returns the image, unless its values are floating-point.
 fn integers(path: &Path, image: DynamicImage) -> Result<DynamicImage, ReadError> {
     match image.color() {
-        ColorType::Rgb32F | ColorType::Rgba32F => Err(ReadError::Float { path: path.into() }),
+        ColorType::Rgb32F | ColorType::Rgba32F => Err(ReadError::MaskValues { path: path.into() }),
         _ => Ok(image),
     }
 }
@@ -418,7 +418,7 @@ pub(crate) mod tests {
         for value in [-0.001, 1.001, f32::NAN, f32::INFINITY] {
             assert!(matches!(read(&tiff(value)), Err(ReadError::Range { .. })), "{value}");
         }
-        assert!(matches!(decode_integers(Path::new("mask"), &tiff(0.5)), Err(ReadError::Float { .. })));
+        assert!(matches!(decode_integers(Path::new("mask"), &tiff(0.5)), Err(ReadError::MaskValues { .. })));
     }
 
     #[test]

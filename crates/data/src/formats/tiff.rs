@@ -510,7 +510,7 @@ mod tests {
         ];
         for (kind, more) in rows {
             let message = read(&file(false, &tags(&more), &data)).unwrap_err().to_string();
-            assert_eq!(message, format!("cannot read `a.tif`: {kind} is not read in TIFF files; save it again as PNG"));
+            assert_eq!(message, format!("cannot read {kind} in TIFF files, as `a.tif` has; save it again as PNG"));
         }
     }
 

@@ -273,8 +273,8 @@ mod tests {
             segmenter.segment_from(&mut Defective { info, defect })
         };
         assert_eq!(segment(|| Ok(1.0)).unwrap().mask.iter().filter(|label| **label == 1).count(), 8 * 100);
-        let error = segment(|| Err(ReadError::Float { path: "a.tif".into() })).unwrap_err();
-        assert!(matches!(error, SegmentError::Read(ReadError::Float { .. })), "{error}");
+        let error = segment(|| Err(ReadError::MaskValues { path: "a.tif".into() })).unwrap_err();
+        assert!(matches!(error, SegmentError::Read(ReadError::MaskValues { .. })), "{error}");
         let error = segment(|| Ok(f32::NAN)).unwrap_err();
         assert!(matches!(error, SegmentError::NotFinite { count: 128 }), "{error}");
         let panic = catch_unwind(AssertUnwindSafe(|| segment(|| panic!("this reader has a defect")))).unwrap_err();
