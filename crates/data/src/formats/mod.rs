@@ -12,6 +12,7 @@ mod palette;
 mod raster;
 mod reader;
 mod tiff;
+mod tiff_band;
 mod tiff_layout;
 mod tiff_rows;
 mod tiff_samples;

@@ -15,6 +15,7 @@ use super::error::ReadError;
 use super::jpeg_scan::{self, Expected, Fault};
 use super::limits::checked_range;
 use super::reader::{ImageInfo, ImageReader};
+use super::tiff_band::{Band, Place};
 use super::tiff_layout::{BLACK_IS_ZERO, JPEG, Layout, WHITE_IS_ZERO, is_plain_compression};
 use super::tiff_samples::{Samples, to_colors};
 use super::tiff_view::View;
@@ -51,15 +52,6 @@ enum Source<R: Read + Seek> {
     Plain(Decoder<R>),
     /// The decoder of all other kinds.
     View(Box<Layout>, Decoder<View<R>>),
-    /// None yet.
-    Closed,
-}
-
-/// A row of chunks: red, green and blue at full width.
-pub(super) enum Band {
-    Bits8(Vec<[u8; 3]>),
-    Bits16(Vec<[u16; 3]>),
-    Float(Vec<[f32; 3]>),
 }
 
 impl<R: Read + Seek> TiffRows<R> {
@@ -124,21 +116,15 @@ impl<R: Read + Seek> TiffRows<R> {
         let Layout { width, height, bits, orientation, chunk, .. } = layout;
         let info = ImageInfo { orientation, band: Some(chunk[0].min(height)), ..ImageInfo::new(width, height) };
         let channels = usize::from(layout.samples_together());
-        let rows = Self {
-            path: path.into(),
-            info,
-            channels,
-            bits: bits.next_multiple_of(8) as u8,
-            chunk: [chunk[0].min(height), chunk[1]],
-            decoded: BTreeMap::new(),
-            is_float: false,
-            source: Source::Closed,
-        };
+        let bits = bits.next_multiple_of(8) as u8;
+        let chunk = [chunk[0].min(height), chunk[1]];
         // Before the view describes rows of that many bytes.
-        rows.check_chunk()?;
+        check_chunk(path, chunk, channels, bits)?;
         let view = View::new(&layout, file).map_err(|source| ReadError::File { path: path.into(), source })?;
         let decoder = Decoder::new(view).map_err(refuse)?.with_limits(limits);
-        Ok(Some(Self { source: Source::View(Box::new(layout), decoder), ..rows }))
+        let source = Source::View(Box::new(layout), decoder);
+        let decoded = BTreeMap::new();
+        Ok(Some(Self { path: path.into(), info, source, channels, bits, chunk, decoded, is_float: false }))
     }
 
     /// Takes samples as they are stored from now on, as class indices are read: without scaling
@@ -153,20 +139,13 @@ impl<R: Read + Seek> TiffRows<R> {
     pub(super) fn is_grey(&self) -> bool {
         match &self.source {
             Source::View(layout, _) => matches!(layout.interpretation, BLACK_IS_ZERO | WHITE_IS_ZERO),
-            _ => self.channels < 3,
+            Source::Plain(_) => self.channels < 3,
         }
     }
 
     /// Checks that a strip or a tile is not too large to be read.
     pub(super) fn check_chunk(&self) -> Result<(), ReadError> {
-        let [rows, columns] = self.chunk;
-        let values = u64::from(rows) * u64::from(columns) * self.channels as u64;
-        match values.saturating_mul(u64::from(self.bits / 8)) {
-            bytes if bytes > CHUNK_BYTES_MAX as u64 => {
-                Err(ReadError::Strip { path: self.path.clone(), rows, bytes, bytes_max: CHUNK_BYTES_MAX as u64 })
-            }
-            _ => Ok(()),
-        }
+        check_chunk(&self.path, self.chunk, self.channels, self.bits)
     }
 
     /// Decodes a row of chunks.
@@ -182,7 +161,6 @@ impl<R: Read + Seek> TiffRows<R> {
                 let band = view_band(&self.path, layout, decoder, index, [height, width])?;
                 return band.ok_or_else(|| refuse(TiffError::IntSizeError));
             }
-            Source::Closed => return Err(refuse(TiffError::IntSizeError)),
         };
         let pixels = height as usize * width as usize;
         let across = width.div_ceil(self.chunk[1]);
@@ -228,6 +206,17 @@ impl<R: Read + Seek> TiffRows<R> {
         }
         // An image has at least one column of chunks.
         band.ok_or_else(|| refuse(TiffError::IntSizeError))
+    }
+}
+
+/// Checks that a strip or a tile of this height and width is not too large to be read.
+fn check_chunk(path: &Path, [rows, columns]: [u32; 2], channels: usize, bits: u8) -> Result<(), ReadError> {
+    let values = u64::from(rows) * u64::from(columns) * channels as u64;
+    match values.saturating_mul(u64::from(bits / 8)) {
+        bytes if bytes > CHUNK_BYTES_MAX as u64 => {
+            Err(ReadError::Strip { path: path.into(), rows, bytes, bytes_max: CHUNK_BYTES_MAX as u64 })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -320,36 +309,6 @@ fn check_jpeg<R: Read + Seek>(
         Fault::Kind(kind) => ReadError::Kind { path: path.into(), format: TIFF, kind: kind.into() },
         Fault::Memory(bytes) => ReadError::Memory { path: path.into(), bytes },
     })
-}
-
-/// Returns the position of a chunk in its band.
-struct Place {
-    channels: usize,
-    size: [usize; 2],
-    left: usize,
-    width: usize,
-}
-
-impl Place {
-    /// Copies a chunk's red, green and blue, or its grey three times.
-    fn copy<T: Copy>(&self, values: &[T], band: &mut [[T; 3]]) {
-        let colors = if self.channels < 3 { [0, 0, 0] } else { [0, 1, 2] };
-        self.copy_colors(values, band, colors.map(Some));
-    }
-
-    /// Copies the values of these channels to red, green and blue; a colour without one is kept.
-    fn copy_colors<T: Copy>(&self, values: &[T], band: &mut [[T; 3]], colors: [Option<usize>; 3]) {
-        let lines = values.chunks_exact(self.size[1] * self.channels).take(self.size[0]);
-        for (line, target) in lines.zip(band.chunks_exact_mut(self.width)) {
-            for (pixel, target) in line.chunks_exact(self.channels).zip(&mut target[self.left..]) {
-                for (target, color) in target.iter_mut().zip(colors) {
-                    if let Some(color) = color {
-                        *target = pixel[color];
-                    }
-                }
-            }
-        }
-    }
 }
 
 impl<R: Read + Seek + Send> ImageReader for TiffRows<R> {

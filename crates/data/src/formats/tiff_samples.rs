@@ -5,8 +5,8 @@ use std::path::Path;
 use tiff::decoder::DecodingResult;
 
 use super::error::ReadError;
+use super::tiff_band::Band;
 use super::tiff_layout::{Layout, PALETTE, UNSIGNED, WHITE_IS_ZERO, YCBCR};
-use super::tiff_rows::Band;
 
 /// The samples of a strip or a tile: 8 bits, of which 255 stands for 1, 16 bits, or floats.
 pub(super) enum Samples {
