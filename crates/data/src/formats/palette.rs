@@ -1,7 +1,7 @@
 //! The indices of an indexed PNG or GIF file, whose palette shows them in colours.
 //!
-//! Their decoders return colours. So the palette is replaced by one in which entry `i` is the grey `i`,
-//! and an image of any depth, orientation and interlacing decodes to its indices.
+//! Their decoders return colours. So the palette is replaced by one in which entry `i` is the grey
+//! `i`, and an image of any depth, orientation and interlacing decodes to its indices.
 
 use std::borrow::Cow;
 use std::ops::Range;
