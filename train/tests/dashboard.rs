@@ -107,7 +107,7 @@ fn a_run_that_is_asked_to_end_gives_the_terminal_back_and_says_how_to_go_on() {
         assert_eq!(status.code(), Some(128 + signal), "{name}: {status}");
         let said = String::from_utf8_lossy(&reader.join().unwrap()).into_owned();
         let (_, after) = said.rsplit_once("\x1b[?1049l").expect("the other screen was not left");
-        assert!(after.contains("interrupted; to go on: seg train --resume 'run'"), "{name}: {after}");
+        assert!(after.contains("interrupted; to go on: seg train --resume run"), "{name}: {after}");
     }
 }
 
