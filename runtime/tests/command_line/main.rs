@@ -9,6 +9,7 @@ mod infer;
 mod inspection;
 mod refusals;
 mod sharing;
+mod shipped;
 mod size;
 #[path = "../../../crates/inference/tests/threshold/mod.rs"]
 mod threshold;
