@@ -14,7 +14,7 @@ use crate::certified::certified_model;
 /// The values of which nothing else in a certificate or its model depends: names of files, of
 /// software and of the machine, and figures that are reported and not judged. Only a signature
 /// protects them.
-const FREE: [&str; 24] = [
+const FREE: [&str; 22] = [
     "/model/path",
     "/model/tool",
     "/reference/path",
@@ -22,11 +22,9 @@ const FREE: [&str; 24] = [
     "/placement/CPUExecutionProvider",
     "/data/inputs/0",
     "/environment/tool",
-    "/environment/tool_sha256",
     "/environment/system",
     "/environment/processor",
     "/environment/processors",
-    "/environment/gpus",
     "/layers",
     "/figures/elements",
     "/figures/max_ulp",
@@ -159,9 +157,8 @@ fn a_certificate_without_a_signature_is_refused_when_a_value_is_changed_that_is_
     let is_free = |pointer: &str| FREE.iter().any(|free| pointer.ends_with(free));
     let unexpected: Vec<_> = accepted.iter().filter(|pointer| !is_free(pointer)).collect();
     assert!(unexpected.is_empty(), "changes are accepted of {unexpected:#?}");
-    for free in FREE {
-        assert!(accepted.iter().any(|pointer| pointer.ends_with(free)), "no change of `{free}` is accepted");
-    }
+    let unused: Vec<_> = FREE.iter().filter(|free| !accepted.iter().any(|pointer| pointer.ends_with(*free))).collect();
+    assert!(unused.is_empty(), "no change is accepted of {unused:?}");
 }
 
 #[test]
