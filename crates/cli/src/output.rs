@@ -20,7 +20,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 /// Writes a result in JSON to standard output, control characters escaped in the way of JSON.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(json: &str) -> anyhow::Result<()> {
     write_out(&(terminal::json(json) + "\n"))
 }
