@@ -49,7 +49,10 @@ impl Contract {
     pub fn postprocess(&self, scores: ArrayView3<'_, f32>, geometry: &Geometry) -> Result<GrayImage, PostprocessError> {
         Ok(match geometry.placement {
             Placement::Extended => most_probable(self.cut(scores, geometry)?),
-            Placement::Stretched => most_probable(self.probabilities(scores, geometry)?.view()),
+            Placement::Stretched => {
+                let probabilities = self.network_probabilities(scores, geometry)?;
+                geometry.mask_of_bands(probabilities.view(), |rows| most_probable(rows.view()))
+            }
         })
     }
 
@@ -88,14 +91,27 @@ impl Contract {
         scores: ArrayView3<'_, f32>,
         geometry: &Geometry,
     ) -> Result<Array3<f32>, PostprocessError> {
-        let scores = self.cut(scores, geometry)?;
-        let probabilities = match self.output.kind {
-            OutputKind::Probabilities => scores.to_owned(),
-            OutputKind::Logits | OutputKind::Mask => softmax(scores),
-        };
+        let probabilities = self.network_probabilities(scores, geometry)?;
         Ok(match geometry.placement {
             Placement::Extended => probabilities,
             Placement::Stretched => geometry.restore(probabilities.view()),
+        })
+    }
+
+    /// Computes the probability of each class at each pixel of the network's output that shows the
+    /// image, `[classes, height, width]`: of the image's size unless the image was stretched.
+    ///
+    /// # Errors
+    /// When the output's shape does not follow from the contract and `geometry`.
+    pub fn network_probabilities(
+        &self,
+        scores: ArrayView3<'_, f32>,
+        geometry: &Geometry,
+    ) -> Result<Array3<f32>, PostprocessError> {
+        let scores = self.cut(scores, geometry)?;
+        Ok(match self.output.kind {
+            OutputKind::Probabilities => scores.to_owned(),
+            OutputKind::Logits | OutputKind::Mask => softmax(scores),
         })
     }
 
@@ -157,6 +173,19 @@ pub fn softmax(logits: ArrayView3<'_, f32>) -> Array3<f32> {
 }
 
 impl Geometry {
+    /// Makes the mask of the image from planes `[n, height, width]` at the network's size: restores
+    /// some rows of them at a time, and calls `decide` for the labels of these.
+    pub fn mask_of_bands(
+        &self,
+        planes: ArrayView3<'_, f32>,
+        mut decide: impl FnMut(Array3<f32>) -> GrayImage,
+    ) -> GrayImage {
+        let [height, width] = self.image;
+        let mut labels = Vec::with_capacity(height * width);
+        self.restore_bands(planes, |rows| labels.extend_from_slice(&decide(rows)));
+        GrayImage::from_raw(width as u32, height as u32, labels).expect("the bands hold each row once")
+    }
+
     /// Returns the row (axis 0) or column (axis 1) of the network that is nearest to one of the
     /// image.
     fn nearest(&self, place: u32, axis: usize) -> usize {

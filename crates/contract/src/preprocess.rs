@@ -302,16 +302,36 @@ impl Geometry {
     /// Resizes planes `[n, height, width]` from the network's size to the image's.
     pub fn restore(&self, planes: ArrayView3<'_, f32>) -> Array3<f32> {
         let [height, width] = self.image;
-        match self.placement {
-            Placement::Extended => planes.slice(s![.., ..height, ..width]).to_owned(),
-            Placement::Stretched => {
-                let mut values = Vec::with_capacity(planes.dim().0 * height * width);
-                for plane in planes.outer_iter() {
-                    let plane = plane.as_standard_layout();
-                    let pixels = plane.as_slice().expect("the layout is standard").as_chunks::<1>().0;
-                    values.extend(stretch(pixels, self.network, self.image).as_flattened());
-                }
-                Array3::from_shape_vec((planes.dim().0, height, width), values).expect("each plane has this size")
+        let mut restored = Array3::zeros((planes.dim().0, height, width));
+        let mut top = 0;
+        self.restore_bands(planes, |rows| {
+            let bottom = top + rows.dim().1;
+            restored.slice_mut(s![.., top..bottom, ..]).assign(&rows);
+            top = bottom;
+        });
+        restored
+    }
+
+    /// Resizes planes `[n, height, width]` from the network's size to the image's, and calls `see`
+    /// with some rows of all planes at a time, `[n, rows, width]`, from top to bottom. Where the
+    /// image was stretched, these are as many as lie between two rows of the network, so that a
+    /// large image needs little memory.
+    pub fn restore_bands(&self, planes: ArrayView3<'_, f32>, mut see: impl FnMut(Array3<f32>)) {
+        let (count, [height, width]) = (planes.dim().0, self.image);
+        if self.placement == Placement::Extended {
+            return see(planes.slice(s![.., ..height, ..width]).to_owned());
+        }
+        let mut stretchers: Vec<_> = (0..count).map(|_| Stretcher::<1>::new(self.network, self.image)).collect();
+        for row in 0..self.network[0] {
+            let mut values = Vec::new();
+            for (plane, stretcher) in planes.outer_iter().zip(&mut stretchers) {
+                let line = plane.row(row).to_vec();
+                stretcher.push(line.as_chunks::<1>().0);
+                values.extend(stretcher.take().into_flattened());
+            }
+            let rows = values.len() / (count * width).max(1);
+            if rows > 0 {
+                see(Array3::from_shape_vec((count, rows, width), values).expect("all planes have as many rows"));
             }
         }
     }
@@ -328,6 +348,38 @@ mod tests {
 
     fn ramp(width: u32, height: u32) -> Rgb32FImage {
         Rgb32FImage::from_fn(width, height, |x, y| Rgb([x as f32 / 64.0, y as f32 / 64.0, 0.5]))
+    }
+
+    #[test]
+    fn planes_are_restored_in_few_rows_with_the_bits_of_the_image_crate() {
+        for (name, network, image) in [
+            ("grown", [16, 24], [400, 30]),
+            ("grown by rows that repeat", [2, 3], [500, 4]),
+            ("shrunk", [40, 30], [7, 9]),
+            ("as large", [5, 6], [5, 6]),
+            ("flat", [16, 24], [1, 500]),
+            ("upright", [16, 24], [500, 1]),
+        ] {
+            let geometry = Geometry { image, network, placement: Placement::Stretched };
+            let value = |(plane, y, x): (usize, usize, usize)| ((plane * 7 + y * 31 + x * 17) % 64) as f32 / 64.0;
+            let planes = Array3::from_shape_fn((2, network[0], network[1]), value);
+            let mut bands = Vec::new();
+            geometry.restore_bands(planes.view(), |rows| bands.push(rows));
+            let restored = geometry.restore(planes.view());
+            for (plane, restored) in planes.outer_iter().zip(restored.outer_iter()) {
+                let gray =
+                    image::ImageBuffer::<image::Luma<f32>, _>::from_fn(network[1] as u32, network[0] as u32, |x, y| {
+                        image::Luma([plane[[y as usize, x as usize]]])
+                    });
+                let filter = image::imageops::FilterType::Triangle;
+                let expected = image::imageops::resize(&gray, image[1] as u32, image[0] as u32, filter).into_raw();
+                assert!(restored.iter().eq(&expected), "{name}");
+            }
+            let views: Vec<_> = bands.iter().map(|rows| rows.view()).collect();
+            assert!(ndarray::concatenate(Axis(1), &views).unwrap() == restored, "{name}");
+            let most = bands.iter().map(|rows| rows.dim().1).max().unwrap();
+            assert!(most <= 2 * image[0].div_ceil(network[0]), "{name}: {most} rows at once");
+        }
     }
 
     #[test]

@@ -65,7 +65,10 @@ pub(super) struct Stretcher<const CHANNELS: usize> {
     /// Sums of weighted rows where the image shrinks, for the rows of the result from `done` on;
     /// else the last rows.
     lines: VecDeque<Vec<[f32; CHANNELS]>>,
+    /// The complete rows of the result that have not been taken.
     stretched: Vec<[f32; CHANNELS]>,
+    /// The last row of the result that was taken.
+    taken: Vec<[f32; CHANNELS]>,
 }
 
 impl<const CHANNELS: usize> Stretcher<CHANNELS> {
@@ -73,8 +76,8 @@ impl<const CHANNELS: usize> Stretcher<CHANNELS> {
     pub(super) fn new(from: [usize; 2], to: [usize; 2]) -> Self {
         let [rows, columns] =
             if from == to { [0, 1].map(|_| Vec::new()) } else { [0, 1].map(|axis| windows(from[axis], to[axis])) };
-        let stretched = Vec::with_capacity(to[0] * to[1]);
-        Self { from, rows, columns, row: 0, done: 0, lines: VecDeque::new(), stretched }
+        let (lines, stretched, taken) = (VecDeque::new(), Vec::new(), Vec::new());
+        Self { from, rows, columns, row: 0, done: 0, lines, stretched, taken }
     }
 
     /// Returns the number of rows that have not come.
@@ -108,8 +111,10 @@ impl<const CHANNELS: usize> Stretcher<CHANNELS> {
             while self.is_complete(row) {
                 let Window { first, weights } = &self.rows[self.done];
                 if self.done > 0 && self.rows[self.done - 1] == self.rows[self.done] {
-                    let width = self.columns.len();
-                    self.stretched.extend_from_within((self.done - 1) * width..);
+                    match self.stretched.len().checked_sub(self.columns.len()) {
+                        Some(last) => self.stretched.extend_from_within(last..),
+                        None => self.stretched.extend_from_slice(&self.taken),
+                    }
                     self.done += 1;
                     continue;
                 }
@@ -147,7 +152,16 @@ impl<const CHANNELS: usize> Stretcher<CHANNELS> {
         }));
     }
 
-    /// Returns the result, once all rows have come.
+    /// Takes the rows of the result that are complete and have not been taken, from top to bottom.
+    pub(super) fn take(&mut self) -> Vec<[f32; CHANNELS]> {
+        let rows = std::mem::take(&mut self.stretched);
+        if let Some(last) = rows.len().checked_sub(self.columns.len().max(1)) {
+            self.taken = rows[last..].to_vec();
+        }
+        rows
+    }
+
+    /// Returns the rows of the result that have not been taken, once all rows have come.
     pub(super) fn finish(self) -> Vec<[f32; CHANNELS]> {
         assert_eq!(self.row, self.from[0], "an image is resized from all of its rows");
         self.stretched

@@ -250,7 +250,8 @@ impl SegmentSteps {
                 Ok(Prediction { mask, probabilities: None, uncertainty: None })
             }
             RawOutput::Scores(scores) => {
-                let mut prediction = self.decide(self.contract.probabilities(scores.view(), geometry)?);
+                let planes = self.contract.network_probabilities(scores.view(), geometry)?;
+                let mut prediction = self.decide_restored(planes.view(), geometry);
                 if self.settings.threshold.is_none() && geometry.placement == Placement::Extended {
                     // Two scores that differ may have equal probabilities: the mask must not depend
                     // on what is saved.
@@ -258,8 +259,19 @@ impl SegmentSteps {
                 }
                 Ok(prediction)
             }
-            RawOutput::Probabilities(planes) => Ok(self.decide(geometry.restore(planes.view()))),
+            RawOutput::Probabilities(planes) => Ok(self.decide_restored(planes.view(), geometry)),
         }
+    }
+
+    /// Converts probabilities at the network's size to the mask and the maps of the image, as
+    /// [`decide`](Self::decide). Without maps, only some rows of probabilities are in memory at a
+    /// time.
+    fn decide_restored(&self, planes: ArrayView3<'_, f32>, geometry: &Geometry) -> Prediction {
+        if self.maps() > 0 {
+            return self.decide(geometry.restore(planes));
+        }
+        let mask = geometry.mask_of_bands(planes, |rows| self.decide(rows).mask);
+        Prediction { mask, probabilities: None, uncertainty: None }
     }
 
     /// Converts probabilities, with their variance as one more plane if it was asked for, to a mask
