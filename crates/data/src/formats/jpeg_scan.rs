@@ -4,6 +4,8 @@
 //! codes are read here as well (ITU-T T.81, annexes F and G), without computing a pixel: each scan
 //! must hold exactly the blocks that its header promises, and restart markers must come in order.
 
+use super::jpeg_codes::{Bits, Huffman, Steps, Wrong};
+
 /// The reason for which a JPEG file is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -170,7 +172,7 @@ impl<'a> File<'a> {
     fn huffman_tables(&mut self, mut segment: &[u8]) -> Result<(), Fault> {
         while let [place, rest @ ..] = segment {
             let table = Huffman::read(rest).ok_or_else(|| damaged("a table of codes is invalid"))?;
-            segment = &rest[16 + table.values.len()..];
+            segment = &rest[16 + table.len()..];
             let slot =
                 self.tables.get_mut(usize::from(place >> 4)).and_then(|kind| kind.get_mut(usize::from(place & 15)));
             *slot.ok_or_else(|| damaged("a table of codes has no place"))? = Some(Box::new(table));
@@ -266,7 +268,7 @@ impl<'a> File<'a> {
             ),
         };
         let is_single = parts.len() == 1;
-        let mut bits = Bits { bytes: self.bytes, place: self.place, buffer: 0, count: 0, is_at_marker: false };
+        let mut bits = Bits::new(self.bytes, self.place);
         let mut skipped_blocks = 0;
         let count = units[0] * units[1];
         for unit in 0..count {
@@ -304,7 +306,7 @@ impl<'a> File<'a> {
         for (part, _) in parts {
             frame.components[part].has_data |= needs_dc;
         }
-        self.place = bits.place;
+        self.place = bits.place();
         Ok(())
     }
 
@@ -317,298 +319,6 @@ impl<'a> File<'a> {
                 Err(damaged(format!("component {} has no data", component.id)))
             }
             _ => Ok(()),
-        }
-    }
-}
-
-/// The coefficients that a scan holds of each block.
-#[derive(Clone, Copy)]
-enum Steps {
-    All,
-    FirstDc,
-    NextDc,
-    Ac { band: [u32; 2], is_first: bool },
-}
-
-/// The reason for which a block cannot be read.
-enum Wrong {
-    Ended,
-    Code,
-}
-
-impl Steps {
-    /// Returns whether tables of DC and of AC codes are needed.
-    fn needs(self) -> [bool; 2] {
-        match self {
-            Self::All => [true, true],
-            Self::FirstDc => [true, false],
-            Self::NextDc => [false, false],
-            Self::Ac { .. } => [false, true],
-        }
-    }
-
-    /// Reads a block. `skipped` is the number of further blocks that have no coefficient in this
-    /// scan.
-    fn read(
-        self,
-        bits: &mut Bits<'_>,
-        [dc, ac]: [Option<&Huffman>; 2],
-        nonzero: Option<&mut u64>,
-        skipped: &mut u32,
-    ) -> Result<(), Wrong> {
-        match (self, dc, ac, nonzero) {
-            (Self::All, Some(dc), Some(ac), _) => {
-                bits.difference(dc)?;
-                bits.coefficients(ac)
-            }
-            (Self::FirstDc, Some(dc), ..) => bits.difference(dc),
-            (Self::NextDc, ..) => bits.take(1).map(|_| ()),
-            (Self::Ac { band, is_first: true }, _, Some(ac), Some(nonzero)) => {
-                bits.first_ac(ac, band, nonzero, skipped)
-            }
-            (Self::Ac { band, is_first: false }, _, Some(ac), Some(nonzero)) => {
-                bits.next_ac(ac, band, nonzero, skipped)
-            }
-            _ => Err(Wrong::Code),
-        }
-    }
-}
-
-/// A table of codes.
-struct Huffman {
-    /// Length and value of the code with which these 8 bits begin; length 0 if it is longer.
-    short: [(u8, u8); 256],
-    /// The first code that is longer than each length, aligned to 16 bits.
-    limits: [u32; 17],
-    /// The difference between the place of a value and its code, for each length.
-    offsets: [i32; 17],
-    values: Vec<u8>,
-}
-
-impl Huffman {
-    /// Reads a table: the number of codes of each length from 1 to 16, then their values.
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (counts, rest) = bytes.split_first_chunk::<16>()?;
-        let total: usize = counts.iter().map(|count| usize::from(*count)).sum();
-        let values = rest.get(..total).filter(|values| values.len() <= 256)?.to_vec();
-        let mut table = Self { short: [(0, 0); 256], limits: [0; 17], offsets: [0; 17], values };
-        let (mut code, mut place) = (0_u32, 0_usize);
-        for (length, count) in (1_usize..).zip(counts.map(u32::from)) {
-            table.offsets[length] = place as i32 - code as i32;
-            for _ in 0..count {
-                if length <= 8 {
-                    let start = (code << (8 - length)) as usize;
-                    let codes = table.short.get_mut(start..start + (1 << (8 - length)))?;
-                    codes.fill((length as u8, table.values[place]));
-                }
-                code += 1;
-                place += 1;
-            }
-            if code > 1 << length {
-                return None;
-            }
-            table.limits[length] = code << (16 - length);
-            code <<= 1;
-        }
-        Some(table)
-    }
-}
-
-/// A reader of the bits of a scan, up to the next marker.
-struct Bits<'a> {
-    bytes: &'a [u8],
-    /// The next byte that is not in the buffer.
-    place: usize,
-    /// The last `count` bits have not been taken.
-    buffer: u64,
-    count: u32,
-    is_at_marker: bool,
-}
-
-impl Bits<'_> {
-    fn fill(&mut self) {
-        while self.count <= 48 && !self.is_at_marker {
-            match self.bytes.get(self.place..) {
-                Some([0xff, 0, ..]) => {
-                    self.buffer = (self.buffer << 8) | 0xff;
-                    self.place += 2;
-                }
-                Some([byte, ..]) if *byte != 0xff => {
-                    self.buffer = (self.buffer << 8) | u64::from(*byte);
-                    self.place += 1;
-                }
-                _ => {
-                    self.is_at_marker = true;
-                    return;
-                }
-            }
-            self.count += 8;
-        }
-    }
-
-    fn take(&mut self, length: u32) -> Result<u32, Wrong> {
-        if self.count < length {
-            self.fill();
-        }
-        self.count = self.count.checked_sub(length).ok_or(Wrong::Ended)?;
-        Ok((self.buffer >> self.count) as u32 & ((1 << length) - 1))
-    }
-
-    /// Reads the value of a code.
-    fn code(&mut self, table: &Huffman) -> Result<u8, Wrong> {
-        if self.count < 16 {
-            self.fill();
-        }
-        let next = if self.count >= 16 { self.buffer >> (self.count - 16) } else { self.buffer << (16 - self.count) };
-        let next = next as u32 & 0xffff;
-        let (length, value) = match table.short[(next >> 8) as usize] {
-            (0, _) => {
-                let length = (9..=16).find(|length| next < table.limits[*length]);
-                // Bits that are missing read as zeros.
-                let length = length.ok_or(if self.count < 16 { Wrong::Ended } else { Wrong::Code })?;
-                let place = (next >> (16 - length)) as i32 + table.offsets[length];
-                let value = usize::try_from(place).ok().and_then(|place| table.values.get(place));
-                (length as u32, *value.ok_or(Wrong::Code)?)
-            }
-            (length, value) => (u32::from(length), value),
-        };
-        self.count = self.count.checked_sub(length).ok_or(Wrong::Ended)?;
-        Ok(value)
-    }
-
-    /// Reads a DC coefficient.
-    fn difference(&mut self, table: &Huffman) -> Result<(), Wrong> {
-        match self.code(table)? {
-            length @ 0..=15 => self.take(length.into()).map(|_| ()),
-            _ => Err(Wrong::Code),
-        }
-    }
-
-    /// Reads the AC coefficients of a sequential frame.
-    fn coefficients(&mut self, table: &Huffman) -> Result<(), Wrong> {
-        let mut place = 1;
-        while place < 64 {
-            let code = u32::from(self.code(table)?);
-            match (code >> 4, code & 15) {
-                (15, 0) => place += 16,
-                (_, 0) => break,
-                (run, length) => {
-                    place += run + 1;
-                    self.take(length)?;
-                    if place > 64 {
-                        return Err(Wrong::Code);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads the number of blocks that end here, in a progressive frame.
-    fn blocks(&mut self, length: u32) -> Result<u32, Wrong> {
-        Ok((1 << length) + self.take(length)?)
-    }
-
-    /// Reads the first bits of AC coefficients.
-    fn first_ac(&mut self, table: &Huffman, band: [u32; 2], nonzero: &mut u64, skipped: &mut u32) -> Result<(), Wrong> {
-        if *skipped > 0 {
-            *skipped -= 1;
-            return Ok(());
-        }
-        let [mut place, last] = band;
-        while place <= last {
-            let code = u32::from(self.code(table)?);
-            match (code >> 4, code & 15) {
-                (15, 0) => place += 16,
-                (length, 0) => {
-                    *skipped = self.blocks(length)? - 1;
-                    break;
-                }
-                (run, length) => {
-                    place += run;
-                    self.take(length)?;
-                    if place > last {
-                        return Err(Wrong::Code);
-                    }
-                    *nonzero |= 1 << place;
-                    place += 1;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads one more bit of AC coefficients.
-    fn next_ac(&mut self, table: &Huffman, band: [u32; 2], nonzero: &mut u64, skipped: &mut u32) -> Result<(), Wrong> {
-        let [mut place, last] = band;
-        while *skipped == 0 && place <= last {
-            let code = u32::from(self.code(table)?);
-            let (mut run, is_new) = match (code >> 4, code & 15) {
-                (15, 0) => (15, false),
-                (length, 0) => {
-                    *skipped = self.blocks(length)?;
-                    break;
-                }
-                (run, 1) => {
-                    self.take(1)?;
-                    (run, true)
-                }
-                _ => return Err(Wrong::Code),
-            };
-            while place <= last {
-                if *nonzero >> place & 1 == 1 {
-                    self.take(1)?;
-                } else if run == 0 {
-                    break;
-                } else {
-                    run -= 1;
-                }
-                place += 1;
-            }
-            if is_new {
-                if place > last {
-                    return Err(Wrong::Code);
-                }
-                *nonzero |= 1 << place;
-            }
-            place += 1;
-        }
-        if *skipped > 0 {
-            for place in place..=last {
-                self.take(u32::from(*nonzero >> place & 1 == 1))?;
-            }
-            *skipped -= 1;
-        }
-        Ok(())
-    }
-
-    /// Drops the bits up to the next marker. Those of the last byte and whole bytes of zeros or
-    /// ones are padding; other bytes are an error, which gives their number.
-    fn check_rest(&mut self) -> Result<(), usize> {
-        self.count -= self.count % 8;
-        let mut left = 0;
-        loop {
-            self.fill();
-            if self.count == 0 {
-                break;
-            }
-            self.count -= 8;
-            left += usize::from(!matches!((self.buffer >> self.count) as u8, 0 | 0xff));
-        }
-        if left == 0 { Ok(()) } else { Err(left) }
-    }
-
-    /// Moves behind a restart marker and returns its number; `None` if another one comes next.
-    fn restart(&mut self) -> Option<usize> {
-        let rest = self.bytes.get(self.place..)?;
-        let fill = rest.iter().position(|byte| *byte != 0xff)?;
-        match rest[fill] {
-            marker @ 0xd0..=0xd7 => {
-                self.place += fill + 1;
-                self.is_at_marker = false;
-                Some(usize::from(marker - 0xd0))
-            }
-            _ => None,
         }
     }
 }

@@ -5,6 +5,7 @@ mod file;
 mod format;
 mod guard;
 mod jpeg;
+mod jpeg_codes;
 mod jpeg_scan;
 mod limits;
 mod orientation;
