@@ -24,7 +24,7 @@ pub struct Spec {
     /// The value of `--ep` that selects the provider; its name in JSON is the same.
     pub flag: &'static str,
     /// The name that ONNX Runtime gives to the provider.
-    pub(crate) ort_name: &'static str,
+    pub ort_name: &'static str,
     /// The smallest build of ONNX Runtime that contains the provider.
     pub build: Build,
     /// The file of that build that holds the provider; `None` if ONNX Runtime's own library holds
@@ -65,13 +65,6 @@ pub struct Spec {
     pub(crate) diagnose: fn(Provider, &str) -> Option<ProviderError>,
     /// The error that float32 results may have.
     pub float32: Float32Error,
-}
-
-impl Spec {
-    /// Returns the name that ONNX Runtime gives to the provider, as in a certificate's placement.
-    pub fn ort_name(&self) -> &'static str {
-        self.ort_name
-    }
 }
 
 /// The largest error that results computed in float32 may have.

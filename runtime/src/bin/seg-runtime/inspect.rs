@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::Context;
 use seg_cli::{Shown, print, print_json, warn};
 use seg_contract::{Contract, SizePolicy};
-use seg_inference::{Session, change_warning, read_model};
+use seg_inference::{Session, change_warning, parse_model};
 use seg_onnx::Model;
 use seg_onnx::graph::Dim;
 use serde::Serialize;
@@ -55,8 +55,8 @@ struct Value {
 type Placement = BTreeMap<String, BTreeMap<String, usize>>;
 
 pub(crate) fn inspect(args: &Inspect) -> anyhow::Result<()> {
-    let model = read_model(&args.model)?;
     let bytes = fs::read(&args.model).with_context(|| format!("cannot read the model `{}`", args.model.shown()))?;
+    let model = parse_model(&args.model, &bytes)?;
     if let Some(warning) = change_warning(&args.model, &bytes, &model) {
         warn(&warning);
     }

@@ -91,15 +91,16 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
         );
     }
     let another = || format!("cannot prove again what the certificate `{}` says", path.shown());
+    let model = read_model(&files.model)?;
     // Before a library is fetched for it; a fallback may yet choose another one.
     if let Some(provider) = args.engine.ep.provider().filter(|_| !args.engine.tuning.allow_fallback) {
-        let precision = ModelPrecision::from_graph(&read_model(&files.model)?.graph, args.engine.precision);
+        let precision = ModelPrecision::from_graph(&model.graph, args.engine.precision);
         certified.check(&engine::options(&args.engine, provider), precision).with_context(another)?;
     }
     // A model that has changed is named as such by the new proof.
     let is_same = digest(&files.model).is_ok_and(|(_, sha256)| sha256 == certified.model.sha256);
     if certified.holds && is_same {
-        certified.check_soundness(path, &read_model(&files.model)?)?;
+        certified.check_soundness(path, &model)?;
     }
     let now = run(args, &files, &folder, certified.thorough, !certified.layers.is_empty(), Some(&certified));
     let now = now.with_context(another)?;

@@ -100,7 +100,7 @@ impl Certificate {
             found.hash("the hash of the program", &environment.tool_sha256);
         }
         found.expect(environment.processors > 0, "the number of threads", environment.processors, "at least 1");
-        let own = self.provider.spec().ort_name();
+        let own = self.provider.spec().ort_name;
         let nodes = self.placement.get(own).copied().unwrap_or_default();
         found.expect(nodes > 0, &format!("the number of nodes on {own}"), nodes, "at least 1");
         self.check_rebuilt(model, found);
