@@ -2,7 +2,13 @@
 
 use std::fs;
 
+use seg_onnx::Model;
 use seg_verify::Certificate;
+
+/// Returns the model that certificates are compared with.
+fn model() -> Model {
+    Model::from_bytes(include_bytes!("../corpus/onnx/valid-threshold.onnx")).expect("the corpus holds a valid model")
+}
 
 /// Reads bytes as a certificate and returns whether they are one.
 ///
@@ -20,5 +26,6 @@ pub fn certificate(bytes: &[u8]) -> bool {
     assert!(certificate.differences(&again).is_empty(), "{:?}", certificate.differences(&again));
     // It judges what the certificate says, and must not rely on that.
     let _ = certificate.proof.holds();
+    let _ = certificate.contradictions(&model());
     true
 }
