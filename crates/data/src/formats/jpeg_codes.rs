@@ -1,5 +1,5 @@
-//! The entropy-coded blocks of a JPEG scan (ITU-T T.81, annexes F and G): tables of Huffman codes, and
-//! a reader that steps over each block without computing its pixels.
+//! The entropy-coded blocks of a JPEG scan (ITU-T T.81, annexes F and G): tables of Huffman codes,
+//! and a reader that steps over each block without computing its pixels.
 
 /// The coefficients that a scan holds of each block.
 #[derive(Clone, Copy)]
