@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use seg_inference::{RunsOn, Tiles, WHOLE_PIXELS_MAX};
+use seg_inference::{RunsOn, Tiles};
 use seg_metrics::{Estimate, Metric, OperatingPoint, Reliability, SweepSummary};
 use seg_report::table::{self, score};
 use seg_report::{Chart, Curve, Figure, Mark, Rated, count, distribution, figures, legend, page};
@@ -276,7 +276,10 @@ fn extent(about: &About) -> String {
         Tiles::Of(tiling) => format!("in tiles of {}", size(tiling.size)),
         Tiles::Auto { .. } | Tiles::Off => match about.contract.input.form.size {
             Some(only) => format!("whole where they are {0}, otherwise in tiles of {0}", size(only)),
-            None => format!("whole up to {} pixels, otherwise in tiles", table::grouped(WHOLE_PIXELS_MAX as u64)),
+            None => format!(
+                "whole up to {} pixels, otherwise in tiles",
+                table::grouped(about.settings.whole_pixels_max() as u64)
+            ),
         },
     }
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use seg_inference::{Tiling, WHOLE_PIXELS_MAX};
+
 use super::budget::BYTES_PER_PIXEL;
 
 /// The most pixels that networks work on at once where there is enough memory; more are no faster.
@@ -43,6 +45,20 @@ pub(super) fn pixels_in_networks() -> u64 {
 /// Returns the most pixels of which networks fit in this memory, in bytes; unknown is enough.
 fn network_pixels_within(bytes: Option<u64>) -> u64 {
     fitting(bytes, NETWORK_SHARE * NETWORK_BYTES_PER_PIXEL, NETWORK_PIXELS_MAX)
+}
+
+/// Returns the largest image that may be run whole, in pixels, if there is too little memory for
+/// [`WHOLE_PIXELS_MAX`]; larger ones are cut into tiles.
+pub fn whole_pixels_max() -> Option<usize> {
+    whole_pixels_within(memory_limit())
+}
+
+/// Returns the largest image that may be run whole in this memory, in bytes, if that is less than
+/// usual. It is a square whose side is a multiple of 64, and no less than a tile.
+fn whole_pixels_within(bytes: Option<u64>) -> Option<usize> {
+    let side = usize::try_from(network_pixels_within(bytes).isqrt()).unwrap_or(usize::MAX) / 64 * 64;
+    let tile = Tiling::default().size[0];
+    Some(side.max(tile).saturating_pow(2)).filter(|pixels| *pixels < WHOLE_PIXELS_MAX)
 }
 
 /// Returns the pixels that fit in this memory with so many of its bytes for each, from 1 to `most`;
@@ -126,6 +142,20 @@ mod tests {
             ("nothing", Some(0), 1),
         ] {
             assert_eq!(image_pixels_within(bytes), expected, "{name}, images");
+        }
+    }
+
+    #[test]
+    fn little_memory_means_that_smaller_images_are_cut() {
+        const GIB: u64 = 1 << 30;
+        for (name, bytes, expected) in [
+            ("unknown", None, None),
+            ("10 GiB, enough for 1536x1536", Some(10 * GIB), None),
+            ("8 GiB", Some(8 * GIB), Some(1408 * 1408)),
+            ("4 GiB", Some(4 * GIB), Some(1024 * 1024)),
+            ("a small container: a tile", Some(GIB / 2), Some(512 * 512)),
+        ] {
+            assert_eq!(whole_pixels_within(bytes), expected, "{name}");
         }
     }
 

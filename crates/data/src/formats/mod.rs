@@ -14,6 +14,7 @@ mod raster;
 mod reader;
 mod tiff;
 mod tiff_band;
+mod tiff_fax;
 mod tiff_layout;
 mod tiff_rows;
 mod tiff_samples;
@@ -356,6 +357,19 @@ pub(crate) mod tests {
     }
 
     #[cfg(unix)]
+    #[test]
+    fn a_bmp_file_whose_pixels_begin_in_its_palette_is_damaged() {
+        let mut bytes = Vec::new();
+        let palette: Vec<[u8; 3]> = (0..252).map(|value| [value; 3]).collect();
+        image::codecs::bmp::BmpEncoder::new(&mut bytes)
+            .encode_with_palette(&[1, 2, 3, 4], 2, 2, image::ExtendedColorType::L8, Some(&palette))
+            .unwrap();
+        assert!(decode(Path::new("a.bmp"), &bytes).is_ok());
+        bytes[10..14].copy_from_slice(&54_u32.to_le_bytes());
+        let message = decode(Path::new("a.bmp"), &bytes).unwrap_err().to_string();
+        assert!(message.contains("begin at byte 54, within the palette, which ends at byte 1062"), "{message}");
+    }
+
     #[test]
     fn links_are_followed_and_devices_refused() {
         let (folder, path) = file("a.png", &encoded(noise(), ImageFormat::Png));

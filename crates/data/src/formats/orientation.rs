@@ -1,6 +1,10 @@
-//! The camera's orientation where decoders do not look: EXIF behind the pixels or with JPEG's own
-//! prefix, and XMP.
+//! The camera's orientation where decoders do not look: EXIF behind the pixels, with JPEG's own
+//! prefix or in text, and XMP.
 
+use std::borrow::Cow;
+use std::io::Read;
+
+use flate2::bufread::ZlibDecoder;
 use image::ImageFormat;
 use image::metadata::Orientation;
 
@@ -10,12 +14,17 @@ const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 const JPEG_XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 /// The keyword of XMP in a PNG text chunk.
 const PNG_XMP: &[u8] = b"XML:com.adobe.xmp\0";
+/// The beginning of the keyword under which ImageMagick and others keep metadata in PNG text
+/// chunks, as hexadecimal digits. The name of the metadata follows.
+const PNG_RAW: &[u8] = b"Raw profile type ";
+/// The largest such text that is read, in bytes.
+const RAW_BYTES_MAX: u64 = 1 << 20;
 
 /// The metadata of a file in which an orientation may stand.
 #[derive(Default)]
 struct Notes<'a> {
-    exif: Option<&'a [u8]>,
-    xmp: Option<&'a [u8]>,
+    exif: Option<Cow<'a, [u8]>>,
+    xmp: Option<Cow<'a, [u8]>>,
 }
 
 /// Returns the orientation that a file notes anywhere: in EXIF, else in XMP. `None` if it notes
@@ -27,8 +36,10 @@ pub(super) fn noted_orientation(format: ImageFormat, bytes: &[u8]) -> Option<Ori
         ImageFormat::Jpeg => jpeg_notes(bytes),
         _ => return None,
     };
-    let exif = notes.exif.and_then(|exif| Orientation::from_exif_chunk(exif.strip_prefix(EXIF_PREFIX).unwrap_or(exif)));
-    exif.or_else(|| notes.xmp.and_then(xmp_orientation))
+    let exif = notes
+        .exif
+        .and_then(|exif| Orientation::from_exif_chunk(exif.strip_prefix(EXIF_PREFIX).unwrap_or(exif.as_ref())));
+    exif.or_else(|| notes.xmp.and_then(|xmp| xmp_orientation(&xmp)))
 }
 
 /// Finds the metadata in all chunks of a PNG file, before and after the pixels.
@@ -41,14 +52,44 @@ fn png_notes(bytes: &[u8]) -> Notes<'_> {
         // The checksum follows the content.
         let Some((content, after)) = after.split_at_checked(length) else { break };
         match name {
-            b"eXIf" => notes.exif = notes.exif.or(Some(content)),
-            b"iTXt" => notes.xmp = notes.xmp.or_else(|| content.strip_prefix(PNG_XMP)),
+            b"eXIf" => notes.exif = notes.exif.or(Some(content.into())),
+            b"iTXt" if content.starts_with(PNG_XMP) => {
+                notes.xmp = notes.xmp.or_else(|| Some(content[PNG_XMP.len()..].into()));
+            }
+            b"tEXt" | b"zTXt" => match raw_profile(content, name == b"zTXt") {
+                Some((b"exif" | b"APP1", profile)) => notes.exif = notes.exif.or_else(|| Some(profile.into())),
+                Some((b"xmp", profile)) => notes.xmp = notes.xmp.or_else(|| Some(profile.into())),
+                _ => {}
+            },
             b"IEND" => break,
             _ => {}
         }
         rest = after.get(4..).unwrap_or_default();
     }
     notes
+}
+
+/// Reads metadata that a PNG text chunk keeps as hexadecimal digits, behind a line with their name
+/// and one with their number. Returns the name in the keyword too.
+fn raw_profile(content: &[u8], is_compressed: bool) -> Option<(&[u8], Vec<u8>)> {
+    let content = content.strip_prefix(PNG_RAW)?;
+    let end = content.iter().position(|byte| *byte == 0)?;
+    let (name, rest) = (&content[..end], &content[end + 1..]);
+    let mut text = Vec::new();
+    match (is_compressed, rest) {
+        (false, text_as_is) => text.extend_from_slice(text_as_is),
+        // Zlib is the only method.
+        (true, [0, compressed @ ..]) => {
+            ZlibDecoder::new(compressed).take(RAW_BYTES_MAX).read_to_end(&mut text).ok()?;
+        }
+        _ => return None,
+    }
+    // An empty line, the name, and the number of bytes.
+    let digits = text.trim_ascii_start().splitn(3, |byte| *byte == b'\n').nth(2)?;
+    let digits = digits.iter().filter(|byte| !byte.is_ascii_whitespace());
+    let values: Vec<u8> =
+        digits.map(|byte| char::from(*byte).to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
+    Some((name, values.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()))
 }
 
 /// Finds the metadata in the chunks of a WebP file.
@@ -59,8 +100,8 @@ fn webp_notes(bytes: &[u8]) -> Notes<'_> {
         let length = u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize;
         let Some((content, after)) = after.split_at_checked(length) else { break };
         match &[*n0, *n1, *n2, *n3] {
-            b"EXIF" => notes.exif = notes.exif.or(Some(content)),
-            b"XMP " => notes.xmp = notes.xmp.or(Some(content)),
+            b"EXIF" => notes.exif = notes.exif.or(Some(content.into())),
+            b"XMP " => notes.xmp = notes.xmp.or(Some(content.into())),
             _ => {}
         }
         // Chunks begin at even places.
@@ -84,8 +125,8 @@ fn jpeg_notes(bytes: &[u8]) -> Notes<'_> {
         match (*marker, &segment[2..]) {
             // The pixels.
             (0xda, _) => break,
-            (0xe1, content) if content.starts_with(EXIF_PREFIX) => notes.exif = notes.exif.or(Some(content)),
-            (0xe1, content) => notes.xmp = notes.xmp.or_else(|| content.strip_prefix(JPEG_XMP)),
+            (0xe1, content) if content.starts_with(EXIF_PREFIX) => notes.exif = notes.exif.or(Some(content.into())),
+            (0xe1, content) => notes.xmp = notes.xmp.or_else(|| content.strip_prefix(JPEG_XMP).map(Into::into)),
             _ => {}
         }
         rest = after;
@@ -165,6 +206,20 @@ mod tests {
         [&bytes[..2], b"\xff\xe1", &(content.len() as u16 + 2).to_be_bytes(), content, &bytes[2..]].concat()
     }
 
+    /// Writes metadata as hexadecimal digits, as ImageMagick does.
+    fn raw(name: &str, content: &[u8]) -> Vec<u8> {
+        let lines: Vec<String> =
+            content.chunks(36).map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>()).collect();
+        format!("\n{name}\n{:8}\n{}\n", content.len(), lines.join("\n")).into_bytes()
+    }
+
+    /// Creates the content of a chunk of compressed text with EXIF.
+    fn compressed(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut encoder, text).unwrap();
+        [PNG_RAW, b"exif\0\0", &encoder.finish().unwrap()].concat()
+    }
+
     #[test]
     fn an_orientation_is_applied_wherever_the_file_notes_it() {
         let text = [PNG_XMP, &[0, 0, 0, 0], XMP].concat();
@@ -181,6 +236,18 @@ mod tests {
             ("PNG, in XMP", png_with(b"iTXt", &text, b"IDAT"), 6),
             ("PNG, in XMP behind the pixels", png_with(b"iTXt", &text, b"IEND"), 6),
             ("PNG, EXIF before XMP", both, 1),
+            (
+                "PNG, in ImageMagick's text",
+                png_with(b"tEXt", &[PNG_RAW, b"exif\0", &raw("exif", &prefixed)].concat(), b"IDAT"),
+                6,
+            ),
+            ("PNG, in its compressed text", png_with(b"zTXt", &compressed(&raw("exif", &prefixed)), b"IEND"), 6),
+            (
+                "PNG, in the text of a segment",
+                png_with(b"tEXt", &[PNG_RAW, b"APP1\0", &raw("generic", &prefixed)].concat(), b"IDAT"),
+                6,
+            ),
+            ("PNG, in XMP as text", png_with(b"tEXt", &[PNG_RAW, b"xmp\0", &raw("xmp", XMP)].concat(), b"IDAT"), 6),
             ("PNG without a note", encoded(ImageFormat::Png), 1),
             ("WebP", webp_with(b"EXIF", EXIF, 8), 6),
             ("WebP, with JPEG's prefix", webp_with(b"EXIF", &prefixed, 8), 6),

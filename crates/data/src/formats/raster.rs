@@ -42,12 +42,37 @@ impl Raster {
 
     /// Returns the decoder of a file's content, whose image is of a size that is read.
     fn decoder<'a>(&self, path: &Path, bytes: &'a [u8]) -> Result<impl ImageDecoder + 'a, ReadError> {
+        self.check_head(path, bytes)?;
         let mut reader = FormatReader::with_format(Cursor::new(bytes), self.format);
         reader.limits(self.limits(bytes));
         let decoder = reader.into_decoder().map_err(|source| self.refuse(path, source))?;
         let (width, height) = decoder.dimensions();
         check_size(path, width, height)?;
         Ok(decoder)
+    }
+
+    /// Checks what the decoder takes as it is: the place of the pixels in a BMP file, which some
+    /// files put into the palette.
+    fn check_head(&self, path: &Path, head: &[u8]) -> Result<(), ReadError> {
+        let number = |place: usize| {
+            head.get(place..place + 4).map(|bytes| bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+        };
+        let (ImageFormat::Bmp, Some(pixels), Some(length @ 40..), Some(bits), Some(listed)) =
+            (self.format, number(10), number(14), number(28).map(|number| number & 0xffff), number(46))
+        else {
+            return Ok(());
+        };
+        let colors = match (bits, listed) {
+            (1..=8, 0) => 1 << bits,
+            (1..=8, colors) => colors.min(1 << bits),
+            _ => 0,
+        };
+        let end = 14 + length + 4 * colors;
+        if pixels >= end {
+            return Ok(());
+        }
+        let found = format!("its pixels begin at byte {pixels}, within the palette, which ends at byte {end}");
+        Err(ReadError::Damaged { path: path.into(), format: self.name, found })
     }
 
     /// Returns the limits for a file that begins with `head`.

@@ -488,6 +488,24 @@ mod tests {
     }
 
     #[test]
+    fn planes_in_tiles_are_put_together() {
+        const SIDE: u16 = 16;
+        let value = |plane: u8, x: u8, y: u8| 100 * plane + 10 * y + x;
+        let pixels =
+            |plane| (0..SIDE).flat_map(move |y| (0..SIDE).map(move |x| value(plane, x as u8 % 5, y as u8 % 2)));
+        let data: Vec<u8> = (0..3).map(|plane| plane % 3).flat_map(pixels).collect();
+        let more: Tags<'_> =
+            vec![(258, &[8; 3]), (262, &[2]), (277, &[3]), (284, &[2]), (322, &[SIDE]), (323, &[SIDE])];
+        let mut tags = tags(&more);
+        tags.retain(|(tag, _)| *tag != 278);
+        let Picture::Bits8(found) = read(&file(false, &tags, &data)).unwrap() else { panic!("it has 8 bits") };
+        assert_eq!(found.dimensions(), (5, 2));
+        for (x, y, pixel) in found.enumerate_pixels() {
+            assert_eq!(pixel.0, [0, 1, 2].map(|plane| value(plane, x as u8, y as u8)), "{x}, {y}");
+        }
+    }
+
+    #[test]
     fn a_file_with_reversed_bits_has_its_own_values() {
         let Picture::Bits8(found) = read(include_bytes!("../../tests/data/fill-order-2.tif")).unwrap() else {
             panic!("it has 8 bits")
@@ -498,11 +516,10 @@ mod tests {
     #[test]
     fn what_is_not_read_is_named() {
         let data = [0; 60];
-        let rows: [(&str, Tags<'_>); 8] = [
-            ("CCITT modified Huffman compression (2)", vec![(258, &[1]), (259, &[2]), (262, &[0])]),
-            ("CCITT group 3 fax compression (3)", vec![(258, &[1]), (259, &[3]), (262, &[0])]),
+        let rows: [(&str, Tags<'_>); 7] = [
+            ("CCITT compression (3) of 1 values of 2 bits", vec![(258, &[2]), (259, &[3]), (262, &[0])]),
             ("old-style JPEG compression (6)", vec![(258, &[8]), (259, &[6]), (262, &[1])]),
-            ("Zstandard compression (50000)", vec![(258, &[8]), (259, &[50000]), (262, &[1])]),
+            ("LZMA compression (34925)", vec![(258, &[8]), (259, &[34925]), (262, &[1])]),
             ("the colour space Lab (8)", vec![(258, &[8; 3]), (262, &[8]), (277, &[3])]),
             ("YCbCr with subsampled colours", vec![(258, &[8; 3]), (262, &[6]), (277, &[3])]),
             ("a palette of 3 colours for 8 bits", vec![(258, &[8]), (262, &[3]), (320, &[0; 9])]),

@@ -6,10 +6,16 @@ use tiff::decoder::{ChunkType, Decoder};
 use tiff::tags::{ByteOrder, Tag};
 use tiff::{TiffError, TiffResult};
 
+use super::tiff_fax::FaxCode;
+
 /// The number of JPEG among the compressions.
 pub(super) const JPEG: u16 = 7;
-/// The number of CCITT group 4 among the compressions.
+/// The numbers of CCITT codes among the compressions: modified Huffman, group 3 and group 4.
+const HUFFMAN: u16 = 2;
+const FAX3: u16 = 3;
 const FAX4: u16 = 4;
+/// The number of the tag that says how group 3 is used.
+const T4_OPTIONS: u16 = 292;
 /// The interpretations of samples as colours.
 pub(super) const WHITE_IS_ZERO: u16 = 0;
 pub(super) const BLACK_IS_ZERO: u16 = 1;
@@ -35,6 +41,8 @@ pub(super) struct Layout {
     pub(super) format: u16,
     pub(super) interpretation: u16,
     pub(super) compression: u16,
+    /// True if rows in group 3 may be coded by the row above.
+    is_two_dimensional: bool,
     pub(super) predictor: u16,
     /// True if the samples of a pixel lie in different strips or tiles.
     pub(super) is_planar: bool,
@@ -80,6 +88,7 @@ impl Layout {
         let mut number = |tag, default: u16| TiffResult::Ok(decoder.find_tag_unsigned::<u16>(tag)?.unwrap_or(default));
         let compression = number(Tag::Compression, 1)?;
         let interpretation = number(Tag::PhotometricInterpretation, BLACK_IS_ZERO)?;
+        let is_two_dimensional = number(Tag::Unknown(T4_OPTIONS), 0)? & 1 == 1;
         let samples = number(Tag::SamplesPerPixel, 1)?;
         let predictor = number(Tag::Predictor, 1)?;
         let is_planar = number(Tag::PlanarConfiguration, 1)? == 2 && samples > 1;
@@ -105,6 +114,7 @@ impl Layout {
             format,
             interpretation,
             compression,
+            is_two_dimensional,
             predictor,
             is_planar,
             is_reversed,
@@ -125,16 +135,12 @@ impl Layout {
     /// Returns the name of the first thing because of which the image is not read here.
     pub(super) fn unread(&self) -> Option<String> {
         let compression = match self.compression {
-            1 | 4 | 5 | 7 | 8 | 32773 | 32946 => None,
-            2 => Some("CCITT modified Huffman compression"),
-            3 => Some("CCITT group 3 fax compression"),
+            1..=5 | 7 | 8 | 32773 | 32946 | 50000 | 50001 => None,
             6 => Some("old-style JPEG compression"),
             34676 | 34677 => Some("SGI LogLuv compression"),
             34712 | 33003 | 33005 => Some("JPEG 2000 compression"),
             34887 => Some("LERC compression"),
             34925 => Some("LZMA compression"),
-            50000 => Some("Zstandard compression"),
-            50001 => Some("WebP compression"),
             50002 | 52546 => Some("JPEG XL compression"),
             _ => Some("an unknown compression"),
         };
@@ -189,8 +195,8 @@ impl Layout {
         if is_jpeg && (bits != 8 || self.format != UNSIGNED) {
             return Some(format!("JPEG compression of {bits} bits"));
         }
-        if self.compression == FAX4 && (bits != 1 || self.samples != 1) {
-            return Some(format!("CCITT group 4 compression of {bits} bits"));
+        if self.is_fax() && (bits != 1 || self.samples != 1) {
+            return Some(format!("CCITT compression ({}) of {} values of {bits} bits", self.compression, self.samples));
         }
         (self.predictor != 1 && !is_bytes).then(|| format!("a predictor for {bits} bits"))
     }
@@ -207,7 +213,23 @@ impl Layout {
             (FLOAT, RGB) => bits == 32 && samples >= 3 && !self.is_planar,
             _ => false,
         };
-        is_known && is_plain_compression(self.compression) && !self.is_reversed
+        // The image crate fails on planes in tiles.
+        let is_in_plane_tiles = self.is_planar && self.is_tiled;
+        is_known && is_plain_compression(self.compression) && !self.is_reversed && !is_in_plane_tiles
+    }
+
+    /// Returns the code of a strip that the decoder does not know.
+    pub(super) fn fax_code(&self) -> Option<FaxCode> {
+        match self.compression {
+            HUFFMAN => Some(FaxCode::Huffman),
+            FAX3 => Some(FaxCode::Group3 { is_two_dimensional: self.is_two_dimensional }),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the strips are in a CCITT code.
+    fn is_fax(&self) -> bool {
+        self.compression == FAX4 || self.fax_code().is_some()
     }
 
     /// Returns whether the samples of a pixel are three colours, and not one value.
@@ -235,7 +257,7 @@ impl Layout {
         let Self { bits, samples, format, predictor, .. } = *self;
         if self.is_in_samples() {
             Coding { row: self.chunk[1], bits, samples, format, predictor }
-        } else if self.compression == FAX4 {
+        } else if self.is_fax() {
             Coding { row: self.chunk[1], bits: 1, samples: 1, format: UNSIGNED, predictor: 1 }
         } else {
             let samples = if self.is_planar { samples } else { 1 };

@@ -16,6 +16,7 @@ use super::jpeg_scan::{self, Expected, Fault};
 use super::limits::checked_range;
 use super::reader::{ImageInfo, ImageReader};
 use super::tiff_band::{Band, Place};
+use super::tiff_fax::{self, FaxCode};
 use super::tiff_layout::{BLACK_IS_ZERO, JPEG, Layout, WHITE_IS_ZERO, is_plain_compression};
 use super::tiff_samples::{Samples, to_colors};
 use super::tiff_view::View;
@@ -241,7 +242,10 @@ fn view_band<R: Read + Seek>(
     for (column, plane) in (0..across).flat_map(|column| (0..planes).map(move |plane| (column, plane))) {
         let chunk = plane * plane_chunks + index * across + column;
         check_jpeg(path, layout, decoder, chunk, height)?;
-        let decoded = decoder.read_chunk(chunk).map_err(refuse)?;
+        let decoded = match layout.fax_code() {
+            Some(code) => DecodingResult::U8(fax_chunk(path, layout, decoder, chunk, code, rows)?),
+            None => decoder.read_chunk(chunk).map_err(refuse)?,
+        };
         let Some(samples) = Samples::new(path, layout, decoded, rows)? else { return Ok(None) };
         let place = Place {
             channels: usize::from(layout.samples_together()),
@@ -280,6 +284,39 @@ fn view_band<R: Read + Seek>(
     Ok(band.map(|band| to_colors(layout, band)))
 }
 
+/// Decodes a strip of some rows in a fax code to packed bits.
+fn fax_chunk<R: Read + Seek>(
+    path: &Path,
+    layout: &Layout,
+    decoder: &mut Decoder<View<R>>,
+    chunk: u32,
+    code: FaxCode,
+    rows: usize,
+) -> Result<Vec<u8>, ReadError> {
+    let bytes = chunk_bytes(path, layout, decoder, chunk)?;
+    tiff_fax::decode(&bytes, code, [rows, layout.chunk[1] as usize]).ok_or_else(|| ReadError::Damaged {
+        path: path.into(),
+        format: TIFF,
+        found: format!("the fax code of strip {chunk} has no meaning or ends early"),
+    })
+}
+
+/// Reads the bytes of a strip or a tile as the file holds them.
+fn chunk_bytes<R: Read + Seek>(
+    path: &Path,
+    layout: &Layout,
+    decoder: &mut Decoder<View<R>>,
+    chunk: u32,
+) -> Result<Vec<u8>, ReadError> {
+    let failed = |source| ReadError::File { path: path.into(), source };
+    let (place, count) = (layout.places[chunk as usize], layout.counts[chunk as usize]);
+    let mut bytes = Vec::new();
+    let view = decoder.inner();
+    view.seek_file(place).map_err(failed)?;
+    view.by_ref().take(count.min(CHUNK_BYTES_MAX as u64)).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
 /// Checks that a strip or a tile in JPEG is whole and of its size, with so many rows of the image:
 /// the decoder invents what is missing. The last strip may have the rows of the others.
 fn check_jpeg<R: Read + Seek>(
@@ -292,12 +329,7 @@ fn check_jpeg<R: Read + Seek>(
     if layout.compression != JPEG {
         return Ok(());
     }
-    let failed = |source| ReadError::File { path: path.into(), source };
-    let (place, count) = (layout.places[chunk as usize], layout.counts[chunk as usize]);
-    let mut bytes = Vec::new();
-    let view = decoder.inner();
-    view.seek_file(place).map_err(failed)?;
-    view.by_ref().take(count.min(CHUNK_BYTES_MAX as u64)).read_to_end(&mut bytes).map_err(failed)?;
+    let bytes = chunk_bytes(path, layout, decoder, chunk)?;
     let tables = layout.jpeg_tables.strip_suffix(b"\xff\xd9").unwrap_or(&layout.jpeg_tables);
     let whole = if tables.is_empty() { bytes } else { [tables, bytes.get(2..).unwrap_or_default()].concat() };
     let [rows, width] = layout.chunk;

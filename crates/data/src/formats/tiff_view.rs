@@ -97,7 +97,8 @@ fn header(layout: &Layout) -> Vec<u8> {
         (256, LONG8, vec![width.into()]),
         (257, LONG8, vec![height]),
         (258, SHORT, vec![coded.bits.into()]),
-        (259, SHORT, vec![layout.compression.into()]),
+        // Strips in a code that the decoder does not know are decoded elsewhere.
+        (259, SHORT, vec![layout.fax_code().map_or(layout.compression, |_| 1).into()]),
         // Black is zero.
         (262, SHORT, vec![1]),
         (277, SHORT, vec![coded.samples.into()]),

@@ -19,6 +19,10 @@ use crate::provider::{Options, Shapes};
 pub struct Settings {
     /// The images to cut into tiles.
     pub tiles: Tiles,
+    /// The largest image that is run whole where [`Tiles::Auto`] decides, in pixels;
+    /// [`WHOLE_PIXELS_MAX`] unless there is too little memory for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_pixels_max: Option<usize>,
     /// The views of an image over which the probabilities are averaged.
     pub views: Views,
     /// The least probability of the second of two classes; by default, the more probable class
@@ -40,8 +44,8 @@ pub struct Settings {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Tiles {
-    /// Images with more than [`WHOLE_PIXELS_MAX`] pixels, and images of a size that the graph or
-    /// TensorRT's engine does not take; none if the model stretches images or gives masks.
+    /// Images with more than [`Settings::whole_pixels_max`] pixels, and images of a size that the
+    /// graph or TensorRT's engine does not take; none if the model stretches images or gives masks.
     Auto {
         /// The share of a tile that it has in common with the next one, 0 to
         /// [`Tiling::OVERLAP_MAX`].
@@ -186,6 +190,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Returns the largest image that is run whole where [`Tiles::Auto`] decides, in pixels.
+    pub fn whole_pixels_max(&self) -> usize {
+        self.whole_pixels_max.unwrap_or(WHOLE_PIXELS_MAX)
+    }
+
     /// Returns whether a model with this contract may get images in tiles.
     pub fn cuts(&self, contract: &Contract) -> bool {
         match self.tiles {
@@ -216,7 +225,7 @@ impl Settings {
                 Some(size) => (input.geometry(image).network != size).then_some(Tiling { size, overlap }),
                 None => {
                     let is_taken = |engine: &Shapes| engine.take_size(input.geometry(image).network);
-                    let is_whole = image[0] * image[1] <= WHOLE_PIXELS_MAX && engines.iter().all(is_taken);
+                    let is_whole = image[0] * image[1] <= self.whole_pixels_max() && engines.iter().all(is_taken);
                     let nearest = |size, engine: &Shapes| engine.nearest_size(size);
                     let size = engines.iter().fold(input.next_size(Tiling::default().size), nearest);
                     (!is_whole).then_some(Tiling { size, overlap })
@@ -261,6 +270,11 @@ mod tests {
         ] {
             let found = Settings::default().tiling(&contract, &engines, image);
             assert_eq!(found.map(|tiling| tiling.size), expected, "{name}");
+        }
+        let little_memory = Settings { whole_pixels_max: Some(1 << 20), ..Settings::default() };
+        for (image, expected) in [([1024, 1024], None), ([1024, 1025], Some([512, 512]))] {
+            let found = little_memory.tiling(&contract, &[], image);
+            assert_eq!(found.map(|tiling| tiling.size), expected, "{image:?} with little memory");
         }
         let off = Settings { tiles: Tiles::Off, ..Settings::default() };
         assert_eq!(off.tiling(&contract, &[small], [2000, 2000]), None);

@@ -20,6 +20,7 @@ use seg_text::raw_path::raw_path;
 
 use crate::args::{Eval, Measuring};
 use crate::engine;
+use crate::memory::within_memory;
 use crate::progress::Progress;
 
 impl From<&Measuring> for Method {
@@ -42,6 +43,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     let targets: Vec<_> = classes.iter().skip(1).map(|class| class.name.clone()).collect();
     let probabilities = contract.output.kind != OutputKind::Mask;
     let settings = Settings { probabilities, ..args.answers.settings(&targets) };
+    let settings = within_memory(settings, &contract);
     let dataset = Dataset::open(&args.data)?;
     ensure!(
         classes.len() == dataset.classes.len(),

@@ -17,6 +17,7 @@ use seg_verify::Certificate;
 
 use crate::args::Infer;
 use crate::engine;
+use crate::memory::within_memory;
 use crate::progress::Progress;
 
 pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
@@ -29,6 +30,11 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let classes = &contract.classes;
     let targets: Vec<_> = classes.iter().skip(1).map(|class| class.name.clone()).collect();
     let settings = args.saves.complete(args.answers.settings(&targets));
+    let settings = match Job::read(&args.out)? {
+        // Its images were cut by the memory that was there when it began.
+        Some(job) => Settings { whole_pixels_max: job.settings.whole_pixels_max, ..settings },
+        None => within_memory(settings, &contract),
+    };
     let save = args.saves.list();
     let writers: Vec<_> = save.iter().flat_map(|save| save.writers(classes)).collect();
     let paths = |name| writers.iter().map(move |writer| args.out.join(writer.place().path(name)));

@@ -10,6 +10,7 @@ mod eval;
 mod infer;
 mod inspect;
 mod keygen;
+mod memory;
 mod merge;
 mod progress;
 mod setup;
