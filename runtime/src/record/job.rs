@@ -97,7 +97,8 @@ impl Job {
                 Ok(job) => Ok(Some(job)),
                 Err(source) => Err(JobError::Format { path, source }),
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // Whoever writes there says that a file is no folder.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(source) => Err(JobError::Read { path, source }),
         }
     }

@@ -22,8 +22,8 @@ pub(super) enum FaxCode {
     },
 }
 
-/// Decodes a strip of some rows and columns to one bit for a pixel, black as 1, where each row begins
-/// with a byte of its own; `None` if the strip is damaged or cut off.
+/// Decodes a strip of some rows and columns to one bit for a pixel, black as 1, where each row
+/// begins with a byte of its own; `None` if the strip is damaged or cut off.
 pub(super) fn decode(bytes: &[u8], code: FaxCode, [rows, columns]: [usize; 2]) -> Option<Vec<u8>> {
     let width = u16::try_from(columns).ok()?;
     let mut bits = Bits { bytes, place: 0 };
