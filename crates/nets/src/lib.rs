@@ -6,6 +6,7 @@
 //!   computed, and [`u_shape_config`] is the configuration that U-shaped networks share;
 //! - [`kernels`] are the operators that Burn lacks or computes slowly;
 //! - [`parameters`] walks over a network's parameters by their published [`names`];
+//! - [`statistics`] estimates BatchNorm's running statistics over many batches;
 //! - [`weights`] are parameters in memory and in files;
 //! - [`gradients`] and [`recompute`] are two ways to a network's gradients;
 //! - [`checkpoint`] joins weights with the [`contract`](mod@contract) of the model that they make;
@@ -14,6 +15,7 @@
 pub mod names;
 pub mod network;
 pub mod parameters;
+pub mod statistics;
 pub mod topology;
 pub mod u_shape;
 pub mod u_shape_config;

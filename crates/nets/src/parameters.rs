@@ -7,7 +7,8 @@ use crate::names::PublishedNames;
 
 /// The ends of the paths of BatchNorm's running statistics, which training tracks and does not
 /// learn.
-const STATISTICS: [&str; 2] = ["running_mean", "running_var"];
+pub(crate) const MEAN: &str = "running_mean";
+pub(crate) const VARIANCE: &str = "running_var";
 
 /// A container that a path leaves out: a network in the list of networks.
 const LIST: &str = "Enum:Network";
@@ -99,6 +100,11 @@ impl<T: ParameterMapper> ModuleMapper for ByName<'_, T> {
     }
 }
 
+/// Returns whether the name, published or not, is that of a running statistic.
+pub(crate) fn is_statistic(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|last| [MEAN, VARIANCE].contains(&last))
+}
+
 /// Returns the number of a module's values that are running statistics.
 pub fn num_statistics<M: Module>(module: &M) -> usize {
     let mut count = Count(0);
@@ -111,7 +117,7 @@ struct Count(usize);
 
 impl ParameterVisitor for Count {
     fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
-        if name.rsplit('.').next().is_some_and(|last| STATISTICS.contains(&last)) {
+        if is_statistic(&name) {
             self.0 += param.val().shape().num_elements();
         }
     }

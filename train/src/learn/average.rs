@@ -7,6 +7,7 @@ use burn::module::Param;
 use burn::tensor::Tensor;
 use seg_nets::network::Network;
 use seg_nets::parameters::{ParameterMapper, ParameterVisitor, Parameters};
+use seg_nets::statistics::Estimate;
 
 /// A network that follows another: after each step `average = d average + (1 - d) network`.
 ///
@@ -34,6 +35,11 @@ impl Average {
     /// Returns the averaged network, without autodiff.
     pub fn net(&self) -> &Network {
         &self.net
+    }
+
+    /// Replaces the running statistics of the averaged network.
+    pub fn estimate(&mut self, estimate: &Estimate) {
+        self.net = estimate.apply(self.net.clone());
     }
 
     /// Follows a step of the network, given without autodiff and with its running statistics

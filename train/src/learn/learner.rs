@@ -8,6 +8,7 @@ use seg_nets::gradients::Gradients;
 use seg_nets::network::Network;
 use seg_nets::precision::Precision;
 use seg_nets::recompute;
+use seg_nets::statistics::{Estimate, with_fixed_statistics};
 
 use crate::data::batch::Batch;
 use crate::learn::average::Average;
@@ -31,6 +32,8 @@ pub struct Learner {
     average: Option<Average>,
     /// The gradients of the step's batches so far.
     gradients: Option<Gradients>,
+    /// True if BatchNorm's running statistics are used and stay as they are.
+    has_fixed_statistics: bool,
 }
 
 impl Learner {
@@ -47,7 +50,15 @@ impl Learner {
     ) -> Self {
         assert!(!devices.is_empty(), "a learner needs a device");
         let devices: Vec<_> = devices.iter().map(|device| device.clone().autodiff()).collect();
-        Self { nets: replicate(net, &devices), devices, training, optimizer, average, gradients: None }
+        Self {
+            nets: replicate(net, &devices),
+            devices,
+            training,
+            optimizer,
+            average,
+            gradients: None,
+            has_fixed_statistics: false,
+        }
     }
 
     /// Returns the network that is being trained, without autodiff.
@@ -77,18 +88,21 @@ impl Learner {
         let images = batch.names.len() as f64;
         let parts = batch.split(self.nets.len());
         let shares: Vec<_> = parts.iter().map(|part| part.names.len() as f64 / images).collect();
-        let training = &self.training;
+        let (training, is_fixed) = (&self.training, self.has_fixed_statistics);
+        let backward = |net: &Network, device: &Device, part: Batch, part_share: f64| {
+            let work = || backward(net, device, training, part, share * part_share);
+            if is_fixed { with_fixed_statistics(work) } else { work() }
+        };
         let found: Vec<_> = thread::scope(|scope| {
             let mut work = self.nets.iter().zip(&self.devices).zip(parts).zip(&shares);
             // The first part stays on this thread, the only one where there is one device.
             let first = work.next();
             let others: Vec<_> = work
                 .map(|(((net, device), part), part_share)| {
-                    scope.spawn(move || backward(net, device, training, part, share * part_share))
+                    scope.spawn(move || backward(net, device, part, *part_share))
                 })
                 .collect();
-            let first = first
-                .map(|(((net, device), part), part_share)| backward(net, device, training, part, share * part_share));
+            let first = first.map(|(((net, device), part), part_share)| backward(net, device, part, *part_share));
             let others =
                 others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             first.into_iter().chain(others).collect()
@@ -124,6 +138,34 @@ impl Learner {
         }
         self.nets = replicate(net, &self.devices);
         norm
+    }
+
+    /// Replaces the running statistics of the network, and of its average, by those of batches
+    /// together.
+    pub fn estimate_statistics<E>(&mut self, batches: impl Iterator<Item = Result<Batch, E>>) -> Result<(), E> {
+        let [mut of_net, mut of_average] = [Estimate::default(), Estimate::default()];
+        // Copies, whose statistics change while the batches are seen.
+        let (net, average) =
+            (self.net(), self.average.as_ref().map(|average| average.net().clone().fork(&self.home())));
+        for batch in batches {
+            let (images, _) = batch?.to_device(&self.home());
+            let images = images.cast(self.training.precision.dtype());
+            if let Some(average) = &average {
+                of_average.add(average, images.clone());
+            }
+            of_net.add(&net, images);
+        }
+        let net = of_net.apply(self.nets.swap_remove(0));
+        self.nets = replicate(net, &self.devices);
+        if let Some(average) = &mut self.average {
+            average.estimate(&of_average);
+        }
+        Ok(())
+    }
+
+    /// Uses the running statistics from now on in training too, as they are.
+    pub fn fix_statistics(&mut self) {
+        self.has_fixed_statistics = true;
     }
 
     /// Returns the first device, without autodiff.

@@ -1,5 +1,7 @@
 //! Batch normalisation that keeps the running statistics of PyTorch.
 
+use std::cell::Cell;
+
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param, RunningState};
 use burn::tensor::{Device, Tensor, TensorData, module};
@@ -10,6 +12,37 @@ use crate::kernels::{Moments, fused, in_float32, moments_of_batch};
 pub(crate) const EPSILON: f64 = 1e-5;
 /// The share of the new batch in the running statistics.
 pub(crate) const MOMENTUM: f64 = 0.1;
+
+/// The statistics by which every [`BatchNorm`] of a thread normalises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NormMode {
+    /// The batch's own on an autodiff device, and the running ones move towards them; elsewhere the
+    /// running ones.
+    Usual,
+    /// The batch's own on any device, and the running ones become just these.
+    Batch,
+    /// The running ones on any device, and they stay as they are.
+    Running,
+}
+
+thread_local! {
+    static MODE: Cell<NormMode> = const { Cell::new(NormMode::Usual) };
+}
+
+impl NormMode {
+    /// Does work in which every normalisation of this thread is in this mode.
+    pub(crate) fn during<T>(self, work: impl FnOnce() -> T) -> T {
+        /// Ends the mode, also if the work panics.
+        struct Restore(NormMode);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                MODE.set(self.0);
+            }
+        }
+        let _restore = Restore(MODE.replace(self));
+        work()
+    }
+}
 
 /// Configuration of [`BatchNorm`].
 #[derive(Config, Debug)]
@@ -61,7 +94,7 @@ impl BatchNorm {
 
     fn normalize(&self, x: Tensor<4>) -> Tensor<4> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
-        if !x.device().is_autodiff() {
+        if uses_running(&x) {
             let (mean, var) = (self.running_mean.value(), self.running_var.value());
             return module::batch_norm(x, weight, bias, mean, var, self.epsilon);
         }
@@ -80,7 +113,7 @@ impl BatchNorm {
     }
 
     fn moments(&self, x: &Tensor<4>) -> Moments {
-        if !x.device().is_autodiff() {
+        if uses_running(x) {
             let values = |state: &RunningState<Tensor<1>>| state.value().into_data().iter::<f64>().collect();
             return Moments { mean: values(&self.running_mean), variance: values(&self.running_var), count: None };
         }
@@ -107,8 +140,20 @@ fn unbiased(count: usize) -> f64 {
     count as f64 / (count as f64 - 1.0).max(1.0)
 }
 
+/// Returns whether a batch is normalised by the running statistics, and not by its own.
+fn uses_running(x: &Tensor<4>) -> bool {
+    match MODE.get() {
+        NormMode::Usual => !x.device().is_autodiff(),
+        NormMode::Batch => false,
+        NormMode::Running => true,
+    }
+}
+
 /// Moves a running statistic towards the batch's.
 fn track(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
+    if MODE.get() == NormMode::Batch {
+        return running.update(batch.detach());
+    }
     let moved = running.value_sync().mul_scalar(1.0 - MOMENTUM) + batch.mul_scalar(MOMENTUM);
     running.update(moved.detach());
 }

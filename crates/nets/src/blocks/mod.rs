@@ -3,5 +3,6 @@
 mod batch_norm;
 mod double_conv;
 
+pub(crate) use batch_norm::NormMode;
 pub use batch_norm::{BatchNorm, BatchNormConfig};
 pub use double_conv::{DoubleConv, DoubleConvConfig};

@@ -190,6 +190,14 @@ pub(crate) struct TrainingArgs {
     /// Validate and keep a moving average of the weights with this decay, as 0.999
     #[arg(long, value_name = "DECAY", value_parser = share)]
     ema: Option<f64>,
+    /// Estimate BatchNorm's running statistics over training images before each validation; `false`
+    /// keeps those of the last steps [default: true]
+    #[arg(long, value_name = "BOOL")]
+    estimate_statistics: Option<bool>,
+    /// The share of epochs, the last ones, in which BatchNorm's statistics stay fixed, 0 to 1
+    /// [default: 0.3]
+    #[arg(long, value_name = "SHARE")]
+    fixed_statistics: Option<f64>,
     /// Epochs from one validation to the next; the last is always validated [default: 1]
     #[arg(long, value_name = "N", value_parser = positive)]
     validate_every: Option<usize>,

@@ -8,6 +8,9 @@ use super::ConfigError;
 /// The minutes of training that an interruption may cost.
 const SAVE_MINUTES: f64 = 10.0;
 
+/// The share of epochs at the end in which statistics stay fixed.
+const FIXED_STATISTICS: f64 = 0.3;
+
 /// The settings of the loop: its steps, its checks and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -23,6 +26,14 @@ pub struct TrainingConfig {
     /// The decay of the weights' moving average, which is then what is validated and kept as the
     /// best.
     pub ema: Option<f64>,
+    /// True if BatchNorm's running statistics are estimated again over training images before each
+    /// validation. Runs that began before there was a choice keep those of the last steps.
+    #[serde(default)]
+    pub estimate_statistics: bool,
+    /// The share of epochs, the last ones, in which BatchNorm normalises by its running statistics
+    /// and leaves them as they are, so that the network learns as it will be used.
+    #[serde(default)]
+    pub fixed_statistics: f64,
     /// Epochs from one validation to the next.
     pub validate_every: usize,
     /// The epochs without a better one after which the run ends.
@@ -41,6 +52,8 @@ impl Default for TrainingConfig {
             accumulate: 1,
             clip_norm: None,
             ema: None,
+            estimate_statistics: true,
+            fixed_statistics: FIXED_STATISTICS,
             validate_every: 1,
             patience: None,
             minutes: None,

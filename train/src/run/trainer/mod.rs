@@ -30,6 +30,9 @@ use crate::run::record::{EpochRecord, Tally, Validation, peak_memory};
 use crate::run::state::{State, StateError};
 use crate::run::{self, Run, Session};
 
+/// The most batches over which running statistics are estimated before a validation.
+const STATISTICS_BATCHES_MAX: usize = 64;
+
 impl Run {
     /// Trains until the run [ends](Ending), from the last checkpoint if there is one, and returns
     /// the log of the whole run.
@@ -68,6 +71,7 @@ impl Run {
             log: training.log.clone(),
         });
         while Ending::from_log(&self.config, &training.log).is_none() {
+            training.fix_statistics()?;
             training.learn(observe)?;
             let record = training.finish_epoch()?;
             observe(Event::Epoch(record));
@@ -158,6 +162,31 @@ impl<'a> Training<'a> {
         full.min(self.loader.images() - step * full)
     }
 
+    /// Returns whether statistics stay fixed in an epoch, counted from 0.
+    fn has_fixed_statistics(&self, epoch: usize) -> bool {
+        let epochs = self.run.config.epochs as f64;
+        epoch as f64 >= epochs * (1.0 - self.run.config.training.fixed_statistics)
+    }
+
+    /// Estimates running statistics over batches of an epoch.
+    fn estimate_statistics(&mut self, epoch: usize) -> Result<(), TrainError> {
+        Ok(self.learner.estimate_statistics(self.loader.epoch(epoch, 0).take(STATISTICS_BATCHES_MAX))?)
+    }
+
+    /// Fixes the statistics if it is time for that in the epoch that begins or goes on.
+    fn fix_statistics(&mut self) -> Result<(), TrainError> {
+        let epoch = self.log.len();
+        if !self.has_fixed_statistics(epoch) {
+            return Ok(());
+        }
+        let is_first = epoch == 0 || !self.has_fixed_statistics(epoch - 1);
+        if is_first && self.tally.batches == 0 {
+            self.estimate_statistics(epoch)?;
+        }
+        self.learner.fix_statistics();
+        Ok(())
+    }
+
     /// Learns from the rest of the epoch.
     fn learn(&mut self, observe: &mut impl FnMut(Event)) -> Result<(), TrainError> {
         let epoch = self.log.len();
@@ -217,6 +246,9 @@ impl<'a> Training<'a> {
             // failure.
             self.state()?.write(&self.run.folder.join(run::LAST))?;
             let begun = Instant::now();
+            if self.run.config.training.estimate_statistics && !self.has_fixed_statistics(epoch) {
+                self.estimate_statistics(epoch)?;
+            }
             let validation = self.validate()?;
             let before = self.log.iter().filter_map(EpochRecord::dice).reduce(f64::max);
             record.best = before.is_none_or(|before| validation.scores.dice_per_image > before);
