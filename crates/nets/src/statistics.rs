@@ -48,9 +48,9 @@ impl Estimate {
         self.batches += 1;
     }
 
-    /// Returns the network with the statistics of all batches together: the mean of their means, and
-    /// the mean of their variances plus the variance of their means. Without a batch it stays as it
-    /// is.
+    /// Returns the network with the statistics of all batches together: the mean of their means,
+    /// and the mean of their variances plus the variance of their means. Without a batch it stays
+    /// as it is.
     ///
     /// Batches count alike, so all should have the same size.
     pub fn apply(&self, net: Network) -> Network {
@@ -100,5 +100,84 @@ impl ParameterMapper for Apply<'_> {
             let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
             Tensor::from_data(TensorData::new(values, old.dims()), &old.device())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::Module;
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::unet::UNetConfig;
+    use crate::weights::Weights;
+
+    /// The names of the first normalisation's statistics, whose input depends on no other.
+    const FIRST: [&str; 2] = ["in_conv.1.running_mean", "in_conv.1.running_var"];
+    const SIDE: usize = 16;
+
+    fn net() -> Network {
+        UNetConfig::new().with_base_width(4).init(&Device::flex()).into()
+    }
+
+    /// Creates images whose brightness grows from one to the next.
+    fn images(first: usize, count: usize) -> Tensor<4> {
+        let plane = 3 * SIDE * SIDE;
+        let value = |index: usize| (index as f32 * 0.37).sin() + (first + index / plane) as f32;
+        let values: Vec<f32> = (0..count * plane).map(value).collect();
+        Tensor::from_data(TensorData::new(values, [count, 3, SIDE, SIDE]), &Device::flex())
+    }
+
+    fn first(net: &Network) -> [Vec<f32>; 2] {
+        let weights = Weights::from_network(net);
+        FIRST.map(|name| weights.tensors()[name].iter().copied().collect())
+    }
+
+    #[test]
+    fn the_statistics_of_batches_are_those_of_all_their_images() {
+        let net = net();
+        let mut estimate = Estimate::default();
+        estimate.add(&net, images(0, 2));
+        estimate.add(&net, images(2, 2));
+        let [mean, variance] = first(&estimate.apply(net.clone()));
+        NormMode::Batch.during(|| net.forward(images(0, 4)));
+        let [expected_mean, expected_variance] = first(&net);
+        let close = |found: &[f32], expected: &[f32]| {
+            // The variance of the two halves has Bessel's correction of its own.
+            found
+                .iter()
+                .zip(expected)
+                .all(|(found, expected)| (found - expected).abs() < 2e-3 * expected.abs().max(1.0))
+        };
+        assert!(close(&mean, &expected_mean), "{mean:?}, expected {expected_mean:?}");
+        assert!(close(&variance, &expected_variance), "{variance:?}, expected {expected_variance:?}");
+        // That of the halves alone is far smaller, for their brightness differs.
+        NormMode::Batch.during(|| net.forward(images(0, 2)));
+        assert!(first(&net)[1].iter().zip(&variance).all(|(half, all)| half < all));
+    }
+
+    #[test]
+    fn without_a_batch_the_network_stays_as_it_is() {
+        let net = net();
+        assert_eq!(Weights::from_network(&Estimate::default().apply(net.clone())), Weights::from_network(&net));
+    }
+
+    #[test]
+    fn fixed_statistics_stay_and_the_outputs_are_those_of_the_deployed_network() {
+        let mut estimate = Estimate::default();
+        let net = net();
+        estimate.add(&net, images(0, 3));
+        let net = estimate.apply(net);
+        let learning = net.clone().train();
+        let before = Weights::from_network(&learning.valid());
+        let device = Device::flex().autodiff();
+        let found = with_fixed_statistics(|| learning.forward(images(1, 2).to_device(&device)));
+        assert_eq!(Weights::from_network(&learning.valid()), before);
+        let expected = net.forward(images(1, 2));
+        let worst = (found.inner() - expected).abs().max().into_scalar::<f32>();
+        assert!(worst < 1e-4, "{worst}");
+        // In the usual mode they would move.
+        learning.forward(images(1, 2).to_device(&device));
+        assert_ne!(Weights::from_network(&learning.valid()), before);
     }
 }

@@ -144,9 +144,10 @@ impl Learner {
     /// together.
     pub fn estimate_statistics<E>(&mut self, batches: impl Iterator<Item = Result<Batch, E>>) -> Result<(), E> {
         let [mut of_net, mut of_average] = [Estimate::default(), Estimate::default()];
-        // Copies, whose statistics change while the batches are seen.
-        let (net, average) =
-            (self.net(), self.average.as_ref().map(|average| average.net().clone().fork(&self.home())));
+        // Their statistics change while the batches are seen. The network's own are a copy, and what the
+        // last step has tracked is merged where it is made.
+        let net = self.net();
+        let average = self.average.as_ref().map(|average| average.net().clone());
         for batch in batches {
             let (images, _) = batch?.to_device(&self.home());
             let images = images.cast(self.training.precision.dtype());

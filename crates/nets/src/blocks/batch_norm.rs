@@ -152,7 +152,10 @@ fn uses_running(x: &Tensor<4>) -> bool {
 /// Moves a running statistic towards the batch's.
 fn track(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
     if MODE.get() == NormMode::Batch {
-        return running.update(batch.detach());
+        running.update(batch.detach());
+        // Merges it at once: whoever walks over the network sees what is merged.
+        running.value_sync();
+        return;
     }
     let moved = running.value_sync().mul_scalar(1.0 - MOMENTUM) + batch.mul_scalar(MOMENTUM);
     running.update(moved.detach());

@@ -195,7 +195,7 @@ pub(crate) struct TrainingArgs {
     #[arg(long, value_name = "BOOL")]
     estimate_statistics: Option<bool>,
     /// The share of epochs, the last ones, in which BatchNorm's statistics stay fixed, 0 to 1
-    /// [default: 0.3]
+    /// [default: 0.5]
     #[arg(long, value_name = "SHARE")]
     fixed_statistics: Option<f64>,
     /// Epochs from one validation to the next; the last is always validated [default: 1]

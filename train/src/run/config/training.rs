@@ -9,7 +9,7 @@ use super::ConfigError;
 const SAVE_MINUTES: f64 = 10.0;
 
 /// The share of epochs at the end in which statistics stay fixed.
-const FIXED_STATISTICS: f64 = 0.3;
+const FIXED_STATISTICS: f64 = 0.5;
 
 /// The settings of the loop: its steps, its checks and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +71,12 @@ impl TrainingConfig {
             ("accumulate", self.accumulate > 0, "0".into(), "at least 1"),
             ("clip_norm", positive(self.clip_norm), text(self.clip_norm), "a positive number"),
             ("ema", self.ema.is_none_or(|ema| ema > 0.0 && ema < 1.0), text(self.ema), "a number between 0 and 1"),
+            (
+                "fixed_statistics",
+                (0.0..=1.0).contains(&self.fixed_statistics),
+                self.fixed_statistics.to_string(),
+                "a number from 0 to 1",
+            ),
             ("validate_every", self.validate_every > 0, "0".into(), "at least 1"),
             ("patience", self.patience != Some(0), "0".into(), "at least 1"),
             ("minutes", positive(self.minutes), text(self.minutes), "a positive number"),
@@ -95,6 +101,10 @@ mod tests {
             (TrainingConfig { clip_norm: Some(-1.0), ..base() }, "`clip_norm` is -1, expected a positive number"),
             (TrainingConfig { ema: Some(1.0), ..base() }, "`ema` is 1, expected a number between 0 and 1"),
             (TrainingConfig { ema: Some(f64::NAN), ..base() }, "`ema` is NaN"),
+            (
+                TrainingConfig { fixed_statistics: 1.5, ..base() },
+                "`fixed_statistics` is 1.5, expected a number from 0 to 1",
+            ),
             (TrainingConfig { validate_every: 0, ..base() }, "`validate_every` is 0"),
             (TrainingConfig { patience: Some(0), ..base() }, "`patience` is 0"),
             (TrainingConfig { minutes: Some(0.0), ..base() }, "`minutes` is 0"),
