@@ -123,8 +123,8 @@ mod tests {
     /// Creates images whose brightness grows from one to the next.
     fn images(first: usize, count: usize) -> Tensor<4> {
         let plane = 3 * SIDE * SIDE;
-        let value = |index: usize| (index as f32 * 0.37).sin() + (first + index / plane) as f32;
-        let values: Vec<f32> = (0..count * plane).map(value).collect();
+        let value = |index: usize| (index as f32 * 0.37).sin() + (index / plane) as f32;
+        let values: Vec<f32> = (first * plane..(first + count) * plane).map(value).collect();
         Tensor::from_data(TensorData::new(values, [count, 3, SIDE, SIDE]), &Device::flex())
     }
 

@@ -144,8 +144,8 @@ impl Learner {
     /// together.
     pub fn estimate_statistics<E>(&mut self, batches: impl Iterator<Item = Result<Batch, E>>) -> Result<(), E> {
         let [mut of_net, mut of_average] = [Estimate::default(), Estimate::default()];
-        // Their statistics change while the batches are seen. The network's own are a copy, and what the
-        // last step has tracked is merged where it is made.
+        // Their statistics change while batches are seen. The network's are a copy, and making it
+        // merges what the last step has tracked.
         let net = self.net();
         let average = self.average.as_ref().map(|average| average.net().clone());
         for batch in batches {
