@@ -46,7 +46,10 @@ pub fn draw(progress: &Progress, now: Duration, frame: &mut Frame<'_>) {
         Paragraph::new(lines).block(Block::new().borders(widgets::Borders::TOP).border_style(DIM)),
         messages,
     );
-    frame.render_widget(Line::styled("Ctrl-C stops; what is done is kept, and --resume goes on from there", DIM), keys);
+    frame.render_widget(
+        Line::styled("Ctrl-C stops after this step; all of it is kept, and --resume goes on from there", DIM),
+        keys,
+    );
 }
 
 fn draw_title(progress: &Progress, frame: &mut Frame<'_>, area: Rect) {

@@ -1,13 +1,10 @@
-//! The dashboard: a thread of its own draws the run on the terminal and heeds Ctrl-C and the
-//! request to end.
+//! The dashboard: a thread of its own draws the run on the terminal, another heeds Ctrl-C.
 
 use std::io::{self, Read, stdin, stdout};
 use std::panic::{self, AssertUnwindSafe};
-use std::path::Path;
-use std::process;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ratatui::backend::CrosstermBackend;
@@ -15,22 +12,17 @@ use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::{DefaultTerminal, Terminal};
-use seg_cli::say;
-use seg_text::shell;
 use seg_train::run::trainer::Event;
 use seg_train::view::dashboard::draw;
 use seg_train::view::progress::Progress;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
+use crate::stop::StopRequest;
 use crate::view::View;
 
 /// The time between frames.
 const FRAME: Duration = Duration::from_millis(250);
 /// The key that Ctrl-C sends in raw mode, where it is a key like others.
 const CTRL_C: u8 = 3;
-/// Added to a signal's number for the exit status of a program that it ends.
-const SIGNALLED: i32 = 128;
 
 /// Shows a run as a dashboard.
 pub(crate) struct Dashboard {
@@ -44,8 +36,7 @@ struct Shared {
     progress: Mutex<Progress>,
     /// The terminal is not to be drawn on any more.
     done: AtomicBool,
-    /// The signal that asks the program to end; 0 while none does.
-    asked: Arc<AtomicUsize>,
+    request: StopRequest,
 }
 
 impl Shared {
@@ -56,17 +47,11 @@ impl Shared {
 }
 
 impl Dashboard {
-    /// Takes the terminal over; `run` is what to resume after Ctrl-C.
+    /// Takes the terminal over; Ctrl-C makes the request to stop.
     ///
     /// # Errors
     /// When the terminal does not allow it.
-    pub(crate) fn open(progress: Progress, run: &Path) -> io::Result<Self> {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let unwatched = Arc::new(AtomicBool::new(true));
-        // In this order the signal is seen by the painter or, where nobody looks any more, ends the
-        // program by itself.
-        flag::register_usize(SIGTERM, Arc::clone(&asked), SIGTERM as usize)?;
-        flag::register_conditional_default(SIGTERM, Arc::clone(&unwatched))?;
+    pub(crate) fn open(progress: Progress, request: &StopRequest) -> io::Result<Self> {
         enable_raw_mode()?;
         let terminal =
             execute!(stdout(), EnterAlternateScreen).and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
@@ -75,29 +60,20 @@ impl Dashboard {
             began: Instant::now(),
             progress: Mutex::new(progress),
             done: AtomicBool::new(false),
-            asked,
+            request: request.clone(),
         });
         restore_on_panic(&shared);
-        let resume = format!("interrupted; to go on: seg train --resume {}", shell::path(run));
-        unwatched.store(false, Ordering::SeqCst);
         let painter = thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
                 // A panic has said on the terminal what it was, and the run goes on.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| paint(&shared, terminal)));
                 restore();
-                unwatched.store(true, Ordering::SeqCst);
-                let signal = shared.asked.load(Ordering::SeqCst);
-                if signal > 0 {
-                    say(&resume);
-                    // Nothing is lost: a resumed run goes on where it was last saved, bit for bit.
-                    process::exit(SIGNALLED + signal as i32);
-                }
             }
         });
         thread::spawn({
-            let (shared, painter) = (Arc::clone(&shared), painter.thread().clone());
-            move || listen(&shared, &painter)
+            let shared = Arc::clone(&shared);
+            move || listen(&shared)
         });
         Ok(Self { shared, painter: Some(painter) })
     }
@@ -134,9 +110,14 @@ impl Drop for Dashboard {
     }
 }
 
-/// Draws until training is done, the terminal is gone, or the program is asked to end.
+/// Draws until training is done or the terminal is gone.
 fn paint(shared: &Shared, mut terminal: DefaultTerminal) {
-    while !shared.done.load(Ordering::SeqCst) && shared.asked.load(Ordering::SeqCst) == 0 {
+    let mut is_told = false;
+    while !shared.done.load(Ordering::SeqCst) {
+        if shared.request.flag().load(Ordering::SeqCst) && !is_told {
+            shared.progress().say("stopping: the step is finished and the run saved; Ctrl-C again ends at once");
+            is_told = true;
+        }
         if terminal.draw(|frame| draw(&shared.progress(), shared.began.elapsed(), frame)).is_err() {
             return;
         }
@@ -146,12 +127,15 @@ fn paint(shared: &Shared, mut terminal: DefaultTerminal) {
 
 /// Waits for Ctrl-C until the terminal is gone. Reading events with crossterm, which parses all
 /// keys, would never end then.
-fn listen(shared: &Shared, painter: &Thread) {
+fn listen(shared: &Shared) {
     for key in stdin().lock().bytes() {
         match key {
             Ok(CTRL_C) => {
-                shared.asked.store(SIGINT as usize, Ordering::SeqCst);
-                painter.unpark();
+                let is_second = shared.request.interrupt();
+                if is_second && !shared.done.swap(true, Ordering::SeqCst) {
+                    restore();
+                    shared.request.exit();
+                }
             }
             Ok(_) if !shared.done.load(Ordering::SeqCst) => {}
             _ => return,

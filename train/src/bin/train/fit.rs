@@ -15,6 +15,7 @@ use seg_train::data::loader::{Loader, Source};
 use seg_train::run::config::Config;
 use seg_train::run::ending::Ending;
 use seg_train::run::record::EpochRecord;
+use seg_train::run::trainer::TrainError;
 use seg_train::run::{self, Run};
 use seg_train::view::outcome;
 
@@ -22,6 +23,7 @@ use crate::args::FitArgs;
 use crate::plain::scores;
 use crate::plan::{Plan, plan};
 use crate::recorder::Recorder;
+use crate::stop::StopRequest;
 use crate::{report, view};
 
 /// The most pixels of an image that a deployment does not cut into tiles.
@@ -63,15 +65,21 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
 
     detail(&json(&run.config)?);
 
-    let mut view = view::choose(&run, args.plain || is_quiet())?;
+    let request = StopRequest::heed().context("cannot heed signals")?;
+    let mut view = view::choose(&run, args.plain || is_quiet(), &request)?;
     let mut recorder = Recorder::new(run.folder.clone());
-    let trained = run.train(|event| {
+    let observe = |event| {
         view.observe(&event);
         if let Some(warning) = recorder.observe(&event) {
             view.warn(&warning);
         }
-    });
+    };
+    let trained = run.train_until(observe, request.flag());
     view.finish();
+    if matches!(trained, Err(TrainError::Stopped { .. })) {
+        say(&format!("interrupted; to go on: seg train --resume {}", shell::path(&run.folder)));
+        request.exit();
+    }
     let log = trained.context("training stopped")?;
     if let Some(ending) = Ending::from_log(&run.config, &log) {
         say(&format!("ended      {ending}"));

@@ -9,6 +9,7 @@ mod plain;
 mod plan;
 mod recorder;
 mod report;
+mod stop;
 mod summarize;
 mod view;
 

@@ -11,6 +11,7 @@ use seg_train::view::progress::Progress;
 
 use crate::dashboard::Dashboard;
 use crate::plain::Plain;
+use crate::stop::StopRequest;
 
 /// Shows a run while it goes on.
 pub(crate) trait View {
@@ -25,14 +26,14 @@ pub(crate) trait View {
 }
 
 /// Returns the view of a run: a dashboard if standard output is a terminal that can show one,
-/// unless `plain` is given.
-pub(crate) fn choose(run: &Run, plain: bool) -> Result<Box<dyn View>> {
+/// unless `plain` is given. On the dashboard, Ctrl-C makes the request to stop.
+pub(crate) fn choose(run: &Run, plain: bool, request: &StopRequest) -> Result<Box<dyn View>> {
     let dumb = env::var_os("TERM").is_none_or(|terminal| terminal.is_empty() || terminal == "dumb");
     if !plain && !dumb && stdout().is_terminal() && stdin().is_terminal() {
         let title = run.folder.shown().to_string();
         let progress = Progress::new(title, &run.config, run.log()?);
         // A terminal that cannot be taken over still shows lines.
-        if let Ok(dashboard) = Dashboard::open(progress, &run.folder) {
+        if let Ok(dashboard) = Dashboard::open(progress, request) {
             return Ok(Box::new(dashboard));
         }
     }

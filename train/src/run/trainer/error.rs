@@ -35,6 +35,12 @@ pub enum TrainError {
         /// The names of the images that the step has seen.
         images: Vec<String>,
     },
+    /// The run was asked to stop.
+    #[error("stopped as asked after step {step}; all that was learned is saved")]
+    Stopped {
+        /// The steps since the run began.
+        step: usize,
+    },
     /// Another process trains in the folder.
     #[error("another process trains in `{}`; wait for it, or stop it before going on", folder.display())]
     Busy {

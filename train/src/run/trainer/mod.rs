@@ -5,6 +5,7 @@ mod event;
 mod memory;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
@@ -46,14 +47,27 @@ impl Run {
     /// # Errors
     /// When the device cannot be used or has too little memory, the data are not those that the run
     /// began with, an image cannot be loaded, a file cannot be written, or the loss diverges.
-    pub fn train(&self, mut observe: impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
+    pub fn train(&self, observe: impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
+        self.train_until(observe, &AtomicBool::new(false))
+    }
+
+    /// Trains as [`train`](Self::train) does, or until `stop` is set: the step that is being taken
+    /// is then finished and the last checkpoint written.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train), and [`TrainError::Stopped`] once `stop` is set.
+    pub fn train_until(
+        &self,
+        mut observe: impl FnMut(Event),
+        stop: &AtomicBool,
+    ) -> Result<Vec<EpochRecord>, TrainError> {
         let lock =
             run::lock(&self.folder).map_err(|source| TrainError::Lock { folder: self.folder.clone(), source })?;
         let _lock = lock.ok_or_else(|| TrainError::Busy { folder: self.folder.clone() })?;
-        memory::guard(|| self.go_on(&mut observe))
+        memory::guard(|| self.go_on(&mut observe, stop))
     }
 
-    fn go_on(&self, observe: &mut impl FnMut(Event)) -> Result<Vec<EpochRecord>, TrainError> {
+    fn go_on(&self, observe: &mut impl FnMut(Event), stop: &AtomicBool) -> Result<Vec<EpochRecord>, TrainError> {
         let (devices, device) = self.config.devices()?;
         let (training, validation) = self.split.apply(&self.dataset.train)?;
         let loader = Loader::new(Source::from_config(&self.config, training))?;
@@ -72,9 +86,12 @@ impl Run {
         });
         while Ending::from_log(&self.config, &training.log).is_none() {
             training.fix_statistics()?;
-            training.learn(observe)?;
+            training.learn(observe, stop)?;
             let record = training.finish_epoch()?;
             observe(Event::Epoch(record));
+            if stop.load(Ordering::SeqCst) && Ending::from_log(&self.config, &training.log).is_none() {
+                return Err(TrainError::Stopped { step: training.log.len() * training.steps() });
+            }
         }
         Ok(training.log)
     }
@@ -188,7 +205,7 @@ impl<'a> Training<'a> {
     }
 
     /// Learns from the rest of the epoch.
-    fn learn(&mut self, observe: &mut impl FnMut(Event)) -> Result<(), TrainError> {
+    fn learn(&mut self, observe: &mut impl FnMut(Event), stop: &AtomicBool) -> Result<(), TrainError> {
         let epoch = self.log.len();
         let TrainingConfig { accumulate, save_minutes, .. } = self.run.config.training;
         let (batches, steps) = (self.loader.batches(), self.steps());
@@ -225,6 +242,11 @@ impl<'a> Training<'a> {
             self.tally.waited = before.1 + epoch_batches.waited().as_secs_f64();
             observe(Event::Step { step: epoch * steps + step + 1, loss });
             (images, loss) = (Vec::new(), 0.0);
+            let is_over = self.tally.batches == batches;
+            if stop.load(Ordering::SeqCst) && !is_over {
+                self.state()?.write(&self.run.folder.join(run::LAST))?;
+                return Err(TrainError::Stopped { step: epoch * steps + step + 1 });
+            }
             if saved.elapsed() >= minutes(save_minutes) {
                 self.state()?.write(&self.run.folder.join(run::LAST))?;
                 saved = Instant::now();
@@ -356,6 +378,31 @@ mod tests {
         };
         let split = Split::cut(&dataset.train, 0.3, 3).unwrap();
         Run::create(folder, dataset, config, split).unwrap()
+    }
+
+    #[test]
+    fn a_run_that_is_asked_to_stop_loses_no_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = discs(&folder.path().join("data"));
+        let whole = begin(&folder.path().join("whole"), dataset.clone(), 2);
+        whole.train(|_| {}).unwrap();
+        let run = begin(&folder.path().join("stopped"), dataset, 2);
+        // In the first epoch, and again at its end.
+        for asked in [1, 2] {
+            let stop = AtomicBool::new(false);
+            let observe = |event| match event {
+                Event::Step { step, .. } if step >= asked => stop.store(true, Ordering::SeqCst),
+                _ => {}
+            };
+            match run.train_until(observe, &stop) {
+                Err(TrainError::Stopped { step }) => assert_eq!(step, asked),
+                other => panic!("{other:?}"),
+            }
+        }
+        run.train(|_| {}).unwrap();
+        let last = |run: &Run| State::read(&run.folder.join(run::LAST)).unwrap();
+        assert_eq!(last(&run).weights, last(&whole).weights);
+        assert_eq!(last(&run).log.len(), 2);
     }
 
     #[test]
