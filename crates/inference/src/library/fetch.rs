@@ -15,20 +15,27 @@ use thiserror::Error;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::{Build, CACHE_VARIABLE, LIBRARY_VARIABLE, MINOR_VERSION_MIN, OFFLINE_VARIABLE};
+use super::{Build, CACHE_VARIABLE, LIBRARY_VARIABLE, MINOR_VERSION_MIN, OFFLINE_VARIABLE, Plugin};
 use crate::model_file::digest_of;
 
 /// A wheel for CPython 3.11 on x86-64 Linux; only the libraries in it are used.
-struct Wheel {
+pub(super) struct Wheel {
     package: &'static str,
     version: &'static str,
     sha256: &'static str,
+    /// The library's path in it.
+    library: &'static str,
+    /// Names under which the library looks for others beside it, and the files that these are:
+    /// links that a wheel leaves to its Python code.
+    pub(super) links: &'static [(&'static str, &'static str)],
 }
 
 const CPU: Wheel = Wheel {
     package: "onnxruntime",
     version: "1.31.1",
     sha256: "5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f",
+    library: "onnxruntime/capi/libonnxruntime.so.1.31.1",
+    links: &[],
 };
 
 /// For CUDA 13, cuDNN 9 and TensorRT 10.
@@ -36,6 +43,8 @@ const GPU: Wheel = Wheel {
     package: "onnxruntime-gpu",
     version: "1.31.1",
     sha256: "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6",
+    library: "onnxruntime/capi/libonnxruntime.so.1.31.1",
+    links: &[],
 };
 
 /// With OpenVINO 2025.4 inside, the newest build that exists.
@@ -43,6 +52,31 @@ const OPENVINO: Wheel = Wheel {
     package: "onnxruntime-openvino",
     version: "1.24.1",
     sha256: "3007c803634cc69c6d52af1dea7ce729d9bb62b9a11070fd2f959119199007a8",
+    library: "onnxruntime/capi/libonnxruntime.so.1.24.1",
+    links: &[],
+};
+
+const WEBGPU: Wheel = Wheel {
+    package: "onnxruntime-ep-webgpu",
+    version: "0.4.0",
+    sha256: "5d8c961eda91a88961cad1fb7621f389f006b18497d6ea9ecf96f729f066cbfb",
+    library: "onnxruntime_ep_webgpu/libonnxruntime_providers_webgpu.so",
+    links: &[],
+};
+
+/// For CUDA 13.
+const TENSORRT_RTX: Wheel = Wheel {
+    package: "onnxruntime-ep-nv-tensorrt-rtx-cu13",
+    version: "0.5.0",
+    sha256: "32f575c633d171b4edf4b53d3bb22b72a6c9c0a850d2982ce9a788a5d40d3298",
+    library: "onnxruntime_ep_nv_tensorrt_rtx/libonnxruntime_providers_nv_tensorrt_rtx.so",
+    links: &[
+        ("libcudart.so.13", "libcudart.so.13.4.36"),
+        ("libtensorrt_rtx.so.1", "libtensorrt_rtx.so.1.7.1"),
+        ("libtensorrt_rtx.so", "libtensorrt_rtx.so.1.7.1"),
+        ("libtensorrt_onnxparser_rtx.so.1", "libtensorrt_onnxparser_rtx.so.1.7.1"),
+        ("libtensorrt_onnxparser_rtx.so", "libtensorrt_onnxparser_rtx.so.1.7.1"),
+    ],
 };
 
 /// The ways to start pip; the first that works is used.
@@ -139,21 +173,32 @@ impl Wheel {
         }
     }
 
+    pub(super) fn for_plugin(plugin: Plugin) -> Self {
+        match plugin {
+            Plugin::WebGpu => WEBGPU,
+            Plugin::TensorRtRtx => TENSORRT_RTX,
+        }
+    }
+
+    /// Returns the package with its version.
+    pub(super) fn title(&self) -> String {
+        format!("{} {}", self.package, self.version)
+    }
+
     /// Returns the folder into which the wheel is unpacked.
     fn folder(&self, cache: &Path) -> PathBuf {
         cache.join(format!("{}-{}", self.package, self.version))
     }
 
     /// Returns the path of the library in that folder.
-    fn library(&self, cache: &Path) -> PathBuf {
-        self.folder(cache).join("onnxruntime/capi").join(format!("libonnxruntime.so.{}", self.version))
+    pub(super) fn library(&self, cache: &Path) -> PathBuf {
+        self.folder(cache).join(self.library)
     }
 }
 
 /// Returns the package that contains a build, with its version.
 pub(super) fn package(build: Build) -> String {
-    let Wheel { package, version, .. } = Wheel::for_build(build);
-    format!("{package} {version}")
+    Wheel::for_build(build).title()
 }
 
 /// Returns the path of a fetched library in the cache.
@@ -173,13 +218,25 @@ pub(super) fn fetch(cache: Option<&Path>, offline: bool, build: Build) -> Result
     Ok(path)
 }
 
-/// Unpacks a wheel that was brought along into the cache unless its build is there, and returns the
-/// build with its [`library_path`].
-pub(super) fn unpack(cache: Option<&Path>, file: &Path) -> Result<(Build, PathBuf), FetchError> {
+/// Unpacks a wheel that was brought along into the cache unless it is there, and returns the build
+/// if it is one, the package and the library.
+pub(super) fn unpack(cache: Option<&Path>, file: &Path) -> Result<(Option<Build>, String, PathBuf), FetchError> {
     let cache = usable(cache)?;
-    let index = unpack_one_of(&Build::ALL.map(Wheel::for_build), cache, file)?;
-    let build = Build::ALL[index];
-    Ok((build, library_path(cache, build)))
+    let builds = Build::ALL.map(Wheel::for_build).into_iter();
+    let wheels: Vec<_> = builds.chain(Plugin::ALL.map(Wheel::for_plugin)).collect();
+    let index = unpack_one_of(&wheels, cache, file)?;
+    Ok((Build::ALL.get(index).copied(), wheels[index].title(), wheels[index].library(cache)))
+}
+
+/// Fetches a plug-in into the cache unless it is there, and returns its library.
+pub(super) fn fetch_plugin(cache: Option<&Path>, offline: bool, plugin: Plugin) -> Result<PathBuf, FetchError> {
+    let (cache, wheel) = (usable(cache)?, Wheel::for_plugin(plugin));
+    let path = wheel.library(cache);
+    if offline {
+        return Err(FetchError::Offline { package: wheel.title(), path, setup: plugin.setup() });
+    }
+    fill(&wheel, cache, |partial| install(&wheel, partial))?;
+    Ok(path)
 }
 
 /// Unpacks a file that is one of the wheels, and returns which one.
@@ -188,7 +245,7 @@ fn unpack_one_of(wheels: &[Wheel], cache: &Path, file: &Path) -> Result<usize, F
     let mut archive = File::open(file).map_err(refused)?;
     let (_, found) = digest_of(&mut archive).map_err(refused)?;
     let Some(index) = wheels.iter().position(|wheel| wheel.sha256 == found) else {
-        let pinned = wheels.iter().map(|Wheel { package, version, sha256 }| format!("{package} {version} ({sha256})"));
+        let pinned = wheels.iter().map(|wheel| format!("{} ({})", wheel.title(), wheel.sha256));
         let expected = pinned.collect::<Vec<_>>().join(" or ");
         return Err(FetchError::OtherWheel { path: file.into(), found, expected });
     };
@@ -235,7 +292,21 @@ fn fill(wheel: &Wheel, cache: &Path, unpack: impl FnOnce(&Path) -> Result<(), Fe
     // A unique name, for the same reason.
     let partial = Builder::new().prefix(&prefix).tempdir_in(cache).map_err(refused(cache))?;
     unpack(partial.path())?;
-    fs::rename(partial.path().join("site"), &folder).map_err(refused(&folder))
+    let site = partial.path().join("site");
+    let beside = site.join(wheel.library);
+    for (name, file) in wheel.links {
+        let link = beside.with_file_name(name);
+        link_to(file, &link).map_err(refused(&link))?;
+    }
+    fs::rename(site, &folder).map_err(refused(&folder))
+}
+
+/// Makes a link to a file beside it.
+fn link_to(file: &str, link: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(file, link);
+    #[cfg(not(unix))]
+    fs::copy(link.with_file_name(file), link).map(|_| ())
 }
 
 /// Makes the error for a path of the cache from its cause.
@@ -335,6 +406,22 @@ mod tests {
             assert_eq!(unpack_one_of(&[GPU, Wheel { ..wheel }], &cache, &file).unwrap(), 1);
             assert_eq!(fs::read(wheel.library(&cache)).unwrap(), b"a library");
         }
+    }
+
+    #[test]
+    fn the_libraries_of_a_plug_in_get_the_names_under_which_it_needs_them() {
+        let cache = tempfile::tempdir().unwrap();
+        let wheel = Wheel { links: &[("libother.so.1", "libother.so.1.2.3")], ..WEBGPU };
+        let library = wheel.library(cache.path());
+        fill(&wheel, cache.path(), |partial| {
+            let folder = partial.join("site/onnxruntime_ep_webgpu");
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("libother.so.1.2.3"), b"other").unwrap();
+            fs::write(folder.join(library.file_name().unwrap()), b"plug-in").unwrap();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(fs::read(library.with_file_name("libother.so.1")).unwrap(), b"other");
     }
 
     #[test]

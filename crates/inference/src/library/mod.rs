@@ -70,6 +70,39 @@ impl Build {
     }
 }
 
+/// A provider in a library of its own, which a build of ONNX Runtime loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plugin {
+    /// WebGPU.
+    WebGpu,
+    /// TensorRT for RTX, with TensorRT's libraries.
+    TensorRtRtx,
+}
+
+impl Plugin {
+    /// Every plug-in.
+    pub const ALL: [Self; 2] = [Self::WebGpu, Self::TensorRtRtx];
+
+    /// Returns the Python package that contains the plug-in, with its version.
+    pub fn package(self) -> String {
+        fetch::Wheel::for_plugin(self).title()
+    }
+
+    /// Lists the libraries that come with the plug-in, by the names under which it needs them, in
+    /// the order in which they are loaded.
+    pub(crate) fn companions(self) -> impl Iterator<Item = &'static str> {
+        fetch::Wheel::for_plugin(self).links.iter().map(|(name, _)| *name)
+    }
+
+    /// Returns the command that fetches the plug-in.
+    pub fn setup(self) -> &'static str {
+        match self {
+            Self::WebGpu => "seg setup --ep webgpu",
+            Self::TensorRtRtx => "seg setup --ep tensorrt-rtx",
+        }
+    }
+}
+
 /// The source of a library's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -254,17 +287,37 @@ impl Search {
 }
 
 impl Search {
-    /// Unpacks a wheel of ONNX Runtime that was brought along into the cache, and returns which
-    /// build it is.
+    /// Unpacks a wheel of ONNX Runtime or of a plug-in that was brought along into the cache, and
+    /// returns its package and its library.
     ///
     /// Needs neither Python nor a network. The wheel must have the hash of one that would be
     /// fetched.
     ///
     /// # Errors
     /// When the file is another wheel or cannot be unpacked, or its library is not usable.
-    pub fn unpack(&self, wheel: &Path) -> Result<(Build, Library), LibraryError> {
-        let (build, path) = fetch::unpack(self.cache.as_deref(), wheel)?;
-        Ok((build, Library::check(&path, Origin::Cache(build))?))
+    pub fn unpack(&self, wheel: &Path) -> Result<(String, PathBuf), LibraryError> {
+        let (build, package, path) = fetch::unpack(self.cache.as_deref(), wheel)?;
+        match build {
+            Some(build) => Ok((package, Library::check(&path, Origin::Cache(build))?.path)),
+            None => Ok((package, path)),
+        }
+    }
+
+    /// Returns the library of a plug-in in the cache; `None` if it would have to be fetched.
+    pub fn find_plugin(&self, plugin: Plugin) -> Option<PathBuf> {
+        let path = fetch::Wheel::for_plugin(plugin).library(self.cache.as_deref()?);
+        path.exists().then_some(path)
+    }
+
+    /// Fetches a plug-in into the cache with pip, unless it is there, and returns its library.
+    ///
+    /// # Errors
+    /// When fetching is forbidden or fails.
+    pub fn fetch_plugin(&self, plugin: Plugin) -> Result<PathBuf, LibraryError> {
+        match self.find_plugin(plugin) {
+            Some(path) => Ok(path),
+            None => Ok(fetch::fetch_plugin(self.cache.as_deref(), self.offline, plugin)?),
+        }
     }
 }
 

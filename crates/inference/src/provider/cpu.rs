@@ -4,7 +4,7 @@ use ort::ep::{CPU, ExecutionProvider as _};
 
 use super::kind::Provider;
 use super::options::ComputePrecision;
-use super::spec::{Float32Error, Spec, accept, no_message, only_device};
+use super::spec::{Float32Error, Spec, accept, no_message, no_plugin_options, only_device};
 use crate::library::Build;
 
 pub(crate) const SPEC: Spec = Spec {
@@ -13,6 +13,7 @@ pub(crate) const SPEC: Spec = Spec {
     flag: "cpu",
     ort_name: CPU::NAME,
     build: Build::Cpu,
+    plugin: None,
     library: None,
     needs: &[],
     linked_with: None,
@@ -26,6 +27,9 @@ pub(crate) const SPEC: Spec = Spec {
     check: accept,
     device: only_device,
     register: |_, _, _| Ok(vec![CPU::default().with_arena_allocator(true).into()]),
+    plugin_options: no_plugin_options,
+    software_variable: None,
+    no_device: "",
     diagnose: no_message,
     float32: Float32Error {
         relative: 5e-6,

@@ -6,7 +6,7 @@ use ort::ep::{ArenaExtendStrategy, CUDA, ExecutionProvider as _};
 use super::gpu;
 use super::kind::Provider;
 use super::options::{ComputePrecision, OptionError, OptionName, Options};
-use super::spec::{Float32Error, Spec};
+use super::spec::{Float32Error, Spec, no_plugin_options};
 use crate::library::Build;
 use crate::nvidia;
 
@@ -16,6 +16,7 @@ pub(crate) const SPEC: Spec = Spec {
     flag: "cuda",
     ort_name: CUDA::NAME,
     build: Build::Gpu,
+    plugin: None,
     library: Some("libonnxruntime_providers_cuda.so"),
     needs: &[
         ("libcuda.", DRIVER_REMEDY),
@@ -40,6 +41,9 @@ pub(crate) const SPEC: Spec = Spec {
         gpu::check_tf32(options, gpu::Tf32Default::Off)?;
         Ok(vec![provider(options).into()])
     },
+    plugin_options: no_plugin_options,
+    software_variable: None,
+    no_device: "",
     diagnose: gpu::diagnose,
     float32: Float32Error::OF_CHOSEN_KERNELS,
 };

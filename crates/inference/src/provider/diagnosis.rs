@@ -6,7 +6,7 @@ use super::error::ProviderError;
 use super::gpu;
 use super::kind::Provider;
 use super::options::Options;
-use crate::library::{foreign_machine, log};
+use crate::library::{Plugin, foreign_machine, log};
 use crate::nvidia::{ABSENT, Driver, NvidiaError, absence};
 
 /// The beginning of the names of ONNX Runtime's own files.
@@ -102,7 +102,10 @@ impl Provider {
             // The libraries that it was linked with are there, in a version that lacks what it
             // needs.
             Some(software) if reason.contains("undefined symbol") => format!("install {software}"),
-            _ => format!("remove its folder, fetch it again with `{}`,", spec.build.setup()),
+            _ => {
+                let setup = spec.plugin.map_or_else(|| spec.build.setup(), Plugin::setup);
+                format!("remove its folder, fetch it again with `{setup}`,")
+            }
         }
     }
 }
@@ -203,6 +206,26 @@ mod tests {
                 format!("{BRIDGE} p.so with error: /o/libonnxruntime_providers_openvino.so: file too short"),
                 "libonnxruntime_providers_openvino.so: file too short; remove its folder, fetch it again with \
                  `seg setup --openvino`, or choose `--ep cpu`",
+            ),
+            (
+                "a damaged plug-in",
+                Provider::WebGpu,
+                format!("{BRIDGE} p.so with error: /o/libonnxruntime_providers_webgpu.so: file too short"),
+                "libonnxruntime_providers_webgpu.so: file too short; remove its folder, fetch it again with `seg setup --ep \
+                 webgpu`, or choose `--ep cpu`",
+            ),
+            (
+                "TensorRT for RTX without a driver",
+                Provider::TensorRtRtx,
+                missing("libcuda.so.1"),
+                "libcuda.so.1: not found; install the NVIDIA driver or choose `--ep cpu`",
+            ),
+            (
+                "no adapter for WebGPU",
+                Provider::WebGpu,
+                "11 : EP_FAIL : webgpu_context.cc:136 Failed to get a WebGPU adapter: No supported adapters".into(),
+                "WebGPU offers no device here: there is no GPU that it can use; install its driver and Vulkan \
+                 (`vulkaninfo` lists what there is); or choose `--ep cpu`",
             ),
             (
                 "a GPU without kernels",

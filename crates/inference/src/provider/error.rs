@@ -73,6 +73,32 @@ pub enum ProviderError {
         /// The number of GPUs.
         gpus: usize,
     },
+    /// The plug-in was not fetched.
+    #[error("the plug-in of {provider} is not in the cache; run `{setup}`, or choose `--ep cpu`")]
+    NoPlugin {
+        /// The provider.
+        provider: Provider,
+        /// The command that fetches it.
+        setup: &'static str,
+    },
+    /// The plug-in can be loaded, and finds nothing to compute on.
+    #[error("{provider} offers no device here: {remedy}; or choose `--ep cpu`")]
+    NoDevice {
+        /// The provider.
+        provider: Provider,
+        /// The reasons and their remedies.
+        remedy: &'static str,
+    },
+    /// The plug-in offers fewer devices.
+    #[error("{provider} has no device {id}: it offers {devices}, counted from 0; choose another `--device-id`")]
+    NoSuchDevice {
+        /// The provider.
+        provider: Provider,
+        /// The device asked for.
+        id: u32,
+        /// The number of devices.
+        devices: usize,
+    },
     /// OpenVINO does not have the device that is asked for.
     #[error("{reason}; install the device's driver or choose `--openvino-device CPU`")]
     OpenVinoDevice {

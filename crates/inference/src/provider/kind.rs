@@ -16,4 +16,9 @@ pub enum Provider {
     TensorRt,
     /// The processor, or an Intel GPU or NPU, by OpenVINO.
     OpenVino,
+    /// An NVIDIA GPU, by TensorRT for RTX.
+    #[serde(rename = "tensorrt-rtx")]
+    TensorRtRtx,
+    /// A GPU of any make, by WebGPU.
+    WebGpu,
 }

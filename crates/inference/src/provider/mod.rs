@@ -12,9 +12,12 @@ mod gpu;
 mod kind;
 mod openvino;
 mod options;
+mod plugin;
 mod shapes;
 mod spec;
 mod tensorrt;
+mod tensorrt_rtx;
+mod webgpu;
 
 pub use engines::{EngineCache, EngineCacheError, EngineKey};
 pub use error::ProviderError;
@@ -30,6 +33,7 @@ pub(crate) use tensorrt::engine_key;
 use std::fmt;
 use std::path::Path;
 
+use ort::environment::Environment;
 use ort::ep::ExecutionProviderDispatch;
 use ort::session::builder::SessionBuilder;
 use seg_contract::Input;
@@ -38,12 +42,14 @@ use crate::library::Build;
 
 impl Provider {
     /// Every provider, the fastest first.
-    pub const ALL: [Self; 4] = [Self::TensorRt, Self::Cuda, Self::OpenVino, Self::Cpu];
+    pub const ALL: [Self; 6] = [Self::TensorRt, Self::TensorRtRtx, Self::Cuda, Self::OpenVino, Self::WebGpu, Self::Cpu];
 
     /// Returns the description of the provider.
     pub const fn spec(self) -> &'static Spec {
         match self {
             Self::TensorRt => &tensorrt::SPEC,
+            Self::TensorRtRtx => &tensorrt_rtx::SPEC,
+            Self::WebGpu => &webgpu::SPEC,
             Self::Cuda => &cuda::SPEC,
             Self::OpenVino => &openvino::SPEC,
             Self::Cpu => &cpu::SPEC,
@@ -82,12 +88,17 @@ impl From<Provider> for Build {
 /// # Errors
 /// When the provider, a library that it needs or the GPU that `options` name cannot be used.
 pub(crate) fn register(
+    environment: &Environment,
     builder: SessionBuilder,
     input: &Input,
     options: &Options,
     engines: Option<&Path>,
 ) -> Result<SessionBuilder, ProviderError> {
-    let providers = (options.provider.spec().register)(input, options, engines)?;
+    let spec = options.provider.spec();
+    let providers = (spec.register)(input, options, engines)?;
+    if let Some(plugin) = spec.plugin {
+        return plugin::add(environment, builder, plugin, input, options);
+    }
     // Without this, ONNX Runtime silently drops a provider that it cannot use, and the CPU
     // computes.
     let strict = providers.into_iter().map(ExecutionProviderDispatch::error_on_failure);

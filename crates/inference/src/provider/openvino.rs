@@ -12,7 +12,7 @@ use ort::ep::{ExecutionProvider as _, OpenVINO};
 use super::error::ProviderError;
 use super::kind::Provider;
 use super::options::{ComputePrecision, OptionError, OptionName, Options};
-use super::spec::{Float32Error, Spec};
+use super::spec::{Float32Error, Spec, no_plugin_options};
 use crate::library::{Build, loader_message};
 
 pub(crate) const SPEC: Spec = Spec {
@@ -21,6 +21,7 @@ pub(crate) const SPEC: Spec = Spec {
     flag: "openvino",
     ort_name: OpenVINO::NAME,
     build: Build::OpenVino,
+    plugin: None,
     library: Some("libonnxruntime_providers_openvino.so"),
     needs: &[],
     linked_with: None,
@@ -36,6 +37,9 @@ pub(crate) const SPEC: Spec = Spec {
     check,
     device: |options| Some(device(options).to_owned()),
     register: |_, options, _| Ok(vec![provider(options).into()]),
+    plugin_options: no_plugin_options,
+    software_variable: None,
+    no_device: "",
     diagnose,
     float32: Float32Error::OF_CHOSEN_KERNELS,
 };

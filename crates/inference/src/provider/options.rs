@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use seg_contract::Input;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ pub struct Options {
     /// The number of CPU threads that one operator may use; one per [processor that may be
     /// used](available_threads) unless given.
     pub threads: Option<NonZeroUsize>,
-    /// The GPU, counted from 0, for CUDA and TensorRT.
+    /// The GPU, counted from 0.
     pub device_id: Option<u32>,
     /// The precision in which float32 values are computed.
     pub precision: ComputePrecision,
@@ -48,6 +49,8 @@ pub struct Options {
     /// The most images or tiles that run at once; without [`shapes`](Self::shapes), an engine is
     /// built for this number.
     pub batch_max: Option<NonZeroUsize>,
+    /// The library of a provider that is a plug-in.
+    pub plugin_library: Option<PathBuf>,
     /// The cache of TensorRT's engines; without it, each session builds one.
     pub engines: Option<EngineCache>,
 }

@@ -8,7 +8,7 @@ use seg_contract::Input;
 use super::error::ProviderError;
 use super::kind::Provider;
 use super::options::{ComputePrecision, OptionError, OptionName, Options};
-use crate::library::Build;
+use crate::library::{Build, Plugin};
 
 /// A function that prepares a provider for a graph with the given input, and returns what a session
 /// registers.
@@ -27,6 +27,9 @@ pub struct Spec {
     pub ort_name: &'static str,
     /// The smallest build of ONNX Runtime that contains the provider.
     pub build: Build,
+    /// The library of its own in which the provider comes, which the build loads; the rest of that
+    /// library's needs are as for others.
+    pub plugin: Option<Plugin>,
     /// The file of that build that holds the provider; `None` if ONNX Runtime's own library holds
     /// it.
     pub(crate) library: Option<&'static str>,
@@ -61,6 +64,13 @@ pub struct Spec {
     /// The path is the folder in which a provider that [builds engines](Self::builds_engine) keeps
     /// them.
     pub(crate) register: Register,
+    /// Lists the options of a plug-in by their names there.
+    pub(crate) plugin_options: fn(&Input, &Options) -> Vec<(&'static str, String)>,
+    /// The variable that, if it is set, lets the provider compute in software on the processor;
+    /// `--ep auto` then passes it over.
+    pub software_variable: Option<&'static str>,
+    /// The reasons for which a plug-in offers no device, with their remedies.
+    pub(crate) no_device: &'static str,
     /// Recognises messages of ONNX Runtime that only this provider causes.
     pub(crate) diagnose: fn(Provider, &str) -> Option<ProviderError>,
     /// The error that float32 results may have.
@@ -97,6 +107,11 @@ pub(crate) fn accept(_: &Options) -> Result<(), OptionError> {
 /// Names no device, for a provider that computes on one device in one way.
 pub(crate) fn only_device(_: &Options) -> Option<String> {
     None
+}
+
+/// Lists no options, for a provider that is no plug-in.
+pub(crate) fn no_plugin_options(_: &Input, _: &Options) -> Vec<(&'static str, String)> {
+    Vec::new()
 }
 
 /// Recognises no message, for a provider that has no messages of its own.

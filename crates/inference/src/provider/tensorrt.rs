@@ -15,7 +15,7 @@ use super::engines::EngineKey;
 use super::error::ProviderError;
 use super::kind::Provider;
 use super::options::{ComputePrecision, OptionName, Options};
-use super::spec::{Float32Error, Spec, accept, only_device};
+use super::spec::{Float32Error, Spec, accept, no_plugin_options, only_device};
 use super::{cuda, gpu};
 use crate::library::Build;
 use crate::nvidia;
@@ -26,6 +26,7 @@ pub(crate) const SPEC: Spec = Spec {
     flag: "tensorrt",
     ort_name: TensorRT::NAME,
     build: Build::Gpu,
+    plugin: None,
     library: Some("libonnxruntime_providers_tensorrt.so"),
     needs: &[("libnvinfer", REMEDY), ("libnvonnxparser", REMEDY)],
     linked_with: Some("CUDA 13, cuDNN 9 and TensorRT 10"),
@@ -39,6 +40,9 @@ pub(crate) const SPEC: Spec = Spec {
     check: accept,
     device: only_device,
     register,
+    plugin_options: no_plugin_options,
+    software_variable: None,
+    no_device: "",
     diagnose: gpu::diagnose,
     float32: Float32Error::OF_CHOSEN_KERNELS,
 };
@@ -124,6 +128,7 @@ fn describe(input: &Input, options: &Options) -> String {
         threads: _,
         cuda_graph: _,
         openvino_device: _,
+        plugin_library: _,
         engines: _,
     } = options;
     let shapes = options.shapes(input);

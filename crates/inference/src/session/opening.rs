@@ -253,7 +253,8 @@ impl File<'_> {
     fn register(&self, options: &Options, engines: Option<&Path>) -> Result<SessionBuilder, OpenError> {
         let contract = &self.model.contract;
         let builder = configure(self.environment, options).map_err(|source| self.refused(source))?;
-        provider::register(builder, &contract.input, options, engines).map_err(|source| self.unusable(options, source))
+        provider::register(self.environment, builder, &contract.input, options, engines)
+            .map_err(|source| self.unusable(options, source))
     }
 
     fn refused(&self, source: ort::Error) -> OpenError {

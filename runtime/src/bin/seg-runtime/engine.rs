@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "sets an environment variable before any thread is started")]
 
+use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -34,7 +35,11 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
     };
     let mut options = options(engine, provider);
     options.check()?;
-    let library = match locate(&engine.tuning.library, provider.into()) {
+    let located = locate(&engine.tuning.library, provider.into()).and_then(|library| {
+        options.plugin_library = locate_plugin(&engine.tuning.library, provider)?;
+        Ok(library)
+    });
+    let library = match located {
         Err(error) if options.allow_fallback && provider != Provider::Cpu => {
             let instead = vec![format!("{provider}: {}", chain(error.as_ref()))];
             options = Options { threads: options.threads, instead, ..Options::default() };
@@ -118,6 +123,9 @@ fn choose(engine: &Engine) -> anyhow::Result<Provider> {
 
 /// Checks that a provider is installed, has the options, and runs a small graph.
 fn works(engine: &Engine, provider: Provider) -> anyhow::Result<()> {
+    if let Some(variable) = provider.spec().software_variable.filter(|variable| env::var_os(variable).is_some()) {
+        bail!("{variable} is set, with which it may compute in software, slower than the CPU");
+    }
     let engine = Engine { ep: provider.into(), ..engine.clone() };
     options(&engine, provider).check()?;
     // The CPU comes last and needs no proof; what is missing is fetched.
@@ -166,6 +174,7 @@ pub(crate) fn options(engine: &Engine, provider: Provider) -> Options {
         shapes,
         tile: None,
         batch_max: None,
+        plugin_library: None,
         engines,
     }
 }
@@ -174,6 +183,16 @@ pub(crate) fn options(engine: &Engine, provider: Provider) -> Options {
 pub(crate) fn search(library: &args::Library, build: Build) -> Search {
     let search = Search::from_env(library.ort_lib.clone(), build);
     Search { offline: search.offline || library.offline, ..search }
+}
+
+/// Returns the library of a provider that is a plug-in, downloaded if necessary; `None` for others.
+fn locate_plugin(library: &args::Library, provider: Provider) -> anyhow::Result<Option<PathBuf>> {
+    let Some(plugin) = provider.spec().plugin else { return Ok(None) };
+    let search = search(library, provider.into());
+    if search.find_plugin(plugin).is_none() && !search.offline {
+        note(&format!("fetching {}; this happens once", plugin.package()));
+    }
+    Ok(Some(search.fetch_plugin(plugin)?))
 }
 
 /// Returns the library, downloaded if necessary.

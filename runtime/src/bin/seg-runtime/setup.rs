@@ -1,19 +1,27 @@
 //! `seg-runtime setup`: fetches libraries ahead of time.
 
+use std::path::Path;
+
 use seg_cli::{Shown, note, print};
-use seg_inference::library::{Build, Library, Search};
+use seg_inference::library::{Build, Search};
 
 use crate::args::Setup;
 
 pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
     for wheel in &args.wheel {
-        let (build, library) = Search::from_env(None, Build::Cpu).unpack(wheel)?;
-        show(build, &library)?;
+        let (package, library) = Search::from_env(None, Build::Cpu).unpack(wheel)?;
+        show(&package, &library)?;
     }
     if !args.wheel.is_empty() {
         return Ok(());
     }
-    let wanted = [(Build::Cpu, true), (Build::Gpu, args.gpu), (Build::OpenVino, args.openvino)];
+    let providers: Vec<_> = args.ep.iter().filter_map(|ep| ep.provider()).collect();
+    let needs = |build| providers.iter().any(|provider| Build::from(*provider) == build);
+    let wanted = [
+        (Build::Cpu, true),
+        (Build::Gpu, args.gpu || needs(Build::Gpu)),
+        (Build::OpenVino, args.openvino || needs(Build::OpenVino)),
+    ];
     for (build, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
         // A library that a variable names is not installed here.
         let search = Search { variable: None, ..Search::from_env(None, build) };
@@ -27,12 +35,20 @@ pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
                 search.fetch()?
             }
         };
-        show(build, &library)?;
+        show(&build.package(), &library.path)?;
+    }
+    for plugin in providers.iter().filter_map(|provider| provider.spec().plugin) {
+        let search = Search::from_env(None, Build::Cpu);
+        let search = Search { offline: search.offline || args.offline, ..search };
+        if search.find_plugin(plugin).is_none() && !search.offline {
+            note(&format!("fetching {}", plugin.package()));
+        }
+        show(&plugin.package(), &search.fetch_plugin(plugin)?)?;
     }
     Ok(())
 }
 
 /// Prints where a library is.
-fn show(build: Build, library: &Library) -> anyhow::Result<()> {
-    print(&format!("{:28}  {}\n", build.package(), library.path.shown()))
+fn show(package: &str, library: &Path) -> anyhow::Result<()> {
+    print(&format!("{package:28}  {}\n", library.shown()))
 }

@@ -285,12 +285,15 @@ pub(crate) struct Setup {
     /// Fetch the build with OpenVINO as well
     #[arg(long)]
     pub(crate) openvino: bool,
+    /// Fetch what these providers need: a build of ONNX Runtime, or a plug-in
+    #[arg(long, value_name = "PROVIDER", value_delimiter = ',')]
+    pub(crate) ep: Vec<Ep>,
     /// Fetch nothing, and fail if something is missing
     #[arg(long)]
     pub(crate) offline: bool,
     /// Take the library from a wheel of ONNX Runtime that was brought along, without pip and
     /// network
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["gpu", "openvino", "offline"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["gpu", "openvino", "ep", "offline"])]
     pub(crate) wheel: Vec<PathBuf>,
 }
 
