@@ -186,7 +186,11 @@ fn examine(args: &args::Doctor, limit: Duration) -> Report {
         cache: examine_cache(library),
         libraries: libraries.into(),
         nvidia,
-        auto: providers.iter().find(|tried| tried.works).map(|tried| tried.provider),
+        auto: providers
+            .iter()
+            .filter(|tried| engine::software_variable(tried.provider).is_none())
+            .find(|tried| tried.works)
+            .map(|tried| tried.provider),
         providers: providers.into(),
     }
 }

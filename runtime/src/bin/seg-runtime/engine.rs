@@ -121,9 +121,14 @@ fn choose(engine: &Engine) -> anyhow::Result<Provider> {
     bail!("no provider works: {}", reasons.join("; "))
 }
 
+/// Returns the variable because of which `--ep auto` passes a provider over, if it is set.
+pub(crate) fn software_variable(provider: Provider) -> Option<&'static str> {
+    provider.spec().software_variable.filter(|variable| env::var_os(variable).is_some())
+}
+
 /// Checks that a provider is installed, has the options, and runs a small graph.
 fn works(engine: &Engine, provider: Provider) -> anyhow::Result<()> {
-    if let Some(variable) = provider.spec().software_variable.filter(|variable| env::var_os(variable).is_some()) {
+    if let Some(variable) = software_variable(provider) {
         bail!("{variable} is set, with which it may compute in software, slower than the CPU");
     }
     let engine = Engine { ep: provider.into(), ..engine.clone() };
