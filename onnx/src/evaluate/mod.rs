@@ -7,6 +7,7 @@
 mod array;
 mod axis;
 mod conv;
+mod conv_transpose;
 mod elementwise;
 mod operator;
 mod pad;

@@ -3,7 +3,7 @@
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::array::{self, Array};
-use super::{axis, conv, elementwise, pad, pool, quantize, resize};
+use super::{axis, conv, conv_transpose, elementwise, pad, pool, quantize, resize};
 use crate::graph::{DataType, Op, ResizeBy};
 
 /// The reason why an operator is undefined for its operands.
@@ -36,6 +36,11 @@ pub(super) fn compute(op: &Op, operands: &[&Array], data_type: DataType) -> Resu
     match (op, operands) {
         (Op::Conv(conv), [F64(x), F64(weight)]) => Ok(F64(conv::convolve(conv, x, weight, None)?)),
         (Op::Conv(conv), [F64(x), F64(weight), F64(bias)]) => Ok(F64(conv::convolve(conv, x, weight, Some(bias))?)),
+        (Op::ConvTranspose { strides }, [F64(x), F64(weight), bias @ ..]) => match bias {
+            [] => Ok(F64(conv_transpose::spread(*strides, x, weight, None)?)),
+            [F64(bias)] => Ok(F64(conv_transpose::spread(*strides, x, weight, Some(bias))?)),
+            _ => Err(OpError::Operands("of a number and type that the operator is evaluated for")),
+        },
         (Op::BatchNormalization { epsilon }, [F64(x), F64(scale), F64(shift), F64(mean), F64(variance)]) => {
             let mut y = x.clone();
             for (channel, mut values) in y.axis_iter_mut(Axis(1)).enumerate() {
@@ -57,6 +62,8 @@ pub(super) fn compute(op: &Op, operands: &[&Array], data_type: DataType) -> Resu
         (Op::Mul, [I64(a), I64(b)]) => Ok(I64(elementwise::combine(a, b, i64::wrapping_mul)?)),
         (Op::Concat { axis }, operands) => array::concat(*axis, operands),
         (Op::MaxPool(pool), [F64(x)]) => Ok(F64(pool::max_pool(pool, x)?)),
+        (Op::AveragePool(pool), [F64(x)]) => Ok(F64(pool::average_pool(pool, x)?)),
+        (Op::GlobalMaxPool, [F64(x)]) => Ok(F64(pool::global_max_pool(x)?)),
         (Op::GlobalAveragePool, [F64(x)]) => {
             let mean = |x: &ArrayD<f64>, axis| x.mean_axis(Axis(axis)).map(|mean| mean.insert_axis(Axis(axis)));
             let pooled = mean(x, 3).and_then(|rows| mean(&rows, 2));
@@ -109,7 +116,8 @@ mod tests {
     use super::*;
     use crate::evaluate::{EvaluateError, evaluate};
     use crate::graph::{
-        BatchNorm, Conv, Coordinates, Data, Dim, GraphBuilder, MaxPool, PadMode, ResizeMode, Scope, Tensor, Value,
+        AveragePool, BatchNorm, Conv, Coordinates, Data, Dim, GraphBuilder, MaxPool, PadMode, ResizeMode, Scope,
+        Tensor, Value,
     };
 
     /// Evaluates `node` on the image `[1, channels, height, width]`.
@@ -154,6 +162,38 @@ mod tests {
         let weight = Tensor::new([2, 1, 1, 1], vec![2.0, 3.0]).unwrap();
         let y = run(array([1, 2, 1, 1], &[10.0, 100.0]), |root, x| root.conv("conv", x, weight, None, groups).unwrap());
         assert_eq!(y.unwrap(), array([1, 2, 1, 1], &[20.0, 300.0]), "groups");
+    }
+
+    #[test]
+    fn transposed_convolutions_follow_their_definition() {
+        let image = || array([1, 2, 1, 2], &[1.0, 2.0, 10.0, 20.0]);
+        // The first channel spreads 1, 2 to the right, the second 3, 4.
+        let kernel = || Tensor::new([2, 1, 1, 2], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
+        for (name, strides, bias, expected) in [
+            ("apart", [1, 2], None, array([1, 1, 1, 4], &[31.0, 42.0, 62.0, 84.0])),
+            ("a bias", [1, 2], Some(0.5), array([1, 1, 1, 4], &[31.5, 42.5, 62.5, 84.5])),
+            ("overlapping", [1, 1], None, array([1, 1, 1, 3], &[31.0, 42.0 + 62.0, 84.0])),
+            ("gaps", [1, 3], Some(1.0), array([1, 1, 1, 5], &[32.0, 43.0, 1.0, 63.0, 85.0])),
+        ] {
+            let bias = bias.map(|bias| Tensor::vector(vec![bias]));
+            let y = run(image(), |root, x| root.conv_transpose("up", x, kernel(), bias, strides).unwrap());
+            assert_eq!(y.unwrap(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn means_and_global_maxima_follow_their_definitions() {
+        let image = || array([1, 2, 2, 3], &[1.0, 2.0, 3.0, 5.0, 6.0, 7.0, -1.0, -2.0, -3.0, -5.0, -6.0, -7.0]);
+        for (name, kernel, strides, expected) in [
+            ("columns", [2, 1], [2, 1], array([1, 2, 1, 3], &[3.0, 4.0, 5.0, -3.0, -4.0, -5.0])),
+            ("overlapping", [1, 2], [1, 1], array([1, 2, 2, 2], &[1.5, 2.5, 5.5, 6.5, -1.5, -2.5, -5.5, -6.5])),
+            ("the rest is left out", [2, 2], [2, 2], array([1, 2, 1, 1], &[3.5, -3.5])),
+        ] {
+            let y = run(image(), |root, x| root.average_pool("pool", x, AveragePool { kernel, strides }).unwrap());
+            assert_eq!(y.unwrap(), expected, "{name}");
+        }
+        let y = run(image(), |root, x| root.global_max_pool("pool", x).unwrap());
+        assert_eq!(y.unwrap(), array([1, 2, 1, 1], &[7.0, -1.0]));
     }
 
     #[test]

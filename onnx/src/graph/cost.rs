@@ -76,27 +76,31 @@ impl Graph {
     }
 
     /// Counts one multiply-add for each output element of a convolution and each weight of its
-    /// output channel.
+    /// output channel, or for each input element of a transposed one and each weight of its input
+    /// channel.
     fn multiply_adds(&self, node: &Node, bindings: &[(&str, i64)]) -> Result<u64, DimError> {
         let weight = node.inputs.get(1).and_then(|weight| self.constant(weight)).map(Tensor::shape);
-        let (Op::Conv(_), Some([_, weights_per_output @ ..])) = (&node.op, weight) else {
-            return Ok(0);
+        // The elements, and the weights that each of them meets.
+        let (shape, weights) = match (&node.op, weight) {
+            (Op::Conv(_), Some([_, per_output @ ..])) => (&node.output.shape, per_output),
+            (Op::ConvTranspose { .. }, Some([_, per_input @ ..])) => match self.tensor_type(&node.inputs[0]) {
+                Some(x) => (&x.shape, per_input),
+                None => return Ok(0),
+            },
+            _ => return Ok(0),
         };
         let mut product = 1u64;
-        for size in &node.output.shape {
+        for size in shape {
             let size = u64::try_from(size.evaluate(bindings)?).map_err(|_| DimError::Overflow)?;
             product = product.checked_mul(size).ok_or(DimError::Overflow)?;
         }
-        weights_per_output
-            .iter()
-            .try_fold(product, |product, &size| product.checked_mul(size as u64))
-            .ok_or(DimError::Overflow)
+        weights.iter().try_fold(product, |product, &size| product.checked_mul(size as u64)).ok_or(DimError::Overflow)
     }
 }
 
 fn is_learned(op: &Op, operand: usize) -> bool {
     match op {
-        Op::Conv(_) | Op::BatchNormalization { .. } => matches!(operand, 1 | 2),
+        Op::Conv(_) | Op::ConvTranspose { .. } | Op::BatchNormalization { .. } => matches!(operand, 1 | 2),
         // Only weights: other values that are held in 8 bits are not constant.
         Op::DequantizeLinear { .. } => operand == 0,
         _ => false,

@@ -121,6 +121,11 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             [x, weight, bias] => spatial::conv(conv, x, weight, Some(bias)),
             _ => Err(property("the number of operands", "2 or 3", operands.len())),
         },
+        Op::ConvTranspose { strides } => match operands {
+            [x, weight] => spatial::conv_transpose(*strides, x, weight, None),
+            [x, weight, bias] => spatial::conv_transpose(*strides, x, weight, Some(bias)),
+            _ => Err(property("the number of operands", "2 or 3", operands.len())),
+        },
         Op::BatchNormalization { .. } => {
             let [x, statistics @ ..] = exactly::<5>(operands)?;
             let [_, channels, _, _] = image(x)?;
@@ -144,7 +149,11 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             let [x] = exactly(operands)?;
             spatial::max_pool(pool, x)
         }
-        Op::GlobalAveragePool => {
+        Op::AveragePool(pool) => {
+            let [x] = exactly(operands)?;
+            spatial::average_pool(pool, x)
+        }
+        Op::GlobalAveragePool | Op::GlobalMaxPool => {
             let [x] = exactly(operands)?;
             let [batch, channels, _, _] = image(x)?;
             let shape = [batch.clone(), channels.clone(), Dim::from(1), Dim::from(1)];

@@ -9,6 +9,13 @@ use super::DataType;
 pub enum Op {
     /// 2-D convolution of `(x, weight, [bias])`, weight `[o, c / group, kh, kw]`, bias `[o]`.
     Conv(Conv),
+    /// 2-D transposed convolution of `(x, weight, [bias])`, weight `[c, o, kh, kw]`, bias `[o]`:
+    /// `y[o, stride * i + k, stride * j + l]` sums `weight[c, o, k, l] * x[c, i, j]`. It has no
+    /// padding, no dilation and one group.
+    ConvTranspose {
+        /// Step along height and width.
+        strides: [usize; 2],
+    },
     /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel, of `(x, scale, shift,
     /// mean, variance)`.
     BatchNormalization {
@@ -38,8 +45,12 @@ pub enum Op {
     },
     /// The largest value under a kernel that moves over height and width of `(x)`.
     MaxPool(MaxPool),
+    /// The mean under a kernel that moves over height and width of `(x)`.
+    AveragePool(AveragePool),
     /// The mean over height and width of `(x)`: `[n, c, 1, 1]`.
     GlobalAveragePool,
+    /// The largest value over height and width of `(x)`: `[n, c, 1, 1]`.
+    GlobalMaxPool,
     /// The mean of `(x, axes)` over the axes, each of which keeps the size 1. Needs opset 18.
     ReduceMean,
     /// `(x, pads)`, where `pads` lists what is added before each axis, then what is added after
@@ -139,6 +150,16 @@ pub struct MaxPool {
     pub pads: [usize; 4],
 }
 
+/// The attributes of a 2-D average pooling. Its kernel has no gaps, nothing is padded, and sizes are
+/// rounded down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AveragePool {
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    /// Step along height and width.
+    pub strides: [usize; 2],
+}
+
 /// The source of the values that [`Op::Pad`] adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PadMode {
@@ -184,6 +205,7 @@ impl Op {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Conv(_) => "Conv",
+            Self::ConvTranspose { .. } => "ConvTranspose",
             Self::BatchNormalization { .. } => "BatchNormalization",
             Self::Gelu => "Gelu",
             Self::Erf => "Erf",
@@ -195,7 +217,9 @@ impl Op {
             Self::Div => "Div",
             Self::Concat { .. } => "Concat",
             Self::MaxPool(_) => "MaxPool",
+            Self::AveragePool(_) => "AveragePool",
             Self::GlobalAveragePool => "GlobalAveragePool",
+            Self::GlobalMaxPool => "GlobalMaxPool",
             Self::ReduceMean => "ReduceMean",
             Self::Pad { .. } => "Pad",
             Self::Resize { .. } => "Resize",

@@ -73,7 +73,9 @@ fn least_scale(node: &Node, scales: &BTreeMap<String, f64>, numbers: &BTreeMap<S
     match node.op {
         Op::Sigmoid => 1.0,
         Op::Mul => operand(node, scales, 0) * operand(node, scales, 1),
-        Op::Conv(_) => (operand(node, numbers, 0) * operand(node, numbers, 1)).max(operand(node, numbers, 2)),
+        Op::Conv(_) | Op::ConvTranspose { .. } => {
+            (operand(node, numbers, 0) * operand(node, numbers, 1)).max(operand(node, numbers, 2))
+        }
         Op::Relu => operand(node, scales, 0),
         _ => 0.0,
     }

@@ -1,7 +1,7 @@
 //! One method of [`Scope`] for each operator of networks.
 
 use super::{BuildError, Scope, Value};
-use crate::graph::{Conv, Coordinates, Data, MaxPool, Op, PadMode, ResizeBy, ResizeMode, Tensor};
+use crate::graph::{AveragePool, Conv, Coordinates, Data, MaxPool, Op, PadMode, ResizeBy, ResizeMode, Tensor};
 
 /// The constants of a batch normalisation, each `[c]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,23 @@ impl Scope<'_> {
             operands.push(module.constant("bias", bias)?);
         }
         self.node(name, Op::Conv(conv), &operands)
+    }
+
+    /// Adds a transposed convolution with constant `weight` `[c, o, kh, kw]` and `bias` `[o]`.
+    pub fn conv_transpose(
+        &mut self,
+        name: &str,
+        x: Value,
+        weight: Tensor,
+        bias: Option<Tensor>,
+        strides: [usize; 2],
+    ) -> Result<Value, BuildError> {
+        let mut module = self.scope(name);
+        let mut operands = vec![x, module.constant("weight", weight)?];
+        if let Some(bias) = bias {
+            operands.push(module.constant("bias", bias)?);
+        }
+        self.node(name, Op::ConvTranspose { strides }, &operands)
     }
 
     /// Adds a batch normalisation by running statistics, as in inference.
@@ -107,6 +124,16 @@ impl Scope<'_> {
     /// ```
     pub fn max_pool(&mut self, name: &str, x: Value, pool: MaxPool) -> Result<Value, BuildError> {
         self.node(name, Op::MaxPool(pool), &[x])
+    }
+
+    /// Adds the mean under a moving kernel.
+    pub fn average_pool(&mut self, name: &str, x: Value, pool: AveragePool) -> Result<Value, BuildError> {
+        self.node(name, Op::AveragePool(pool), &[x])
+    }
+
+    /// Adds the largest value over height and width: `[n, c, h, w]` to `[n, c, 1, 1]`.
+    pub fn global_max_pool(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
+        self.node(name, Op::GlobalMaxPool, &[x])
     }
 
     /// Adds the mean over height and width: `[n, c, h, w]` to `[n, c, 1, 1]`.
