@@ -1,8 +1,8 @@
 //! Segmentation networks in Burn.
 //!
 //! - [`network`] lists the networks and says what each of them has;
-//! - [`amsunet`] and [`unet`] are networks, block by block, of their own blocks and of [`blocks`]
-//!   that networks share; [`topology`] and [`u_shape`] say in which order their stages are
+//! - [`amsunet`], [`unet`] and the other folders of that kind are networks, block by block, of their
+//!   own blocks and of [`blocks`] that networks share; [`topology`] and [`u_shape`] say in which order their stages are
 //!   computed, and [`u_shape_config`] is the configuration that U-shaped networks share;
 //! - [`kernels`] are the operators that Burn lacks or computes slowly;
 //! - [`parameters`] walks over a network's parameters by their published [`names`];
@@ -21,8 +21,12 @@ pub mod u_shape;
 pub mod u_shape_config;
 
 pub mod amsunet;
+pub mod attention_unet;
 pub mod blocks;
+pub mod res_unet;
+pub mod res_unet_canonical;
 pub mod unet;
+pub mod unet_plus_plus;
 
 pub mod kernels;
 

@@ -2,15 +2,19 @@
 //! [`seg_nets`].
 
 mod amsunet;
+mod attention_unet;
 mod blocks;
 mod network;
+mod res_unet;
+mod res_unet_canonical;
 mod u_shape;
 mod unet;
+mod unet_plus_plus;
 
 pub use network::{LowerNetwork, to_graph, value_of_stage};
 
 use burn::nn::PaddingConfig2d;
-use burn::nn::conv::Conv2d;
+use burn::nn::conv::{Conv2d, ConvTranspose2d};
 use burn::tensor;
 use seg_nets::weights::to_array;
 use seg_onnx::graph::{BuildError, Conv, Scope, Tensor, Value};
@@ -38,6 +42,12 @@ pub enum LowerError {
         /// The convolution.
         name: String,
     },
+    /// A transposed convolution has attributes that graphs do not have.
+    #[error("cannot lower `{name}`: a transposed convolution with padding, dilation or groups, expected one without")]
+    Transposed {
+        /// The convolution.
+        name: String,
+    },
 }
 
 impl Lower for Conv2d {
@@ -50,6 +60,17 @@ impl Lower for Conv2d {
         let conv = Conv { strides: self.stride, pads, dilations: self.dilation, group: self.groups };
         let bias = self.bias.as_ref().map(|bias| constant(bias.val()));
         Ok(at.conv(name, x, constant(self.weight.val()), bias, conv)?)
+    }
+}
+
+impl Lower for ConvTranspose2d {
+    fn lower(&self, at: &mut Scope<'_>, name: &str, x: Value) -> Result<Value, LowerError> {
+        let plain = (self.padding, self.padding_out, self.dilation, self.groups);
+        if plain != ([0; 2], [0; 2], [1; 2], 1) {
+            return Err(LowerError::Transposed { name: at.path_of(name) });
+        }
+        let bias = self.bias.as_ref().map(|bias| constant(bias.val()));
+        Ok(at.conv_transpose(name, x, constant(self.weight.val()), bias, self.stride)?)
     }
 }
 
@@ -75,8 +96,8 @@ mod tests {
     /// The folders of the networks' crate that hold no blocks.
     const NO_NETWORKS: [&str; 2] = ["kernels", "weights"];
 
-    /// The file of a network's folder that holds no block: the names of its parameters.
-    const NAMES: &str = "names.rs";
+    /// The files of a network's folder that hold no block: the names of its parameters, its options.
+    const NO_BLOCKS: [&str; 2] = ["names.rs", "options.rs"];
 
     /// Returns the files below a folder of this crate, by their paths in it.
     fn files(folder: &str) -> BTreeSet<PathBuf> {
@@ -101,7 +122,7 @@ mod tests {
         let nets = files("../crates/nets/src");
         let [lowered, networks] = [files("src/lower"), nets].map(|files| {
             let blocks = files.into_iter().filter(|file| !NO_NETWORKS.iter().any(|folder| file.starts_with(folder)));
-            let blocks = blocks.filter(|file| !file.ends_with(NAMES));
+            let blocks = blocks.filter(|file| !NO_BLOCKS.iter().any(|name| file.ends_with(name)));
             blocks.filter(|file| file.components().count() > 1).collect::<BTreeSet<_>>()
         });
         assert_eq!(lowered, networks);

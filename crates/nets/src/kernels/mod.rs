@@ -8,7 +8,9 @@ mod gelu;
 mod mixed;
 mod pointwise;
 mod pool;
+mod transposed;
 mod upsample;
+mod upsample_nearest;
 mod upsample_to;
 
 pub use depthwise::{depthwise, depthwise_layer};
@@ -18,7 +20,9 @@ pub use mixed::convolution;
 pub(crate) use mixed::in_float32;
 pub use pointwise::{pointwise, pointwise_layer};
 pub use pool::max_pool_2x2;
+pub use transposed::{transposed, transposed_layer};
 pub use upsample::upsample;
+pub use upsample_nearest::upsample_nearest;
 pub use upsample_to::upsample_to_size_of;
 
 use burn::backend::flex::FlexTensor;

@@ -16,7 +16,7 @@ use ndarray::ArrayD;
 use seg_contract::Sha256;
 use thiserror::Error;
 
-use crate::network::{MissingParameter, Named, Network, NetworkConfig, NetworkName};
+use crate::network::{MissingParameter, Named, Network, NetworkConfig, NetworkName, OptionError};
 use crate::parameters::{ParameterMapper, ParameterVisitor, Parameters};
 
 pub use file::{Borrowed, CONTRACT_KEY, ReadWeightsError, WeightsFile};
@@ -26,6 +26,8 @@ pub use part::{WeightsPart, is_average};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
     network: NetworkName,
+    /// The options of the network that differ from their defaults.
+    options: BTreeMap<String, String>,
     tensors: BTreeMap<String, ArrayD<f32>>,
 }
 
@@ -60,6 +62,14 @@ pub enum FitError {
         /// The name in the file.
         name: String,
     },
+    /// The network does not have the options that the weights are said to need.
+    #[error("the weights are said to need options that {} does not have", network.title())]
+    Options {
+        /// The network.
+        network: NetworkName,
+        /// The reason.
+        source: OptionError,
+    },
     /// A number is not finite.
     #[error("`{name}` holds a number that is not finite; the training that wrote it has diverged")]
     NotFinite {
@@ -71,7 +81,18 @@ pub enum FitError {
 impl Weights {
     /// Makes the weights of a network from tensors by their published names.
     pub fn new(network: NetworkName, tensors: BTreeMap<String, ArrayD<f32>>) -> Self {
-        Self { network, tensors }
+        Self { network, options: BTreeMap::new(), tensors }
+    }
+
+    /// Returns the weights as those of a network with these options, which names and shapes of
+    /// weights may not tell.
+    pub fn with_options(self, options: BTreeMap<String, String>) -> Self {
+        Self { options, ..self }
+    }
+
+    /// Returns the options of the network that differ from their defaults, as far as they are known.
+    pub fn options(&self) -> &BTreeMap<String, String> {
+        &self.options
     }
 
     /// Reads the weights out of a network, running statistics included.
@@ -81,10 +102,10 @@ impl Weights {
     pub fn from_network(net: &impl Named) -> Self {
         let mut tensors = Tensors(BTreeMap::new());
         net.for_each(&mut tensors);
-        Self { network: net.network(), tensors: tensors.0 }
+        Self { network: net.network(), options: net.options(), tensors: tensors.0 }
     }
 
-    /// Makes the network of these weights, its configuration taken from their shapes.
+    /// Makes the network of these weights, its configuration taken from their shapes and options.
     ///
     /// # Errors
     /// When the weights are not those of the network that they are named for, or not finite.
@@ -103,13 +124,20 @@ impl Weights {
         }
     }
 
-    /// Returns the configuration that the weights' shapes imply.
+    /// Returns the configuration that the weights' shapes imply, with the options of the weights.
     ///
     /// # Errors
-    /// When a tensor that the configuration follows from is missing or has another rank.
+    /// When a tensor that the configuration follows from is missing or has another rank, or the
+    /// network does not have the options.
     pub fn config(&self) -> Result<NetworkConfig, FitError> {
-        let config = self.network.config_from_shapes(&|name| self.shape_of(name));
-        config.map_err(|MissingParameter { name }| FitError::Missing { network: self.network, name })
+        let network = self.network;
+        let config = network.config_from_shapes(&|name| self.shape_of(name));
+        let config = config.map_err(|MissingParameter { name }| FitError::Missing { network, name })?;
+        if self.options.is_empty() {
+            return Ok(config);
+        }
+        let options = self.options.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        config.with_settings(options).map_err(|source| FitError::Options { network, source })
     }
 
     /// Returns the shape of a convolution's weight.

@@ -8,7 +8,7 @@ use seg_cli::Verbosity;
 use seg_contract::SizePolicy;
 use seg_data::Part;
 use seg_nets::device::{DeviceChoice, DeviceError, Devices};
-use seg_nets::network::NetworkName;
+use seg_nets::network::{NetworkName, setting_value};
 use seg_nets::precision::Precision;
 use seg_train::data::augment::Change;
 use seg_train::run::config::{Preset, Settings};
@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Summarize(SummarizeArgs),
     /// Write the report of a run again, one HTML file
     Report(ReportArgs),
+    /// List the networks with their parameters, sizes, options and sources
+    Networks,
 }
 
 #[derive(Args, Debug)]
@@ -137,11 +139,15 @@ pub(crate) struct SettingArgs {
     #[arg(long, value_name = "NAME", value_parser = network(), help_heading = NETWORK)]
     #[serde(skip)]
     pub(crate) network: Option<NetworkName>,
-    /// The channels of the first stage [default: those of --init, else 32 as in the published
-    /// networks]
+    /// The channels of the first stage [default: those of --init, else those of the published
+    /// network]
     #[arg(long, value_name = "B", value_parser = positive, help_heading = NETWORK)]
     #[serde(skip)]
     pub(crate) base_width: Option<usize>,
+    /// A setting of the network, repeatable; `train networks` lists them with their values
+    #[arg(long, value_name = "NAME=VALUE", value_parser = network_option, help_heading = NETWORK)]
+    #[serde(skip)]
+    pub(crate) network_option: Vec<(String, String)>,
     /// The number of epochs [default: 300]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = TRAINING)]
     pub(crate) epochs: Option<usize>,
@@ -220,7 +226,8 @@ impl SettingArgs {
         settings.retain(|_, value| !value.is_null());
         let name = self.network.map(|name| ("name".to_owned(), json!(name.as_str())));
         let width = self.base_width.map(|width| ("base_width".to_owned(), json!(width)));
-        let network: Settings = name.into_iter().chain(width).collect();
+        let options = self.network_option.iter().map(|(name, value)| (name.clone(), setting_value(value)));
+        let network: Settings = name.into_iter().chain(width).chain(options).collect();
         if !network.is_empty() {
             settings.insert("network".into(), Value::Object(network));
         }
@@ -339,6 +346,13 @@ fn share(text: &str) -> Result<f64, String> {
 fn network() -> impl TypedValueParser<Value = NetworkName> {
     let parse = |name: String| name.parse().expect("clap has compared the name with the list");
     PossibleValuesParser::new(NetworkName::ALL.map(NetworkName::as_str)).map(parse)
+}
+
+fn network_option(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && name != "name" => Ok((name.into(), value.into())),
+        _ => Err("expected NAME=VALUE, as in deep_supervision=true"),
+    }
 }
 
 fn devices(text: &str) -> Result<String, DeviceError> {
