@@ -8,8 +8,8 @@ use ndarray::ArrayD;
 use seg_export::lower::{Lower, LowerError};
 use seg_nets::amsunet::*;
 use seg_nets::blocks::{BatchNorm, BatchNormConfig, DoubleConv, DoubleConvConfig};
-use seg_nets::unet;
 use seg_nets::weights::to_array;
+use seg_nets::{attention_unet, res_unet, res_unet_canonical, unet, unet_plus_plus};
 use seg_onnx::graph::{Dim, Graph, GraphBuilder, Scope, Value};
 
 use crate::fixtures::{noise, randomised, to_tensor};
@@ -55,6 +55,58 @@ impl Block {
             Self::new("double_conv", DoubleConvConfig::new(8, 4, 8).init(device), 8, DoubleConv::forward),
             Self::new("unet_down", unet::DownConfig::new(8, 16).init(device), 8, unet::Down::forward),
             Self::up("unet_up", unet::UpConfig::new(16, 4).init(device), 8, unet::Up::forward),
+            Self::two(
+                "unet_plus_plus_join",
+                unet_plus_plus::JoinConfig::new(8, 1, 8).init(device),
+                8,
+                2,
+                |join, at, name, [deep, skip]| join.lower(at, name, vec![skip, deep]),
+                |join, deep, skip| join.forward(vec![skip, deep]),
+            ),
+            Self::new(
+                "attention_unet_up",
+                attention_unet::UpConfig::new(8, 4).init(device),
+                8,
+                attention_unet::Up::forward,
+            ),
+            Self::pair(
+                "attention_unet_gate",
+                attention_unet::GateConfig::new(8).init(device),
+                8,
+                attention_unet::Gate::forward,
+            ),
+            Self::new(
+                "res_unet_residual",
+                res_unet::ResidualConfig::new(8, 4, 6).init(device),
+                8,
+                res_unet::Residual::forward,
+            ),
+            Self::new(
+                "res_unet_identity",
+                res_unet::ResidualConfig::new(8, 4, 8).init(device),
+                8,
+                res_unet::Residual::forward,
+            ),
+            Self::new("res_unet_down", res_unet::DownConfig::new(8, 16).init(device), 8, res_unet::Down::forward),
+            Self::up("res_unet_up", res_unet::UpConfig::new(16, 4).init(device), 8, res_unet::Up::forward),
+            Self::new(
+                "canonical_input",
+                res_unet_canonical::InputConfig::new(3, 8).init(device),
+                3,
+                res_unet_canonical::Input::forward,
+            ),
+            Self::new(
+                "canonical_residual",
+                res_unet_canonical::ResidualConfig::new(8, 4, 1).init(device),
+                8,
+                res_unet_canonical::Residual::forward,
+            ),
+            Self::new(
+                "canonical_halving",
+                res_unet_canonical::ResidualConfig::new(8, 16, 2).init(device),
+                8,
+                res_unet_canonical::Residual::forward,
+            ),
         ]
     }
 
@@ -88,10 +140,31 @@ impl Block {
         channels: usize,
         forward: fn(&M, Tensor<4>, Tensor<4>) -> Tensor<4>,
     ) -> Self {
+        Self::two(name, module, channels, 2, M::lower, forward)
+    }
+
+    /// Makes a block of two images of one size.
+    fn pair<M: Module + Lower<[Value; 2]> + 'static>(
+        name: &'static str,
+        module: M,
+        channels: usize,
+        forward: fn(&M, Tensor<4>, Tensor<4>) -> Tensor<4>,
+    ) -> Self {
+        Self::two(name, module, channels, 1, M::lower, forward)
+    }
+
+    /// Makes a block of deep features and a skip; `divisor` is that of the deep features' side.
+    fn two<M: Module + 'static>(
+        name: &'static str,
+        module: M,
+        channels: usize,
+        divisor: usize,
+        lower: fn(&M, &mut Scope<'_>, &str, [Value; 2]) -> Result<Value, LowerError>,
+        forward: fn(&M, Tensor<4>, Tensor<4>) -> Tensor<4>,
+    ) -> Self {
         let module = Rc::new(randomised(module, SEED));
-        let inputs =
-            vec![Operand { name: "deep", channels, divisor: 2 }, Operand { name: "skip", channels, divisor: 1 }];
-        let graph = graph(name, &inputs, |at, x| module.lower(at, name, [x[0], x[1]]));
+        let inputs = vec![Operand { name: "deep", channels, divisor }, Operand { name: "skip", channels, divisor: 1 }];
+        let graph = graph(name, &inputs, |at, x| lower(&module, at, name, [x[0], x[1]]));
         Self { name, graph, inputs, forward: Box::new(move |x| forward(&module, x[0].clone(), x[1].clone())) }
     }
 }

@@ -56,6 +56,14 @@ impl Reference {
         Self { folder, weights, tensors }
     }
 
+    /// Reads the tensors of another file of the folder.
+    ///
+    /// # Panics
+    /// When it is missing or damaged.
+    pub fn others(&self, file: &str) -> BTreeMap<String, ArrayD<f64>> {
+        read(&self.folder.join(file))
+    }
+
     /// Returns the tensor of a name.
     ///
     /// # Panics
