@@ -1,9 +1,10 @@
 //! Segmentation networks in Burn.
 //!
 //! - [`network`] lists the networks and says what each of them has;
-//! - [`amsunet`], [`unet`] and the other folders of that kind are networks, block by block, of their
-//!   own blocks and of [`blocks`] that networks share; [`topology`] and [`u_shape`] say in which order their stages are
-//!   computed, and [`u_shape_config`] is the configuration that U-shaped networks share;
+//! - [`amsunet`], [`unet`] and the other folders of that kind are networks, block by block, of
+//!   their own blocks and of [`blocks`] that networks share; [`topology`] and [`u_shape`] say in
+//!   which order their stages are computed, and [`u_shape_config`] is the configuration that
+//!   U-shaped networks share;
 //! - [`kernels`] are the operators that Burn lacks or computes slowly;
 //! - [`parameters`] walks over a network's parameters by their published [`names`];
 //! - [`statistics`] estimates BatchNorm's running statistics over many batches;

@@ -42,8 +42,8 @@ pub trait Architecture: Named {
     /// the logits, `[n, num_classes, h, w]`.
     fn stages(&self) -> &'static [Stage];
 
-    /// Returns the stages that training computes: those of [`stages`](Self::stages) and, in a network
-    /// with deep supervision, the other heads.
+    /// Returns the stages that training computes: those of [`stages`](Self::stages) and, in a
+    /// network with deep supervision, the other heads.
     ///
     /// The heads, whose outputs no stage reads, come last, and the last of them gives the logits.
     fn training_stages(&self) -> &'static [Stage] {
@@ -53,7 +53,8 @@ pub trait Architecture: Named {
     /// Computes the output of a stage from its inputs.
     ///
     /// # Panics
-    /// When the stage is not one of [`training_stages`](Self::training_stages), or has other inputs.
+    /// When the stage is not one of [`training_stages`](Self::training_stages), or has other
+    /// inputs.
     fn compute(&self, stage: &Stage, inputs: Vec<Tensor<4>>) -> Tensor<4>;
 
     /// Computes the logits, in the type that the input has: maps have it too, while parameters stay
@@ -77,8 +78,8 @@ pub trait Architecture: Named {
     }
 
     /// Computes the logits of all heads, in the order of
-    /// [`training_stages`](Self::training_stages); the last are those of [`forward`](Self::forward).
-    /// The loss is the mean of theirs.
+    /// [`training_stages`](Self::training_stages); the last are those of
+    /// [`forward`](Self::forward). The loss is the mean of theirs.
     ///
     /// # Shapes
     /// - input: `[n, in_channels, h, w]`
@@ -380,7 +381,8 @@ impl Network {
     /// Computes the output of a stage from its inputs.
     ///
     /// # Panics
-    /// When the stage is not one of [`training_stages`](Self::training_stages), or has other inputs.
+    /// When the stage is not one of [`training_stages`](Self::training_stages), or has other
+    /// inputs.
     pub fn compute(&self, stage: &Stage, inputs: Vec<Tensor<4>>) -> Tensor<4> {
         with_network!(self, |net| net.compute(stage, inputs))
     }

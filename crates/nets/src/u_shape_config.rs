@@ -83,8 +83,8 @@ pub struct UShapeConfig<N, O = NoOptions> {
     pub in_channels: usize,
     /// The classes, one logit each, the background among them.
     pub num_classes: usize,
-    /// The channels of the first stage, a multiple of [`UShaped::BASE_WIDTH_MULTIPLE`]; those of the
-    /// deeper ones are multiples of it.
+    /// The channels of the first stage, a multiple of [`UShaped::BASE_WIDTH_MULTIPLE`]; those of
+    /// the deeper ones are multiples of it.
     pub base_width: usize,
     /// The settings that have a default.
     #[serde(flatten)]

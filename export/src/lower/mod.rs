@@ -96,7 +96,8 @@ mod tests {
     /// The folders of the networks' crate that hold no blocks.
     const NO_NETWORKS: [&str; 2] = ["kernels", "weights"];
 
-    /// The files of a network's folder that hold no block: the names of its parameters, its options.
+    /// The files of a network's folder that hold no block: the names of its parameters, its
+    /// options.
     const NO_BLOCKS: [&str; 2] = ["names.rs", "options.rs"];
 
     /// Returns the files below a folder of this crate, by their paths in it.

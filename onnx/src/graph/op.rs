@@ -150,8 +150,8 @@ pub struct MaxPool {
     pub pads: [usize; 4],
 }
 
-/// The attributes of a 2-D average pooling. Its kernel has no gaps, nothing is padded, and sizes are
-/// rounded down.
+/// The attributes of a 2-D average pooling. Its kernel has no gaps, nothing is padded, and sizes
+/// are rounded down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AveragePool {
     /// Height and width of the kernel.

@@ -183,8 +183,8 @@ fn replicate(net: Network, devices: &[Device]) -> Vec<Network> {
     std::iter::once(net).chain(replicas).collect()
 }
 
-/// Computes the loss of a batch and its two terms, and the gradients of `share` of the loss. Where a
-/// network has several heads, the loss is the mean of theirs.
+/// Computes the loss of a batch and its two terms, and the gradients of `share` of the loss. Where
+/// a network has several heads, the loss is the mean of theirs.
 fn backward(
     net: &Network,
     device: &Device,

@@ -32,7 +32,7 @@ pub struct Residual {
     pub conv2: Conv2d,
     /// After the second convolution.
     pub norm2: BatchNorm,
-    /// Where the channels change.
+    /// The way beside the convolutions, if the channels change.
     pub shortcut: Option<Shortcut>,
 }
 

@@ -1,5 +1,5 @@
-//! ResUNet, the network of Zhang et al., "Road Extraction by Deep Residual U-Net", IEEE GRSL 2018, as
-//! today's public PyTorch code has it, with a head of one logit for each class.
+//! ResUNet, the network of Zhang et al., "Road Extraction by Deep Residual U-Net", IEEE GRSL 2018,
+//! as today's public PyTorch code has it, with a head of one logit for each class.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, ConvTranspose2d};

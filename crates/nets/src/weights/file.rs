@@ -380,6 +380,60 @@ mod tests {
     }
 
     #[test]
+    fn every_network_is_recognised_by_its_parameters_and_their_shapes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.pth");
+        let narrow = |name: NetworkName, settings: &[(&str, &str)]| {
+            let width = [("base_width", "4")].into_iter().chain(settings.iter().copied());
+            name.config(1, 3).with_settings(width).unwrap()
+        };
+        let supervised = [("deep_supervision", "true")];
+        for (name, settings) in [
+            (NetworkName::AmsUnet, &[][..]),
+            (NetworkName::AmsUnet, &[("skip", "plain")]),
+            (NetworkName::AmsUnet, &[("skip", "se")]),
+            (NetworkName::AmsUnet, &[("skip", "cbam"), ("strips", "7-11-21")]),
+            (NetworkName::AmsUnet, &[("skip", "scse")]),
+            (NetworkName::UNet, &[]),
+            (NetworkName::UNetPlusPlus, &[]),
+            (NetworkName::UNetPlusPlus, &supervised),
+            (NetworkName::AttentionUNet, &[]),
+            (NetworkName::ResUNet, &[]),
+            (NetworkName::ResUNetCanonical, &[]),
+        ] {
+            let config = narrow(name, settings);
+            let weights = Weights::from_network(&config.init(&Device::flex()));
+            save(&path, &Object::dict([("model", state_dict(&weights, "", Float::F32))]));
+            let read = Weights::read(&path).unwrap();
+            assert_eq!(read.config().unwrap(), config);
+            assert_eq!(read, weights, "{config}");
+        }
+    }
+
+    #[test]
+    fn options_that_no_shape_tells_are_carried_by_a_file_and_its_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.safetensors");
+        let config = NetworkName::AmsUnet.config(3, 2);
+        let config = config.with_settings([("base_width", "4"), ("norm", "bb"), ("dilation", "1-2-3-4-5")]).unwrap();
+        let weights = Weights::from_network(&config.init(&Device::flex()));
+        let contract =
+            format!(r#"{{ "provenance": {{ "network": "amsunet", "configuration": "{}" }} }}"#, config.summary());
+        for (name, note) in [("its own note", None), ("a contract", Some((CONTRACT_KEY, contract)))] {
+            weights.write(&path, note).unwrap();
+            let read = Weights::read(&path).unwrap();
+            assert_eq!(read, weights, "{name}");
+            assert_eq!(read.config().unwrap(), config, "{name}");
+        }
+        // Neither names nor shapes tell them.
+        weights.write(&path, Some(("key", "text".into()))).unwrap();
+        assert_eq!(Weights::read(&path).unwrap().options().len(), 0);
+        weights.write(&path, Some((NETWORK_KEY, "amsunet norm=bx".into()))).unwrap();
+        let message = Weights::read(&path).unwrap().config().unwrap_err();
+        assert!(matches!(message, crate::weights::FitError::Options { .. }), "{message:?}");
+    }
+
+    #[test]
     fn safetensors_round_trip_and_are_reproducible() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("net.safetensors");

@@ -90,7 +90,8 @@ impl Weights {
         Self { options, ..self }
     }
 
-    /// Returns the options of the network that differ from their defaults, as far as they are known.
+    /// Returns the options of the network that differ from their defaults, as far as they are
+    /// known.
     pub fn options(&self) -> &BTreeMap<String, String> {
         &self.options
     }

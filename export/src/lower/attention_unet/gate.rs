@@ -10,7 +10,8 @@ impl Lower<[Value; 2]> for Gate {
         let at = &mut at.scope(name);
         let deep = self.deep.lower(at, "deep", deep)?;
         let deep = self.deep_norm.lower(at, "deep_norm", deep)?;
-        // Nothing is missing at the sizes that the network takes, but a graph of any size cannot know.
+        // Nothing is missing at the sizes that the network takes, but a graph of any size cannot
+        // know.
         let deep = at.pad_to_size_of("pad", deep, skip)?;
         let own = self.skip.lower(at, "skip", skip)?;
         let own = self.skip_norm.lower(at, "skip_norm", own)?;

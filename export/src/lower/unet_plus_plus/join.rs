@@ -10,7 +10,8 @@ impl Lower<Vec<Value>> for Join {
         let at = &mut at.scope(name);
         let deep = inputs.pop().expect("a node has skips and deep features");
         let deep = at.upsample("upsample", deep, 2, ResizeMode::Linear, Coordinates::AlignCorners)?;
-        // Nothing is missing at the sizes that the network takes, but a graph of any size cannot know.
+        // Nothing is missing at the sizes that the network takes, but a graph of any size cannot
+        // know.
         let deep = at.pad_to_size_of("pad", deep, inputs[0])?;
         inputs.push(deep);
         let joined = at.concat_channels("joined", &inputs)?;

@@ -278,6 +278,7 @@ fn augmentation(size: SizePolicy, statistics: &Statistics, sides: Sides) -> Augm
 mod tests {
     use seg_nets::amsunet::AmsUnetConfig;
     use seg_nets::network::Configuration;
+    use seg_nets::unet_plus_plus::UNetPlusPlusConfig;
 
     use super::*;
 
@@ -304,6 +305,36 @@ mod tests {
         ] {
             let sides = AmsUnetConfig::new().sides();
             assert_eq!(augmentation(size, &statistics(short_side), sides).crop, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_crop_and_the_size_are_those_that_the_network_takes() {
+        let network = NetworkConfig::from(UNetPlusPlusConfig::new());
+        let statistics = |short_side| Statistics { mean: [0.0; 3], std: [1.0; 3], short_side };
+        for (short_side, expected) in [(565, [480, 480]), (250, [240, 240]), (47, [32, 32]), (9, [16, 16])] {
+            let found = augmentation(SizePolicy::Native, &statistics(short_side), network.sides());
+            assert_eq!(found.crop, expected, "{short_side}");
+        }
+        let config = |crop, size| Config {
+            size,
+            ..Config::recipe("data".into(), network.clone(), Augmentation::recipe(None, crop))
+        };
+        let resize = |height, width| SizePolicy::Resize { height, width };
+        assert_eq!(config([32, 48], SizePolicy::Native).check(), Ok(()));
+        assert_eq!(config([32, 48], resize(64, 96)).check(), Ok(()));
+        for (config, part) in [
+            (
+                config([40, 48], SizePolicy::Native),
+                "`crop` is 40x48, expected sides of at least 16 that are multiples of 16",
+            ),
+            (
+                config([32, 48], resize(64, 100)),
+                "`size` is 64x100, expected sides of at least 16 that are multiples of 16",
+            ),
+        ] {
+            let message = config.check().unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
         }
     }
 
