@@ -6,8 +6,9 @@ use seg_contract::{Contract, ContractError};
 use seg_data::WriteError;
 use thiserror::Error;
 
+use crate::network::{NetworkConfig, NetworkName, OptionError};
 use crate::runs::BEST;
-use crate::weights::{ReadWeightsError, Weights, WeightsFile, WeightsPart};
+use crate::weights::{FitError, ReadWeightsError, Weights, WeightsFile, WeightsPart};
 
 pub use crate::weights::CONTRACT_KEY;
 
@@ -44,7 +45,97 @@ pub enum ReadCheckpointError {
     },
 }
 
+/// An error in giving a checkpoint's network an option.
+#[derive(Debug, Error)]
+pub enum ChooseError {
+    /// The weights make no network.
+    #[error(transparent)]
+    Weights(#[from] FitError),
+    /// The network has no such option.
+    #[error("{} has no option `{option}`; it has {}", network.title(), options_of(*network))]
+    Unknown {
+        /// The network.
+        network: NetworkName,
+        /// The option.
+        option: String,
+    },
+    /// The option has no such value.
+    #[error("the option `{option}` cannot be `{value}`")]
+    Value {
+        /// The option.
+        option: String,
+        /// The value.
+        value: String,
+        /// The reason.
+        source: OptionError,
+    },
+    /// The checkpoint says something else.
+    #[error("the option `{option}` cannot be `{value}`: the checkpoint is of {carried}; leave the option out")]
+    Contradiction {
+        /// The option.
+        option: String,
+        /// The value.
+        value: String,
+        /// The network of the checkpoint.
+        carried: Box<NetworkConfig>,
+    },
+}
+
+/// Returns the names of a network's options, for a message.
+fn options_of(network: NetworkName) -> String {
+    let names: Vec<_> = network.options().iter().map(|option| option.name).collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
 impl Checkpoint {
+    /// Gives the network options, by their names and values, that names and shapes of its weights
+    /// may not tell.
+    ///
+    /// # Errors
+    /// When the network has no such options, or the checkpoint's contract or parameters say
+    /// something else.
+    pub fn choose(&mut self, options: &[(String, String)]) -> Result<(), ChooseError> {
+        for (option, value) in options {
+            let carried = self.weights.config()?;
+            let network = carried.name();
+            let Some(known) = network.options().iter().find(|known| known.name == option) else {
+                return Err(ChooseError::Unknown { network, option: option.clone() });
+            };
+            let (option, value) = (option.clone(), value.clone());
+            let chosen = match carried.with_settings([(option.as_str(), value.as_str())]) {
+                Ok(chosen) => chosen,
+                Err(source) => return Err(ChooseError::Value { option, value, source }),
+            };
+            if chosen != carried && (self.contract.is_some() || known.in_weights) {
+                return Err(ChooseError::Contradiction { option, value, carried: Box::new(carried) });
+            }
+            self.weights = self.weights.clone().with_options(chosen.options());
+        }
+        Ok(())
+    }
+
+    /// Returns the options of the network whose values neither the checkpoint's contract nor its
+    /// parameters tell.
+    pub fn untold(&self) -> Vec<&'static str> {
+        if self.contract.is_some() || !self.weights.options().is_empty() {
+            return Vec::new();
+        }
+        let options = self.weights.network().options().iter().filter(|option| !option.in_weights);
+        options.map(|option| option.name).collect()
+    }
+
+    /// Returns the checkpoint as one of a network of this configuration: its options are taken
+    /// where the checkpoint does not tell them.
+    pub fn for_network(&self, config: &NetworkConfig) -> Self {
+        let mut checkpoint = self.clone();
+        if self.contract.is_none() && self.weights.network() == config.name() {
+            let mut options = config.options();
+            options.extend(self.weights.options().clone());
+            checkpoint.weights = self.weights.clone().with_options(options);
+        }
+        checkpoint
+    }
+
     /// Reads the best weights of a run's folder, or a `.safetensors`, `.pth`, `.pt` or `.ckpt`
     /// file.
     ///

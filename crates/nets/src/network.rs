@@ -4,6 +4,7 @@
 //! folder of the exporter with their lowering. Everything else works on [`Network`] or on an
 //! [`Architecture`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
@@ -18,12 +19,15 @@ use thiserror::Error;
 
 use crate::names::PublishedNames;
 use crate::parameters::{Parameters, num_statistics};
-use crate::topology::{Stage, walk};
+use crate::topology::{Stage, is_head, walk};
 
 /// A network of the list.
 pub trait Named: Parameters {
     /// Returns the name of the network.
     fn network(&self) -> NetworkName;
+
+    /// Returns the options that differ from their defaults, by their names.
+    fn options(&self) -> BTreeMap<String, String>;
 }
 
 /// The modules of a network.
@@ -38,10 +42,19 @@ pub trait Architecture: Named {
     /// the logits, `[n, num_classes, h, w]`.
     fn stages(&self) -> &'static [Stage];
 
+    /// Returns the stages that training computes: those of [`stages`](Self::stages) and, in a
+    /// network with deep supervision, the other heads.
+    ///
+    /// The heads, whose outputs no stage reads, come last, and the last of them gives the logits.
+    fn training_stages(&self) -> &'static [Stage] {
+        self.stages()
+    }
+
     /// Computes the output of a stage from its inputs.
     ///
     /// # Panics
-    /// When the stage is not one of [`stages`](Self::stages), or has other inputs.
+    /// When the stage is not one of [`training_stages`](Self::training_stages), or has other
+    /// inputs.
     fn compute(&self, stage: &Stage, inputs: Vec<Tensor<4>>) -> Tensor<4>;
 
     /// Computes the logits, in the type that the input has: maps have it too, while parameters stay
@@ -64,6 +77,26 @@ pub trait Architecture: Named {
         logits
     }
 
+    /// Computes the logits of all heads, in the order of
+    /// [`training_stages`](Self::training_stages); the last are those of
+    /// [`forward`](Self::forward). The loss is the mean of theirs.
+    ///
+    /// # Shapes
+    /// - input: `[n, in_channels, h, w]`
+    /// - output: logits, each `[n, num_classes, h, w]`
+    fn forward_supervised(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
+        let stages = self.training_stages();
+        let mut logits = Vec::new();
+        let Ok(_) = walk(stages, image, |stage, inputs| {
+            let output = self.compute(stage, inputs);
+            if is_head(stages, stage) {
+                logits.push(output.clone());
+            }
+            Ok::<_, Infallible>(output)
+        });
+        logits
+    }
+
     /// Returns the number of learnable parameters; running statistics are not among them.
     fn num_learnable(&self) -> usize {
         self.num_params() - num_statistics(self)
@@ -75,11 +108,17 @@ pub trait Configuration: Clone + fmt::Debug + PartialEq + Serialize + Deserializ
     /// The network.
     type Network: Architecture<Config = Self>;
 
+    /// The code or the paper that the network was built after, for people.
+    const SOURCE: &'static str = "";
+
+    /// The settings that have a default, which files leave out.
+    const OPTIONS: &'static [NetworkOption] = &[];
+
     /// Returns the configuration of the published network for images and classes of these numbers.
     fn published(in_channels: usize, num_classes: usize) -> Self;
 
     /// Returns the configuration that the shapes of weights imply. `shape_of` returns the shape of
-    /// a convolution's weight by its published name.
+    /// a weight by its published name, with ones behind it up to four axes.
     ///
     /// # Errors
     /// When a weight that the configuration follows from is missing or has another rank.
@@ -94,7 +133,8 @@ pub trait Configuration: Clone + fmt::Debug + PartialEq + Serialize + Deserializ
     /// Returns the number of classes, the background among them.
     fn num_classes(&self) -> usize;
 
-    /// Returns the settings beside channels and classes, by their names.
+    /// Returns the settings beside channels and classes, by their names; of the
+    /// [options](Self::OPTIONS) those that differ from their defaults.
     fn settings(&self) -> Vec<(&'static str, String)>;
 
     /// Returns the sizes of images that the network takes.
@@ -107,7 +147,19 @@ pub trait Configuration: Clone + fmt::Debug + PartialEq + Serialize + Deserializ
     fn check(&self) -> Result<(), SettingError>;
 }
 
-/// Returns the shape of a convolution's weight, by the parameter's published name.
+/// A setting of a network that has a default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkOption {
+    /// The name in configurations and on the command line.
+    pub name: &'static str,
+    /// The values that it takes, the default first, for people.
+    pub values: &'static str,
+    /// True if the names and shapes of weights tell its value.
+    pub in_weights: bool,
+}
+
+/// Returns the shape of a weight by the parameter's published name; a weight of fewer than four
+/// axes has ones behind them.
 pub type ShapeOf<'a> = dyn Fn(&str) -> Result<[usize; 4], MissingParameter> + 'a;
 
 /// A parameter that is missing or has another rank.
@@ -128,6 +180,11 @@ pub struct SettingError {
     /// The range.
     pub expected: String,
 }
+
+/// Settings that a network does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct OptionError(String);
 
 /// A name that no network has.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -201,6 +258,16 @@ macro_rules! networks {
                 Ok(match self { $(Self::$variant => <$config>::from_shapes(shape_of)?.into(),)+ })
             }
 
+            /// Returns the code or the paper that the network was built after, for people.
+            pub fn source(self) -> &'static str {
+                match self { $(Self::$variant => <$config as Configuration>::SOURCE,)+ }
+            }
+
+            /// Returns the settings that have a default, which files leave out.
+            pub fn options(self) -> &'static [NetworkOption] {
+                match self { $(Self::$variant => <$config as Configuration>::OPTIONS,)+ }
+            }
+
             /// Reads a configuration from its settings.
             fn read_config(self, settings: Map<String, Value>) -> serde_json::Result<NetworkConfig> {
                 let settings = Value::Object(settings);
@@ -225,6 +292,10 @@ macro_rules! networks {
             impl Named for $net {
                 fn network(&self) -> NetworkName {
                     NetworkName::$variant
+                }
+
+                fn options(&self) -> BTreeMap<String, String> {
+                    NetworkConfig::from(self.config()).options()
                 }
             }
 
@@ -266,6 +337,22 @@ networks! { $
     AmsUnet(crate::amsunet::AmsUnetConfig, crate::amsunet::AmsUnet): "amsunet", "AMSUnet", crate::amsunet::PUBLISHED;
     /// U-Net.
     UNet(crate::unet::UNetConfig, crate::unet::UNet): "unet", "U-Net", crate::unet::PUBLISHED;
+    /// UNet++.
+    UNetPlusPlus(crate::unet_plus_plus::UNetPlusPlusConfig, crate::unet_plus_plus::UNetPlusPlus): "unet-plus-plus", "UNet++", crate::unet_plus_plus::PUBLISHED;
+    /// Attention U-Net.
+    AttentionUNet(crate::attention_unet::AttentionUNetConfig, crate::attention_unet::AttentionUNet): "attention-unet", "Attention U-Net", crate::attention_unet::PUBLISHED;
+    /// ResUNet on U-Net's skeleton.
+    ResUNet(crate::res_unet::ResUNetConfig, crate::res_unet::ResUNet): "res-unet", "ResUNet", crate::res_unet::PUBLISHED;
+    /// The published ResUNet.
+    ResUNetCanonical(crate::res_unet_canonical::ResUNetCanonicalConfig, crate::res_unet_canonical::ResUNetCanonical): "res-unet-canonical", "ResUNet (canonical)", crate::res_unet_canonical::PUBLISHED;
+    /// ConvUNeXt.
+    ConvUNext(crate::conv_unext::ConvUNextConfig, crate::conv_unext::ConvUNext): "conv-unext", "ConvUNeXt", crate::conv_unext::PUBLISHED;
+    /// UNeXt.
+    UNext(crate::unext::UNextConfig, crate::unext::UNext): "unext", "UNeXt", crate::unext::PUBLISHED;
+    /// SegNeXt.
+    SegNext(crate::seg_next::SegNextConfig, crate::seg_next::SegNext): "seg-next", "SegNeXt", crate::seg_next::PUBLISHED;
+    /// TransUNet.
+    TransUNet(crate::trans_unet::TransUNetConfig, crate::trans_unet::TransUNet): "trans-unet", "TransUNet", crate::trans_unet::PUBLISHED;
 }
 
 impl Parameters for Network {
@@ -277,6 +364,10 @@ impl Parameters for Network {
 impl Named for Network {
     fn network(&self) -> NetworkName {
         with_network!(self, |net| net.network())
+    }
+
+    fn options(&self) -> BTreeMap<String, String> {
+        self.config().options()
     }
 }
 
@@ -291,10 +382,16 @@ impl Network {
         with_network!(self, |net| net.stages())
     }
 
+    /// Returns the stages that training computes, as [`Architecture::training_stages`].
+    pub fn training_stages(&self) -> &'static [Stage] {
+        with_network!(self, |net| net.training_stages())
+    }
+
     /// Computes the output of a stage from its inputs.
     ///
     /// # Panics
-    /// When the stage is not one of [`stages`](Self::stages), or has other inputs.
+    /// When the stage is not one of [`training_stages`](Self::training_stages), or has other
+    /// inputs.
     pub fn compute(&self, stage: &Stage, inputs: Vec<Tensor<4>>) -> Tensor<4> {
         with_network!(self, |net| net.compute(stage, inputs))
     }
@@ -307,6 +404,11 @@ impl Network {
     /// Computes the logits and shows each stage's output, as [`Architecture::forward_observed`].
     pub fn forward_observed(&self, image: Tensor<4>, observe: impl FnMut(&str, &Tensor<4>)) -> Tensor<4> {
         with_network!(self, |net| net.forward_observed(image, observe))
+    }
+
+    /// Computes the logits of all heads, as [`Architecture::forward_supervised`].
+    pub fn forward_supervised(&self, image: Tensor<4>) -> Vec<Tensor<4>> {
+        with_network!(self, |net| net.forward_supervised(image))
     }
 
     /// Returns the number of learnable parameters; running statistics are not among them.
@@ -350,8 +452,38 @@ impl NetworkConfig {
         settings.collect::<Vec<_>>().join(",")
     }
 
+    /// Returns the options that differ from their defaults, by their names.
+    pub fn options(&self) -> BTreeMap<String, String> {
+        let is_option = |name: &str| self.name().options().iter().any(|option| option.name == name);
+        let options = self.settings().into_iter().filter(|(name, _)| is_option(name));
+        options.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Returns the configuration with other settings, given by their names.
+    ///
+    /// # Errors
+    /// When the network has no such setting or the setting no such value.
+    pub fn with_settings<'a>(
+        &self,
+        settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, OptionError> {
+        let Ok(Value::Object(mut own)) = serde_json::to_value(self) else {
+            unreachable!("a configuration is an object");
+        };
+        own.extend(settings.into_iter().map(|(name, value)| (name.to_owned(), setting_value(value))));
+        serde_json::from_value(Value::Object(own)).map_err(|error| OptionError(error.to_string()))
+    }
+
     fn settings(&self) -> Vec<(&'static str, String)> {
         with_config!(self, |config| config.settings())
+    }
+}
+
+/// Returns the value of a setting as configurations hold it: a number, true or false, or a text.
+pub fn setting_value(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
+        _ => Value::String(text.to_owned()),
     }
 }
 
@@ -414,9 +546,11 @@ impl<'de> Deserialize<'de> for NetworkConfig {
         let Ok(Value::Object(known)) = serde_json::to_value(&config) else {
             unreachable!("a configuration is an object");
         };
-        match given.iter().find(|setting| !known.contains_key(*setting)) {
+        let options = name.options().iter().map(|option| option.name);
+        let known: BTreeSet<_> = known.keys().map(String::as_str).chain(options).collect();
+        match given.iter().find(|setting| !known.contains(setting.as_str())) {
             Some(unknown) => {
-                let known: Vec<_> = known.keys().map(|name| format!("`{name}`")).collect();
+                let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
                 let title = name.title();
                 Err(Error::custom(format!("{title} has no setting `{unknown}`, expected one of {}", known.join(", "))))
             }

@@ -13,25 +13,26 @@ use burn::tensor::Tensor;
 
 use crate::gradients::Gradients;
 use crate::network::Network;
-use crate::topology::{IMAGE, walk};
+use crate::topology::{IMAGE, Stage, is_head, walk};
 
-/// Computes the gradients of what `objective` makes of the network's logits, a tensor of shape
-/// `[1]`.
+/// Computes the gradients of the mean of what `objective` makes of the logits of each of the
+/// network's heads, a tensor of shape `[1]`.
 ///
 /// The running statistics move once, as in a pass that keeps everything.
-pub fn gradients(net: &Network, images: Tensor<4>, objective: impl FnOnce(Tensor<4>) -> Tensor<1>) -> Gradients {
-    let mut values = outputs(net, &images);
+pub fn gradients(net: &Network, images: Tensor<4>, mut objective: impl FnMut(Tensor<4>) -> Tensor<1>) -> Gradients {
+    let stages = net.training_stages();
+    let heads = stages.iter().filter(|stage| is_head(stages, stage)).count();
+    let mut values = outputs(net, &images, &stages[..stages.len() - heads]);
     values.insert(IMAGE, images);
     let (mut found, mut of_outputs) = (Gradients::default(), BTreeMap::<&str, Tensor<4>>::new());
-    let mut objective = Some(objective);
-    for stage in net.stages().iter().rev() {
+    for stage in stages.iter().rev() {
         // All stages that read the output lie behind this one.
         values.remove(stage.name);
         let inputs: Vec<_> = stage.inputs.iter().map(|name| track(name, &values[name])).collect();
         let output = net.compute(stage, inputs.clone());
-        let number = match objective.take() {
-            Some(objective) => objective(output),
-            None => along(of_outputs.remove(stage.name).expect("a stage behind reads the output"), output),
+        let number = match of_outputs.remove(stage.name) {
+            Some(gradient) => along(gradient, output),
+            None => share(objective(output), heads),
         };
         let mut tape = number.backward();
         found.collect(&mut tape, net);
@@ -47,13 +48,17 @@ pub fn gradients(net: &Network, images: Tensor<4>, objective: impl FnOnce(Tensor
     found
 }
 
-/// Computes the outputs of all stages but the last, and keeps nothing for their gradients.
-fn outputs(net: &Network, images: &Tensor<4>) -> BTreeMap<&'static str, Tensor<4>> {
+/// Returns the part of a number in the mean of `count` numbers.
+fn share(number: Tensor<1>, count: usize) -> Tensor<1> {
+    if count == 1 { number } else { number.div_scalar(count as f64) }
+}
+
+/// Computes the outputs of stages, and keeps nothing for their gradients.
+fn outputs(net: &Network, images: &Tensor<4>, stages: &[Stage]) -> BTreeMap<&'static str, Tensor<4>> {
     // Its parameters are no part of a graph, and it has running statistics of its own.
     let frozen = net.valid().train().no_grad();
-    let stages = net.stages();
     let mut outputs = BTreeMap::new();
-    let Ok(_) = walk(&stages[..stages.len() - 1], images.clone(), |stage, inputs| {
+    let Ok(_) = walk(stages, images.clone(), |stage, inputs| {
         let output = frozen.compute(stage, inputs);
         outputs.insert(stage.name, output.clone());
         Ok::<_, Infallible>(output)
@@ -75,6 +80,7 @@ fn along(gradient: Tensor<4>, map: Tensor<4>) -> Tensor<1> {
 mod tests {
     use crate::amsunet::AmsUnetConfig;
     use crate::kernels::devices;
+    use crate::unet_plus_plus::{DeepSupervision, UNetPlusPlusConfig};
     use crate::weights::Weights;
     use burn::tensor::{Device, Distribution, FloatDType};
 
@@ -114,5 +120,32 @@ mod tests {
                 assert_ne!(again, weights, "{name} on {device}: the running statistics have not moved");
             }
         }
+    }
+
+    #[test]
+    fn the_gradients_of_several_heads_are_those_of_their_mean() {
+        let cpu = Device::flex();
+        cpu.seed(4);
+        let config = UNetPlusPlusConfig::new().with_base_width(2).with_options(DeepSupervision::on());
+        let weights = Weights::from_network(&config.init(&cpu));
+        let handle = cpu.clone().autodiff();
+        let images = Tensor::<4>::random([2, 3, 16, 32], Distribution::Normal(0.0, 1.0), &cpu).into_data();
+        let images = Tensor::<4>::from_data(images, &handle);
+        // Heads are told apart by what is asked of them.
+        let objective = |logits: Tensor<4>| (logits.clone() * logits.exp()).mean();
+        let [kept, again] = [0, 1].map(|_| weights.to_network(&handle).unwrap());
+        let of_heads = kept.forward_supervised(images.clone()).into_iter().map(objective);
+        let mean = of_heads.reduce(|sum, number| sum + number).unwrap().div_scalar(4.0);
+        let expected = Gradients::from_loss(&mean, &kept);
+        let found = gradients(&again, images, objective);
+        assert!(found.tensors().keys().eq(expected.tensors().keys()), "other parameters");
+        assert!(found.tensors().contains_key("final1.weight"));
+        let mut squares = 0.0;
+        for (name, found) in found.tensors() {
+            let difference = found.clone() - expected.tensors()[name].clone();
+            squares += difference.square().sum().into_scalar::<f64>();
+        }
+        let (apart, norm) = (squares.sqrt(), expected.norm());
+        assert!(apart <= 1e-5 * norm, "the gradients are {apart} apart, of {norm}");
     }
 }

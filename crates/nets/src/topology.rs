@@ -44,6 +44,11 @@ pub fn walk<T: Clone, E>(
     Ok(values.pop().expect("the image or the last output is left").1)
 }
 
+/// Returns whether no stage of a list reads the output of one of them.
+pub fn is_head(stages: &[Stage], stage: &Stage) -> bool {
+    !stages.iter().any(|other| other.inputs.contains(&stage.name))
+}
+
 /// Takes a value, or a clone of it where a later stage reads it again.
 fn take<T: Clone>(values: &mut Vec<(&str, T)>, name: &str, later: &[Stage]) -> T {
     let position = values.iter().position(|(value, _)| *value == name);

@@ -2,18 +2,26 @@
 //! [`seg_nets`].
 
 mod amsunet;
+mod attention_unet;
 mod blocks;
+mod conv_unext;
 mod network;
+mod res_unet;
+mod res_unet_canonical;
+mod seg_next;
+mod trans_unet;
 mod u_shape;
 mod unet;
+mod unet_plus_plus;
+mod unext;
 
 pub use network::{LowerNetwork, to_graph, value_of_stage};
 
 use burn::nn::PaddingConfig2d;
-use burn::nn::conv::Conv2d;
+use burn::nn::conv::{Conv2d, ConvTranspose2d};
 use burn::tensor;
 use seg_nets::weights::to_array;
-use seg_onnx::graph::{BuildError, Conv, Scope, Tensor, Value};
+use seg_onnx::graph::{BuildError, Conv, Op, Scope, Tensor, Value};
 use thiserror::Error;
 
 /// A module that can be written into a graph; `X` is what it computes from.
@@ -38,6 +46,12 @@ pub enum LowerError {
         /// The convolution.
         name: String,
     },
+    /// A transposed convolution has attributes that graphs do not have.
+    #[error("cannot lower `{name}`: a transposed convolution with padding, dilation or groups, expected one without")]
+    Transposed {
+        /// The convolution.
+        name: String,
+    },
 }
 
 impl Lower for Conv2d {
@@ -47,10 +61,38 @@ impl Lower for Conv2d {
             PaddingConfig2d::Explicit(top, left, bottom, right) => [top, left, bottom, right],
             PaddingConfig2d::Same => return Err(LowerError::Padding { name: at.path_of(name) }),
         };
-        let conv = Conv { strides: self.stride, pads, dilations: self.dilation, group: self.groups };
-        let bias = self.bias.as_ref().map(|bias| constant(bias.val()));
-        Ok(at.conv(name, x, constant(self.weight.val()), bias, conv)?)
+        Ok(convolve(self, at, name, x, pads)?)
     }
+}
+
+/// Adds a convolution without its padding, for a map that is padded otherwise.
+fn conv_unpadded(conv: &Conv2d, at: &mut Scope<'_>, name: &str, x: Value) -> Result<Value, LowerError> {
+    Ok(convolve(conv, at, name, x, [0; 4])?)
+}
+
+fn convolve(layer: &Conv2d, at: &mut Scope<'_>, name: &str, x: Value, pads: [usize; 4]) -> Result<Value, BuildError> {
+    let conv = Conv { strides: layer.stride, pads, dilations: layer.dilation, group: layer.groups };
+    let bias = layer.bias.as_ref().map(|bias| constant(bias.val()));
+    at.conv(name, x, constant(layer.weight.val()), bias, conv)
+}
+
+impl Lower for ConvTranspose2d {
+    fn lower(&self, at: &mut Scope<'_>, name: &str, x: Value) -> Result<Value, LowerError> {
+        let plain = (self.padding, self.padding_out, self.dilation, self.groups);
+        if plain != ([0; 2], [0; 2], [1; 2], 1) {
+            return Err(LowerError::Transposed { name: at.path_of(name) });
+        }
+        let bias = self.bias.as_ref().map(|bias| constant(bias.val()));
+        Ok(at.conv_transpose(name, x, constant(self.weight.val()), bias, self.stride)?)
+    }
+}
+
+/// Adds a parameter that the network computes a constant from, as it was learned: the graph then
+/// holds all parameters. Nothing reads it, so that the passes drop it.
+fn keep(at: &mut Scope<'_>, name: &str, values: Tensor) -> Result<(), LowerError> {
+    let parameter = at.constant(name, values)?;
+    at.node(&format!("{name}_as_learned"), Op::Identity, &[parameter])?;
+    Ok(())
 }
 
 /// Returns the values of a parameter.
@@ -75,8 +117,9 @@ mod tests {
     /// The folders of the networks' crate that hold no blocks.
     const NO_NETWORKS: [&str; 2] = ["kernels", "weights"];
 
-    /// The file of a network's folder that holds no block: the names of its parameters.
-    const NAMES: &str = "names.rs";
+    /// The files of a network's folder that hold no block: the names of its parameters, its
+    /// options.
+    const NO_BLOCKS: [&str; 2] = ["names.rs", "options.rs"];
 
     /// Returns the files below a folder of this crate, by their paths in it.
     fn files(folder: &str) -> BTreeSet<PathBuf> {
@@ -101,7 +144,7 @@ mod tests {
         let nets = files("../crates/nets/src");
         let [lowered, networks] = [files("src/lower"), nets].map(|files| {
             let blocks = files.into_iter().filter(|file| !NO_NETWORKS.iter().any(|folder| file.starts_with(folder)));
-            let blocks = blocks.filter(|file| !file.ends_with(NAMES));
+            let blocks = blocks.filter(|file| !NO_BLOCKS.iter().any(|name| file.ends_with(name)));
             blocks.filter(|file| file.components().count() > 1).collect::<BTreeSet<_>>()
         });
         assert_eq!(lowered, networks);

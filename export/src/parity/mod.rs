@@ -1,6 +1,7 @@
 //! Each block's graph against the block itself, before and after the passes.
 
 mod difference;
+mod further;
 mod random;
 
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use seg_nets::blocks::{BatchNorm, BatchNormConfig, DoubleConv, DoubleConvConfig}
 use seg_nets::network::{Network, NetworkConfig};
 use seg_nets::unet::{self, UNetConfig};
 use seg_nets::weights::to_array;
+use seg_nets::{attention_unet, res_unet, res_unet_canonical as canonical, unet_plus_plus};
 use seg_onnx::evaluate::evaluate;
 use seg_onnx::graph::{Coordinates, Dim, Graph, GraphBuilder, Op, PadMode, Scope, Value};
 use seg_onnx::{Opset, Target, passes};
@@ -22,6 +24,9 @@ use difference::Difference;
 use random::noise;
 
 use crate::lower::{Lower, LowerError, to_graph, value_of_stage};
+
+/// Sizes for a network whose sides are multiples of 16.
+const MULTIPLES: [[usize; 2]; 2] = [[16, 32], [48, 16]];
 
 /// An even size, and odd ones that the encoder halves unevenly.
 const SIZES: [[usize; 2]; 3] = [[16, 32], [17, 31], [45, 22]];
@@ -73,13 +78,24 @@ impl Block {
         channels: usize,
         forward: fn(&M, Tensor<4>, Tensor<4>) -> Tensor<4>,
     ) -> Self {
+        Self::two(name, module, channels, M::lower, forward)
+    }
+
+    /// Makes a block of deep features of half the size and a skip.
+    fn two<M: Module + 'static>(
+        name: &'static str,
+        module: M,
+        channels: usize,
+        lower: fn(&M, &mut Scope<'_>, &str, [Value; 2]) -> Result<Value, LowerError>,
+        forward: fn(&M, Tensor<4>, Tensor<4>) -> Tensor<4>,
+    ) -> Self {
         let module = Rc::new(randomised(module));
         let lowered = Rc::clone(&module);
         Self {
             name,
             channels: vec![channels, channels],
             forward: Box::new(move |x| forward(&module, x[1].clone(), x[0].clone())),
-            lower: Box::new(move |at, x| lowered.lower(at, "block", [x[1], x[0]])),
+            lower: Box::new(move |at, x| lower(&lowered, at, "block", [x[1], x[0]])),
         }
     }
 
@@ -105,7 +121,7 @@ impl Block {
 
 fn blocks() -> Vec<Block> {
     let device = &Device::flex();
-    vec![
+    let mut blocks = vec![
         Block::new("batch_norm", 4, BatchNormConfig::new(4).init(device), BatchNorm::forward),
         Block::new("strip", 4, StripConfig::new(4, 7).init(device), Strip::forward),
         Block::new("ams", 4, AmsConfig::new(4, 3).init(device), Ams::forward),
@@ -119,7 +135,57 @@ fn blocks() -> Vec<Block> {
         Block::new("double_conv", 4, DoubleConvConfig::new(4, 6, 8).init(device), DoubleConv::forward),
         Block::new("unet_down", 4, unet::DownConfig::new(4, 6).init(device), unet::Down::forward),
         Block::up("unet_up", unet::UpConfig::new(8, 4).init(device), 4, unet::Up::forward),
-    ]
+        Block::two(
+            "unet_plus_plus_join",
+            unet_plus_plus::JoinConfig::new(4, 1, 4).init(device),
+            4,
+            |join, at, name, [deep, skip]| join.lower(at, name, vec![skip, deep]),
+            |join, deep, skip| join.forward(vec![skip, deep]),
+        ),
+        Block::new(
+            "attention_unet_up",
+            4,
+            attention_unet::UpConfig::new(4, 6).init(device),
+            attention_unet::Up::forward,
+        ),
+        // The deep features stand for both maps, which have one size.
+        Block::two(
+            "attention_unet_gate",
+            attention_unet::GateConfig::new(4).init(device),
+            4,
+            |gate, at, name, [deep, _]| gate.lower(at, name, [deep, deep]),
+            |gate, deep, _| gate.forward(deep.clone(), deep),
+        ),
+        Block::new(
+            "res_unet_residual",
+            4,
+            res_unet::ResidualConfig::new(4, 6, 8).init(device),
+            res_unet::Residual::forward,
+        ),
+        Block::new(
+            "res_unet_identity",
+            4,
+            res_unet::ResidualConfig::new(4, 6, 4).init(device),
+            res_unet::Residual::forward,
+        ),
+        Block::new("res_unet_down", 4, res_unet::DownConfig::new(4, 6).init(device), res_unet::Down::forward),
+        Block::up("res_unet_up", res_unet::UpConfig::new(8, 4).init(device), 4, res_unet::Up::forward),
+        Block::new("canonical_input", 3, canonical::InputConfig::new(3, 4).init(device), canonical::Input::forward),
+        Block::new(
+            "canonical_residual",
+            4,
+            canonical::ResidualConfig::new(4, 6, 1).init(device),
+            canonical::Residual::forward,
+        ),
+        Block::new(
+            "canonical_halving",
+            4,
+            canonical::ResidualConfig::new(4, 6, 2).init(device),
+            canonical::Residual::forward,
+        ),
+    ];
+    blocks.extend(further::blocks());
+    blocks
 }
 
 #[test]
@@ -169,10 +235,16 @@ fn amsunet() -> (Network, Graph) {
 fn each_network_is_its_graph() {
     let amsunet = AmsUnetConfig::new().with_base_width(4).into();
     let unet = UNetConfig::new().with_base_width(3).into();
-    for config in [amsunet, unet] as [NetworkConfig; 2] {
+    let nested = unet_plus_plus::UNetPlusPlusConfig::new().with_base_width(2);
+    let supervised = nested.clone().with_options(unet_plus_plus::DeepSupervision::on()).into();
+    let attention = attention_unet::AttentionUNetConfig::new().with_base_width(2).into();
+    let residual = res_unet::ResUNetConfig::new().with_base_width(2).into();
+    let canonical = canonical::ResUNetCanonicalConfig::new().with_base_width(2).into();
+    for config in [amsunet, unet, nested.into(), supervised, attention, residual, canonical] as [NetworkConfig; 7] {
         let (net, graph) = network(config.clone());
         for (variant, graph) in variants(graph) {
-            for size in SIZES {
+            let takes_any = SIZES.iter().all(|size| config.sides().fit(*size));
+            for &size in if takes_any { &SIZES[..] } else { &MULTIPLES } {
                 compare_stages(&net, &graph, size)
                     .unwrap_or_else(|difference| panic!("{config}, {variant}, {size:?}: {difference}"));
             }

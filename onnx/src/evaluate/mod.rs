@@ -7,7 +7,10 @@
 mod array;
 mod axis;
 mod conv;
+mod conv_transpose;
 mod elementwise;
+mod matrix;
+mod norm;
 mod operator;
 mod pad;
 mod pool;

@@ -1,4 +1,4 @@
-//! Pooling by the largest value.
+//! Pooling by the largest value and by the mean.
 
 use ndarray::{Array4, ArrayD, ArrayView2, ArrayViewMut2, Zip, s};
 use rayon::prelude::*;
@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::OpError;
 use super::conv::images;
 use super::taps::Taps;
-use crate::graph::MaxPool;
+use crate::graph::{AveragePool, MaxPool};
 
 /// Computes `y[n, c, i, j] = max over k, l of x[n, c, stride * i + k - top, stride * j + l -
 /// left]`, ignoring pixels outside of the image. The largest of several values is NaN if one of
@@ -24,6 +24,36 @@ pub(super) fn max_pool(pool: &MaxPool, x: &ArrayD<f64>) -> Result<ArrayD<f64>, O
         for (y, x) in y.outer_iter_mut().zip(x.outer_iter()) {
             pool_plane(y, x, &rows, &columns);
         }
+    });
+    Ok(y.into_dyn())
+}
+
+/// Computes `y[n, c, i, j] = mean over k, l of x[n, c, stride * i + k, stride * j + l]`.
+pub(super) fn average_pool(pool: &AveragePool, x: &ArrayD<f64>) -> Result<ArrayD<f64>, OpError> {
+    let x = images(x.view())?;
+    let (batch, channels, height, width) = x.dim();
+    let AveragePool { kernel, strides } = *pool;
+    let side = |size, index: usize| {
+        Taps { size, kernel: kernel[index], stride: strides[index], dilation: 1, before: 0 }.outputs(0)
+    };
+    let (rows, columns) = (side(height, 0)?, side(width, 1)?);
+    let y = Array4::from_shape_fn((batch, channels, rows, columns), |(n, c, i, j)| {
+        let (top, left) = (i * strides[0], j * strides[1]);
+        let under = x.slice(s![n, c, top..top + kernel[0], left..left + kernel[1]]);
+        under.sum() / under.len() as f64
+    });
+    Ok(y.into_dyn())
+}
+
+/// Computes the largest value over height and width, which keep the size 1; NaN if one value is.
+pub(super) fn global_max_pool(x: &ArrayD<f64>) -> Result<ArrayD<f64>, OpError> {
+    let x = images(x.view())?;
+    let (batch, channels, height, width) = x.dim();
+    if height * width == 0 {
+        return Err(OpError::Operands("images with pixels"));
+    }
+    let y = Array4::from_shape_fn((batch, channels, 1, 1), |(n, c, ..)| {
+        x.slice(s![n, c, .., ..]).fold(f64::NEG_INFINITY, |largest, &value| larger(largest, value))
     });
     Ok(y.into_dyn())
 }

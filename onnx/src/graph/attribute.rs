@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::DataType;
-use super::op::{Conv, Coordinates, MaxPool, Op, PadMode, ResizeBy, ResizeMode};
+use super::op::{AveragePool, Conv, Coordinates, MaxPool, Op, PadMode, ResizeBy, ResizeMode};
 
 /// The value of one attribute.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,13 +58,33 @@ impl Op {
                 ("dilations", ints(&conv.dilations)),
                 ("group", int(conv.group)),
             ],
+            Self::ConvTranspose { strides } => {
+                vec![
+                    ("strides", ints(strides)),
+                    ("pads", ints(&[0; 4])),
+                    ("dilations", ints(&[1; 2])),
+                    ("group", int(1)),
+                ]
+            }
             Self::MaxPool(pool) => vec![
                 ("kernel_shape", ints(&pool.kernel)),
                 ("strides", ints(&pool.strides)),
                 ("pads", ints(&pool.pads)),
                 ("ceil_mode", NO),
             ],
-            Self::BatchNormalization { epsilon } => vec![("epsilon", Attribute::Float(*epsilon))],
+            Self::AveragePool(pool) => vec![
+                ("kernel_shape", ints(&pool.kernel)),
+                ("strides", ints(&pool.strides)),
+                ("pads", ints(&[0; 4])),
+                ("ceil_mode", NO),
+                ("count_include_pad", NO),
+            ],
+            Self::BatchNormalization { epsilon } | Self::InstanceNormalization { epsilon } => {
+                vec![("epsilon", Attribute::Float(*epsilon))]
+            }
+            Self::LayerNormalization { axis, epsilon } => {
+                vec![("axis", int(*axis)), ("epsilon", Attribute::Float(*epsilon))]
+            }
             Self::Concat { axis } => vec![("axis", int(*axis))],
             Self::Pad { mode } => vec![("mode", name(mode.name()))],
             Self::Resize { mode, coordinates, by: _ } => {
@@ -88,13 +108,18 @@ impl Op {
             | Self::Erf
             | Self::Sigmoid
             | Self::Relu
+            | Self::Tanh
             | Self::Add
             | Self::Sub
             | Self::Mul
             | Self::Div
             | Self::Greater
             | Self::GlobalAveragePool
+            | Self::GlobalMaxPool
             | Self::ReduceMean
+            | Self::ReduceSum
+            | Self::MatMul
+            | Self::Reshape
             | Self::Squeeze
             | Self::Slice
             | Self::Identity => Vec::new(),
@@ -119,11 +144,18 @@ impl Op {
                 dilations: given.sizes("dilations")?,
                 group: given.size("group")?,
             }),
+            "ConvTranspose" => {
+                given.only("pads", ints(&[0; 4]))?;
+                given.only("dilations", ints(&[1; 2]))?;
+                given.only("group", int(1))?;
+                Self::ConvTranspose { strides: given.sizes("strides")? }
+            }
             "BatchNormalization" => Self::BatchNormalization { epsilon: given.float("epsilon")? },
             "Gelu" => Self::Gelu,
             "Erf" => Self::Erf,
             "Sigmoid" => Self::Sigmoid,
             "Relu" => Self::Relu,
+            "Tanh" => Self::Tanh,
             "Add" => Self::Add,
             "Sub" => Self::Sub,
             "Mul" => Self::Mul,
@@ -137,8 +169,25 @@ impl Op {
                     pads: given.sizes("pads")?,
                 })
             }
+            "AveragePool" => {
+                given.no("ceil_mode")?;
+                given.no("count_include_pad")?;
+                given.only("pads", ints(&[0; 4]))?;
+                Self::AveragePool(AveragePool {
+                    kernel: given.sizes("kernel_shape")?,
+                    strides: given.sizes("strides")?,
+                })
+            }
             "GlobalAveragePool" => Self::GlobalAveragePool,
+            "GlobalMaxPool" => Self::GlobalMaxPool,
             "ReduceMean" => Self::ReduceMean,
+            "ReduceSum" => Self::ReduceSum,
+            "LayerNormalization" => {
+                Self::LayerNormalization { axis: given.size("axis")?, epsilon: given.float("epsilon")? }
+            }
+            "InstanceNormalization" => Self::InstanceNormalization { epsilon: given.float("epsilon")? },
+            "MatMul" => Self::MatMul,
+            "Reshape" => Self::Reshape,
             "Pad" => Self::Pad { mode: given.choice("mode", &PadMode::NAMES)? },
             "Resize" => {
                 let mode = given.choice("mode", &ResizeMode::NAMES)?;
@@ -231,9 +280,14 @@ impl Given {
 
     /// Checks that a switch is off.
     fn no(&mut self, attribute: &'static str) -> Result<(), AttributeError> {
+        self.only(attribute, NO)
+    }
+
+    /// Checks that an attribute has its only supported value.
+    fn only(&mut self, attribute: &'static str, expected: Attribute) -> Result<(), AttributeError> {
         match self.take(attribute)? {
-            NO => Ok(()),
-            found => Err(AttributeError::Value { attribute, expected: "0".to_owned(), found }),
+            found if found == expected => Ok(()),
+            found => Err(AttributeError::Value { attribute, expected: expected.to_string(), found }),
         }
     }
 
@@ -298,19 +352,28 @@ mod tests {
         let by = ResizeBy::Sizes;
         for op in [
             Op::Conv(Conv { strides: [2, 3], pads: [1, 2, 3, 4], dilations: [5, 6], group: 7 }),
+            Op::ConvTranspose { strides: [2, 3] },
             Op::BatchNormalization { epsilon: 1e-5 },
             Op::Gelu,
             Op::Erf,
             Op::Sigmoid,
             Op::Relu,
+            Op::Tanh,
             Op::Add,
             Op::Sub,
             Op::Mul,
             Op::Div,
             Op::Concat { axis: 1 },
             Op::MaxPool(MaxPool { kernel: [2, 3], strides: [4, 5], pads: [0, 1, 1, 2] }),
+            Op::AveragePool(AveragePool { kernel: [2, 3], strides: [4, 5] }),
             Op::GlobalAveragePool,
+            Op::GlobalMaxPool,
             Op::ReduceMean,
+            Op::ReduceSum,
+            Op::LayerNormalization { axis: 3, epsilon: 1e-6 },
+            Op::InstanceNormalization { epsilon: 1e-6 },
+            Op::MatMul,
+            Op::Reshape,
             Op::Pad { mode: PadMode::Constant },
             Op::Pad { mode: PadMode::Reflect },
             Op::Pad { mode: PadMode::Edge },

@@ -1,7 +1,10 @@
 //! The type and shape of an operator's output, inferred from its operands.
 
 mod axes;
+mod matrix;
+mod norm;
 mod quantize;
+mod reshape;
 mod spatial;
 
 use super::op::Op;
@@ -121,6 +124,11 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             [x, weight, bias] => spatial::conv(conv, x, weight, Some(bias)),
             _ => Err(property("the number of operands", "2 or 3", operands.len())),
         },
+        Op::ConvTranspose { strides } => match operands {
+            [x, weight] => spatial::conv_transpose(*strides, x, weight, None),
+            [x, weight, bias] => spatial::conv_transpose(*strides, x, weight, Some(bias)),
+            _ => Err(property("the number of operands", "2 or 3", operands.len())),
+        },
         Op::BatchNormalization { .. } => {
             let [x, statistics @ ..] = exactly::<5>(operands)?;
             let [_, channels, _, _] = image(x)?;
@@ -130,7 +138,7 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             }
             Ok(Fact::from_type(x.tensor_type.clone()))
         }
-        Op::Gelu | Op::Erf | Op::Sigmoid | Op::Relu => {
+        Op::Gelu | Op::Erf | Op::Sigmoid | Op::Relu | Op::Tanh => {
             let [x] = exactly(operands)?;
             float(x)?;
             Ok(Fact::from_type(x.tensor_type.clone()))
@@ -144,16 +152,36 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             let [x] = exactly(operands)?;
             spatial::max_pool(pool, x)
         }
-        Op::GlobalAveragePool => {
+        Op::AveragePool(pool) => {
+            let [x] = exactly(operands)?;
+            spatial::average_pool(pool, x)
+        }
+        Op::GlobalAveragePool | Op::GlobalMaxPool => {
             let [x] = exactly(operands)?;
             let [batch, channels, _, _] = image(x)?;
             let shape = [batch.clone(), channels.clone(), Dim::from(1), Dim::from(1)];
             Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, shape)))
         }
-        Op::ReduceMean => {
+        Op::ReduceMean | Op::ReduceSum => {
             let [x, reduced] = exactly(operands)?;
             float(x)?;
             axes::reduce(x, reduced)
+        }
+        Op::LayerNormalization { axis, .. } => {
+            let [x, scale, shift] = exactly(operands)?;
+            norm::layer(*axis, x, [scale, shift])
+        }
+        Op::InstanceNormalization { .. } => {
+            let [x, scale, shift] = exactly(operands)?;
+            norm::instance(x, [scale, shift])
+        }
+        Op::MatMul => {
+            let [a, b] = exactly(operands)?;
+            matrix::product(a, b)
+        }
+        Op::Reshape => {
+            let [x, shape] = exactly(operands)?;
+            reshape::reshape(x, shape)
         }
         Op::Pad { mode } => {
             let [x, pads] = exactly(operands)?;

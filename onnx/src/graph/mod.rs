@@ -24,7 +24,7 @@ pub use cost::{Cost, NodeCost};
 pub use dim::{Dim, DimError};
 pub use index::Index;
 pub use infer::{Content, Fact, InferError, Mismatch, infer};
-pub use op::{Conv, Coordinates, MaxPool, Op, PadMode, ResizeBy, ResizeMode};
+pub use op::{AveragePool, Conv, Coordinates, MaxPool, Op, PadMode, ResizeBy, ResizeMode};
 pub use tensor::{Data, Tensor, TensorError};
 pub use tensor_type::{DataType, TensorType};
 

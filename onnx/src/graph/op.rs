@@ -9,6 +9,13 @@ use super::DataType;
 pub enum Op {
     /// 2-D convolution of `(x, weight, [bias])`, weight `[o, c / group, kh, kw]`, bias `[o]`.
     Conv(Conv),
+    /// 2-D transposed convolution of `(x, weight, [bias])`, weight `[c, o, kh, kw]`, bias `[o]`:
+    /// `y[o, stride * i + k, stride * j + l]` sums `weight[c, o, k, l] * x[c, i, j]`. It has no
+    /// padding, no dilation and one group.
+    ConvTranspose {
+        /// Step along height and width.
+        strides: [usize; 2],
+    },
     /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel, of `(x, scale, shift,
     /// mean, variance)`.
     BatchNormalization {
@@ -23,6 +30,8 @@ pub enum Op {
     Sigmoid,
     /// `max(x, 0)` of `(x)`.
     Relu,
+    /// The hyperbolic tangent of `(x)`.
+    Tanh,
     /// `a + b` of `(a, b)`, with broadcasting.
     Add,
     /// `a - b` of `(a, b)`, with broadcasting.
@@ -38,10 +47,36 @@ pub enum Op {
     },
     /// The largest value under a kernel that moves over height and width of `(x)`.
     MaxPool(MaxPool),
+    /// The mean under a kernel that moves over height and width of `(x)`.
+    AveragePool(AveragePool),
     /// The mean over height and width of `(x)`: `[n, c, 1, 1]`.
     GlobalAveragePool,
+    /// The largest value over height and width of `(x)`: `[n, c, 1, 1]`.
+    GlobalMaxPool,
     /// The mean of `(x, axes)` over the axes, each of which keeps the size 1. Needs opset 18.
     ReduceMean,
+    /// The sum of `(x, axes)` over the axes, each of which keeps the size 1.
+    ReduceSum,
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` of `(x, scale, shift)`, mean and
+    /// variance over the axes from `axis` on; scale and shift have these axes.
+    LayerNormalization {
+        /// The first axis that is averaged over.
+        axis: usize,
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` of `(x, scale, shift)`, `x` `[n, c,
+    /// ...]`, mean and variance over the axes behind the channels; scale and shift are `[c]`.
+    InstanceNormalization {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// The matrix product of `(a, b)`, `[..., m, k]` and `[..., k, n]`, with broadcasting of the
+    /// axes in front.
+    MatMul,
+    /// The elements of `(x, shape)` in the same order under another shape. A 0 in the shape is the
+    /// size of the same axis of `x`; one -1 is the size that is left.
+    Reshape,
     /// `(x, pads)`, where `pads` lists what is added before each axis, then what is added after
     /// each axis.
     Pad {
@@ -77,7 +112,8 @@ pub enum Op {
     },
     /// `(x, axes)`, where `axes` lists the axes of size 1 that are removed.
     Squeeze,
-    /// `(x, starts, ends, axes)`: from each of the axes the elements `start..end`.
+    /// `(x, starts, ends, axes)`: from each of the axes the elements `start..end`. A negative end
+    /// counts from the axis's end.
     Slice,
     /// `exp(x) / sum of exp(x)` of `(x)` along an axis.
     Softmax {
@@ -139,6 +175,16 @@ pub struct MaxPool {
     pub pads: [usize; 4],
 }
 
+/// The attributes of a 2-D average pooling. Its kernel has no gaps, nothing is padded, and sizes
+/// are rounded down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AveragePool {
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    /// Step along height and width.
+    pub strides: [usize; 2],
+}
+
 /// The source of the values that [`Op::Pad`] adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PadMode {
@@ -184,19 +230,28 @@ impl Op {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Conv(_) => "Conv",
+            Self::ConvTranspose { .. } => "ConvTranspose",
             Self::BatchNormalization { .. } => "BatchNormalization",
             Self::Gelu => "Gelu",
             Self::Erf => "Erf",
             Self::Sigmoid => "Sigmoid",
             Self::Relu => "Relu",
+            Self::Tanh => "Tanh",
             Self::Add => "Add",
             Self::Sub => "Sub",
             Self::Mul => "Mul",
             Self::Div => "Div",
             Self::Concat { .. } => "Concat",
             Self::MaxPool(_) => "MaxPool",
+            Self::AveragePool(_) => "AveragePool",
             Self::GlobalAveragePool => "GlobalAveragePool",
+            Self::GlobalMaxPool => "GlobalMaxPool",
             Self::ReduceMean => "ReduceMean",
+            Self::ReduceSum => "ReduceSum",
+            Self::LayerNormalization { .. } => "LayerNormalization",
+            Self::InstanceNormalization { .. } => "InstanceNormalization",
+            Self::MatMul => "MatMul",
+            Self::Reshape => "Reshape",
             Self::Pad { .. } => "Pad",
             Self::Resize { .. } => "Resize",
             Self::Shape { .. } => "Shape",

@@ -183,7 +183,8 @@ fn replicate(net: Network, devices: &[Device]) -> Vec<Network> {
     std::iter::once(net).chain(replicas).collect()
 }
 
-/// Computes the loss of a batch and its two terms, and the gradients of `share` of the loss.
+/// Computes the loss of a batch and its two terms, and the gradients of `share` of the loss. Where
+/// a network has several heads, the loss is the mean of theirs.
 fn backward(
     net: &Network,
     device: &Device,
@@ -193,20 +194,28 @@ fn backward(
 ) -> ([f64; 3], Gradients) {
     let (images, labels) = batch.to_device(device);
     let images = images.cast(training.precision.dtype());
-    let mut terms = Vec::new();
+    let (mut heads, mut terms) = (0_u16, Vec::new());
     let objective = |logits: Tensor<4>| {
-        let Loss { total, cross_entropy, dice } = loss(logits.cast(Precision::Fp32.dtype()), labels);
-        terms = [total.clone(), cross_entropy, dice].map(Tensor::inner).into();
+        let Loss { total, cross_entropy, dice } = loss(logits.cast(Precision::Fp32.dtype()), labels.clone());
+        terms.extend([total.clone(), cross_entropy, dice].map(Tensor::inner));
+        heads += 1;
         total.mul_scalar(share)
     };
     let gradients = if training.checkpoint_activations {
         recompute::gradients(net, images, objective)
     } else {
-        Gradients::from_loss(&objective(net.forward(images)), net)
+        Gradients::from_loss(&mean(net.forward_supervised(images).into_iter().map(objective)), net)
     };
-    let terms = Tensor::cat(terms, 0).into_data();
-    let mut terms = terms.iter::<f64>();
-    (std::array::from_fn(|_| terms.next().expect("the loss has three terms")), gradients)
+    let terms: Vec<_> = Tensor::cat(terms, 0).into_data().iter::<f64>().collect();
+    let of_heads = |term: usize| terms.iter().skip(term).step_by(3).sum::<f64>() / f64::from(heads);
+    (std::array::from_fn(of_heads), gradients)
+}
+
+/// Returns the mean of numbers, each of shape `[1]`.
+fn mean(numbers: impl ExactSizeIterator<Item = Tensor<1>>) -> Tensor<1> {
+    let count = numbers.len();
+    let sum = numbers.reduce(|sum, number| sum + number).expect("a network has a head");
+    if count == 1 { sum } else { sum.div_scalar(count as f64) }
 }
 
 #[cfg(test)]

@@ -178,7 +178,8 @@ impl State {
                 learning.insert(name.to_owned(), array(full)?);
             }
         }
-        let learning = (!learning.is_empty()).then(|| Weights::new(weights.network(), learning));
+        let of_learning = |learning| Weights::new(weights.network(), learning).with_options(weights.options().clone());
+        let learning = (!learning.is_empty()).then(|| of_learning(learning));
         let Progress { log, tally, optimizer_steps: steps } = progress;
         Ok(Self { weights, learning, contract, log, tally, moments, steps })
     }

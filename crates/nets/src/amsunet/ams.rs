@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Strip, StripConfig};
 use crate::kernels::{depthwise, depthwise_layer, pointwise, pointwise_layer};
 
-/// The lengths of the strips.
+/// The lengths of the strips of the published network, after which they are named.
 pub(crate) const STRIPS: [usize; 3] = [5, 7, 11];
 
 /// Configuration of [`Ams`].
@@ -18,6 +18,9 @@ pub struct AmsConfig {
     pub channels: usize,
     /// The dilation of the atrous convolution.
     pub dilation: usize,
+    /// The lengths of the strips, odd.
+    #[config(default = "STRIPS")]
+    pub strips: [usize; 3],
 }
 
 /// `conv1x1(a + t + strip5(t) + strip7(t) + strip11(t)) * x` with `a = dw3x3(x)` and `t = dilated
@@ -28,11 +31,11 @@ pub struct Ams {
     pub local: Conv2d,
     /// `[c, 1, 3, 3]`, dilated
     pub atrous: Conv2d,
-    /// Strips of length 5.
+    /// The shortest strips, of length 5 in the published network.
     pub strip_5: Strip,
-    /// Strips of length 7.
+    /// The middle ones, of length 7 there.
     pub strip_7: Strip,
-    /// Strips of length 11.
+    /// The longest ones, of length 11 there.
     pub strip_11: Strip,
     /// `[c, c, 1, 1]`
     pub mix: Conv2d,
@@ -41,7 +44,8 @@ pub struct Ams {
 impl AmsConfig {
     /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Ams {
-        let [strip_5, strip_7, strip_11] = STRIPS.map(|length| StripConfig::new(self.channels, length).init(device));
+        let [strip_5, strip_7, strip_11] =
+            self.strips.map(|length| StripConfig::new(self.channels, length).init(device));
         Ams {
             local: depthwise_layer(self.channels, [3, 3], 1, device),
             atrous: depthwise_layer(self.channels, [3, 3], self.dilation, device),
@@ -72,5 +76,10 @@ impl Ams {
     /// Returns the dilation of the atrous convolution.
     pub(super) fn dilation(&self) -> usize {
         self.atrous.dilation[0]
+    }
+
+    /// Returns the lengths of the strips.
+    pub(super) fn strips(&self) -> [usize; 3] {
+        [&self.strip_5, &self.strip_7, &self.strip_11].map(|strip| strip.horizontal.weight.dims()[3])
     }
 }

@@ -1,13 +1,49 @@
-//! AMSE: attention and feed-forward part under one residual, normalised before each.
+//! AMSE: attention and feed-forward part under one residual, normalised before each; and its other
+//! forms.
 
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
+use super::ams::STRIPS;
 use super::{Attention, AttentionConfig, Ffn, FfnConfig};
 use crate::blocks::{BatchNorm, BatchNormConfig};
 use crate::kernels::fused::{self, layer};
-use crate::kernels::{gelu, is_fused};
+use crate::kernels::{gelu, is_fused, pointwise};
+
+/// The place of a normalisation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormPlace {
+    /// Before the part that it normalises for.
+    #[default]
+    Bf,
+    /// Behind it.
+    Bb,
+}
+
+/// The number of residuals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Residuals {
+    /// One around both parts, then GELU.
+    #[default]
+    N,
+    /// One around each part.
+    O,
+}
+
+/// The form of a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AmseForm {
+    /// The place of the normalisations.
+    pub norm: NormPlace,
+    /// The number of residuals.
+    pub residual: Residuals,
+    /// True if GELU follows the last of two residuals.
+    pub closing_gelu: bool,
+}
 
 /// Configuration of [`Amse`].
 #[derive(Config, Debug)]
@@ -16,29 +52,44 @@ pub struct AmseConfig {
     pub channels: usize,
     /// The dilation of the atrous convolution.
     pub dilation: usize,
+    /// The lengths of the strips, odd.
+    #[config(default = "STRIPS")]
+    pub strips: [usize; 3],
+    /// The order of the parts.
+    #[config(default = "AmseForm::default()")]
+    pub form: AmseForm,
 }
 
-/// `GELU(FFN(BN2(Attention(BN1(x)))) + x)`.
+/// `GELU(FFN(BN2(Attention(BN1(x)))) + x)`, or another [form](AmseForm).
+///
+/// With `A` for the attention with its normalisation before or behind it, and `F` for the
+/// feed-forward part with its own: `GELU(F(A(x)) + x)` with one residual, `F(y) + y` with
+/// `y = A(x) + x` with two.
 #[derive(Module, Debug)]
 pub struct Amse {
-    /// Before the attention.
+    /// At the attention.
     pub norm1: BatchNorm,
     /// The attention.
     pub attention: Attention,
-    /// Before the feed-forward part.
+    /// At the feed-forward part.
     pub norm2: BatchNorm,
     /// The feed-forward part.
     pub ffn: Ffn,
+    /// The order of the parts.
+    #[module(skip)]
+    pub form: AmseForm,
 }
 
 impl AmseConfig {
     /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Amse {
+        let attention = AttentionConfig::new(self.channels, self.dilation).with_strips(self.strips);
         Amse {
             norm1: BatchNormConfig::new(self.channels).init(device),
-            attention: AttentionConfig::new(self.channels, self.dilation).init(device),
+            attention: attention.init(device),
             norm2: BatchNormConfig::new(self.channels).init(device),
             ffn: FfnConfig::new(self.channels).init(device),
+            form: self.form,
         }
     }
 }
@@ -50,21 +101,39 @@ impl Amse {
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        if is_fused(&x) {
-            return self.forward_fused(x);
+        let AmseForm { norm, residual, closing_gelu } = self.form;
+        let y = self.attend(x.clone());
+        match residual {
+            Residuals::N if norm == NormPlace::Bf && is_fused(&y) => {
+                let Self { norm2, ffn, .. } = self;
+                fused::feed_forward(norm2.fused(&y), y, x, [&ffn.expand, &ffn.local, &ffn.project].map(layer))
+            }
+            Residuals::N => gelu(self.feed(y) + x),
+            Residuals::O => {
+                let y = y + x;
+                let z = self.feed(y.clone()) + y;
+                if closing_gelu { gelu(z) } else { z }
+            }
         }
-        let y = self.norm1.forward(x.clone());
-        let y = self.attention.forward(y);
-        let y = self.norm2.forward(y);
-        let y = self.ffn.forward(y);
-        gelu(y + x)
     }
 
-    /// Computes [`forward`](Self::forward) by the fused operators of the CPU.
-    fn forward_fused(&self, x: Tensor<4>) -> Tensor<4> {
-        let Self { norm1, attention, norm2, ffn } = self;
-        let y = fused::norm_pointwise(norm1.fused(&x), x.clone(), layer(&attention.conv1));
-        let y = fused::attention(y, attention.ams.dilation(), attention.layers_behind_first());
-        fused::feed_forward(norm2.fused(&y), y, x, [&ffn.expand, &ffn.local, &ffn.project].map(layer))
+    /// Computes the attention with its normalisation.
+    fn attend(&self, x: Tensor<4>) -> Tensor<4> {
+        let Self { norm1, attention, form, .. } = self;
+        let rest = |y| fused::attention(y, attention.ams.dilation(), attention.layers_behind_first());
+        match (form.norm, is_fused(&x)) {
+            (NormPlace::Bf, true) => rest(fused::norm_pointwise(norm1.fused(&x), x, layer(&attention.conv1))),
+            (NormPlace::Bf, false) => attention.forward(norm1.forward(x)),
+            (NormPlace::Bb, true) => norm1.forward(rest(pointwise(&attention.conv1, x))),
+            (NormPlace::Bb, false) => norm1.forward(attention.forward(x)),
+        }
+    }
+
+    /// Computes the feed-forward part with its normalisation.
+    fn feed(&self, x: Tensor<4>) -> Tensor<4> {
+        match self.form.norm {
+            NormPlace::Bf => self.ffn.forward(self.norm2.forward(x)),
+            NormPlace::Bb => self.norm2.forward(self.ffn.forward(x)),
+        }
     }
 }

@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
+use super::ams::STRIPS;
 use super::{Ams, AmsConfig};
 use crate::kernels::fused::{self, layer};
 use crate::kernels::{gelu, pointwise, pointwise_layer};
@@ -16,6 +17,9 @@ pub struct AttentionConfig {
     pub channels: usize,
     /// The dilation of the atrous convolution.
     pub dilation: usize,
+    /// The lengths of the strips, odd.
+    #[config(default = "STRIPS")]
+    pub strips: [usize; 3],
 }
 
 /// `conv1x1(AMS(GELU(conv1x1(x))))`.
@@ -34,7 +38,7 @@ impl AttentionConfig {
     pub fn init(&self, device: &Device) -> Attention {
         Attention {
             conv1: pointwise_layer(self.channels, self.channels, device),
-            ams: AmsConfig::new(self.channels, self.dilation).init(device),
+            ams: AmsConfig::new(self.channels, self.dilation).with_strips(self.strips).init(device),
             conv2: pointwise_layer(self.channels, self.channels, device),
         }
     }

@@ -5,7 +5,8 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor};
 
-use super::{Amse, AmseConfig};
+use super::ams::STRIPS;
+use super::{Amse, AmseConfig, AmseForm};
 use crate::blocks::{BatchNorm, BatchNormConfig};
 use crate::kernels::{convolution, fused, is_fused};
 
@@ -18,6 +19,12 @@ pub struct DownConfig {
     pub channels_out: usize,
     /// The dilation of the atrous convolution.
     pub dilation: usize,
+    /// The lengths of the strips, odd.
+    #[config(default = "STRIPS")]
+    pub strips: [usize; 3],
+    /// The form of the block.
+    #[config(default = "AmseForm::default()")]
+    pub form: AmseForm,
 }
 
 /// `AMSE(conv2x2 stride 2 (BN(x)))`; an odd last row or column is left out.
@@ -34,10 +41,11 @@ pub struct Down {
 impl DownConfig {
     /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Down {
+        let amse = AmseConfig::new(self.channels_out, self.dilation).with_strips(self.strips).with_form(self.form);
         Down {
             norm: BatchNormConfig::new(self.channels_in).init(device),
             conv: Conv2dConfig::new([self.channels_in, self.channels_out], [2, 2]).with_stride([2, 2]).init(device),
-            amse: AmseConfig::new(self.channels_out, self.dilation).init(device),
+            amse: amse.init(device),
         }
     }
 }

@@ -9,7 +9,7 @@ pub(crate) const PUBLISHED: PublishedNames = PublishedNames {
     name: |path| rename(path, &RENAMINGS),
 };
 
-const RENAMINGS: [Renaming; 13] = [
+const RENAMINGS: [Renaming; 16] = [
     Renaming::new("in_conv", "conv", "0", &[]),
     Renaming::new("in_conv", "norm", "1", &[]),
     Renaming::new("in_conv", "amse", "3", &AMSE),
@@ -20,6 +20,9 @@ const RENAMINGS: [Renaming; 13] = [
     Renaming::new("up", "rsc.spatial", "satt.squeeze", &[]),
     Renaming::new("up", "rsc.reduce", "catt.conv1", &[]),
     Renaming::new("up", "rsc.restore", "catt.conv2", &[]),
+    Renaming::new("up", "se", "skip", &[("reduce", "fc1"), ("restore", "fc2")]),
+    Renaming::new("up", "cbam", "skip", &[("reduce", "fc1"), ("restore", "fc2"), ("spatial", "conv"), ("norm", "bn")]),
+    Renaming::new("up", "scse", "skip", &[("reduce", "fc1"), ("restore", "fc2"), ("spatial", "squeeze")]),
     Renaming::new("up", "conv", "conv1x1", &[]),
     Renaming::new("up", "amse", "conv.0", &AMSE),
     Renaming::new("out_conv", "", "0", &[]),
@@ -60,6 +63,9 @@ mod tests {
             ("down1.amse.attention.ams.atrous.bias", "down1.2.attn.ams.conv0.bias"),
             ("down1.amse.attention.ams.local.bias", "down1.2.attn.ams.conv.bias"),
             ("up1.rsc.spatial.weight", "up1.satt.squeeze.weight"),
+            ("up3.se.restore.weight", "up3.skip.fc2.weight"),
+            ("up3.cbam.norm.running_var", "up3.skip.bn.running_var"),
+            ("up3.scse.spatial.bias", "up3.skip.squeeze.bias"),
             ("up2.conv.weight", "up2.conv1x1.weight"),
             ("up4.amse.norm2.weight", "up4.conv.0.bn2.weight"),
             ("out_conv.bias", "out_conv.0.bias"),

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::{Down, DownConfig, Stem, StemConfig, Up, UpConfig};
+use super::{AmsUnetOptions, Dashed, Down, DownConfig, Skip, SkipKind, Stem, StemConfig, Up, UpConfig};
 use crate::kernels::pointwise_layer;
 use crate::network::Architecture;
 use crate::topology::Stage;
@@ -13,7 +13,7 @@ use crate::u_shape::{STAGES, UShape};
 use crate::u_shape_config::{UShapeConfig, UShaped};
 
 /// Configuration of [`AmsUnet`]; the base width is a multiple of 4.
-pub type AmsUnetConfig = UShapeConfig<AmsUnet>;
+pub type AmsUnetConfig = UShapeConfig<AmsUnet, AmsUnetOptions>;
 
 /// A U-Net of atrous and strip depthwise convolutions.
 #[derive(Module, Debug)]
@@ -24,9 +24,9 @@ pub struct AmsUnet {
     pub down1: Down,
     /// `4b` channels at 1/4.
     pub down2: Down,
-    /// `8b` channels at 1/8, dilation 3.
+    /// `8b` channels at 1/8, dilation 3 in the published network.
     pub down3: Down,
-    /// `8b` channels at 1/16, dilation 5.
+    /// `8b` channels at 1/16, dilation 5 there.
     pub down4: Down,
     /// `4b` channels at 1/8.
     pub up1: Up,
@@ -40,22 +40,34 @@ pub struct AmsUnet {
     pub out_conv: Conv2d,
 }
 
-impl UShaped for AmsUnet {
+impl UShaped<AmsUnetOptions> for AmsUnet {
     // The channel weights of a skip have a quarter of its channels.
     const BASE_WIDTH_MULTIPLE: usize = 4;
+    const SOURCE: &'static str = "llluochen/AMSUnet; Yin et al. 2023";
 
     fn from_config(config: &AmsUnetConfig, device: &Device) -> Self {
         let b = config.base_width;
+        let AmsUnetOptions { skip, dilation: Dashed(dilation), strips: Dashed(strips), .. } = config.options;
+        let form = config.options.form();
+        let stem = StemConfig::new(config.in_channels, b).with_dilation(dilation[0]).with_strips(strips);
+        let down = |channels_in, channels_out, step: usize| {
+            let down = DownConfig::new(channels_in, channels_out, dilation[step]).with_strips(strips);
+            down.with_form(form).init(device)
+        };
+        let up = |channels_in, channels_out| {
+            let up = UpConfig::new(channels_in, channels_out).with_skip(skip).with_strips(strips);
+            up.with_form(form).init(device)
+        };
         Self {
-            in_conv: StemConfig::new(config.in_channels, b).init(device),
-            down1: DownConfig::new(b, 2 * b, 1).init(device),
-            down2: DownConfig::new(2 * b, 4 * b, 1).init(device),
-            down3: DownConfig::new(4 * b, 8 * b, 3).init(device),
-            down4: DownConfig::new(8 * b, 8 * b, 5).init(device),
-            up1: UpConfig::new(16 * b, 4 * b).init(device),
-            up2: UpConfig::new(8 * b, 2 * b).init(device),
-            up3: UpConfig::new(4 * b, b).init(device),
-            up4: UpConfig::new(2 * b, b).init(device),
+            in_conv: stem.with_form(form).init(device),
+            down1: down(b, 2 * b, 1),
+            down2: down(2 * b, 4 * b, 2),
+            down3: down(4 * b, 8 * b, 3),
+            down4: down(8 * b, 8 * b, 4),
+            up1: up(16 * b, 4 * b),
+            up2: up(8 * b, 2 * b),
+            up3: up(4 * b, b),
+            up4: up(2 * b, b),
             out_conv: pointwise_layer(b, config.num_classes, device),
         }
     }
@@ -77,7 +89,26 @@ impl Architecture for AmsUnet {
     type Config = AmsUnetConfig;
 
     fn config(&self) -> AmsUnetConfig {
-        AmsUnetConfig::from_dims(self.in_conv.conv.weight.dims(), self.out_conv.weight.dims())
+        let downs = [&self.down1, &self.down2, &self.down3, &self.down4].map(|down| &down.amse);
+        let [first, second, third, fourth] = downs.map(|amse| amse.attention.ams.dilation());
+        let amse = &self.in_conv.amse;
+        let skip = match self.up1.skip() {
+            Skip::Plain => SkipKind::Plain,
+            Skip::Rsc(_) => SkipKind::Rsc,
+            Skip::Se(_) => SkipKind::Se,
+            Skip::Cbam(_) => SkipKind::Cbam,
+            Skip::Scse(_) => SkipKind::Scse,
+        };
+        let options = AmsUnetOptions {
+            norm: amse.form.norm,
+            residual: amse.form.residual,
+            closing_gelu: amse.form.closing_gelu,
+            skip,
+            dilation: Dashed([amse.attention.ams.dilation(), first, second, third, fourth]),
+            strips: Dashed(amse.attention.ams.strips()),
+        };
+        let config = AmsUnetConfig::from_dims(self.in_conv.conv.weight.dims(), self.out_conv.weight.dims());
+        config.with_options(options)
     }
 
     fn stages(&self) -> &'static [Stage] {
@@ -92,6 +123,7 @@ impl Architecture for AmsUnet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::NetworkConfig;
     use crate::u_shape::SIDE_MIN;
 
     #[test]
@@ -104,6 +136,26 @@ mod tests {
             let net = config.init(&Device::flex());
             assert_eq!(net.num_learnable(), expected, "{name}");
             assert_eq!(net.config(), config, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_counts_of_the_ablations() {
+        for (settings, expected, statistics) in [
+            (vec![("norm", "bb"), ("residual", "o")], 2_619_898, 5_952),
+            (vec![("dilation", "1-2-3-4-5")], 2_619_898, 5_952),
+            (vec![("skip", "plain")], 2_575_298, 5_952),
+            (vec![("skip", "se")], 2_586_178, 5_952),
+            (vec![("skip", "cbam")], 2_586_578, 5_960),
+            (vec![("skip", "scse")], 2_587_172, 5_952),
+            (vec![("strips", "7-11-21")], 2_651_642, 5_952),
+            (vec![("strips", "3-5-7")], 2_604_026, 5_952),
+        ] {
+            let config = NetworkConfig::from(AmsUnetConfig::new()).with_settings(settings.iter().copied()).unwrap();
+            let net = config.init(&Device::flex());
+            assert_eq!(net.num_learnable(), expected, "{settings:?}");
+            assert_eq!(crate::parameters::num_statistics(&net), statistics, "{settings:?}");
+            assert_eq!(net.config(), config, "{settings:?}");
         }
     }
 

@@ -6,7 +6,8 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
-use super::{Amse, AmseConfig};
+use super::ams::STRIPS;
+use super::{Amse, AmseConfig, AmseForm};
 use crate::blocks::{BatchNorm, BatchNormConfig};
 use crate::kernels::{convolution, fused, gelu, is_fused};
 
@@ -17,6 +18,15 @@ pub struct StemConfig {
     pub channels_in: usize,
     /// The stage's channels.
     pub channels_out: usize,
+    /// The dilation of the atrous convolution.
+    #[config(default = 1)]
+    pub dilation: usize,
+    /// The lengths of the strips, odd.
+    #[config(default = "STRIPS")]
+    pub strips: [usize; 3],
+    /// The form of the block.
+    #[config(default = "AmseForm::default()")]
+    pub form: AmseForm,
 }
 
 /// `AMSE(GELU(BN(reflect-padded conv3x3(x))))`.
@@ -26,17 +36,18 @@ pub struct Stem {
     pub conv: Conv2d,
     /// After the convolution.
     pub norm: BatchNorm,
-    /// The stage's block, without dilation.
+    /// The stage's block.
     pub amse: Amse,
 }
 
 impl StemConfig {
     /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Stem {
+        let amse = AmseConfig::new(self.channels_out, self.dilation).with_strips(self.strips).with_form(self.form);
         Stem {
             conv: Conv2dConfig::new([self.channels_in, self.channels_out], [3, 3]).init(device),
             norm: BatchNormConfig::new(self.channels_out).init(device),
-            amse: AmseConfig::new(self.channels_out, 1).init(device),
+            amse: amse.init(device),
         }
     }
 }

@@ -5,7 +5,8 @@ use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
-use super::{Amse, AmseConfig, Rsc, RscConfig};
+use super::ams::STRIPS;
+use super::{Amse, AmseConfig, AmseForm, Cbam, CbamConfig, Rsc, RscConfig, Scse, ScseConfig, Se, SeConfig, SkipKind};
 use crate::blocks::{BatchNorm, BatchNormConfig};
 use crate::kernels::{fused, is_fused, pointwise, pointwise_layer, upsample_to_size_of};
 
@@ -16,9 +17,18 @@ pub struct UpConfig {
     pub channels_in: usize,
     /// Output channels.
     pub channels_out: usize,
+    /// The block on the skip.
+    #[config(default = "SkipKind::default()")]
+    pub skip: SkipKind,
+    /// The lengths of the strips, odd.
+    #[config(default = "STRIPS")]
+    pub strips: [usize; 3],
+    /// The form of the stage's block.
+    #[config(default = "AmseForm::default()")]
+    pub form: AmseForm,
 }
 
-/// `AMSE(conv1x1([RSC(skip), pad(upsample2(BN(deep)))]))`.
+/// `AMSE(conv1x1([RSC(skip), pad(upsample2(BN(deep)))]))`, with another block on the skip or none.
 ///
 /// The upsampling is bilinear with aligned corners. Where the skip is one row or column larger,
 /// zeros are added: `floor(difference / 2)` before and the rest after.
@@ -26,8 +36,14 @@ pub struct UpConfig {
 pub struct Up {
     /// Before the upsampling.
     pub norm: BatchNorm,
+    /// On the skip, at most one of the four.
+    pub rsc: Option<Rsc>,
     /// On the skip.
-    pub rsc: Rsc,
+    pub se: Option<Se>,
+    /// On the skip.
+    pub cbam: Option<Cbam>,
+    /// On the skip.
+    pub scse: Option<Scse>,
     /// `[channels_out, channels_in, 1, 1]`, the skip's channels first
     pub conv: Conv2d,
     /// The stage's block, without dilation.
@@ -38,13 +54,32 @@ impl UpConfig {
     /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Up {
         let half = self.channels_in / 2;
+        let amse = AmseConfig::new(self.channels_out, 1).with_strips(self.strips).with_form(self.form);
         Up {
             norm: BatchNormConfig::new(half).init(device),
-            rsc: RscConfig::new(half).init(device),
+            rsc: (self.skip == SkipKind::Rsc).then(|| RscConfig::new(half).init(device)),
+            se: (self.skip == SkipKind::Se).then(|| SeConfig::new(half).init(device)),
+            cbam: (self.skip == SkipKind::Cbam).then(|| CbamConfig::new(half).init(device)),
+            scse: (self.skip == SkipKind::Scse).then(|| ScseConfig::new(half).init(device)),
             conv: pointwise_layer(self.channels_in, self.channels_out, device),
-            amse: AmseConfig::new(self.channels_out, 1).init(device),
+            amse: amse.init(device),
         }
     }
+}
+
+/// The block on a skip.
+#[derive(Debug)]
+pub enum Skip<'a> {
+    /// None.
+    Plain,
+    /// Weights by place and by channel, quadratic in the skip.
+    Rsc(&'a Rsc),
+    /// Weights by channel.
+    Se(&'a Se),
+    /// Weights by channel, then by place.
+    Cbam(&'a Cbam),
+    /// Weights by channel plus weights by place.
+    Scse(&'a Scse),
 }
 
 impl Up {
@@ -55,28 +90,45 @@ impl Up {
     /// - skip: `[n, channels_in / 2, h, w]`
     /// - output: `[n, channels_out, h, w]`
     pub fn forward(&self, deep: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
-        if is_fused(&deep) {
-            return self.amse.forward(self.join_fused(deep, skip));
+        if let (Some(rsc), true) = (&self.rsc, is_fused(&deep)) {
+            return self.amse.forward(self.join_fused(rsc, deep, skip));
         }
         let deep = self.norm.forward(deep);
         let deep = upsample_to_size_of(deep, &skip);
-        let skip = self.rsc.forward(skip);
+        let skip = match self.skip() {
+            Skip::Plain => skip,
+            Skip::Rsc(block) => block.forward(skip),
+            Skip::Se(block) => block.forward(skip),
+            Skip::Cbam(block) => block.forward(skip),
+            Skip::Scse(block) => block.forward(skip),
+        };
         let joined = Tensor::cat(vec![skip, deep], 1);
         self.amse.forward(pointwise(&self.conv, joined))
+    }
+
+    /// Returns the block on the skip.
+    pub fn skip(&self) -> Skip<'_> {
+        match self {
+            Self { rsc: Some(block), .. } => Skip::Rsc(block),
+            Self { se: Some(block), .. } => Skip::Se(block),
+            Self { cbam: Some(block), .. } => Skip::Cbam(block),
+            Self { scse: Some(block), .. } => Skip::Scse(block),
+            _ => Skip::Plain,
+        }
     }
 
     /// Computes everything before the stage's block by the fused operators of the CPU.
     ///
     /// Linear interpolation has weights that sum to one, so a 1x1 convolution without bias may as
     /// well come before it, on a quarter of the pixels; the padding's zeros stay zeros.
-    fn join_fused(&self, deep: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
+    fn join_fused(&self, rsc: &Rsc, deep: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
         let [weight, bias] = fused::layer(&self.conv);
         let ([_, half, height, width], [rows, ..]) = (skip.dims(), weight.dims());
         let [skip_weight, deep_weight] = [0, half].map(|start| weight.clone().narrow(1, start, half));
         let no_bias = Tensor::zeros([1, rows, 1, 1], &deep.device());
         let deep = fused::norm_pointwise(self.norm.fused(&deep), deep, [deep_weight, no_bias]);
         let deep = fused::upsample_to(deep, [height, width]);
-        let gate = self.rsc.gate(fused::average(skip.clone()));
-        fused::join(skip, deep, self.rsc.spatial.weight.val(), gate, [skip_weight, bias])
+        let gate = rsc.gate(fused::average(skip.clone()));
+        fused::join(skip, deep, rsc.spatial.weight.val(), gate, [skip_weight, bias])
     }
 }

@@ -19,6 +19,9 @@ pub struct DoubleConvConfig {
     pub channels_middle: usize,
     /// Output channels.
     pub channels_out: usize,
+    /// True if the convolutions have a bias, which the normalisation behind them takes out again.
+    #[config(default = false)]
+    pub bias: bool,
 }
 
 /// `ReLU(BN(conv3x3(ReLU(BN(conv3x3(x))))))`, zeros at the border, convolutions without bias.
@@ -37,20 +40,20 @@ pub struct DoubleConv {
 impl DoubleConvConfig {
     /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> DoubleConv {
-        let Self { channels_in, channels_middle, channels_out } = *self;
+        let Self { channels_in, channels_middle, channels_out, bias } = *self;
         DoubleConv {
-            conv1: conv3x3(channels_in, channels_middle, device),
+            conv1: conv3x3(channels_in, channels_middle, bias, device),
             norm1: BatchNormConfig::new(channels_middle).init(device),
-            conv2: conv3x3(channels_middle, channels_out, device),
+            conv2: conv3x3(channels_middle, channels_out, bias, device),
             norm2: BatchNormConfig::new(channels_out).init(device),
         }
     }
 }
 
-/// Makes a 3x3 convolution without bias that keeps the size.
-fn conv3x3(channels_in: usize, channels_out: usize, device: &Device) -> Conv2d {
+/// Makes a 3x3 convolution that keeps the size.
+pub(crate) fn conv3x3(channels_in: usize, channels_out: usize, bias: bool, device: &Device) -> Conv2d {
     let config = Conv2dConfig::new([channels_in, channels_out], [3, 3]);
-    config.with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1)).with_bias(false).init(device)
+    config.with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1)).with_bias(bias).init(device)
 }
 
 impl DoubleConv {

@@ -8,17 +8,24 @@ mod gelu;
 mod mixed;
 mod pointwise;
 mod pool;
+mod resize;
+mod transposed;
 mod upsample;
+mod upsample_nearest;
 mod upsample_to;
 
 pub use depthwise::{depthwise, depthwise_layer};
 pub(crate) use fused::{Moments, moments_of_batch};
 pub use gelu::gelu;
 pub use mixed::convolution;
-pub(crate) use mixed::in_float32;
+pub(crate) use mixed::{in_float32, scale_channels};
+pub(crate) use pointwise::linear;
 pub use pointwise::{pointwise, pointwise_layer};
 pub use pool::max_pool_2x2;
+pub use resize::resize_half_pixel;
+pub use transposed::{transposed, transposed_layer};
 pub use upsample::upsample;
+pub use upsample_nearest::upsample_nearest;
 pub use upsample_to::upsample_to_size_of;
 
 use burn::backend::flex::FlexTensor;

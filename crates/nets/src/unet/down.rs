@@ -14,6 +14,9 @@ pub struct DownConfig {
     pub channels_in: usize,
     /// Output channels.
     pub channels_out: usize,
+    /// True if the convolutions have a bias.
+    #[config(default = false)]
+    pub bias: bool,
 }
 
 /// `DoubleConv(maxpool2x2(x))`; an odd last row or column is left out.
@@ -26,7 +29,8 @@ pub struct Down {
 impl DownConfig {
     /// Makes the block with fresh weights.
     pub fn init(&self, device: &Device) -> Down {
-        Down { conv: DoubleConvConfig::new(self.channels_in, self.channels_out, self.channels_out).init(device) }
+        let conv = DoubleConvConfig::new(self.channels_in, self.channels_out, self.channels_out);
+        Down { conv: conv.with_bias(self.bias).init(device) }
     }
 }
 

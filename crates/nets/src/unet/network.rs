@@ -44,6 +44,8 @@ pub struct UNet {
 
 impl UShaped for UNet {
     const BASE_WIDTH_MULTIPLE: usize = 1;
+    const SOURCE: &'static str =
+        "WZMIAOMIAO/deep-learning-for-image-processing, pytorch_segmentation/unet; Ronneberger et al. 2015";
 
     fn from_config(config: &UNetConfig, device: &Device) -> Self {
         let b = config.base_width;

@@ -105,9 +105,9 @@ fn titles() -> String {
 /// The key under which a `.safetensors` file carries its contract.
 pub const CONTRACT_KEY: &str = "contract";
 
-/// The key under which a `.safetensors` file names the network of its weights. It is left out where
-/// the file carries a note, as its contract names the network too, and in files of the first
-/// network.
+/// The key under which a `.safetensors` file names the network of its weights, followed by the
+/// options that differ from their defaults. It is left out where the file carries a note, as its
+/// contract names both too, and in files of the first network without options.
 const NETWORK_KEY: &str = "network";
 
 /// Weights with all that a file says of them.
@@ -192,10 +192,17 @@ impl Weights {
     pub fn to_safetensors(&self, note: Option<(&str, String)>) -> Vec<u8> {
         let tensors = self.tensors.iter().map(|(name, tensor)| (name.as_str(), Borrowed(tensor)));
         // With one entry the order of the map cannot show in the bytes.
-        let name = (self.network != NetworkName::ALL[0]).then(|| (NETWORK_KEY, self.network.to_string()));
+        let is_first = self.network == NetworkName::ALL[0] && self.options.is_empty();
+        let name = (!is_first).then(|| (NETWORK_KEY, network_note(self)));
         let notes = note.or(name).map(|(key, text)| HashMap::from([(key.to_owned(), text)]));
         safetensors::serialize(tensors, notes).expect("names are unique and tensors are whole")
     }
+}
+
+/// Returns the name of a network with its options, for example `amsunet norm=bb,residual=o`.
+fn network_note(weights: &Weights) -> String {
+    let options: Vec<_> = weights.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    [weights.network.to_string(), options.join(",")].join(" ").trim_end().to_owned()
 }
 
 /// An array as safetensors writes it.
@@ -278,23 +285,38 @@ fn type_error(path: &Path, name: &str, dtype: String) -> ReadWeightsError {
     ReadWeightsError::Type { path: path.into(), name: name.into(), dtype }
 }
 
-/// Returns the network that a file names, by itself or in its contract.
-fn named_network(notes: &HashMap<String, String>) -> Result<Option<NetworkName>, UnknownNetwork> {
+/// A network with options, as a file names it.
+type NamedNetwork = (NetworkName, BTreeMap<String, String>);
+
+/// Returns the network that a file names, by itself or in its contract, and the options that it is
+/// said to have there.
+fn named_network(notes: &HashMap<String, String>) -> Result<Option<NamedNetwork>, UnknownNetwork> {
     let contract = notes.get(CONTRACT_KEY).and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let of_contract = contract.as_ref().and_then(|contract| contract["provenance"]["network"].as_str());
-    let name = notes.get(NETWORK_KEY).map(String::as_str).or(of_contract).filter(|name| !name.is_empty());
-    name.map(str::parse).transpose()
+    let of_contract = |fact: &str| contract.as_ref().and_then(|contract| contract["provenance"][fact].as_str());
+    let (name, settings) = match notes.get(NETWORK_KEY) {
+        Some(note) => note.split_once(' ').unwrap_or((note, "")),
+        None => (of_contract("network").unwrap_or_default(), of_contract("configuration").unwrap_or_default()),
+    };
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let name: NetworkName = name.parse()?;
+    let settings = settings.split(',').filter_map(|setting| setting.split_once('='));
+    let is_option = |setting: &str| name.options().iter().any(|option| option.name == setting);
+    let options = settings.filter(|(setting, _)| is_option(setting));
+    Ok(Some((name, options.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())))
 }
 
 /// Gathers the tensors of the named network, or else of the one of which the file has most marks,
 /// from the part of the file under `key`, or else from the one that [`WeightsPart::find`] prefers.
 fn collect(
     path: &Path,
-    named: Option<NetworkName>,
+    named: Option<NamedNetwork>,
     key: Option<&str>,
     tensors: Vec<(String, usize)>,
     read: impl Fn(&str) -> Result<Raw, ReadWeightsError>,
 ) -> Result<(Weights, WeightsPart), ReadWeightsError> {
+    let (named, options) = named.unzip();
     let candidates = NetworkName::ALL.into_iter().filter(|network| named.is_none_or(|named| named == *network));
     let found =
         candidates.filter_map(|network| Some((network, WeightsPart::find(&tensors, network.published(), key)?)));
@@ -316,7 +338,12 @@ fn collect(
         let tensor = ArrayD::from_shape_vec(shape, float.values(&bytes)).expect("both readers check a tensor's length");
         weights.insert(published.to_owned(), tensor);
     }
-    Ok((Weights::new(network, weights), part))
+    let mut weights = Weights::new(network, weights).with_options(options.unwrap_or_default());
+    // With those that names and shapes tell; what does not fit is named where a network is made.
+    if let Ok(config) = weights.config() {
+        weights.options = config.options();
+    }
+    Ok((weights, part))
 }
 
 #[cfg(test)]
@@ -350,6 +377,60 @@ mod tests {
         amsunet.write(&path, Some((NETWORK_KEY, "vnet".into()))).unwrap();
         let error = Weights::read(&path).unwrap_err();
         assert!(matches!(error, ReadWeightsError::Unknown { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn every_network_is_recognised_by_its_parameters_and_their_shapes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.pth");
+        let narrow = |name: NetworkName, settings: &[(&str, &str)]| {
+            let width = [("base_width", "4")].into_iter().chain(settings.iter().copied());
+            name.config(1, 3).with_settings(width).unwrap()
+        };
+        let supervised = [("deep_supervision", "true")];
+        for (name, settings) in [
+            (NetworkName::AmsUnet, &[][..]),
+            (NetworkName::AmsUnet, &[("skip", "plain")]),
+            (NetworkName::AmsUnet, &[("skip", "se")]),
+            (NetworkName::AmsUnet, &[("skip", "cbam"), ("strips", "7-11-21")]),
+            (NetworkName::AmsUnet, &[("skip", "scse")]),
+            (NetworkName::UNet, &[]),
+            (NetworkName::UNetPlusPlus, &[]),
+            (NetworkName::UNetPlusPlus, &supervised),
+            (NetworkName::AttentionUNet, &[]),
+            (NetworkName::ResUNet, &[]),
+            (NetworkName::ResUNetCanonical, &[]),
+        ] {
+            let config = narrow(name, settings);
+            let weights = Weights::from_network(&config.init(&Device::flex()));
+            save(&path, &Object::dict([("model", state_dict(&weights, "", Float::F32))]));
+            let read = Weights::read(&path).unwrap();
+            assert_eq!(read.config().unwrap(), config);
+            assert_eq!(read, weights, "{config}");
+        }
+    }
+
+    #[test]
+    fn options_that_no_shape_tells_are_carried_by_a_file_and_its_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.safetensors");
+        let config = NetworkName::AmsUnet.config(3, 2);
+        let config = config.with_settings([("base_width", "4"), ("norm", "bb"), ("dilation", "1-2-3-4-5")]).unwrap();
+        let weights = Weights::from_network(&config.init(&Device::flex()));
+        let contract =
+            format!(r#"{{ "provenance": {{ "network": "amsunet", "configuration": "{}" }} }}"#, config.summary());
+        for (name, note) in [("its own note", None), ("a contract", Some((CONTRACT_KEY, contract)))] {
+            weights.write(&path, note).unwrap();
+            let read = Weights::read(&path).unwrap();
+            assert_eq!(read, weights, "{name}");
+            assert_eq!(read.config().unwrap(), config, "{name}");
+        }
+        // Neither names nor shapes tell them.
+        weights.write(&path, Some(("key", "text".into()))).unwrap();
+        assert_eq!(Weights::read(&path).unwrap().options().len(), 0);
+        weights.write(&path, Some((NETWORK_KEY, "amsunet norm=bx".into()))).unwrap();
+        let message = Weights::read(&path).unwrap().config().unwrap_err();
+        assert!(matches!(message, crate::weights::FitError::Options { .. }), "{message:?}");
     }
 
     #[test]

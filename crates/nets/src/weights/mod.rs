@@ -16,7 +16,7 @@ use ndarray::ArrayD;
 use seg_contract::Sha256;
 use thiserror::Error;
 
-use crate::network::{MissingParameter, Named, Network, NetworkConfig, NetworkName};
+use crate::network::{MissingParameter, Named, Network, NetworkConfig, NetworkName, OptionError, SettingError};
 use crate::parameters::{ParameterMapper, ParameterVisitor, Parameters};
 
 pub use file::{Borrowed, CONTRACT_KEY, ReadWeightsError, WeightsFile};
@@ -26,6 +26,8 @@ pub use part::{WeightsPart, is_average};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
     network: NetworkName,
+    /// The options of the network that differ from their defaults.
+    options: BTreeMap<String, String>,
     tensors: BTreeMap<String, ArrayD<f32>>,
 }
 
@@ -60,6 +62,22 @@ pub enum FitError {
         /// The name in the file.
         name: String,
     },
+    /// The network does not have the options that the weights are said to need.
+    #[error("the weights are said to need options that {} does not have", network.title())]
+    Options {
+        /// The network.
+        network: NetworkName,
+        /// The reason.
+        source: OptionError,
+    },
+    /// The shapes are those of a network that cannot be made.
+    #[error("the weights are of no {} that can be made", network.title())]
+    Setting {
+        /// The network.
+        network: NetworkName,
+        /// The setting that the shapes imply.
+        source: SettingError,
+    },
     /// A number is not finite.
     #[error("`{name}` holds a number that is not finite; the training that wrote it has diverged")]
     NotFinite {
@@ -71,7 +89,19 @@ pub enum FitError {
 impl Weights {
     /// Makes the weights of a network from tensors by their published names.
     pub fn new(network: NetworkName, tensors: BTreeMap<String, ArrayD<f32>>) -> Self {
-        Self { network, tensors }
+        Self { network, options: BTreeMap::new(), tensors }
+    }
+
+    /// Returns the weights as those of a network with these options, which names and shapes of
+    /// weights may not tell.
+    pub fn with_options(self, options: BTreeMap<String, String>) -> Self {
+        Self { options, ..self }
+    }
+
+    /// Returns the options of the network that differ from their defaults, as far as they are
+    /// known.
+    pub fn options(&self) -> &BTreeMap<String, String> {
+        &self.options
     }
 
     /// Reads the weights out of a network, running statistics included.
@@ -81,15 +111,16 @@ impl Weights {
     pub fn from_network(net: &impl Named) -> Self {
         let mut tensors = Tensors(BTreeMap::new());
         net.for_each(&mut tensors);
-        Self { network: net.network(), tensors: tensors.0 }
+        Self { network: net.network(), options: net.options(), tensors: tensors.0 }
     }
 
-    /// Makes the network of these weights, its configuration taken from their shapes.
+    /// Makes the network of these weights, its configuration taken from their shapes and options.
     ///
     /// # Errors
     /// When the weights are not those of the network that they are named for, or not finite.
     pub fn to_network(&self, device: &Device) -> Result<Network, FitError> {
         let config = self.config()?;
+        config.check().map_err(|source| FitError::Setting { network: self.network, source })?;
         let mut filler = Filler { weights: self, used: 0, error: None, config: &config };
         let net = config.init(device).map_each(&mut filler);
         match filler.error {
@@ -103,18 +134,27 @@ impl Weights {
         }
     }
 
-    /// Returns the configuration that the weights' shapes imply.
+    /// Returns the configuration that the weights' shapes imply, with the options of the weights.
     ///
     /// # Errors
-    /// When a tensor that the configuration follows from is missing or has another rank.
+    /// When a tensor that the configuration follows from is missing or has another rank, or the
+    /// network does not have the options.
     pub fn config(&self) -> Result<NetworkConfig, FitError> {
-        let config = self.network.config_from_shapes(&|name| self.shape_of(name));
-        config.map_err(|MissingParameter { name }| FitError::Missing { network: self.network, name })
+        let network = self.network;
+        let config = network.config_from_shapes(&|name| self.shape_of(name));
+        let config = config.map_err(|MissingParameter { name }| FitError::Missing { network, name })?;
+        if self.options.is_empty() {
+            return Ok(config);
+        }
+        let options = self.options.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        config.with_settings(options).map_err(|source| FitError::Options { network, source })
     }
 
-    /// Returns the shape of a convolution's weight.
+    /// Returns the shape of a weight, with ones behind it up to four axes.
     fn shape_of(&self, name: &str) -> Result<[usize; 4], MissingParameter> {
-        let shape = self.tensors.get(name).and_then(|tensor| tensor.shape().try_into().ok());
+        let shape = self.tensors.get(name).map(|tensor| tensor.shape()).filter(|shape| shape.len() <= 4);
+        let axis = |shape: &[usize], axis| shape.get(axis).copied().unwrap_or(1);
+        let shape = shape.map(|shape| [0, 1, 2, 3].map(|index| axis(shape, index)));
         shape.ok_or_else(|| MissingParameter { name: name.into() })
     }
 
@@ -246,6 +286,15 @@ mod tests {
             let message = weights.to_network(&Device::flex()).map(drop).unwrap_err().to_string();
             assert!(message.contains(expected), "{expected}: {message}");
         }
+    }
+
+    #[test]
+    fn shapes_that_no_network_has_are_refused() {
+        let config = crate::unext::UNextConfig::new().with_widths([2, 3, 4, 5, 6]);
+        let mut weights = Weights::from_network(&crate::network::NetworkConfig::from(config).init(&Device::flex()));
+        weights.tensors.insert("encoder2.weight".into(), ArrayD::zeros(vec![0, 2, 3, 3]));
+        let error = weights.to_network(&Device::flex()).map(drop).unwrap_err();
+        assert!(matches!(error, FitError::Setting { .. }), "{error}");
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub(crate) struct Args {
     /// several [default: the weights that are no moving average]
     #[arg(long, value_name = "KEY")]
     pub(crate) weights_key: Option<String>,
+    /// A setting of the network that names and shapes of the weights cannot tell, repeatable, for
+    /// checkpoints without a contract; `train networks` lists them
+    #[arg(long, value_name = "NAME=VALUE", value_parser = network_option)]
+    pub(crate) network_option: Vec<(String, String)>,
     /// The folder whose newest run is exported
     #[arg(long, value_name = "DIR", default_value = RUNS, conflicts_with = "checkpoint")]
     pub(crate) runs: PathBuf,
@@ -224,6 +228,11 @@ impl Args {
         let passes = self.passes.clone().unwrap_or_default();
         Options { opset: self.opset, target: self.target, passes, given, input, output: self.output }
     }
+}
+
+fn network_option(text: &str) -> Result<(String, String), &'static str> {
+    let pair = text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    pair.filter(|(name, _)| !name.is_empty()).ok_or("expected NAME=VALUE, as in norm=bb")
 }
 
 fn size(text: &str) -> Result<Size, &'static str> {

@@ -42,8 +42,15 @@ fn main() -> ExitCode {
 /// Exports a checkpoint. Notes go to standard error, so that standard output holds only the graph
 /// that `--dump` asks for.
 fn run(mut args: Args) -> anyhow::Result<()> {
-    let (checkpoint, part) = Checkpoint::read_part(&source(&args)?, args.weights_key.as_deref())?;
+    let (mut checkpoint, part) = Checkpoint::read_part(&source(&args)?, args.weights_key.as_deref())?;
     note_part(&part);
+    checkpoint.choose(&args.network_option)?;
+    if let (true, options @ [_, ..]) = (args.network_option.is_empty(), &checkpoint.untold()[..]) {
+        let (title, options) = (checkpoint.weights.network().title(), options.join(", "));
+        note(&format!(
+            "network     {title} as published: weights do not tell {options}; name others with `--network-option`"
+        ));
+    }
     args.name_model(checkpoint.weights.network());
     let args = &args;
     outputs::check(args, &checkpoint)?;

@@ -7,7 +7,10 @@ mod attention;
 mod ffn;
 
 mod amse;
+mod cbam;
 mod rsc;
+mod scse;
+mod se;
 
 mod down;
 mod stem;

@@ -1,6 +1,6 @@
 //! A step of the decoder: the deep features at the skip's size, joined with the skip.
 
-use seg_nets::amsunet::Up;
+use seg_nets::amsunet::{Skip, Up};
 use seg_onnx::graph::{Coordinates, ResizeMode, Scope, Value};
 
 use crate::lower::{Lower, LowerError};
@@ -12,7 +12,13 @@ impl Lower<[Value; 2]> for Up {
         let deep = at.upsample("upsample", deep, 2, ResizeMode::Linear, Coordinates::AlignCorners)?;
         // One row or column is missing at most, and `floor(1 / 2)` of it comes before.
         let deep = at.pad_to_size_of("pad", deep, skip)?;
-        let skip = self.rsc.lower(at, "rsc", skip)?;
+        let skip = match self.skip() {
+            Skip::Plain => skip,
+            Skip::Rsc(block) => block.lower(at, "rsc", skip)?,
+            Skip::Se(block) => block.lower(at, "se", skip)?,
+            Skip::Cbam(block) => block.lower(at, "cbam", skip)?,
+            Skip::Scse(block) => block.lower(at, "scse", skip)?,
+        };
         let joined = at.concat_channels("joined", &[skip, deep])?;
         let x = self.conv.lower(at, "conv", joined)?;
         self.amse.lower(at, "amse", x)

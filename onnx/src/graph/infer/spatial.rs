@@ -1,7 +1,7 @@
 //! Operators that change the size of an image.
 
 use super::{Content, Fact, Mismatch, float, image, property, require, signed};
-use crate::graph::{Conv, Dim, MaxPool, PadMode, ResizeBy, TensorType};
+use crate::graph::{AveragePool, Conv, Dim, MaxPool, PadMode, ResizeBy, TensorType};
 
 pub(super) fn conv(conv: &Conv, x: &Fact, weight: &Fact, bias: Option<&Fact>) -> Result<Fact, Mismatch> {
     let [batch, channels, height, width] = image(x)?;
@@ -26,6 +26,35 @@ pub(super) fn conv(conv: &Conv, x: &Fact, weight: &Fact, bias: Option<&Fact>) ->
     Ok(Fact::from_type(TensorType::new(data_type, [batch.clone(), out_channels.clone(), height, width])))
 }
 
+/// Infers `stride * (size - 1) + kernel`.
+pub(super) fn conv_transpose(
+    strides: [usize; 2],
+    x: &Fact,
+    weight: &Fact,
+    bias: Option<&Fact>,
+) -> Result<Fact, Mismatch> {
+    let [batch, channels, height, width] = image(x)?;
+    let [in_channels, out_channels, kernel_height, kernel_width] = image(weight)?;
+    let data_type = x.tensor_type.data_type;
+    require("the type of the weight", &data_type, &weight.tensor_type.data_type)?;
+    require("the number of input channels", in_channels, channels)?;
+    if let Some(bias) = bias {
+        require("the bias", &TensorType::new(data_type, [out_channels.clone()]), &bias.tensor_type)?;
+    }
+    let spread = |size: &Dim, kernel: &Dim, stride: usize| match kernel.as_constant() {
+        _ if stride == 0 => Err(property("the stride", "positive", stride)),
+        Some(1..) => Ok(size.sub(&Dim::from(1))?.scale(signed(stride)?)?.add(kernel)?),
+        _ => Err(property("the kernel", "a positive constant", kernel)),
+    };
+    let shape = [
+        batch.clone(),
+        out_channels.clone(),
+        spread(height, kernel_height, strides[0])?,
+        spread(width, kernel_width, strides[1])?,
+    ];
+    Ok(Fact::from_type(TensorType::new(data_type, shape)))
+}
+
 /// Infers a maximum pooling. No kernel may lie in the padding as a whole.
 pub(super) fn max_pool(pool: &MaxPool, x: &Fact) -> Result<Fact, Mismatch> {
     let [batch, channels, height, width] = image(x)?;
@@ -41,6 +70,11 @@ pub(super) fn max_pool(pool: &MaxPool, x: &Fact) -> Result<Fact, Mismatch> {
     let height = convolved(height, &height_kernel, strides[0], 1, [top, bottom])?;
     let width = convolved(width, &width_kernel, strides[1], 1, [left, right])?;
     Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, [batch.clone(), channels.clone(), height, width])))
+}
+
+/// Infers an average pooling, whose sizes are those of a maximum pooling without padding.
+pub(super) fn average_pool(AveragePool { kernel, strides }: &AveragePool, x: &Fact) -> Result<Fact, Mismatch> {
+    max_pool(&MaxPool { kernel: *kernel, strides: *strides, pads: [0; 4] }, x)
 }
 
 /// Infers `floor((size + pads - dilation * (kernel - 1) - 1) / stride) + 1`.
@@ -191,6 +225,42 @@ mod tests {
     }
 
     #[test]
+    fn a_transposed_convolution_has_an_exact_size_or_is_refused() {
+        let transpose = |strides| Op::ConvTranspose { strides };
+        let x = || f32_fact(["batch", "4", "floor(height/2)", "width"]);
+        let with = |weight: [&str; 4]| vec![x(), f32_fact(weight)];
+        assert_rows(&[
+            ("doubles", transpose([2, 2]), with(["4", "6", "2", "2"]), "f32[batch, 6, 2*floor(height/2), 2*width]"),
+            (
+                "axes are not swapped",
+                transpose([1, 3]),
+                with(["4", "6", "5", "2"]),
+                "f32[batch, 6, floor(height/2) + 4, 3*width - 1]",
+            ),
+            (
+                "channels",
+                transpose([2, 2]),
+                with(["6", "4", "2", "2"]),
+                "the number of input channels must be 6, found 4",
+            ),
+            ("no stride", transpose([2, 0]), with(["4", "6", "2", "2"]), "the stride must be positive, found 0"),
+            (
+                "no kernel",
+                transpose([2, 2]),
+                with(["4", "6", "0", "2"]),
+                "the kernel must be a positive constant, found 0",
+            ),
+            (
+                "bias",
+                transpose([2, 2]),
+                [with(["4", "6", "2", "2"]), vec![f32_fact(["4"])]].concat(),
+                "the bias must be f32[6], found f32[4]",
+            ),
+            ("operands", transpose([2, 2]), vec![x()], "the number of operands must be 2 or 3, found 1"),
+        ]);
+    }
+
+    #[test]
     fn pooling_has_an_exact_size_or_is_refused() {
         let pool = |kernel, strides, pads| Op::MaxPool(MaxPool { kernel, strides, pads });
         let x = || vec![f32_fact(["batch", "4", "height", "width"])];
@@ -252,6 +322,17 @@ mod tests {
                 vec![integers(["1", "2"])],
                 "the operand must be of floats and rank 4, found i64[2]",
             ),
+        ]);
+    }
+
+    #[test]
+    fn averages_have_the_sizes_of_maxima() {
+        let pool = |kernel, strides| Op::AveragePool(AveragePool { kernel, strides });
+        let x = || vec![f32_fact(["batch", "height", "12", "width"])];
+        assert_rows(&[
+            ("one row", pool([12, 1], [12, 1]), x(), "f32[batch, height, 1, width]"),
+            ("axes are not swapped", pool([3, 2], [1, 2]), x(), "f32[batch, height, 10, floor(width/2)]"),
+            ("larger than the image", pool([13, 1], [1, 1]), x(), "the padded size must be at least 13, found 12"),
         ]);
     }
 

@@ -5,6 +5,7 @@ mod check;
 mod dashboard;
 mod evaluate;
 mod fit;
+mod networks;
 mod plain;
 mod plan;
 mod recorder;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Some(Command::Check(args)) => check::run(args),
         Some(Command::Summarize(args)) => summarize::run(args),
         Some(Command::Report(args)) => report::run(args),
+        Some(Command::Networks) => networks::run(),
     };
     finish(done)
 }

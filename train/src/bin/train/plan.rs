@@ -52,8 +52,9 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
     let classes = dataset.classes.len();
     let first = NetworkName::ALL[0].config(CHANNELS, classes);
     let open = layers.over(&Config::defaults_for(&dataset, &first, SizePolicy::Native, &unknown))?;
-    let of_weights = open.init.as_deref().map(network_of).transpose()?;
-    let network = of_weights.clone().unwrap_or_else(|| open.network.name().config(CHANNELS, classes));
+    let init = open.init.as_deref().map(Checkpoint::read).transpose()?;
+    let of_weights = init.as_ref().map(network_of).transpose()?;
+    let network = of_weights.unwrap_or_else(|| open.network.name().config(CHANNELS, classes));
     let split = Split::from_config(&dataset, &open)?;
     let (training, validation) = split.apply(&dataset.train)?;
     let statistics = Statistics::measure(&training, &dataset.train)?;
@@ -69,11 +70,12 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
         config.augmentation.apply(change);
     }
     config.check()?;
-    if let (Some(path), Some(network)) = (&config.init, &of_weights) {
+    if let (Some(path), Some(checkpoint)) = (&config.init, init) {
+        let network = network_of(&checkpoint.for_network(&config.network))?;
         ensure!(
-            config.network == *network,
-            "the settings ask for {}, but the weights in `{}` are of {}; leave out `--network` and `--base-width`, or \
-             `network` in the file of `--config`",
+            config.network == network,
+            "the settings ask for {}, but the weights in `{}` are of {}; leave out `--network`, `--base-width` and \
+             `--network-option`, or `network` in the file of `--config`",
             config.network,
             path.shown(),
             network
@@ -89,8 +91,8 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
 }
 
 /// Returns the network of the weights to start from.
-fn network_of(path: &Path) -> Result<NetworkConfig> {
-    Checkpoint::read(path)?.weights.config().context("cannot start from these weights")
+fn network_of(checkpoint: &Checkpoint) -> Result<NetworkConfig> {
+    checkpoint.weights.config().context("cannot start from these weights")
 }
 
 /// Returns the data set's folder, by the flag or by the file.

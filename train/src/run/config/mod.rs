@@ -131,6 +131,17 @@ pub enum ConfigError {
         /// The sizes that the network takes.
         sides: Sides,
     },
+    /// The network takes one size, but images are to be run at their own.
+    #[error(
+        "the setting `size` lets images keep their own size, but the network takes {height}x{width} only; stretch them \
+         with `--size {height}x{width}`"
+    )]
+    OneSize {
+        /// The height that the network takes.
+        height: usize,
+        /// The width.
+        width: usize,
+    },
     /// A setting of the network is out of its range.
     #[error(transparent)]
     Network(#[from] SettingError),
@@ -241,6 +252,9 @@ impl Config {
         }
         self.network.check()?;
         let sides = self.network.sides();
+        if let (SizePolicy::Native, Some([height, width])) = (self.size, sides.only) {
+            return Err(ConfigError::OneSize { height, width });
+        }
         if let SizePolicy::Resize { height, width } = self.size {
             if !sides.fit([height, width]) {
                 return Err(ConfigError::Size { setting: "size", found: [height, width], sides });
@@ -278,6 +292,9 @@ fn augmentation(size: SizePolicy, statistics: &Statistics, sides: Sides) -> Augm
 mod tests {
     use seg_nets::amsunet::AmsUnetConfig;
     use seg_nets::network::Configuration;
+    use seg_nets::trans_unet::TransUNetConfig;
+    use seg_nets::unet_plus_plus::UNetPlusPlusConfig;
+    use seg_nets::unext::UNextConfig;
 
     use super::*;
 
@@ -305,6 +322,43 @@ mod tests {
             let sides = AmsUnetConfig::new().sides();
             assert_eq!(augmentation(size, &statistics(short_side), sides).crop, expected, "{name}");
         }
+        for (name, sides, short_side, expected) in [
+            ("multiples of 32", UNextConfig::new().sides(), 250, [224, 224]),
+            ("multiples of 32, tiny images", UNextConfig::new().sides(), 9, [32, 32]),
+            ("one size", TransUNetConfig::new().sides(), 565, [256, 256]),
+        ] {
+            assert_eq!(augmentation(SizePolicy::Native, &statistics(short_side), sides).crop, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_crop_and_the_size_are_those_that_the_network_takes() {
+        let network = NetworkConfig::from(UNetPlusPlusConfig::new());
+        let statistics = |short_side| Statistics { mean: [0.0; 3], std: [1.0; 3], short_side };
+        for (short_side, expected) in [(565, [480, 480]), (250, [240, 240]), (47, [32, 32]), (9, [16, 16])] {
+            let found = augmentation(SizePolicy::Native, &statistics(short_side), network.sides());
+            assert_eq!(found.crop, expected, "{short_side}");
+        }
+        let config = |crop, size| Config {
+            size,
+            ..Config::recipe("data".into(), network.clone(), Augmentation::recipe(None, crop))
+        };
+        let resize = |height, width| SizePolicy::Resize { height, width };
+        assert_eq!(config([32, 48], SizePolicy::Native).check(), Ok(()));
+        assert_eq!(config([32, 48], resize(64, 96)).check(), Ok(()));
+        for (config, part) in [
+            (
+                config([40, 48], SizePolicy::Native),
+                "`crop` is 40x48, expected sides of at least 16 that are multiples of 16",
+            ),
+            (
+                config([32, 48], resize(64, 100)),
+                "`size` is 64x100, expected sides of at least 16 that are multiples of 16",
+            ),
+        ] {
+            let message = config.check().unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
     }
 
     #[test]
@@ -330,6 +384,18 @@ mod tests {
                 "`crop` is 8x32, expected sides of at least 16",
             ),
             (Config { size: fixed(8, 64), ..base() }, "`size` is 8x64, expected sides of at least 16"),
+            (
+                Config { network: TransUNetConfig::new().into(), ..base() },
+                "the network takes 256x256 only; stretch them with `--size 256x256`",
+            ),
+            (
+                Config { network: TransUNetConfig::new().into(), size: fixed(128, 128), ..base() },
+                "`size` is 128x128, expected 256x256",
+            ),
+            (
+                Config { network: UNextConfig::new().into(), size: fixed(64, 80), ..base() },
+                "`size` is 64x80, expected sides of at least 32 that are multiples of 32",
+            ),
             (Config { size: fixed(64, 0), ..base() }, "`size` is 64x0"),
             (
                 Config { size: fixed(96, 48), ..base() },

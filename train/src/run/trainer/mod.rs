@@ -152,7 +152,7 @@ impl<'a> Training<'a> {
             (net, optimizer, average, state.log, state.tally)
         } else {
             let weights = match &run.config.init {
-                Some(path) => Checkpoint::read(path)?.weights,
+                Some(path) => Checkpoint::read(path)?.for_network(&run.config.network).weights,
                 None => {
                     device.seed(run.config.seed);
                     // Parameters come to be when they are first seen; seeing all of them in order

@@ -1,0 +1,13 @@
+//! ResUNet, the whole network.
+
+use seg_nets::res_unet::ResUNet;
+use seg_nets::topology::Stage;
+use seg_onnx::graph::{Scope, Value};
+
+use crate::lower::{LowerError, LowerNetwork, u_shape};
+
+impl LowerNetwork for ResUNet {
+    fn lower_stage(&self, at: &mut Scope<'_>, stage: &Stage, inputs: Vec<Value>) -> Result<Value, LowerError> {
+        u_shape::lower_stage(&self.u_shape(), at, stage, inputs)
+    }
+}

@@ -1,0 +1,7 @@
+//! The published ResUNet as a graph; each file is the twin of the one of the same name in
+//! [`seg_nets::res_unet_canonical`].
+
+mod input;
+mod residual;
+
+mod network;
