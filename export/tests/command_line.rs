@@ -63,6 +63,21 @@ fn a_model_is_written_and_the_assumptions_are_told() {
 }
 
 #[test]
+fn options_that_weights_cannot_tell_are_taken_by_their_names() {
+    let folder = folder();
+    let named = "--checkpoint net.safetensors --no-verify";
+    let (_, stderr) = succeed(folder.path(), named);
+    assert!(stderr.contains("as published: weights do not tell norm, residual, closing_gelu, dilation"), "{stderr}");
+    let published = read(&folder.path().join("amsunet.onnx"));
+    assert_eq!(published.contract.provenance.configuration, "base_width=4");
+    let (_, stderr) = succeed(folder.path(), &format!("{named} --network-option norm=bb --network-option residual=o"));
+    assert!(!stderr.contains("as published"), "{stderr}");
+    let model = read(&folder.path().join("amsunet.onnx"));
+    assert_eq!(model.contract.provenance.configuration, "base_width=4,norm=bb,residual=o");
+    assert!(model.graph != published.graph);
+}
+
+#[test]
 fn every_flag_is_honoured() {
     let folder = folder();
     let flags = "--checkpoint net.safetensors --out other.onnx --opset 17 --dump --reference reference.safetensors --card card.md --triton models \
@@ -389,6 +404,10 @@ fn what_cannot_be_done_is_said_once_and_leaves_no_file() {
         ("--checkpoint text.pth", 1, "it is not a PyTorch file"),
         ("--checkpoint foreign.safetensors", 1, &no_network),
         ("--checkpoint part.safetensors", 1, "the weights in `part.safetensors`: the weights lack `out_conv.0.weight`"),
+        (&format!("{named} --network-option depth=3"), 1, "AMSUnet has no option `depth`; it has norm, residual"),
+        (&format!("{named} --network-option norm=bx"), 1, "the option `norm` cannot be `bx`"),
+        (&format!("{named} --network-option skip=se"), 1, "cannot be `se`: the checkpoint is of AMSUnet"),
+        (&format!("{named} --network-option norm"), 2, "expected NAME=VALUE"),
         (&format!("{named} --mean 0.5"), 1, "the network has 3 channels"),
         (&format!("{named} --std 1,1,0"), 1, "`input.std` is [1.0, 1.0, 0.0]"),
         (&format!("{named} --classes background,vessel,optic_disc"), 1, "the network has 2 classes"),

@@ -7,6 +7,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use seg_contract::SizePolicy;
 use seg_data::{Dataset, write_mask_png, write_png};
 use seg_nets::amsunet::AmsUnetConfig;
+use seg_nets::network::NetworkConfig;
 use seg_train::data::augment::Augmentation;
 use seg_train::data::split::Split;
 use seg_train::run::Run;
@@ -42,6 +43,14 @@ pub fn draw(folder: &Path) -> Dataset {
 /// # Panics
 /// When the folder cannot be written.
 pub fn begin_run(folder: &Path, size: SizePolicy) -> Run {
+    begin_run_of(folder, AmsUnetConfig::new().with_base_width(4), size)
+}
+
+/// Creates a run of a network on the discs, before its first epoch.
+///
+/// # Panics
+/// When the folder cannot be written.
+pub fn begin_run_of(folder: &Path, network: impl Into<NetworkConfig>, size: SizePolicy) -> Run {
     let dataset = draw(&folder.join("discs"));
     let config = Config {
         epochs: 3,
@@ -54,11 +63,7 @@ pub fn begin_run(folder: &Path, size: SizePolicy) -> Run {
         size,
         mean: [0.25, 0.2, 0.3],
         std: [0.2, 0.15, 0.1],
-        ..Config::recipe(
-            dataset.root.clone(),
-            AmsUnetConfig::new().with_base_width(4),
-            Augmentation::recipe(32, [32, 32]),
-        )
+        ..Config::recipe(dataset.root.clone(), network, Augmentation::recipe(32, [32, 32]))
     };
     let split = Split::from_config(&dataset, &config).expect("there are several images");
     Run::create(&folder.join("run"), dataset, config, split).unwrap_or_else(|error| panic!("{error}"))

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a claim that cannot be set up has failed")]
 
+mod ablations;
 mod certified;
 mod contract;
 mod corpus;

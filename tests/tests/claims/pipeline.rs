@@ -7,7 +7,11 @@ use burn::tensor::Device;
 use seg_contract::{Evaluation, SizePolicy};
 use seg_export::{Options, export};
 use seg_inference::Segmenter;
+use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::checkpoint::Checkpoint;
+use seg_nets::network::NetworkConfig;
+use seg_nets::res_unet_canonical::ResUNetCanonicalConfig;
+use seg_nets::unet_plus_plus::{DeepSupervision, UNetPlusPlusConfig};
 use seg_onnx::Opset;
 use seg_tests::runtime::environment;
 use seg_tests::{discs, ties};
@@ -16,17 +20,26 @@ use seg_train::evaluate::Evaluator;
 #[test]
 fn a_trained_run_segments_in_onnx_runtime_as_it_does_in_burn() {
     let device = Device::flex();
-    for (name, size, opset) in [
-        ("at the images' own size", SizePolicy::Native, Opset::V20),
-        ("at a size of its own", SizePolicy::Resize { height: 48, width: 37 }, Opset::V17),
+    let amsunet = || NetworkConfig::from(AmsUnetConfig::new().with_base_width(4));
+    // The images have sides of 33 to 47 pixels: these networks see them mirrored at the right and
+    // below, up to the next multiple of 16 and of 8.
+    let nested = UNetPlusPlusConfig::new().with_base_width(4).with_options(DeepSupervision::on());
+    let residual = ResUNetCanonicalConfig::new().with_base_width(4);
+    for (name, network, size, opset) in [
+        ("at the images' own size", amsunet(), SizePolicy::Native, Opset::V20),
+        ("at a size of its own", amsunet(), SizePolicy::Resize { height: 48, width: 37 }, Opset::V17),
+        ("multiples of 16", NetworkConfig::from(nested), SizePolicy::Native, Opset::V20),
+        ("multiples of 8", NetworkConfig::from(residual), SizePolicy::Native, Opset::V17),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let run = discs::begin_run(folder.path(), size);
+        let sides = network.sides();
+        let run = discs::begin_run_of(folder.path(), network, size);
         run.train(|_| {}).unwrap();
 
         let checkpoint = Checkpoint::read(&run.folder).unwrap();
         let net = checkpoint.weights.to_network(&device).unwrap();
         let contract = checkpoint.contract.clone().unwrap();
+        assert_eq!(contract.input.sides(), sides, "{name}");
         let evaluator = Evaluator { net: &net, contract: &contract, device: &device };
         let mut masks = Vec::new();
         let samples = &run.dataset.train;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use ndarray::Ix4;
-use seg_contract::{Element, InputForm, OutputKind};
+use seg_contract::{Element, InputForm, OutputKind, Sides};
 use seg_export::calibration::Calibration;
 use seg_export::precision::halve;
 use seg_export::{Options, export, lower, verify_inputs};
@@ -14,7 +14,7 @@ use seg_nets::network::NetworkName;
 use seg_onnx::graph::{Data, Tensor};
 use seg_onnx::passes::PASSES;
 use seg_onnx::{Model, Opset, Target};
-use seg_tests::fixtures::{NARROW, checkpoint, narrow, network};
+use seg_tests::fixtures::{NARROW, checkpoint, narrow, network, randomised};
 use seg_tests::reference::Reference as PyTorch;
 use seg_tests::runtime::environment;
 use seg_tests::tolerance::YARDSTICK;
@@ -98,6 +98,34 @@ fn the_passes_make_every_exported_file_again() {
     }
 }
 
+/// Lists the forms in which each network is proven beside AMSUnet and U-Net, which are in all.
+fn forms_of(sides: Sides) -> Vec<(&'static str, Options)> {
+    let fixed = InputForm { size: Some(sides.next([33, 47])), batch: Some(2), ..InputForm::default() };
+    let names = ["portable", "for CUDA", HALF, "bytes to mask"];
+    let mut forms: Vec<_> = forms().into_iter().filter(|(form, _)| names.contains(form)).collect();
+    let cpu = Options { input: fixed, target: Target::Cpu, opset: Opset::V17, ..Options::default() };
+    forms.push(("two images of one size for the CPU, opset 17", cpu));
+    forms
+}
+
+#[test]
+fn every_network_is_proven() {
+    for name in &NetworkName::ALL[2..] {
+        let net = narrow(*name, 2);
+        let forms = forms_of(net.config().sides());
+        prove(name.as_str(), &checkpoint(&net), &forms);
+    }
+    let supervised =
+        narrow(NetworkName::UNetPlusPlus, 2).config().with_settings([("deep_supervision", "true")]).unwrap();
+    let net = randomised(supervised.init(&Device::flex()), 2);
+    prove("UNet++ with deep supervision", &checkpoint(&net), &forms_of(supervised.sides()));
+    for (option, value) in [("residual", "o"), ("norm", "bb"), ("skip", "cbam"), ("skip", "scse")] {
+        let config = network(NARROW, 2).config().with_settings([(option, value)]).unwrap();
+        let net = randomised(config.init(&Device::flex()), 2);
+        prove(&format!("AMSUnet with {option}={value}"), &checkpoint(&net), &forms_of(config.sides())[..1]);
+    }
+}
+
 #[test]
 fn every_exported_form_is_proven_at_every_size_and_batch() {
     let pytorch = PyTorch::open();
@@ -112,45 +140,50 @@ fn every_exported_form_is_proven_at_every_size_and_batch() {
     let rows = [("random", &random, &all[..]), ("U-Net", &unet, &all[..]), ("PyTorch's", &trained, &all[..1])];
     let others = others.iter().map(|(title, checkpoint)| (*title, checkpoint, &few[..]));
     for (weights, checkpoint, forms) in rows.into_iter().chain(others) {
-        // In every form the network was lowered to the same graph.
-        let mut evaluator = None;
-        for (form, options) in forms {
-            let mut export = export(checkpoint, options).unwrap();
-            if *form == HALF {
-                let noise = Calibration::from_noise(environment(), &export.model.contract);
-                halve(&mut export, &noise).unwrap();
-            }
-            let net = checkpoint.weights.to_network(&Device::flex()).unwrap();
-            let mut reference = verify_inputs::reference(&export);
-            let evaluator = evaluator.get_or_insert_with(|| ExactEvaluator::new(&reference.model.graph));
-            let cases = proof_inputs(&export.model, false, &[]).unwrap();
-            reference.framework_outputs = verify_inputs::trained(&net, &reference, &cases, evaluator).unwrap();
-            // A reference that is read back from its file serves as well.
-            let path = Path::new("model.reference.onnx");
-            let bytes = reference.to_bytes().unwrap();
-            let reference = Reference::from_bytes(path, &bytes).unwrap();
-            let request = CertifyRequest {
-                folder: Path::new("."),
-                model: Path::new("model.onnx"),
-                bytes: &export.bytes,
-                reference: &reference,
-                reference_file: &FileRecord::new(path, &bytes, Path::new("."), None),
-                certified: None,
-                checkpoint: None,
-                data: &[],
-                thorough: false,
-                layers: true,
-                bisect: true,
-            };
-            let run = seg_inference::Options::default();
-            let certificate = certify(environment(), request, &run, evaluator, |_| {}).unwrap();
-            let failing: Vec<_> = certificate.proof.inputs.iter().filter(|case| !case.findings.is_empty()).collect();
-            assert!(certificate.holds, "{weights}, {form}: {:?}, {failing:#?}", certificate.proof.findings);
-            let gives_scores = options.output != OutputKind::Mask;
-            let is_measured = |case: &InputReport| case.beyond_float32 || case.times_trained.is_some() == gives_scores;
-            assert!(certificate.proof.inputs.iter().all(is_measured), "{weights}, {form}");
-            assert_eq!(certificate.rebuilt, *form != HALF, "{weights}, {form}");
-            assert!(!certificate.layers.is_empty() && certificate.diagnosis.is_none(), "{weights}, {form}");
+        prove(weights, checkpoint, forms);
+    }
+}
+
+/// Exports a network in each of the forms and proves the files.
+fn prove(weights: &str, checkpoint: &Checkpoint, forms: &[(&str, Options)]) {
+    // In every form the network was lowered to the same graph.
+    let mut evaluator = None;
+    for (form, options) in forms {
+        let mut export = export(checkpoint, options).unwrap();
+        if *form == HALF {
+            let noise = Calibration::from_noise(environment(), &export.model.contract);
+            halve(&mut export, &noise).unwrap();
         }
+        let net = checkpoint.weights.to_network(&Device::flex()).unwrap();
+        let mut reference = verify_inputs::reference(&export);
+        let evaluator = evaluator.get_or_insert_with(|| ExactEvaluator::new(&reference.model.graph));
+        let cases = proof_inputs(&export.model, false, &[]).unwrap();
+        reference.framework_outputs = verify_inputs::trained(&net, &reference, &cases, evaluator).unwrap();
+        // A reference that is read back from its file serves as well.
+        let path = Path::new("model.reference.onnx");
+        let bytes = reference.to_bytes().unwrap();
+        let reference = Reference::from_bytes(path, &bytes).unwrap();
+        let request = CertifyRequest {
+            folder: Path::new("."),
+            model: Path::new("model.onnx"),
+            bytes: &export.bytes,
+            reference: &reference,
+            reference_file: &FileRecord::new(path, &bytes, Path::new("."), None),
+            certified: None,
+            checkpoint: None,
+            data: &[],
+            thorough: false,
+            layers: true,
+            bisect: true,
+        };
+        let run = seg_inference::Options::default();
+        let certificate = certify(environment(), request, &run, evaluator, |_| {}).unwrap();
+        let failing: Vec<_> = certificate.proof.inputs.iter().filter(|case| !case.findings.is_empty()).collect();
+        assert!(certificate.holds, "{weights}, {form}: {:?}, {failing:#?}", certificate.proof.findings);
+        let gives_scores = options.output != OutputKind::Mask;
+        let is_measured = |case: &InputReport| case.beyond_float32 || case.times_trained.is_some() == gives_scores;
+        assert!(certificate.proof.inputs.iter().all(is_measured), "{weights}, {form}");
+        assert_eq!(certificate.rebuilt, *form != HALF, "{weights}, {form}");
+        assert!(!certificate.layers.is_empty() && certificate.diagnosis.is_none(), "{weights}, {form}");
     }
 }
