@@ -7,7 +7,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use seg_contract::{ColorOrder, Contract, Element, OutputKind, Provenance, Scores, SizePolicy};
+use seg_contract::{
+    ColorOrder, Contract, Element, OutputKind, Provenance, Scores, SizePolicy, settings_without_digests,
+};
 use seg_onnx::Model;
 use seg_onnx::graph::Graph;
 use seg_text::terminal::Shown;
@@ -177,7 +179,8 @@ fn training(text: &mut String, provenance: &Provenance) -> std::fmt::Result {
     if provenance.training.is_empty() {
         return writeln!(text, "How the weights were trained is unknown.");
     }
-    let settings = serde_json::to_string_pretty(&provenance.training).map_err(|_| std::fmt::Error)?;
+    let settings =
+        serde_json::to_string_pretty(&settings_without_digests(&provenance.training)).map_err(|_| std::fmt::Error)?;
     writeln!(text, "```json\n{settings}\n```")
 }
 

@@ -98,6 +98,16 @@ impl Model {
         Ok(model)
     }
 
+    /// Reads the contract alone of a file whose graph may have been written by another tool.
+    ///
+    /// # Errors
+    /// When the bytes are no ONNX file, or carry no usable contract.
+    pub fn contract_of(bytes: &[u8]) -> Result<Contract, ModelError> {
+        let metadata = proto::read_metadata(bytes)?;
+        let (_, json) = metadata.iter().find(|(key, _)| key == CONTRACT_KEY).ok_or(ModelError::NoContract)?;
+        Ok(Contract::from_json(json)?)
+    }
+
     /// Checks that the contract is usable, and that the graph has the one input and the one output
     /// that it describes.
     fn check(&self) -> Result<(), ModelError> {

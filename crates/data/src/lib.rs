@@ -2,7 +2,7 @@
 //!
 //! - [`read_image`] turns an image file into numbers, [`read_mask`] a mask file into labels;
 //!   [`open_image`] reads rows of an image of any size;
-//! - [`Dataset::open`] finds the images of a data set and their masks;
+//! - [`Dataset::open`] finds the images of a data set and their masks or annotations;
 //! - [`check`] reads a whole data set and reports its content and its problems;
 //! - [`overlay`] draws a mask onto its image, [`sheet`] lays many side by side, [`write_png`] and
 //!   [`write_mask_png`] save them;
@@ -10,6 +10,8 @@
 
 mod formats;
 mod picture;
+
+mod annotations;
 
 mod masks;
 
@@ -19,15 +21,19 @@ mod check;
 
 mod write;
 
+pub use annotations::{AnnotationError, Drawing};
 pub use check::{
     Check, ClassShare, Copies, Finding, Likeness, PartReport, Report, Role, SheetError, Sizes, check, contact_sheet,
+    quick_check,
 };
-pub use datasets::{Dataset, DatasetError, Layout, Part, PartError, Sample, SampleError};
+pub use datasets::{
+    Dataset, DatasetError, Layout, Overlap, Part, PartError, Sample, SampleError, Selection, image_digests,
+};
 pub use formats::{
     Format, Header, ImageInfo, ImageReader, PIXELS_MAX, ReadError, add_format, has_image_extension, image_formats,
     open_image, read_image, stored_size,
 };
-pub use masks::{MaskCoding, MaskError, read_mask};
+pub use masks::{Border, MaskCoding, MaskError, Objects, read_mask};
 pub use picture::Picture;
 pub use write::{
     EncodeError, FileSet, OverlayError, OverlayStyle, Overlayer, Pair, PngKind, WriteError, check_writable, encode_png,

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use seg_contract::{Sha256, sha256};
+use seg_contract::Sha256;
 use seg_text::raw_path::raw_path;
 use serde::{Deserialize, Serialize};
 
@@ -18,15 +18,24 @@ pub struct ModelFile {
     /// and a backslash is doubled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_raw: Option<String>,
-    /// The SHA-256 of the file's content, in hexadecimal.
+    /// The SHA-256 of the file's content, in hexadecimal, followed by that of the files that hold
+    /// its weights, if they lie beside it.
     pub sha256: String,
 }
 
 impl ModelFile {
     /// Describes the file `path`, whose content is `bytes`.
     pub fn new(path: &Path, bytes: &[u8]) -> Self {
+        Self::with_external(path, bytes, [])
+    }
+
+    /// Describes the file `path` with the contents of the files that hold its weights.
+    pub(crate) fn with_external<'a>(path: &Path, bytes: &[u8], external: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let name = Path::new(path.file_name().unwrap_or_default());
-        Self { file: name.to_string_lossy().into_owned(), file_raw: raw_path(name), sha256: sha256(bytes) }
+        let mut hash = Sha256::new();
+        hash.update(bytes);
+        external.into_iter().for_each(|bytes| hash.update(bytes));
+        Self { file: name.to_string_lossy().into_owned(), file_raw: raw_path(name), sha256: hash.hex() }
     }
 }
 

@@ -34,7 +34,7 @@ pub use tensor_type::{DataType, TensorType};
 /// in the model (`down3.amse.attention.ams.strip_5.vertical`), and those of initializers extend the
 /// path of the module that owns them (`....vertical.weight`). [`check`](Self::check) lists and
 /// verifies the invariants of a graph.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
     /// The name of the model.
     pub name: String,

@@ -4,5 +4,5 @@ mod messages;
 mod read;
 mod write;
 
-pub use read::{File, ReadError, read, read_metadata};
+pub use read::{File, ReadError, external_files, read, read_metadata};
 pub use write::{WriteError, write};

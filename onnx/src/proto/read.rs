@@ -96,6 +96,20 @@ pub fn read_metadata(bytes: &[u8]) -> Result<Vec<(String, String)>, ReadError> {
     metadata_of(ModelProto::decode(bytes)?.metadata_props)
 }
 
+/// Returns the names of the files beside an ONNX file that hold its weights, each once, as the file
+/// writes them; none in a file that holds them itself.
+pub fn external_files(bytes: &[u8]) -> Result<Vec<String>, ReadError> {
+    let graph = ModelProto::decode(bytes)?.graph.unwrap_or_default();
+    let mut files = BTreeSet::new();
+    for entry in graph.initializer.iter().flat_map(|tensor| &tensor.external_data) {
+        let entry = StringStringEntryProto::decode(entry.as_slice())?;
+        if entry.key.as_deref() == Some("location") {
+            files.extend(entry.value);
+        }
+    }
+    Ok(files.into_iter().collect())
+}
+
 fn metadata_of(entries: Vec<StringStringEntryProto>) -> Result<Vec<(String, String)>, ReadError> {
     let entries = entries.into_iter().map(metadata_entry).collect::<Result<Vec<_>, _>>()?;
     // Readers would differ in which of two values they take, such as which of two contracts.

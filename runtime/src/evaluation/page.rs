@@ -59,6 +59,21 @@ impl Report {
                 figure("Surface Dice", Metric::SurfaceDice),
                 figure("HD95 in pixels", Metric::Hausdorff95),
             ]))
+            @if let Some(learned) = about.data.learned_from.filter(|count| *count > 0) {
+                p.alert {
+                    strong { "The model has learned from " (count(learned, "of these image")) "." }
+                    " Scores on them say nothing about other images."
+                }
+            }
+            @if about.data.learned_from.is_none() {
+                p.note { "The model does not say which images it has learned from; some of these may be among them." }
+            }
+            @if let Some(chose) = about.data.chose_epoch.filter(|count| *count > 0) {
+                p.note { (count(chose, "of these image")) " chose the epoch of the model, so scores on them are better than on others." }
+            }
+            @for warning in &about.data.warnings {
+                p.alert { strong { "Warning: " } (warning) "." }
+            }
             @if !self.skipped.is_empty() {
                 p.note {
                     strong { (count(self.skipped.len(), "image")) " could not be measured" } " and count nowhere: "
@@ -427,6 +442,8 @@ mod tests {
         for (name, part) in [
             ("the data", "&lt;cells&gt;"),
             ("what could not be measured", "torn (cut off)"),
+            ("images that the model knows", "<p class=\"alert\"><strong>The model has learned from 2 of these images."),
+            ("a warning", "no mask shows `&lt;x&gt;`"),
             ("Dice", "0.6190"),
             ("a definition", "normalised surface Dice, Nikolov et al. 2018"),
             ("the reliability", "Reliability of “nucleus”"),

@@ -80,6 +80,14 @@ pub struct Data {
     /// The reason for which there is no fingerprint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The images among them that the model has learned from; `None` if the model does not say
+    /// which these were.
+    pub learned_from: Option<usize>,
+    /// The images among them by which the model's epoch was chosen; `None` as above.
+    pub chose_epoch: Option<usize>,
+    /// The warnings about the images and their masks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The scores of one image.
@@ -218,6 +226,9 @@ pub(super) mod tests {
                 part: "test".into(),
                 sha256: Some("def".into()),
                 error: None,
+                learned_from: Some(2),
+                chose_epoch: Some(0),
+                warnings: vec!["no mask shows `<x>`".into()],
             },
         }
     }

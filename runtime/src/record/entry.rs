@@ -74,6 +74,14 @@ impl Entry {
         elsewhere.map(|file| file.path.as_str())
     }
 
+    /// Returns the path of the image, as it was given.
+    pub fn input(&self) -> &str {
+        match self {
+            Self::Segmented { prediction, .. } => &prediction.input,
+            Self::Skipped { input, .. } => input,
+        }
+    }
+
     /// Returns the name of the image's files.
     pub fn name(&self) -> &str {
         match self {

@@ -1,5 +1,5 @@
-//! The description of a run over many images, which is the same for all its parts and
-//! continuations.
+//! The description of a run over many images: its models and settings, which are the same for all
+//! its parts and continuations, and the images of the last one.
 
 use std::fs;
 use std::io;
@@ -31,7 +31,7 @@ pub struct Job {
     pub settings: Settings,
     /// The kinds of results that are saved.
     pub save: Vec<Save>,
-    /// The number of images of all parts.
+    /// The number of images of all parts, in the run that was the last to begin.
     pub images: usize,
     /// The SHA-256 of the names of their results, a line each.
     pub names_sha256: String,
@@ -66,6 +66,15 @@ pub enum JobError {
         path: PathBuf,
         /// The first difference.
         what: &'static str,
+    },
+    /// The folder holds results of the same job on other images.
+    #[error(
+        "`{path}` is that of another job, which differs in its images; `--continue` keeps its results and does what is new, but \
+         not in parts, which divide one list; or choose another folder"
+    )]
+    Images {
+        /// The file.
+        path: PathBuf,
     },
 }
 
@@ -108,29 +117,31 @@ impl Job {
         serde_json::to_string_pretty(self).expect("a job has no map with keys that are no strings") + "\n"
     }
 
-    /// Returns the SHA-256 of the job's file, in hexadecimal, which each entry of its records
-    /// names.
+    /// Returns the identity of the job, which each entry of its records names: the SHA-256, in
+    /// hexadecimal, of its description without the images, so that a folder of images may grow.
     pub(crate) fn id(&self) -> String {
-        sha256(self.text())
+        sha256(Self { images: 0, names_sha256: String::new(), ..self.clone() }.text())
     }
 
-    /// Checks that the folder's job, if it has one, is this one.
+    /// Checks that the folder's job, if it has one, is this one; with `grows`, its images may be
+    /// others.
     ///
     /// # Errors
     /// When the job is another one, or cannot be read.
-    pub fn check(&self, folder: &Path) -> Result<(), JobError> {
+    pub fn check(&self, folder: &Path, grows: bool) -> Result<(), JobError> {
         let Some(other) = Self::read(folder)? else { return Ok(()) };
         let rows = [
             (self.models != other.models, "its models"),
             (self.precisions != other.precisions, "the precision in which they are computed"),
             (self.settings != other.settings, "how masks are made"),
             (self.save != other.save, "what is saved"),
-            ((self.images, &self.names_sha256) != (other.images, &other.names_sha256), "its images"),
             (self.tool != other.tool, "the version of the program"),
         ];
+        let same_images = (self.images, &self.names_sha256) == (other.images, &other.names_sha256);
         match rows.into_iter().find(|(differs, _)| *differs) {
             Some((_, what)) => Err(JobError::Other { path: folder.join(JOB), what }),
-            None => Ok(()),
+            None if grows || same_images => Ok(()),
+            None => Err(JobError::Images { path: folder.join(JOB) }),
         }
     }
 }
@@ -207,19 +218,23 @@ mod tests {
         let model = |sha256: &str| ModelFile { file: "a.onnx".into(), file_raw: None, sha256: sha256.into() };
         let job = |model, save, names: &[&str]| job_in(ComputePrecision::Fp32, model, save, names);
         let first = job(model("1"), Save::Mask, &["a", "b"]);
-        first.check(folder.path()).unwrap();
+        first.check(folder.path(), false).unwrap();
         fs::write(folder.path().join(JOB), serde_json::to_string(&first).unwrap()).unwrap();
-        first.check(folder.path()).unwrap();
+        first.check(folder.path(), false).unwrap();
         for (other, part) in [
             (job(model("2"), Save::Mask, &["a", "b"]), "its models"),
             (job_in(ComputePrecision::Tf32, model("1"), Save::Mask, &["a", "b"]), "the precision"),
             (job(model("1"), Save::Overlay, &["a", "b"]), "what is saved"),
             (job(model("1"), Save::Mask, &["a", "c"]), "its images"),
         ] {
-            let message = other.check(folder.path()).unwrap_err().to_string();
+            let message = other.check(folder.path(), false).unwrap_err().to_string();
             assert!(message.contains(part), "{part}: {message}");
         }
+        let more = job(model("1"), Save::Mask, &["a", "b", "c"]);
+        more.check(folder.path(), true).unwrap();
+        assert_eq!(more.id(), first.id());
+        assert_ne!(more.id(), job(model("2"), Save::Mask, &["a", "b", "c"]).id());
         fs::write(folder.path().join(JOB), "{").unwrap();
-        assert!(matches!(first.check(folder.path()), Err(JobError::Format { .. })));
+        assert!(matches!(first.check(folder.path(), true), Err(JobError::Format { .. })));
     }
 }

@@ -7,7 +7,7 @@
 //! removed. While a run lasts, entries stand in the order in which images became complete; at its
 //! end, the run puts them into the order of the inputs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -42,8 +42,9 @@ impl RecordWriter {
     /// Begins the record of a job, or of a part of it, in a folder, which is created if necessary.
     ///
     /// `keep` decides whether an earlier entry still holds; entries for which it does stay if their
-    /// files are whole. Without `keep`, the record starts empty, and the record of a whole job
-    /// replaces those of parts. Parts of one job may be written at the same time, but nothing else.
+    /// files are whole. The images may then be others than before, unless this is a part. Without
+    /// `keep`, the record starts empty, and the record of a whole job replaces those of parts.
+    /// Parts of one job may be written at the same time, but nothing else.
     ///
     /// # Errors
     /// When another process writes to the folder, the folder holds results of another job, or it
@@ -63,7 +64,7 @@ impl RecordWriter {
             None => parts(folder)?.iter().map(|part| folder.join(part.file_name())).collect(),
             Some(_) => Vec::from_iter(whole.exists().then_some(whole)),
         };
-        claim(folder, job, others.iter().chain([&path]))?;
+        claim(folder, job, keep.is_some() && part.is_none(), others.iter().chain([&path]))?;
         if keep.is_none() && part.is_none() {
             for path in &others {
                 fs::remove_file(path).map_err(|source| RecordError::File { path: path.clone(), source })?;
@@ -118,13 +119,19 @@ impl RecordWriter {
         Ok(())
     }
 
-    /// Puts the entries into the order of `names`, one for each, at the end of the run.
+    /// Puts the entries into the order of `names`, one for each, at the end of the run, behind
+    /// those of earlier images, which were not given again. Counts the entries of `names`.
     ///
     /// # Errors
     /// When the record cannot be written.
     pub fn end(self, names: &[String]) -> Result<Counts, RecordError> {
         let places = || names.iter().filter_map(|name| self.entries.get(name));
-        write_entries(&self.path, slice::from_ref(&self.path), places().map(|place| (0, place.bytes.clone())))?;
+        let given: HashSet<&String> = names.iter().collect();
+        let earlier = self.entries.iter().filter(|(name, _)| !given.contains(name));
+        let mut earlier: Vec<&EntryPlace> = earlier.map(|(_, place)| place).collect();
+        earlier.sort_by_key(|place| place.bytes.start);
+        let all = earlier.into_iter().chain(places());
+        write_entries(&self.path, slice::from_ref(&self.path), all.map(|place| (0, place.bytes.clone())))?;
         Ok(places().collect())
     }
 }
@@ -133,13 +140,18 @@ impl RecordWriter {
 ///
 /// # Errors
 /// When the folder belongs to another job, or a file cannot be read or written.
-fn claim<'a>(folder: &Path, job: &Job, records: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), RecordError> {
+fn claim<'a>(
+    folder: &Path,
+    job: &Job,
+    grows: bool,
+    records: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<(), RecordError> {
     let path = folder.join(JOB_LOCK);
     let failed = |source| RecordError::File { path: path.clone(), source };
     // The lock is held until the end of the function, or of the process if that comes first.
     let lock = open_lock(&path).map_err(failed)?;
     lock.lock().map_err(failed)?;
-    job.check(folder)?;
+    job.check(folder, grows)?;
     let id = job.id();
     records.into_iter().try_for_each(|path| each_entry(path, &id, |_, _| {}))?;
     Ok(write_bytes(&folder.join(JOB), job.text().as_bytes())?)
@@ -181,6 +193,11 @@ pub(crate) mod tests {
     pub(crate) fn job(names: &[&str]) -> Job {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         Job::new(Vec::new(), vec![ComputePrecision::Fp32], Settings::default(), vec![Save::Mask], &names)
+    }
+
+    /// Makes a job with other settings.
+    fn other_job(names: &[&str]) -> Job {
+        Job { settings: Settings { threshold: Some(0.25), ..Settings::default() }, ..job(names) }
     }
 
     /// Makes a complete image whose only file holds `content`.
@@ -256,7 +273,7 @@ pub(crate) mod tests {
     /// The claim holds whatever was killed, copied or removed before.
     #[test]
     fn entries_count_for_the_job_that_they_name_and_nothing_replaces_those_of_another() {
-        let (ours, other) = (job(&["a", "b"]), job(&["a", "c"]));
+        let (ours, other) = (job(&["a", "b"]), other_job(&["a", "b"]));
         let first = Some(JobPart { part: 1, parts: 2 });
         let record = |part: Option<JobPart>| part.map_or_else(|| PREDICTIONS.into(), |part| part.file_name());
         // The job in the folder's `job.json`, the records with the job of their entries, and
@@ -305,6 +322,33 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_folder_that_gains_images_keeps_what_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let (first, more) = (job(&["a", "b"]), job(&["b", "c"]));
+        let mut writer = RecordWriter::begin(folder, &first, None, None).unwrap();
+        ["a", "b"].iter().for_each(|name| writer.add(&complete(folder, name, name)).unwrap());
+        writer.end(&["a", "b"].map(str::to_owned)).unwrap();
+
+        let part = Some(JobPart { part: 1, parts: 2 });
+        let begin = |part, keep: bool| {
+            let keep = keep.then_some(&(|_: &Entry| true) as &dyn Fn(&Entry) -> bool);
+            RecordWriter::begin(folder, &more, part, keep)
+        };
+        for (name, part, keep) in [("from the start", None, false), ("a part", part, true)] {
+            let message = begin(part, keep).unwrap_err().to_string();
+            assert!(message.contains("differs in its images; `--continue` keeps"), "{name}: {message}");
+        }
+        assert_eq!(recorded(folder, &first), ["a", "b"], "nothing is lost");
+        let mut writer = begin(None, true).unwrap();
+        assert!(writer.is_complete("b") && !writer.is_complete("c"));
+        writer.add(&complete(folder, "c", "c")).unwrap();
+        assert_eq!(writer.end(&["b", "c"].map(str::to_owned)).unwrap(), Counts { images: 2, skipped: 0 });
+        assert_eq!(recorded(folder, &more), ["a", "b", "c"], "the earlier image first");
+        assert_eq!(Job::read(folder).unwrap().unwrap(), more);
+    }
+
+    #[test]
     fn nothing_follows_an_entry_that_could_not_be_written() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
@@ -341,7 +385,7 @@ pub(crate) mod tests {
     fn of_parts_that_begin_at_the_same_time_no_two_are_of_different_jobs() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        let (ours, other) = (job(&["a", "b"]), job(&["a", "c"]));
+        let (ours, other) = (job(&["a", "b"]), other_job(&["a", "b"]));
         // This stands for a part of the other job that has found the folder free and has not yet
         // claimed it.
         let begins = open_lock(&folder.join(JOB_LOCK)).unwrap();
@@ -357,7 +401,7 @@ pub(crate) mod tests {
             fs::write(folder.join(JOB), other.text()).unwrap();
             drop(begins);
             let message = begun.join().unwrap().unwrap_err().to_string();
-            assert!(message.contains("another job, which differs in its images"), "{message}");
+            assert!(message.contains("another job, which differs in how masks are made"), "{message}");
         });
         assert_eq!(fs::read_to_string(folder.join(JOB)).unwrap(), other.text());
     }

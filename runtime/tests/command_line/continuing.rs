@@ -68,6 +68,31 @@ fn a_killed_run_goes_on_and_ends_with_the_same_files() {
 }
 
 #[test]
+fn a_folder_that_gains_images_is_continued() {
+    let place = Workplace::new();
+    let arguments = "infer --model threshold.onnx --out out --continue in";
+    let mut all = Vec::new();
+    for (name, complete) in [("b", 0), ("a", 1), ("c", 2)] {
+        place.image(&format!("in/{name}.png"), 20, 30);
+        all.push(name);
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, Some(0), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(&format!("{complete} of {} images are complete", all.len())), "{ended:?}");
+    }
+    assert_eq!(place.run("infer --model threshold.onnx --out whole in").code, Some(0));
+    assert_eq!(contents(&place.path("out")), contents(&place.path("whole")));
+
+    // What is not there any more stays done.
+    fs::remove_file(place.path("in/a.png")).unwrap();
+    place.image("in/d.png", 20, 30);
+    assert_eq!(place.run(arguments).code, Some(0));
+    let names: Vec<_> = place.json_lines("out/predictions.jsonl").iter().map(|line| line["name"].clone()).collect();
+    assert_eq!(names, ["a", "b", "c", "d"]);
+    let ended = place.run("infer --model threshold.onnx --out out in/b.png");
+    assert!(ended.stderr.contains("differs in its images; `--continue` keeps"), "{ended:?}");
+}
+
+#[test]
 fn a_record_that_cannot_be_written_ends_with_a_whole_line() {
     let place = Workplace::new();
     for index in 0..12 {

@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use seg_contract::{ImageDigest, LearnedFrom, SizePolicy};
 use serde_json::Value;
 
-use crate::Workplace;
+use crate::{Workplace, threshold};
 
 #[test]
 fn eval_scores_what_can_be_measured() {
@@ -139,8 +140,55 @@ fn eval_saves_no_mask_over_another() {
     let expected =
         format!("error: the masks of {first} and {second} would both be saved as `masks/a.png`; measure one");
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.starts_with(&expected) && !place.path("masks").exists(), "{ended:?}");
+    assert!(ended.stderr.contains(&expected) && !place.path("masks").exists(), "{ended:?}");
     let ended = eval("train");
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(place.path("masks/a.png").exists() && place.path("masks/b.png").exists());
+}
+
+#[test]
+fn images_that_were_learned_from_are_refused() {
+    let place = Workplace::new();
+    for (name, width) in [("a", 10), ("b", 12), ("c", 14)] {
+        place.image(&format!("data/images/{name}.png"), width, 12);
+        place.mask(&format!("data/masks/{name}.png"), width, 12);
+    }
+    let digest =
+        |name: &str| ImageDigest::of(&seg_data::read_image(&place.path(format!("data/images/{name}.png"))).unwrap());
+    let mut model = threshold::model(SizePolicy::Native);
+    let learned = LearnedFrom { training: [digest("a")].into(), validation: [digest("b")].into() };
+    learned.write(&mut model.contract.provenance);
+    fs::write(place.path("learned.onnx"), model.to_bytes().unwrap()).unwrap();
+    // The same pixels in another file.
+    fs::rename(place.path("data/images/a.png"), place.path("data/images/a.PNG")).unwrap();
+
+    let ended = place.run("eval --model learned.onnx --data data");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("learned from 1 of these 3 images, such as `a`"), "{ended:?}");
+    let ended = place.run("eval --model learned.onnx --data data --allow-training-images --out scores");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("1 of these 3 images chose the epoch"), "{ended:?}");
+    let report: Value = serde_json::from_slice(&fs::read(place.path("scores/scores.json")).unwrap()).unwrap();
+    assert_eq!((&report["data"]["learned_from"], &report["data"]["chose_epoch"]), (&1.into(), &1.into()));
+    let page = fs::read_to_string(place.path("scores/report.html")).unwrap();
+    assert!(page.contains("The model has learned from 1 of these image"));
+
+    let ended = place.run("eval --model threshold.onnx --data data --out scores");
+    assert!(ended.stderr.contains("does not say which images it has learned from"), "{ended:?}");
+    let report: Value = serde_json::from_slice(&fs::read(place.path("scores/scores.json")).unwrap()).unwrap();
+    assert_eq!(report["data"]["learned_from"], Value::Null);
+}
+
+#[test]
+fn images_of_another_depth_are_warned_about() {
+    let place = Workplace::new();
+    let narrow = image::ImageBuffer::from_fn(24, 16, |x, y| image::Luma([(300 + (x * 37 + y * 91) % 1_500) as u16]));
+    fs::create_dir_all(place.path("data/images")).unwrap();
+    narrow.save(place.path("data/images/a.png")).unwrap();
+    place.mask("data/masks/a.png", 24, 16);
+    for command in ["eval --model threshold.onnx --data data", "infer --model threshold.onnx --out out data/images"] {
+        let ended = place.run(command);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stderr.contains("1 of 1 images have other values than those"), "{command}: {ended:?}");
+    }
 }

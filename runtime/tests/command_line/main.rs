@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod changed;
 mod continuing;
 mod eval;
 mod infer;

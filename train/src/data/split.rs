@@ -250,6 +250,8 @@ mod tests {
             train: samples(10),
             validation: validation.iter().map(|name| (*name).into()).collect(),
             test: Vec::new(),
+            reading: String::new(),
+            notes: Vec::new(),
         }
     }
 

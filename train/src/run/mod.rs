@@ -19,12 +19,12 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use seg_contract::Contract;
-use seg_data::{Dataset, DatasetError, WriteError, is_unfinished, write_bytes};
+use seg_data::{Dataset, DatasetError, Finding, WriteError, is_unfinished, quick_check, write_bytes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::data::split::Split;
+use crate::data::split::{Split, SplitError};
 use crate::run::config::Config;
 use crate::run::record::EpochRecord;
 
@@ -119,7 +119,7 @@ impl Run {
     pub fn open(folder: &Path) -> Result<Self, RunError> {
         let config: Config = read_json(&folder.join(CONFIG))?;
         let split = read_json(&folder.join(SPLIT))?;
-        let dataset = Dataset::open(&config.data)?;
+        let dataset = Dataset::open_with(&config.data, &config.files)?;
         Ok(Self { folder: folder.into(), config, split, dataset })
     }
 
@@ -137,6 +137,17 @@ impl Run {
     /// When the file cannot be read.
     pub fn sessions(&self) -> Result<Vec<Session>, RunError> {
         read_json_lines(&self.folder.join(SESSIONS))
+    }
+
+    /// Makes the checks of the masks that need no image: of the images that are learned from, and
+    /// of those that choose the best epoch.
+    ///
+    /// # Errors
+    /// When the split is not one of the data set.
+    pub fn quick_check(&self) -> Result<Vec<Finding>, SplitError> {
+        let (training, validation) = self.split.apply(&self.dataset.train)?;
+        let parts = [("training", training.as_slice()), ("validation", validation.as_slice())];
+        Ok(quick_check(&parts, &self.dataset.classes))
     }
 
     /// Returns the contract of the model that the run trains, before any weights.

@@ -7,10 +7,11 @@ use image::DynamicImage;
 use seg_contract::{IGNORE_LABEL, Sha256, sha256_digest};
 
 use super::alike::Look;
+use super::quick::of_sample;
 use super::role::Role;
 use crate::datasets::Sample;
 use crate::formats::{ReadError, decode, read_image_file};
-use crate::masks::read_mask;
+use crate::masks::{Suspicion, read_mask};
 
 /// A SHA-256 digest.
 pub(super) type Hash = [u8; 32];
@@ -23,6 +24,8 @@ pub(super) struct Examined {
     pub(super) problems: Vec<String>,
     /// True if the image is rotated as its camera noted and the mask is not.
     pub(super) turned: bool,
+    /// The signs that the mask says something else than what is read.
+    pub(super) suspicions: Vec<Suspicion>,
     pub(super) picture: Option<Picture>,
     pub(super) labels: Option<Labels>,
 }
@@ -35,6 +38,9 @@ pub(super) struct Picture {
     pub(super) kind: String,
     /// True if all pixels have the same colour.
     pub(super) blank: bool,
+    /// The largest value as a share of the largest that the type holds, if that is more than a
+    /// byte.
+    pub(super) range: Option<f64>,
     pub(super) file: Hash,
     pub(super) pixels: Hash,
     pub(super) look: Look,
@@ -73,7 +79,15 @@ pub(super) fn examine(role: Role, sample: &Sample, classes: usize) -> Examined {
             hash: hash(labels.dimensions(), &labels),
         }
     });
-    Examined { role, name: sample.name.clone(), problems, turned: sample.is_turned(), picture, labels }
+    Examined {
+        role,
+        name: sample.name.clone(),
+        problems,
+        turned: sample.is_turned(),
+        suspicions: of_sample(sample),
+        picture,
+        labels,
+    }
 }
 
 fn picture(path: &Path) -> Result<Picture, ReadError> {
@@ -84,6 +98,7 @@ fn picture(path: &Path) -> Result<Picture, ReadError> {
         size: [width, height],
         kind: kind(&image),
         blank: is_blank(&image),
+        range: range(&image),
         file: sha256_digest(&bytes),
         pixels: hash((width, height), image.to_rgb8().as_raw()),
         look: Look::new(&image),
@@ -99,6 +114,21 @@ fn is_blank(image: &DynamicImage) -> bool {
     let mut pixels = image.as_bytes().chunks_exact(bytes).map(|pixel| &pixel[..color]);
     let first = pixels.next();
     pixels.all(|pixel| Some(pixel) == first)
+}
+
+/// Returns the largest value of an image of more than 8 bits, as a share of the largest possible.
+fn range(image: &DynamicImage) -> Option<f64> {
+    let largest = |values: &[u16]| values.iter().max().map_or(0.0, |value| f64::from(*value) / 65_535.0);
+    match image {
+        DynamicImage::ImageLuma16(_)
+        | DynamicImage::ImageLumaA16(_)
+        | DynamicImage::ImageRgb16(_)
+        | DynamicImage::ImageRgba16(_) => Some(largest(&image.to_rgb16())),
+        DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => {
+            Some(image.to_rgb32f().iter().map(|value| f64::from(*value)).fold(0.0, f64::max))
+        }
+        _ => None,
+    }
 }
 
 /// Describes the channels and bits of an image.

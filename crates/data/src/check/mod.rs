@@ -5,12 +5,14 @@ mod alike;
 mod copies;
 mod digit;
 mod examine;
+mod quick;
 mod report;
 mod role;
 mod sheet;
 mod text;
 
 pub use copies::{Copies, Likeness};
+pub use quick::quick_check;
 pub use report::{ClassShare, Finding, PartReport, Report, Sizes};
 pub use role::Role;
 pub use sheet::{SheetError, contact_sheet};
@@ -20,7 +22,7 @@ use std::path::Path;
 use examine::{Examined, chain, examine};
 use rayon::prelude::*;
 
-use crate::datasets::{Dataset, DatasetError, Sample};
+use crate::datasets::{Dataset, DatasetError, Sample, Selection};
 
 /// The most images on the contact sheet.
 const SHOWN_MAX: usize = 24;
@@ -43,8 +45,8 @@ pub struct Check {
 /// # Errors
 /// When the folder does not exist, has an unknown layout, or its `classes.json` cannot be used. All
 /// other problems are in the report.
-pub fn check(root: &Path, progress: impl Fn(usize) + Sync) -> Result<Check, DatasetError> {
-    let (dataset, refusals) = Dataset::survey(root)?;
+pub fn check(root: &Path, selection: &Selection, progress: impl Fn(usize) + Sync) -> Result<Check, DatasetError> {
+    let (dataset, refusals) = Dataset::survey(root, selection)?;
     let samples = Role::samples(&dataset);
     let examined: Vec<Examined> = samples
         .par_iter()
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn a_sound_data_set_is_described() {
         let root = folder();
-        let found = check(root.path(), |total| assert_eq!(total, 6)).unwrap();
+        let found = check(root.path(), &Selection::default(), |total| assert_eq!(total, 6)).unwrap();
         let Report { parts, problems, warnings, copies, fingerprint, contact_sheet: shown, .. } = &found.report;
         assert_eq!((problems.len(), warnings.len(), copies.len()), (0, 0, 0), "{}", found.report);
         assert_eq!(fingerprint.as_ref(), found.dataset.fingerprint().ok().as_ref());
@@ -146,7 +148,7 @@ mod tests {
             for (file, seed) in [7, 8].into_iter().zip(seeds) {
                 write_pair(root.path(), file, seed);
             }
-            let report = check(root.path(), |_| {}).unwrap().report;
+            let report = check(root.path(), &Selection::default(), |_| {}).unwrap().report;
             let parts: Vec<_> = report.parts.iter().map(|part| (part.part, part.images)).collect();
             assert_eq!(parts, [(Role::Train, 4), (Role::Validation, 2), (Role::Test, 2)], "{name}");
             let across = report.copies.iter().filter(|copies| copies.across_parts);
@@ -158,7 +160,24 @@ mod tests {
     #[test]
     fn every_fault_is_reported_and_none_ends_the_check() {
         type Damage = fn(&Path);
-        let rows: [(&str, Damage, &str); 17] = [
+        let rows: [(&str, Damage, &str); 19] = [
+            (
+                "12 bits in files of 16",
+                |root| {
+                    let wide = |x: u32, y: u32| Luma([(300 + (x * 37 + y * 91) % 1_500) as u16]);
+                    let image = ImageBuffer::<Luma<u16>, _>::from_fn(32, 32, wide);
+                    image.save(root.join("train/images/1.png")).unwrap();
+                },
+                "1 of the images in train use at most 2.7 % of the range",
+            ),
+            (
+                "three levels in a mask",
+                |root| {
+                    let mask = GrayImage::from_fn(32, 32, |x, _| [[0, 128, 255][x as usize / 11]].into());
+                    mask.save(root.join("train/masks/1.png")).unwrap();
+                },
+                "1 of the masks in train have regions of more than two values, 0 (34.4 %), 128 (34.4 %), 255",
+            ),
             ("an unreadable image", |root| fs::write(root.join("train/images/1.png"), "x").unwrap(), "it begins with"),
             (
                 "a mask of another size",
@@ -274,7 +293,7 @@ mod tests {
         for (name, damage, part) in rows {
             let root = folder();
             damage(root.path());
-            let report = check(root.path(), |_| {}).unwrap().report;
+            let report = check(root.path(), &Selection::default(), |_| {}).unwrap().report;
             let text = report.to_string();
             assert!(text.contains(part), "{name}: {text}");
             assert_eq!(report.parts.len(), 2, "{name}");

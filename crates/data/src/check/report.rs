@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::copies::{Copies, copies};
 use super::examine::{Examined, Labels, chain};
+use super::quick::{suspicious, turned_finding};
 use super::role::Role;
 use crate::datasets::{Dataset, DatasetError};
 
@@ -17,6 +18,12 @@ pub struct Report {
     pub name: String,
     /// The layout of the folder.
     pub layout: String,
+    /// The way in which the folder was read.
+    pub reading: String,
+    /// The use of its images: to learn, to choose an epoch, to test.
+    pub use_of_images: String,
+    /// The files that were not used, and why.
+    pub notes: Vec<String>,
     /// The coding of the masks: `binary`, `index` or `color`.
     pub masks: &'static str,
     /// The classes by label.
@@ -94,6 +101,9 @@ impl Report {
         let mut report = Self {
             name: dataset.name.clone(),
             layout: dataset.layout.to_string(),
+            reading: dataset.reading.clone(),
+            use_of_images: dataset.parts_in_words(),
+            notes: dataset.notes.clone(),
             masks: dataset.train.iter().chain(&dataset.test).next().map_or("binary", |sample| sample.coding.name()),
             classes: dataset.classes.clone(),
             fingerprint: None,
@@ -156,6 +166,37 @@ impl Sizes {
     }
 }
 
+/// The largest value, as a share of what the type holds, of an image with fewer bits than its file:
+/// 14 of 16.
+const NARROW_MAX: f64 = 0.25;
+
+/// Finds images that use a small part of what their type can hold.
+fn narrow(part: &str, samples: &[&Examined]) -> Option<Finding> {
+    let range =
+        |sample: &Examined| sample.picture.as_ref().filter(|picture| !picture.blank).and_then(|picture| picture.range);
+    let is_narrow = |sample: &Examined| range(sample).is_some_and(|range| range <= NARROW_MAX);
+    let found = names(samples, is_narrow);
+    if found.is_empty() {
+        return None;
+    }
+    let largest =
+        samples.iter().filter(|sample| is_narrow(sample)).filter_map(|sample| range(sample)).fold(0.0, f64::max);
+    let pictures =
+        samples.iter().filter(|sample| sample.picture.as_ref().is_some_and(|picture| !picture.blank)).count();
+    let mixed = if found.len() < pictures {
+        "; the others use more of theirs, so the same tissue has other values in them"
+    } else {
+        ""
+    };
+    let message = format!(
+        "{} of the images in {part} use at most {:.1} % of the range of their type, as 10 or 12 bits in files of 16 do{mixed}; every image \
+         that the model is given must be of that kind, and `--input u8` must be left out",
+        found.len(),
+        100.0 * largest
+    );
+    Some(Finding { message, samples: found })
+}
+
 /// Returns the names of the samples that satisfy a condition.
 fn names(samples: &[&Examined], condition: impl Fn(&Examined) -> bool) -> Vec<String> {
     samples.iter().filter(|sample| condition(sample)).map(|sample| sample.name.clone()).collect()
@@ -177,12 +218,11 @@ fn warnings(part: &PartReport, samples: &[&Examined], classes: &[Class]) -> Vec<
     groups.push((ignored, format!("masks in {name} have no pixel that counts; is the field of view black?")));
     let blank = names(samples, |sample| sample.picture.as_ref().is_some_and(|picture| picture.blank));
     groups.push((blank, format!("images in {name} have one colour everywhere; are they damaged?")));
-    let turned = names(samples, |sample| sample.turned);
-    let remedy = "do the masks show them upright, as the contact sheet does?";
-    groups.push((
-        turned,
-        format!("images in {name} are turned as their camera noted (EXIF), unlike their masks; {remedy}"),
-    ));
+    let part_name = name.to_string();
+    let narrow = narrow(&part_name, samples);
+    let turned = turned_finding(&part_name, names(samples, |sample| sample.turned));
+    let masks = samples.iter().map(|sample| (sample.name.as_str(), sample.suspicions.as_slice()));
+    let masks = suspicious(&part_name, masks);
     let found = groups.into_iter().filter(|(samples, _)| !samples.is_empty());
     let found = found.map(|(samples, what)| Finding { message: format!("{} of the {what}", samples.len()), samples });
     // If no mask can be read, nothing is known.
@@ -191,5 +231,5 @@ fn warnings(part: &PartReport, samples: &[&Examined], classes: &[Class]) -> Vec<
         message: format!("no mask of {name} shows `{}`; it can be neither learned nor scored there", class.name),
         samples: Vec::new(),
     });
-    found.chain(absent).collect()
+    found.chain(narrow).chain(turned).chain(masks).chain(absent).collect()
 }

@@ -16,6 +16,9 @@ impl Display for Report {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         writeln!(to, "data         {}", self.name)?;
         writeln!(to, "layout       {}", self.layout)?;
+        writeln!(to, "read as      {}", escape(&self.reading))?;
+        writeln!(to, "parts        {}", self.use_of_images)?;
+        self.notes.iter().try_for_each(|note| writeln!(to, "not used     {}", escape(note)))?;
         let classes: Vec<_> =
             self.classes.iter().enumerate().map(|(label, class)| format!("{label} {}", class.name)).collect();
         writeln!(to, "classes      {}; {} masks", classes.join(", "), self.masks)?;

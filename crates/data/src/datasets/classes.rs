@@ -18,15 +18,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use seg_contract::{Class, IGNORE_LABEL};
 use seg_text::control;
 use serde::Deserialize;
 
-use super::{DatasetError, two_classes};
-use crate::masks::MaskCoding;
+use super::{DatasetError, described_elsewhere, two_classes};
+use crate::masks::{Border, MaskCoding, Objects};
 
 const FILE: &str = "classes.json";
 
@@ -34,7 +34,7 @@ const FILE: &str = "classes.json";
 #[serde(deny_unknown_fields)]
 struct Description {
     masks: Masks,
-    classes: Vec<Described>,
+    classes: Vec<Entry>,
     ignore: Option<[u8; 3]>,
 }
 
@@ -48,22 +48,72 @@ enum Masks {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Described {
+struct Entry {
     name: String,
     color: Option<[u8; 3]>,
 }
 
-/// Reads the classes of a data set and the coding of its masks; without the file these are
-/// background and `target` in binary masks.
-pub(super) fn read(root: &Path, target: &str) -> Result<(Vec<Class>, MaskCoding), DatasetError> {
+/// The classes of a data set and the coding of its masks.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Described {
+    pub(super) classes: Vec<Class>,
+    pub(super) coding: MaskCoding,
+    /// True if no file describes them.
+    pub(super) is_assumed: bool,
+    /// The label of objects' borders, where each mask shows an object.
+    border: Border,
+}
+
+impl Described {
+    /// Returns the coding of masks of one object each.
+    pub(super) fn of_objects(&self, root: &Path, paths: Vec<PathBuf>) -> Result<MaskCoding, DatasetError> {
+        match self.coding {
+            MaskCoding::Binary => Ok(MaskCoding::Objects(Arc::new(Objects { paths, border: self.border }))),
+            _ => Err(DatasetError::Objects { root: root.into(), found: self.coding.name().into() }),
+        }
+    }
+
+    /// Returns the classes where each mask shows an object.
+    pub(super) fn with_border(&self) -> Vec<Class> {
+        let border = (self.border == Border::Class).then(|| Class::new("border", 2));
+        self.classes.iter().cloned().chain(border).collect()
+    }
+}
+
+/// Reads the description of a data set's classes; without one these are background and `target` in
+/// binary masks.
+pub(super) fn read(root: &Path, target: &str, border: Border) -> Result<Described, DatasetError> {
+    let (classes, coding, is_assumed) = match read_file(root)? {
+        Some((classes, coding)) => (classes, coding, false),
+        None => match described_elsewhere::read(root)? {
+            Some((classes, coding)) => (classes, coding, false),
+            None => (two_classes(target), MaskCoding::Binary, true),
+        },
+    };
+    Ok(Described { classes, coding, is_assumed, border })
+}
+
+fn read_file(root: &Path) -> Result<Option<(Vec<Class>, MaskCoding)>, DatasetError> {
     let path = root.join(FILE);
     if !path.exists() {
-        return Ok((two_classes(target), MaskCoding::Binary));
+        return Ok(None);
     }
     let text = fs::read_to_string(&path).map_err(|source| DatasetError::Read { path: path.clone(), source })?;
     let description: Description = serde_json::from_str(text.trim_start_matches('\u{feff}'))
         .map_err(|source| DatasetError::ClassesJson { path: path.clone(), source })?;
-    description.decide().map_err(|(found, expected)| DatasetError::Classes { path, found, expected })
+    description.decide().map(Some).map_err(|(found, expected)| DatasetError::Classes { path, found, expected })
+}
+
+/// Describes classes whose masks have these colours, or, if there are none, their indices.
+pub(super) fn describe(
+    path: &Path,
+    classes: Vec<(String, Option<[u8; 3]>)>,
+    ignore: Option<[u8; 3]>,
+) -> Result<(Vec<Class>, MaskCoding), DatasetError> {
+    let masks = if classes.iter().all(|(_, color)| color.is_some()) { Masks::Color } else { Masks::Index };
+    let classes = classes.into_iter().map(|(name, color)| Entry { name, color }).collect();
+    let description = Description { masks, classes, ignore };
+    description.decide().map_err(|(found, expected)| DatasetError::Classes { path: path.into(), found, expected })
 }
 
 impl Description {
@@ -75,7 +125,7 @@ impl Description {
             _ => return Err((format!("it names {} classes", self.classes.len()), "2 to 255")),
         };
         let mut names = BTreeSet::new();
-        for Described { name, .. } in &self.classes {
+        for Entry { name, .. } in &self.classes {
             if control::has_control(name) {
                 const EXPECTED: &str =
                     "names without control characters such as ESC and line ends; take them out of the file";
@@ -96,7 +146,7 @@ impl Description {
             Masks::Index => MaskCoding::Index { classes: count },
             Masks::Color => MaskCoding::Color(Arc::new(self.labels()?)),
         };
-        let classes = self.classes.into_iter().enumerate().map(|(index, Described { name, color })| match color {
+        let classes = self.classes.into_iter().enumerate().map(|(index, Entry { name, color })| match color {
             Some(color) => Class { name, color },
             None => Class::new(name, index),
         });
@@ -106,7 +156,7 @@ impl Description {
     /// Returns the labels by colour.
     fn labels(&self) -> Result<BTreeMap<[u8; 3], u8>, (String, &'static str)> {
         let mut labels = BTreeMap::from_iter(self.ignore.map(|color| (color, IGNORE_LABEL)));
-        for (label, Described { name, color }) in (0..).zip(&self.classes) {
+        for (label, Entry { name, color }) in (0..).zip(&self.classes) {
             let Some(color) = color else {
                 return Err((
                     format!("the class `{name}` has no `color`"),
@@ -131,7 +181,8 @@ mod tests {
     fn read_text(text: &str) -> Result<(Vec<Class>, MaskCoding), DatasetError> {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join(FILE), text).unwrap();
-        read(root.path(), "target")
+        let Described { classes, coding, .. } = read(root.path(), "target", Border::None)?;
+        Ok((classes, coding))
     }
 
     #[test]
@@ -158,8 +209,8 @@ mod tests {
         ] {
             assert_eq!(read_text(&text).unwrap(), expected, "{name}");
         }
-        let nowhere = read(Path::new("no/such/folder"), "cell").unwrap();
-        assert_eq!(nowhere, (two_classes("cell"), MaskCoding::Binary), "without the file");
+        let nowhere = read(Path::new("no/such/folder"), "cell", Border::None).unwrap();
+        assert_eq!((nowhere.classes, nowhere.coding), (two_classes("cell"), MaskCoding::Binary), "without the file");
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(super) fn survey(root: &Path, problems: &mut Vec<DatasetError>) -> Dataset {
         train,
         validation: Vec::new(),
         test,
+        reading: "images in `images`, drawings in `1st_manual`, fields of view in `mask`".into(),
+        notes: Vec::new(),
     }
 }
 

@@ -21,8 +21,9 @@ pub enum DatasetError {
     },
     /// The layout of the folder is unknown.
     #[error(
-        "cannot open `{root}` as a data set: it holds {found}, expected the folders `images` and `masks`, the folders `train`, \
-         `val` and `test` with these two in them, or DRIVE, Kvasir-SEG or ISIC 2018 (Task 1) as published"
+        "cannot open `{root}` as a data set: it holds {found}, expected the folders `images` and `masks` or other words for them, \
+         images beside masks whose names have one more beginning or end, or a data set as published; name them by `--images` \
+         and `--masks`, or list them by `--pairs`"
     )]
     Layout {
         /// The folder.
@@ -30,6 +31,70 @@ pub enum DatasetError {
         /// The content of the folder.
         found: String,
     },
+    /// The folder can be read in two ways.
+    #[error("`{root}` can be read in two ways: {}, or {}; {remedy}", readings[0], readings[1])]
+    Ambiguous {
+        /// The folder.
+        root: PathBuf,
+        /// The two ways.
+        readings: [String; 2],
+        /// The flag that decides.
+        remedy: String,
+    },
+    /// A pattern or a folder's name selects nothing.
+    #[error(
+        "`{pattern}` selects no image file in `{root}`; expected a folder's name or a pattern of paths from there on, as \
+         `scans/*_ct.png`"
+    )]
+    Nothing {
+        /// The folder.
+        root: PathBuf,
+        /// The pattern.
+        pattern: String,
+    },
+    /// Images consist of several files each.
+    #[error(
+        "the images in `{root}` have several channels in files of their own, such as `{image}`, but networks take one image of \
+         grey or colour; choose a channel by `--images '**/*_0000.*'`"
+    )]
+    Channels {
+        /// The folder.
+        root: PathBuf,
+        /// A file of a second channel.
+        image: PathBuf,
+    },
+    /// A text file is in an unknown encoding.
+    #[error("cannot read `{path}` as text: expected UTF-8 or UTF-16")]
+    Text {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line of a table of pairs is not usable.
+    #[error("line {line} of the table `{path}` {found}, expected {expected}")]
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The content of the line.
+        found: String,
+        /// The expected content.
+        expected: &'static str,
+    },
+    /// Several masks of an image cannot be merged.
+    #[error(
+        "`{root}` has one mask per object, which show one class, but its classes are {found}; leave out the description of \
+         the classes, or name two"
+    )]
+    Objects {
+        /// The folder.
+        root: PathBuf,
+        /// The coding of the masks.
+        found: String,
+    },
+    /// A mask cannot be read to find the classes.
+    #[error(transparent)]
+    Mask(#[from] crate::masks::MaskError),
     /// A folder that should hold images is empty.
     #[error("the folder `{folder}` holds no image; expected {} files", image_formats())]
     Empty {
@@ -47,7 +112,7 @@ pub enum DatasetError {
     /// Files have no counterpart.
     #[error(
         "{} of the images in `{folder}` have no counterpart of the same name in `{other}`: {}; add the missing \
-         files or remove these",
+         files or remove these, or say what belongs together by `--masks` or `--pairs`",
         names.len(), first_names(names)
     )]
     Unpaired {

@@ -7,6 +7,7 @@ use seg_contract::sha256;
 
 use super::{Dataset, Part, Sample};
 use crate::formats::{ReadError, read_file};
+use crate::masks::MaskCoding;
 
 impl Dataset {
     /// Computes the SHA-256, in hexadecimal, of the samples: their parts, their names and the
@@ -31,7 +32,14 @@ fn line(part: Part, sample: &Sample) -> Result<String, ReadError> {
     let digest = |path: &Path| Ok(sha256(&read_file(path)?));
     let Sample { name, image, mask, coding, field_of_view } = sample;
     let field = field_of_view.as_deref().map_or(Ok("-".into()), digest)?;
-    Ok(format!("{part} {name:?} {coding} {} {} {field}\n", digest(image)?, digest(mask)?))
+    let more: Vec<String> = coding.files().iter().map(|path| digest(path)).collect::<Result<_, _>>()?;
+    let more = more.iter().map(|digest| format!(" {digest}")).collect::<String>();
+    let mask = match coding {
+        // Not the file, which may be that of thousands of images.
+        MaskCoding::Drawn(drawing) => drawing.digest(),
+        _ => digest(mask)?,
+    };
+    Ok(format!("{part} {name:?} {coding} {} {mask} {field}{more}\n", digest(image)?))
 }
 
 #[cfg(test)]
@@ -51,7 +59,7 @@ mod tests {
             ("masks/a.png", "3"),
             ("masks/b.png", "4"),
             ("train.txt", "a"),
-            ("val.txt", "b"),
+            ("test.txt", "b"),
         ];
         for folder in ["images", "masks"] {
             fs::create_dir(root.path().join(folder)).unwrap();
@@ -74,8 +82,8 @@ mod tests {
         let rows: [(&str, &[(&str, &str)]); 4] = [
             ("another image", &[("images/a.png", "x")]),
             ("another mask", &[("masks/b.png", "x")]),
-            ("other parts", &[("train.txt", "b"), ("val.txt", "a")]),
-            ("other samples", &[("train.txt", "a"), ("images/c.png", "5"), ("masks/c.png", "6"), ("val.txt", "c")]),
+            ("other parts", &[("train.txt", "b"), ("test.txt", "a")]),
+            ("other samples", &[("train.txt", "a"), ("images/c.png", "5"), ("masks/c.png", "6"), ("test.txt", "c")]),
         ];
         for (name, change) in rows {
             assert_ne!(usual, fingerprint(change), "{name}");

@@ -42,6 +42,8 @@ pub(super) fn survey(root: &Path, problems: &mut Vec<DatasetError>) -> Dataset {
         validation: validation.iter().map(|sample| sample.name.clone()).collect(),
         train: merge(train, validation),
         test,
+        reading: "images in `..._Input`, masks in `..._GroundTruth`".into(),
+        notes: Vec::new(),
     }
 }
 

@@ -1,34 +1,71 @@
-//! Splits of a data set by the lists beside it: `train.txt` for training and `val.txt` for the
-//! test.
+//! Splits of a data set by the lists beside it: `train.txt` for training, `val.txt` to choose the
+//! best epoch, and `test.txt` for the test.
 //!
-//! If `test.txt` exists as well, it is the test part, and `val.txt` chooses the best epoch.
+//! A line names an image: by its name, by a path with or without an extension, in the first of
+//! several columns, in quotes, in any case if that is unique.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::{DatasetError, Parts, Sample};
+use super::text::{composed, read_text};
+use super::words::{Portion, portion_of_file};
+use super::{DatasetError, Parts, Sample, table};
 use crate::formats::has_image_extension;
 
-/// The list of training samples.
-const TRAIN: &str = "train.txt";
-/// The list of test samples, or of validation samples if there is a third list.
-const VALIDATION: &str = "val.txt";
-/// The list of test samples if there are three lists.
-const TEST: &str = "test.txt";
+/// The folders in which lists lie: the data set's own, and that of Pascal VOC.
+const FOLDERS: [&str; 2] = ["", "ImageSets/Segmentation"];
+
+/// Returns the lists that split a folder, by the part that each names.
+fn find(root: &Path) -> BTreeMap<Portion, PathBuf> {
+    for folder in FOLDERS {
+        let Ok(entries) = super::entries(&root.join(folder)) else { continue };
+        let is_text = |path: &PathBuf| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("txt"));
+        let lists = entries.into_iter().filter(|path| path.is_file() && is_text(path));
+        let lists: BTreeMap<_, _> = lists.filter_map(|path| Some((portion_of_file(&path)?, path))).collect();
+        if !lists.is_empty() {
+            return lists;
+        }
+    }
+    BTreeMap::new()
+}
+
+/// Returns true if a folder has lists.
+pub(super) fn exist(root: &Path) -> bool {
+    !find(root).is_empty()
+}
 
 /// Returns the parts of a folder, each sorted by name; without lists everything may be used for
 /// training.
 pub(super) fn split_folder(root: &Path, samples: Vec<Sample>, problems: &mut Vec<DatasetError>) -> Parts {
-    let parts = if root.join(TEST).exists() {
-        split(root, [TRAIN, VALIDATION, TEST], &samples, problems)
-    } else {
-        split(root, [TRAIN, VALIDATION], &samples, problems).map(|[train, validation]| [train, validation, Vec::new()])
-    };
-    match parts {
-        Some([train, validation, test]) => Parts { train, validation, test },
-        None => Parts { train: samples, ..Parts::default() },
+    let mut lists = find(root);
+    if lists.is_empty() {
+        return Parts { train: samples, ..Parts::default() };
     }
+    let expected = root.join("train.txt");
+    let train = lists.remove(&Portion::Train);
+    let Some(train) = train else {
+        let found = lists.into_values().next().unwrap_or_default();
+        problems.push(DatasetError::ListMissing { found, missing: expected });
+        return Parts { train: samples, ..Parts::default() };
+    };
+    let (validation, test) = (lists.remove(&Portion::Validation), lists.remove(&Portion::Test));
+    let parts = match (validation, test) {
+        (Some(validation), Some(test)) => split_by([train, validation, test], &samples, problems),
+        (Some(validation), None) => {
+            let [train, validation] = split_by([train, validation], &samples, problems);
+            [train, validation, Vec::new()]
+        }
+        (None, Some(test)) => {
+            let [train, test] = split_by([train, test], &samples, problems);
+            [train, Vec::new(), test]
+        }
+        (None, None) => {
+            problems.push(DatasetError::ListMissing { found: train, missing: root.join("val.txt") });
+            return Parts { train: samples, ..Parts::default() };
+        }
+    };
+    let [train, validation, test] = parts;
+    Parts { train, validation, test }
 }
 
 /// Returns the samples that each list names, sorted by name; empty without a list.
@@ -46,8 +83,16 @@ pub(super) fn split<const PARTS: usize>(
         problems.push(DatasetError::ListMissing { found: found.clone(), missing: missing.clone() });
         return None;
     }
-    let samples = samples.iter().map(|sample| (sample.name.as_str(), sample)).collect();
-    let parts = lists.each_ref().map(|list| select(list, &samples, problems));
+    Some(split_by(lists, samples, problems))
+}
+
+fn split_by<const PARTS: usize>(
+    lists: [PathBuf; PARTS],
+    samples: &[Sample],
+    problems: &mut Vec<DatasetError>,
+) -> [Vec<Sample>; PARTS] {
+    let names = Names::new(samples);
+    let parts = lists.each_ref().map(|list| select(list, &names, problems));
     for (index, (first, names)) in lists.iter().zip(&parts).enumerate() {
         for (second, others) in lists.iter().zip(&parts).skip(index + 1) {
             let names: Vec<_> =
@@ -57,44 +102,123 @@ pub(super) fn split<const PARTS: usize>(
             }
         }
     }
-    Some(parts.map(|part| part.into_values().cloned().collect()))
+    parts.map(|part| part.into_values().cloned().collect())
 }
 
-/// Reads the names in a list, one per line, with or without the extension of an image file.
-fn select<'a>(
-    list: &PathBuf,
-    samples: &BTreeMap<&'a str, &'a Sample>,
-    problems: &mut Vec<DatasetError>,
-) -> BTreeMap<&'a str, &'a Sample> {
+/// The samples by everything that a line may call them.
+struct Names<'a> {
+    by_name: BTreeMap<String, Option<&'a Sample>>,
+    /// In lower case.
+    by_any_case: BTreeMap<String, Option<&'a Sample>>,
+}
+
+impl<'a> Names<'a> {
+    fn new(samples: &'a [Sample]) -> Self {
+        let (mut by_name, mut by_any_case) = (BTreeMap::new(), BTreeMap::new());
+        // Names come before those of files, and one that two samples have is none.
+        let mut add = |name: String, sample: &'a Sample, is_name: bool| {
+            for (map, name) in [(&mut by_name, name.clone()), (&mut by_any_case, name.to_lowercase())] {
+                let known = map.entry(name).or_insert(Some(sample));
+                if !is_name && known.is_some_and(|known: &Sample| known.name != sample.name) {
+                    *known = None;
+                }
+            }
+        };
+        let known: BTreeSet<&str> = samples.iter().map(|sample| sample.name.as_str()).collect();
+        samples.iter().for_each(|sample| add(sample.name.clone(), sample, true));
+        for sample in samples {
+            for file in [&sample.image, &sample.mask] {
+                let mut tail = composed(&super::listing::stem(&super::name_of(file)));
+                if !known.contains(tail.as_str()) {
+                    add(tail.clone(), sample, false);
+                }
+                for folder in file.ancestors().skip(1).take(PATH_MAX) {
+                    tail = format!("{}/{tail}", composed(&super::name_of(folder)));
+                    add(tail.clone(), sample, false);
+                }
+            }
+        }
+        Self { by_name, by_any_case }
+    }
+
+    /// Finds the sample that a text names.
+    fn get(&self, text: &str) -> Option<&'a Sample> {
+        let text = composed(text.trim().trim_matches(['"', '\'']).trim());
+        let text = text.replace('\\', "/");
+        let shorter = |text: &str| {
+            let file = text.rsplit('/').next().unwrap_or(text);
+            let stem = super::listing::stem(file);
+            has_image_extension(Path::new(file)).then(|| format!("{}{stem}", &text[..text.len() - file.len()]))
+        };
+        let stem = shorter(&text);
+        let mut names = vec![text.as_str()];
+        names.extend(stem.as_deref());
+        for name in names {
+            let mut tail = name.trim_start_matches("./");
+            loop {
+                let found = self.by_name.get(tail).or_else(|| self.by_any_case.get(&tail.to_lowercase()));
+                if let Some(Some(sample)) = found {
+                    return Some(sample);
+                }
+                // An absolute path of another machine ends like one of here.
+                match tail.split_once('/') {
+                    Some((_, rest)) => tail = rest,
+                    None => break,
+                }
+            }
+        }
+        None
+    }
+
+    /// Finds the sample that a line names: the whole line, or its first column.
+    fn find(&self, line: &str) -> Option<&'a Sample> {
+        let columns = [',', ';', '\t'].into_iter().filter(|sign| line.contains(*sign));
+        let mut columns = columns.filter_map(|sign| table::fields(line, sign).into_iter().next());
+        let words = || line.split_whitespace().next().filter(|first| *first != line);
+        self.get(line).or_else(|| columns.find_map(|first| self.get(&first))).or_else(|| self.get(words()?))
+    }
+}
+
+/// The most folders of a path that tell files of the same name apart.
+const PATH_MAX: usize = 6;
+
+/// Reads the names in a list, one per line.
+fn select<'a>(list: &Path, samples: &Names<'a>, problems: &mut Vec<DatasetError>) -> BTreeMap<&'a str, &'a Sample> {
     let mut selected = BTreeMap::new();
-    let text = match fs::read_to_string(list) {
+    let text = match read_text(list) {
         Ok(text) => text,
-        Err(source) => {
-            problems.push(DatasetError::Read { path: list.clone(), source });
+        Err(problem) => {
+            problems.push(problem);
             return selected;
         }
     };
     let mut names = Vec::new();
-    // Editors on Windows write a byte order mark before the first line.
-    for line in text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let stem =
-            line.rsplit_once('.').filter(|_| has_image_extension(Path::new(line))).map_or(line, |(stem, _)| stem);
-        match samples.get_key_value(stem) {
-            Some((name, sample)) => drop(selected.insert(*name, *sample)),
+    for (number, line) in text.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
+        match samples.find(line) {
+            Some(sample) => drop(selected.insert(sample.name.as_str(), sample)),
+            // The heading of a table.
+            None if number == 0 && is_heading(line) => {}
             None => names.push(line.to_owned()),
         }
     }
     if selected.is_empty() && names.is_empty() {
-        problems.push(DatasetError::ListEmpty { list: list.clone() });
+        problems.push(DatasetError::ListEmpty { list: list.into() });
     }
     if !names.is_empty() {
-        problems.push(DatasetError::ListUnknown { list: list.clone(), names });
+        problems.push(DatasetError::ListUnknown { list: list.into(), names });
     }
     selected
 }
 
+fn is_heading(line: &str) -> bool {
+    let first = line.split([',', ';', '\t']).next().unwrap_or(line).trim().to_lowercase();
+    ["image", "images", "name", "file", "filename", "id", "image_id", "path"].contains(&first.as_str())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::masks::MaskCoding;
 
@@ -109,7 +233,7 @@ mod tests {
         test: Option<&str>,
     ) -> Result<[Vec<String>; 3], DatasetError> {
         let root = tempfile::tempdir().unwrap();
-        for (name, text) in [(TRAIN, train), (VALIDATION, validation), (TEST, test)] {
+        for (name, text) in [("train.txt", train), ("val.txt", validation), ("test.txt", test)] {
             if let Some(text) = text {
                 fs::write(root.path().join(name), text).unwrap();
             }
@@ -146,6 +270,27 @@ mod tests {
             assert_eq!(split_by(train, test).unwrap(), expected, "{name}");
         }
         assert_eq!(split_by_all(Some("d"), Some("b"), Some("a")).unwrap(), [["d"], ["b"], ["a"]]);
+        assert_eq!(split_by_all(Some("d"), None, Some("a")).unwrap(), [&["d"][..], &[], &["a"]]);
+    }
+
+    #[test]
+    fn lines_of_other_tools_name_images() {
+        for (name, lines) in [
+            ("paths", "images/a.png\nimages/b.png"),
+            ("paths without extension", "images/a\nimages/b"),
+            ("two columns", "images/a.png masks/a.png\nimages/b.png masks/b.png"),
+            ("commas and a heading", "image,mask\nimages/a.png,masks/a.png\n\"b\",x"),
+            ("tabs", "a\t1\nb\t0"),
+            ("backslashes of another machine", "C:\\data\\images\\a.png\nC:\\data\\images\\b.png"),
+            ("absolute", "/home/me/images/a.png\n/home/me/images/b.png"),
+            ("from here", "./images/a.png\n./images/b.png"),
+            ("quoted", "\"a.png\"\n'b'"),
+            ("another case", "A\nIMAGES/B.PNG"),
+            ("masks", "masks/a.png\nmasks/b.png"),
+        ] {
+            let found = split_by(Some(lines), Some("c")).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(found, [&["a", "b"][..], &["c"]], "{name}");
+        }
     }
 
     #[test]
@@ -156,11 +301,10 @@ mod tests {
             ("an empty list", Some("a"), Some("\n"), "val.txt` is empty"),
             ("unknown names", Some("a\nx\ny"), Some("b"), "2 names in the list"),
             ("a name in both", Some("a\nb"), Some("b\nc"), "1 names are in both"),
+            ("a path to nothing", Some("a\nimages/x.png"), Some("b"), "`images/x.png`"),
         ] {
             let message = split_by(train, test).unwrap_err().to_string();
             assert!(message.contains(part), "{name}: {message}");
         }
-        let message = split_by_all(Some("a"), None, Some("b")).unwrap_err().to_string();
-        assert!(message.contains("val.txt` is not"), "{message}");
     }
 }

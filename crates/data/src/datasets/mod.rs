@@ -1,20 +1,35 @@
 //! Data sets: the images, the mask of each, and the test part.
 
+mod affix;
+mod annotated;
 mod classes;
+mod described_elsewhere;
 mod drive;
 mod error;
 mod fingerprint;
-mod folder;
+mod glob;
 mod isic;
 mod kvasir;
+mod listing;
 mod lists;
+mod matching;
+mod one_folder;
+mod overlap;
 mod pairs;
+mod palettes;
 mod part;
 mod sample;
+mod selection;
+mod table;
+mod text;
+mod tree;
+mod words;
 
 pub use error::DatasetError;
+pub use overlap::{Overlap, image_digests};
 pub use part::{Part, PartError};
 pub use sample::{Sample, SampleError};
+pub use selection::Selection;
 
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
@@ -41,6 +56,10 @@ pub struct Dataset {
     pub validation: Vec<String>,
     /// The publishers' test samples, sorted by name; empty if there are none.
     pub test: Vec<Sample>,
+    /// The way in which the folder was read, in words.
+    pub reading: String,
+    /// The files that were not used, and why, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// The layout of a data set's folder.
@@ -52,7 +71,7 @@ pub enum Layout {
     KvasirSeg,
     /// Skin lesions, as ISIC 2018's Task 1 is published.
     Isic2018,
-    /// Any folder with `images` and `masks` of the same names.
+    /// Any folder in which images and masks belong together by their names.
     Folder,
 }
 
@@ -65,7 +84,15 @@ impl Dataset {
     /// When the folder does not exist, has an unknown layout, holds no image, or images and masks
     /// do not match one to one.
     pub fn open(root: &Path) -> Result<Self, DatasetError> {
-        let (dataset, problems) = Self::survey(root)?;
+        Self::open_with(root, &Selection::default())
+    }
+
+    /// Opens the data set in a folder as a person chose.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`], and when the choice fits nothing.
+    pub fn open_with(root: &Path, selection: &Selection) -> Result<Self, DatasetError> {
+        let (dataset, problems) = Self::survey(root, selection)?;
         match problems.into_iter().next() {
             Some(problem) => Err(problem),
             None => Ok(dataset),
@@ -75,34 +102,74 @@ impl Dataset {
     /// Lists the files of all samples: images, masks and fields of view.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let samples = self.train.iter().chain(&self.test);
-        let files = samples.flat_map(|sample| [Some(&sample.image), Some(&sample.mask), sample.field_of_view.as_ref()]);
-        files.flatten().map(PathBuf::as_path)
+        let files = samples.flat_map(|sample| {
+            let own = [Some(&sample.image), Some(&sample.mask), sample.field_of_view.as_ref()];
+            own.into_iter().flatten().chain(sample.coding.files())
+        });
+        files.map(PathBuf::as_path)
     }
 
     /// Surveys a data set: the samples that are complete, and every problem for which
     /// [`Dataset::open`] refuses it.
-    pub(crate) fn survey(root: &Path) -> Result<(Self, Vec<DatasetError>), DatasetError> {
-        let entries = entries(root)?;
+    pub(crate) fn survey(root: &Path, selection: &Selection) -> Result<(Self, Vec<DatasetError>), DatasetError> {
+        let border = selection.border.unwrap_or_default();
+        let mut problems = Vec::new();
+        // A file is a table of files.
+        let table = if root.is_file() { Some(root) } else { selection.pairs.as_deref() };
+        if let Some(table) = table {
+            let folder = if root.is_file() { root.parent().unwrap_or(root) } else { root };
+            let name = escape(&listing::stem(&name_of(table)));
+            let dataset = table::survey(folder, name, table, border, &mut problems)?;
+            return Ok((Self { root: root.into(), ..dataset }, problems));
+        }
+        entries(root)?;
         // `.` and `..` have a name only once they are resolved.
         let resolved = fs::canonicalize(root).map_err(|source| DatasetError::Read { path: root.into(), source })?;
         // It goes into the contract, which takes no control characters.
         let name = escape(&name_of(&resolved));
-        let mut problems = Vec::new();
-        let dataset = if drive::matches(root) {
+        let dataset = if !selection.is_open() {
+            tree::survey(root, name, selection, &mut problems)?
+        } else if drive::matches(root) {
             drive::survey(root, &mut problems)
         } else if isic::matches(root) {
             isic::survey(root, &mut problems)
         } else if kvasir::matches(root, &name) {
             kvasir::survey(root, &mut problems)?
-        } else if folder::matches(root) {
-            folder::survey(root, name, &mut problems)?
         } else {
-            let names: Vec<_> = entries.iter().map(|entry| name_of(entry)).collect();
-            let found = if names.is_empty() { "nothing".into() } else { first_names(&names) };
-            return Err(DatasetError::Layout { root: root.into(), found });
+            tree::survey(root, name, selection, &mut problems)?
         };
         Ok((dataset, problems))
     }
+
+    /// Describes the parts: how many images are learned from, choose the best epoch, and are held
+    /// out.
+    pub fn parts_in_words(&self) -> String {
+        let (validation, test) = (self.validation.len(), self.test.len());
+        let train = self.train.len() - validation.min(self.train.len());
+        let chosen = match validation {
+            0 => ", a part of which chooses the best epoch".into(),
+            _ => format!(", {validation} that choose the best epoch"),
+        };
+        let held = match test {
+            0 => "none held out: scores on these images say nothing about others".into(),
+            _ => format!("{test} held out for the test"),
+        };
+        format!("{train} images to learn from{chosen}; {held}")
+    }
+}
+
+/// Returns the error of a folder without images or without masks.
+fn unknown_layout(root: &Path, missing: words::Kind) -> Result<DatasetError, DatasetError> {
+    let entries = entries(root)?;
+    let is_of_kind = |path: &&PathBuf| {
+        path.is_dir() && words::Word::read(&name_of(path)).kind.is_some_and(|(kind, _)| kind == missing)
+    };
+    if let Some(folder) = entries.iter().find(is_of_kind) {
+        return Ok(DatasetError::Empty { folder: folder.clone() });
+    }
+    let names: Vec<_> = entries.iter().map(|entry| name_of(entry)).collect();
+    let found = if names.is_empty() { "nothing".into() } else { first_names(&names) };
+    Ok(DatasetError::Layout { root: root.into(), found })
 }
 
 impl fmt::Display for Layout {
@@ -121,20 +188,30 @@ impl fmt::Display for Layout {
 struct Parts {
     /// The training samples.
     train: Vec<Sample>,
-    /// The samples that choose the best epoch, or the test samples if there is no other test part.
+    /// The samples that choose the best epoch.
     validation: Vec<Sample>,
     test: Vec<Sample>,
 }
 
 impl Parts {
+    /// Returns the data set: the validation samples choose the best epoch.
     fn into_dataset(self, name: String, root: &Path, layout: Layout, classes: Vec<Class>) -> Dataset {
         let Self { train, validation, test } = self;
-        let root = root.into();
-        if test.is_empty() {
-            return Dataset { name, root, layout, classes, train, validation: Vec::new(), test: validation };
-        }
         let names = validation.iter().map(|sample| sample.name.clone()).collect();
-        Dataset { name, root, layout, classes, train: merge(train, validation), validation: names, test }
+        let mut train = merge(train, validation);
+        // One that is in both lists has been reported.
+        train.dedup_by(|one, other| one.name == other.name);
+        Dataset {
+            name,
+            root: root.into(),
+            layout,
+            classes,
+            validation: names,
+            train,
+            test,
+            reading: String::new(),
+            notes: Vec::new(),
+        }
     }
 }
 
@@ -291,10 +368,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_choose_by_is_held_out_where_nothing_else_is() {
+    fn the_validation_folder_chooses_the_epoch() {
         let files = |part: &str, name: &str| [format!("{part}/images/{name}.png"), format!("{part}/masks/{name}.png")];
         for (name, parts, train, validation, test) in [
-            ("two", &["train", "valid"][..], "a", "", "b"),
+            ("two", &["train", "valid"][..], "ab", "b", ""),
             ("three", &["train", "val", "test"], "ab", "b", "c"),
             ("three, by another name", &["train", "validation", "test"], "ab", "b", "c"),
         ] {
@@ -306,8 +383,8 @@ mod tests {
         }
         let same = [files("train", "1"), files("val", "1"), files("test", "1")].concat();
         let root = folder(&same.iter().map(String::as_str).collect::<Vec<_>>());
-        let message = Dataset::open(root.path()).unwrap_err().to_string();
-        assert!(message.contains("val`: `1`; rename"), "{message}");
+        let dataset = Dataset::open(root.path()).unwrap();
+        assert_eq!((names(&dataset.train), dataset.validation), (vec!["train_1", "val_1"], vec!["val_1".to_owned()]));
     }
 
     #[test]
@@ -323,13 +400,14 @@ mod tests {
         ]);
         fs::write(root.path().join("train.txt"), "a\nx").unwrap();
         fs::write(root.path().join("val.txt"), "a\nb").unwrap();
-        let (dataset, problems) = Dataset::survey(root.path()).unwrap();
-        assert_eq!((names(&dataset.train), names(&dataset.test)), (vec!["a"], vec!["a", "b"]));
+        let (dataset, problems) = Dataset::survey(root.path(), &Selection::default()).unwrap();
+        assert_eq!((names(&dataset.train), dataset.validation.concat().as_str()), (vec!["a", "b"], "ab"));
         let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        for part in ["stand for the same name", "`c`", "`d`", "`x`", "are in both"] {
+        assert!(dataset.notes[0].starts_with("1 images in `images` have no mask"), "{:?}", dataset.notes);
+        for part in ["stand for the same name", "`d`", "`x`", "are in both"] {
             assert!(problems.iter().any(|problem| problem.contains(part)), "{part}: {problems:#?}");
         }
-        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert_eq!(problems.len(), 4, "{problems:#?}");
     }
 
     #[test]
@@ -347,6 +425,162 @@ mod tests {
         assert_eq!((dataset.name.as_str(), dataset.layout), ("cells", Layout::Folder));
         assert_eq!(names(&dataset.train), ["a.x", "b"]);
         assert!(dataset.train[0].mask.ends_with("masks/a.x.gif") && dataset.train[0].field_of_view.is_none());
+    }
+
+    /// Writes two images, each in a file of the given names with `1` and `2` for `#`, and opens the
+    /// folder.
+    fn open_two(files: &[&str], others: &[(&str, &str)], selection: &Selection) -> Result<Dataset, DatasetError> {
+        let names: Vec<String> =
+            files.iter().flat_map(|file| ["1", "2"].map(|number| file.replace('#', number))).collect();
+        let root = folder(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        for (file, text) in others {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Dataset::open_with(root.path(), selection)
+    }
+
+    #[test]
+    fn ordinary_layouts_are_read() {
+        let rows: [(&str, &[&str], &[&str], &str); 21] = [
+            ("an end", &["images/c#.png", "masks/c#_mask.png"], &["c1", "c2"], "end with `_mask`"),
+            ("other words", &["imgs/c#.jpg", "labels/c#.png"], &["c1", "c2"], "`imgs`, masks in `labels`"),
+            ("other case", &["Images/c#.png", "MASKS/c#.png"], &["c1", "c2"], "of the same names"),
+            ("VOC", &["JPEGImages/c#.jpg", "SegmentationClass/c#.png"], &["c1", "c2"], "SegmentationClass"),
+            ("CVC", &["Original/c#.tif", "Ground Truth/c#.tif"], &["c1", "c2"], "Ground Truth"),
+            ("nested", &["images/p#/c#.png", "masks/p#/c#.png"], &["p1_c1", "p2_c2"], "1 more folders"),
+            ("nested images, flat masks", &["images/p#/c#.png", "masks/c#.png"], &["p1_c1", "p2_c2"], "other folders"),
+            ("parts below", &["images/train/c#.png", "masks/train/c#.png"], &["c1", "c2"], "`images/train`"),
+            ("parts above", &["train/img/c#.png", "train/gt/c#.png"], &["c1", "c2"], "`train/img`"),
+            ("parts and words", &["train_images/c#.jpg", "train_masks/c#.gif"], &["c1", "c2"], "train_masks"),
+            ("a silent folder of images", &["train/c#.jpg", "train_masks/c#_mask.gif"], &["c1", "c2"], "_mask"),
+            ("a silent folder of masks", &["images/c#.png", "1st_manual/c#_manual1.gif"], &["c1", "c2"], "1st_manual"),
+            ("nnU-Net", &["imagesTr/c#_0000.png", "labelsTr/c#.png"], &["c1", "c2"], "without `_0000`"),
+            ("one folder", &["c#.png", "c#_mask.png"], &["c1", "c2"], "_mask"),
+            ("one folder of images", &["images/c#.png", "images/c#_seg.png"], &["c1", "c2"], "_seg"),
+            ("one folder, by format", &["c#.jpg", "c#.png"], &["c1", "c2"], "of the same names"),
+            ("a folder each", &["p#/image.png", "p#/mask.png"], &["p1", "p2"], "`p1` and 1 more"),
+            (
+                "a folder each, with words",
+                &["p#/images/p#.png", "p#/masks/a.png", "p#/masks/b.png"],
+                &["p1", "p2"],
+                "one object each",
+            ),
+            (
+                "a folder of objects",
+                &["images/c#.png", "masks/c#/x.png", "masks/c#/y.png"],
+                &["c1", "c2"],
+                "one object each",
+            ),
+            (
+                "names in two forms of Unicode",
+                &["images/\u{e4}#.png", "masks/a\u{308}#.png"],
+                &["\u{e4}1", "\u{e4}2"],
+                "same",
+            ),
+            ("two file extensions", &["images/c#.ome.tif", "masks/c#.tif"], &["c1", "c2"], "of the same names"),
+        ];
+        for (name, files, expected, reading) in rows {
+            let dataset = open_two(files, &[], &Selection::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(names(&dataset.train), expected, "{name}");
+            assert!(dataset.reading.contains(reading), "{name}: {}", dataset.reading);
+            for (number, sample) in (1..).zip(&dataset.train) {
+                let shown =
+                    [&sample.image, &sample.mask].map(|path| path.display().to_string().contains(&number.to_string()));
+                assert_eq!(shown, [true, true], "{name}: {sample:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn masks_of_objects_are_numbered() {
+        let more = [("masks/c1_02.png", "")];
+        let dataset = open_two(&["images/c#.png", "masks/c#_01.png"], &more, &Selection::default()).unwrap();
+        assert!(dataset.reading.contains("one object each"), "{}", dataset.reading);
+        assert_eq!(dataset.files().filter(|file| file.to_string_lossy().contains("c1_0")).count(), 2);
+        let border = Selection { border: Some(crate::masks::Border::Class), ..Selection::default() };
+        let dataset = open_two(&["images/c#.png", "masks/c#_01.png"], &more, &border).unwrap();
+        assert_eq!(dataset.classes.last().unwrap().name, "border");
+        // Two of the same for each image may be two readers.
+        let two = ["images/c#.png", "masks/c#_01.png", "masks/c#_02.png"];
+        let message = open_two(&two, &[], &Selection::default()).unwrap_err().to_string();
+        assert!(message.contains("`_01`") && message.contains("`_02`"), "{message}");
+    }
+
+    #[test]
+    fn parts_are_folders_or_lists() {
+        let voc = ["JPEGImages/c#.jpg", "JPEGImages/unused#.jpg", "SegmentationClass/c#.png"];
+        let lists = [("ImageSets/Segmentation/train.txt", "c1\n"), ("ImageSets/Segmentation/val.txt", "c2\n")];
+        let dataset = open_two(&voc, &lists, &Selection::default()).unwrap();
+        assert_eq!((names(&dataset.train), dataset.validation.concat()), (vec!["c1", "c2"], "c2".into()));
+        assert!(dataset.notes[0].starts_with("2 images in `JPEGImages` have no mask"), "{:?}", dataset.notes);
+        assert!(dataset.parts_in_words().ends_with("none held out: scores on these images say nothing about others"));
+
+        let nnunet = ["imagesTr/c#_0000.png", "labelsTr/c#.png", "imagesTs/t#_0000.png"];
+        let labels = [("dataset.json", r#"{"labels": {"background": 0, "tumour": 1}}"#)];
+        let dataset = open_two(&nnunet, &labels, &Selection::default()).unwrap();
+        assert_eq!((names(&dataset.train), dataset.classes[1].name.as_str()), (vec!["c1", "c2"], "tumour"));
+        assert!(dataset.notes[0].contains("imagesTs"), "{:?}", dataset.notes);
+
+        let parts = ["images/train/c#.png", "masks/train/c#.png", "images/test/t#.png", "masks/test/t#.png"];
+        let dataset = open_two(&parts, &[], &Selection::default()).unwrap();
+        assert_eq!((names(&dataset.train), names(&dataset.test)), (vec!["c1", "c2"], vec!["t1", "t2"]));
+        assert!(dataset.parts_in_words().ends_with("2 held out for the test"));
+    }
+
+    #[test]
+    fn flags_choose_among_files() {
+        let select = |images: &str, masks: &str| Selection {
+            images: (!images.is_empty()).then(|| images.into()),
+            masks: (!masks.is_empty()).then(|| masks.into()),
+            ..Selection::default()
+        };
+        let files = ["images/c#.png", "masks/c#.png", "labels/c#.png", "scans/x#/ct.png", "drawn/x#_ct.gif"];
+        for (name, selection, expected) in [
+            ("a folder", select("", "labels"), "c1.png in labels"),
+            ("a pattern", select("", "masks/*.png"), "c1.png in masks"),
+            ("two patterns", select("scans/*/ct.png", "drawn/*_ct.gif"), "ct.png in drawn"),
+            ("two folders", select("images", "labels"), "c1.png in labels"),
+        ] {
+            let dataset = open_two(&files, &[], &selection).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let Sample { image, mask, .. } = &dataset.train[0];
+            let found = format!("{} in {}", name_of(image), name_of(mask.parent().unwrap()));
+            assert_eq!((found.as_str(), dataset.train.len()), (expected, 2), "{name}");
+        }
+        for (name, selection, part) in [
+            ("two words", select("", ""), "`--masks labels`"),
+            ("nothing", select("", "gone/*.png"), "`gone/*.png` selects no image file"),
+        ] {
+            let message = open_two(&files, &[], &selection).unwrap_err().to_string();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_can_be_read_in_two_ways_names_both_and_the_flag() {
+        let rows: [(&str, &[&str], [&str; 3]); 5] = [
+            (
+                "masks in two folders",
+                &["images/#.png", "masks/#.png", "labels/#.png"],
+                ["`labels`", "`masks`", "--masks"],
+            ),
+            ("images in two folders", &["img/#.png", "images/#.png", "masks/#.png"], ["`img`", "`images`", "--images"]),
+            ("two masks each", &["images/#.png", "masks/#_a.png", "masks/#_b.png"], ["`_a`", "`_b`", "--masks"]),
+            ("two formats", &["#.tif", "#.png"], ["png files", "tif files", "--images"]),
+            (
+                "a whole and a part",
+                &["images/#.png", "masks/#.png", "train/images/#.png", "train/masks/#.png"],
+                ["`images`", "`train/images`", "the data set"],
+            ),
+        ];
+        for (name, files, parts) in rows {
+            let message = open_two(files, &[], &Selection::default()).unwrap_err().to_string();
+            assert!(parts.iter().all(|part| message.contains(part)), "{name}: {message}");
+        }
+        let channels = ["imagesTr/c#_0000.png", "imagesTr/c#_0001.png", "labelsTr/c#.png"];
+        let message = open_two(&channels, &[], &Selection::default()).unwrap_err().to_string();
+        assert!(message.contains("several channels") && message.contains("_0001"), "{message}");
     }
 
     #[test]

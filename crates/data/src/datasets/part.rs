@@ -64,12 +64,16 @@ impl fmt::Display for Part {
 
 impl Dataset {
     /// Returns the samples of a part, and which part it is; without a part those of the test part,
-    /// or all if there is none.
+    /// or those that choose the best epoch, or all if there are none of either.
     ///
     /// # Errors
     /// When the part has no samples.
     pub fn part(&self, part: Option<Part>) -> Result<(Part, Vec<Sample>), PartError> {
-        let part = part.unwrap_or(if self.test.is_empty() { Part::All } else { Part::Test });
+        let part = part.unwrap_or(match (self.test.is_empty(), self.validation.is_empty()) {
+            (false, _) => Part::Test,
+            (true, false) => Part::Validation,
+            (true, true) => Part::All,
+        });
         let samples = match part {
             Part::Train => self.train.clone(),
             Part::Validation => {
@@ -111,15 +115,19 @@ mod tests {
             train: samples(train),
             validation: train.iter().skip(1).map(|name| (*name).into()).collect(),
             test: samples(test),
+            reading: String::new(),
+            notes: Vec::new(),
         }
     }
 
     #[test]
     fn a_part_is_chosen_by_name_or_by_what_there_is() {
         let (both, one) = (dataset(&["a", "b"], &["c"]), dataset(&["a"], &[]));
+        let chosen = dataset(&["a", "b"], &[]);
         for (name, dataset, part, expected) in [
             ("held out", &both, None, "c"),
             ("nothing held out", &one, None, "a"),
+            ("a part that chooses the epoch", &chosen, None, "b"),
             ("train", &both, Some("train"), "ab"),
             ("validation", &both, Some("validation"), "b"),
             ("test", &both, Some("test"), "c"),

@@ -9,7 +9,7 @@ use crate::formats::{ReadError, header, read_image, read_image_file};
 use crate::masks::{MaskCoding, MaskError, ignore_outside, read_mask};
 
 /// The files of an image and its mask.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// The part of their names that image and mask share.
     pub name: String,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, Luma};
+use image::{DynamicImage, GrayImage, Luma, Rgba};
 use seg_contract::IGNORE_LABEL;
 
 use super::{MaskError, shift_to_byte};
@@ -21,6 +21,9 @@ pub(super) fn labels(path: &Path, image: &DynamicImage, is_blurred: bool) -> Res
         && let Some(color) = image.to_rgb8().pixels().map(|pixel| pixel.0).find(is_colored)
     {
         return Err(MaskError::Colored { path: path.into(), color });
+    }
+    if image.color().has_alpha() && is_drawn_in_alpha(image) {
+        return Err(MaskError::Transparent { path: path.into() });
     }
     let (mut mask, highest) = gray(image);
     let mut occurs = [false; 256];
@@ -47,6 +50,22 @@ pub(super) fn labels(path: &Path, image: &DynamicImage, is_blurred: bool) -> Res
         *value = u8::from(*value >= THRESHOLD);
     }
     Ok(mask)
+}
+
+/// Returns true if the colour is the same everywhere, and only some of the pixels are transparent.
+fn is_drawn_in_alpha(image: &DynamicImage) -> bool {
+    let image = image.to_rgba16();
+    let is_clear = |pixel: &Rgba<u16>| pixel[3] < u16::MAX / 2;
+    let mut pixels = image.pixels();
+    let Some(first) = pixels.next() else { return false };
+    let mut differs = false;
+    for pixel in pixels {
+        if pixel.0[..3] != first.0[..3] {
+            return false;
+        }
+        differs |= is_clear(pixel) != is_clear(first);
+    }
+    differs
 }
 
 fn is_colored(color: &[u8; 3]) -> bool {
@@ -92,6 +111,19 @@ mod tests {
         ] {
             assert_eq!(read(&image, &MaskCoding::Binary).unwrap(), labels, "{name}");
         }
+    }
+
+    #[test]
+    fn a_drawing_in_the_transparency_is_refused() {
+        let mask = |solid: u8, clear: u8| {
+            image::GrayAlphaImage::from_fn(4, 1, |x, _| image::LumaA(if x < 2 { [solid, 255] } else { [clear, 0] }))
+                .into()
+        };
+        for value in [0, 255] {
+            let message = read(&mask(value, value), &MaskCoding::Binary).unwrap_err().to_string();
+            assert!(message.contains("drawing is in its transparency"), "{message}");
+        }
+        assert_eq!(read(&mask(255, 0), &MaskCoding::Binary).unwrap(), [1, 1, 0, 0]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod binary;
 mod exact;
+mod objects;
+mod suspicion;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,14 +11,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use binary::THRESHOLD;
-use image::GrayImage;
+use image::{DynamicImage, GrayImage};
+pub use objects::{Border, Objects};
 use seg_contract::IGNORE_LABEL;
+pub(crate) use suspicion::{Suspicion, suspicions};
 use thiserror::Error;
 
+use crate::annotations::{AnnotationError, Drawing};
 use crate::formats::{ReadError, decode_indices, decode_integers, read_image_file, recognize};
 
 /// The coding of classes in a mask file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum MaskCoding {
     /// Two classes in grey.
     ///
@@ -35,6 +40,10 @@ pub enum MaskCoding {
     },
     /// Each class has a colour of its own: the labels by red, green and blue.
     Color(Arc<BTreeMap<[u8; 3], u8>>),
+    /// Each of several binary masks shows an object of the image.
+    Objects(Arc<Objects>),
+    /// Annotations say the areas of the classes; the mask file is theirs.
+    Drawn(Arc<Drawing>),
 }
 
 /// An error in reading a file as a mask.
@@ -43,6 +52,9 @@ pub enum MaskError {
     /// The file cannot be read as an image.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Annotations cannot be read or drawn.
+    #[error(transparent)]
+    Annotation(#[from] AnnotationError),
     /// A binary mask has a coloured pixel.
     #[error(
         "cannot read `{path}` as a binary mask: it has pixels of the colour {color:?}, expected grey; save it with 0 for \
@@ -53,6 +65,15 @@ pub enum MaskError {
         path: PathBuf,
         /// The red, green and blue of one such pixel.
         color: [u8; 3],
+    },
+    /// The colour of a binary mask is the same everywhere, its transparency is not.
+    #[error(
+        "cannot read `{path}` as a mask: its colour is the same everywhere, and the drawing is in its transparency, which is not \
+         read; save it without transparency, with 0 for the background and 255 for the target"
+    )]
+    Transparent {
+        /// The mask file.
+        path: PathBuf,
     },
     /// A binary mask holds labels of more than two classes, or object numbers.
     #[error(
@@ -120,6 +141,21 @@ pub enum MaskError {
         /// The number of classes.
         classes: u8,
     },
+    /// The masks of an image's objects differ in size.
+    #[error(
+        "the mask `{path}` is {}x{}, but `{first}` is {}x{}; all masks of one image must have its size",
+        size.0, size.1, expected.0, expected.1
+    )]
+    ObjectSize {
+        /// The mask file.
+        path: PathBuf,
+        /// Its width and height, in pixels.
+        size: (u32, u32),
+        /// The first mask of the image.
+        first: PathBuf,
+        /// Its width and height, in pixels.
+        expected: (u32, u32),
+    },
     /// A colour of a colour-coded mask belongs to no class.
     #[error(
         "cannot read `{path}` as a mask of colours: the pixel at ({x}, {y}) has the colour {color:?}, which belongs to no class \
@@ -148,20 +184,39 @@ const EXAMPLE_COLOR: &str = r#"{"masks": "color", "classes": [{"name": "backgrou
 /// # Errors
 /// When the file cannot be read as an image or does not follow `coding`.
 pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskError> {
-    let bytes = read_image_file(path)?;
     match coding {
+        MaskCoding::Objects(objects) => objects::labels(objects),
+        MaskCoding::Drawn(drawing) => Ok(drawing.labels()?),
         MaskCoding::Binary => {
+            let bytes = read_image_file(path)?;
             let is_blurred = lossy_format(path, &bytes)?.is_some();
             binary::labels(path, &decode_integers(path, &bytes)?, is_blurred)
         }
         MaskCoding::Index { classes } => {
-            refuse_lossy(path, &bytes)?;
+            let bytes = read_exact(path)?;
             exact::from_indices(path, &decode_indices(path, &bytes)?, *classes)
         }
         MaskCoding::Color(labels) => {
-            refuse_lossy(path, &bytes)?;
+            let bytes = read_exact(path)?;
             exact::from_colors(path, &decode_integers(path, &bytes)?, labels)
         }
+    }
+}
+
+/// Reads a mask as the indices of its palette or its grey values.
+///
+/// # Errors
+/// When the file cannot be read as an image or its compression changes values.
+pub(crate) fn read_indices(path: &Path) -> Result<DynamicImage, MaskError> {
+    Ok(decode_indices(path, &read_exact(path)?)?)
+}
+
+/// Reads the content of a file whose format keeps values.
+fn read_exact(path: &Path) -> Result<Vec<u8>, MaskError> {
+    let bytes = read_image_file(path)?;
+    match lossy_format(path, &bytes)? {
+        Some(format) => Err(MaskError::Lossy { path: path.into(), format }),
+        None => Ok(bytes),
     }
 }
 
@@ -181,14 +236,6 @@ fn lossy_format(path: &Path, bytes: &[u8]) -> Result<Option<&'static str>, ReadE
     Ok(format.filter(|format| !format.keeps_values()).map(|format| format.name()))
 }
 
-/// Refuses a format whose compression may change values.
-fn refuse_lossy(path: &Path, bytes: &[u8]) -> Result<(), MaskError> {
-    match lossy_format(path, bytes)? {
-        Some(format) => Err(MaskError::Lossy { path: path.into(), format }),
-        None => Ok(()),
-    }
-}
-
 /// Returns the number of bits by which values of 16 bits are shifted to become bytes: 0 if no high
 /// byte is used.
 fn shift_to_byte(values: &[u16]) -> u32 {
@@ -196,12 +243,23 @@ fn shift_to_byte(values: &[u16]) -> u32 {
 }
 
 impl MaskCoding {
+    /// Returns the files that are read in addition to the mask file of a sample.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        match self {
+            // The first of them is the sample's mask file.
+            Self::Objects(objects) => objects.paths.get(1..).unwrap_or_default(),
+            _ => &[],
+        }
+    }
+
     /// Returns the name in `classes.json`.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Binary => "binary",
             Self::Index { .. } => "index",
             Self::Color(_) => "color",
+            Self::Objects(_) => "objects",
+            Self::Drawn(_) => "drawn",
         }
     }
 }
@@ -215,6 +273,9 @@ impl fmt::Display for MaskCoding {
                 write!(formatter, " {red:02x}{green:02x}{blue:02x}={label}")?;
             }
         }
+        if let Self::Objects(objects) = self {
+            write!(formatter, " border={}", objects.border)?;
+        }
         Ok(())
     }
 }
@@ -223,7 +284,7 @@ impl fmt::Display for MaskCoding {
 pub(crate) mod tests {
     use std::fs;
 
-    use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+    use image::{ImageFormat, Rgb, RgbImage};
 
     use super::*;
 

@@ -1,10 +1,13 @@
 //! A model that is opened for running: from tensors to tensors.
 
 mod cuda_graphs;
+mod edges;
 mod opening;
 mod placement;
 
-pub use opening::{OPTIMIZATION, OpenError, RunsOn, change_warning, parse_model, read_model};
+pub use opening::{
+    OPTIMIZATION, OpenError, Runnable, RunsOn, change_warning, parse_model, read_contract, read_model, runnable,
+};
 pub use placement::{PlacedNode, Placement, PlacementError};
 
 use std::collections::BTreeMap;
@@ -13,7 +16,7 @@ use std::path::Path;
 use ndarray::{
     Array, Array3, Array4, ArrayD, ArrayView4, ArrayViewD, Axis, CowArray, Dimension, Ix4, RemoveAxis, concatenate,
 };
-use opening::{File, Opened, read};
+use opening::{External, File, Opened, read, read_external};
 use ort::environment::Environment;
 use ort::memory::AllocationDevice;
 use ort::session::SessionInputValue;
@@ -32,7 +35,7 @@ pub struct Session {
     session: ort::session::Session,
     file: ModelFile,
     cuda_graphs: Option<CudaGraphs>,
-    model: Model,
+    contract: Contract,
     shapes: Option<Shapes>,
     placement: Placement,
     runs_on: RunsOn,
@@ -116,8 +119,11 @@ impl Session {
     /// When the file is not a model of this toolchain, or the provider that `options` ask for
     /// cannot run all of it.
     pub fn open(environment: &Environment, path: &Path, options: &Options) -> Result<Self, OpenError> {
-        let (bytes, model) = read(path)?;
-        Self::start(environment, path, &bytes, model, options)
+        let bytes = read(path)?;
+        let model = runnable(path, &bytes)?;
+        // A graph that was read holds its weights.
+        let external = if model.graph.is_some() { Vec::new() } else { read_external(path, &bytes)? };
+        Self::start_runnable(environment, path, &bytes, &external, model, options)
     }
 
     /// Opens a model whose file has the given bytes; `path` is its name in errors.
@@ -131,15 +137,29 @@ impl Session {
         model: Model,
         options: &Options,
     ) -> Result<Self, OpenError> {
-        let file = ModelFile::new(path, bytes);
-        let opened = File { environment, path, bytes, model: &model }.open(options)?;
+        let warning = change_warning(path, bytes, &model);
+        let model = Runnable { contract: model.contract, graph: Some(model.graph), warning };
+        Self::start_runnable(environment, path, bytes, &[], model, options)
+    }
+
+    fn start_runnable(
+        environment: &Environment,
+        path: &Path,
+        bytes: &[u8],
+        external: &[External],
+        model: Runnable,
+        options: &Options,
+    ) -> Result<Self, OpenError> {
+        let file = ModelFile::with_external(path, bytes, external.iter().map(|external| &*external.bytes));
+        let Runnable { contract, graph, warning: change_warning } = model;
+        let opened =
+            File { environment, path, bytes, external, contract: &contract, graph: graph.as_ref() }.open(options)?;
         let Opened { session, placement, runs_on, options } = opened;
         let cuda_graphs = options
             .cuda_graph
             .then(|| CudaGraphs::new(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
-        let shapes = options.provider.spec().builds_engine.then(|| options.shapes(&model.contract.input));
-        let change_warning = change_warning(path, bytes, &model);
-        Ok(Self { session, file, cuda_graphs, model, shapes, placement, runs_on, change_warning, options })
+        let shapes = options.provider.spec().builds_engine.then(|| options.shapes(&contract.input));
+        Ok(Self { session, file, cuda_graphs, contract, shapes, placement, runs_on, change_warning, options })
     }
 
     /// Returns the file, identified by the bytes that were opened.
@@ -149,7 +169,7 @@ impl Session {
 
     /// Returns what the model expects and means.
     pub fn contract(&self) -> &Contract {
-        &self.model.contract
+        &self.contract
     }
 
     /// Returns the provider that computes the model.
@@ -244,10 +264,10 @@ impl Session {
         }
         let options = &self.options;
         let failed = |source| RunError::from_ort(options, shape, source);
-        let Contract { input: expected, output, .. } = &self.model.contract;
+        let Contract { input: expected, output, .. } = &self.contract;
         let fed = GraphInput::new(input, expected);
         let graph = match &mut self.cuda_graphs {
-            Some(graphs) => graphs.get_or_capture(&self.session, &self.model.contract, shape).map_err(failed)?,
+            Some(graphs) => graphs.get_or_capture(&self.session, &self.contract, shape).map_err(failed)?,
             None => None,
         };
         if let Some(graph) = graph {
@@ -267,7 +287,7 @@ impl Session {
     pub fn values(&mut self, input: ArrayView4<'_, f32>) -> Result<BTreeMap<String, ArrayD<f32>>, RunError> {
         let shape: [usize; 4] = input.dim().into();
         let failed = |source| RunError::Run { shape, source };
-        let expected = &self.model.contract.input;
+        let expected = &self.contract.input;
         let fed = GraphInput::new(input, expected);
         let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
         let options = uncaptured().map_err(failed)?;
@@ -355,12 +375,12 @@ mod tests {
             // Two shapes with one number would replay each other's kernels on a GPU, and 0 is ONNX
             // Runtime's own.
             let graph = |session: &mut Session, side| {
-                let Session { session, cuda_graphs, model, .. } = session;
+                let Session { session, cuda_graphs, contract, .. } = session;
                 let shape = [1 + side % 2, 3, side, 2 * side];
                 cuda_graphs
                     .as_mut()
                     .unwrap()
-                    .get_or_capture(session, &model.contract, shape)
+                    .get_or_capture(session, contract, shape)
                     .unwrap()
                     .map(|graph| graph.number())
             };

@@ -1,12 +1,15 @@
 //! Opens a model file: reads it, checks it, and starts a session on the provider that is asked for.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
 use ort::environment::Environment;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
-use seg_onnx::{Model, ModelError};
+use seg_contract::{Contract, sha256};
+use seg_onnx::graph::Graph;
+use seg_onnx::{Model, ModelError, proto};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -14,6 +17,7 @@ use crate::library::loaded_version;
 use crate::provider::{
     self, ComputePrecision, EngineCacheError, OptionError, Options, Provider, ProviderError, diagnose, engine_key,
 };
+use crate::session::edges;
 use crate::session::placement::{self, PlacedNode, Placement, PlacementError, RECORD_PLACEMENT};
 
 /// The provider that computes a session, and how, for a report.
@@ -64,6 +68,16 @@ pub enum OpenError {
         /// The cause.
         source: Box<ModelError>,
     },
+    /// The weights lie elsewhere than beside the model.
+    #[error(
+        "the weights of `{path}` lie in `{name}`, which is not in its folder; expected a name without `..` and root"
+    )]
+    External {
+        /// The model.
+        path: PathBuf,
+        /// The file of weights, as the model names it.
+        name: String,
+    },
     /// The provider does not have an option.
     #[error(transparent)]
     Option(#[from] OptionError),
@@ -102,14 +116,89 @@ pub enum OpenError {
 /// # Errors
 /// When the file cannot be read or is not one that this toolchain wrote.
 pub fn read_model(path: &Path) -> Result<Model, OpenError> {
-    Ok(read(path)?.1)
+    parse_model(path, &read(path)?)
 }
 
-/// Reads a model file: its bytes and the model.
-pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Model), OpenError> {
-    let bytes = fs::read(path).map_err(|source| OpenError::Read { path: path.into(), source })?;
-    let model = parse_model(path, &bytes)?;
-    Ok((bytes, model))
+/// Reads the contract of a model file, whose graph another tool may have written.
+///
+/// # Errors
+/// When the file cannot be read or carries no usable contract.
+pub fn read_contract(path: &Path) -> Result<Contract, OpenError> {
+    Ok(runnable(path, &read(path)?)?.contract)
+}
+
+/// Reads a model file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
+    fs::read(path).map_err(|source| OpenError::Read { path: path.into(), source })
+}
+
+/// A model as far as running it needs to know it.
+#[derive(Debug)]
+pub struct Runnable {
+    /// The contract.
+    pub contract: Contract,
+    /// The graph, where it can be read.
+    pub graph: Option<Graph>,
+    /// A warning if a tool has changed the model since it was exported.
+    pub warning: Option<String>,
+}
+
+/// Reads a model from the bytes of its file as far as running it needs: the contract. `path` is its
+/// name in errors.
+///
+/// # Errors
+/// When the bytes are no ONNX file, or carry no usable contract, or the graph has another input or
+/// output.
+pub fn runnable(path: &Path, bytes: &[u8]) -> Result<Runnable, OpenError> {
+    let refused = |source: ModelError| OpenError::Model { path: path.into(), source: source.into() };
+    let unread = match Model::from_bytes(bytes) {
+        Ok(model) => {
+            let warning = change_warning(path, bytes, &model);
+            return Ok(Runnable { contract: model.contract, graph: Some(model.graph), warning });
+        }
+        // ONNX Runtime says what the types are.
+        Err(error @ (ModelError::Read(_) | ModelError::Broken { what: "input's type" | "output's type", .. })) => error,
+        Err(error) => return Err(refused(error)),
+    };
+    let contract = Model::contract_of(bytes).map_err(refused)?;
+    let mut reason = unread.to_string();
+    let mut source = std::error::Error::source(&unread);
+    while let Some(cause) = source {
+        reason += &format!(": {cause}");
+        source = cause.source();
+    }
+    let warning = format!(
+        "`{}` was changed after `seg export` wrote it, and its graph is not one that can be read here: {reason}. ONNX \
+         Runtime runs it, but `seg inspect` and `seg verify` cannot say what it computes, and what the contract says of \
+         it may no longer be true; score it with `seg eval`",
+        path.display()
+    );
+    Ok(Runnable { contract, graph: None, warning: Some(warning) })
+}
+
+/// A file beside a model that holds weights.
+pub(super) struct External {
+    /// The name as the model writes it.
+    pub(super) name: String,
+    pub(super) bytes: Arc<[u8]>,
+}
+
+/// Reads the files that hold a model's weights beside it.
+pub(super) fn read_external(path: &Path, bytes: &[u8]) -> Result<Vec<External>, OpenError> {
+    let refused = |source: ModelError| OpenError::Model { path: path.into(), source: source.into() };
+    let names = proto::external_files(bytes).map_err(|error| refused(error.into()))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let read = |name: String| {
+        let is_beside =
+            Path::new(&name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !is_beside {
+            return Err(OpenError::External { path: path.into(), name });
+        }
+        let place = folder.join(&name);
+        let bytes = fs::read(&place).map_err(|source| OpenError::Read { path: place, source })?;
+        Ok(External { name, bytes: bytes.into() })
+    };
+    names.into_iter().map(read).collect()
 }
 
 /// Parses a model from the bytes of its file; `path` is its name in errors.
@@ -137,7 +226,10 @@ pub(super) struct File<'a> {
     pub(super) environment: &'a Environment,
     pub(super) path: &'a Path,
     pub(super) bytes: &'a [u8],
-    pub(super) model: &'a Model,
+    pub(super) external: &'a [External],
+    pub(super) contract: &'a Contract,
+    /// The graph, where it can be read.
+    pub(super) graph: Option<&'a Graph>,
 }
 
 /// A session, and how it came about.
@@ -213,8 +305,10 @@ impl File<'_> {
         // The key needs NVIDIA's libraries. An error of ONNX Runtime comes first: without it they
         // are of no use.
         self.register(options, None)?;
-        let input = &self.model.contract.input;
-        let key = engine_key(self.bytes, input, options).map_err(|source| self.unusable(options, source))?;
+        let input = &self.contract.input;
+        let hashes = self.external.iter().map(|external| sha256(&external.bytes)).collect::<String>();
+        let identity = [self.bytes, hashes.as_bytes()].concat();
+        let key = engine_key(&identity, input, options).map_err(|source| self.unusable(options, source))?;
         let start = |folder: &Path| self.start(options, Some(folder)).map_err(Refusal::Open);
         let opened = engines.open(&key, start, Refusal::is_about_the_engine);
         opened.map_err(|refusal| match refusal {
@@ -224,18 +318,28 @@ impl File<'_> {
     }
 
     fn start(&self, options: &Options, engines: Option<&Path>) -> Result<Opened, OpenError> {
-        let Self { path, model, .. } = *self;
+        let Self { path, graph, .. } = *self;
         let provider = options.provider;
         let mut builder = self.register(options, engines)?;
+        for External { name, bytes } in self.external {
+            let added = builder.with_external_initializer_file_in_memory(name, Arc::clone(bytes));
+            builder = added.map_err(|error| self.refused(error.into()))?;
+        }
         // CUDA and TensorRT call the driver only now.
         let session = builder.commit_from_memory(self.bytes).map_err(|error| match diagnose(options, error) {
             ProviderError::Other { source } => self.refused(source),
             source => self.unusable(options, source),
         })?;
+        if graph.is_none() {
+            edges::check(&session, self.contract)
+                .map_err(|source| OpenError::Model { path: path.into(), source: source.into() })?;
+        }
+        let none = Graph::default();
+        let graph = graph.unwrap_or(&none);
         let misplaced = |source| OpenError::Placement { path: path.into(), provider, source };
         let placement = placement::placement(&session).map_err(misplaced)?;
         if !options.allow_fallback {
-            placement.check(provider, &model.graph).map_err(misplaced)?;
+            placement.check(provider, graph).map_err(misplaced)?;
         }
         let runs_on = RunsOn {
             provider,
@@ -244,14 +348,14 @@ impl File<'_> {
             onnx_runtime: loaded_version().into(),
             instead: Vec::new(),
             nodes: placement.counts(),
-            elsewhere: placement.misplaced(provider, &model.graph).into_iter().cloned().collect(),
+            elsewhere: placement.misplaced(provider, graph).into_iter().cloned().collect(),
             members: Vec::new(),
         };
         Ok(Opened { session, placement, runs_on, options: options.clone() })
     }
 
     fn register(&self, options: &Options, engines: Option<&Path>) -> Result<SessionBuilder, OpenError> {
-        let contract = &self.model.contract;
+        let contract = self.contract;
         let builder = configure(self.environment, options).map_err(|source| self.refused(source))?;
         provider::register(self.environment, builder, &contract.input, options, engines)
             .map_err(|source| self.unusable(options, source))

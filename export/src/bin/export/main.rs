@@ -14,7 +14,7 @@ use args::Args;
 use burn::tensor::Device;
 use ort::environment::Environment;
 use seg_cli::{Shown, detail, finish, note, print, warn};
-use seg_contract::SizePolicy;
+use seg_contract::{Element, Input, SizePolicy};
 use seg_data::FileSet;
 use seg_export::calibration::Calibration;
 use seg_export::card::card;
@@ -57,6 +57,9 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let mut export = export(&checkpoint, &args.options())?;
     for assumption in &export.assumptions {
         warn(&format!("warning: {assumption}; {}", remedy(assumption)));
+    }
+    if let Some(warning) = coarse_bytes(&export.model.contract.input) {
+        warn(&format!("warning: {warning}"));
     }
     let environment = environment(args)?;
     if let Some(environment) = &environment {
@@ -229,6 +232,19 @@ fn note_int8(report: &QuantizationReport) {
         100.0 * agreement,
         100.0 * (1.0 - flipped)
     ));
+}
+
+/// Warns where the input is bytes and the step between two of them is large beside the deviation of
+/// the training images, as where these have 12 bits in files of 16.
+fn coarse_bytes(input: &Input) -> Option<String> {
+    const SHARE_MAX: f32 = 0.1;
+    let share = input.byte_share();
+    (input.form.element == Element::U8 && share > SHARE_MAX).then(|| {
+        format!(
+            "`--input u8` rounds images to bytes, and a byte is {share:.2} of the deviation of the training images: masks will differ \
+             from those of the trained network; leave out `--input u8`, or train on images that fill the range of their type"
+        )
+    })
 }
 
 /// Returns the requested checkpoint, or that of the newest run; says which.

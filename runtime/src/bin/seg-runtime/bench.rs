@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use seg_cli::{chain, note, print, print_json};
-use seg_inference::{Options, RunsOn, Segmenter, Session, image_files, read_model};
+use seg_inference::{Options, RunsOn, Segmenter, Session, image_files, read_contract};
 use seg_runtime::bench::{
     self, Distribution, Paired, Stages, example_input, measure_paired, measure_stages, peak_memory_bytes,
 };
@@ -58,8 +58,8 @@ struct Against {
 }
 
 pub(crate) fn bench(args: &Bench) -> anyhow::Result<()> {
-    let contract = read_model(&args.model)?.contract;
-    let against = args.against.as_ref().map(|path| read_model(path)).transpose()?.map(|model| model.contract);
+    let contract = read_contract(&args.model)?;
+    let against = args.against.as_ref().map(|path| read_contract(path)).transpose()?;
     let images = if args.images.is_empty() { Vec::new() } else { image_files(&args.images)? };
     let sizes = if args.size.is_empty() { vec![own_size(&contract)] } else { args.size.clone() };
     for size in &sizes {

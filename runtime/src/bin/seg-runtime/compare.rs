@@ -3,13 +3,13 @@
 use anyhow::{anyhow, bail};
 use ndarray::Ix4;
 use seg_cli::print;
-use seg_inference::{Session, TensorFile, compare as compare_tensors, read_model};
+use seg_inference::{Session, TensorFile, compare as compare_tensors, read_contract};
 
 use crate::args::Compare;
 use crate::engine;
 
 pub(crate) fn compare(args: &Compare) -> anyhow::Result<()> {
-    read_model(&args.model)?;
+    read_contract(&args.model)?;
     let file = TensorFile::open(&args.tensors)?;
     let input = file.tensor(&args.input)?.mapv(|value| value as f32);
     let expected = file.tensor(&args.expect)?;

@@ -9,9 +9,9 @@ use anyhow::{Context, bail, ensure};
 use image::GrayImage;
 use ort::environment::Environment;
 use seg_cli::{Shown, chain, note, print, warn};
-use seg_contract::{Class, OutputKind};
-use seg_data::{Dataset, Part, Sample, write_bytes, write_mask_png};
-use seg_inference::{Options, Segmentation, Segmenter, Settings, read_model};
+use seg_contract::{Class, Contract, LearnedFrom, OutputKind, Unlike, settings_without_digests};
+use seg_data::{Dataset, Overlap, Part, Sample, quick_check, write_bytes, write_mask_png};
+use seg_inference::{Options, Segmentation, Segmenter, Settings, read_contract};
 use seg_metrics::{Bootstrap, Estimate, Metric};
 use seg_runtime::evaluation::{About, Data, Evaluator, Method, Report, Skipped};
 use seg_runtime::save::outputs::keep_inputs;
@@ -37,14 +37,14 @@ impl From<&Measuring> for Method {
 }
 
 pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
-    let contract = read_model(&args.model[0])?.contract;
+    let contract = read_contract(&args.model[0])?;
     args.check_for(&contract)?;
     let classes = &contract.classes;
     let targets: Vec<_> = classes.iter().skip(1).map(|class| class.name.clone()).collect();
     let probabilities = contract.output.kind != OutputKind::Mask;
     let settings = Settings { probabilities, ..args.answers.settings(&targets) };
     let settings = within_memory(settings, &contract);
-    let dataset = Dataset::open(&args.data)?;
+    let dataset = Dataset::open_with(&args.data, &args.files)?;
     ensure!(
         classes.len() == dataset.classes.len(),
         "the model tells {} apart, the data set {}",
@@ -53,6 +53,13 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     );
     check_order(classes, &dataset.classes)?;
     let (part, samples) = dataset.part(args.split)?;
+    note(&format!("the data: {}", dataset.parts_in_words()));
+    dataset.notes.iter().for_each(|unused| note(unused));
+    let overlap = overlap(args, &samples)?;
+    let mut warnings: Vec<String> = quick_check(&[("the part", samples.as_slice())], &dataset.classes)
+        .into_iter()
+        .map(|finding| finding.message)
+        .collect();
     if let Some(folder) = &args.out {
         // Not only after the last image.
         fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.shown()))?;
@@ -62,15 +69,18 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     let options = options.for_settings(&settings);
     let mut segmenter = engine::open(&options, || open(&environment, &args.model, &options, &settings))?;
 
-    let data = describe(&dataset, args, part);
     let mut evaluator = Evaluator::new(classes, Method::from(&args.measuring));
-    let skipped = measure(&mut segmenter, &mut evaluator, &samples, masks.as_deref())?;
+    let (skipped, unlike) = measure(&mut segmenter, &mut evaluator, &samples, masks.as_deref())?;
+    warnings.extend(unlike);
+    warnings.iter().for_each(|warning| warn(warning));
+    let counts = overlap.map(|overlap| [overlap.training.len(), overlap.validation.len()]);
+    let data = Data { warnings, ..describe(&dataset, args, part, counts) };
     ensure!(evaluator.images() > 0, "none of the {} images could be measured", samples.len());
     let skipped_count = skipped.len();
     let about = About {
         tool: format!("seg-runtime {}", env!("CARGO_PKG_VERSION")),
         models: segmenter.files(),
-        contract: contract.clone(),
+        contract: without_digests(&contract),
         settings,
         runs_on: segmenter.runs_on(),
         data,
@@ -100,7 +110,9 @@ fn check_order(model: &[Class], data: &[Class]) -> anyhow::Result<()> {
 
 /// Describes the data. If a file cannot be read, a note says that there is no fingerprint, and the
 /// other images are scored.
-fn describe(dataset: &Dataset, args: &Eval, part: Part) -> Data {
+///
+/// `counts` are those of the images that the model has learned from, and that chose its epoch.
+fn describe(dataset: &Dataset, args: &Eval, part: Part, counts: Option<[usize; 2]>) -> Data {
     let (sha256, error) = match dataset.fingerprint() {
         Ok(sha256) => (Some(sha256), None),
         Err(error) => (None, Some(chain(&error))),
@@ -109,7 +121,46 @@ fn describe(dataset: &Dataset, args: &Eval, part: Part) -> Data {
         warn(&format!("the data set has no fingerprint: {error}"));
     }
     let folder = args.data.to_string_lossy().into_owned();
-    Data { name: dataset.name.clone(), folder, folder_raw: raw_path(&args.data), part: part.to_string(), sha256, error }
+    Data {
+        name: dataset.name.clone(),
+        folder,
+        folder_raw: raw_path(&args.data),
+        part: part.to_string(),
+        sha256,
+        error,
+        learned_from: counts.map(|[learned, _]| learned),
+        chose_epoch: counts.map(|[_, chose]| chose),
+        warnings: Vec::new(),
+    }
+}
+
+/// Finds the images that the models have seen in training, and refuses those that they have learned
+/// from unless that is allowed; `None` if a model does not say.
+fn overlap(args: &Eval, samples: &[Sample]) -> anyhow::Result<Option<Overlap>> {
+    let mut learned = LearnedFrom::default();
+    for model in &args.model {
+        match LearnedFrom::read(&read_contract(model)?.provenance) {
+            Some(own) => learned.extend(own),
+            None => {
+                note(&format!("`{}` does not say which images it has learned from", model.shown()));
+                return Ok(None);
+            }
+        }
+    }
+    let overlap = Overlap::find(samples, &learned);
+    if let Some(refusal) = overlap.refusal(samples.len()) {
+        ensure!(args.allow_training_images, "{refusal}");
+        warn(&refusal);
+    }
+    overlap.note(samples.len()).iter().for_each(|text| note(text));
+    Ok(Some(overlap))
+}
+
+/// Returns the contract without the digests of thousands of images, for people.
+fn without_digests(contract: &Contract) -> Contract {
+    let mut contract = contract.clone();
+    contract.provenance.training = settings_without_digests(&contract.provenance.training);
+    contract
 }
 
 fn open(
@@ -157,20 +208,26 @@ fn mask_paths(folder: &Path, samples: &[Sample], dataset: &Dataset) -> anyhow::R
 }
 
 /// Measures each sample and saves its mask where that is wanted; fails only where it cannot be
-/// saved.
+/// saved. Also returns a warning if images are unlike those that the model has learned from.
 fn measure(
     segmenter: &mut Segmenter,
     evaluator: &mut Evaluator,
     samples: &[Sample],
     masks: Option<&[PathBuf]>,
-) -> anyhow::Result<Vec<Skipped>> {
+) -> anyhow::Result<(Vec<Skipped>, Option<String>)> {
     let palette: Vec<_> = segmenter.contract().classes.iter().map(|class| class.color).collect();
     let progress = Progress::new(samples.len());
     let mut skipped = Vec::new();
+    let mut unlike = None::<(Unlike, String)>;
+    let mut unlike_count = 0;
     for (index, sample) in samples.iter().enumerate() {
         let name = sample.name.clone();
         match measure_one(segmenter, evaluator, sample) {
-            Ok((mask, dice)) => {
+            Ok((mask, dice, found)) => {
+                if let Some(found) = found {
+                    unlike_count += 1;
+                    unlike.get_or_insert((found, name.clone()));
+                }
                 if let Some(masks) = masks {
                     write_mask_png(&masks[index], &mask, &palette)?;
                 }
@@ -184,22 +241,24 @@ fn measure(
         }
     }
     progress.finish();
-    Ok(skipped)
+    let warning = unlike.map(|(unlike, first)| unlike.sentence(unlike_count, samples.len(), &first));
+    Ok((skipped, warning))
 }
 
-/// Measures one sample and returns its mask and its Dice.
+/// Measures one sample and returns its mask, its Dice, and its values if they are unlike those that
+/// the model has learned from.
 fn measure_one(
     segmenter: &mut Segmenter,
     evaluator: &mut Evaluator,
     sample: &Sample,
-) -> anyhow::Result<(GrayImage, f64)> {
+) -> anyhow::Result<(GrayImage, f64, Option<Unlike>)> {
     let (image, truth) = sample.load()?;
     let named = || format!("cannot measure `{}`", sample.image.shown());
     let Segmentation { mask, probabilities, .. } = segmenter.segment(&image).with_context(named)?;
     let probabilities = probabilities.as_ref().map(|probabilities| probabilities.view());
     let scores = evaluator.add(&sample.name, &image, &truth, &mask, probabilities).with_context(named)?;
     let dice = scores.confusion.target_dice();
-    Ok((mask, dice))
+    Ok((mask, dice, segmenter.contract().input.unlike(&image)))
 }
 
 fn names(classes: &[Class]) -> String {

@@ -1,14 +1,16 @@
 //! `seg-runtime infer`: images to masks, whatever else is asked for, and a record of what is done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::{iter, thread};
 
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
-use seg_cli::{Shown, chain, note, print_json};
-use seg_inference::{ModelFile, Options, Segmenter, Settings, image_files, read_model};
+use seg_cli::{Shown, chain, note, print_json, warn};
+use seg_contract::{Contract, Unlike};
+use seg_data::{read_image, stored_size};
+use seg_inference::{ModelFile, Options, Segmenter, Settings, image_files, read_contract};
 use seg_runtime::pipeline::{self, Lanes, Task, create_folders, largest_at_once};
 use seg_runtime::record::{Counts, Entry, Job, JobPart, RecordWriter, remove_leftovers};
 use seg_runtime::save::ResultWriter;
@@ -25,7 +27,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let inputs = image_files(&args.inputs)?;
     let names = unique_stems(&inputs);
     // Before a library is fetched for it.
-    let contract = read_model(&args.model[0])?.contract;
+    let contract = read_contract(&args.model[0])?;
     args.answers.check_for(&contract)?;
     let classes = &contract.classes;
     let targets: Vec<_> = classes.iter().skip(1).map(|class| class.name.clone()).collect();
@@ -66,8 +68,13 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     }
 
     let by_name: HashMap<_, _> = names.iter().map(String::as_str).zip(&inputs).collect();
-    // An image that has changed since, or is another one of the same name, is done again.
-    let holds = |done: &Entry| by_name.get(done.name()).is_some_and(|input| done.is_of(input));
+    let given: HashSet<_> = inputs.iter().map(|input| input.to_string_lossy()).collect();
+    // An image that has changed since, or is another one of the same name, is done again. What is
+    // done of images that are not given this time stays.
+    let holds = |done: &Entry| match by_name.get(done.name()) {
+        Some(input) => done.is_of(input),
+        None => !given.contains(done.input()),
+    };
     let mut record = RecordWriter::begin(&args.out, &job, part, args.parts.resume.then_some(&holds))?;
     let folders = create_folders(&args.out, &writers)?;
     if part.is_none() {
@@ -80,6 +87,9 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     if args.parts.resume {
         note(&format!("{} of {mine} images are complete", mine - tasks.len()));
     }
+    if let Some(warning) = unlike(&contract, &tasks) {
+        warn(&warning);
+    }
     segment(args, &tasks, &mut segmenters, &writers, &mut record)?;
 
     let Counts { images, skipped } = record.end(&names)?;
@@ -88,6 +98,24 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     }
     note(&format!("{images} of {mine} images segmented into `{}`", args.out.shown()));
     Ok(())
+}
+
+/// Looks at a few of the images, and warns if their values are unlike those that the model has
+/// learned from.
+fn unlike(contract: &Contract, tasks: &[Task]) -> Option<String> {
+    const LOOKED_AT: usize = 8;
+    const PIXELS_MAX: u64 = 1 << 24;
+    let is_small = |task: &&Task| {
+        stored_size(&task.input).is_ok_and(|(width, height)| u64::from(width) * u64::from(height) <= PIXELS_MAX)
+    };
+    let step = tasks.len().div_ceil(LOOKED_AT).max(1);
+    let looked_at: Vec<&Task> = tasks.iter().step_by(step).filter(is_small).collect();
+    // What cannot be read is reported where it is segmented.
+    let found = |task: &&Task| Some((contract.input.unlike(&read_image(&task.input).ok()?)?, task.name.clone()));
+    let unlike: Vec<(Unlike, String)> = looked_at.iter().filter_map(found).collect();
+    let (first, name) = unlike.first()?;
+    let sentence = first.sentence(unlike.len(), looked_at.len(), name);
+    Some(if looked_at.len() < tasks.len() { format!("a look at some of the images: {sentence}") } else { sentence })
 }
 
 /// Returns the part of the job that the flags name.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::fs;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use seg_cli::{Shown, print, print_json, warn};
 use seg_contract::{Contract, SizePolicy};
-use seg_inference::{Session, change_warning, parse_model};
+use seg_inference::{Runnable, Session, parse_model, runnable};
 use seg_onnx::Model;
 use seg_onnx::graph::Dim;
 use serde::Serialize;
@@ -56,16 +56,44 @@ type Placement = BTreeMap<String, BTreeMap<String, usize>>;
 
 pub(crate) fn inspect(args: &Inspect) -> anyhow::Result<()> {
     let bytes = fs::read(&args.model).with_context(|| format!("cannot read the model `{}`", args.model.shown()))?;
-    let model = parse_model(&args.model, &bytes)?;
-    if let Some(warning) = change_warning(&args.model, &bytes, &model) {
-        warn(&warning);
+    let found = runnable(&args.model, &bytes)?;
+    if let Some(warning) = &found.warning {
+        warn(warning);
     }
+    if found.graph.is_none() {
+        return inspect_contract(args, found);
+    }
+    let model = parse_model(&args.model, &bytes)?;
     let size = args.size.unwrap_or_else(|| own_size(&model.contract));
     size.check_for(&model.contract)?;
     let mut report = examine(&model, size)?;
     report.graph = args.graph.then(|| model.graph.to_string());
     report.placement = args.placement.then(|| placement(args)).transpose()?;
     if args.json { print_json(&serde_json::to_string_pretty(&report)?) } else { print(&describe(&report)?) }
+}
+
+/// The description of a model whose graph cannot be read.
+#[derive(Serialize)]
+struct ContractReport {
+    contract: Contract,
+    /// The reason for which nothing else is known.
+    unread: Option<String>,
+    /// The number of nodes of each operator that each provider computes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    placement: Option<Placement>,
+}
+
+/// Prints what is known of a model whose graph cannot be read.
+fn inspect_contract(args: &Inspect, found: Runnable) -> anyhow::Result<()> {
+    ensure!(!args.graph, "the graph of `{}` cannot be read, so it cannot be printed", args.model.shown());
+    let placement = args.placement.then(|| placement(args)).transpose()?;
+    let report = ContractReport { contract: found.contract, unread: found.warning, placement };
+    if args.json {
+        return print_json(&serde_json::to_string_pretty(&report)?);
+    }
+    let mut text = format!("contract\n{}\n", report.contract.to_json());
+    write_placement(&mut text, report.placement.as_ref())?;
+    print(&text)
 }
 
 /// Counts which provider computes how many nodes of which operator.
@@ -144,13 +172,18 @@ fn describe(report: &Report) -> anyhow::Result<String> {
     if let Some(graph) = &report.graph {
         write!(text, "\n{graph}")?;
     }
-    if let Some(placement) = &report.placement {
+    write_placement(&mut text, report.placement.as_ref())?;
+    Ok(text)
+}
+
+fn write_placement(text: &mut String, placement: Option<&Placement>) -> anyhow::Result<()> {
+    if let Some(placement) = placement {
         writeln!(text, "\nplacement")?;
         for (provider, operators) in placement {
             writeln!(text, "{provider}  {}", counts(operators))?;
         }
     }
-    Ok(text)
+    Ok(())
 }
 
 /// Writes the sum of counts, and each with its name.

@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use image::RgbImage;
 use seg_cli::{Shown, print};
-use seg_inference::{Segmenter, read_model};
+use seg_inference::{Segmenter, read_contract};
 
 use crate::args::Warm;
 use crate::engine;
 
 pub(crate) fn warm(args: &Warm) -> anyhow::Result<()> {
     // Before a library is fetched for it.
-    let contract = read_model(&args.model)?.contract;
+    let contract = read_contract(&args.model)?;
     let settings = args.settings();
     let start = Instant::now();
     let (environment, options) = engine::start(&args.engine)?;

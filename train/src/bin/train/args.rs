@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use seg_cli::Verbosity;
 use seg_contract::SizePolicy;
-use seg_data::Part;
+use seg_data::{Part, Selection};
 use seg_nets::device::{DeviceChoice, DeviceError, Devices};
 use seg_nets::network::{NetworkConfig, NetworkName, setting_value};
 use seg_nets::precision::Precision;
@@ -46,15 +46,16 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct FitArgs {
-    /// The data set: DRIVE, Kvasir-SEG or ISIC 2018 as published, or a folder with `images` and
-    /// `masks` of the same names
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "config"])]
+    /// The data set: a folder of images with masks or annotations, as `train check` reads it
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "config", "pairs"])]
     pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) files: Selection,
     /// The run's folder [default: the first free one of runs/NAME, runs/NAME-2, ...]
     #[arg(long, value_name = "RUN", conflicts_with_all = ["print_config", "preview"])]
     pub(crate) out: Option<PathBuf>,
     /// Resume an interrupted run
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "out", "preset", "config", "print_config", "preview"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "pairs", "images", "masks", "border", "out", "preset", "config", "print_config", "preview"])]
     #[arg(conflicts_with_all = ["Settings", "Loop"])]
     pub(crate) resume: Option<PathBuf>,
     /// The settings for a published data set, or none [default: the preset of a data set as
@@ -283,11 +284,16 @@ pub(crate) struct EvaluateArgs {
     /// The data set
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) files: Selection,
+    /// Score images although the network has learned from them
+    #[arg(long)]
+    pub(crate) allow_training_images: bool,
     /// A run or a `best.safetensors` of one [default: the newest run under runs/]
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) checkpoint: Option<PathBuf>,
     /// The part of the data set: train, validation (the publishers' own), test or all [default: the
-    /// part that is held out, else all]
+    /// part that is held out, else the one that chooses the epoch, else all]
     #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
     /// The file for the scores [default: evaluation-DATA-PART.json in the folder of the run]
@@ -306,6 +312,8 @@ pub(crate) struct CheckArgs {
     /// The data set
     #[arg(value_name = "DIR")]
     pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) files: Selection,
     /// The folder for report.json and contact_sheet.png [default: check-NAME]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

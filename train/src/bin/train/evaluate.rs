@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
-use seg_cli::{Shown, is_quiet, print_json, say};
-use seg_data::{Dataset, Sample, write_bytes, write_mask_png};
+use seg_cli::{Shown, is_quiet, print_json, say, warn};
+use seg_contract::LearnedFrom;
+use seg_data::{Dataset, Overlap, Sample, quick_check, write_bytes, write_mask_png};
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::runs;
 use seg_train::evaluate::Evaluator;
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     };
     let (device, choice) = args.device.open()?;
     let net = checkpoint.weights.to_network(&device)?;
-    let dataset = Dataset::open(&args.data)?;
+    let dataset = Dataset::open_with(&args.data, &args.files)?;
     ensure!(
         contract.classes.len() == dataset.classes.len(),
         "the checkpoint tells {} classes apart, the data set {}",
@@ -37,6 +38,22 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
         dataset.classes.len()
     );
     let (part, samples) = dataset.part(args.split)?;
+    match LearnedFrom::read(&contract.provenance) {
+        Some(learned) => {
+            let overlap = Overlap::find(&samples, &learned);
+            if let Some(refusal) = overlap.refusal(samples.len()) {
+                ensure!(args.allow_training_images, "{refusal}");
+                warn(&format!("warning: {refusal}"));
+            }
+            if let Some(note) = overlap.note(samples.len()) {
+                warn(&format!("note: {note}"));
+            }
+        }
+        None => warn("note: the checkpoint does not say which images it has learned from"),
+    }
+    for finding in quick_check(&[("the part", samples.as_slice())], &dataset.classes) {
+        warn(&format!("warning: {}", finding.message));
+    }
     let inputs = Inputs::new(&checkpoint, &dataset);
     let masks = args.save_masks.as_ref().map(|folder| mask_paths(folder, &samples, &inputs)).transpose()?;
     if let Some(out) = &args.out {
@@ -44,6 +61,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     }
     say(&format!("checkpoint {}", checkpoint.path.shown()));
     say(&format!("data       {}, {part}: {} images", dataset.name, samples.len()));
+    say(&format!("parts      {}", dataset.parts_in_words()));
     say(&format!("device     {choice}"));
 
     let palette: Vec<[u8; 3]> = contract.classes.iter().map(|class| class.color).collect();

@@ -57,6 +57,14 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
         run.split.train.len(),
         run.split.validation.len()
     ));
+    say(&format!("read as    {}", run.dataset.reading));
+    say(&format!("parts      {}", run.dataset.parts_in_words()));
+    for note in &run.dataset.notes {
+        warn(&format!("note: {note}"));
+    }
+    for finding in run.quick_check()? {
+        warn(&format!("warning: {}", finding.message));
+    }
     let Config { network, batch_size, augmentation, epochs, training, .. } = &run.config;
     let [height, width] = augmentation.crop;
     say(&format!("network    {network}"));

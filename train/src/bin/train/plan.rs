@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, Result, ensure};
 use seg_contract::SizePolicy;
-use seg_data::Dataset;
+use seg_data::{Dataset, Selection};
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::network::{NetworkConfig, NetworkName};
 use seg_train::data::split::Split;
@@ -33,7 +33,8 @@ pub(crate) struct Plan {
 pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
     let file = args.config.as_deref().map(read_settings).transpose()?;
     let data = data(args, file.as_ref())?;
-    let dataset = Dataset::open(&data)?;
+    let files = files(args, file.as_ref())?;
+    let dataset = Dataset::open_with(&data, &files)?;
     let preset = match args.preset.as_deref() {
         Some(name) => Some(name).filter(|name| *name != NO_PRESET),
         None => Preset::for_layout(dataset.layout),
@@ -45,7 +46,7 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
     if let (Some(path), Some(file)) = (&args.config, file) {
         layers.lay(format!("`{}`", path.shown()), file);
     }
-    layers.lay("the flags", flags(args, &data)?);
+    layers.lay("the flags", flags(args, &data, &files)?);
 
     // The choices of the data set follow from the training images, and these from settings.
     let unknown = Statistics { mean: [0.0; 3], std: [1.0; 3], short_side: 1 };
@@ -98,12 +99,28 @@ fn network_of(checkpoint: &Checkpoint) -> Result<NetworkConfig> {
 /// Returns the data set's folder, by the flag or by the file.
 fn data(args: &FitArgs, file: Option<&Settings>) -> Result<PathBuf> {
     let named = file.and_then(|settings| settings.get("data")?.as_str()).map(PathBuf::from);
+    // A table of files is a data set by itself.
+    let table = args.files.pairs.as_ref().and_then(|table| Some(table.parent()?.to_path_buf()));
+    let table = table.map(|folder| if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder });
     let data = args
         .data
         .clone()
         .or(named)
+        .or(table)
         .context("no data set is named; add `--data`, or `data` to the file of `--config`")?;
     whole(&data)
+}
+
+/// Returns the choice among the data set's files, by the flags or by the file.
+fn files(args: &FitArgs, file: Option<&Settings>) -> Result<Selection> {
+    let mut files = args.files.clone();
+    if files.is_open()
+        && let Some(named) = file.and_then(|settings| settings.get("files"))
+    {
+        files = serde_json::from_value(named.clone()).context("`files` in the file of `--config` cannot be used")?;
+    }
+    files.pairs = files.pairs.as_deref().map(whole).transpose()?;
+    Ok(files)
 }
 
 /// Returns a path from the root, in UTF-8, as a configuration keeps it.
@@ -119,9 +136,12 @@ fn whole(path: &Path) -> Result<PathBuf> {
 
 /// Returns the settings that the flags give, their paths made absolute, as a run may be resumed
 /// from another folder.
-fn flags(args: &FitArgs, data: &Path) -> Result<Settings> {
+fn flags(args: &FitArgs, data: &Path, files: &Selection) -> Result<Settings> {
     let mut flags = args.settings.given();
     flags.insert("data".into(), json!(data));
+    if !files.is_open() {
+        flags.insert("files".into(), json!(files));
+    }
     flags.insert("training".into(), json!(args.training.given()));
     for (name, path) in [("init", &args.settings.init), ("split", &args.settings.split)] {
         if let Some(path) = path {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use seg_contract::{Class, ColorOrder, Contract, Sides, SizePolicy};
-use seg_data::Dataset;
+use seg_data::{Dataset, Selection};
 use seg_nets::contract::contract;
 use seg_nets::device::{DeviceError, Devices};
 use seg_nets::network::{NetworkConfig, SettingError};
@@ -38,6 +38,9 @@ const CROP: u32 = 480;
 pub struct Config {
     /// The data set's folder.
     pub data: PathBuf,
+    /// The choice among the folder's files, where its content does not decide.
+    #[serde(default, skip_serializing_if = "Selection::is_open")]
+    pub files: Selection,
     /// The network.
     pub network: NetworkConfig,
     /// Weights to start from instead of random ones.
@@ -155,6 +158,7 @@ impl Config {
     pub fn recipe(data: PathBuf, network: impl Into<NetworkConfig>, augmentation: Augmentation) -> Self {
         Self {
             data,
+            files: Selection::default(),
             network: network.into(),
             init: None,
             epochs: 300,
@@ -199,7 +203,7 @@ impl Config {
             Value::Object(settings) => settings,
             other => unreachable!("settings are an object and not {other}"),
         };
-        for place in ["data", "device", "cache_mb"] {
+        for place in ["data", "files", "device", "cache_mb"] {
             settings.remove(place);
         }
         for file in ["init", "split"] {

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use seg_contract::Contract;
-use seg_data::{Sample, remove_unfinished, write_bytes};
+use seg_contract::{Contract, LearnedFrom};
+use seg_data::{Sample, SampleError, image_digests, remove_unfinished, write_bytes};
 
 pub use error::TrainError;
 pub use event::Event;
 
 use seg_nets::checkpoint::Checkpoint;
+use seg_nets::runs;
 use seg_nets::weights::Weights;
 
 use crate::data::loader::{Loader, Source};
@@ -77,6 +78,7 @@ impl Run {
             self.check_data(&session)?;
             session.append(&self.folder)?;
             training.contract.provenance.data_sha256 = session.data_sha256;
+            self.learned_from(&training.validation)?.write(&mut training.contract.provenance);
         }
         observe(Event::Start {
             device,
@@ -94,6 +96,26 @@ impl Run {
             }
         }
         Ok(training.log)
+    }
+
+    /// Returns the digests of the images that the network learns from, and of those that it started
+    /// from as another's weights.
+    fn learned_from(&self, validation: &[Sample]) -> Result<LearnedFrom, TrainError> {
+        let (training, _) = self.split.apply(&self.dataset.train)?;
+        let [training, validation] =
+            [&training, validation].map(|samples| image_digests(samples).map_err(SampleError::from));
+        let mut learned =
+            LearnedFrom { training: training?.into_iter().collect(), validation: validation?.into_iter().collect() };
+        // The file may be gone where the run is resumed: then the last weights know its images.
+        let best = self.folder.join(runs::BEST);
+        let sources = self.config.init.iter().chain([&best]).filter(|path| path.exists());
+        for path in sources {
+            let contract = Checkpoint::read(path)?.contract;
+            if let Some(before) = contract.and_then(|contract| LearnedFrom::read(&contract.provenance)) {
+                learned.extend(before);
+            }
+        }
+        Ok(learned)
     }
 
     /// Checks that a session has the data that those before it had.
@@ -298,7 +320,7 @@ impl<'a> Training<'a> {
         let state = self.state()?;
         if record.best {
             let (weights, contract) = (state.weights.clone(), Some(state.contract.clone()));
-            Checkpoint { path: self.run.folder.join(seg_nets::runs::BEST), weights, contract }.write()?;
+            Checkpoint { path: self.run.folder.join(runs::BEST), weights, contract }.write()?;
         }
         let lines = self.log.iter().map(|record| {
             let line = serde_json::to_string(record).expect("a record has only string keys");

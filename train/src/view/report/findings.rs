@@ -30,6 +30,8 @@ pub struct Findings {
     pub worst: Vec<Exhibit>,
     /// The best images, the best first.
     pub best: Vec<Exhibit>,
+    /// The warnings about the masks.
+    pub warnings: Vec<String>,
 }
 
 /// An error in reporting on a run.
@@ -84,8 +86,9 @@ impl Findings {
         let (worst, best) = picks(&images);
         let worst = worst.iter().map(exhibit).collect::<Result<_, _>>()?;
         let best = best.iter().map(exhibit).collect::<Result<_, _>>()?;
+        let warnings = run.quick_check()?.into_iter().map(|finding| finding.message).collect();
         let (scores, confusion) = (evaluation.scores(&contract.classes), evaluation.pooled().clone());
-        Ok(Self { scores, confusion, images, worst, best, contract })
+        Ok(Self { scores, confusion, images, worst, best, contract, warnings })
     }
 }
 

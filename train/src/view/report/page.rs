@@ -82,6 +82,10 @@ impl Report<'_> {
                 "Whole images, as a deployment sees them up to 1536x1536 pixels; ignored pixels are in no number. An epoch that was chosen on these images looks a little "
                 "better on them than on new ones: judge the model by images that are held out."
             }
+            @for warning in &self.findings.warnings {
+                p.alert { strong { "Warning: " } (warning) "." }
+            }
+            p.note { "The data: " (self.run.dataset.parts_in_words()) "." }
             @if let Some(logged) = logged.filter(|logged| (logged - scores.dice_per_image).abs() > SAME_SCORE) {
                 p.note {
                     strong { "Not reproduced: " }
@@ -296,6 +300,8 @@ mod tests {
             train: Vec::new(),
             validation: Vec::new(),
             test: Vec::new(),
+            reading: String::new(),
+            notes: Vec::new(),
         };
         let augmentation = Augmentation::recipe(32, [32, 32]);
         let mut config = Config::recipe("it's data".into(), AmsUnetConfig::new(), augmentation);
@@ -313,7 +319,15 @@ mod tests {
         let exhibit = Exhibit::draw(words, &image, &mask, &mask, &contract.classes).unwrap();
         let rated = Rated { name: NASTY.into(), dice: 0.5 };
         let scores = record(2).validation.unwrap().scores;
-        Findings { contract, scores, confusion, images: vec![rated], worst: Vec::new(), best: vec![exhibit] }
+        Findings {
+            contract,
+            scores,
+            confusion,
+            images: vec![rated],
+            worst: Vec::new(),
+            best: vec![exhibit],
+            warnings: vec![format!("no mask shows `{NASTY}`")],
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::str::FromStr;
 use answers::Tile;
 use clap::{Args, Parser, Subcommand};
 use seg_cli::Verbosity;
-use seg_data::Part;
+use seg_data::{Part, Selection};
 use seg_inference::ComputePrecision;
 
 /// Run exported segmentation models.
@@ -122,8 +122,13 @@ pub(crate) struct Eval {
     /// The folder of the data set
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) files: Selection,
+    /// Score images although the model has learned from them
+    #[arg(long)]
+    pub(crate) allow_training_images: bool,
     /// The part of the data set: train, validation (the publishers' own), test or all [default: the
-    /// part that is held out, else all]
+    /// part that is held out, else the one that chooses the epoch, else all]
     #[arg(long, value_name = "PART")]
     pub(crate) split: Option<Part>,
     /// The folder for the scores as JSON, CSV and HTML
