@@ -25,7 +25,7 @@ pub use check::{
 pub use datasets::{Dataset, DatasetError, Layout, Part, PartError, Sample, SampleError};
 pub use formats::{
     Format, Header, ImageInfo, ImageReader, PIXELS_MAX, ReadError, add_format, has_image_extension, image_formats,
-    open_image, read_image, stored_size,
+    open_image, open_image_bytes, read_image, stored_size,
 };
 pub use masks::{MaskCoding, MaskError, read_mask};
 pub use picture::Picture;

@@ -43,8 +43,8 @@ pub use segment::{
     Settings, SettingsError, Tiles, Tiling, Timings, Uncertainty, Views, WHOLE_PIXELS_MAX, WholeImage,
 };
 pub use session::{
-    ModelOutput, OPTIMIZATION, OpenError, PlacedNode, Placement, PlacementError, RunError, RunsOn, Session,
-    change_warning, parse_model, read_model,
+    GraphTensor, ModelOutput, OPTIMIZATION, OpenError, PlacedNode, Placement, PlacementError, RunError, RunsOn,
+    Session, change_warning, parse_model, read_model,
 };
 pub use tensors::{TensorError, TensorFile};
 pub use threads::available_threads;
