@@ -1,9 +1,10 @@
 """A crowd before the server: its speed and memory, and clients that do not behave.
 
-Usage: load.py [REQUESTS]
+Usage: load.py [speed|memory|manners|stop]...
 """
 
 import http.client
+import io
 import os
 import socket
 import subprocess
@@ -13,9 +14,10 @@ import threading
 import time
 from pathlib import Path
 
+from PIL import Image
 from served import BIN, IMAGES, MODEL, ROOT, Server, check, end, server
 
-REQUESTS = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+REQUESTS = 5000
 CLIENTS = 32
 # The processor time for an image beside that of `infer`.
 TIMES_INFER_MAX = 1.1
@@ -101,7 +103,11 @@ def speed():
 
 
 def memory():
-    small = [path.read_bytes() for path in sorted(IMAGES, key=lambda path: path.stat().st_size)[:4]]
+    small = []
+    for index, path in enumerate(IMAGES[:4]):
+        part = io.BytesIO()
+        Image.open(path).crop((0, 0, 48 + 16 * index, 64)).save(part, "png")
+        small.append(part.getvalue())
     with server() as running:
         connection = http.client.HTTPConnection(running.host)
         expected = []
@@ -204,20 +210,26 @@ def manners():
 
 def stop():
     running = Server()
-    image = IMAGES[0].read_bytes()
+    large = io.BytesIO()
+    Image.new("RGB", (1400, 1400)).save(large, "png")
+    image = large.getvalue()
     client = connect(running)
     client.sendall(f"POST /v1/segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(image)}\r\n\r\n".encode() + image)
-    time.sleep(0.05)
+    text = ""
+    while 'seg_requests_in_flight 2' not in text:
+        connection = http.client.HTTPConnection(running.host)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
     status = running.stop()
     answer = client.recv(100)
     check("a request under way is answered while the server stops", status == 0 and answer.startswith(b"HTTP/1.1 200"), (status, answer[:20]))
 
 
 def main():
-    speed()
-    memory()
-    manners()
-    stop()
+    sections = {"speed": speed, "memory": memory, "manners": manners, "stop": stop}
+    for name in sys.argv[1:] or sections:
+        print(f" {name}")
+        sections[name]()
     end()
 
 

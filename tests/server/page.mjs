@@ -157,7 +157,14 @@ await page.click("#zoom-fit");
 await page.setInputFiles("#files", names.slice(1, 6).map((name) => join(IMAGES, name)));
 await page.waitForFunction(() => document.querySelectorAll("#strip .done").length === 6);
 check("several images are segmented", (await page.locator("#strip li").count()) === 6);
+await page.click("#compare");
+await page.evaluate(() => document.activeElement.blur());
+await page.mouse.move(box.x + box.width * 0.72, box.y + box.height * 0.45);
+await page.setViewportSize({ width: 1280, height: 1110 });
+await page.waitForTimeout(300);
 await picture("several");
+await page.setViewportSize({ width: 1280, height: 900 });
+await page.click("#compare");
 check("no error so far", errors.length === 0, errors.join("; "));
 
 await page.setInputFiles("#files", BROKEN);

@@ -1,7 +1,7 @@
 //! The requests that are worked on or wait for it: a bounded number, for a bounded time.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
@@ -73,9 +73,4 @@ pub(crate) async fn within<T>(deadline: Instant, step: impl Future<Output = T>) 
     timeout_at(deadline.into(), step).await.map_err(|_| {
         ApiError::busy("the request took longer than this server allows; send a smaller one, or again later", 1)
     })
-}
-
-/// Returns the time that is left.
-pub(crate) fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
 }

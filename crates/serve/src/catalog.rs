@@ -123,7 +123,7 @@ fn name_of(path: &Path) -> Option<String> {
 /// Files by name and version.
 type Files = BTreeMap<(String, u64), PathBuf>;
 
-/// What shows that a file is another one: its time and size, and those of its certificate.
+/// The marks by which a changed file is known: its time and size, and those of its certificate.
 type Stamp = Vec<Option<(SystemTime, u64)>>;
 
 /// The models of a server.

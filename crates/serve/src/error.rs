@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 
 /// The body of every error.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ErrorBody {
+pub(crate) struct ErrorBody {
     /// The error, in a sentence.
-    pub error: String,
+    error: String,
 }
 
 /// The reason for which a request is not done.

@@ -70,7 +70,7 @@ pub(crate) struct Job {
     pub(crate) memory: Option<OwnedSemaphorePermit>,
 }
 
-/// What jobs have in common that run in one batch.
+/// The shape that the jobs of one batch share.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Tensor([usize; 3]),

@@ -1,7 +1,7 @@
 //! Serves exported segmentation models over HTTP.
 //!
-//! - [`serve`] opens the models of a [`Source`] each, listens, and returns when it is asked to stop;
-//!   [`Options`] and [`Limits`] say how;
+//! - [`serve`] opens the models of a [`Source`] each, listens, and returns when it is asked to
+//!   stop; [`Options`] and [`Limits`] say how;
 //! - [`Results`] is the interface behind which the program keeps the formats of masks: this crate
 //!   knows images, models and HTTP, and no file format of a result;
 //! - the tensors of models go by the Open Inference Protocol, version 2, whole images by

@@ -54,7 +54,7 @@ pub enum ServedModelError {
     },
 }
 
-/// What a certificate says of a model.
+/// The verdict of a certificate on a model.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase", tag = "verdict")]
 pub(crate) enum Verdict {

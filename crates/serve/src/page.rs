@@ -79,7 +79,7 @@ pub(crate) struct ModelCard {
     version: String,
     /// The SHA-256 of the model's file, in hexadecimal.
     sha256: String,
-    /// What the model expects and means.
+    /// The contract: what the model expects and means.
     #[schema(value_type = Object)]
     contract: Contract,
     certificate: Verdict,

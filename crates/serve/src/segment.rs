@@ -97,7 +97,7 @@ pub(crate) struct Record {
     /// The settings for segmenting.
     #[schema(value_type = Object)]
     settings: Settings,
-    /// What computed the result.
+    /// The provider that computed the result.
     #[schema(value_type = Object)]
     runs_on: RunsOn,
     /// The time to decode the file, in milliseconds.
@@ -156,7 +156,13 @@ pub(crate) async fn segment(
     body: Body,
 ) -> Result<Response, ApiError> {
     let deadline = app.admission.deadline();
-    let Query(query) = query.map_err(|error| ApiError::bad(error.body_text()))?;
+    let Query(query) = query.map_err(|error| {
+        let text = error.body_text();
+        ApiError::bad(format!(
+            "cannot read what stands behind `?`: {}",
+            text.rsplit_once("string: ").map_or(text.as_str(), |(_, cause)| cause)
+        ))
+    })?;
     let model = match &query.model {
         Some(name) => app.catalog()?.get(name, query.version.as_deref())?,
         None => {
@@ -308,6 +314,7 @@ fn accepted(formats: &[Format], accept: &str) -> Result<Format, ApiError> {
     }
     best.map(|(_, format)| format).ok_or_else(|| {
         let mut types: Vec<_> = formats.iter().map(|format| format.media_type).collect();
+        types.sort_unstable();
         types.dedup();
         let message = format!("no output is of a type that `Accept` lists; there is {}", types.join(", "));
         ApiError::new(StatusCode::NOT_ACCEPTABLE, message)

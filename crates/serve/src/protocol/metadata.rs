@@ -7,7 +7,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use seg_contract::{Contract, Element, OutputKind};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -134,23 +133,48 @@ pub(crate) fn model_at(app: &App, path: Result<Path<ModelPath>, PathRejection>) 
     app.catalog()?.get(&model, version.as_deref())
 }
 
+/// A server that lives.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Live {
+    live: bool,
+}
+
+/// A server that takes requests.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Ready {
+    ready: bool,
+}
+
+/// A model that takes requests.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelReady {
+    name: String,
+    ready: bool,
+}
+
 /// Answers as long as the process lives.
-#[utoipa::path(get, path = "/v2/health/live", tag = "health", responses((status = 200, description = "The server lives")))]
-pub(crate) async fn live() -> StatusCode {
-    StatusCode::OK
+#[utoipa::path(get, path = "/v2/health/live", tag = "health", responses((status = 200, body = Live)))]
+pub(crate) async fn live() -> Json<Live> {
+    Json(Live { live: true })
 }
 
 /// Answers when all models are open, and no longer when the server is being stopped.
 #[utoipa::path(
     get, path = "/v2/health/ready", tag = "health",
     responses(
-        (status = 200, description = "The server takes requests"),
+        (status = 200, description = "The server takes requests", body = Ready),
         (status = 503, description = "Models are being opened, or the server stops", body = ErrorBody),
     )
 )]
-pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<StatusCode, ApiError> {
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Ready>, ApiError> {
+    check_ready(&app)?;
+    Ok(Json(Ready { ready: true }))
+}
+
+/// Checks that the server takes requests.
+fn check_ready(app: &App) -> Result<(), ApiError> {
     app.catalog()?;
-    if app.is_stopping() { Err(ApiError::busy("the server is being stopped", 5)) } else { Ok(StatusCode::OK) }
+    if app.is_stopping() { Err(ApiError::busy("the server is being stopped", 5)) } else { Ok(()) }
 }
 
 /// Describes the server.
@@ -194,25 +218,26 @@ pub(crate) async fn version(
 /// Answers if a model takes requests.
 #[utoipa::path(
     get, path = "/v2/models/{model}/ready", tag = "health", params(ModelPath),
-    responses((status = 200, description = "It does"), (status = 404, description = "There is no such model", body = ErrorBody))
+    responses((status = 200, body = ModelReady), (status = 404, description = "There is no such model", body = ErrorBody))
 )]
 pub(crate) async fn model_ready(
     State(app): State<Arc<App>>,
     path: Result<Path<ModelPath>, PathRejection>,
-) -> Result<StatusCode, ApiError> {
-    model_at(&app, path)?;
-    ready(State(app)).await
+) -> Result<Json<ModelReady>, ApiError> {
+    let model = model_at(&app, path)?;
+    check_ready(&app)?;
+    Ok(Json(ModelReady { name: model.name.clone(), ready: true }))
 }
 
 /// Answers if a version of a model takes requests.
 #[utoipa::path(
     get, path = "/v2/models/{model}/versions/{version}/ready", tag = "health", params(VersionPath),
-    responses((status = 200, description = "It does"), (status = 404, description = "There is no such version", body = ErrorBody))
+    responses((status = 200, body = ModelReady), (status = 404, description = "There is no such version", body = ErrorBody))
 )]
 pub(crate) async fn version_ready(
     app: State<Arc<App>>,
     path: Result<Path<ModelPath>, PathRejection>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Json<ModelReady>, ApiError> {
     model_ready(app, path).await
 }
 

@@ -12,7 +12,7 @@ use seg_contract::Class;
 use seg_inference::{Settings, read_model};
 use seg_runtime::pipeline::{Lanes, pixels_in_memory, pixels_in_networks};
 use seg_runtime::record::areas;
-use seg_runtime::save::{Finished, ResultWriter, Save};
+use seg_runtime::save::{Finished, Save};
 use seg_serve::{
     Access, Areas, Certified, Done, Format, Limits, Needs, Options, ResultFile, Results, Source, Tls, Token,
 };

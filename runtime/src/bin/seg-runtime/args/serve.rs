@@ -10,8 +10,8 @@ use super::{Answers, Certified, Engine};
 
 /// Serve models over HTTP, with a page to try them in a browser.
 ///
-/// Tensors go by the Open Inference Protocol, version 2 (`/v2`), images by `/v1/segment`, and `/` is
-/// the page. SIGTERM or Ctrl-C lets requests that are under way end. Uploaded images are never
+/// Tensors go by the Open Inference Protocol, version 2 (`/v2`), images by `/v1/segment`, and `/`
+/// is the page. SIGTERM or Ctrl-C lets requests that are under way end. Uploaded images are never
 /// written to the disk.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
