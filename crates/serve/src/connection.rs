@@ -35,7 +35,7 @@ const REFUSAL_TIME: Duration = Duration::from_secs(1);
 /// The pause after the system had no connection to give, as when there are too many files.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The answer to a connection that is one too many.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 53\r\n\
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 54\r\n\
                       Retry-After: 1\r\nConnection: close\r\n\r\n{\"error\":\"the server has as many connections as max\"}\n";
 
 /// The two ends of a connection.

@@ -102,7 +102,7 @@ impl<'de, T: Number> Visitor<'de> for Values<'_, T> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.push(T::from_f64(value), value)
+        self.push(T::from_f64(value), format_args!("{value:e}"))
     }
 }
 
