@@ -178,13 +178,17 @@ mod tests {
         pairs.iter().map(header).collect()
     }
 
+    /// The name, the rules, the address, the headers, true for what needs no token, and the
+    /// status of the refusal.
+    type Row<'a> = (&'a str, &'a Access, IpAddr, &'a [(&'static str, &'a str)], bool, Option<u16>);
+
     #[test]
     fn who_comes_from_elsewhere_is_refused() {
         let (local, other) = ("127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
         let open = Access::default();
         let closed = Access { token: Some(Token::new("0123456789abcdef")), ..Access::default() };
         let listed = Access { origins: vec!["https://lab.example".into()], ..Access::default() };
-        let rows: [(&str, &Access, IpAddr, &[(&'static str, &str)], bool, Option<u16>); 18] = [
+        let rows: [Row<'_>; 18] = [
             ("this machine", &open, local, &[("host", "127.0.0.1:8000")], false, None),
             ("by name", &open, local, &[("host", "LocalHost:8000")], false, None),
             ("by the other version", &open, local, &[("host", "[::1]:8000")], false, None),

@@ -5,12 +5,13 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ndarray::{Array4, ArrayView, Axis, Dimension, concatenate};
+use ndarray::{Array, Array4, ArrayView, Axis, RemoveAxis, concatenate};
 use seg_contract::Contract;
 use seg_data::ImageReader;
 use seg_inference::{GraphTensor, Inferred, ModelOutput, Segmenter, Settings, Tiling, WholeImage};
@@ -359,10 +360,7 @@ impl<F: Fn() -> bool + Send> ImageReader for Watched<'_, F> {
         self.reader.info()
     }
 
-    fn rows(
-        &mut self,
-        rows: std::ops::Range<u32>,
-    ) -> Result<std::borrow::Cow<'_, seg_data::Picture>, seg_data::ReadError> {
+    fn rows(&mut self, rows: Range<u32>) -> Result<std::borrow::Cow<'_, seg_data::Picture>, seg_data::ReadError> {
         if (self.is_over)() {
             let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "nobody waits for it any more");
             return Err(seg_data::ReadError::File { path: "image".into(), source });
@@ -425,10 +423,7 @@ fn split(output: ModelOutput, counts: &[usize]) -> Vec<ModelOutput> {
     parts
 }
 
-fn part<T: Clone, D: Dimension>(output: ArrayView<'_, T, D>, images: std::ops::Range<usize>) -> ndarray::Array<T, D>
-where
-    D: ndarray::RemoveAxis,
-{
+fn part<T: Clone, D: RemoveAxis>(output: ArrayView<'_, T, D>, images: Range<usize>) -> Array<T, D> {
     output.slice_axis(Axis(0), images.into()).to_owned()
 }
 

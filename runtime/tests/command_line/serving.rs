@@ -155,6 +155,9 @@ fn tensors_go_in_and_out_as_the_protocol_says() {
     assert_eq!(found, expected);
 }
 
+/// The name, the path, further lines of the head, the body, the status, and a part of the answer.
+type Wrong<'a> = (&'a str, &'a str, &'a str, Vec<u8>, u16, &'a str);
+
 #[test]
 fn what_is_wrong_with_a_request_is_said_in_json() {
     let place = Workplace::new();
@@ -170,7 +173,7 @@ fn what_is_wrong_with_a_request_is_said_in_json() {
     let large = image::GrayImage::new(1001, 1000);
     let mut bytes = std::io::Cursor::new(Vec::new());
     large.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
-    let rows: [(&str, &str, &str, Vec<u8>, u16, &str); 21] = [
+    let rows: [Wrong<'_>; 21] = [
         ("text", "/v1/segment", "", b"text".to_vec(), 415, "as an image"),
         ("nothing", "/v1/segment", "", Vec::new(), 415, "it is empty"),
         ("a cut image", "/v1/segment", "", image[..image.len() / 2].to_vec(), 400, "cut off"),
