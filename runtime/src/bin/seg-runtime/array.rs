@@ -46,9 +46,12 @@ pub(crate) fn place(parts: NonZeroUsize, variable: impl Fn(&str) -> Option<Strin
 mod tests {
     use super::*;
 
+    /// The name, the variables, and the part or a piece of the error.
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], Result<usize, &'a str>);
+
     #[test]
     fn the_part_is_the_place_in_the_schedulers_array() {
-        let rows: [(&str, &[(&str, &str)], Result<usize, &str>); 12] = [
+        let rows: [Row<'_>; 12] = [
             ("Kubernetes's first", &[(KUBERNETES, "0")], Ok(1)),
             ("Kubernetes's last", &[(KUBERNETES, "7")], Ok(8)),
             ("one too many", &[(KUBERNETES, "8")], Err("is number 9 of its array")),
