@@ -31,7 +31,7 @@ pub use datasets::{
 };
 pub use formats::{
     Format, Header, ImageInfo, ImageReader, PIXELS_MAX, ReadError, add_format, has_image_extension, image_formats,
-    open_image, read_image, stored_size,
+    open_image, open_image_bytes, read_image, stored_size,
 };
 pub use masks::{Border, MaskCoding, MaskError, Objects, read_mask};
 pub use picture::Picture;

@@ -43,8 +43,8 @@ pub use segment::{
     Settings, SettingsError, Tiles, Tiling, Timings, Uncertainty, Views, WHOLE_PIXELS_MAX, WholeImage,
 };
 pub use session::{
-    ModelOutput, OPTIMIZATION, OpenError, PlacedNode, Placement, PlacementError, RunError, Runnable, RunsOn, Session,
-    change_warning, parse_model, read_contract, read_model, runnable,
+    GraphTensor, ModelOutput, OPTIMIZATION, OpenError, PlacedNode, Placement, PlacementError, RunError, Runnable,
+    RunsOn, Session, change_warning, parse_model, read_contract, read_model, runnable,
 };
 pub use tensors::{TensorError, TensorFile};
 pub use threads::available_threads;

@@ -23,9 +23,9 @@ const IMAGE_PIXELS_MAX: u64 = 1 << 26;
 /// The share of the memory that images and their results may take: a quarter.
 const IMAGE_SHARE: u64 = 4;
 
-/// Returns the most pixels of images that are in memory at once, each of
-/// [`BYTES_PER_PIXEL`]. A single image that is larger is still read, alone.
-pub(super) fn pixels_in_memory() -> u64 {
+/// Returns the most pixels of images that are in memory at once, each of 16 bytes. A single image
+/// that is larger is still read, alone.
+pub fn pixels_in_memory() -> u64 {
     static PIXELS: OnceLock<u64> = OnceLock::new();
     *PIXELS.get_or_init(|| image_pixels_within(memory_limit()))
 }
@@ -37,7 +37,7 @@ fn image_pixels_within(bytes: Option<u64>) -> u64 {
 
 /// Returns the most pixels that networks work on at once. A single image that is larger is still
 /// run, alone.
-pub(super) fn pixels_in_networks() -> u64 {
+pub fn pixels_in_networks() -> u64 {
     static PIXELS: OnceLock<u64> = OnceLock::new();
     *PIXELS.get_or_init(|| network_pixels_within(memory_limit()))
 }

@@ -20,8 +20,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use memory::pixels_in_networks;
-pub use memory::whole_pixels_max;
+pub use memory::{pixels_in_memory, pixels_in_networks, whole_pixels_max};
 use seg_contract::Contract;
 use seg_data::{ReadError, WriteError, stored_size};
 use seg_inference::{Provider, RunError, SegmentError, Segmenter, Settings, available_threads};

@@ -15,8 +15,6 @@ pub use entry::{Counts, Entry};
 pub use error::RecordError;
 pub use job::{JOB, Job, JobError, JobPart};
 pub use merge::{MergeError, merge};
-pub use prediction::{ClassArea, Prediction};
+pub use prediction::{ClassArea, Prediction, areas};
 pub use saved_file::SavedFile;
 pub use writer::{PREDICTIONS, RecordWriter, remove_leftovers};
-
-pub(crate) use prediction::areas;

@@ -90,7 +90,7 @@ impl Prediction {
 }
 
 /// Measures the area of each class.
-pub(crate) fn areas(mask: &GrayImage, classes: &[Class]) -> Vec<ClassArea> {
+pub fn areas(mask: &GrayImage, classes: &[Class]) -> Vec<ClassArea> {
     let mut pixels = [0_u64; 256];
     for label in mask.iter() {
         pixels[usize::from(*label)] += 1;

@@ -9,6 +9,7 @@ mod eval;
 mod infer;
 mod inspection;
 mod refusals;
+mod serving;
 mod sharing;
 mod shipped;
 mod size;

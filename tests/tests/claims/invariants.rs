@@ -37,6 +37,7 @@ fn each_crate_is_free_of_what_it_must_not_know() {
         ("seg-nets", "burn", &["ort", "seg-onnx", "seg-train", "seg-inference"]),
         ("seg-inference", "ort", &["burn", "seg-nets", "seg-verify", "seg-runtime"]),
         ("seg-verify", "ort", &["burn", "seg-nets", "seg-export", "seg-runtime"]),
+        ("seg-serve", "axum", &["burn", "seg-nets", "seg-export", "seg-runtime"]),
         ("seg-runtime", "ort", &["burn", "seg-nets", "seg-train", "seg-export"]),
         ("seg-train", "burn", &["ort", "seg-onnx", "seg-export", "seg-runtime"]),
         ("seg-export", "burn", &["seg-train", "seg-runtime"]),

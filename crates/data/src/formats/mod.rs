@@ -95,6 +95,21 @@ pub fn open_image(path: &Path) -> Result<Box<dyn ImageReader>, ReadError> {
     Ok(Box::new(reader))
 }
 
+/// Opens the image in a file's content that is in memory, and never on the disk; `name` stands for
+/// its path in errors. The image is decoded whole.
+///
+/// # Errors
+/// When the content is not an image in a known format, or its image is too large.
+pub fn open_image_bytes(name: &Path, bytes: Vec<u8>) -> Result<Box<dyn ImageReader>, ReadError> {
+    let format = format_of(name, &bytes)?;
+    let reader = guard(name, format.name(), || {
+        let reader = WholeImage::new(name, format, bytes)?;
+        check_size(name, reader.info().width, reader.info().height)?;
+        Ok(Guarded::new(name, format.name(), Box::new(reader)))
+    })?;
+    Ok(Box::new(reader))
+}
+
 /// Reads the content of a file that begins as an image and is no larger than one can be.
 pub(crate) fn read_image_file(path: &Path) -> Result<Vec<u8>, ReadError> {
     let (file, head) = open_file(path)?;

@@ -17,7 +17,7 @@ use super::settings::{Settings, SettingsError, Uncertainty};
 use super::steps::{Inferred, Prepared, RawOutput, SegmentSteps, WholeImage};
 use crate::model_file::ModelFile;
 use crate::provider::Options;
-use crate::session::{ModelOutput, OpenError, RunError, RunsOn, Session};
+use crate::session::{GraphTensor, ModelOutput, OpenError, RunError, RunsOn, Session};
 
 /// A model, or several as one, that segments images.
 ///
@@ -100,9 +100,18 @@ impl Segmenter {
     /// # Errors
     /// When the model cannot do what they ask for.
     pub fn with(mut self, settings: Settings) -> Result<Self, SettingsError> {
+        self.set(settings)?;
+        Ok(self)
+    }
+
+    /// Replaces the settings for the next image.
+    ///
+    /// # Errors
+    /// When the model cannot do what they ask for; the settings then stay as they were.
+    pub fn set(&mut self, settings: Settings) -> Result<(), SettingsError> {
         settings.check(&self.steps.contract, self.members.len())?;
         self.steps.settings = settings;
-        Ok(self)
+        Ok(())
     }
 
     /// Returns what the model expects and means.
@@ -174,6 +183,14 @@ impl Segmenter {
         let outputs = self.run(&images.iter().map(|image| image.input.tensor.view()).collect::<Vec<_>>())?;
         let share = start.elapsed() / images.len().max(1) as u32;
         Ok(images.iter().zip(outputs).map(|(image, output)| Inferred::from_whole(image, output, share)).collect())
+    }
+
+    /// Runs the first network on a batch in the form that its graph takes, without any other step.
+    ///
+    /// # Errors
+    /// As [`Session::infer_graph`].
+    pub fn infer_graph(&mut self, input: &GraphTensor) -> Result<ModelOutput, RunError> {
+        self.members[0].infer_graph(input)
     }
 
     /// Returns the output of the networks for inputs of one size, averaged over views and models.

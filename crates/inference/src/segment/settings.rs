@@ -138,7 +138,7 @@ impl Settings {
     ///
     /// # Errors
     /// When the model cannot do what is asked for.
-    pub(crate) fn check(&self, contract: &Contract, members: usize) -> Result<(), SettingsError> {
+    pub fn check(&self, contract: &Contract, members: usize) -> Result<(), SettingsError> {
         let overlaps = 0.0..=Tiling::OVERLAP_MAX;
         if let Tiles::Auto { overlap } = self.tiles
             && !overlaps.contains(&overlap)

@@ -228,6 +228,24 @@ impl Session {
         }
     }
 
+    /// Runs the model on a batch in the form that its graph takes, without normalising it.
+    ///
+    /// # Errors
+    /// When the graph takes another form, batch or size, or the provider fails.
+    pub fn infer_graph(&mut self, input: &GraphTensor) -> Result<ModelOutput, RunError> {
+        let (fed, shape) = match input {
+            GraphTensor::Floats(images) => (GraphInput::Floats(images.view().into()), images.dim().into()),
+            GraphTensor::Bytes(images) => {
+                let (n, height, width, channels) = images.dim();
+                (GraphInput::Bytes(images.view().into()), [n, channels, height, width])
+            }
+        };
+        match self.contract().output.kind {
+            OutputKind::Logits | OutputKind::Probabilities => self.run_fed(&fed, shape).map(ModelOutput::Scores),
+            OutputKind::Mask => self.run_fed(&fed, shape).map(ModelOutput::Masks),
+        }
+    }
+
     /// Runs a batch of any size: at once, or in several batches if the graph takes a single batch
     /// size.
     fn run_as<T: PrimitiveTensorElementType + Clone, D: RemoveAxis>(
@@ -259,19 +277,28 @@ impl Session {
         input: ArrayView4<'_, f32>,
     ) -> Result<Array<T, D>, RunError> {
         let shape: [usize; 4] = input.dim().into();
+        let fed = GraphInput::new(input, &self.contract.input);
+        self.run_fed(&fed, shape)
+    }
+
+    /// Runs a batch in the graph's own form; `shape` is that of the images, `[n, channels, h, w]`.
+    fn run_fed<T: PrimitiveTensorElementType + Clone, D: Dimension>(
+        &mut self,
+        fed: &GraphInput<'_>,
+        shape: [usize; 4],
+    ) -> Result<Array<T, D>, RunError> {
         if let Some(shapes) = self.shapes.filter(|shapes| !shapes.contain(shape)) {
             return Err(RunError::Outside { shape, shapes: shapes.into() });
         }
         let options = &self.options;
         let failed = |source| RunError::from_ort(options, shape, source);
         let Contract { input: expected, output, .. } = &self.contract;
-        let fed = GraphInput::new(input, expected);
         let graph = match &mut self.cuda_graphs {
             Some(graphs) => graphs.get_or_capture(&self.session, &self.contract, shape).map_err(failed)?,
             None => None,
         };
         if let Some(graph) = graph {
-            return images(graph.run(&mut self.session, &fed).map_err(failed)?, shape[0]);
+            return images(graph.run(&mut self.session, fed).map_err(failed)?, shape[0]);
         }
         let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
         let options = uncaptured().map_err(failed)?;
@@ -308,10 +335,19 @@ fn images<T: Clone, D: Dimension>(output: ArrayViewD<'_, T>, batch: usize) -> Re
     }
 }
 
+/// Images in the form that a graph takes, from outside of this program.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GraphTensor {
+    /// Normalised floats, `[n, channels, h, w]`.
+    Floats(Array4<f32>),
+    /// Bytes, `[n, h, w, channels]`.
+    Bytes(Array4<u8>),
+}
+
 /// Normalised images in the form that a graph takes.
 pub(crate) enum GraphInput<'a> {
     Floats(CowArray<'a, f32, Ix4>),
-    Bytes(Array4<u8>),
+    Bytes(CowArray<'a, u8, Ix4>),
 }
 
 impl<'a> GraphInput<'a> {
@@ -319,7 +355,7 @@ impl<'a> GraphInput<'a> {
         match expected.form.element {
             Element::Float if images.is_standard_layout() => Self::Floats(images.into()),
             Element::Float => Self::Floats(images.as_standard_layout().into_owned().into()),
-            Element::U8 => Self::Bytes(expected.to_bytes(images)),
+            Element::U8 => Self::Bytes(expected.to_bytes(images).into()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::{iter, thread};
+use std::{env, iter, thread};
 
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
@@ -18,12 +18,13 @@ use seg_runtime::save::outputs::{keep_inputs, unique_stems};
 use seg_verify::Certificate;
 
 use crate::args::Infer;
+use crate::array;
 use crate::engine;
 use crate::memory::within_memory;
 use crate::progress::Progress;
 
 pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
-    let part = part(args);
+    let part = part(args)?;
     let inputs = image_files(&args.inputs)?;
     let names = unique_stems(&inputs);
     // Before a library is fetched for it.
@@ -118,9 +119,14 @@ fn unlike(contract: &Contract, tasks: &[Task]) -> Option<String> {
     Some(if looked_at.len() < tasks.len() { format!("a look at some of the images: {sentence}") } else { sentence })
 }
 
-/// Returns the part of the job that the flags name.
-fn part(args: &Infer) -> Option<JobPart> {
-    args.parts.part.zip(args.parts.num_parts).map(|(part, parts)| JobPart { part: part.get(), parts: parts.get() })
+/// Returns the part of the job that the flags name, or the place of this process in an array.
+fn part(args: &Infer) -> anyhow::Result<Option<JobPart>> {
+    let Some(parts) = args.parts.num_parts else { return Ok(None) };
+    let part = match args.parts.part {
+        Some(part) => part.get(),
+        None => array::place(parts, |name| env::var(name).ok())?,
+    };
+    Ok(Some(JobPart { part, parts: parts.get() }))
 }
 
 /// Opens the models for each lane, all at once.

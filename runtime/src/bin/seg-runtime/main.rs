@@ -1,6 +1,7 @@
 //! Runs exported segmentation models from the command line.
 
 mod args;
+mod array;
 mod bench;
 mod child;
 mod compare;
@@ -13,6 +14,8 @@ mod keygen;
 mod memory;
 mod merge;
 mod progress;
+#[cfg(feature = "serve")]
+mod serve;
 mod setup;
 mod verify;
 mod warm;
@@ -30,6 +33,12 @@ fn main() -> ExitCode {
     }
     let done = match &command {
         Command::Infer(args) => infer::infer(args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::serve(args),
+        #[cfg(not(feature = "serve"))]
+        Command::Serve(_) => {
+            Err(anyhow::anyhow!("this program was built without the server; build it with its default features"))
+        }
         Command::Merge(args) => merge::merge(args),
         Command::Eval(args) => eval::eval(args),
         Command::Inspect(args) => inspect::inspect(args),

@@ -61,10 +61,11 @@ impl Group {
 }
 
 /// All verbs, in the order of the help.
-pub(crate) const VERBS: [Verb; 13] = [
+pub(crate) const VERBS: [Verb; 14] = [
     verb("train", "Train a network; `train --help` lists evaluate, check, report and summarize", Group::Make),
     verb("export", "Write the network of a checkpoint as an ONNX model, with its proof", Group::Make),
     verb("infer", "Segment images: a mask, an overlay and a line of JSON for each", Group::Run),
+    verb("serve", "Serve models over HTTP, with a page to try them in a browser", Group::Run),
     verb("merge", "Join the records of all parts of a job", Group::Run),
     verb("eval", "Score a model on a data set", Group::Run),
     verb("verify", "Prove that a model is the trained network, or check a certificate", Group::Prove),

@@ -9,7 +9,7 @@ use seg_runtime::save::Save;
 use thiserror::Error;
 
 use super::answers::Tile;
-use super::{Answers, Command, Engine, Eval, Infer, Inspect, Measuring, Saves, Size};
+use super::{Answers, Command, Engine, Eval, Infer, Inspect, Measuring, Saves, Serve, Size};
 
 /// An error in flags that exclude each other.
 #[derive(Debug, Error)]
@@ -43,6 +43,7 @@ impl Command {
     pub(crate) fn check(&self) -> Result<(), Conflict> {
         match self {
             Self::Infer(args) => args.check(),
+            Self::Serve(args) => args.check(),
             Self::Eval(args) => args.check(),
             Self::Inspect(args) => args.check(),
             _ => Ok(()),
@@ -58,6 +59,18 @@ impl Infer {
             Some((part, parts)) if part > parts => Err(Conflict::NoPart { part: part.get(), parts: parts.get() }),
             _ => Ok(()),
         }
+    }
+}
+
+impl Serve {
+    fn check(&self) -> Result<(), Conflict> {
+        self.answers.check()?;
+        first([(
+            self.limits.batch_delay > 0 && self.answers.batch.get() == 1,
+            "--batch-delay",
+            "with `--batch 1`, which waits for nothing",
+            "give a larger `--batch`, or leave it out",
+        )])
     }
 }
 

@@ -3,10 +3,12 @@
 mod answers;
 mod conflict;
 mod engine;
+mod serve;
 mod verify;
 
 pub(crate) use answers::{Answers, Saves};
 pub(crate) use engine::{Engine, Ep, Library, Tuning};
+pub(crate) use serve::{Log, Serve};
 pub(crate) use verify::{Certified, Keygen, Verify};
 
 use std::fmt;
@@ -35,6 +37,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Infer(Infer),
+    Serve(Serve),
     Merge(Merge),
     Eval(Eval),
     Inspect(Inspect),
@@ -92,9 +95,10 @@ pub(crate) struct Parts {
     pub(crate) resume: bool,
     /// Divide the images into this many parts, each for its own process or machine; `seg merge`
     /// joins them
-    #[arg(long, value_name = "NUMBER", requires = "part")]
+    #[arg(long, value_name = "NUMBER")]
     pub(crate) num_parts: Option<NonZeroUsize>,
-    /// Do this part, counted from 1
+    /// Do this part, counted from 1 [default: the place of this process in an indexed job of
+    /// Kubernetes or an array of Slurm]
     #[arg(long, value_name = "INDEX", requires = "num_parts")]
     pub(crate) part: Option<NonZeroUsize>,
 }
