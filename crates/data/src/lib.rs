@@ -17,6 +17,8 @@ mod datasets;
 
 mod check;
 
+mod volumes;
+
 mod write;
 
 pub use check::{
@@ -24,11 +26,13 @@ pub use check::{
 };
 pub use datasets::{Dataset, DatasetError, Layout, Part, PartError, Sample, SampleError};
 pub use formats::{
-    Format, Header, ImageInfo, ImageReader, PIXELS_MAX, ReadError, add_format, has_image_extension, image_formats,
-    open_image, read_image, stored_size,
+    Format, Header, ImageInfo, ImageReader, Listing, PIXELS_MAX, PicturePath, ReadError, ShownWindow, Unread,
+    WindowSource, add_format, has_image_extension, image_formats, list_folder, open_image, open_image_as, pictures,
+    read_image, read_image_as, stored_size, stored_size_as,
 };
-pub use masks::{MaskCoding, MaskError, read_mask};
+pub use masks::{MaskCoding, MaskError, read_mask, read_mask_as};
 pub use picture::Picture;
+pub use volumes::{SegmentationLabels, Stack, VolumeError, stacks};
 pub use write::{
     EncodeError, FileSet, OverlayError, OverlayStyle, Overlayer, Pair, PngKind, WriteError, check_writable, encode_png,
     is_unfinished, jpeg_bytes, overlay, png_bytes, remove_unfinished, sheet, write_atomic, write_bytes, write_mask_png,

@@ -10,6 +10,7 @@ mod kvasir;
 mod lists;
 mod pairs;
 mod part;
+mod pictures;
 mod sample;
 
 pub use error::DatasetError;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 use error::first_names;
-use seg_contract::Class;
+use seg_contract::{Class, Reading};
 use seg_text::control::escape;
 use seg_text::raw_path::raw_path;
 
@@ -101,6 +102,8 @@ impl Dataset {
             let found = if names.is_empty() { "nothing".into() } else { first_names(&names) };
             return Err(DatasetError::Layout { root: root.into(), found });
         };
+        let mut dataset = dataset;
+        dataset.divide(&Reading::default(), &mut problems);
         Ok((dataset, problems))
     }
 }

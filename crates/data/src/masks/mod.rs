@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use binary::THRESHOLD;
 use image::GrayImage;
-use seg_contract::IGNORE_LABEL;
+use seg_contract::{IGNORE_LABEL, Reading};
 use thiserror::Error;
 
-use crate::formats::{ReadError, decode_indices, decode_integers, read_image_file, recognize};
+use crate::formats::{ReadError, decode_indices, decode_integers, format_of_picture};
 
 /// The coding of classes in a mask file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,20 +148,21 @@ const EXAMPLE_COLOR: &str = r#"{"masks": "color", "classes": [{"name": "backgrou
 /// # Errors
 /// When the file cannot be read as an image or does not follow `coding`.
 pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskError> {
-    let bytes = read_image_file(path)?;
-    match coding {
-        MaskCoding::Binary => {
-            let is_blurred = lossy_format(path, &bytes)?.is_some();
-            binary::labels(path, &decode_integers(path, &bytes)?, is_blurred)
-        }
-        MaskCoding::Index { classes } => {
-            refuse_lossy(path, &bytes)?;
-            exact::from_indices(path, &decode_indices(path, &bytes)?, *classes)
-        }
-        MaskCoding::Color(labels) => {
-            refuse_lossy(path, &bytes)?;
-            exact::from_colors(path, &decode_integers(path, &bytes)?, labels)
-        }
+    read_mask_as(path, coding, &Reading::default())
+}
+
+/// Reads a mask as [`read_mask`] does, a slice of a medical volume in the way that `reading` names.
+///
+/// # Errors
+/// As [`read_mask`].
+pub fn read_mask_as(path: &Path, coding: &MaskCoding, reading: &Reading) -> Result<GrayImage, MaskError> {
+    let format = format_of_picture(path)?;
+    let lossy = (!format.keeps_values()).then(|| format.name());
+    match (coding, lossy) {
+        (MaskCoding::Binary, _) => binary::labels(path, &decode_integers(path, reading)?, lossy.is_some()),
+        (_, Some(format)) => Err(MaskError::Lossy { path: path.into(), format }),
+        (MaskCoding::Index { classes }, _) => exact::from_indices(path, &decode_indices(path, reading)?, *classes),
+        (MaskCoding::Color(labels), _) => exact::from_colors(path, &decode_integers(path, reading)?, labels),
     }
 }
 
@@ -172,20 +173,6 @@ pub(crate) fn ignore_outside(labels: &mut GrayImage, field_of_view: &GrayImage) 
         if *inside == 0 {
             *label = IGNORE_LABEL;
         }
-    }
-}
-
-/// Returns the name of the content's format if its compression may change values.
-fn lossy_format(path: &Path, bytes: &[u8]) -> Result<Option<&'static str>, ReadError> {
-    let format = recognize(path, bytes)?;
-    Ok(format.filter(|format| !format.keeps_values()).map(|format| format.name()))
-}
-
-/// Refuses a format whose compression may change values.
-fn refuse_lossy(path: &Path, bytes: &[u8]) -> Result<(), MaskError> {
-    match lossy_format(path, bytes)? {
-        Some(format) => Err(MaskError::Lossy { path: path.into(), format }),
-        None => Ok(()),
     }
 }
 
