@@ -7,6 +7,7 @@ mod continuing;
 mod eval;
 mod infer;
 mod inspection;
+mod pictures;
 mod refusals;
 mod sharing;
 mod shipped;
