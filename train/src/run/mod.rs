@@ -119,7 +119,7 @@ impl Run {
     pub fn open(folder: &Path) -> Result<Self, RunError> {
         let config: Config = read_json(&folder.join(CONFIG))?;
         let split = read_json(&folder.join(SPLIT))?;
-        let dataset = Dataset::open(&config.data)?;
+        let dataset = Dataset::open(&config.data)?.with_reading(&config.reading)?;
         Ok(Self { folder: folder.into(), config, split, dataset })
     }
 

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     };
     let (device, choice) = args.device.open()?;
     let net = checkpoint.weights.to_network(&device)?;
-    let dataset = Dataset::open(&args.data)?;
+    let dataset = Dataset::open(&args.data)?.with_reading(&contract.input.reading)?;
     ensure!(
         contract.classes.len() == dataset.classes.len(),
         "the checkpoint tells {} classes apart, the data set {}",
