@@ -13,6 +13,7 @@ use seg_contract::Reading;
 use tiff::decoder::Decoder;
 use tiff::tags::Tag;
 
+use super::dicom::file::is_dicom;
 use super::error::ReadError;
 use super::format::{Format, Header};
 use super::lazy::LazyImage;
@@ -42,7 +43,9 @@ impl Format for Tiff {
     }
 
     fn sniff(&self, head: &[u8]) -> bool {
-        matches!(head, [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..]) || RASTER.sniff(head)
+        let is_tiff = matches!(head, [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..]) || RASTER.sniff(head);
+        // The preamble of a DICOM file may be the head of a TIFF file.
+        is_tiff && !is_dicom(head)
     }
 
     fn stored_size(&self, path: &Path, file: BufReader<File>) -> Result<(u32, u32), ReadError> {

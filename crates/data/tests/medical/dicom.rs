@@ -198,7 +198,7 @@ fn frames_are_read_by_their_number_and_listed_by_their_position() {
         let path = folder.path().join(format!("enhanced.dcm#{number}"));
         assert_eq!(
             words(&path, &reading),
-            values.map(|value| (value / 100.0_f64 * 65535.0).round() as u16),
+            values.map(|value| (((value - 50.0) / 100.0 + 0.5_f64) * 65535.0).round() as u16),
             "{number}"
         );
     }
@@ -232,7 +232,7 @@ fn what_is_not_read_is_refused_with_its_attribute_and_the_remedy() {
         file
     };
     let jpeg_ls = File::grey(2, &[1, 2]).compressed(uids::JPEGLS_LOSSLESS, vec![vec![0xff, 0xd8, 0xff, 0xf7]]);
-    let video = File::grey(2, &[1, 2]).compressed(uids::MPEG2_MPML, vec![vec![0; 8]]);
+    let video = File::grey(2, &[1, 2]).compressed("1.2.840.10008.1.2.4.100", vec![vec![0; 8]]);
     for (name, file, parts) in [
         ("JPEG-LS", jpeg_ls, &["JPEG-LS Lossless Image Compression (1.2.840.10008.1.2.4.80)", "`dcmdjpls`"][..]),
         ("MPEG", video, &["(1.2.840.10008.1.2.4.100)", "gdcmconv"]),
@@ -242,7 +242,7 @@ fn what_is_not_read_is_refused_with_its_attribute_and_the_remedy() {
             &["(0028,0004) `HSV`"],
         ),
         ("contradicting bits", with(&|file| file.number(tags::HIGH_BIT, 3)), &["(0028,0102)", "contradict"]),
-        ("no pixels", with(&|file| drop(file.object.take(tags::ROWS))), &["without pixels, CT Image Storage"]),
+        ("no pixels", with(&|file| drop(file.object.take(tags::ROWS))), &["no pixels, CT Image Storage"]),
         (
             "a slope of 0",
             with(&|file| file.text(tags::RESCALE_SLOPE, VR::DS, "0")),
@@ -321,4 +321,31 @@ fn run_lengths_are_decoded_frame_by_frame() {
         let path = folder.path().join(format!("a.dcm#{number}"));
         assert_eq!(words(&path, &reading), expected, "{number}");
     }
+}
+
+#[test]
+fn words_of_32_bits_are_in_order_in_big_endian_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dose.dcm");
+    // 65538 and 2, the high word first.
+    let mut file = File::grey(2, &[1, 2, 0, 2]).in_syntax(uids::EXPLICIT_VR_BIG_ENDIAN);
+    file.number(tags::ROWS, 1);
+    file.number(tags::BITS_ALLOCATED, 32);
+    file.number(tags::BITS_STORED, 32);
+    file.number(tags::HIGH_BIT, 31);
+    file.save(&path);
+    let reading = Reading { windowing: Some(Windowing::Fixed { center: 65538.5, width: 101.0 }), slices: None };
+    assert_eq!(words(&path, &reading), [32768, 0]);
+}
+
+#[test]
+fn a_slice_that_cannot_be_read_does_not_keep_the_others_from_being_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    File::grey(2, &[0, 100]).at("1.2.1", 1, 0.0).save(&folder.join("a"));
+    let broken = File::grey(2, &[1, 2]).at("1.2.2", 2, 2.0);
+    broken.compressed(uids::JPEGLS_LOSSLESS, vec![vec![0xff, 0xd8]]).save(&folder.join("b"));
+    let reading = Reading { windowing: Some(Windowing::Percentiles { low: 0.0, high: 100.0 }), slices: None };
+    assert_eq!(words(&folder.join("a"), &reading), [0, 65535]);
+    assert!(read_image(&folder.join("b")).unwrap_err().to_string().contains("b` as an image"));
 }

@@ -62,6 +62,11 @@ impl File {
         Self { syntax, ..self }
     }
 
+    /// Stores the file in another transfer syntax.
+    pub(crate) fn in_syntax(self, syntax: &'static str) -> Self {
+        Self { syntax, ..self }
+    }
+
     pub(crate) fn text(&mut self, tag: Tag, vr: VR, text: &str) {
         self.object.put(DataElement::new(tag, vr, PrimitiveValue::from(text)));
     }

@@ -60,31 +60,31 @@ fn values_are_those_of_nibabel_in_every_kind_of_file() {
         kind: (64, 8),
         ..volume()
     };
-    for (name, content, scale) in [
-        ("plain.nii", plain.clone(), |v: f64| v),
-        ("big_endian.nii", File { is_big_endian: true, ..volume() }.content(), |v| v),
-        ("second.nii", File { version: 2, ..volume() }.content(), |v| v),
-        ("second_big_endian.nii", File { version: 2, is_big_endian: true, ..volume() }.content(), |v| v),
-        ("packed.nii.gz", gz(&plain), |v| v),
-        ("members.nii.gz", members, |v| v),
-        ("packed.nii", gz(&plain), |v| v),
-        ("extension.nii", File { extension: 32, ..volume() }.content(), |v| v),
-        ("scaled.nii", File { scale: [0.5, 10.0], ..volume() }.content(), |v| 0.5 * v + 10.0),
-        ("slope_zero.nii", File { scale: [0.0, 10.0], ..volume() }.content(), |v| v),
-        ("slope_nan.nii", File { scale: [f64::NAN, f64::NAN], ..volume() }.content(), |v| v),
-        ("floats.nii", as_floats(volume()).content(), |v| v),
-        ("doubles.nii", doubles.content(), |v| v),
-        ("bytes.nii", as_bytes(volume()).content(), |v| v),
-        ("int64.nii", File { kind: (1024, 8), ..volume() }.content(), |v| v),
-        ("trailing.nii", File { dimensions: vec![2, 3, 4, 1, 1], ..volume() }.content(), |v| v),
-        ("no_extension", plain.clone(), |v| v),
+    for (name, content, [slope, intercept]) in [
+        ("plain.nii", plain.clone(), [1.0, 0.0]),
+        ("big_endian.nii", File { is_big_endian: true, ..volume() }.content(), [1.0, 0.0]),
+        ("second.nii", File { version: 2, ..volume() }.content(), [1.0, 0.0]),
+        ("second_big_endian.nii", File { version: 2, is_big_endian: true, ..volume() }.content(), [1.0, 0.0]),
+        ("packed.nii.gz", gz(&plain), [1.0, 0.0]),
+        ("members.nii.gz", members, [1.0, 0.0]),
+        ("packed.nii", gz(&plain), [1.0, 0.0]),
+        ("extension.nii", File { extension: 32, ..volume() }.content(), [1.0, 0.0]),
+        ("scaled.nii", File { scale: [0.5, 10.0], ..volume() }.content(), [0.5, 10.0]),
+        ("slope_zero.nii", File { scale: [0.0, 10.0], ..volume() }.content(), [1.0, 0.0]),
+        ("slope_nan.nii", File { scale: [f64::NAN, f64::NAN], ..volume() }.content(), [1.0, 0.0]),
+        ("floats.nii", as_floats(volume()).content(), [1.0, 0.0]),
+        ("doubles.nii", doubles.content(), [1.0, 0.0]),
+        ("bytes.nii", as_bytes(volume()).content(), [1.0, 0.0]),
+        ("int64.nii", File { kind: (1024, 8), ..volume() }.content(), [1.0, 0.0]),
+        ("trailing.nii", File { dimensions: vec![2, 3, 4, 1, 1], ..volume() }.content(), [1.0, 0.0]),
+        ("no_extension", plain.clone(), [1.0, 0.0]),
     ] {
         let path = folder.path().join(name);
         fs::write(&path, content).unwrap();
         let expected = (1..=4).map(|number| numbered(&path, number)).collect::<Vec<_>>();
         assert_eq!(pictures(&path, &Reading::default()).unwrap(), expected, "{name}");
         // The third slice: a row is j, a column i.
-        let expected: Vec<_> = [20.0, 21.0, 22.0, 23.0, 24.0, 25.0].into_iter().map(scale).collect();
+        let expected: Vec<_> = [20.0, 21.0, 22.0, 23.0, 24.0, 25.0].map(|value| slope * value + intercept).to_vec();
         assert_eq!(values(&numbered(&path, 3), Slices::K), expected, "{name}");
     }
     let listing = list_folder(folder.path(), &Reading::default()).unwrap();

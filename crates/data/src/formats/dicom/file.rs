@@ -15,7 +15,7 @@ use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
 use flate2::read::DeflateDecoder;
 
 use super::DICOM;
-use super::depth::check_depth;
+use super::structure::{Part, check_structure};
 use crate::formats::error::ReadError;
 use crate::formats::file::read_file;
 
@@ -102,6 +102,8 @@ impl DicomFile {
             return Err(ReadError::CutOff { path: path.into(), format: DICOM });
         }
         let content = &bytes[PREAMBLE..];
+        let meta = content.get(SIGNATURE.len()..).unwrap_or_default();
+        check_structure(path, meta, uids::EXPLICIT_VR_LITTLE_ENDIAN, Part::Meta)?;
         let mut cursor = Cursor::new(content);
         let meta = FileMetaTable::from_reader(&mut cursor).map_err(|source| refuse(source.into()))?;
         let syntax = trimmed(meta.transfer_syntax()).to_owned();
@@ -111,11 +113,11 @@ impl DicomFile {
             let mut unpacked = Vec::new();
             let mut decoder = DeflateDecoder::new(data).take(UNPACKED_BYTES_MAX);
             decoder.read_to_end(&mut unpacked).map_err(|source| refuse(source.into()))?;
-            check_depth(path, &unpacked)?;
+            check_structure(path, &unpacked, uids::EXPLICIT_VR_LITTLE_ENDIAN, Part::All)?;
             InMemDicomObject::read_dataset_with_ts(unpacked.as_slice(), &EXPLICIT_VR_LITTLE_ENDIAN.erased())
                 .map_err(|source| refuse(source.into()))?
         } else {
-            check_depth(path, data)?;
+            check_structure(path, data, &syntax, if is_head { Part::Head } else { Part::All })?;
             let options = OpenFileOptions::new();
             let options = if is_head { options.read_until(tags::PIXEL_DATA) } else { options };
             options.from_reader(content).map_err(|source| refuse(source.into()))?.into_inner()

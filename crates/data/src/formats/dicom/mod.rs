@@ -6,12 +6,12 @@
 
 mod codecs;
 mod color;
-mod depth;
 pub(crate) mod file;
 pub(crate) mod pixels;
 mod rle;
 pub(crate) mod segmentation;
 pub(crate) mod series;
+mod structure;
 mod tables;
 mod values;
 
@@ -235,18 +235,29 @@ impl Frame {
         let mut values = Vec::new();
         for slice in &slices {
             let path = PicturePath { path: slice.path(), file: slice.file.clone(), number: slice.frame };
-            let file = DicomFile::open(&path.path, &path.file)?;
-            let frame = Self { index: path.index(), path, file };
-            let layout = frame.layout()?;
-            if layout.samples != 1 || layout.photometric == "PALETTE COLOR" {
-                continue;
+            // One that cannot be read reports its own error, and does not keep the others from
+            // being read.
+            match Self::counted(path, step) {
+                Ok(found) => values.extend(found),
+                Err(error) if slice.file == self.path.file => return Err(error),
+                Err(_) => {}
             }
-            let stored = samples(&frame.path.path, &frame.file, &layout, frame.index)?;
-            values.extend(Values::new(&frame.path.path, &frame.file, &layout, frame.index)?.counted(&stored, step));
         }
         let range = percentiles(&mut values, shares).unwrap_or([0.0, 0.0]);
         known().get_or_insert_default().insert(key, range);
         Ok(range)
+    }
+
+    /// Returns the values of a grey frame that count for percentiles, one of `step`; none of a
+    /// frame in colours.
+    fn counted(path: PicturePath, step: usize) -> Result<Vec<f32>, ReadError> {
+        let file = DicomFile::open(&path.path, &path.file)?;
+        let layout = PixelLayout::new(&path.path, &file)?;
+        if layout.samples != 1 || layout.photometric == "PALETTE COLOR" {
+            return Ok(Vec::new());
+        }
+        let stored = samples(&path.path, &file, &layout, path.index())?;
+        Ok(Values::new(&path.path, &file, &layout, path.index())?.counted(&stored, step))
     }
 
     /// Returns the millimetres between rows and between columns, where the file says so of the

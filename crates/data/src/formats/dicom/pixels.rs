@@ -60,7 +60,7 @@ impl PixelLayout {
         }
         let count = |tag| file.count(tag);
         let (Some(height), Some(width)) = (count(tags::ROWS), count(tags::COLUMNS)) else {
-            return Err(unread(path, format!("an object without pixels, {}", class_name(&file.class()))));
+            return Err(unread(path, format!("no pixels, {}", class_name(&file.class()))));
         };
         check_size(path, width, height)?;
         let stored = count(tags::BITS_STORED);
@@ -149,7 +149,7 @@ pub(crate) fn samples(path: &Path, file: &DicomFile, layout: &PixelLayout, frame
         return Ok(Stored::Floats(floats));
     }
     let Some(element) = file.object.get(tags::PIXEL_DATA) else {
-        return Err(unread(path, format!("an object without pixels, {}", class_name(&file.class()))));
+        return Err(unread(path, format!("no pixels, {}", class_name(&file.class()))));
     };
     if layout.allocated == 64 {
         return Err(unread(path, "integers of 64 bits".into()));
@@ -162,7 +162,7 @@ pub(crate) fn samples(path: &Path, file: &DicomFile, layout: &PixelLayout, frame
         Value::Primitive(value) => {
             refuse_unless_native(path, file)?;
             let bytes = value.to_bytes();
-            native(layout, &bytes, frame).ok_or_else(|| {
+            native(layout, &bytes, frame, has_high_word_first(file)).ok_or_else(|| {
                 let expected = native_bits(layout).saturating_mul(u64::from(layout.frames)).div_ceil(8);
                 damaged(format!("its pixels have {} bytes, expected {expected}", bytes.len()))
             })?
@@ -214,9 +214,15 @@ fn native_bits(layout: &PixelLayout) -> u64 {
     pixels * samples * u64::from(layout.allocated)
 }
 
+/// Returns whether the first word of a sample of 32 bits is the high one: in big-endian files the
+/// bytes of each word are put in order, but not the words.
+fn has_high_word_first(file: &DicomFile) -> bool {
+    file.syntax == uids::EXPLICIT_VR_BIG_ENDIAN
+}
+
 /// Returns the samples of a frame that is not compressed, pixel by pixel; `None` where bytes are
 /// missing.
-fn native(layout: &PixelLayout, bytes: &[u8], frame: usize) -> Option<Vec<u32>> {
+fn native(layout: &PixelLayout, bytes: &[u8], frame: usize, high_word_first: bool) -> Option<Vec<u32>> {
     let bits = native_bits(layout);
     if layout.allocated == 1 {
         // Frames follow each other without filling, the lowest bit first.
@@ -233,7 +239,11 @@ fn native(layout: &PixelLayout, bytes: &[u8], frame: usize) -> Option<Vec<u32>> 
     let samples: Vec<u32> = match layout.allocated {
         8 => bytes.iter().map(|byte| u32::from(*byte)).collect(),
         16 => bytes.chunks_exact(2).map(|word| u32::from(u16::from_le_bytes([word[0], word[1]]))).collect(),
-        _ => bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect(),
+        _ => {
+            let number = |word: &[u8]| u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+            let rotation = if high_word_first { 16 } else { 0 };
+            bytes.chunks_exact(4).map(|word| number(word).rotate_left(rotation)).collect()
+        }
     };
     if layout.photometric == "YBR_FULL_422" {
         // Two pixels: two lumas and the colour differences that they share.

@@ -10,7 +10,7 @@ impl Affine {
     /// Creates the matrix of a rotation by a unit quaternion, without its real part.
     ///
     /// The formulas are those of `nifti1.h`. `handedness` below 0 turns the third axis round.
-    pub(super) fn from_quaternion([b, c, d]: [f64; 3], origin: [f64; 3], sides: [f64; 3], handedness: f64) -> Self {
+    pub(crate) fn from_quaternion([b, c, d]: [f64; 3], origin: [f64; 3], sides: [f64; 3], handedness: f64) -> Self {
         let squares = b * b + c * c + d * d;
         let (a, b, c, d) = if squares > 1.0 {
             let length = squares.sqrt();
