@@ -218,7 +218,7 @@ pub fn some_of(files: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
 }
 
 fn read(contract: &Contract, path: &Path) -> Result<Array4<f32>, CalibrationError> {
-    let image = seg_data::read_image(path)?;
+    let image = seg_data::read_image_as(path, &contract.input.reading)?;
     let failed = |source| CalibrationError::Preprocess { path: path.into(), source };
     let (Preprocessed { tensor, .. }, _) = contract.preprocess_middle(&image).map_err(failed)?;
     Ok(tensor.insert_axis(Axis(0)))

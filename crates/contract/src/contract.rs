@@ -13,6 +13,10 @@ pub const CONTRACT_FORMAT: u32 = 1;
 /// refuse it. [`Input::contract_format`] is the version to write.
 pub const CONTRACT_FORMAT_MULTIPLE: u32 = 2;
 
+/// The version in which [`Input::reading`] may name something, and classes may have
+/// [codes](Class::codes); readers of older versions refuse it.
+pub const CONTRACT_FORMAT_READING: u32 = 3;
+
 /// The largest side that a contract may name, in pixels.
 const SIDE_MAX: usize = 1 << 16;
 
@@ -47,7 +51,7 @@ pub enum ContractError {
     Json(#[from] serde_json::Error),
     /// The contract was written by a version with another layout.
     #[error(
-        "the model's contract has format {found}, this version reads {CONTRACT_FORMAT} to {CONTRACT_FORMAT_MULTIPLE}; \
+        "the model's contract has format {found}, this version reads {CONTRACT_FORMAT} to {CONTRACT_FORMAT_READING}; \
          use the tool that wrote it"
     )]
     Format {
@@ -79,7 +83,7 @@ impl Contract {
             format: u32,
         }
         let Format { format } = serde_json::from_str(text)?;
-        if !(CONTRACT_FORMAT..=CONTRACT_FORMAT_MULTIPLE).contains(&format) {
+        if !(CONTRACT_FORMAT..=CONTRACT_FORMAT_READING).contains(&format) {
             return Err(ContractError::Format { found: format });
         }
         let contract: Self = serde_json::from_str(text)?;
@@ -90,6 +94,12 @@ impl Contract {
     /// Returns the contract as indented JSON; equal contracts give equal text.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a contract holds no map and no non-string key")
+    }
+
+    /// Returns the oldest [`format`](Self::format) that can hold this contract.
+    pub fn least_format(&self) -> u32 {
+        let has_codes = self.classes.iter().any(|class| class.codes.is_some());
+        if has_codes { CONTRACT_FORMAT_READING } else { self.input.contract_format() }
     }
 
     /// Checks that every field holds a possible value.
@@ -115,6 +125,14 @@ impl Contract {
         }
         if self.input.side_multiple == 0 || self.input.side_multiple > SIDE_MAX {
             return refuse("input.side_multiple", self.input.side_multiple.to_string(), "1 to 65536 pixels");
+        }
+        if let Some(windowing) = self.input.reading.windowing.filter(|windowing| !windowing.is_usable()) {
+            const USABLE: &str = "a width of at least 1, or percentiles that rise between 0 and 100";
+            return refuse("input.reading.windowing", windowing.to_string(), USABLE);
+        }
+        if !self.input.reading.is_empty() && self.format < CONTRACT_FORMAT_READING {
+            let found = format!("named in format {}", self.format);
+            return refuse("input.reading", found, "nothing in a contract of format 1 or 2");
         }
         if self.format < self.input.contract_format() {
             let found = self.input.side_multiple.to_string();
@@ -149,7 +167,7 @@ impl Contract {
 mod tests {
     use super::*;
     use crate::example::contract;
-    use crate::{Element, InputForm, OutputKind};
+    use crate::{Element, InputForm, OutputKind, Slices, Windowing};
 
     #[test]
     fn json_round_trips() {
@@ -177,10 +195,20 @@ mod tests {
     }
 
     #[test]
+    fn the_reading_of_medical_images_is_written_where_it_is_named() {
+        let mut contract = contract();
+        assert!(!contract.to_json().contains("reading"), "{}", contract.to_json());
+        contract.input.reading.windowing = Some(Windowing::Fixed { center: 40.0, width: 400.0 });
+        contract.format = contract.input.contract_format();
+        assert_eq!(contract.format, 3);
+        assert_eq!(Contract::from_json(&contract.to_json()).unwrap(), contract);
+    }
+
+    #[test]
     fn unusable_contracts_name_the_field() {
         type Break = fn(&mut Contract);
-        let rows: [(&str, Break); 17] = [
-            ("format 3", |c| c.format = 3),
+        let rows: [(&str, Break); 19] = [
+            ("format 4", |c| c.format = 4),
             ("`classes`", |c| c.classes.truncate(1)),
             ("`input.mean`", |c| c.input.mean = vec![0.0]),
             ("`input.mean`", |c| c.input.mean[1] = f32::NAN),
@@ -189,6 +217,11 @@ mod tests {
             ("`input.size`", |c| c.input.size = SizePolicy::Resize { height: 8, width: 64 }),
             ("`input.side_multiple` is 0", |c| c.input.side_multiple = 0),
             ("`input.side_multiple` is 16", |c| c.input.side_multiple = 16),
+            ("`input.reading`", |c| c.input.reading.slices = Some(Slices::Axial)),
+            ("`input.reading.windowing` is 40,0", |c| {
+                c.format = 3;
+                c.input.reading.windowing = Some(Windowing::Fixed { center: 40.0, width: 0.0 });
+            }),
             ("`input.size` is 32x40", |c| {
                 (c.format, c.input.side_multiple) = (2, 16);
                 c.input.size = SizePolicy::Resize { height: 32, width: 40 };

@@ -1,7 +1,7 @@
 //! An example of a contract, for the tests of this crate and of others.
 
 use crate::{
-    CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, SizePolicy,
+    CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, Reading, SizePolicy,
 };
 
 /// Creates a contract of two classes at native size.
@@ -17,6 +17,7 @@ pub fn contract() -> Contract {
             side_min: 16,
             side_multiple: 1,
             form: InputForm::default(),
+            reading: Reading::default(),
         },
         output: Output { name: "logits".into(), kind: OutputKind::Logits },
         classes: vec![Class::new("background", 0), Class::new("nucleus", 1)],

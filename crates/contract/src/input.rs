@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pixels::Share;
 use crate::sides::Sides;
-use crate::{CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE};
+use crate::{CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE, CONTRACT_FORMAT_READING, Reading};
 
 /// The network's input: `[n, channels, height, width]` in float32, unless [`form`](Self::form) says
 /// otherwise.
@@ -33,6 +33,9 @@ pub struct Input {
     /// The form of the graph's input, if it is not any number of normalised images of any size.
     #[serde(default, skip_serializing_if = "InputForm::is_default")]
     pub form: InputForm,
+    /// The way in which medical images become pictures, if it is not that of the files.
+    #[serde(default, skip_serializing_if = "Reading::is_empty")]
+    pub reading: Reading,
 }
 
 /// The form in which a graph takes images.
@@ -94,7 +97,11 @@ impl Input {
     /// Returns the oldest [`format`](crate::Contract::format) of a contract that can hold this
     /// input.
     pub fn contract_format(&self) -> u32 {
-        if self.side_multiple == 1 { CONTRACT_FORMAT } else { CONTRACT_FORMAT_MULTIPLE }
+        match self.side_multiple {
+            _ if !self.reading.is_empty() => CONTRACT_FORMAT_READING,
+            1 => CONTRACT_FORMAT,
+            _ => CONTRACT_FORMAT_MULTIPLE,
+        }
     }
 
     /// Returns the sides that the network takes, of [`side_min`](Self::side_min) and

@@ -20,12 +20,15 @@ mod pixels;
 mod postprocess;
 mod preprocess;
 mod provenance;
+mod reading;
 mod resample;
 mod sides;
 mod unlike;
 
-pub use class::{Class, default_color};
-pub use contract::{CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE, Contract, ContractError, IGNORE_LABEL};
+pub use class::{Class, Code, Codes, default_color};
+pub use contract::{
+    CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE, CONTRACT_FORMAT_READING, Contract, ContractError, IGNORE_LABEL,
+};
 pub use evaluation::{ConfusionMatrix, Evaluation, EvaluationError, Scores};
 pub use hash::{Sha256, hex, sha256, sha256_digest};
 pub use input::{ColorOrder, Element, Input, InputForm, SizePolicy};
@@ -35,5 +38,6 @@ pub use pixels::{Pixels, Rgb16Image, Samples};
 pub use postprocess::{PostprocessError, most_probable, softmax};
 pub use preprocess::{Geometry, Placement, PreprocessError, Preprocessed, Stretching, Window};
 pub use provenance::Provenance;
+pub use reading::{Reading, Slices, Windowing};
 pub use sides::Sides;
 pub use unlike::Unlike;

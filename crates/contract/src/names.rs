@@ -23,7 +23,18 @@ pub(crate) fn names(contract: &Contract) -> Result<(), ContractError> {
             return Err(ContractError::Field { field, found: quoted(name), expected: GRAPH_NAME });
         }
     }
-    contract.classes.iter().try_for_each(|class| plain("classes.name", &class.name))
+    for class in &contract.classes {
+        plain("classes.name", &class.name)?;
+        for code in class.codes.iter().flat_map(|codes| [&codes.category, &codes.r#type]) {
+            if !code.is_usable() {
+                let found = format!("({}, {}, {})", quoted(&code.value), quoted(&code.scheme), quoted(&code.meaning));
+                const EXPECTED: &str = "value and scheme of 1 to 16 characters and a meaning of 1 to 64";
+                return Err(ContractError::Field { field: "classes.codes", found, expected: EXPECTED });
+            }
+            [&code.value, &code.scheme, &code.meaning].into_iter().try_for_each(|text| plain("classes.codes", text))?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks the notes on the origin of the weights.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use image::{DynamicImage, Rgb32FImage, RgbImage};
+use image::{DynamicImage, ImageBuffer, Rgb32FImage, RgbImage};
 use seg_contract::{Pixels, Rgb16Image, Samples};
 
 /// Red, green and blue of an image, at the bit depth of its file.
@@ -78,6 +78,30 @@ impl From<DynamicImage> for Picture {
             1 => Self::Bits8(image.into_rgb8()),
             2 => Self::Bits16(image.into_rgb16()),
             _ => Self::Float(image.into_rgb32f()),
+        }
+    }
+}
+
+impl From<Picture> for DynamicImage {
+    /// Three equal values in every pixel become grey.
+    fn from(picture: Picture) -> Self {
+        fn is_grey<T: PartialEq>(pixels: &[[T; 3]]) -> bool {
+            pixels.iter().all(|[red, green, blue]| red == green && green == blue)
+        }
+        let (width, height) = picture.dimensions();
+        const FITS: &str = "each pixel has one value";
+        match (picture.pixels().samples(), &picture) {
+            (Samples::Bits8(pixels), _) if is_grey(pixels) => {
+                let values = pixels.iter().map(|pixel| pixel[0]).collect();
+                Self::ImageLuma8(ImageBuffer::from_raw(width, height, values).expect(FITS))
+            }
+            (Samples::Bits16(pixels), _) if is_grey(pixels) => {
+                let values = pixels.iter().map(|pixel| pixel[0]).collect();
+                Self::ImageLuma16(ImageBuffer::from_raw(width, height, values).expect(FITS))
+            }
+            (_, Picture::Bits8(image)) => image.clone().into(),
+            (_, Picture::Bits16(image)) => image.clone().into(),
+            (_, Picture::Float(image)) => image.clone().into(),
         }
     }
 }

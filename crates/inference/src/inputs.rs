@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use glob::{GlobError, MatchOptions, PatternError, glob_with};
+use seg_contract::Reading;
+use seg_data::{Listing, PicturePath, Unread, list_folder, pictures};
 use thiserror::Error;
 
 /// The reason for which an input stands for no images.
@@ -54,42 +56,61 @@ pub enum InputError {
     },
 }
 
-/// Lists the image files that the inputs stand for, in the order of the inputs, each once.
-///
-/// - A file stands for itself, whatever its name.
-/// - A folder stands for the files directly in it that have an extension of an image format, sorted
-///   by name; hidden files are left out.
-/// - Anything else with `*`, `?` or `[` is a glob pattern and stands for the files that it matches,
-///   sorted.
+/// The pictures that inputs stand for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// The paths of all pictures, as [`PicturePath`] says.
+    pub pictures: Vec<PathBuf>,
+    /// The files of folders that are not images.
+    pub unread: Vec<Unread>,
+}
+
+/// Lists the image files that the inputs stand for, in the order of the inputs, each once, as
+/// [`list_inputs`] does.
 ///
 /// # Errors
 /// When an input stands for nothing or cannot be read.
 pub fn image_files(inputs: &[PathBuf]) -> Result<Vec<PathBuf>, InputError> {
-    let mut files = Vec::new();
+    Ok(list_inputs(inputs, &Reading::default())?.pictures)
+}
+
+/// Lists the pictures that the inputs stand for, in the order of the inputs, each once.
+///
+/// - A file stands for all its pictures, whatever its name, and `stack.tif#3` for the third one.
+/// - A folder stands for the images directly in it, sorted by name, and the slices of a DICOM
+///   series by their position; hidden files are left out.
+/// - Anything else with `*`, `?` or `[` is a glob pattern and stands for the files that it matches,
+///   sorted.
+///
+/// A file whose pictures cannot be counted stands for one, so that reading it reports the error.
+///
+/// # Errors
+/// When an input stands for nothing or cannot be read.
+pub fn list_inputs(inputs: &[PathBuf], reading: &Reading) -> Result<Inputs, InputError> {
+    let mut found = Inputs::default();
+    let of_file = |file: PathBuf| pictures(&file, reading).unwrap_or_else(|_| vec![file]);
     for input in inputs {
         let is_pattern = input.to_string_lossy().contains(['*', '?', '[']);
         if input.is_dir() {
-            files.extend(files_in(input)?);
+            let listed =
+                list_folder(input, reading).map_err(|source| InputError::Folder { input: input.clone(), source });
+            let Listing { pictures, unread } = listed?;
+            if pictures.is_empty() {
+                return Err(InputError::Empty { input: input.clone() });
+            }
+            found.pictures.extend(pictures);
+            found.unread.extend(unread);
         } else if is_pattern && !input.exists() {
-            files.extend(files_matching(input)?);
-        } else if input.symlink_metadata().is_err() {
+            found.pictures.extend(files_matching(input)?.into_iter().flat_map(of_file));
+        } else if PicturePath::new(input).file.symlink_metadata().is_err() {
             return Err(InputError::Absent { input: input.clone() });
         } else {
-            files.push(input.clone());
+            found.pictures.extend(of_file(input.clone()));
         }
     }
     let mut seen = HashSet::new();
-    files.retain(|file| seen.insert(file.clone()));
-    Ok(files)
-}
-
-fn files_in(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
-    let read = || folder.read_dir()?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
-    let mut files = read().map_err(|source| InputError::Folder { input: folder.into(), source })?;
-    let is_hidden = |file: &Path| file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    files.retain(|file| seg_data::has_image_extension(file) && !is_hidden(file) && !file.is_dir());
-    files.sort();
-    if files.is_empty() { Err(InputError::Empty { input: folder.into() }) } else { Ok(files) }
+    found.pictures.retain(|file| seen.insert(file.clone()));
+    Ok(found)
 }
 
 fn files_matching(pattern: &Path) -> Result<Vec<PathBuf>, InputError> {

@@ -31,7 +31,7 @@ mod threads;
 mod threshold;
 
 pub use compare::{CompareError, Comparison, Worst, compare};
-pub use inputs::{InputError, image_files};
+pub use inputs::{InputError, Inputs, image_files, list_inputs};
 pub use model_file::{ModelFile, digest};
 pub use probe::{ProbeError, probe};
 pub use provider::{

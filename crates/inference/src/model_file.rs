@@ -2,9 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use seg_contract::Sha256;
+use seg_data::PicturePath;
 use seg_text::raw_path::raw_path;
 use serde::{Deserialize, Serialize};
 
@@ -40,16 +43,36 @@ impl ModelFile {
 }
 
 /// Returns the size of a file, in bytes, and the SHA-256 of its content, in hexadecimal. The file
-/// is read in pieces.
+/// is read in pieces. The path may be that of one of its pictures, as [`PicturePath`] says; the
+/// file is then read once for all of them, unless it changes.
 ///
 /// # Errors
 /// When the file cannot be read, or is not a regular file.
 pub fn digest(path: &Path) -> io::Result<(u64, String)> {
-    if !fs::metadata(path)?.is_file() {
+    type Known = (PathBuf, u64, Option<SystemTime>, (u64, String));
+    static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+    let PicturePath { file, number, .. } = PicturePath::new(path);
+    let metadata = fs::metadata(&file)?;
+    if !metadata.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    digest_of(&mut File::open(path)?)
+    if number.is_none() {
+        return digest_of(&mut File::open(&file)?);
+    }
+    let (length, changed) = (metadata.len(), metadata.modified().ok());
+    // Other threads wait, as they need the same file.
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = known.iter().find(|known| known.0 == file && known.1 == length && known.2 == changed) {
+        return Ok(known.3.clone());
+    }
+    let digest = digest_of(&mut File::open(&file)?)?;
+    known.truncate(DIGESTS_KEPT - 1);
+    known.insert(0, (file, length, changed, digest.clone()));
+    Ok(digest)
 }
+
+/// The digests of files of several pictures that are remembered.
+const DIGESTS_KEPT: usize = 16;
 
 /// Returns the number of bytes that a reader gives, and their SHA-256 in hexadecimal.
 ///

@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::Array4;
 use ort::environment::Environment;
 use seg_contract::{
-    CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, SizePolicy,
+    CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, Reading, SizePolicy,
 };
 use seg_onnx::evaluate::evaluate;
 use seg_onnx::graph::{BuildError, Conv, Dim, Graph, GraphBuilder, Tensor};
@@ -101,6 +101,7 @@ fn contract() -> Contract {
         side_min: 4,
         side_multiple: 1,
         form: InputForm::default(),
+        reading: Reading::default(),
     };
     Contract {
         format: CONTRACT_FORMAT,

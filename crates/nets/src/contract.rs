@@ -1,6 +1,8 @@
 //! The contract of a network, as far as the network itself decides it.
 
-use seg_contract::{Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, SizePolicy};
+use seg_contract::{
+    Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, Reading, SizePolicy,
+};
 
 use crate::network::NetworkConfig;
 
@@ -24,6 +26,7 @@ pub fn contract(
         side_min: sides.min,
         side_multiple: sides.multiple,
         form: InputForm { size: sides.only, ..InputForm::default() },
+        reading: Reading::default(),
     };
     Contract {
         format: input.contract_format(),

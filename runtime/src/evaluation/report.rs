@@ -190,7 +190,9 @@ pub(super) fn definitions(tolerance_px: f64) -> BTreeMap<&'static str, String> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use seg_contract::{CONTRACT_FORMAT, ColorOrder, Input, InputForm, Output, OutputKind, Provenance, SizePolicy};
+    use seg_contract::{
+        CONTRACT_FORMAT, ColorOrder, Input, InputForm, Output, OutputKind, Provenance, Reading, SizePolicy,
+    };
     use serde_json::Value;
 
     use super::*;
@@ -206,6 +208,7 @@ pub(super) mod tests {
             side_min: 8,
             side_multiple: 1,
             form: InputForm::default(),
+            reading: Reading::default(),
         };
         About {
             tool: "seg-runtime 1.2.3".into(),

@@ -22,7 +22,7 @@ use std::thread;
 
 pub use memory::{pixels_in_memory, pixels_in_networks, whole_pixels_max};
 use seg_contract::Contract;
-use seg_data::{ReadError, WriteError, stored_size};
+use seg_data::{PicturePath, ReadError, WriteError, stored_size_as};
 use seg_inference::{Provider, RunError, SegmentError, Segmenter, Settings, available_threads};
 use stages::Stages;
 use thiserror::Error;
@@ -129,7 +129,16 @@ pub fn largest_at_once<'a>(
     contract: &Contract,
     settings: &Settings,
 ) -> usize {
-    let sizes = inputs.into_iter().flat_map(stored_size);
+    let reading = contract.input.reading.or(settings.reading);
+    let mut last = None;
+    // The slices of a volume have one size.
+    let firsts = inputs.into_iter().filter(|input| {
+        let file = PicturePath::new(input).file;
+        let is_first = last.as_ref() != Some(&file);
+        last = Some(file);
+        is_first
+    });
+    let sizes = firsts.flat_map(|input| stored_size_as(input, &reading));
     let pixels = |(width, height)| settings.pixels_at_once(contract, [height as usize, width as usize]);
     sizes.map(pixels).max().unwrap_or(0)
 }

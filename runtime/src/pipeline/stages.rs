@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use seg_data::{ImageReader, ReadError, open_image};
+use seg_data::{ImageReader, ReadError, open_image_as};
 use seg_inference::{
     Inferred, Prepared, RunsOn, SegmentError, SegmentSteps, Segmenter, Tiling, Timings, WholeImage, digest,
 };
@@ -101,7 +101,7 @@ impl<'a> Stages<'a> {
         // Before it is opened: a file that changes in between has another hash, and a run that
         // continues does it again.
         let content = digest(&task.input);
-        let reader = open_image(&task.input)?;
+        let reader = open_image_as(&task.input, &self.steps.reading())?;
         let (input_bytes, input_sha256) =
             content.map_err(|source| ReadError::File { path: task.input.clone(), source })?;
         let info = reader.info().clone();
@@ -229,7 +229,9 @@ impl<'a> Stages<'a> {
             orientation: info.orientation,
             network: segmentation.network,
             tiles: segmentation.tiles,
-            area: areas(&segmentation.mask, &self.steps.contract.classes),
+            spacing_mm: info.spacing,
+            window: info.window,
+            area: areas(&segmentation.mask, &self.steps.contract.classes, info.spacing),
             files,
             runs_on: self.runs_on.clone(),
             decode_ms: milliseconds(item.open + decode),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use image::GrayImage;
 use seg_contract::Class;
+use seg_data::{PicturePath, ShownWindow};
 use seg_inference::{RunsOn, digest};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,12 @@ pub struct Prediction {
     /// The orientation of the camera, as EXIF counts it, 1 to 8. All results are upright, as if it
     /// were 1.
     pub orientation: u8,
+    /// The millimetres between rows and between columns, where the file names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spacing_mm: Option<[f64; 2]>,
+    /// The window through which the network saw the values of a medical image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<ShownWindow>,
     /// Height and width of the network's input, in pixels.
     pub network: [usize; 2],
     /// The number of tiles; `None` if the image was run whole.
@@ -66,6 +73,9 @@ pub struct ClassArea {
     pub pixels: u64,
     /// Its share of the pixels, 0 to 1.
     pub share: f64,
+    /// Its area in square millimetres, where the file names the size of pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mm2: Option<f64>,
 }
 
 impl Prediction {
@@ -73,7 +83,7 @@ impl Prediction {
     /// read does not.
     pub(crate) fn is_content_of(&self, input: &Path) -> bool {
         // Most differences show without reading the file.
-        fs::metadata(input).is_ok_and(|found| found.len() == self.input_bytes)
+        fs::metadata(PicturePath::new(input).file).is_ok_and(|found| found.len() == self.input_bytes)
             && digest(input).is_ok_and(|(_, sha256)| sha256 == self.input_sha256)
     }
 
@@ -90,7 +100,7 @@ impl Prediction {
 }
 
 /// Measures the area of each class.
-pub fn areas(mask: &GrayImage, classes: &[Class]) -> Vec<ClassArea> {
+pub fn areas(mask: &GrayImage, classes: &[Class], spacing: Option<[f64; 2]>) -> Vec<ClassArea> {
     let mut pixels = [0_u64; 256];
     for label in mask.iter() {
         pixels[usize::from(*label)] += 1;
@@ -98,7 +108,8 @@ pub fn areas(mask: &GrayImage, classes: &[Class]) -> Vec<ClassArea> {
     let all = mask.len() as f64;
     let areas = classes.iter().zip(pixels).map(|(class, pixels)| {
         let share = pixels as f64 / all;
-        ClassArea { class: class.name.clone(), pixels, share }
+        let mm2 = spacing.map(|[rows, columns]| pixels as f64 * rows * columns);
+        ClassArea { class: class.name.clone(), pixels, share, mm2 }
     });
     areas.collect()
 }
@@ -112,8 +123,11 @@ mod tests {
         let mask = GrayImage::from_raw(4, 1, vec![0, 2, 2, 0]).unwrap();
         let classes = ["background", "cell", "nucleus"].map(|name| Class::new(name, 0));
         let found: Vec<_> =
-            areas(&mask, &classes).into_iter().map(|area| (area.class, area.pixels, area.share)).collect();
+            areas(&mask, &classes, None).into_iter().map(|area| (area.class, area.pixels, area.share)).collect();
         let expected = [("background", 2, 0.5), ("cell", 0, 0.0), ("nucleus", 2, 0.5)];
         assert_eq!(found, expected.map(|(name, pixels, share)| (name.to_owned(), pixels, share)));
+        // Rows 0.5 mm and columns 0.25 mm apart.
+        let found: Vec<_> = areas(&mask, &classes, Some([0.5, 0.25])).into_iter().map(|area| area.mm2).collect();
+        assert_eq!(found, [Some(0.25), Some(0.0), Some(0.25)]);
     }
 }

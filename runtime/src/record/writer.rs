@@ -213,6 +213,8 @@ pub(crate) mod tests {
             width: 1,
             height: 1,
             orientation: 1,
+            spacing_mm: None,
+            window: None,
             network: [1, 1],
             tiles: None,
             area: Vec::new(),

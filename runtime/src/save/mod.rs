@@ -3,6 +3,7 @@
 mod outline;
 pub mod outputs;
 mod rle;
+pub mod volumes;
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -42,12 +43,24 @@ pub enum Save {
     Rle,
     /// Each area as a polygon, as GeoJSON.
     Polygons,
+    /// The masks of a DICOM series as a DICOM segmentation, a file for each series.
+    DicomSeg,
+    /// The masks of a volume as a NIfTI file on its grid, for each NIfTI file or DICOM series.
+    Nifti,
+    /// The masks of a file's pages, or of a volume's slices, as pages of a TIFF file.
+    Tiff,
 }
 
 impl Save {
     /// Returns whether the kind needs the probabilities.
     pub fn needs_probabilities(self) -> bool {
         matches!(self, Self::Probabilities | Self::ProbabilitiesNpy)
+    }
+
+    /// Returns whether a file holds the masks of a whole volume, and is written when all its
+    /// pictures are complete.
+    pub fn is_of_volumes(self) -> bool {
+        matches!(self, Self::DicomSeg | Self::Nifti | Self::Tiff)
     }
 
     /// Returns the folder for the kind's files.
@@ -61,6 +74,9 @@ impl Save {
             Self::Uncertainty => "uncertainty",
             Self::Rle => "rle",
             Self::Polygons => "polygons",
+            Self::DicomSeg => "dicom-seg",
+            Self::Nifti => "nifti",
+            Self::Tiff => "tiff",
         }
     }
 
@@ -73,6 +89,9 @@ impl Save {
             Self::ProbabilitiesNpy => "npy",
             Self::Rle => "json",
             Self::Polygons => "geojson",
+            Self::DicomSeg => "dcm",
+            Self::Nifti => "nii.gz",
+            Self::Tiff => "tif",
         }
     }
 
@@ -85,6 +104,9 @@ impl Save {
     /// `name` at `path` in the folder of the results.
     pub(crate) fn may_write(self, path: &str, name: &str) -> bool {
         let ending = format!("/{name}.{}", self.extension());
+        if self.is_of_volumes() {
+            return false;
+        }
         let Some(folder) = path.strip_suffix(&ending) else { return false };
         match folder.strip_prefix(self.folder()) {
             Some("") => !self.is_by_class(),
@@ -99,7 +121,7 @@ impl Save {
     }
 
     /// Returns the place of the kind's files, or of those for one class.
-    fn place(self, class: Option<(&Class, u8)>) -> Place {
+    pub(crate) fn place(self, class: Option<(&Class, u8)>) -> Place {
         let folder = match class {
             Some((class, label)) => format!("{}/{label}-{}", self.folder(), file_name_of(&class.name)),
             None => self.folder().into(),
@@ -134,6 +156,7 @@ impl Save {
                 vec![Box::new(MapPng { place: self.place(None), plane: Plane::Uncertainty })]
             }
             Self::Rle => vec![Box::new(CocoRle { place: self.place(None), classes: classes.to_vec() })],
+            Self::DicomSeg | Self::Nifti | Self::Tiff => Vec::new(),
             Self::Polygons => vec![Box::new(GeoJson { place: self.place(None), classes: classes.to_vec() })],
         }
     }

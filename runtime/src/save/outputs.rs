@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use seg_data::PicturePath;
 use thiserror::Error;
 
 /// An image that its own result would replace.
@@ -27,7 +28,10 @@ pub fn keep_inputs(
     // Only a file that exists can be overwritten, and has a canonical path.
     let canonical = |path: &Path| path.canonicalize().ok();
     let written: HashSet<_> = written.into_iter().filter_map(|path| canonical(path.as_ref())).collect();
-    match inputs.into_iter().find(|input| canonical(input.as_ref()).is_some_and(|input| written.contains(&input))) {
+    match inputs
+        .into_iter()
+        .find(|input| canonical(&PicturePath::new(input.as_ref()).file).is_some_and(|input| written.contains(&input)))
+    {
         Some(input) => Err(OverwriteError { input: input.as_ref().into(), folder: folder.into() }),
         None => Ok(()),
     }
@@ -44,7 +48,7 @@ pub fn unique_stems(paths: &[PathBuf]) -> Vec<String> {
 
 /// Returns the stem of a path, or the first with a number that is not taken, and takes it.
 fn unique_stem(path: &Path, taken: &mut HashSet<String>) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = PicturePath::new(path).stem();
     let numbered = (2_usize..).map(|number| format!("{stem}-{number}"));
     let mut names = std::iter::once(stem.clone()).chain(numbered);
     names.find(|name| taken.insert(name.to_lowercase())).expect("the numbers do not end")
@@ -56,11 +60,12 @@ mod tests {
 
     #[test]
     fn no_two_inputs_share_a_result() {
-        let rows: [(&str, &[&str], &[&str]); 5] = [
+        let rows: [(&str, &[&str], &[&str]); 6] = [
             ("different stems", &["a.png", "b.png"], &["a", "b"]),
             ("formats", &["a.png", "a.jpg", "a.tif"], &["a", "a-2", "a-3"]),
             ("folders", &["x/a.png", "y/a.png"], &["a", "a-2"]),
             ("cases", &["x/A.png", "y/a.png", "z/Ä.png", "z/ä.png"], &["A", "a-2", "Ä", "ä-2"]),
+            ("pictures of a file", &["a.tif#1", "a.tif#2", "b/a.nii.gz#2"], &["a#1", "a#2", "a#2-2"]),
             ("a stem that looks numbered", &["a.png", "a.jpg", "a-2.png"], &["a", "a-2", "a-2-2"]),
         ];
         for (name, inputs, stems) in rows {

@@ -8,6 +8,7 @@ mod continuing;
 mod eval;
 mod infer;
 mod inspection;
+mod pictures;
 mod refusals;
 mod serving;
 mod sharing;

@@ -241,7 +241,7 @@ mod tests {
     use std::path::Path;
 
     use image::{GrayImage, Luma, Rgb, RgbImage};
-    use seg_contract::{ColorOrder, InputForm, SizePolicy};
+    use seg_contract::{ColorOrder, InputForm, Reading, SizePolicy};
     use seg_data::{Dataset, write_mask_png, write_png};
     use seg_nets::amsunet::AmsUnetConfig;
 
@@ -269,6 +269,7 @@ mod tests {
                 side_min: 16,
                 side_multiple: 1,
                 form: InputForm::default(),
+                reading: Reading::default(),
             },
             augmentation: Augmentation::recipe(20, [16, 16]),
             batch_size: 2,

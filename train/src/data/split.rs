@@ -7,7 +7,7 @@ use std::{fs, io};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use seg_data::{Dataset, Sample};
+use seg_data::{Dataset, PicturePath, Sample};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -98,9 +98,9 @@ impl Split {
     /// # Errors
     /// When there are fewer than two samples.
     pub fn cut(samples: &[Sample], share: f64, seed: u64) -> Result<Self, SplitError> {
-        let names = shuffled(samples, 2, seed)?;
-        let count = ((names.len() as f64 * share).round() as usize).clamp(1, names.len() - 1);
-        Ok(Self::by_place(names, |place| place < count))
+        let groups = shuffled(samples, 2, seed)?;
+        let count = ((groups.len() as f64 * share).round() as usize).clamp(1, groups.len() - 1);
+        Ok(Self::by_place(groups, |place| place < count))
     }
 
     /// Validates on one of as many random parts as the fold says, which differ by one image at
@@ -112,8 +112,8 @@ impl Split {
     /// # Errors
     /// When there are fewer samples than parts.
     pub fn fold(samples: &[Sample], fold: Fold, seed: u64) -> Result<Self, SplitError> {
-        let names = shuffled(samples, fold.count, seed)?;
-        Ok(Self::by_place(names, |place| place % fold.count == fold.index - 1))
+        let groups = shuffled(samples, fold.count, seed)?;
+        Ok(Self::by_place(groups, |place| place % fold.count == fold.index - 1))
     }
 
     /// Returns the publishers' split.
@@ -130,12 +130,12 @@ impl Split {
         serde_json::from_str(&text).map_err(|source| SplitError::Json { path: path.into(), source })
     }
 
-    /// Sorts names into the two parts by their places in a row.
-    fn by_place(names: Vec<String>, validates: impl Fn(usize) -> bool) -> Self {
+    /// Sorts groups of names into the two parts by their places in a row.
+    fn by_place(groups: Vec<Vec<String>>, validates: impl Fn(usize) -> bool) -> Self {
         let (validation, train): (Vec<_>, Vec<_>) =
-            names.into_iter().enumerate().partition(|(place, _)| validates(*place));
+            groups.into_iter().enumerate().partition(|(place, _)| validates(*place));
         let [train, validation] = [train, validation].map(|part| {
-            let mut names: Vec<String> = part.into_iter().map(|(_, name)| name).collect();
+            let mut names: Vec<String> = part.into_iter().flat_map(|(_, names)| names).collect();
             names.sort_unstable();
             names
         });
@@ -169,14 +169,28 @@ fn find(names: &[String], samples: &[Sample]) -> Result<Vec<Sample>, SplitError>
     found.collect()
 }
 
-/// Shuffles the names of the samples, if there are enough for the number of parts.
-fn shuffled(samples: &[Sample], parts: usize, seed: u64) -> Result<Vec<String>, SplitError> {
+/// Shuffles the names of the samples, if there are enough for the number of parts. The pictures of
+/// a file stay together, as neighbouring slices are much alike, unless there are too few files.
+fn shuffled(samples: &[Sample], parts: usize, seed: u64) -> Result<Vec<Vec<String>>, SplitError> {
     if samples.len() < parts {
         return Err(SplitError::TooFew { parts, found: samples.len() });
     }
-    let mut names: Vec<String> = samples.iter().map(|sample| sample.name.clone()).collect();
-    names.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-    Ok(names)
+    let mut groups: Vec<Vec<String>> = Vec::new();
+    let mut last = None;
+    for sample in samples {
+        let PicturePath { file, number, .. } = PicturePath::new(&sample.image);
+        let file = number.map(|_| file);
+        match groups.last_mut() {
+            Some(group) if file.is_some() && file == last => group.push(sample.name.clone()),
+            _ => groups.push(vec![sample.name.clone()]),
+        }
+        last = file;
+    }
+    if groups.len() < parts {
+        groups = samples.iter().map(|sample| vec![sample.name.clone()]).collect();
+    }
+    groups.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    Ok(groups)
 }
 
 #[cfg(test)]
@@ -194,6 +208,7 @@ mod tests {
             mask: "mask".into(),
             coding: MaskCoding::Binary,
             field_of_view: None,
+            reading: seg_contract::Reading::default(),
         }
     }
 

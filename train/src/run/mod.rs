@@ -119,7 +119,7 @@ impl Run {
     pub fn open(folder: &Path) -> Result<Self, RunError> {
         let config: Config = read_json(&folder.join(CONFIG))?;
         let split = read_json(&folder.join(SPLIT))?;
-        let dataset = Dataset::open_with(&config.data, &config.files)?;
+        let dataset = Dataset::open_with(&config.data, &config.files)?.with_reading(&config.reading)?;
         Ok(Self { folder: folder.into(), config, split, dataset })
     }
 

@@ -4,14 +4,14 @@ use std::error::Error;
 use std::path::Path;
 
 use image::DynamicImage;
-use seg_contract::{IGNORE_LABEL, Sha256, sha256_digest};
+use seg_contract::{IGNORE_LABEL, Reading, Sha256, sha256_digest};
 
 use super::alike::Look;
 use super::quick::of_sample;
 use super::role::Role;
 use crate::datasets::Sample;
-use crate::formats::{ReadError, decode, read_image_file};
-use crate::masks::{Suspicion, read_mask};
+use crate::formats::{PicturePath, ReadError, decode, decode_as, format_of_picture, read_image_file};
+use crate::masks::{Suspicion, read_mask_as};
 
 /// A SHA-256 digest.
 pub(super) type Hash = [u8; 32];
@@ -65,10 +65,12 @@ impl Examined {
 /// Reads each of a sample's files, even if another cannot be read.
 pub(super) fn examine(role: Role, sample: &Sample, classes: usize) -> Examined {
     let mut problems = Vec::new();
-    let picture = picture(&sample.image).map_err(|error| problems.push(chain(&error))).ok();
+    let picture = picture(&sample.image, &sample.reading).map_err(|error| problems.push(chain(&error))).ok();
     let labels = match &picture {
         Some(picture) => sample.labels(picture.size.into()).map_err(|error| problems.push(chain(&error))),
-        None => read_mask(&sample.mask, &sample.coding).map_err(|error| problems.push(chain(&error))),
+        None => {
+            read_mask_as(&sample.mask, &sample.coding, &sample.reading).map_err(|error| problems.push(chain(&error)))
+        }
     };
     let labels = labels.ok().map(|labels| {
         let mut counts = [0; 256];
@@ -90,17 +92,25 @@ pub(super) fn examine(role: Role, sample: &Sample, classes: usize) -> Examined {
     }
 }
 
-fn picture(path: &Path) -> Result<Picture, ReadError> {
-    let bytes = read_image_file(path)?;
-    let image = decode(path, &bytes)?;
+fn picture(path: &Path, reading: &Reading) -> Result<Picture, ReadError> {
+    let format = format_of_picture(path)?;
+    let is_file = PicturePath::new(path).number.is_none() && !format.is_known_by_content();
+    let (image, file) = if is_file {
+        let bytes = read_image_file(path)?;
+        (decode(path, &bytes)?, Some(sha256_digest(&bytes)))
+    } else {
+        // Other pictures of the same file are no copies.
+        (decode_as(path, reading)?, None)
+    };
     let (width, height) = (image.width(), image.height());
+    let pixels = hash((width, height), image.to_rgb8().as_raw());
     Ok(Picture {
         size: [width, height],
         kind: kind(&image),
         blank: is_blank(&image),
         range: range(&image),
-        file: sha256_digest(&bytes),
-        pixels: hash((width, height), image.to_rgb8().as_raw()),
+        file: file.unwrap_or(pixels),
+        pixels,
         look: Look::new(&image),
     })
 }

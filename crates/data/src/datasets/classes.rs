@@ -21,7 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use seg_contract::{Class, IGNORE_LABEL};
+use seg_contract::{Class, Codes, IGNORE_LABEL};
 use seg_text::control;
 use serde::Deserialize;
 
@@ -51,6 +51,7 @@ enum Masks {
 struct Entry {
     name: String,
     color: Option<[u8; 3]>,
+    codes: Option<Codes>,
 }
 
 /// The classes of a data set and the coding of its masks.
@@ -146,9 +147,9 @@ impl Description {
             Masks::Index => MaskCoding::Index { classes: count },
             Masks::Color => MaskCoding::Color(Arc::new(self.labels()?)),
         };
-        let classes = self.classes.into_iter().enumerate().map(|(index, Entry { name, color })| match color {
-            Some(color) => Class { name, color },
-            None => Class::new(name, index),
+        let classes = self.classes.into_iter().enumerate().map(|(index, Entry { name, color, codes })| {
+            let class = Class::new(name, index);
+            Class { color: color.unwrap_or(class.color), codes, ..class }
         });
         Ok((classes.collect(), coding))
     }
@@ -156,7 +157,7 @@ impl Description {
     /// Returns the labels by colour.
     fn labels(&self) -> Result<BTreeMap<[u8; 3], u8>, (String, &'static str)> {
         let mut labels = BTreeMap::from_iter(self.ignore.map(|color| (color, IGNORE_LABEL)));
-        for (label, Entry { name, color }) in (0..).zip(&self.classes) {
+        for (label, Entry { name, color, .. }) in (0..).zip(&self.classes) {
             let Some(color) = color else {
                 return Err((
                     format!("the class `{name}` has no `color`"),
@@ -189,8 +190,8 @@ mod tests {
     fn it_says_the_classes_and_how_masks_show_them() {
         let three = vec![Class::new("background", 0), Class::new("disc", 1), Class::new("cup", 2)];
         let two = vec![
-            Class { name: "background".into(), color: [0, 0, 0] },
-            Class { name: "vessel".into(), color: [128, 0, 0] },
+            Class { name: "background".into(), color: [0, 0, 0], codes: None },
+            Class { name: "vessel".into(), color: [128, 0, 0], codes: None },
         ];
         let colored = r#"[{"name": "background", "color": [0, 0, 0]}, {"name": "vessel", "color": [128, 0, 0]}]"#;
         let colors = |ignored: &[([u8; 3], u8)]| {

@@ -109,6 +109,20 @@ pub enum DatasetError {
         /// The second file.
         second: PathBuf,
     },
+    /// An image and its mask hold different numbers of pictures.
+    #[error(
+        "`{image}` holds {images} pictures (pages, frames or slices), but `{mask}` holds {masks}; each picture needs its own mask"
+    )]
+    Pictures {
+        /// The image file.
+        image: PathBuf,
+        /// Its pictures.
+        images: usize,
+        /// The file of the mask or the field of view.
+        mask: PathBuf,
+        /// Its pictures.
+        masks: usize,
+    },
     /// Files have no counterpart.
     #[error(
         "{} of the images in `{folder}` have no counterpart of the same name in `{other}`: {}; add the missing \

@@ -1,12 +1,16 @@
 //! The fingerprint of a data set, by which two of them are compared.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
-use seg_contract::sha256;
+use seg_contract::{Sha256, sha256};
 
 use super::{Dataset, Part, Sample};
-use crate::formats::{ReadError, read_file};
+use crate::formats::{PicturePath, ReadError};
 use crate::masks::MaskCoding;
 
 impl Dataset {
@@ -20,17 +24,54 @@ impl Dataset {
     /// # Errors
     /// When a file cannot be read.
     pub fn fingerprint(&self) -> Result<String, ReadError> {
+        let digests = Digests::default();
         let train = self.train.par_iter().map(|sample| (Part::Train, sample));
         let test = self.test.par_iter().map(|sample| (Part::Test, sample));
         let lines: Vec<String> =
-            train.chain(test).map(|(part, sample)| line(part, sample)).collect::<Result<_, ReadError>>()?;
+            train.chain(test).map(|(part, sample)| line(part, sample, &digests)).collect::<Result<_, ReadError>>()?;
         Ok(sha256(lines.concat().as_bytes()))
     }
 }
 
-fn line(part: Part, sample: &Sample) -> Result<String, ReadError> {
-    let digest = |path: &Path| Ok(sha256(&read_file(path)?));
-    let Sample { name, image, mask, coding, field_of_view } = sample;
+/// The digests of files of several pictures, each of which is read once.
+#[derive(Default)]
+struct Digests(Mutex<HashMap<PathBuf, String>>);
+
+impl Digests {
+    /// Returns the digest of a picture's file.
+    fn get(&self, path: &Path) -> Result<String, ReadError> {
+        let PicturePath { file, number, .. } = PicturePath::new(path);
+        if number.is_none() {
+            return digest(&file);
+        }
+        // Other threads wait, as they most likely need the same file.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(digest) = known.get(&file) {
+            return Ok(digest.clone());
+        }
+        let digest = digest(&file)?;
+        known.insert(file, digest.clone());
+        Ok(digest)
+    }
+}
+
+/// Computes the SHA-256 of a file, which is read in pieces.
+fn digest(path: &Path) -> Result<String, ReadError> {
+    let failed = |source| ReadError::File { path: path.into(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer).map_err(failed)? {
+            0 => return Ok(hash.hex()),
+            length => hash.update(&buffer[..length]),
+        }
+    }
+}
+
+fn line(part: Part, sample: &Sample, digests: &Digests) -> Result<String, ReadError> {
+    let digest = |path: &Path| digests.get(path);
+    let Sample { name, image, mask, coding, field_of_view, reading: _ } = sample;
     let field = field_of_view.as_deref().map_or(Ok("-".into()), digest)?;
     let more: Vec<String> = coding.files().iter().map(|path| digest(path)).collect::<Result<_, _>>()?;
     let more = more.iter().map(|digest| format!(" {digest}")).collect::<String>();

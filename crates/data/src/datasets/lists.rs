@@ -244,6 +244,7 @@ mod tests {
             mask: format!("masks/{name}.png").into(),
             coding: MaskCoding::Binary,
             field_of_view: None,
+            reading: seg_contract::Reading::default(),
         };
         let mut problems = Vec::new();
         let parts = split_folder(root.path(), ["a", "b", "c", "d"].map(sample).into(), &mut problems);

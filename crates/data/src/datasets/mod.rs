@@ -18,6 +18,7 @@ mod overlap;
 mod pairs;
 mod palettes;
 mod part;
+mod pictures;
 mod sample;
 mod selection;
 mod table;
@@ -35,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 use error::first_names;
-use seg_contract::Class;
+use seg_contract::{Class, Reading};
 use seg_text::control::escape;
 use seg_text::raw_path::raw_path;
 
@@ -138,6 +139,8 @@ impl Dataset {
         } else {
             tree::survey(root, name, selection, &mut problems)?
         };
+        let mut dataset = dataset;
+        dataset.divide(&Reading::default(), &mut problems);
         Ok((dataset, problems))
     }
 

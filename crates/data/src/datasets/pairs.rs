@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use seg_contract::Reading;
+
 use super::{DatasetError, Sample, entries, name_of};
-use crate::formats::has_image_extension;
+use crate::formats::{PicturePath, References, has_image_extension};
 use crate::masks::MaskCoding;
 
 /// The folder of fields of view, beside `images` and `masks`.
@@ -33,8 +35,7 @@ impl Files {
             if !has_image_extension(&path) || name_of(&path).starts_with('.') || path.is_dir() {
                 continue;
             }
-            let stem = path.with_extension("");
-            let stem = name_of(&stem);
+            let stem = PicturePath::new(&path).stem();
             let name = stem.strip_suffix(suffix).unwrap_or(&stem).to_owned();
             if let Some(first) = by_name.get(&name) {
                 problems.push(DatasetError::Twice { first: first.clone(), second: path });
@@ -46,6 +47,21 @@ impl Files {
             problems.push(DatasetError::Empty { folder: folder.clone() });
         }
         Self { folder, by_name }
+    }
+
+    /// Replaces DICOM segmentations by the masks of the images that they refer to, under the names
+    /// of these.
+    fn refer_to(&mut self, images: &Self) {
+        let mut references = References::default();
+        self.by_name.retain(|_, path| !references.add(path));
+        if references.is_empty() {
+            return;
+        }
+        for (name, image) in &images.by_name {
+            if let Some(mask) = references.mask_of(image) {
+                self.by_name.entry(name.clone()).or_insert(mask);
+            }
+        }
     }
 
     /// Checks that each name has a file here and in `other`.
@@ -72,6 +88,7 @@ pub(super) fn pair(
     coding: &MaskCoding,
     problems: &mut Vec<DatasetError>,
 ) -> Vec<Sample> {
+    masks.refer_to(&images);
     images.compare(&masks, problems);
     if let Some(fields) = &fields_of_view {
         images.compare(fields, problems);
@@ -82,7 +99,7 @@ pub(super) fn pair(
         // A missing file has been reported already.
         if let (Some(mask), None | Some(Some(_))) = (masks.by_name.remove(&name), &field_of_view) {
             let (coding, field_of_view) = (coding.clone(), field_of_view.flatten());
-            samples.push(Sample { name, image, mask, coding, field_of_view });
+            samples.push(Sample { name, image, mask, coding, field_of_view, reading: Reading::default() });
         }
     }
     samples

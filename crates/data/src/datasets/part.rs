@@ -104,6 +104,7 @@ mod tests {
                 mask: "mask".into(),
                 coding: MaskCoding::Binary,
                 field_of_view: None,
+                reading: seg_contract::Reading::default(),
             };
             names.iter().map(sample).collect()
         };

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Rgb32FImage};
+use seg_contract::Reading;
 use thiserror::Error;
 
-use crate::formats::{ReadError, header, read_image, read_image_file};
-use crate::masks::{MaskCoding, MaskError, ignore_outside, read_mask};
+use crate::formats::{PicturePath, ReadError, header, read_image_as, read_image_file};
+use crate::masks::{MaskCoding, MaskError, ignore_outside, read_mask_as};
 
 /// The files of an image and its mask.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub struct Sample {
     pub coding: MaskCoding,
     /// A binary mask of the pixels that count, if the data set has one.
     pub field_of_view: Option<PathBuf>,
+    /// The way in which medical images become pictures.
+    pub reading: Reading,
 }
 
 /// An error in loading a sample.
@@ -61,7 +64,7 @@ impl Sample {
     /// # Errors
     /// When a file cannot be read or the sizes differ.
     pub fn load(&self) -> Result<(Rgb32FImage, GrayImage), SampleError> {
-        let image = read_image(&self.image)?;
+        let image = read_image_as(&self.image, &self.reading)?;
         let labels = self.labels(image.dimensions())?;
         Ok((image, labels))
     }
@@ -78,7 +81,10 @@ impl Sample {
     /// Returns true if the image is rotated as its camera noted and the mask is rotated differently
     /// or not at all.
     pub(crate) fn is_turned(&self) -> bool {
-        let orientation = |path| header(path, &read_image_file(path).ok()?).ok().map(|header| header.orientation);
+        let orientation = |path: &Path| {
+            let file = PicturePath::new(path).file;
+            header(&file, &read_image_file(&file).ok()?).ok().map(|header| header.orientation)
+        };
         let (image, mask) = (orientation(&self.image), orientation(&self.mask));
         image.is_some() && mask.is_some() && image != mask
     }
@@ -90,7 +96,7 @@ impl Sample {
         coding: &MaskCoding,
         image_size: (u32, u32),
     ) -> Result<GrayImage, SampleError> {
-        let mask = read_mask(path, coding)?;
+        let mask = read_mask_as(path, coding, &self.reading)?;
         if mask.dimensions() != image_size {
             return Err(SampleError::Size {
                 mask: path.into(),
@@ -126,7 +132,17 @@ mod tests {
             save(field, &field_path);
         }
         let field_of_view = field_of_view.map(|_| field_path);
-        (folder, Sample { name: "a".into(), image, mask: mask_path, coding: MaskCoding::Binary, field_of_view })
+        (
+            folder,
+            Sample {
+                name: "a".into(),
+                image,
+                mask: mask_path,
+                coding: MaskCoding::Binary,
+                field_of_view,
+                reading: Reading::default(),
+            },
+        )
     }
 
     #[test]

@@ -40,6 +40,16 @@ pub enum ReadError {
         /// The formats that are read.
         expected: String,
     },
+    /// The content is of a kind that is not an image.
+    #[error("cannot read `{path}` as an image: it is {kind}; {remedy}")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The kind, with its article.
+        kind: &'static str,
+        /// The remedy.
+        remedy: &'static str,
+    },
     /// The file ends before its image does.
     #[error("cannot read `{path}`: the {format} file is cut off; fetch or save it again")]
     CutOff {
@@ -67,6 +77,26 @@ pub enum ReadError {
         format: &'static str,
         /// The name of the kind.
         kind: String,
+    },
+    /// A medical image, or one that should be, is of a kind that is not read; it may be whole.
+    #[error("cannot read `{path}` as an image: it is a {format} file with {kind}")]
+    Medical {
+        /// The file.
+        path: PathBuf,
+        /// The format of its content.
+        format: &'static str,
+        /// A phrase for the kind, with the attribute, its value and the remedy.
+        kind: String,
+    },
+    /// The file has fewer pictures.
+    #[error("cannot read `{path}`: the {format} file has {pictures} pictures")]
+    Number {
+        /// The picture.
+        path: PathBuf,
+        /// The format of its content.
+        format: &'static str,
+        /// The pictures of the file.
+        pictures: usize,
     },
     /// The decoder refused the content.
     #[error(

@@ -47,9 +47,5 @@ fn check_file(path: &Path) -> Result<u64, ReadError> {
 
 /// Returns the beginning of a content of unknown format, for a message.
 pub(super) fn describe(bytes: &[u8]) -> String {
-    if bytes.is_empty() {
-        "it is empty".into()
-    } else {
-        format!("it begins with \"{}\"", bytes[..bytes.len().min(12)].escape_ascii())
-    }
+    format!("it begins with \"{}\"", bytes[..bytes.len().min(12)].escape_ascii())
 }

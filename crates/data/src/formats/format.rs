@@ -6,7 +6,10 @@ use std::path::Path;
 
 use image::DynamicImage;
 
+use seg_contract::Reading;
+
 use super::error::ReadError;
+use super::picture_path::PicturePath;
 use super::reader::ImageReader;
 
 /// A format of image files: one file in this folder and one line in `FORMATS`, or a program's own
@@ -59,6 +62,66 @@ pub trait Format: Sync {
     /// As [`decode`](Self::decode).
     fn decode_indices(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
         self.decode(path, bytes)
+    }
+
+    /// Returns whether a file of this format is an image file whatever its name, because such files
+    /// often have no extension.
+    fn is_known_by_content(&self) -> bool {
+        false
+    }
+
+    /// Lists the pictures of a file by their numbers, counted from 1, in the order in which they
+    /// are read: pages, frames or slices. A file of one picture has number 1 alone.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is damaged as far as its head shows.
+    fn pictures(&self, _path: &Path, _reading: &Reading) -> Result<Vec<u32>, ReadError> {
+        Ok(vec![1])
+    }
+
+    /// Opens a picture of a file; `None` where the whole content of the file is to be decoded.
+    ///
+    /// A path that names no number stands for the first picture.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is damaged as far as its head shows, or has no such picture.
+    fn open_picture(&self, _path: &PicturePath, _reading: &Reading) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
+        Ok(None)
+    }
+
+    /// Reads width and height of a picture as [`stored_size`](Self::stored_size) does, from a file
+    /// that is at its start.
+    ///
+    /// # Errors
+    /// When the head is damaged or cut off, or the file has no such picture.
+    fn picture_size(
+        &self,
+        picture: &PicturePath,
+        file: BufReader<File>,
+        reading: &Reading,
+    ) -> Result<(u32, u32), ReadError> {
+        if picture.number.is_some()
+            && let Some(reader) = self.open_picture(picture, reading)?
+        {
+            return Ok((reader.info().width, reader.info().height));
+        }
+        self.stored_size(&picture.path, file)
+    }
+
+    /// Decodes a picture of a file as a mask of class indices, as
+    /// [`decode_indices`](Self::decode_indices) does; `None` where the whole content of the file is
+    /// to be decoded.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is damaged, or has no such picture.
+    fn open_labels(&self, _path: &PicturePath, _reading: &Reading) -> Result<Option<DynamicImage>, ReadError> {
+        Ok(None)
+    }
+
+    /// Returns the millimetres between rows and between columns of the first picture in a file's
+    /// content, where it names them.
+    fn spacing(&self, _bytes: &[u8]) -> Option<[f64; 2]> {
+        None
     }
 
     /// Opens a file to read it in bands of rows; `None` for one that is to be decoded whole.

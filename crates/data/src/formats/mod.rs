@@ -1,44 +1,61 @@
 //! Image files to numbers: one file per format and one list of them.
 
+pub(crate) mod dicom;
 mod error;
 mod file;
+mod foreign;
 mod format;
+mod frames;
 mod guard;
 mod jpeg;
 mod jpeg_codes;
 mod jpeg_scan;
+mod lazy;
 mod limits;
+mod listing;
+pub(crate) mod nifti;
 mod orientation;
 mod palette;
+mod picture_path;
 mod raster;
 mod reader;
+mod references;
+mod shown;
 mod tiff;
 mod tiff_band;
 mod tiff_fax;
 mod tiff_layout;
+mod tiff_pages;
 mod tiff_rows;
 mod tiff_samples;
 mod tiff_view;
 mod whole;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use image::{ColorType, DynamicImage, Rgb32FImage};
+use seg_contract::Reading;
 
 pub use error::{PIXELS_MAX, ReadError};
 pub(crate) use file::read_file;
 use file::{describe, open_file};
+use foreign::recognize_foreign;
 pub use format::{Format, Header};
 use guard::{Guarded, guard};
 use limits::{check_size, reserve};
+pub use listing::{Listing, Unread, list_folder};
+pub use picture_path::PicturePath;
 pub use reader::{ImageInfo, ImageReader};
+pub(crate) use references::References;
+pub use shown::{ShownWindow, WindowSource};
 use whole::WholeImage;
 
 use crate::picture::Picture;
 
 /// The formats that are read, in the order in which messages and help list them.
-static FORMATS: [&dyn Format; 6] = [&raster::PNG, &jpeg::Jpeg, &tiff::Tiff, &raster::GIF, &raster::BMP, &raster::WEBP];
+static FORMATS: [&dyn Format; 8] =
+    [&raster::PNG, &jpeg::Jpeg, &tiff::Tiff, &raster::GIF, &raster::BMP, &raster::WEBP, &dicom::Dicom, &nifti::Nifti];
 
 /// The formats that the program has added.
 static ADDED: RwLock<Vec<&'static dyn Format>> = RwLock::new(Vec::new());
@@ -57,24 +74,34 @@ fn formats() -> Vec<&'static dyn Format> {
 }
 
 /// Reads an image as red, green and blue in [0, 1]: `v / 255` of 8-bit values, `v / 65535` of
-/// 16-bit ones, floating-point values (TIFF) as they are.
+/// 16-bit ones, floating-point values (TIFF) as they are, and medical values through the window
+/// that their file names.
 ///
 /// The format is recognised by the content, not by the name. The orientation that a camera noted
 /// (EXIF) is applied. Grey becomes three equal values. Transparency is dropped, so that a pixel
-/// keeps the colour stored under it. Colour profiles are not applied. Of several frames or pages
-/// the first is read.
+/// keeps the colour stored under it. Colour profiles are not applied. The path may be that of one
+/// of several pictures in a file, as [`PicturePath`] says; a path that names the file alone stands
+/// for the first.
 ///
 /// # Errors
 /// When the file cannot be read, is not an image in a known format, is damaged, cut off, empty or
 /// larger than [`PIXELS_MAX`], or holds floating-point values outside of [0, 1].
 pub fn read_image(path: &Path) -> Result<Rgb32FImage, ReadError> {
-    let picture = Picture::from(decode(path, &read_image_file(path)?)?);
+    read_image_as(path, &Reading::default())
+}
+
+/// Reads an image as [`read_image`] does, medical ones in the way that `reading` names.
+///
+/// # Errors
+/// As [`read_image`].
+pub fn read_image_as(path: &Path, reading: &Reading) -> Result<Rgb32FImage, ReadError> {
+    let picture = Picture::from(decode_as(path, reading)?);
     let (width, height) = picture.dimensions();
     reserve(path, u64::from(width) * u64::from(height) * size_of::<[f32; 3]>() as u64)?;
     Ok(picture.to_float())
 }
 
-/// Opens an image file.
+/// Opens an image file, or one of several pictures in it.
 ///
 /// TIFF files with many pixels in upright rows are read in bands: only the requested rows are in
 /// memory, with the rest of the strips or tiles that they lie in. All others are decoded whole.
@@ -83,12 +110,26 @@ pub fn read_image(path: &Path) -> Result<Rgb32FImage, ReadError> {
 /// When the file cannot be read, is not an image in a known format, or it or one of its strips is
 /// too large.
 pub fn open_image(path: &Path) -> Result<Box<dyn ImageReader>, ReadError> {
-    let (_, head) = open_file(path)?;
-    let format = format_of(path, &head)?;
+    open_image_as(path, &Reading::default())
+}
+
+/// Opens an image file as [`open_image`] does, medical ones in the way that `reading` names.
+///
+/// # Errors
+/// As [`open_image`].
+pub fn open_image_as(path: &Path, reading: &Reading) -> Result<Box<dyn ImageReader>, ReadError> {
+    let (picture, format) = find(path)?;
     let reader = guard(path, format.name(), || {
-        let reader = match format.open_bands(path)? {
+        let opened = match format.open_picture(&picture, reading)? {
+            Some(reader) => Some(reader),
+            None => format.open_bands(&picture.file)?,
+        };
+        let reader = match opened {
             Some(reader) => reader,
-            None => Box::new(WholeImage::new(path, format, read_image_file(path)?)?),
+            None => {
+                let file = whole_file(&picture, format)?;
+                Box::new(WholeImage::new(file, format, read_image_file(file)?)?)
+            }
         };
         Ok(Guarded::new(path, format.name(), reader))
     })?;
@@ -110,6 +151,38 @@ pub fn open_image_bytes(name: &Path, bytes: Vec<u8>) -> Result<Box<dyn ImageRead
     Ok(Box::new(reader))
 }
 
+/// Finds the file of a picture and its format.
+fn find(path: &Path) -> Result<(PicturePath, &'static dyn Format), ReadError> {
+    let picture = PicturePath::new(path);
+    let (_, head) = open_file(&picture.file)?;
+    let format = format_of(path, &head)?;
+    Ok((picture, format))
+}
+
+/// Returns the file of a picture that is the only one of its file.
+fn whole_file<'a>(picture: &'a PicturePath, format: &dyn Format) -> Result<&'a Path, ReadError> {
+    match picture.number {
+        None | Some(1) => Ok(&picture.file),
+        Some(_) => Err(ReadError::Number { path: picture.path.clone(), format: format.name(), pictures: 1 }),
+    }
+}
+
+/// Lists the pictures of an image file: the file itself if it holds one, else the paths of all of
+/// them, as [`PicturePath`] says, in their order. A path that names a picture stands for that one.
+///
+/// # Errors
+/// When the file cannot be read, or is damaged as far as its head shows.
+pub fn pictures(path: &Path, reading: &Reading) -> Result<Vec<PathBuf>, ReadError> {
+    let (picture, format) = find(path)?;
+    let numbers = guard(path, format.name(), || format.pictures(&picture.file, reading))?;
+    match (picture.number, numbers.as_slice()) {
+        (Some(number), _) if numbers.contains(&number) => Ok(vec![path.into()]),
+        (Some(_), _) => Err(ReadError::Number { path: path.into(), format: format.name(), pictures: numbers.len() }),
+        (None, [_] | []) => Ok(vec![path.into()]),
+        (None, numbers) => Ok(numbers.iter().map(|number| PicturePath::of(path, *number).path).collect()),
+    }
+}
+
 /// Reads the content of a file that begins as an image and is no larger than one can be.
 pub(crate) fn read_image_file(path: &Path) -> Result<Vec<u8>, ReadError> {
     let (file, head) = open_file(path)?;
@@ -127,15 +200,40 @@ pub(crate) fn read_image_file(path: &Path) -> Result<Vec<u8>, ReadError> {
 /// # Errors
 /// When the file cannot be read, or does not begin as an image in a known format.
 pub fn stored_size(path: &Path) -> Result<(u32, u32), ReadError> {
-    let (file, head) = open_file(path)?;
+    stored_size_as(path, &Reading::default())
+}
+
+/// Reads width and height of an image as [`stored_size`] does, medical ones in the way that
+/// `reading` names.
+///
+/// # Errors
+/// As [`stored_size`].
+pub fn stored_size_as(path: &Path, reading: &Reading) -> Result<(u32, u32), ReadError> {
+    let picture = PicturePath::new(path);
+    let (file, head) = open_file(&picture.file)?;
     let format = format_of(path, &head)?;
-    guard(path, format.name(), || format.stored_size(path, file))
+    guard(path, format.name(), || format.picture_size(&picture, file, reading))
+}
+
+/// Returns whether a file is one of the images of its folder: by the extension of its name or, in
+/// the formats whose files often have none, by its content.
+pub fn has_image_extension(path: &Path) -> bool {
+    is_named_image(path) || is_known_by_content(path)
 }
 
 /// Returns whether a file's name has the extension of a format that [`read_image`] reads.
-pub fn has_image_extension(path: &Path) -> bool {
-    let is_read = |extension: &str| formats().iter().any(|format| format.extensions().contains(&extension));
-    path.extension().and_then(|extension| extension.to_str()).is_some_and(|text| is_read(&text.to_ascii_lowercase()))
+fn is_named_image(path: &Path) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
+    let name = name.to_ascii_lowercase();
+    let ends =
+        |extension: &&str| name.strip_suffix(extension).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
+    formats().iter().any(|format| format.extensions().iter().any(ends))
+}
+
+/// Returns whether a file's content is of a format whose files often have no extension.
+pub(crate) fn is_known_by_content(path: &Path) -> bool {
+    let Ok((_, head)) = open_file(path) else { return false };
+    matches!(recognize(path, &head), Ok(Some(format)) if format.is_known_by_content())
 }
 
 /// Returns the names of the formats that [`read_image`] reads, for messages and help: `PNG, JPEG or
@@ -162,10 +260,14 @@ pub(crate) fn recognize(path: &Path, bytes: &[u8]) -> Result<Option<&'static dyn
 
 /// Returns the format of the file `path`, whose content begins with `bytes`.
 fn format_of(path: &Path, bytes: &[u8]) -> Result<&'static dyn Format, ReadError> {
-    recognize(path, bytes)?.ok_or_else(|| ReadError::Format {
-        path: path.into(),
-        found: describe(bytes),
-        expected: image_formats(),
+    if let Some(format) = recognize(path, bytes)? {
+        return Ok(format);
+    }
+    Err(match recognize_foreign(bytes) {
+        Some(foreign) if foreign.kind != foreign::TEXT => {
+            ReadError::Foreign { path: path.into(), kind: foreign.kind, remedy: foreign.remedy }
+        }
+        _ => ReadError::Format { path: path.into(), found: describe(bytes), expected: image_formats() },
     })
 }
 
@@ -181,16 +283,53 @@ pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadErro
     guard(path, format.name(), || format.decode(path, bytes))
 }
 
-/// Decodes the content of the file `path` as [`decode`] does, but refuses floating-point values.
-pub(crate) fn decode_integers(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-    integers(path, decode(path, bytes)?)
+/// Decodes a picture in the channels and bits it was stored with, upright, medical ones through a
+/// window.
+pub(crate) fn decode_as(path: &Path, reading: &Reading) -> Result<DynamicImage, ReadError> {
+    let (picture, format) = find(path)?;
+    let opened = guard(path, format.name(), || {
+        let Some(mut reader) = format.open_picture(&picture, reading)? else { return Ok(None) };
+        let height = reader.info().height;
+        Ok(Some(reader.rows(0..height)?.into_owned()))
+    })?;
+    match opened {
+        Some(picture) => Ok(picture.into()),
+        None => {
+            let file = whole_file(&picture, format)?;
+            decode(file, &read_image_file(file)?)
+        }
+    }
 }
 
-/// Decodes the content of the file `path` as a mask of class indices, but refuses floating-point
-/// values.
-pub(crate) fn decode_indices(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-    let format = format_of(path, bytes)?;
-    integers(path, guard(path, format.name(), || format.decode_indices(path, bytes))?)
+/// Decodes a picture as [`decode`] does, but refuses floating-point values.
+pub(crate) fn decode_integers(path: &Path, reading: &Reading) -> Result<DynamicImage, ReadError> {
+    let (picture, format) = find(path)?;
+    if format.is_known_by_content() {
+        // The labels of a medical image are its values, which no window changes.
+        let labels = guard(path, format.name(), || format.open_labels(&picture, reading))?;
+        if let Some(labels) = labels {
+            return integers(path, labels);
+        }
+    }
+    integers(path, decode_as(path, reading)?)
+}
+
+/// Decodes a picture as a mask of class indices, but refuses floating-point values.
+pub(crate) fn decode_indices(path: &Path, reading: &Reading) -> Result<DynamicImage, ReadError> {
+    let (picture, format) = find(path)?;
+    match guard(path, format.name(), || format.open_labels(&picture, reading))? {
+        Some(labels) => integers(path, labels),
+        None => {
+            let file = whole_file(&picture, format)?;
+            let bytes = read_image_file(file)?;
+            integers(path, guard(path, format.name(), || format.decode_indices(file, &bytes))?)
+        }
+    }
+}
+
+/// Returns the format of a picture.
+pub(crate) fn format_of_picture(path: &Path) -> Result<&'static dyn Format, ReadError> {
+    Ok(find(path)?.1)
 }
 
 /// Returns the image, unless its values are floating-point.
@@ -352,7 +491,7 @@ pub(crate) mod tests {
     #[test]
     fn what_is_no_image_is_named_with_what_was_found() {
         for (name, bytes, part) in [
-            ("empty", &b""[..], "it is empty"),
+            ("empty", &b""[..], "it is an empty file; fetch or save it again"),
             ("text", b"Hello, \nworld, how are you", "it begins with \"Hello, \\nworl\""),
             ("an image format that is not read", b"P5\n1 1\n255\n0", "it begins with \"P5"),
         ] {
@@ -449,7 +588,10 @@ pub(crate) mod tests {
         for value in [-0.001, 1.001, f32::NAN, f32::INFINITY] {
             assert!(matches!(read(&tiff(value)), Err(ReadError::Range { .. })), "{value}");
         }
-        assert!(matches!(decode_integers(Path::new("mask"), &tiff(0.5)), Err(ReadError::MaskValues { .. })));
+        let folder = tempfile::tempdir().unwrap();
+        let mask = folder.path().join("mask");
+        fs::write(&mask, tiff(0.5)).unwrap();
+        assert!(matches!(decode_integers(&mask, &Reading::default()), Err(ReadError::MaskValues { .. })));
     }
 
     #[test]
@@ -488,7 +630,7 @@ pub(crate) mod tests {
             let path = folder.path().join(name);
             RgbImage::from_fn(9, 12, |x, y| Rgb([x as u8 * 20, y as u8 * 20, 99])).save(&path).unwrap();
             let mut reader = open_image(&path).unwrap();
-            let info = ImageInfo { width: 9, height: 12, orientation: 1, band: None };
+            let info = ImageInfo::new(9, 12);
             assert_eq!(reader.info(), &info, "{name}");
             let whole = read_image(&path).unwrap();
             for rows in [0..12, 5..7, 0..1] {

@@ -1,17 +1,22 @@
 //! The formats that the image crate decodes as they are.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor};
+use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader as FormatReader, Limits};
+use seg_contract::Reading;
 
 use super::error::{PIXELS_MAX, ReadError};
 use super::format::{Format, Header};
+use super::frames;
+use super::lazy::LazyImage;
 use super::limits::{check_size, checked_range, reserve};
 use super::orientation::noted_orientation;
 use super::palette::with_indices;
+use super::picture_path::PicturePath;
+use super::reader::{ImageInfo, ImageReader};
 use crate::picture::Picture;
 
 /// The largest colour profile, text and the like of a file, in bytes, all together.
@@ -40,11 +45,17 @@ impl Raster {
         Self { format, name, extensions, keeps_values: true }
     }
 
-    /// Returns the decoder of a file's content, whose image is of a size that is read.
-    fn decoder<'a>(&self, path: &Path, bytes: &'a [u8]) -> Result<impl ImageDecoder + 'a, ReadError> {
-        self.check_head(path, bytes)?;
-        let mut reader = FormatReader::with_format(Cursor::new(bytes), self.format);
-        reader.limits(self.limits(bytes));
+    /// Returns the decoder of a file, whose image is of a size that is read; `head` is its
+    /// beginning.
+    fn decoder<'a>(
+        &self,
+        path: &Path,
+        file: impl BufRead + Seek + 'a,
+        head: &[u8],
+    ) -> Result<impl ImageDecoder + 'a, ReadError> {
+        self.check_head(path, head)?;
+        let mut reader = FormatReader::with_format(file, self.format);
+        reader.limits(self.limits(head));
         let decoder = reader.into_decoder().map_err(|source| self.refuse(path, source))?;
         let (width, height) = decoder.dimensions();
         check_size(path, width, height)?;
@@ -143,7 +154,7 @@ impl Format for Raster {
     }
 
     fn header(&self, path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
-        let mut decoder = self.decoder(path, bytes)?;
+        let mut decoder = self.decoder(path, Cursor::new(bytes), bytes)?;
         let (width, height) = decoder.dimensions();
         let orientation = self.orientation(path, bytes, &mut decoder)?.to_exif();
         let is_turned = orientation >= 5;
@@ -152,8 +163,57 @@ impl Format for Raster {
     }
 
     fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-        let mut decoder = self.decoder(path, bytes)?;
-        let orientation = self.orientation(path, bytes, &mut decoder)?;
+        self.decode_file(path, Cursor::new(bytes), bytes)
+    }
+
+    fn decode_indices(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+        self.decode(path, &with_indices(bytes))
+    }
+
+    fn pictures(&self, path: &Path, _: &Reading) -> Result<Vec<u32>, ReadError> {
+        Ok((1..=frames::count(path, self.format)?).collect())
+    }
+
+    fn open_picture(&self, path: &PicturePath, _: &Reading) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
+        // The first frame is the image of a file without others.
+        let Some(number @ 2..) = path.number else { return Ok(None) };
+        let count = frames::count(&path.file, self.format)?;
+        if number > count {
+            let pictures = count as usize;
+            return Err(ReadError::Number { path: path.path.clone(), format: self.name, pictures });
+        }
+        let (width, height) = {
+            let file = File::open(&path.file).map_err(|source| ReadError::File { path: path.path.clone(), source })?;
+            self.stored_size(&path.path, BufReader::new(file))?
+        };
+        check_size(&path.path, width, height)?;
+        let (path, format, name) = (path.clone(), self.format, self.name);
+        let load = move || {
+            let refuse = |source: Box<dyn std::error::Error + Send + Sync>| ReadError::Decode {
+                path: path.path.clone(),
+                format: name,
+                source,
+            };
+            match frames::decode(&path.file, format, path.index()) {
+                Ok(Some(image)) => Ok(Picture::from(image)),
+                Ok(None) => Err(refuse("it has fewer frames than it announces".into())),
+                Err(source) => Err(refuse(source.into())),
+            }
+        };
+        Ok(Some(Box::new(LazyImage::new(ImageInfo::new(width, height), load))))
+    }
+}
+
+impl Raster {
+    /// Decodes a file, whose content, or its beginning, is `head`, and turns the image upright.
+    pub(super) fn decode_file(
+        &self,
+        path: &Path,
+        file: impl BufRead + Seek,
+        head: &[u8],
+    ) -> Result<DynamicImage, ReadError> {
+        let mut decoder = self.decoder(path, file, head)?;
+        let orientation = self.orientation(path, head, &mut decoder)?;
         // The pixels, and once more where they are turned or become three channels.
         reserve(path, decoder.total_bytes().saturating_mul(2))?;
         let mut image = DynamicImage::from_decoder(decoder).map_err(|source| self.refuse(path, source))?;
@@ -162,9 +222,5 @@ impl Format for Raster {
         }
         image.apply_orientation(orientation);
         Ok(image)
-    }
-
-    fn decode_indices(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-        self.decode(path, &with_indices(bytes))
     }
 }

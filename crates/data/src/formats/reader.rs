@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::error::ReadError;
+use super::shown::ShownWindow;
 use crate::picture::Picture;
 
 /// The properties of an image that are known before its pixels are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ImageInfo {
     /// Width in pixels, upright.
@@ -21,12 +22,16 @@ pub struct ImageInfo {
     /// asked for: the height of the file's strips or tiles. `None` where the first row that is
     /// asked for reads the whole file.
     pub band: Option<u32>,
+    /// The millimetres between rows and between columns, where the file names them.
+    pub spacing: Option<[f64; 2]>,
+    /// The window through which the values of a medical image are shown.
+    pub window: Option<ShownWindow>,
 }
 
 impl ImageInfo {
     /// Creates an upright image of this width and height that is decoded whole.
     pub fn new(width: u32, height: u32) -> Self {
-        Self { width, height, orientation: 1, band: None }
+        Self { width, height, orientation: 1, band: None, spacing: None, window: None }
     }
 }
 

@@ -4,25 +4,31 @@
 //! does not know are read by [`TiffRows`].
 
 use std::fs::File;
-use std::io::{BufReader, Cursor};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, RgbImage};
+use seg_contract::Reading;
 use tiff::decoder::Decoder;
+use tiff::tags::Tag;
 
+use super::dicom::file::is_dicom;
 use super::error::ReadError;
 use super::format::{Format, Header};
+use super::lazy::LazyImage;
 use super::limits::{check_size, reserve};
+use super::picture_path::PicturePath;
 use super::raster::Raster;
 use super::reader::{ImageInfo, ImageReader};
+use super::tiff_pages::{Page, Paged, all_pages, pictures};
 use super::tiff_rows::{TIFF, TiffRows};
 use crate::picture::Picture;
 
 /// The number of pixels from which a file is read in bands.
 const BANDS_PIXELS_MIN: u64 = 1 << 24;
 
-/// TIFF; the first page is read.
+/// TIFF; a path without a number stands for the first page.
 pub(super) struct Tiff;
 
 const RASTER: Raster = Raster::new(ImageFormat::Tiff, TIFF, &["tif", "tiff"]);
@@ -37,7 +43,9 @@ impl Format for Tiff {
     }
 
     fn sniff(&self, head: &[u8]) -> bool {
-        matches!(head, [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..]) || RASTER.sniff(head)
+        let is_tiff = matches!(head, [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..]) || RASTER.sniff(head);
+        // The preamble of a DICOM file may be the head of a TIFF file.
+        is_tiff && !is_dicom(head)
     }
 
     fn stored_size(&self, path: &Path, file: BufReader<File>) -> Result<(u32, u32), ReadError> {
@@ -49,33 +57,48 @@ impl Format for Tiff {
         })
     }
 
+    fn pictures(&self, path: &Path, _: &Reading) -> Result<Vec<u32>, ReadError> {
+        let file = File::open(path).map_err(|source| ReadError::File { path: path.into(), source })?;
+        match all_pages(BufReader::new(file)) {
+            Ok(pages) => Ok((1..=pictures(pages).len().max(1) as u32).collect()),
+            // The decoder has the better message.
+            Err(_) => Ok(vec![1]),
+        }
+    }
+
+    fn open_picture(&self, path: &PicturePath, _: &Reading) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
+        if path.number.is_none() {
+            return Ok(None);
+        }
+        let page = TiffPage::open(path)?;
+        page.reader().map(Some)
+    }
+
+    fn open_labels(&self, path: &PicturePath, _: &Reading) -> Result<Option<DynamicImage>, ReadError> {
+        if path.number.is_none() {
+            return Ok(None);
+        }
+        let page = TiffPage::open(path)?;
+        decode_indices(&path.path, || page.file()).map(Some)
+    }
+
+    fn spacing(&self, bytes: &[u8]) -> Option<[f64; 2]> {
+        all_pages(Cursor::new(bytes)).ok()?.first()?.spacing()
+    }
+
     fn header(&self, path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
-        let Some(rows) = own_rows(path, bytes)? else { return RASTER.header(path, bytes) };
+        let Some(rows) = own_rows(path, || Ok(Cursor::new(bytes)))? else { return RASTER.header(path, bytes) };
         let ImageInfo { width, height, orientation, .. } = *rows.info();
         let (width, height) = if orientation >= 5 { (height, width) } else { (width, height) };
         Ok(Header { width, height, orientation })
     }
 
     fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-        match own_rows(path, bytes)? {
-            Some(rows) => decode_rows(path, rows),
-            None => RASTER.decode(path, bytes),
-        }
+        decode(path, || Ok(Cursor::new(bytes)))
     }
 
     fn decode_indices(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-        if let Some(mut rows) = own_rows(path, bytes)? {
-            rows.keep_samples();
-            return decode_rows(path, rows);
-        }
-        let mut image = RASTER.decode(path, bytes)?;
-        if let DynamicImage::ImageLuma8(grey) = &mut image
-            && is_bilevel(bytes)
-        {
-            // The image crate makes 255 of 1.
-            grey.iter_mut().for_each(|value| *value /= u8::MAX);
-        }
-        Ok(image)
+        decode_indices(path, || Ok(Cursor::new(bytes)))
     }
 
     fn open_bands(&self, path: &Path) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
@@ -97,8 +120,94 @@ impl Format for Tiff {
     }
 }
 
+/// Decodes the first page of a file, which is opened as often as it takes.
+fn decode<R: BufRead + Seek + Send>(
+    path: &Path,
+    open: impl Fn() -> Result<R, ReadError>,
+) -> Result<DynamicImage, ReadError> {
+    match own_rows(path, &open)? {
+        Some(rows) => decode_rows(path, rows),
+        None => RASTER.decode_file(path, open()?, &[]),
+    }
+}
+
+/// Decodes the first page of a file as a mask of class indices.
+fn decode_indices<R: BufRead + Seek + Send>(
+    path: &Path,
+    open: impl Fn() -> Result<R, ReadError>,
+) -> Result<DynamicImage, ReadError> {
+    if let Some(mut rows) = own_rows(path, &open)? {
+        rows.keep_samples();
+        return decode_rows(path, rows);
+    }
+    let mut image = RASTER.decode_file(path, open()?, &[])?;
+    if let DynamicImage::ImageLuma8(grey) = &mut image
+        && is_bilevel(open()?)
+    {
+        // The image crate makes 255 of 1.
+        grey.iter_mut().for_each(|value| *value /= u8::MAX);
+    }
+    Ok(image)
+}
+
+/// One of several pages of a file.
+#[derive(Clone)]
+struct TiffPage {
+    path: PicturePath,
+    page: Page,
+}
+
+impl TiffPage {
+    fn open(path: &PicturePath) -> Result<Self, ReadError> {
+        let file = File::open(&path.file).map_err(|source| ReadError::File { path: path.path.clone(), source })?;
+        let refuse =
+            |source: std::io::Error| ReadError::Decode { path: path.path.clone(), format: TIFF, source: source.into() };
+        let pages = pictures(all_pages(BufReader::new(file)).map_err(refuse)?);
+        match pages.get(path.index()) {
+            Some(page) => Ok(Self { path: path.clone(), page: page.clone() }),
+            None => Err(ReadError::Number { path: path.path.clone(), format: TIFF, pictures: pages.len() }),
+        }
+    }
+
+    /// Opens the file, in which this page is the first.
+    fn file(&self) -> Result<BufReader<Paged<File>>, ReadError> {
+        let failed = |source| ReadError::File { path: self.path.path.clone(), source };
+        let file = File::open(&self.path.file).map_err(failed)?;
+        Ok(BufReader::with_capacity(1 << 16, Paged::new(file, self.page.place).map_err(failed)?))
+    }
+
+    /// Returns the reader of the page: in bands if it is large.
+    fn reader(self) -> Result<Box<dyn ImageReader>, ReadError> {
+        let path = self.path.path.clone();
+        let rows = match TiffRows::open(&path, self.file()?) {
+            Some(rows) => Some(rows),
+            None => TiffRows::open_kind(&path, self.file()?)?,
+        };
+        let refuse =
+            |source: tiff::TiffError| ReadError::Decode { path: path.clone(), format: TIFF, source: source.into() };
+        let mut decoder = Decoder::new(self.file()?).map_err(refuse)?;
+        let (width, height) = decoder.dimensions().map_err(refuse)?;
+        let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten().unwrap_or(1);
+        let is_turned = orientation >= 5;
+        let spacing =
+            self.page.spacing().map(|[rows, columns]| if is_turned { [columns, rows] } else { [rows, columns] });
+        if let Some(mut rows) = rows
+            && orientation == 1
+            && u64::from(width) * u64::from(height) >= BANDS_PIXELS_MIN
+        {
+            rows.check_chunk()?;
+            rows.set_spacing(spacing);
+            return Ok(Box::new(rows));
+        }
+        check_size(&path, width, height)?;
+        let (width, height) = if is_turned { (height, width) } else { (width, height) };
+        let info = ImageInfo { orientation, spacing, ..ImageInfo::new(width, height) };
+        Ok(Box::new(LazyImage::new(info, move || Ok(decode(&self.path.path, || self.file())?.into()))))
+    }
+}
+
 /// Decodes all rows and turns them upright.
-fn decode_rows(path: &Path, mut rows: TiffRows<Cursor<&[u8]>>) -> Result<DynamicImage, ReadError> {
+fn decode_rows<R: Read + Seek + Send>(path: &Path, mut rows: TiffRows<R>) -> Result<DynamicImage, ReadError> {
     let is_grey = rows.is_grey();
     let ImageInfo { width, height, orientation, .. } = *rows.info();
     reserve(path, u64::from(width) * u64::from(height) * size_of::<[f32; 3]>() as u64)?;
@@ -114,10 +223,8 @@ fn decode_rows(path: &Path, mut rows: TiffRows<Cursor<&[u8]>>) -> Result<Dynamic
 }
 
 /// Returns whether a file that the image crate reads has values of one bit.
-fn is_bilevel(bytes: &[u8]) -> bool {
-    Decoder::new(Cursor::new(bytes))
-        .and_then(|mut decoder| decoder.colortype())
-        .is_ok_and(|color| color.bit_depth() == 1)
+fn is_bilevel(file: impl Read + Seek) -> bool {
+    Decoder::new(file).and_then(|mut decoder| decoder.colortype()).is_ok_and(|color| color.bit_depth() == 1)
 }
 
 /// Returns the first channel of an image whose channels are equal.
@@ -127,10 +234,13 @@ fn grey(image: &RgbImage) -> GrayImage {
 
 /// Opens a file that the image crate does not read: most kinds with floating-point values, and the
 /// other kinds that [`TiffRows::open_kind`] reads.
-fn own_rows<'a>(path: &Path, bytes: &'a [u8]) -> Result<Option<TiffRows<Cursor<&'a [u8]>>>, ReadError> {
-    let rows = match TiffRows::open(path, Cursor::new(bytes)) {
+fn own_rows<R: Read + Seek + Send>(
+    path: &Path,
+    open: impl Fn() -> Result<R, ReadError>,
+) -> Result<Option<TiffRows<R>>, ReadError> {
+    let rows = match TiffRows::open(path, open()?) {
         Some(rows) => rows.is_float.then_some(rows),
-        None => TiffRows::open_kind(path, Cursor::new(bytes))?,
+        None => TiffRows::open_kind(path, open()?)?,
     };
     if let Some(rows) = &rows {
         check_size(path, rows.info().width, rows.info().height)?;

@@ -136,6 +136,11 @@ impl<R: Read + Seek> TiffRows<R> {
         }
     }
 
+    /// Sets the millimetres between rows and between columns.
+    pub(super) fn set_spacing(&mut self, spacing: Option<[f64; 2]>) {
+        self.info.spacing = spacing;
+    }
+
     /// Returns whether the file has one channel.
     pub(super) fn is_grey(&self) -> bool {
         match &self.source {

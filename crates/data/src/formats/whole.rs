@@ -26,7 +26,11 @@ impl WholeImage {
     /// Reads the head of a file's content, which is of the given format.
     pub(super) fn new(path: &Path, format: &'static dyn Format, bytes: Vec<u8>) -> Result<Self, ReadError> {
         let Header { width, height, orientation } = format.header(path, &bytes)?;
-        let info = ImageInfo { orientation, ..ImageInfo::new(width, height) };
+        let mut info = ImageInfo { orientation, ..ImageInfo::new(width, height) };
+        // The image may be turned.
+        let is_turned = orientation >= 5;
+        info.spacing =
+            format.spacing(&bytes).map(|[rows, columns]| if is_turned { [columns, rows] } else { [rows, columns] });
         Ok(Self { path: path.into(), format, info, content: Content::Encoded(bytes) })
     }
 }

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use binary::THRESHOLD;
 use image::{DynamicImage, GrayImage};
 pub use objects::{Border, Objects};
-use seg_contract::IGNORE_LABEL;
+use seg_contract::{IGNORE_LABEL, Reading};
 pub(crate) use suspicion::{Suspicion, suspicions};
 use thiserror::Error;
 
 use crate::annotations::{AnnotationError, Drawing};
-use crate::formats::{ReadError, decode_indices, decode_integers, read_image_file, recognize};
+use crate::formats::{ReadError, decode_indices, decode_integers, format_of_picture};
 
 /// The coding of classes in a mask file.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,21 +184,28 @@ const EXAMPLE_COLOR: &str = r#"{"masks": "color", "classes": [{"name": "backgrou
 /// # Errors
 /// When the file cannot be read as an image or does not follow `coding`.
 pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskError> {
+    read_mask_as(path, coding, &Reading::default())
+}
+
+/// Reads a mask as [`read_mask`] does, a slice of a medical volume in the way that `reading` names.
+///
+/// # Errors
+/// As [`read_mask`].
+pub fn read_mask_as(path: &Path, coding: &MaskCoding, reading: &Reading) -> Result<GrayImage, MaskError> {
     match coding {
         MaskCoding::Objects(objects) => objects::labels(objects),
         MaskCoding::Drawn(drawing) => Ok(drawing.labels()?),
         MaskCoding::Binary => {
-            let bytes = read_image_file(path)?;
-            let is_blurred = lossy_format(path, &bytes)?.is_some();
-            binary::labels(path, &decode_integers(path, &bytes)?, is_blurred)
+            let is_blurred = !format_of_picture(path)?.keeps_values();
+            binary::labels(path, &decode_integers(path, reading)?, is_blurred)
         }
         MaskCoding::Index { classes } => {
-            let bytes = read_exact(path)?;
-            exact::from_indices(path, &decode_indices(path, &bytes)?, *classes)
+            check_exact(path)?;
+            exact::from_indices(path, &decode_indices(path, reading)?, *classes)
         }
         MaskCoding::Color(labels) => {
-            let bytes = read_exact(path)?;
-            exact::from_colors(path, &decode_integers(path, &bytes)?, labels)
+            check_exact(path)?;
+            exact::from_colors(path, &decode_integers(path, reading)?, labels)
         }
     }
 }
@@ -208,15 +215,16 @@ pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskErro
 /// # Errors
 /// When the file cannot be read as an image or its compression changes values.
 pub(crate) fn read_indices(path: &Path) -> Result<DynamicImage, MaskError> {
-    Ok(decode_indices(path, &read_exact(path)?)?)
+    check_exact(path)?;
+    Ok(decode_indices(path, &Reading::default())?)
 }
 
-/// Reads the content of a file whose format keeps values.
-fn read_exact(path: &Path) -> Result<Vec<u8>, MaskError> {
-    let bytes = read_image_file(path)?;
-    match lossy_format(path, &bytes)? {
-        Some(format) => Err(MaskError::Lossy { path: path.into(), format }),
-        None => Ok(bytes),
+/// Checks that a file's format keeps values.
+fn check_exact(path: &Path) -> Result<(), MaskError> {
+    let format = format_of_picture(path)?;
+    match format.keeps_values() {
+        false => Err(MaskError::Lossy { path: path.into(), format: format.name() }),
+        true => Ok(()),
     }
 }
 
@@ -228,12 +236,6 @@ pub(crate) fn ignore_outside(labels: &mut GrayImage, field_of_view: &GrayImage) 
             *label = IGNORE_LABEL;
         }
     }
-}
-
-/// Returns the name of the content's format if its compression may change values.
-fn lossy_format(path: &Path, bytes: &[u8]) -> Result<Option<&'static str>, ReadError> {
-    let format = recognize(path, bytes)?;
-    Ok(format.filter(|format| !format.keeps_values()).map(|format| format.name()))
 }
 
 /// Returns the number of bits by which values of 16 bits are shifted to become bytes: 0 if no high

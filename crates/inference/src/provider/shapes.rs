@@ -114,7 +114,7 @@ impl FromStr for Shapes {
 
 #[cfg(test)]
 mod tests {
-    use seg_contract::{ColorOrder, InputForm};
+    use seg_contract::{ColorOrder, InputForm, Reading};
 
     use super::*;
 
@@ -128,6 +128,7 @@ mod tests {
             side_min: 16,
             side_multiple: 1,
             form: InputForm::default(),
+            reading: Reading::default(),
         }
     }
 

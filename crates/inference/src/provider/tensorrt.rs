@@ -137,7 +137,7 @@ fn describe(input: &Input, options: &Options) -> String {
 
 #[cfg(test)]
 mod tests {
-    use seg_contract::{ColorOrder, InputForm, SizePolicy};
+    use seg_contract::{ColorOrder, InputForm, Reading, SizePolicy};
 
     use super::*;
 
@@ -152,6 +152,7 @@ mod tests {
             side_min: 16,
             side_multiple: 1,
             form: InputForm::default(),
+            reading: Reading::default(),
         }
     }
 

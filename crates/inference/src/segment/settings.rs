@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
-use seg_contract::{Contract, OutputKind, SizePolicy};
+use seg_contract::{Contract, OutputKind, Reading, SizePolicy};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -34,6 +34,9 @@ pub struct Settings {
     pub probabilities: bool,
     /// The map of the uncertainty, if it is needed.
     pub uncertainty: Option<Uncertainty>,
+    /// The way in which medical images become pictures, where the contract does not name one.
+    #[serde(default, skip_serializing_if = "Reading::is_empty")]
+    pub reading: Reading,
     /// The number of images or tiles of one size that run at once; this changes no result.
     #[serde(skip)]
     pub batch: Option<NonZeroUsize>,

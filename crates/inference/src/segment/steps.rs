@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use image::GrayImage;
 use ndarray::{Array2, Array3, ArrayView3, Axis, s};
 use seg_contract::{
-    Contract, Geometry, OutputKind, Pixels, Placement, Preprocessed, SizePolicy, Stretching, most_probable, softmax,
+    Contract, Geometry, OutputKind, Pixels, Placement, Preprocessed, Reading, SizePolicy, Stretching, most_probable,
+    softmax,
 };
 use seg_data::ImageReader;
 
@@ -196,6 +197,12 @@ impl SegmentSteps {
         self.clean(&mut segmentation.mask);
         segmentation.timings.postprocess += start.elapsed();
         Ok(segmentation)
+    }
+
+    /// Returns the way in which medical images become pictures: that of the contract, and of the
+    /// settings where it names nothing.
+    pub fn reading(&self) -> Reading {
+        self.contract.input.reading.or(self.settings.reading)
     }
 
     /// Returns the tiles for an image of the given height and width; `None` if it is run whole.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use seg_contract::{
-    CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, SizePolicy,
+    CONTRACT_FORMAT, Class, ColorOrder, Contract, Input, InputForm, Output, OutputKind, Provenance, Reading, SizePolicy,
 };
 use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
 use seg_onnx::{Model, Opset, Target, forms, passes};
@@ -32,6 +32,7 @@ pub(crate) fn model(size: SizePolicy) -> Model {
         side_min: 8,
         side_multiple: 1,
         form: InputForm::default(),
+        reading: Reading::default(),
     };
     let contract = Contract {
         format: CONTRACT_FORMAT,

@@ -52,7 +52,7 @@ fn differences(path: &str, found: &Value, expected: &Value, see: &mut dyn FnMut(
 #[cfg(test)]
 mod tests {
     use seg_contract::{
-        CONTRACT_FORMAT, Class, ColorOrder, Input, InputForm, Output, OutputKind, Provenance, SizePolicy,
+        CONTRACT_FORMAT, Class, ColorOrder, Input, InputForm, Output, OutputKind, Provenance, Reading, SizePolicy,
     };
 
     use super::*;
@@ -69,6 +69,7 @@ mod tests {
                 side_min: 16,
                 side_multiple: 1,
                 form: InputForm::default(),
+                reading: Reading::default(),
             },
             output: Output { name: "logits".into(), kind: OutputKind::Logits },
             classes: vec![Class::new("background", 0), Class::new("vessel", 1)],

@@ -213,10 +213,11 @@ impl ProofInput {
                 return Ok(LoadedInput { tensor, geometry: None, truth: None, middle_of: None });
             }
             Content::Sample(sample) => {
+                let sample = Sample { reading: contract.input.reading, ..sample.as_ref().clone() };
                 let (image, truth) = sample.load()?;
                 (image, Some(truth))
             }
-            Content::File(file) => (seg_data::read_image(file)?, None),
+            Content::File(file) => (seg_data::read_image_as(file, &contract.input.reading)?, None),
         };
         let failed = |source| ProofInputError::Preprocess { input: self.name.clone(), source };
         let (Preprocessed { tensor, geometry }, window) = contract.preprocess_middle(&image).map_err(failed)?;

@@ -42,9 +42,10 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     let classes = &contract.classes;
     let targets: Vec<_> = classes.iter().skip(1).map(|class| class.name.clone()).collect();
     let probabilities = contract.output.kind != OutputKind::Mask;
-    let settings = Settings { probabilities, ..args.answers.settings(&targets) };
+    let named = args.medical.reading(&contract)?;
+    let settings = Settings { probabilities, reading: named, ..args.answers.settings(&targets) };
     let settings = within_memory(settings, &contract);
-    let dataset = Dataset::open_with(&args.data, &args.files)?;
+    let dataset = Dataset::open_with(&args.data, &args.files)?.with_reading(&contract.input.reading.or(named))?;
     ensure!(
         classes.len() == dataset.classes.len(),
         "the model tells {} apart, the data set {}",

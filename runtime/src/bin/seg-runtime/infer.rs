@@ -8,13 +8,14 @@ use std::{env, iter, thread};
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
 use seg_cli::{Shown, chain, note, print_json, warn};
-use seg_contract::{Contract, Unlike};
-use seg_data::{read_image, stored_size};
-use seg_inference::{ModelFile, Options, Segmenter, Settings, image_files, read_contract};
+use seg_contract::{Contract, Reading, Unlike};
+use seg_data::{SegmentationLabels, Unread, read_image_as, stored_size_as};
+use seg_inference::{ModelFile, Options, Segmenter, Settings, list_inputs, read_contract};
 use seg_runtime::pipeline::{self, Lanes, Task, create_folders, largest_at_once};
 use seg_runtime::record::{Counts, Entry, Job, JobPart, RecordWriter, remove_leftovers};
 use seg_runtime::save::ResultWriter;
 use seg_runtime::save::outputs::{keep_inputs, unique_stems};
+use seg_runtime::save::volumes::Volumes;
 use seg_verify::Certificate;
 
 use crate::args::Infer;
@@ -25,14 +26,22 @@ use crate::progress::Progress;
 
 pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let part = part(args)?;
-    let inputs = image_files(&args.inputs)?;
-    let names = unique_stems(&inputs);
     // Before a library is fetched for it.
     let contract = read_contract(&args.model[0])?;
     args.answers.check_for(&contract)?;
+    let named = args.medical.reading(&contract)?;
+    let reading = contract.input.reading.or(named);
+    let listed = list_inputs(&args.inputs, &reading)?;
+    name_unread(&listed.unread);
+    let inputs = match &args.pages {
+        Some(pages) => pages.select(listed.pictures),
+        None => listed.pictures,
+    };
+    ensure!(!inputs.is_empty(), "no input has a picture with a number of `--pages`");
+    let names = unique_stems(&inputs);
     let classes = &contract.classes;
     let targets: Vec<_> = classes.iter().skip(1).map(|class| class.name.clone()).collect();
-    let settings = args.saves.complete(args.answers.settings(&targets));
+    let settings = args.saves.complete(Settings { reading: named, ..args.answers.settings(&targets) });
     let settings = match Job::read(&args.out)? {
         // Its images were cut by the memory that was there when it began.
         Some(job) => Settings { whole_pixels_max: job.settings.whole_pixels_max, ..settings },
@@ -41,7 +50,9 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let save = args.saves.list();
     let writers: Vec<_> = save.iter().flat_map(|save| save.writers(classes)).collect();
     let paths = |name| writers.iter().map(move |writer| args.out.join(writer.place().path(name)));
-    let written: Vec<_> = names.iter().flat_map(|name| paths(name.as_str())).collect();
+    let volumes = Volumes::new(&save, &inputs, &names, &reading)?;
+    let of_volumes = volumes.paths().map(|path| args.out.join(path));
+    let written: Vec<_> = names.iter().flat_map(|name| paths(name.as_str())).chain(of_volumes).collect();
     keep_inputs(&args.out, &written, &inputs)?;
     let (environment, options) = engine::start(&args.engine)?;
     let options = options.for_settings(&settings);
@@ -88,35 +99,94 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     if args.parts.resume {
         note(&format!("{} of {mine} images are complete", mine - tasks.len()));
     }
-    if let Some(warning) = unlike(&contract, &tasks) {
+    if let Some(warning) = unlike(&contract, &reading, &tasks) {
         warn(&warning);
     }
     segment(args, &tasks, &mut segmenters, &writers, &mut record)?;
 
+    let refused = match part {
+        None => write_volumes(args, &volumes, &job, &contract, |name| record.is_complete(name))?,
+        Some(_) if volumes.is_empty() => 0,
+        Some(_) => {
+            note(
+                "the masks of volumes are made of all parts: run this once more with `--continue` and without `--part`",
+            );
+            0
+        }
+    };
     let Counts { images, skipped } = record.end(&names)?;
     if skipped > 0 {
         bail!("{skipped} of {mine} images were skipped");
     }
     note(&format!("{images} of {mine} images segmented into `{}`", args.out.shown()));
+    ensure!(refused == 0, "{refused} files of volumes were not written");
     Ok(())
 }
 
 /// Looks at a few of the images, and warns if their values are unlike those that the model has
 /// learned from.
-fn unlike(contract: &Contract, tasks: &[Task]) -> Option<String> {
+fn unlike(contract: &Contract, reading: &Reading, tasks: &[Task]) -> Option<String> {
     const LOOKED_AT: usize = 8;
     const PIXELS_MAX: u64 = 1 << 24;
     let is_small = |task: &&Task| {
-        stored_size(&task.input).is_ok_and(|(width, height)| u64::from(width) * u64::from(height) <= PIXELS_MAX)
+        stored_size_as(&task.input, reading).is_ok_and(|(width, height)| u64::from(width) * u64::from(height) <= PIXELS_MAX)
     };
     let step = tasks.len().div_ceil(LOOKED_AT).max(1);
     let looked_at: Vec<&Task> = tasks.iter().step_by(step).filter(is_small).collect();
     // What cannot be read is reported where it is segmented.
-    let found = |task: &&Task| Some((contract.input.unlike(&read_image(&task.input).ok()?)?, task.name.clone()));
+    let found = |task: &&Task| Some((contract.input.unlike(&read_image_as(&task.input, reading).ok()?)?, task.name.clone()));
     let unlike: Vec<(Unlike, String)> = looked_at.iter().filter_map(found).collect();
     let (first, name) = unlike.first()?;
     let sentence = first.sentence(unlike.len(), looked_at.len(), name);
     Some(if looked_at.len() < tasks.len() { format!("a look at some of the images: {sentence}") } else { sentence })
+}
+
+/// Writes the masks of the volumes that are complete, and returns how many cannot be written.
+fn write_volumes(
+    args: &Infer,
+    volumes: &Volumes<'_>,
+    job: &Job,
+    contract: &Contract,
+    is_complete: impl Fn(&str) -> bool,
+) -> anyhow::Result<usize> {
+    if volumes.is_empty() {
+        return Ok(0);
+    }
+    let model: Vec<_> = job.models.iter().map(|model| model.sha256.as_str()).collect();
+    let labels = SegmentationLabels {
+        classes: &contract.classes,
+        model: &model.concat(),
+        algorithm: &contract.provenance.network,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let (mut written, mut refused) = (0, 0);
+    volumes.write(&args.out, &labels, is_complete, |_, error| match error {
+        None => written += 1,
+        Some(error) => {
+            warn(&chain(error));
+            refused += 1;
+        }
+    })?;
+    note(&format!("{written} files of volumes written"));
+    Ok(refused)
+}
+
+/// The files that are not read which are named one by one.
+const UNREAD_NAMED: usize = 5;
+
+/// Names the files of folders that are not images, so that none is left out without a word.
+fn name_unread(unread: &[Unread]) {
+    let named = |unread: &Unread| format!("`{}` ({})", unread.path.shown(), unread.kind);
+    let list: Vec<_> = unread.iter().take(UNREAD_NAMED).map(named).collect();
+    let more = match unread.len() - list.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    match unread.len() {
+        0 => {}
+        1 => note(&format!("1 file is not an image and is not read: {}", list.concat())),
+        count => note(&format!("{count} files are not images and are not read: {}{more}", list.join(", "))),
+    }
 }
 
 /// Returns the part of the job that the flags name, or the place of this process in an array.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use seg_cli::Verbosity;
-use seg_contract::SizePolicy;
+use seg_contract::{Reading, SizePolicy, Slices, Windowing};
 use seg_data::{Part, Selection};
 use seg_nets::device::{DeviceChoice, DeviceError, Devices};
 use seg_nets::network::{NetworkConfig, NetworkName, setting_value};
@@ -113,6 +113,17 @@ pub(crate) struct SettingArgs {
     /// its own crop [default: native]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = DATA)]
     pub(crate) size: Option<SizePolicy>,
+    /// The values of medical images that become black and white: file (the window of each file,
+    /// else percentiles), CENTER,WIDTH, lung, bone, soft-tissue, brain, hu, percentiles or
+    /// percentiles:LOW,HIGH; the model carries it [default: file]
+    #[arg(long, value_name = "WINDOW", allow_hyphen_values = true, help_heading = DATA)]
+    #[serde(skip)]
+    pub(crate) window: Option<Windowing>,
+    /// The slices of NIfTI volumes: k, j or i for an axis of the file, or axial, coronal or
+    /// sagittal; the model carries them [default: k]
+    #[arg(long, value_name = "SLICES", value_parser = slices, help_heading = DATA)]
+    #[serde(skip)]
+    pub(crate) slices: Option<Slices>,
     /// The side of the square training crop [default: the whole of a fixed size, else the largest
     /// that fits, at most 480]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..), help_heading = DATA)]
@@ -236,6 +247,10 @@ impl SettingArgs {
         if let Some(side) = self.crop {
             settings.insert("augmentation".into(), json!({ "crop": [side, side] }));
         }
+        let reading = Reading { windowing: self.window, slices: self.slices };
+        if !reading.is_empty() {
+            settings.insert("reading".into(), json!(reading));
+        }
         if let (Some(index), Some(count)) = (self.fold, self.folds) {
             settings.insert("fold".into(), json!(format!("{index}/{count}")));
         }
@@ -333,6 +348,11 @@ pub(crate) struct SummarizeArgs {
     /// Accept runs that differ in more than seed and fold
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+fn slices(text: &str) -> Result<Slices, String> {
+    let text = Value::String(text.to_owned());
+    serde_json::from_value(text).map_err(|_| "expected k, j, i, axial, coronal or sagittal".to_owned())
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     };
     let (device, choice) = args.device.open()?;
     let net = checkpoint.weights.to_network(&device)?;
-    let dataset = Dataset::open_with(&args.data, &args.files)?;
+    let dataset = Dataset::open_with(&args.data, &args.files)?.with_reading(&contract.input.reading)?;
     ensure!(
         contract.classes.len() == dataset.classes.len(),
         "the checkpoint tells {} classes apart, the data set {}",

@@ -53,6 +53,12 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
     let classes = dataset.classes.len();
     let first = NetworkName::ALL[0].config(CHANNELS, classes);
     let open = layers.over(&Config::defaults_for(&dataset, &first, SizePolicy::Native, &unknown))?;
+    // What decides the pictures stands in the contract, also where it is the default.
+    let mut reading = open.reading;
+    if dataset.is_medical() {
+        reading.windowing.get_or_insert_default();
+    }
+    let dataset = dataset.with_reading(&reading)?;
     let init = open.init.as_deref().map(Checkpoint::read).transpose()?;
     let of_weights = init.as_ref().map(network_of).transpose()?;
     let network = of_weights.unwrap_or_else(|| open.network.name().config(CHANNELS, classes));
@@ -67,6 +73,7 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
         largest = if pixels(size) > pixels(largest) { size } else { largest };
     }
     let mut config = layers.over(&Config::defaults_for(&dataset, &network, open.size, &statistics))?;
+    config.reading = reading;
     for change in &args.settings.augment {
         config.augmentation.apply(change);
     }

@@ -14,7 +14,7 @@ use super::Config;
 pub type Settings = Map<String, Value>;
 
 /// The settings that are laid over each other one by one; all others are replaced whole.
-const SECTIONS: [&str; 3] = ["network", "augmentation", "training"];
+const SECTIONS: [&str; 4] = ["network", "augmentation", "training", "reading"];
 
 /// Settings laid over each other.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ pub use training::TrainingConfig;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use seg_contract::{Class, ColorOrder, Contract, Sides, SizePolicy};
+use seg_contract::{Class, ColorOrder, Contract, Reading, Sides, SizePolicy};
 use seg_data::{Dataset, Selection};
 use seg_nets::contract::contract;
 use seg_nets::device::{DeviceError, Devices};
@@ -71,6 +71,9 @@ pub struct Config {
     pub device: String,
     /// At which size the network runs an image.
     pub size: SizePolicy,
+    /// The way in which medical images become pictures.
+    #[serde(default, skip_serializing_if = "Reading::is_empty")]
+    pub reading: Reading,
     /// The random views that training sees.
     pub augmentation: Augmentation,
     /// The settings of the loop.
@@ -172,6 +175,7 @@ impl Config {
             seed: 0,
             device: "auto".into(),
             size: SizePolicy::Native,
+            reading: Reading::default(),
             augmentation,
             training: TrainingConfig::default(),
             cache_mb: default_cache_mb(),
@@ -193,7 +197,10 @@ impl Config {
     /// Returns the contract of the trained network; the caller adds where its weights came from.
     pub fn contract(&self, classes: Vec<Class>) -> Contract {
         let Self { network, size, mean, std, .. } = self;
-        contract(network, ColorOrder::Rgb, *size, mean.to_vec(), std.to_vec(), classes)
+        let mut contract = contract(network, ColorOrder::Rgb, *size, mean.to_vec(), std.to_vec(), classes);
+        contract.input.reading = self.reading;
+        contract.format = contract.least_format();
+        contract
     }
 
     /// Returns the settings that influenced the weights: all except for paths on the machine that

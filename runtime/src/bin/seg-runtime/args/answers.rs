@@ -145,6 +145,10 @@ impl Saves {
                 list.push(save);
             }
         }
+        // A volume's mask is made of those of its pictures.
+        if list.iter().any(|save| save.is_of_volumes()) && !list.contains(&Save::Mask) {
+            list.insert(0, Save::Mask);
+        }
         list
     }
 

@@ -23,6 +23,9 @@ pub(crate) enum Conflict {
     /// There are fewer parts.
     #[error("`--part {part}` is none of `--num-parts {parts}`; parts are counted from 1")]
     NoPart { part: usize, parts: usize },
+    /// The model has learned from other pictures.
+    #[error("`{flag}` is {found}, but the model was trained with {learned}; leave out the flag")]
+    Learned { flag: &'static str, found: String, learned: String },
     /// The model takes no images of this size.
     #[error("`--size {size}` is none that the model takes: {takes}")]
     NoSize { size: Size, takes: String },

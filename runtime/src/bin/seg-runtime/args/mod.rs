@@ -3,11 +3,13 @@
 mod answers;
 mod conflict;
 mod engine;
+mod pictures;
 mod serve;
 mod verify;
 
 pub(crate) use answers::{Answers, Saves};
 pub(crate) use engine::{Engine, Ep, Library, Tuning};
+pub(crate) use pictures::{Medical, Pages};
 pub(crate) use serve::{Log, Serve};
 pub(crate) use verify::{Certified, Keygen, Verify};
 
@@ -74,6 +76,12 @@ pub(crate) struct Infer {
         "Images ({}), folders of images, or glob patterns", seg_data::image_formats()
     ))]
     pub(crate) inputs: Vec<PathBuf>,
+    /// The pages, frames or slices to segment of files that hold several, as in 1,3-5 [default:
+    /// all]
+    #[arg(long, value_name = "NUMBERS")]
+    pub(crate) pages: Option<Pages>,
+    #[command(flatten)]
+    pub(crate) medical: Medical,
     #[command(flatten)]
     pub(crate) parts: Parts,
     #[command(flatten)]
@@ -141,6 +149,8 @@ pub(crate) struct Eval {
     /// The folder for the masks
     #[arg(long, value_name = "DIR")]
     pub(crate) save_masks: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) medical: Medical,
     #[command(flatten)]
     pub(crate) measuring: Measuring,
     #[command(flatten)]
