@@ -69,6 +69,7 @@ pub trait Results: Send + Sync {
     /// When the image cannot be read again, or the segmentation lacks a map.
     fn write(&self, format: &Format, classes: &[Class], done: &mut Done<'_>) -> io::Result<Vec<ResultFile>>;
 
-    /// Measures the area of each class.
-    fn areas(&self, mask: &GrayImage, classes: &[Class]) -> Areas;
+    /// Measures the area of each class, in mm² too where the distances between rows and between
+    /// columns are known, in mm.
+    fn areas(&self, mask: &GrayImage, classes: &[Class], spacing_mm: Option<[f64; 2]>) -> Areas;
 }

@@ -381,7 +381,7 @@ fn finish(
         let record = Record {
             network: segmentation.network,
             tiles: segmentation.tiles,
-            area: app.results.areas(&segmentation.mask, classes),
+            area: app.results.areas(&segmentation.mask, classes, reader.info().spacing),
             decode_ms: record.decode_ms + milliseconds(decode),
             preprocess_ms: milliseconds(preprocess),
             infer_ms: milliseconds(infer),

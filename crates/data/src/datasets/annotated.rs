@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use seg_contract::Class;
+use seg_contract::{Class, Reading};
 
 use super::affix::Name;
 use super::listing::{File, Listing};
@@ -118,6 +118,7 @@ pub(super) fn survey(
             mask: drawing.file.clone(),
             coding: MaskCoding::Drawn(Arc::new(drawing)),
             field_of_view: None,
+            reading: Reading::default(),
         };
         by_portion.entry(portion).or_default().push(sample);
     }

@@ -112,7 +112,7 @@ pub(super) fn describe(
     ignore: Option<[u8; 3]>,
 ) -> Result<(Vec<Class>, MaskCoding), DatasetError> {
     let masks = if classes.iter().all(|(_, color)| color.is_some()) { Masks::Color } else { Masks::Index };
-    let classes = classes.into_iter().map(|(name, color)| Entry { name, color }).collect();
+    let classes = classes.into_iter().map(|(name, color)| Entry { name, color, codes: None }).collect();
     let description = Description { masks, classes, ignore };
     description.decide().map_err(|(found, expected)| DatasetError::Classes { path: path.into(), found, expected })
 }

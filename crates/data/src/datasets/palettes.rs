@@ -32,7 +32,7 @@ pub(super) fn take_classes(dataset: &mut Dataset) -> Result<(), DatasetError> {
     let color = |index: u8| palette.get(usize::from(index)).copied();
     dataset.classes = (0..classes)
         .map(|index| match color(index) {
-            Some(color) => Class { name: name(index), color },
+            Some(color) => Class { color, ..Class::new(name(index), index.into()) },
             None => Class::new(name(index), index.into()),
         })
         .collect();

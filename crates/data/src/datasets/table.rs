@@ -10,6 +10,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use seg_contract::Reading;
+
 use super::listing::stem;
 use super::text::{composed, read_text};
 use super::words::Portion;
@@ -73,7 +75,14 @@ pub(super) fn survey(
         let coding =
             if masks.len() > 1 { described.of_objects(root, masks.clone())? } else { described.coding.clone() };
         let mask = masks.into_iter().next().unwrap_or_default();
-        by_portion.entry(portion).or_default().push(Sample { name, image, mask, coding, field_of_view: None });
+        by_portion.entry(portion).or_default().push(Sample {
+            name,
+            image,
+            mask,
+            coding,
+            field_of_view: None,
+            reading: Reading::default(),
+        });
     }
     let mut take = |portion| {
         let mut samples = by_portion.remove(&portion).unwrap_or_default();

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use seg_contract::Reading;
+
 use super::affix::Name;
 use super::listing::{File, Listing};
 use super::matching::{Matched, TwoRules, match_up};
@@ -106,6 +108,7 @@ pub(super) fn survey(
             mask: masks[0].path.clone(),
             coding,
             field_of_view,
+            reading: Reading::default(),
         };
         by_portion.entry(image.portion).or_default().push(sample);
     }

@@ -9,8 +9,9 @@ use ::tiff::decoder::Decoder;
 use ::tiff::tags::Tag;
 use image::{DynamicImage, GenericImageView};
 
-use super::lossy_format;
-use crate::formats::{ReadError, decode_integers, read_image_file};
+use seg_contract::Reading;
+
+use crate::formats::{ReadError, decode_integers, format_of_picture};
 
 /// The most values of a mask that is looked at: more are a picture.
 const VALUES_MAX: usize = 256;
@@ -33,11 +34,10 @@ pub(crate) enum Suspicion {
 
 /// Looks for such signs in a binary mask; formats that blur values have none.
 pub(crate) fn suspicions(path: &Path) -> Result<Vec<Suspicion>, ReadError> {
-    let bytes = read_image_file(path)?;
-    if lossy_format(path, &bytes)?.is_some() {
+    if !format_of_picture(path)?.keeps_values() {
         return Ok(Vec::new());
     }
-    let image = decode_integers(path, &bytes)?;
+    let image = decode_integers(path, &Reading::default())?;
     let mut found = Vec::new();
     found.extend(levels(&image).map(Suspicion::Levels));
     found.extend(transparency(&image).map(Suspicion::Transparency));

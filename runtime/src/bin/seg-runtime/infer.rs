@@ -129,12 +129,14 @@ fn unlike(contract: &Contract, reading: &Reading, tasks: &[Task]) -> Option<Stri
     const LOOKED_AT: usize = 8;
     const PIXELS_MAX: u64 = 1 << 24;
     let is_small = |task: &&Task| {
-        stored_size_as(&task.input, reading).is_ok_and(|(width, height)| u64::from(width) * u64::from(height) <= PIXELS_MAX)
+        stored_size_as(&task.input, reading)
+            .is_ok_and(|(width, height)| u64::from(width) * u64::from(height) <= PIXELS_MAX)
     };
     let step = tasks.len().div_ceil(LOOKED_AT).max(1);
     let looked_at: Vec<&Task> = tasks.iter().step_by(step).filter(is_small).collect();
     // What cannot be read is reported where it is segmented.
-    let found = |task: &&Task| Some((contract.input.unlike(&read_image_as(&task.input, reading).ok()?)?, task.name.clone()));
+    let found =
+        |task: &&Task| Some((contract.input.unlike(&read_image_as(&task.input, reading).ok()?)?, task.name.clone()));
     let unlike: Vec<(Unlike, String)> = looked_at.iter().filter_map(found).collect();
     let (first, name) = unlike.first()?;
     let sentence = first.sentence(unlike.len(), looked_at.len(), name);

@@ -112,8 +112,8 @@ impl Results for Saved {
         files.collect()
     }
 
-    fn areas(&self, mask: &GrayImage, classes: &[Class]) -> Areas {
-        json!(areas(mask, classes))
+    fn areas(&self, mask: &GrayImage, classes: &[Class], spacing_mm: Option<[f64; 2]>) -> Areas {
+        json!(areas(mask, classes, spacing_mm))
     }
 }
 
