@@ -25,7 +25,7 @@ pub struct UnknownTarget(pub String);
 /// The operators of our graphs that the parser of TensorRT 10 supports, each with the restrictions
 /// in its table (`docs/operators.md` of onnx-tensorrt); `docs/operators.md` of this project shows
 /// it to readers.
-pub const TENSORRT_OPERATORS: [(&str, &str); 30] = [
+pub const TENSORRT_OPERATORS: [(&str, &str); 36] = [
     ("Add", "f32, f16, i64"),
     ("ArgMax", "f32, f16"),
     ("AveragePool", "f32, f16"),
@@ -42,12 +42,17 @@ pub const TENSORRT_OPERATORS: [(&str, &str); 30] = [
     ("GlobalMaxPool", "f32, f16"),
     ("Greater", "f32, f16"),
     ("Identity", "any"),
+    ("InstanceNormalization", "f32, f16"),
+    ("LayerNormalization", "f32, f16"),
+    ("MatMul", "f32, f16"),
     ("MaxPool", "f32, f16"),
     ("Mul", "f32, f16, i64"),
     ("Pad", "f32, f16; constant, reflect and edge"),
     ("QuantizeLinear", "f32 or f16 to i8, with a zero point of 0"),
     ("ReduceMean", "f32, f16, with constant axes"),
+    ("ReduceSum", "f32, f16, with constant axes"),
     ("Relu", "f32, f16"),
+    ("Reshape", "any, to a constant shape"),
     ("Resize", "f32, f16; linear and nearest, half_pixel, asymmetric and align_corners"),
     ("Shape", "any"),
     ("Sigmoid", "f32, f16"),
@@ -55,6 +60,7 @@ pub const TENSORRT_OPERATORS: [(&str, &str); 30] = [
     ("Softmax", "f32, f16"),
     ("Squeeze", "any, with constant axes"),
     ("Sub", "f32, f16, i64"),
+    ("Tanh", "f32, f16"),
     ("Transpose", "any"),
 ];
 

@@ -9,6 +9,8 @@ mod axis;
 mod conv;
 mod conv_transpose;
 mod elementwise;
+mod matrix;
+mod norm;
 mod operator;
 mod pad;
 mod pool;

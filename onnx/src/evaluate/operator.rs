@@ -3,7 +3,7 @@
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::array::{self, Array};
-use super::{axis, conv, conv_transpose, elementwise, pad, pool, quantize, resize};
+use super::{axis, conv, conv_transpose, elementwise, matrix, norm, pad, pool, quantize, resize};
 use crate::graph::{DataType, Op, ResizeBy};
 
 /// The reason why an operator is undefined for its operands.
@@ -53,6 +53,7 @@ pub(super) fn compute(op: &Op, operands: &[&Array], data_type: DataType) -> Resu
         (Op::Erf, [F64(x)]) => Ok(F64(elementwise::map(x, elementwise::erf))),
         (Op::Sigmoid, [F64(x)]) => Ok(F64(elementwise::map(x, elementwise::sigmoid))),
         (Op::Relu, [F64(x)]) => Ok(F64(x.mapv(elementwise::relu))),
+        (Op::Tanh, [F64(x)]) => Ok(F64(elementwise::map(x, f64::tanh))),
         (Op::Add, [F64(a), F64(b)]) => Ok(F64(elementwise::combine(a, b, |a, b| a + b)?)),
         (Op::Sub, [F64(a), F64(b)]) => Ok(F64(elementwise::combine(a, b, |a, b| a - b)?)),
         (Op::Mul, [F64(a), F64(b)]) => Ok(F64(elementwise::combine(a, b, |a, b| a * b)?)),
@@ -96,6 +97,16 @@ pub(super) fn compute(op: &Op, operands: &[&Array], data_type: DataType) -> Resu
         (Op::Squeeze, [F64(x), I64(axes)]) => Ok(F64(axis::squeeze(x, axes))),
         (Op::Squeeze, [I64(x), I64(axes)]) => Ok(I64(axis::squeeze(x, axes))),
         (Op::ReduceMean, [F64(x), I64(axes)]) => Ok(F64(axis::mean(x, axes))),
+        (Op::ReduceSum, [F64(x), I64(axes)]) => Ok(F64(axis::sum(x, axes))),
+        (Op::LayerNormalization { axis, epsilon }, [F64(x), F64(scale), F64(shift)]) => {
+            Ok(F64(norm::layer(*axis, f64::from(*epsilon), x, scale, shift)))
+        }
+        (Op::InstanceNormalization { epsilon }, [F64(x), F64(scale), F64(shift)]) => {
+            Ok(F64(norm::instance(f64::from(*epsilon), x, scale, shift)))
+        }
+        (Op::MatMul, [F64(a), F64(b)]) => Ok(F64(matrix::product(a, b)?)),
+        (Op::Reshape, [F64(x), I64(shape)]) => Ok(F64(axis::reshape(x, shape)?)),
+        (Op::Reshape, [I64(x), I64(shape)]) => Ok(I64(axis::reshape(x, shape)?)),
         (Op::Softmax { axis }, [F64(x)]) => Ok(F64(axis::softmax(*axis, x))),
         (Op::ArgMax { axis }, [F64(x)]) => Ok(I64(axis::arg_max(*axis, x))),
         (Op::Greater, [F64(a), F64(b)]) => Ok(I64(elementwise::combine(a, b, |a, b| a > b)?.mapv(i64::from))),
@@ -347,6 +358,56 @@ mod tests {
             squeezed,
             Array::F64(array([1, 2, 1, 2], &[1.0, 2.0, 3.0, 4.0]).into_shape_with_order(IxDyn(&[2, 2])).unwrap())
         );
+    }
+
+    #[test]
+    fn normalisations_by_own_statistics_follow_their_definition() {
+        // Deviations from the mean are -1 and 1, and -3 and 3; 8 and 16 are their squares and 7.
+        let image = || array([1, 2, 1, 2], &[1.0, 3.0, 10.0, 16.0]);
+        let each = |values: [f32; 2]| Tensor::vector(values.to_vec());
+        let instance = Op::InstanceNormalization { epsilon: 7.0 };
+        let y = apply(instance, image(), vec![each([8f32.sqrt(), 4.0]), each([0.5, 0.25])]);
+        let expected = array([1, 2, 1, 2], &[-0.5, 1.5, -2.75, 3.25]);
+        assert!((y.as_f64().unwrap() - &expected).iter().all(|difference| difference.abs() < 1e-6), "{y:?}");
+        let layer = Op::LayerNormalization { axis: 3, epsilon: 7.0 };
+        let y = apply(layer, image(), vec![each([8f32.sqrt(), 4.0]), each([0.5, 0.25])]);
+        let expected = array([1, 2, 1, 2], &[-0.5, 2f64.sqrt() + 0.25, 0.5 - 3.0 * 0.5f64.sqrt(), 3.25]);
+        assert!((y.as_f64().unwrap() - &expected).iter().all(|difference| difference.abs() < 1e-6), "{y:?}");
+        let all = Op::LayerNormalization { axis: 1, epsilon: 0.75 };
+        let ones = |value: f32| Tensor::new([2, 1, 2], vec![value; 4]).unwrap();
+        // The mean is 7.5, the variance 35.25.
+        let y = apply(all, image(), vec![ones(6.0), ones(1.0)]);
+        assert_eq!(y, Array::F64(array([1, 2, 1, 2], &[-5.5, -3.5, 3.5, 9.5])));
+    }
+
+    #[test]
+    fn products_shapes_and_sums_follow_their_definition() {
+        let image = || array([1, 2, 2, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+        let both = Tensor::new([2, 1], vec![1.0, 10.0]).unwrap();
+        let y = apply(Op::MatMul, image(), vec![both]);
+        assert_eq!(y, Array::F64(array([1, 2, 2, 1], &[21.0, 43.0, 65.0, 87.0])), "one matrix for all");
+        let each = Tensor::new([2, 2, 1], vec![1.0, 10.0, 1.0, 100.0]).unwrap();
+        let y = apply(Op::MatMul, image(), vec![each]);
+        assert_eq!(y, Array::F64(array([1, 2, 2, 1], &[21.0, 43.0, 605.0, 807.0])), "one matrix for each channel");
+        let images = array([2, 1, 1, 2], &[1.0, 2.0, 3.0, 4.0]);
+        let wide = Tensor::new([1, 2, 2, 1], vec![1.0, 10.0, 1.0, 100.0]).unwrap();
+        let y = apply(Op::MatMul, images, vec![wide]);
+        assert_eq!(y, Array::F64(array([2, 2, 1, 1], &[21.0, 201.0, 43.0, 403.0])), "both are repeated");
+        let sum = apply(Op::ReduceSum, image(), vec![Tensor::vector(vec![1, 3])]);
+        assert_eq!(sum, Array::F64(array([1, 1, 2, 1], &[14.0, 22.0])));
+        let shaped = apply(Op::Reshape, image(), vec![Tensor::vector(vec![0, 1, -1, 4])]);
+        let values = image().iter().copied().collect::<Vec<_>>();
+        assert_eq!(shaped, Array::F64(array([1, 1, 2, 4], &values)));
+        let tanh = apply(Op::Tanh, array([1, 1, 1, 2], &[0.0, 0.5]), vec![]);
+        let error = &tanh.as_f64().unwrap()[[0, 0, 0, 1]] - 0.462_117_157_260_009_76;
+        assert!(error.abs() < 1e-15, "{tanh:?}");
+    }
+
+    #[test]
+    fn a_slice_may_count_from_the_end() {
+        let image = array([1, 1, 1, 4], &[1.0, 2.0, 3.0, 4.0]);
+        let y = apply(Op::Slice, image, [1, -1, 3].map(|value| Tensor::vector(vec![value])).to_vec());
+        assert_eq!(y, Array::F64(array([1, 1, 1, 2], &[2.0, 3.0])));
     }
 
     #[test]

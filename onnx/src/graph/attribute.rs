@@ -79,7 +79,12 @@ impl Op {
                 ("ceil_mode", NO),
                 ("count_include_pad", NO),
             ],
-            Self::BatchNormalization { epsilon } => vec![("epsilon", Attribute::Float(*epsilon))],
+            Self::BatchNormalization { epsilon } | Self::InstanceNormalization { epsilon } => {
+                vec![("epsilon", Attribute::Float(*epsilon))]
+            }
+            Self::LayerNormalization { axis, epsilon } => {
+                vec![("axis", int(*axis)), ("epsilon", Attribute::Float(*epsilon))]
+            }
             Self::Concat { axis } => vec![("axis", int(*axis))],
             Self::Pad { mode } => vec![("mode", name(mode.name()))],
             Self::Resize { mode, coordinates, by: _ } => {
@@ -103,6 +108,7 @@ impl Op {
             | Self::Erf
             | Self::Sigmoid
             | Self::Relu
+            | Self::Tanh
             | Self::Add
             | Self::Sub
             | Self::Mul
@@ -111,6 +117,9 @@ impl Op {
             | Self::GlobalAveragePool
             | Self::GlobalMaxPool
             | Self::ReduceMean
+            | Self::ReduceSum
+            | Self::MatMul
+            | Self::Reshape
             | Self::Squeeze
             | Self::Slice
             | Self::Identity => Vec::new(),
@@ -146,6 +155,7 @@ impl Op {
             "Erf" => Self::Erf,
             "Sigmoid" => Self::Sigmoid,
             "Relu" => Self::Relu,
+            "Tanh" => Self::Tanh,
             "Add" => Self::Add,
             "Sub" => Self::Sub,
             "Mul" => Self::Mul,
@@ -171,6 +181,13 @@ impl Op {
             "GlobalAveragePool" => Self::GlobalAveragePool,
             "GlobalMaxPool" => Self::GlobalMaxPool,
             "ReduceMean" => Self::ReduceMean,
+            "ReduceSum" => Self::ReduceSum,
+            "LayerNormalization" => {
+                Self::LayerNormalization { axis: given.size("axis")?, epsilon: given.float("epsilon")? }
+            }
+            "InstanceNormalization" => Self::InstanceNormalization { epsilon: given.float("epsilon")? },
+            "MatMul" => Self::MatMul,
+            "Reshape" => Self::Reshape,
             "Pad" => Self::Pad { mode: given.choice("mode", &PadMode::NAMES)? },
             "Resize" => {
                 let mode = given.choice("mode", &ResizeMode::NAMES)?;
@@ -341,6 +358,7 @@ mod tests {
             Op::Erf,
             Op::Sigmoid,
             Op::Relu,
+            Op::Tanh,
             Op::Add,
             Op::Sub,
             Op::Mul,
@@ -351,6 +369,11 @@ mod tests {
             Op::GlobalAveragePool,
             Op::GlobalMaxPool,
             Op::ReduceMean,
+            Op::ReduceSum,
+            Op::LayerNormalization { axis: 3, epsilon: 1e-6 },
+            Op::InstanceNormalization { epsilon: 1e-6 },
+            Op::MatMul,
+            Op::Reshape,
             Op::Pad { mode: PadMode::Constant },
             Op::Pad { mode: PadMode::Reflect },
             Op::Pad { mode: PadMode::Edge },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{DimError, Graph, Node, Op, Tensor};
+use super::{Dim, DimError, Graph, Node, Op, Tensor};
 
 /// The cost of each node and of all together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +18,14 @@ pub struct Cost {
 pub struct NodeCost {
     /// The node.
     pub name: String,
-    /// Learned numbers: weights and biases of convolutions, factors and shifts of normalisations.
-    /// Running statistics are not learned.
+    /// Learned numbers: weights and biases of convolutions, factors and shifts of normalisations,
+    /// and what is added to maps or multiplied with them channel by channel or place by place.
+    /// Running statistics are not learned, and single numbers belong to a formula.
     pub parameters: u64,
     /// Bytes of all constants.
     pub constant_bytes: u64,
-    /// Multiply-adds of convolutions, as papers count them: no biases and no other operators.
+    /// Multiply-adds of convolutions and matrix products, as papers count them: no biases and no
+    /// other operators.
     pub multiply_adds: u64,
 }
 
@@ -53,7 +55,7 @@ impl Graph {
             for (position, name) in node.inputs.iter().enumerate() {
                 let Some(tensor) = self.initializers.get(name).filter(|_| counted.insert(name)) else { continue };
                 cost.constant_bytes += tensor.size_bytes() as u64;
-                if is_learned(&node.op, position) {
+                if is_learned(&node.op, position, tensor) {
                     cost.parameters += tensor.data().len() as u64;
                 }
             }
@@ -76,31 +78,38 @@ impl Graph {
     }
 
     /// Counts one multiply-add for each output element of a convolution and each weight of its
-    /// output channel, or for each input element of a transposed one and each weight of its input
-    /// channel.
+    /// output channel, for each input element of a transposed one and each weight of its input
+    /// channel, and for each output element of a matrix product and each of its terms.
     fn multiply_adds(&self, node: &Node, bindings: &[(&str, i64)]) -> Result<u64, DimError> {
         let weight = node.inputs.get(1).and_then(|weight| self.constant(weight)).map(Tensor::shape);
-        // The elements, and the weights that each of them meets.
-        let (shape, weights) = match (&node.op, weight) {
-            (Op::Conv(_), Some([_, per_output @ ..])) => (&node.output.shape, per_output),
-            (Op::ConvTranspose { .. }, Some([_, per_input @ ..])) => match self.tensor_type(&node.inputs[0]) {
-                Some(x) => (&x.shape, per_input),
-                None => return Ok(0),
-            },
+        let operand = || node.inputs.first().and_then(|x| self.shape_of(x)).unwrap_or_default();
+        let sizes = |weights: &[usize]| weights.iter().map(|&size| Dim::try_from(size)).collect::<Result<Vec<_>, _>>();
+        // The elements, and the weights or terms that each of them meets.
+        let (elements, terms) = match (&node.op, weight) {
+            (Op::Conv(_), Some([_, per_output @ ..])) => (node.output.shape.clone(), sizes(per_output)?),
+            (Op::ConvTranspose { .. }, Some([_, per_input @ ..])) => (operand(), sizes(per_input)?),
+            (Op::MatMul, _) => (node.output.shape.clone(), operand().last().cloned().into_iter().collect()),
             _ => return Ok(0),
         };
-        let mut product = 1u64;
-        for size in shape {
+        elements.iter().chain(&terms).try_fold(1u64, |product, size| {
             let size = u64::try_from(size.evaluate(bindings)?).map_err(|_| DimError::Overflow)?;
-            product = product.checked_mul(size).ok_or(DimError::Overflow)?;
-        }
-        weights.iter().try_fold(product, |product, &size| product.checked_mul(size as u64)).ok_or(DimError::Overflow)
+            product.checked_mul(size).ok_or(DimError::Overflow)
+        })
+    }
+
+    /// Returns the shape of an input, a constant or a node's value.
+    fn shape_of(&self, name: &str) -> Option<Vec<Dim>> {
+        let constant = || self.initializers.get(name)?.tensor_type().ok();
+        self.tensor_type(name).cloned().or_else(constant).map(|found| found.shape)
     }
 }
 
-fn is_learned(op: &Op, operand: usize) -> bool {
+fn is_learned(op: &Op, operand: usize, constant: &Tensor) -> bool {
     match op {
-        Op::Conv(_) | Op::ConvTranspose { .. } | Op::BatchNormalization { .. } => matches!(operand, 1 | 2),
+        Op::Conv(_) | Op::ConvTranspose { .. } | Op::BatchNormalization { .. } | Op::LayerNormalization { .. } => {
+            matches!(operand, 1 | 2)
+        }
+        Op::Add | Op::Mul => constant.as_f32().is_some() && !constant.shape().is_empty(),
         // Only weights: other values that are held in 8 bits are not constant.
         Op::DequantizeLinear { .. } => operand == 0,
         _ => false,
@@ -111,7 +120,7 @@ fn is_learned(op: &Op, operand: usize) -> bool {
 mod tests {
     use super::*;
     use crate::graph::example::{self, Random};
-    use crate::graph::{Conv, Data, Dim, GraphBuilder, PadMode};
+    use crate::graph::{Conv, Data, GraphBuilder, PadMode};
 
     #[test]
     fn each_kind_of_number_is_counted_where_it_belongs() {

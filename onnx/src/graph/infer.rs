@@ -1,7 +1,10 @@
 //! The type and shape of an operator's output, inferred from its operands.
 
 mod axes;
+mod matrix;
+mod norm;
 mod quantize;
+mod reshape;
 mod spatial;
 
 use super::op::Op;
@@ -135,7 +138,7 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             }
             Ok(Fact::from_type(x.tensor_type.clone()))
         }
-        Op::Gelu | Op::Erf | Op::Sigmoid | Op::Relu => {
+        Op::Gelu | Op::Erf | Op::Sigmoid | Op::Relu | Op::Tanh => {
             let [x] = exactly(operands)?;
             float(x)?;
             Ok(Fact::from_type(x.tensor_type.clone()))
@@ -159,10 +162,26 @@ fn infer_op(op: &Op, operands: &[&Fact]) -> Result<Fact, Mismatch> {
             let shape = [batch.clone(), channels.clone(), Dim::from(1), Dim::from(1)];
             Ok(Fact::from_type(TensorType::new(x.tensor_type.data_type, shape)))
         }
-        Op::ReduceMean => {
+        Op::ReduceMean | Op::ReduceSum => {
             let [x, reduced] = exactly(operands)?;
             float(x)?;
             axes::reduce(x, reduced)
+        }
+        Op::LayerNormalization { axis, .. } => {
+            let [x, scale, shift] = exactly(operands)?;
+            norm::layer(*axis, x, [scale, shift])
+        }
+        Op::InstanceNormalization { .. } => {
+            let [x, scale, shift] = exactly(operands)?;
+            norm::instance(x, [scale, shift])
+        }
+        Op::MatMul => {
+            let [a, b] = exactly(operands)?;
+            matrix::product(a, b)
+        }
+        Op::Reshape => {
+            let [x, shape] = exactly(operands)?;
+            reshape::reshape(x, shape)
         }
         Op::Pad { mode } => {
             let [x, pads] = exactly(operands)?;

@@ -30,6 +30,8 @@ pub enum Op {
     Sigmoid,
     /// `max(x, 0)` of `(x)`.
     Relu,
+    /// The hyperbolic tangent of `(x)`.
+    Tanh,
     /// `a + b` of `(a, b)`, with broadcasting.
     Add,
     /// `a - b` of `(a, b)`, with broadcasting.
@@ -53,6 +55,28 @@ pub enum Op {
     GlobalMaxPool,
     /// The mean of `(x, axes)` over the axes, each of which keeps the size 1. Needs opset 18.
     ReduceMean,
+    /// The sum of `(x, axes)` over the axes, each of which keeps the size 1.
+    ReduceSum,
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` of `(x, scale, shift)`, mean and
+    /// variance over the axes from `axis` on; scale and shift have these axes.
+    LayerNormalization {
+        /// The first axis that is averaged over.
+        axis: usize,
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` of `(x, scale, shift)`, `x` `[n, c,
+    /// ...]`, mean and variance over the axes behind the channels; scale and shift are `[c]`.
+    InstanceNormalization {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// The matrix product of `(a, b)`, `[..., m, k]` and `[..., k, n]`, with broadcasting of the
+    /// axes in front.
+    MatMul,
+    /// The elements of `(x, shape)` in the same order under another shape. A 0 in the shape is the
+    /// size of the same axis of `x`; one -1 is the size that is left.
+    Reshape,
     /// `(x, pads)`, where `pads` lists what is added before each axis, then what is added after
     /// each axis.
     Pad {
@@ -88,7 +112,8 @@ pub enum Op {
     },
     /// `(x, axes)`, where `axes` lists the axes of size 1 that are removed.
     Squeeze,
-    /// `(x, starts, ends, axes)`: from each of the axes the elements `start..end`.
+    /// `(x, starts, ends, axes)`: from each of the axes the elements `start..end`. A negative end
+    /// counts from the axis's end.
     Slice,
     /// `exp(x) / sum of exp(x)` of `(x)` along an axis.
     Softmax {
@@ -211,6 +236,7 @@ impl Op {
             Self::Erf => "Erf",
             Self::Sigmoid => "Sigmoid",
             Self::Relu => "Relu",
+            Self::Tanh => "Tanh",
             Self::Add => "Add",
             Self::Sub => "Sub",
             Self::Mul => "Mul",
@@ -221,6 +247,11 @@ impl Op {
             Self::GlobalAveragePool => "GlobalAveragePool",
             Self::GlobalMaxPool => "GlobalMaxPool",
             Self::ReduceMean => "ReduceMean",
+            Self::ReduceSum => "ReduceSum",
+            Self::LayerNormalization { .. } => "LayerNormalization",
+            Self::InstanceNormalization { .. } => "InstanceNormalization",
+            Self::MatMul => "MatMul",
+            Self::Reshape => "Reshape",
             Self::Pad { .. } => "Pad",
             Self::Resize { .. } => "Resize",
             Self::Shape { .. } => "Shape",

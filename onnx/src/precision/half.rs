@@ -111,7 +111,12 @@ fn keep(graph: &Graph, magnitudes: &Magnitudes) -> Result<BTreeMap<String, Kept>
             }
         }
         let other = match node.op {
-            Op::AveragePool(_) | Op::GlobalAveragePool | Op::ReduceMean => Some(Kept::Sum),
+            Op::AveragePool(_)
+            | Op::GlobalAveragePool
+            | Op::ReduceMean
+            | Op::ReduceSum
+            | Op::LayerNormalization { .. }
+            | Op::InstanceNormalization { .. } => Some(Kept::Sum),
             Op::Softmax { .. } => Some(Kept::Edge),
             _ => graph.outputs.contains(&node.name).then_some(Kept::Edge),
         };

@@ -340,6 +340,31 @@ mod tests {
     }
 
     #[test]
+    fn operators_of_tokens_are_read_as_they_were_written() {
+        let mut builder = GraphBuilder::new("tokens");
+        let image = [Dim::batch(), Dim::from(4), Dim::height(), Dim::width()];
+        let image = builder.input("image", image).unwrap();
+        let mut root = builder.root();
+        let vector = || Tensor::vector(vec![0.5_f32, 1.0, 2.0, 3.0]);
+        let x = root.reshape("groups", image, [0, 2, -1, 0]).unwrap();
+        let x = root.instance_norm("instance", x, 2, 1e-6).unwrap();
+        let x = root.reshape("channels", x, [0, 4, -1, 0]).unwrap();
+        let x = root.transpose("last", x, [0, 2, 3, 1]).unwrap();
+        let x = root.layer_norm("layer", x, [vector(), vector()], 1e-6).unwrap();
+        let turned = root.transpose("turned", x, [0, 1, 3, 2]).unwrap();
+        let product = root.mat_mul("product", turned, x).unwrap();
+        let sum = root.reduce_sum("sum", product, 1).unwrap();
+        let shares = root.softmax("shares", sum, 3).unwrap();
+        let y = root.tanh("tanh", shares).unwrap();
+        let y = root.slice("slice", y, [(2, 1, -1), (3, 0, 2)]).unwrap();
+        let graph = builder.finish(&[("y", y)]).unwrap();
+        assert_eq!(graph.tensor_type("y").unwrap().to_string(), "f32[batch, 1, 2, 2]");
+        for opset in Opset::all() {
+            assert_eq!(read(&write(&graph, opset, &[]).unwrap()).unwrap().graph, graph, "opset {opset}");
+        }
+    }
+
+    #[test]
     fn constants_of_every_type_are_read_as_they_were_written() {
         let mut builder = GraphBuilder::new("constants");
         let image = builder.input("image", [Dim::batch(), Dim::height()]).unwrap();

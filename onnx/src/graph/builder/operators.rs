@@ -81,6 +81,100 @@ impl Scope<'_> {
         self.node(name, Op::Relu, &[x])
     }
 
+    /// Adds the hyperbolic tangent.
+    pub fn tanh(&mut self, name: &str, x: Value) -> Result<Value, BuildError> {
+        self.node(name, Op::Tanh, &[x])
+    }
+
+    /// Adds a normalisation of the last axis by its own mean and variance, with a factor and a
+    /// shift for each of its elements: `weight` and `bias` `[c]` for `[..., c]`.
+    pub fn layer_norm(
+        &mut self,
+        name: &str,
+        x: Value,
+        [weight, bias]: [Tensor; 2],
+        epsilon: f32,
+    ) -> Result<Value, BuildError> {
+        let axis = self.type_of(x)?.rank().saturating_sub(1);
+        let mut module = self.scope(name);
+        let operands = [x, module.constant("weight", weight)?, module.constant("bias", bias)?];
+        self.node(name, Op::LayerNormalization { axis, epsilon }, &operands)
+    }
+
+    /// Adds a normalisation of each of `channels` channels by its own mean and variance, without
+    /// factor and shift.
+    pub fn instance_norm(&mut self, name: &str, x: Value, channels: usize, epsilon: f32) -> Result<Value, BuildError> {
+        let mut module = self.scope(name);
+        let ones = module.constant("ones", Tensor::vector(vec![1.0; channels]))?;
+        let zeros = module.constant("zeros", Tensor::vector(vec![0.0; channels]))?;
+        self.node(name, Op::InstanceNormalization { epsilon }, &[x, ones, zeros])
+    }
+
+    /// Adds the matrix product of `a` `[..., m, k]` and `b` `[..., k, n]`.
+    pub fn mat_mul(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
+        self.node(name, Op::MatMul, &[a, b])
+    }
+
+    /// Adds another order of the axes: for each axis of the result, its axis in `x`.
+    pub fn transpose(&mut self, name: &str, x: Value, perm: [usize; 4]) -> Result<Value, BuildError> {
+        self.node(name, Op::Transpose { perm: perm.to_vec() }, &[x])
+    }
+
+    /// Adds `exp(x) / sum of exp(x)` along an axis.
+    pub fn softmax(&mut self, name: &str, x: Value, axis: usize) -> Result<Value, BuildError> {
+        self.node(name, Op::Softmax { axis }, &[x])
+    }
+
+    /// Adds the sum over an axis, which keeps the size 1.
+    pub fn reduce_sum(&mut self, name: &str, x: Value, axis: usize) -> Result<Value, BuildError> {
+        let axes = self.scope(name).constant("axes", Tensor::vector(vec![axis as i64]))?;
+        self.node(name, Op::ReduceSum, &[x, axes])
+    }
+
+    /// Gives the elements of `x` another shape: a 0 is the size of the same axis of `x`, a -1 the
+    /// size that is left.
+    pub fn reshape<const N: usize>(&mut self, name: &str, x: Value, shape: [i64; N]) -> Result<Value, BuildError> {
+        let shape = self.scope(name).constant("shape", Tensor::vector(shape.to_vec()))?;
+        self.node(name, Op::Reshape, &[x, shape])
+    }
+
+    /// Takes the elements `start..end` of some axes, each given as `(axis, start, end)`; a negative
+    /// end counts from the axis's end.
+    pub fn slice<const N: usize>(
+        &mut self,
+        name: &str,
+        x: Value,
+        ranges: [(i64, i64, i64); N],
+    ) -> Result<Value, BuildError> {
+        let mut module = self.scope(name);
+        let starts = module.constant("starts", Tensor::vector(ranges.map(|(_, start, _)| start).to_vec()))?;
+        let ends = module.constant("ends", Tensor::vector(ranges.map(|(_, _, end)| end).to_vec()))?;
+        let axes = module.constant("axes", Tensor::vector(ranges.map(|(axis, _, _)| axis).to_vec()))?;
+        self.node(name, Op::Slice, &[x, starts, ends, axes])
+    }
+
+    /// Multiplies an image `[n, c, h, w]` by a factor for each channel.
+    pub fn scale_channels(&mut self, name: &str, x: Value, factors: Tensor) -> Result<Value, BuildError> {
+        let factors = self.scope(name).constant("factors", factors)?;
+        self.node(name, Op::Mul, &[x, factors])
+    }
+
+    /// Resizes an image to height and width of `reference`.
+    pub fn resize_to_size_of(
+        &mut self,
+        name: &str,
+        x: Value,
+        reference: Value,
+        mode: ResizeMode,
+        coordinates: Coordinates,
+    ) -> Result<Value, BuildError> {
+        let mut module = self.scope(name);
+        let given = module.node("given", Op::Shape { start: 0, end: 2 }, &[x])?;
+        let wanted = module.node("wanted", Op::Shape { start: 2, end: 4 }, &[reference])?;
+        let sizes = module.node("sizes", Op::Concat { axis: 0 }, &[given, wanted])?;
+        self.node(name, Op::Resize { mode, coordinates, by: ResizeBy::Sizes }, &[x, sizes])
+    }
+
     /// Adds `a + b`.
     pub fn add(&mut self, name: &str, a: Value, b: Value) -> Result<Value, BuildError> {
         self.node(name, Op::Add, &[a, b])

@@ -51,7 +51,7 @@ fn listed(axes: &Fact) -> Result<impl Iterator<Item = (Option<usize>, &Dim)>, Mi
 }
 
 /// Infers a slice. Each end must lie within its axis for every value of the symbols, because a
-/// longer one would be cut off silently.
+/// longer one would be cut off silently. A negative end counts from the axis's end.
 pub(super) fn slice(x: &Fact, [starts, ends]: [&Fact; 2], axes: &Fact) -> Result<Fact, Mismatch> {
     let count =
         axes.shape().first().and_then(Dim::as_constant).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
@@ -61,6 +61,13 @@ pub(super) fn slice(x: &Fact, [starts, ends]: [&Fact; 2], axes: &Fact) -> Result
         let size = axis.as_constant().and_then(|axis| shape.get_mut(usize::try_from(axis).ok()?));
         let Some(size) = size else {
             return Err(property("a sliced axis", format!("one of {}", x.tensor_type.rank()), axis));
+        };
+        let counted;
+        let end = if end.as_constant().is_some_and(|end| end < 0) {
+            counted = size.add(end)?;
+            &counted
+        } else {
+            end
         };
         let len = end.sub(start)?;
         if !(start.is_never_negative() && len.is_never_negative() && size.sub(end)?.is_never_negative()) {
@@ -104,6 +111,13 @@ mod tests {
             ("to the back", Op::Transpose { perm: vec![0, 2, 3, 1] }, x(), "f32[batch, height, width, 1]"),
             ("sliced", Op::Slice, slice("0", "height - 1"), "f32[batch, 1, height - 1, width]"),
             ("all of it", Op::Slice, slice("0", "height"), "f32[batch, 1, height, width]"),
+            ("up to the last row", Op::Slice, slice("0", "-1"), "f32[batch, 1, height - 1, width]"),
+            (
+                "from the end, perhaps before the start",
+                Op::Slice,
+                slice("0", "-2"),
+                "a slice must be within 0..height, found 0..height - 2",
+            ),
             (
                 "beyond the end",
                 Op::Slice,
