@@ -8,8 +8,9 @@ use ndarray::ArrayD;
 use seg_export::lower::{Lower, LowerError};
 use seg_nets::amsunet::*;
 use seg_nets::blocks::{BatchNorm, BatchNormConfig, DoubleConv, DoubleConvConfig};
+use seg_nets::blocks::{GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use seg_nets::weights::to_array;
-use seg_nets::{attention_unet, res_unet, res_unet_canonical, unet, unet_plus_plus};
+use seg_nets::{attention_unet, conv_unext, res_unet, res_unet_canonical, seg_next, unet, unet_plus_plus, unext};
 use seg_onnx::graph::{Dim, Graph, GraphBuilder, Scope, Value};
 
 use crate::fixtures::{noise, randomised, to_tensor};
@@ -107,6 +108,38 @@ impl Block {
                 8,
                 res_unet_canonical::Residual::forward,
             ),
+            Self::new("linear", LinearConfig::new(8, 12).init(device), 8, Linear::forward),
+            Self::new("layer_norm", LayerNormConfig::new(8).init(device), 8, LayerNorm::forward),
+            Self::new("group_norm", GroupNormConfig::new(4, 8, 1e-5).init(device), 8, GroupNorm::forward),
+            Self::new("conv_unext_block", conv_unext::BlockConfig::new(8).init(device), 8, conv_unext::Block::forward),
+            Self::new("conv_unext_stem", conv_unext::StemConfig::new(3, 8).init(device), 3, conv_unext::Stem::forward),
+            Self::new(
+                "conv_unext_down",
+                conv_unext::DownConfig::new(8, 16, 2).init(device),
+                8,
+                conv_unext::Down::forward,
+            ),
+            Self::up("conv_unext_up", conv_unext::UpConfig::new(16, 4).init(device), 8, conv_unext::Up::forward),
+            Self::new("shifted_block", unext::ShiftedBlockConfig::new(8).init(device), 8, unext::ShiftedBlock::forward),
+            Self::new("unext_encoder", unext::EncoderConfig::new(8, 12).init(device), 8, unext::Encoder::forward),
+            Self::new(
+                "token_encoder",
+                unext::TokenEncoderConfig::new(8, 12).init(device),
+                8,
+                unext::TokenEncoder::forward,
+            ),
+            Self::up("unext_decoder", unext::DecoderConfig::new(8, 8).init(device), 8, unext::Decoder::forward),
+            Self::up(
+                "token_decoder",
+                unext::TokenDecoderConfig::new(8, 8).init(device),
+                8,
+                unext::TokenDecoder::forward,
+            ),
+            Self::new("msca", seg_next::AttentionConfig::new(8).init(device), 8, seg_next::Attention::forward),
+            Self::new("seg_next_block", seg_next::BlockConfig::new(8, 4).init(device), 8, seg_next::Block::forward),
+            Self::new("seg_next_stem", seg_next::StemConfig::new(3, 8).init(device), 3, seg_next::Stem::forward),
+            Self::new("embed", seg_next::EmbedConfig::new(8, 12).init(device), 8, seg_next::Embed::forward),
+            Self::new("conv_norm", seg_next::ConvNormConfig::new(8, 64).init(device), 8, seg_next::ConvNorm::forward),
         ]
     }
 

@@ -5,7 +5,8 @@
 //!   differences decide;
 //! - [`fixtures`] makes random networks and images, [`blocks`] the blocks of the network alone,
 //!   [`discs`] a small run;
-//! - [`reference`](mod@reference) opens PyTorch's results;
+//! - [`reference`](mod@reference) opens PyTorch's results, [`formula`] makes the weights that one
+//!   of them was computed with;
 //! - [`runtime`] runs graphs and models in ONNX Runtime, [`python`] the packages of others.
 //!
 //! A missing file or program is a failed claim, so these functions panic and say what is missing.
@@ -13,6 +14,7 @@
 pub mod blocks;
 pub mod discs;
 pub mod fixtures;
+pub mod formula;
 pub mod parity;
 pub mod python;
 pub mod reference;

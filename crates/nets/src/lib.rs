@@ -13,9 +13,12 @@
 //! - [`checkpoint`] joins weights with the [`contract`](mod@contract) of the model that they make;
 //! - [`device`] opens devices, [`precision`] names the types that a network computes in.
 
+mod initial;
 pub mod names;
 pub mod network;
+mod numbers;
 pub mod parameters;
+pub mod sizes;
 pub mod statistics;
 pub mod topology;
 pub mod u_shape;
@@ -24,10 +27,14 @@ pub mod u_shape_config;
 pub mod amsunet;
 pub mod attention_unet;
 pub mod blocks;
+pub mod conv_unext;
 pub mod res_unet;
 pub mod res_unet_canonical;
+pub mod seg_next;
+pub mod trans_unet;
 pub mod unet;
 pub mod unet_plus_plus;
+pub mod unext;
 
 pub mod kernels;
 

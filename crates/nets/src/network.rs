@@ -118,7 +118,7 @@ pub trait Configuration: Clone + fmt::Debug + PartialEq + Serialize + Deserializ
     fn published(in_channels: usize, num_classes: usize) -> Self;
 
     /// Returns the configuration that the shapes of weights imply. `shape_of` returns the shape of
-    /// a convolution's weight by its published name.
+    /// a weight by its published name, with ones behind it up to four axes.
     ///
     /// # Errors
     /// When a weight that the configuration follows from is missing or has another rank.
@@ -158,7 +158,8 @@ pub struct NetworkOption {
     pub in_weights: bool,
 }
 
-/// Returns the shape of a convolution's weight, by the parameter's published name.
+/// Returns the shape of a weight by the parameter's published name; a weight of fewer than four
+/// axes has ones behind them.
 pub type ShapeOf<'a> = dyn Fn(&str) -> Result<[usize; 4], MissingParameter> + 'a;
 
 /// A parameter that is missing or has another rank.
@@ -344,6 +345,14 @@ networks! { $
     ResUNet(crate::res_unet::ResUNetConfig, crate::res_unet::ResUNet): "res-unet", "ResUNet", crate::res_unet::PUBLISHED;
     /// The published ResUNet.
     ResUNetCanonical(crate::res_unet_canonical::ResUNetCanonicalConfig, crate::res_unet_canonical::ResUNetCanonical): "res-unet-canonical", "ResUNet (canonical)", crate::res_unet_canonical::PUBLISHED;
+    /// ConvUNeXt.
+    ConvUNext(crate::conv_unext::ConvUNextConfig, crate::conv_unext::ConvUNext): "conv-unext", "ConvUNeXt", crate::conv_unext::PUBLISHED;
+    /// UNeXt.
+    UNext(crate::unext::UNextConfig, crate::unext::UNext): "unext", "UNeXt", crate::unext::PUBLISHED;
+    /// SegNeXt.
+    SegNext(crate::seg_next::SegNextConfig, crate::seg_next::SegNext): "seg-next", "SegNeXt", crate::seg_next::PUBLISHED;
+    /// TransUNet.
+    TransUNet(crate::trans_unet::TransUNetConfig, crate::trans_unet::TransUNet): "trans-unet", "TransUNet", crate::trans_unet::PUBLISHED;
 }
 
 impl Parameters for Network {

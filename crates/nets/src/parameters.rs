@@ -10,6 +10,9 @@ use crate::names::PublishedNames;
 pub(crate) const MEAN: &str = "running_mean";
 pub(crate) const VARIANCE: &str = "running_var";
 
+/// The end of the path of the first bases of a factorisation, which are drawn once and not learned.
+const BASES: &str = "bases";
+
 /// A container that a path leaves out: a network in the list of networks.
 const LIST: &str = "Enum:Network";
 
@@ -105,19 +108,20 @@ pub(crate) fn is_statistic(name: &str) -> bool {
     name.rsplit('.').next().is_some_and(|last| [MEAN, VARIANCE].contains(&last))
 }
 
-/// Returns the number of a module's values that are running statistics.
+/// Returns the number of a module's values that are not learned: running statistics, and the first
+/// bases of a factorisation.
 pub fn num_statistics<M: Module>(module: &M) -> usize {
     let mut count = Count(0);
     module.visit(&mut ByName { path: Vec::new(), published: |_| None, inner: &mut count });
     count.0
 }
 
-/// The number of values below a field that is named as a statistic.
+/// The number of values below a field that is named as one of those.
 struct Count(usize);
 
 impl ParameterVisitor for Count {
     fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
-        if is_statistic(&name) {
+        if is_statistic(&name) || name.rsplit('.').next() == Some(BASES) {
             self.0 += param.val().shape().num_elements();
         }
     }

@@ -4,12 +4,16 @@
 mod amsunet;
 mod attention_unet;
 mod blocks;
+mod conv_unext;
 mod network;
 mod res_unet;
 mod res_unet_canonical;
+mod seg_next;
+mod trans_unet;
 mod u_shape;
 mod unet;
 mod unet_plus_plus;
+mod unext;
 
 pub use network::{LowerNetwork, to_graph, value_of_stage};
 
@@ -57,10 +61,19 @@ impl Lower for Conv2d {
             PaddingConfig2d::Explicit(top, left, bottom, right) => [top, left, bottom, right],
             PaddingConfig2d::Same => return Err(LowerError::Padding { name: at.path_of(name) }),
         };
-        let conv = Conv { strides: self.stride, pads, dilations: self.dilation, group: self.groups };
-        let bias = self.bias.as_ref().map(|bias| constant(bias.val()));
-        Ok(at.conv(name, x, constant(self.weight.val()), bias, conv)?)
+        Ok(convolve(self, at, name, x, pads)?)
     }
+}
+
+/// Adds a convolution without its padding, for a map that is padded otherwise.
+fn conv_unpadded(conv: &Conv2d, at: &mut Scope<'_>, name: &str, x: Value) -> Result<Value, LowerError> {
+    Ok(convolve(conv, at, name, x, [0; 4])?)
+}
+
+fn convolve(layer: &Conv2d, at: &mut Scope<'_>, name: &str, x: Value, pads: [usize; 4]) -> Result<Value, BuildError> {
+    let conv = Conv { strides: layer.stride, pads, dilations: layer.dilation, group: layer.groups };
+    let bias = layer.bias.as_ref().map(|bias| constant(bias.val()));
+    at.conv(name, x, constant(layer.weight.val()), bias, conv)
 }
 
 impl Lower for ConvTranspose2d {

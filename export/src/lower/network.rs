@@ -22,6 +22,7 @@ pub trait LowerNetwork: Module {
 
 /// Returns the network as a graph from `input` `[batch, in_channels, height, width]` to `output`,
 /// the logits `[batch, num_classes, height, width]`. All other names are paths in the network.
+/// Height and width are numbers where the network takes one size.
 ///
 /// Heads that only training needs are in the graph without a reader, so that it holds all
 /// parameters; the passes drop them.
@@ -32,7 +33,12 @@ pub fn to_graph(net: &Network, input: &str, output: &str) -> Result<Graph, Lower
     let config = net.config();
     let channels = Dim::try_from(config.in_channels()).expect("a tensor in memory has sizes of 63 bits");
     let mut builder = GraphBuilder::new(config.name().as_str());
-    let image = builder.input(input, [Dim::batch(), channels, Dim::height(), Dim::width()])?;
+    let size = config.sides().only;
+    let [height, width] = [(0, Dim::height()), (1, Dim::width())].map(|(axis, any)| match size {
+        Some(size) => Dim::try_from(size[axis]).expect("a tensor in memory has sizes of 63 bits"),
+        None => any,
+    });
+    let image = builder.input(input, [Dim::batch(), channels, height, width])?;
     let at = &mut builder.root();
     let logits = walk(net.training_stages(), image, |stage, inputs| {
         with_network!(net, |net| net.lower_stage(at, stage, inputs))

@@ -1,6 +1,7 @@
 //! Each block's graph against the block itself, before and after the passes.
 
 mod difference;
+mod further;
 mod random;
 
 use std::rc::Rc;
@@ -120,7 +121,7 @@ impl Block {
 
 fn blocks() -> Vec<Block> {
     let device = &Device::flex();
-    vec![
+    let mut blocks = vec![
         Block::new("batch_norm", 4, BatchNormConfig::new(4).init(device), BatchNorm::forward),
         Block::new("strip", 4, StripConfig::new(4, 7).init(device), Strip::forward),
         Block::new("ams", 4, AmsConfig::new(4, 3).init(device), Ams::forward),
@@ -182,7 +183,9 @@ fn blocks() -> Vec<Block> {
             canonical::ResidualConfig::new(4, 6, 2).init(device),
             canonical::Residual::forward,
         ),
-    ]
+    ];
+    blocks.extend(further::blocks());
+    blocks
 }
 
 #[test]

@@ -166,6 +166,21 @@ mod tests {
     }
 
     #[test]
+    fn a_matrix_product_works_on_each_of_its_terms_and_learned_factors_count() {
+        let mut builder = GraphBuilder::new("tokens");
+        let image = builder.input("image", [Dim::batch(), 2.into(), Dim::height(), Dim::width()]).unwrap();
+        let mut root = builder.root();
+        let x = root.scale_channels("scale", image, Tensor::new([1, 2, 1, 1], vec![0.5; 2]).unwrap()).unwrap();
+        let turned = root.transpose("turned", x, [0, 1, 3, 2]).unwrap();
+        let product = root.mat_mul("product", x, turned).unwrap();
+        let half = root.constant("half", Tensor::scalar(0.5)).unwrap();
+        let y = root.mul("halved", product, half).unwrap();
+        let total =
+            builder.finish(&[("y", y)]).unwrap().cost(&[("batch", 3), ("height", 5), ("width", 7)]).unwrap().total;
+        assert_eq!((total.parameters, total.multiply_adds), (2, 3 * 2 * 5 * 5 * 7));
+    }
+
+    #[test]
     fn a_weight_in_8_bits_counts_as_much_and_takes_less_room() {
         let mut builder = GraphBuilder::new("few bits");
         let image = builder.input("image", [Dim::batch(), 2.into(), Dim::height(), Dim::width()]).unwrap();

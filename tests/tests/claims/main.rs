@@ -25,6 +25,7 @@ mod reference;
 mod refusals;
 mod rewrites;
 mod schemas;
+mod sizes;
 #[path = "../../../crates/inference/tests/threshold/mod.rs"]
 mod threshold;
 mod variants;

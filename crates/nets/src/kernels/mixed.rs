@@ -29,6 +29,16 @@ pub(super) fn add_bias(x: Tensor<4>, bias: &Param<Tensor<1>>) -> Tensor<4> {
     })
 }
 
+/// Multiplies each channel by a factor, whose gradient is a sum over all pixels.
+///
+/// # Shapes
+/// - factors: `[c]`
+/// - input: `[n, c, h, w]`
+/// - output: `[n, c, h, w]`
+pub(crate) fn scale_channels(factors: &Param<Tensor<1>>, x: Tensor<4>) -> Tensor<4> {
+    in_float32(x, |x| x * factors.val().reshape([1, -1, 1, 1]))
+}
+
 /// Computes the convolution of a layer on a map of any type.
 ///
 /// # Shapes

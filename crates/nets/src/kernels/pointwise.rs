@@ -1,5 +1,6 @@
 //! 1x1 convolutions as matrix products.
 
+use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor};
 
@@ -29,6 +30,24 @@ pub fn pointwise(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
         Some(bias) => add_bias(y, bias),
         None => y,
     }
+}
+
+/// Computes `y = W x + b` at every pixel, as one matrix product per image.
+///
+/// # Shapes
+/// - weight: `[c_out, c_in]`, bias: `[c_out]`
+/// - input: `[n, c_in, h, w]`
+/// - output: `[n, c_out, h, w]`
+pub(crate) fn linear(weight: &Param<Tensor<2>>, bias: &Param<Tensor<1>>, x: Tensor<4>) -> Tensor<4> {
+    let [n, c_in, h, w] = x.dims();
+    let [c_out, _] = weight.dims();
+    if is_fused(&x) {
+        let (weight, bias) = (weight.val().reshape([c_out, c_in, 1, 1]), bias.val().reshape([1, c_out, 1, 1]));
+        return fused::pointwise(x, [weight, bias]);
+    }
+    let weight = like(&x, weight).reshape([1, c_out, c_in]);
+    let y = weight.matmul(x.reshape([n, c_in, h * w])).reshape([n, c_out, h, w]);
+    add_bias(y, bias)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use ndarray::ArrayD;
 use seg_contract::Sha256;
 use thiserror::Error;
 
-use crate::network::{MissingParameter, Named, Network, NetworkConfig, NetworkName, OptionError};
+use crate::network::{MissingParameter, Named, Network, NetworkConfig, NetworkName, OptionError, SettingError};
 use crate::parameters::{ParameterMapper, ParameterVisitor, Parameters};
 
 pub use file::{Borrowed, CONTRACT_KEY, ReadWeightsError, WeightsFile};
@@ -70,6 +70,14 @@ pub enum FitError {
         /// The reason.
         source: OptionError,
     },
+    /// The shapes are those of a network that cannot be made.
+    #[error("the weights are of no {} that can be made", network.title())]
+    Setting {
+        /// The network.
+        network: NetworkName,
+        /// The setting that the shapes imply.
+        source: SettingError,
+    },
     /// A number is not finite.
     #[error("`{name}` holds a number that is not finite; the training that wrote it has diverged")]
     NotFinite {
@@ -112,6 +120,7 @@ impl Weights {
     /// When the weights are not those of the network that they are named for, or not finite.
     pub fn to_network(&self, device: &Device) -> Result<Network, FitError> {
         let config = self.config()?;
+        config.check().map_err(|source| FitError::Setting { network: self.network, source })?;
         let mut filler = Filler { weights: self, used: 0, error: None, config: &config };
         let net = config.init(device).map_each(&mut filler);
         match filler.error {
@@ -141,9 +150,11 @@ impl Weights {
         config.with_settings(options).map_err(|source| FitError::Options { network, source })
     }
 
-    /// Returns the shape of a convolution's weight.
+    /// Returns the shape of a weight, with ones behind it up to four axes.
     fn shape_of(&self, name: &str) -> Result<[usize; 4], MissingParameter> {
-        let shape = self.tensors.get(name).and_then(|tensor| tensor.shape().try_into().ok());
+        let shape = self.tensors.get(name).map(|tensor| tensor.shape()).filter(|shape| shape.len() <= 4);
+        let axis = |shape: &[usize], axis| shape.get(axis).copied().unwrap_or(1);
+        let shape = shape.map(|shape| [0, 1, 2, 3].map(|index| axis(shape, index)));
         shape.ok_or_else(|| MissingParameter { name: name.into() })
     }
 
@@ -275,6 +286,15 @@ mod tests {
             let message = weights.to_network(&Device::flex()).map(drop).unwrap_err().to_string();
             assert!(message.contains(expected), "{expected}: {message}");
         }
+    }
+
+    #[test]
+    fn shapes_that_no_network_has_are_refused() {
+        let config = crate::unext::UNextConfig::new().with_widths([2, 3, 4, 5, 6]);
+        let mut weights = Weights::from_network(&crate::network::NetworkConfig::from(config).init(&Device::flex()));
+        weights.tensors.insert("encoder2.weight".into(), ArrayD::zeros(vec![0, 2, 3, 3]));
+        let error = weights.to_network(&Device::flex()).map(drop).unwrap_err();
+        assert!(matches!(error, FitError::Setting { .. }), "{error}");
     }
 
     #[test]

@@ -13,14 +13,13 @@ use crate::error_stats::{ErrorStats, scale};
 
 /// Exact values of a graph by their names, and the scale that errors of each are measured by.
 ///
-/// A value's scale is that of its numbers, as in [`ErrorStats`], except for
-/// operators whose results may be arbitrarily small while their errors are not. A sigmoid is
-/// computed to a fixed number of digits of 1, a product inherits the errors of its factors, a
-/// convolution those of its terms, and the part of a value that a ReLU keeps has the value's
-/// errors. The scale of the first is at least 1; that of the others is at least the scale of the
-/// factors' product, of the largest term, and of the value. Otherwise a gate that has learned to be
-/// shut, or the one output of a convolution that happens to be nearly zero, would fail by a share
-/// of nearly nothing.
+/// A value's scale is that of its numbers, as in [`ErrorStats`], except for operators whose results
+/// may be arbitrarily small while their errors are not. A sigmoid is computed to a fixed number of
+/// digits of 1, a product inherits the errors of its factors, a convolution or matrix product those
+/// of its terms, and the part of a value that a ReLU keeps has the value's errors. The scale of the
+/// first is at least 1; that of the others is at least the scale of the factors' product, of the
+/// largest term, and of the value. Otherwise a gate that has learned to be shut, or the one output
+/// of a convolution that happens to be nearly zero, would fail by a share of nearly nothing.
 ///
 /// If a network [amplifies](amplification()) rounding, every scale is multiplied by that factor.
 #[derive(Clone, Debug)]
@@ -76,6 +75,7 @@ fn least_scale(node: &Node, scales: &BTreeMap<String, f64>, numbers: &BTreeMap<S
         Op::Conv(_) | Op::ConvTranspose { .. } => {
             (operand(node, numbers, 0) * operand(node, numbers, 1)).max(operand(node, numbers, 2))
         }
+        Op::MatMul => operand(node, numbers, 0) * operand(node, numbers, 1),
         Op::Relu => operand(node, scales, 0),
         _ => 0.0,
     }

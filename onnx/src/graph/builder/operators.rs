@@ -159,7 +159,8 @@ impl Scope<'_> {
         self.node(name, Op::Mul, &[x, factors])
     }
 
-    /// Resizes an image to height and width of `reference`.
+    /// Resizes an image to height and width of `reference`. The nodes that compute the size are in
+    /// a module of their own, `name_size`.
     pub fn resize_to_size_of(
         &mut self,
         name: &str,
@@ -168,7 +169,7 @@ impl Scope<'_> {
         mode: ResizeMode,
         coordinates: Coordinates,
     ) -> Result<Value, BuildError> {
-        let mut module = self.scope(name);
+        let mut module = self.scope(&format!("{name}_size"));
         let given = module.node("given", Op::Shape { start: 0, end: 2 }, &[x])?;
         let wanted = module.node("wanted", Op::Shape { start: 2, end: 4 }, &[reference])?;
         let sizes = module.node("sizes", Op::Concat { axis: 0 }, &[given, wanted])?;

@@ -8,8 +8,9 @@ use seg_cli::Verbosity;
 use seg_contract::SizePolicy;
 use seg_data::Part;
 use seg_nets::device::{DeviceChoice, DeviceError, Devices};
-use seg_nets::network::{NetworkName, setting_value};
+use seg_nets::network::{NetworkConfig, NetworkName, setting_value};
 use seg_nets::precision::Precision;
+use seg_nets::sizes::SIZES;
 use seg_train::data::augment::Change;
 use seg_train::run::config::{Preset, Settings};
 use serde::Serialize;
@@ -138,7 +139,7 @@ pub(crate) struct SettingArgs {
     /// The network to train [default: that of --init, else amsunet]
     #[arg(long, value_name = "NAME", value_parser = network(), help_heading = NETWORK)]
     #[serde(skip)]
-    pub(crate) network: Option<NetworkName>,
+    pub(crate) network: Option<NamedNetwork>,
     /// The channels of the first stage [default: those of --init, else those of the published
     /// network]
     #[arg(long, value_name = "B", value_parser = positive, help_heading = NETWORK)]
@@ -224,10 +225,10 @@ impl SettingArgs {
     pub(crate) fn given(&self) -> Settings {
         let mut settings = into_settings(json!(self));
         settings.retain(|_, value| !value.is_null());
-        let name = self.network.map(|name| ("name".to_owned(), json!(name.as_str())));
+        let name = self.network.iter().flat_map(NamedNetwork::settings);
         let width = self.base_width.map(|width| ("base_width".to_owned(), json!(width)));
         let options = self.network_option.iter().map(|(name, value)| (name.clone(), setting_value(value)));
-        let network: Settings = name.into_iter().chain(width).chain(options).collect();
+        let network: Settings = name.chain(width).chain(options).collect();
         if !network.is_empty() {
             settings.insert("network".into(), Value::Object(network));
         }
@@ -342,10 +343,34 @@ fn share(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(between).ok_or_else(|| "expected a number between 0 and 1".into())
 }
 
+/// A network by its name, or one of its published sizes.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedNetwork {
+    name: NetworkName,
+    size: Option<NetworkConfig>,
+}
+
+impl NamedNetwork {
+    /// Returns the network's name and the settings of its size.
+    fn settings(&self) -> Settings {
+        let mut settings = self.size.as_ref().map(|size| into_settings(json!(size))).unwrap_or_default();
+        // These follow from the data set.
+        settings.retain(|name, _| name != "in_channels" && name != "num_classes");
+        settings.insert("name".into(), json!(self.name.as_str()));
+        settings
+    }
+}
+
 /// Returns the parser of a network's name, which lists the names in the help.
-fn network() -> impl TypedValueParser<Value = NetworkName> {
-    let parse = |name: String| name.parse().expect("clap has compared the name with the list");
-    PossibleValuesParser::new(NetworkName::ALL.map(NetworkName::as_str)).map(parse)
+fn network() -> impl TypedValueParser<Value = NamedNetwork> {
+    let names = NetworkName::ALL.map(NetworkName::as_str).into_iter().chain(SIZES.map(|(name, _)| name));
+    PossibleValuesParser::new(names).map(|text| match SIZES.iter().find(|(name, _)| *name == text) {
+        Some((_, size)) => NamedNetwork { name: size().name(), size: Some(size()) },
+        None => {
+            let name = text.parse().expect("clap has compared the name with the list");
+            NamedNetwork { name, size: None }
+        }
+    })
 }
 
 fn network_option(text: &str) -> Result<(String, String), &'static str> {

@@ -131,6 +131,17 @@ pub enum ConfigError {
         /// The sizes that the network takes.
         sides: Sides,
     },
+    /// The network takes one size, but images are to be run at their own.
+    #[error(
+        "the setting `size` lets images keep their own size, but the network takes {height}x{width} only; stretch them \
+         with `--size {height}x{width}`"
+    )]
+    OneSize {
+        /// The height that the network takes.
+        height: usize,
+        /// The width.
+        width: usize,
+    },
     /// A setting of the network is out of its range.
     #[error(transparent)]
     Network(#[from] SettingError),
@@ -241,6 +252,9 @@ impl Config {
         }
         self.network.check()?;
         let sides = self.network.sides();
+        if let (SizePolicy::Native, Some([height, width])) = (self.size, sides.only) {
+            return Err(ConfigError::OneSize { height, width });
+        }
         if let SizePolicy::Resize { height, width } = self.size {
             if !sides.fit([height, width]) {
                 return Err(ConfigError::Size { setting: "size", found: [height, width], sides });
@@ -278,7 +292,9 @@ fn augmentation(size: SizePolicy, statistics: &Statistics, sides: Sides) -> Augm
 mod tests {
     use seg_nets::amsunet::AmsUnetConfig;
     use seg_nets::network::Configuration;
+    use seg_nets::trans_unet::TransUNetConfig;
     use seg_nets::unet_plus_plus::UNetPlusPlusConfig;
+    use seg_nets::unext::UNextConfig;
 
     use super::*;
 
@@ -305,6 +321,13 @@ mod tests {
         ] {
             let sides = AmsUnetConfig::new().sides();
             assert_eq!(augmentation(size, &statistics(short_side), sides).crop, expected, "{name}");
+        }
+        for (name, sides, short_side, expected) in [
+            ("multiples of 32", UNextConfig::new().sides(), 250, [224, 224]),
+            ("multiples of 32, tiny images", UNextConfig::new().sides(), 9, [32, 32]),
+            ("one size", TransUNetConfig::new().sides(), 565, [256, 256]),
+        ] {
+            assert_eq!(augmentation(SizePolicy::Native, &statistics(short_side), sides).crop, expected, "{name}");
         }
     }
 
@@ -361,6 +384,18 @@ mod tests {
                 "`crop` is 8x32, expected sides of at least 16",
             ),
             (Config { size: fixed(8, 64), ..base() }, "`size` is 8x64, expected sides of at least 16"),
+            (
+                Config { network: TransUNetConfig::new().into(), ..base() },
+                "the network takes 256x256 only; stretch them with `--size 256x256`",
+            ),
+            (
+                Config { network: TransUNetConfig::new().into(), size: fixed(128, 128), ..base() },
+                "`size` is 128x128, expected 256x256",
+            ),
+            (
+                Config { network: UNextConfig::new().into(), size: fixed(64, 80), ..base() },
+                "`size` is 64x80, expected sides of at least 32 that are multiples of 32",
+            ),
             (Config { size: fixed(64, 0), ..base() }, "`size` is 64x0"),
             (
                 Config { size: fixed(96, 48), ..base() },

@@ -1,0 +1,14 @@
+//! The embedding of a later stage: one convolution to half the size.
+
+use seg_nets::seg_next::Embed;
+use seg_onnx::graph::{Scope, Value};
+
+use crate::lower::{Lower, LowerError};
+
+impl Lower for Embed {
+    fn lower(&self, at: &mut Scope<'_>, name: &str, x: Value) -> Result<Value, LowerError> {
+        let at = &mut at.scope(name);
+        let x = self.conv.lower(at, "conv", x)?;
+        self.norm.lower(at, "norm", x)
+    }
+}
