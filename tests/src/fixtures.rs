@@ -87,6 +87,8 @@ impl ModuleMapper for Randomise {
                 -bound..bound
             }
             Some("weight" | "running_var") => 0.5..1.5,
+            // No negative numbers are in a factorisation.
+            Some("bases") => 0.0..1.0,
             _ => -0.5..0.5,
         };
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| self.random.random_range(range.clone())).collect();

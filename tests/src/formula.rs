@@ -13,7 +13,7 @@ use seg_nets::parameters::{ParameterMapper, Parameters};
 /// The distance of two states of the generator.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The seed that the reference was made with: the first of which the gradients are well conditioned.
+/// The seed that the reference was made with, of which the gradients are well conditioned.
 const SEED: u64 = 3;
 
 /// Makes a network whose parameters have the values of the formula, on a device.

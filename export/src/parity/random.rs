@@ -29,6 +29,8 @@ impl ModuleMapper for Randomise {
         let shape = param.val().dims();
         let range = match self.name.last().map(String::as_str) {
             Some("running_var") => 0.5..1.5,
+            // No negative numbers are in a factorisation.
+            Some("bases") => 0.0..1.0,
             Some("weight") if D == 2 || D == 4 => {
                 let fan_in = shape[1..].iter().product::<usize>() as f32;
                 -(3.0 / fan_in).sqrt()..(3.0 / fan_in).sqrt()

@@ -132,9 +132,25 @@ impl Composer {
         at.add("sum", x, product)
     }
 
+    /// Builds rows that are shifted, then channels that are mixed by a product of matrices.
+    fn tokens(&mut self, at: &mut Scope<'_>, name: &str, x: Value) -> Result<Value, BuildError> {
+        let at = &mut at.scope(name);
+        let channels = channels(at, x)?;
+        let y = at.pad("pad", x, [1, 0, 2, 0], PadMode::Constant)?;
+        let start = self.below(3) as i64;
+        let y = at.slice("slice", y, [(2, start, start - 3)])?;
+        let y = at.transpose("channels_last", y, [0, 2, 3, 1])?;
+        let weight = at.constant("weight", self.tensor([channels, channels]))?;
+        let y = at.mat_mul("product", y, weight)?;
+        let y = at.transpose("channels_first", y, [0, 3, 1, 2])?;
+        let y = at.reshape("groups", y, [0, 2, -1, 0])?;
+        let y = at.reshape("channels", y, [0, channels as i64, -1, 0])?;
+        if self.flag() { at.add("sum", x, y) } else { Ok(y) }
+    }
+
     fn step(&mut self, at: &mut Scope<'_>, name: &str) -> Result<Value, BuildError> {
         let x = self.choose();
-        match self.below(12) {
+        match self.below(13) {
             0..3 => self.conv(at, name, x),
             3 => at.batch_norm(name, x, {
                 let channels = channels(at, x)?;
@@ -145,6 +161,7 @@ impl Composer {
             6 => self.strips(at, name, x),
             7 => self.gates(at, name, x),
             9 => self.wide(at, name, x),
+            12 => self.tokens(at, name, x),
             10 => {
                 let pool = MaxPool { kernel: [3, 2], strides: [1, 1], pads: [1, 0, 1, 1] };
                 at.max_pool(name, x, pool)

@@ -1,6 +1,6 @@
 //! SegNeXt, the network of Guo et al., "SegNeXt: Rethinking convolutional attention design for
-//! semantic segmentation", NeurIPS 2022, as its public code has it, without dropping values or paths
-//! at random and with first bases of the factorisation that are drawn once.
+//! semantic segmentation", NeurIPS 2022, as its public code has it, without dropping values or
+//! paths at random and with first bases of the factorisation that are drawn once.
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;

@@ -19,8 +19,8 @@ pub struct UpConfig {
 
 /// `DoubleConv([upsample2(deep), pad(skip)])`.
 ///
-/// The upsampling is bilinear with aligned corners. Where the skip is a row or column smaller, zeros
-/// are added to it below and on the right.
+/// The upsampling is bilinear with aligned corners. Where the skip is a row or column smaller,
+/// zeros are added to it below and on the right.
 #[derive(Module, Debug)]
 pub struct Up {
     /// On deep features and skip together.
@@ -39,7 +39,8 @@ impl Up {
     ///
     /// # Shapes
     /// - deep: `[n, c, h / 2, w / 2]`
-    /// - skip: `[n, channels_in - c, h, w]`, or a row or column less; none where `c` is `channels_in`
+    /// - skip: `[n, channels_in - c, h, w]`, or a row or column less; none where there is no other
+    ///   channel
     /// - output: `[n, channels_out, h, w]`
     pub fn forward(&self, deep: Tensor<4>, skip: Option<Tensor<4>>) -> Tensor<4> {
         let deep = upsample(deep);

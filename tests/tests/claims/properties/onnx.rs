@@ -64,6 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
         Op::Erf,
         Op::Sigmoid,
         Op::Relu,
+        Op::Tanh,
         Op::Identity,
         Op::Softmax { axis: 1 },
         Op::Transpose { perm: vec![0, 1, 3, 2] },
