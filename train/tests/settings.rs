@@ -107,6 +107,12 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
         ("--config some.json --folds 5 --fold 1", "/validation", Value::Null),
         ("--config some.json --base-width 8 --lr 1e-3", "/network/base_width", json!(8)),
         ("--config some.json --base-width 8 --lr 1e-3", "/learning_rate", json!(1e-3)),
+        ("--data data --network unext", "/network/widths", json!("16-32-128-160-256")),
+        ("--data data --network unext-s", "/network/name", json!("unext")),
+        ("--data data --network unext-s", "/network/widths", json!("8-16-32-64-128")),
+        ("--data data --network seg-next-b", "/network/rank", json!(64)),
+        ("--data data --network trans-unet --size 256x256", "/network/side", json!(256)),
+        ("--data data --network trans-unet --size 256x256", "/augmentation/crop", json!([256, 256])),
         ("--data data --network attention-unet", "/network/base_width", json!(64)),
         ("--data data --network unet-plus-plus", "/network/deep_supervision", Value::Null),
         (
