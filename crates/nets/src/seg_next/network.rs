@@ -159,6 +159,8 @@ impl SegNext {
 impl Configuration for SegNextConfig {
     type Network = SegNext;
 
+    const SOURCE: &'static str = "Visual-Attention-Network/SegNeXt; Guo et al. 2022";
+
     fn published(in_channels: usize, num_classes: usize) -> Self {
         Self { in_channels, num_classes, ..Self::new() }
     }

@@ -15,7 +15,7 @@ use super::{Embedding, EmbeddingConfig, Encoder, EncoderConfig, LayerConfig, Res
 use super::{Root, RootConfig, Up, UpConfig};
 use crate::blocks::{ConvNorm, ConvNormConfig};
 use crate::kernels::{convolution, in_float32};
-use crate::network::{Architecture, Configuration, MissingParameter, SettingError, ShapeOf};
+use crate::network::{Architecture, Configuration, MissingParameter, NetworkOption, SettingError, ShapeOf};
 use crate::numbers;
 use crate::topology::{IMAGE, Stage, inputs as exactly};
 
@@ -183,6 +183,11 @@ impl TransUNet {
 impl Configuration for TransUNetConfig {
     type Network = TransUNet;
 
+    const SOURCE: &'static str = "Beckschen/TransUNet; Chen et al. 2021";
+
+    const OPTIONS: &'static [NetworkOption] =
+        &[NetworkOption { name: "heads", values: "12, or another number that divides `hidden`", in_weights: false }];
+
     fn published(in_channels: usize, num_classes: usize) -> Self {
         Self { in_channels, num_classes, ..Self::new() }
     }
@@ -275,8 +280,6 @@ impl Configuration for TransUNetConfig {
                 self.hidden.to_string(),
                 format!("a positive multiple of {} heads", self.heads),
             ),
-            // Files of weights do not tell it, so that another number would be lost there.
-            ("heads", self.heads == HEADS, self.heads.to_string(), format!("{HEADS}")),
             ("layers", self.layers > 0, self.layers.to_string(), "at least 1".into()),
             ("mlp", self.mlp > 0, self.mlp.to_string(), "at least 1".into()),
             ("more", self.more > 0, self.more.to_string(), "at least 1".into()),
@@ -383,12 +386,22 @@ mod tests {
     }
 
     #[test]
+    fn another_number_of_heads_survives_the_way_through_weights() {
+        let device = Device::flex();
+        let config = TransUNetConfig { heads: 3, ..small() };
+        let weights = crate::weights::Weights::from_network(&config.init(&device));
+        assert_eq!(weights.options()["heads"], "3");
+        assert_eq!(weights.to_network(&device).unwrap().config(), config.into());
+        assert_eq!(crate::weights::Weights::from_network(&small().init(&device)).options().len(), 0);
+    }
+
+    #[test]
     fn a_side_of_no_whole_tokens_is_refused() {
         for (name, config) in [
             ("side", TransUNetConfig { side: 40, ..small() }),
             ("width", TransUNetConfig { width: 40, ..small() }),
             ("hidden", TransUNetConfig { hidden: 30, ..small() }),
-            ("heads", TransUNetConfig { heads: 3, ..small() }),
+            ("hidden", TransUNetConfig { heads: 5, ..small() }),
             ("hidden", TransUNetConfig { heads: 0, ..small() }),
         ] {
             assert_eq!(config.check().unwrap_err().name, name);

@@ -134,6 +134,8 @@ impl UNext {
 impl Configuration for UNextConfig {
     type Network = UNext;
 
+    const SOURCE: &'static str = "jeya-maria-jose/UNeXt-pytorch; Valanarasu and Patel 2022";
+
     fn published(in_channels: usize, num_classes: usize) -> Self {
         Self { in_channels, num_classes, ..Self::new() }
     }
