@@ -21,7 +21,7 @@ use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, ConvTranspose2d};
 use burn::tensor;
 use seg_nets::weights::to_array;
-use seg_onnx::graph::{BuildError, Conv, Scope, Tensor, Value};
+use seg_onnx::graph::{BuildError, Conv, Op, Scope, Tensor, Value};
 use thiserror::Error;
 
 /// A module that can be written into a graph; `X` is what it computes from.
@@ -85,6 +85,14 @@ impl Lower for ConvTranspose2d {
         let bias = self.bias.as_ref().map(|bias| constant(bias.val()));
         Ok(at.conv_transpose(name, x, constant(self.weight.val()), bias, self.stride)?)
     }
+}
+
+/// Adds a parameter that the network computes a constant from, as it was learned: the graph then
+/// holds all parameters. Nothing reads it, so that the passes drop it.
+fn keep(at: &mut Scope<'_>, name: &str, values: Tensor) -> Result<(), LowerError> {
+    let parameter = at.constant(name, values)?;
+    at.node(&format!("{name}_as_learned"), Op::Identity, &[parameter])?;
+    Ok(())
 }
 
 /// Returns the values of a parameter.

@@ -20,11 +20,14 @@ const RENAMINGS: [Renaming; 13] = [
     Renaming::new("down", "blocks.1", "3", &BLOCK),
     Renaming::new("down", "blocks.2", "4", &BLOCK),
     Renaming::new("up", "norm", "norm", &[]),
-    Renaming::new("up", "gate", "", &[]),
+    Renaming::new("up", "gate", "", &GATE),
     Renaming::new("up", "conv", "conv1x1", &[]),
     Renaming::new("up", "block", "conv.0", &BLOCK),
     Renaming::new("out_conv", "", "0", &[]),
 ];
+
+/// The modules of a [`Gate`](super::Gate), which have their published names.
+const GATE: [(&str, &str); 3] = [("gate", "gate"), ("linear1", "linear1"), ("linear2", "linear2")];
 
 /// The modules of a [`Block`](super::Block): our name, the published one.
 const BLOCK: [(&str, &str); 5] =
@@ -50,7 +53,7 @@ mod tests {
         ] {
             assert_eq!((PUBLISHED.name)(path).as_deref(), Some(name), "{path}");
         }
-        for path in ["weight", "down.x", "down1.amse.norm1.weight", "up1.block.weight"] {
+        for path in ["weight", "up1.gate.gate1.starts", "down.x", "down1.amse.norm1.weight", "up1.block.weight"] {
             assert_eq!((PUBLISHED.name)(path), None, "{path}");
         }
     }

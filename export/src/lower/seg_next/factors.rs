@@ -26,9 +26,10 @@ impl Lower for Factors {
         let map = Map {
             by_pixel: at.transpose("by_pixel", x, [0, 2, 3, 1])?,
             by_row: at.transpose("by_row", x, [0, 2, 1, 3])?,
-            epsilon: at.constant("epsilon", Tensor::scalar(EPSILON as f32))?,
+            epsilon: at.scope("denominator").constant("epsilon", Tensor::scalar(EPSILON as f32))?,
         };
-        let mut bases = at.constant("bases", constant(bases.reshape([1, 1, channels, rank])))?;
+        let bases = at.constant("bases", constant(bases))?;
+        let mut bases = at.reshape("first_bases", bases, [1, 1, channels as i64, rank as i64])?;
         let coefficients = at.mat_mul("first", map.by_pixel, bases)?;
         let mut coefficients = at.softmax("softmax", coefficients, 3)?;
         for step in 0..STEPS {

@@ -15,8 +15,8 @@ impl LowerNetwork for UNext {
             Part::Decoder(decoder) => decoder.lower(at, stage.name, exactly(inputs)),
             Part::Last(conv) => {
                 let [deep, image] = exactly(inputs);
+                let x = conv.lower(at, stage.name, deep)?;
                 let at = &mut at.scope(stage.name);
-                let x = conv.lower(at, "conv", deep)?;
                 let x = at.resize_to_size_of("upsample", x, image, ResizeMode::Linear, Coordinates::HalfPixel)?;
                 Ok(at.relu("relu", x)?)
             }
