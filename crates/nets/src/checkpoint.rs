@@ -124,12 +124,15 @@ impl Checkpoint {
         options.map(|option| option.name).collect()
     }
 
-    /// Returns the checkpoint as one of a network of this configuration: its options are taken
-    /// where the checkpoint does not tell them.
+    /// Returns the checkpoint as one of a network of this configuration: of its options, those are
+    /// taken that the checkpoint does not tell.
     pub fn for_network(&self, config: &NetworkConfig) -> Self {
         let mut checkpoint = self.clone();
         if self.contract.is_none() && self.weights.network() == config.name() {
+            let is_told =
+                |name: &str| config.name().options().iter().any(|option| option.name == name && option.in_weights);
             let mut options = config.options();
+            options.retain(|name, _| !is_told(name));
             options.extend(self.weights.options().clone());
             checkpoint.weights = self.weights.clone().with_options(options);
         }
