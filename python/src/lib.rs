@@ -2,7 +2,8 @@
 //!
 //! - `Segmenter` opens models and segments images, `Result` is a segmented image;
 //! - [`picture`] turns what Python calls an image into pixels;
-//! - [`library`] starts ONNX Runtime once, from the installed package `onnxruntime` if there is one.
+//! - [`library`] starts ONNX Runtime once, from the installed package `onnxruntime` if there is
+//!   one.
 
 mod error;
 mod evaluate;

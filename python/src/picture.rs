@@ -72,7 +72,7 @@ fn from_array(image: &Bound<'_, PyAny>) -> PyResult<Picture> {
     Err(PyTypeError::new_err(format!("the array has values of {dtype}, expected uint8, uint16, or float32 in [0, 1]")))
 }
 
-/// Arranges an array `[height, width]`, or with 1, 2, 3 or 4 channels behind, as red, green and blue.
+/// Arranges an array `[height, width]`, or with 1 to 4 channels behind, as red, green and blue.
 fn pixels<T>(array: &PyReadonlyArrayDyn<'_, T>) -> PyResult<ImageBuffer<Rgb<T>, Vec<T>>>
 where
     T: Element + Copy + image::Primitive,
