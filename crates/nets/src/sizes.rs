@@ -4,8 +4,11 @@ use crate::network::NetworkConfig;
 use crate::seg_next::SegNextConfig;
 use crate::unext::UNextConfig;
 
+/// A function that makes a configuration.
+type Published = fn() -> NetworkConfig;
+
 /// The published sizes by their names; the network's own name is its default size.
-pub const SIZES: [(&str, fn() -> NetworkConfig); 5] = [
+pub const SIZES: [(&str, Published); 5] = [
     ("unext-s", || UNextConfig::new().with_widths(UNextConfig::SMALL).into()),
     ("seg-next-t", || SegNextConfig::tiny().into()),
     ("seg-next-s", || SegNextConfig::small().into()),

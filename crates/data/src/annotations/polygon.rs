@@ -120,7 +120,7 @@ mod tests {
         let outer = vec![[1.0, 1.0], [7.0, 1.0], [7.0, 5.0], [1.0, 5.0]];
         let hole = vec![[3.0, 2.0], [5.0, 2.0], [5.0, 4.0], [3.0, 4.0]];
         let whole = ["........", ".######.", ".######.", ".######.", ".######.", "........"];
-        assert_eq!(filled(&[outer.clone()], false), whole);
+        assert_eq!(filled(std::slice::from_ref(&outer), false), whole);
         let holed = ["........", ".######.", ".##..##.", ".##..##.", ".######.", "........"];
         assert_eq!(filled(&[outer, hole], false), holed);
         let outside = vec![[-9.0, -9.0], [99.0, -9.0], [99.0, 2.4], [-9.0, 2.4]];

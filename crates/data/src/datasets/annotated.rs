@@ -295,7 +295,7 @@ pub(super) fn images_of(listing: &Listing, images: &[File]) -> Vec<File> {
     if !images.is_empty() {
         return images.to_vec();
     }
-    let is_mask = |file: &&File| !file.kind.as_ref().is_some_and(|(kind, _)| *kind != Kind::Image);
+    let is_mask = |file: &&File| file.kind.as_ref().is_none_or(|(kind, _)| *kind == Kind::Image);
     listing.pictures.iter().filter(is_mask).cloned().collect()
 }
 

@@ -11,8 +11,11 @@ use super::words::speaks_of_masks;
 /// The most files from which differences are guessed.
 const GUESSED_FROM: usize = 24;
 
+/// Images and their masks.
+type Divided = (Vec<File>, Vec<File>);
+
 /// Divides files into images and their masks; `None` if no rule divides nearly all of them.
-pub(super) fn split(root: &Path, files: &[File]) -> Result<Option<(Vec<File>, Vec<File>)>, DatasetError> {
+pub(super) fn split(root: &Path, files: &[File]) -> Result<Option<Divided>, DatasetError> {
     let mut by_name = BTreeMap::<Name, Vec<&File>>::new();
     for file in files {
         by_name.entry(file.key()).or_default().push(file);
@@ -77,9 +80,7 @@ fn difference(root: &Path, names: &BTreeSet<Name>) -> Result<Option<Difference>,
     for one in names.iter().step_by(step) {
         let first = Name { folder: one.folder.clone(), stem: String::new() };
         for other in names.range(first..).take_while(|other| other.folder == one.folder).filter(|other| *other != one) {
-            for difference in
-                Difference::all(&one.stem, &other.stem).into_iter().chain(Difference::all(&other.stem, &one.stem))
-            {
+            for difference in Difference::all(&one.stem, &other.stem).chain(Difference::all(&other.stem, &one.stem)) {
                 found.entry(difference).or_insert(0);
             }
         }

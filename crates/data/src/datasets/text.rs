@@ -18,7 +18,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, DatasetError> {
 pub(super) fn decode(bytes: &[u8]) -> Option<String> {
     let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
-        if bytes.len() % 2 == 0 { String::from_utf16(&units).ok() } else { None }
+        if bytes.len().is_multiple_of(2) { String::from_utf16(&units).ok() } else { None }
     };
     match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).ok(),

@@ -43,12 +43,11 @@ impl References {
         let image = PicturePath::new(image);
         let file = DicomFile::open_head(&image.file, &image.file).ok()?;
         let instance = file.text(tags::SOP_INSTANCE_UID)?;
-        let found = self.segmentations.iter().find_map(|(path, segmentation)| {
+        self.segmentations.iter().find_map(|(path, segmentation)| {
             let number = segmentation.number_of(&instance, image.number)?;
             // A file of several frames is shown by as many pictures of the segmentation.
             let is_whole = image.number.is_none() && file.frames() > 1;
             Some(if is_whole { path.clone() } else { PicturePath::of(path, number).path })
-        });
-        found
+        })
     }
 }

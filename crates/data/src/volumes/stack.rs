@@ -52,6 +52,9 @@ pub enum VolumeError {
     },
 }
 
+/// Slices by their file and the number of their frame.
+type Slices = HashMap<(PathBuf, Option<u32>), Slice>;
+
 /// Finds the volumes that pictures belong to, in the order of their first pictures.
 ///
 /// # Errors
@@ -60,7 +63,7 @@ pub fn stacks(pictures: &[PathBuf]) -> Result<Vec<Stack>, ReadError> {
     let mut places: HashMap<(PathBuf, String), usize> = HashMap::new();
     let mut stacks: Vec<Stack> = Vec::new();
     // The slices of the folder that was looked at last.
-    let mut known: Option<(PathBuf, HashMap<(PathBuf, Option<u32>), Slice>)> = None;
+    let mut known: Option<(PathBuf, Slices)> = None;
     for (index, path) in pictures.iter().enumerate() {
         let PicturePath { file, number, .. } = PicturePath::new(path);
         let (key, slice) = match format_of_picture(path)?.name() {

@@ -70,7 +70,7 @@ fn other_windows_and_tables_are_those_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.dcm");
     let values = [0, 80, 85, 90, 95, 100];
-    let mut with = |change: &dyn Fn(&mut File)| {
+    let with = |change: &dyn Fn(&mut File)| {
         let mut file = File::grey(3, &values);
         change(&mut file);
         file.save(&path);
@@ -328,7 +328,7 @@ fn words_of_32_bits_are_in_order_in_big_endian_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dose.dcm");
     // 65538 and 2, the high word first.
-    let mut file = File::grey(2, &[1, 2, 0, 2]).in_syntax(uids::EXPLICIT_VR_BIG_ENDIAN);
+    let mut file = File::grey(2, &[1, 2, 0, 2]).in_syntax("1.2.840.10008.1.2.2");
     file.number(tags::ROWS, 1);
     file.number(tags::BITS_ALLOCATED, 32);
     file.number(tags::BITS_STORED, 32);

@@ -30,7 +30,7 @@ fn series(folder: &Path) -> Vec<PathBuf> {
 /// The mask of a slice: both classes in the first and the last one, none in the second.
 fn mask(place: usize) -> io::Result<GrayImage> {
     Ok(GrayImage::from_fn(5, 3, |x, y| {
-        let label = if (x + y + place as u32) % 3 == 0 { 1 } else { 2 * u8::from(x == 4) };
+        let label = if (x + y + place as u32).is_multiple_of(3) { 1 } else { 2 * u8::from(x == 4) };
         Luma([if place == 1 { 0 } else { label }])
     }))
 }

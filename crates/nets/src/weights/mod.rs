@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn shapes_that_no_network_has_are_refused() {
         let config = crate::unext::UNextConfig::new().with_widths([2, 3, 4, 5, 6]);
-        let mut weights = Weights::from_network(&crate::network::NetworkConfig::from(config).init(&Device::flex()));
+        let mut weights = Weights::from_network(&NetworkConfig::from(config).init(&Device::flex()));
         weights.tensors.insert("encoder2.weight".into(), ArrayD::zeros(vec![0, 2, 3, 3]));
         let error = weights.to_network(&Device::flex()).map(drop).unwrap_err();
         assert!(matches!(error, FitError::Setting { .. }), "{error}");

@@ -39,7 +39,7 @@ fn classes_are_those_that_are_described() {
         let entries: Vec<_> = classes.iter().map(|(name, color)| json!({"name": name, "color": color})).collect();
         let masks = if in_colors { "color" } else { "index" };
         let dataset = open(folder.path(), &json!({"masks": masks, "classes": entries}));
-        let expected: Vec<_> = classes.into_iter().map(|(name, color)| Class { name, color }).collect();
+        let expected: Vec<_> = classes.into_iter().map(|(name, color)| Class { name, color, codes: None }).collect();
         assert_eq!(dataset.classes, expected);
         let entries: Vec<_> = expected.iter().map(|class| json!({"name": class.name})).collect();
         let dataset = open(folder.path(), &json!({"masks": "index", "classes": entries}));

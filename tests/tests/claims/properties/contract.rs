@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use seg_contract::{
-    Class, ColorOrder, Contract, Element, Input, InputForm, Output, OutputKind, Provenance, Scores, SizePolicy,
+    Class, ColorOrder, Contract, Element, Input, InputForm, Output, OutputKind, Provenance, Reading, Scores, SizePolicy,
 };
 use seg_text::control;
 use serde_json::Map;
@@ -45,6 +45,7 @@ fn input() -> impl Strategy<Value = Input> {
             size: if is_stretched { SizePolicy::Resize { height, width } } else { SizePolicy::Native },
             side_min,
             side_multiple,
+            reading: Reading::default(),
             form: InputForm { element, batch, size: is_fixed.then_some([height, width]) },
         }
     })
@@ -70,7 +71,7 @@ fn scores() -> impl Strategy<Value = Scores> {
 /// Makes contracts with values in all fields.
 fn contracts() -> impl Strategy<Value = Contract> {
     let kind = prop::sample::select(vec![OutputKind::Logits, OutputKind::Probabilities, OutputKind::Mask]);
-    let class = (note(), any::<[u8; 3]>()).prop_map(|(name, color)| Class { name, color });
+    let class = (note(), any::<[u8; 3]>()).prop_map(|(name, color)| Class { name, color, codes: None });
     let texts = prop::array::uniform8(note());
     let provenance = (texts, prop::option::of(any::<usize>()), prop::option::of(scores()));
     let classes = prop::collection::vec(class, 2..6);

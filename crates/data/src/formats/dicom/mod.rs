@@ -41,6 +41,9 @@ use values::Values;
 /// The name of the format in messages.
 pub(crate) const DICOM: &str = "DICOM";
 
+/// Explicit VR big endian, a retired transfer syntax that older files have.
+const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+
 /// The most values of a series that its percentiles are computed from; of more, every second, third
 /// and so on is taken.
 const COUNTED_MAX: u64 = 1 << 24;
@@ -165,14 +168,6 @@ impl Frame {
             return Err(unread(&self.path.path, kind.into()));
         }
         Ok(())
-    }
-
-    /// Returns the values of a grey frame, row by row.
-    #[cfg(test)]
-    pub(crate) fn values(&self) -> Result<Vec<f64>, ReadError> {
-        let (path, layout) = (&self.path.path, self.layout()?);
-        let stored = samples(path, &self.file, &layout, self.index)?;
-        Ok(Values::new(path, &self.file, &layout, self.index)?.values(&stored))
     }
 
     /// Returns the picture, and its layout.

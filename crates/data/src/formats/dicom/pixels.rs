@@ -6,6 +6,7 @@ use dicom_core::value::Value;
 use dicom_dictionary_std::{tags, uids};
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 
+use super::BIG_ENDIAN;
 use super::DICOM;
 use super::codecs::{Coded, jpeg, jpeg_2000};
 use super::file::{DicomFile, numbers};
@@ -217,7 +218,7 @@ fn native_bits(layout: &PixelLayout) -> u64 {
 /// Returns whether the first word of a sample of 32 bits is the high one: in big-endian files the
 /// bytes of each word are put in order, but not the words.
 fn has_high_word_first(file: &DicomFile) -> bool {
-    file.syntax == uids::EXPLICIT_VR_BIG_ENDIAN
+    file.syntax == BIG_ENDIAN
 }
 
 /// Returns the samples of a frame that is not compressed, pixel by pixel; `None` where bytes are

@@ -9,7 +9,7 @@ use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, uids};
 
-use super::DICOM;
+use super::{BIG_ENDIAN, DICOM};
 use crate::formats::error::ReadError;
 
 /// The most levels of sequences; segmentations and structured reports have fewer than twenty.
@@ -49,7 +49,7 @@ struct Open {
 /// # Errors
 /// When an element is longer than the file, or sequences lie too deep.
 pub(super) fn check_structure(path: &Path, data: &[u8], syntax: &str, part: Part) -> Result<(), ReadError> {
-    let is_big_endian = syntax == uids::EXPLICIT_VR_BIG_ENDIAN;
+    let is_big_endian = syntax == BIG_ENDIAN;
     let is_implicit = syntax == uids::IMPLICIT_VR_LITTLE_ENDIAN;
     let two = |at: usize| {
         let bytes = [data[at], data[at + 1]];

@@ -120,9 +120,8 @@ impl Cut {
     /// Returns the voxel of a pixel: its place along the three axes of the file.
     pub(crate) fn voxel(&self, size: [u64; 3], place: [u64; 3]) -> [u64; 3] {
         let mut voxel = [0; 3];
-        for index in 0..3 {
-            let axis = self.axes[index];
-            voxel[axis] = if self.is_flipped[index] { size[axis] - 1 - place[index] } else { place[index] };
+        for ((axis, is_flipped), place) in self.axes.into_iter().zip(self.is_flipped).zip(place) {
+            voxel[axis] = if is_flipped { size[axis] - 1 - place } else { place };
         }
         voxel
     }
