@@ -288,7 +288,7 @@ fn onnx_runtime_computes_what_pytorch_computes() {
             let images = [("input", input(&reference, "even"))];
             let found = run(&with_outputs(graph, values.clone()), opset, &images);
             for (stage, value) in row.stages.iter().zip(&values) {
-                check_stage(&reference, &who, stage, &found[value], &of_stages(&row, ONNX_RUNTIME_CPU));
+                check_stage(&reference, &who, stage, &found[value], &of_stages(row, ONNX_RUNTIME_CPU));
             }
         }
     }
@@ -307,8 +307,8 @@ fn the_first_step_has_pytorchs_loss_gradients_and_statistics() {
         let gradients = Gradients::from_loss(&total, &net);
 
         let found = [total, cross_entropy, dice].map(Tensor::into_scalar::<f32>);
-        check_losses(&row, &reference, "", found);
-        check_gradients(&row, &reference, "", &gradients);
+        check_losses(row, &reference, "", found);
+        check_gradients(row, &reference, "", &gradients);
         assert!(reference.below("grad.").len() > row.stages.len(), "{name}: the reference holds few gradients");
 
         let after = Weights::from_network(&net.valid());
@@ -428,13 +428,13 @@ fn deep_supervision_is_that_of_pytorch() {
     });
     let means = sum.unwrap().map(|sum| sum.div_scalar(4.0));
     let gradients = Gradients::from_loss(&means[0], &net);
-    check_losses(&row, &reference, "deep.", means.map(Tensor::into_scalar::<f32>));
-    check_gradients(&row, &reference, "deep.", &gradients);
+    check_losses(row, &reference, "deep.", means.map(Tensor::into_scalar::<f32>));
+    check_gradients(row, &reference, "deep.", &gradients);
     // The trainer's other way to the gradients.
     let again = weights.to_network(&device).unwrap();
     let images = to_tensor(&image, &device);
     let gradients = recompute::gradients(&again, images, |logits| loss(logits, target.clone()).total);
-    check_gradients(&row, &reference, "deep.", &gradients);
+    check_gradients(row, &reference, "deep.", &gradients);
 }
 
 #[test]

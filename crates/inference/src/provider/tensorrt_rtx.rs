@@ -1,8 +1,9 @@
-//! The provider of TensorRT for RTX, by a plug-in that brings TensorRT's libraries along: NVIDIA GPUs
-//! from Ampere on, except those of data centres.
+//! The provider of TensorRT for RTX, by a plug-in that brings TensorRT's libraries along: NVIDIA
+//! GPUs from Ampere on, except those of data centres.
 //!
-//! As TensorRT does, it builds an engine for a range of sizes before it first runs a model, in seconds
-//! instead of minutes, and computes in TensorFloat-32 unless an environment variable turns it off.
+//! As TensorRT does, it builds an engine for a range of sizes before it first runs a model, in
+//! seconds instead of minutes, and computes in TensorFloat-32 unless an environment variable turns
+//! it off.
 
 use seg_contract::Input;
 

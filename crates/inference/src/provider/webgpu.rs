@@ -26,7 +26,8 @@ pub(crate) const SPEC: Spec = Spec {
     check: accept,
     device: only_device,
     register: |_, _, _| Ok(Vec::new()),
-    // In the other layout ONNX Runtime moves sizes about by nodes of its own, which it gives to the CPU.
+    // In the other layout ONNX Runtime moves sizes about by nodes of its own, which it gives to the
+    // CPU.
     plugin_options: |_, _| vec![("preferredLayout", "NCHW".into())],
     software_variable: Some("ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER"),
     no_device: NO_DEVICE,

@@ -9,8 +9,8 @@ use anyhow::Context;
 use image::GrayImage;
 use seg_cli::{is_quiet, note};
 use seg_contract::Class;
-use seg_inference::{Settings, read_model};
-use seg_runtime::pipeline::{Lanes, pixels_in_memory, pixels_in_networks};
+use seg_inference::{Settings, read_contract};
+use seg_runtime::pipeline::{Lanes, pixels_in_memory, pixels_in_networks, whole_pixels_max};
 use seg_runtime::record::areas;
 use seg_runtime::save::{Finished, Save};
 use seg_serve::{
@@ -132,7 +132,8 @@ pub(crate) fn serve(args: &Serve) -> anyhow::Result<()> {
     };
     // The classes of the first model, by whose names masks may be cleaned.
     let targets = targets(&sources)?;
-    let settings = args.answers.settings(&targets);
+    // As `infer` cuts images here.
+    let settings = Settings { whole_pixels_max: whole_pixels_max(), ..args.answers.settings(&targets) };
     if args.certified.require_certificate && args.certified.public_key.is_none() {
         note(
             "certificates are checked against their models, but not for who made them; `--public-key KEY` checks that too",
@@ -194,7 +195,7 @@ fn targets(sources: &[Source]) -> anyhow::Result<Vec<String>> {
         Source::Folder(_) => None,
     });
     let Some(path) = first else { return Ok(Vec::new()) };
-    let contract = read_model(path)?.contract;
+    let contract = read_contract(path)?;
     Ok(contract.classes.into_iter().skip(1).map(|class| class.name).collect())
 }
 
