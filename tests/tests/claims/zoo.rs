@@ -428,13 +428,13 @@ fn deep_supervision_is_that_of_pytorch() {
     });
     let means = sum.unwrap().map(|sum| sum.div_scalar(4.0));
     let gradients = Gradients::from_loss(&means[0], &net);
-    check_losses(row, &reference, "deep.", means.map(Tensor::into_scalar::<f32>));
-    check_gradients(row, &reference, "deep.", &gradients);
+    check_losses(&row, &reference, "deep.", means.map(Tensor::into_scalar::<f32>));
+    check_gradients(&row, &reference, "deep.", &gradients);
     // The trainer's other way to the gradients.
     let again = weights.to_network(&device).unwrap();
     let images = to_tensor(&image, &device);
     let gradients = recompute::gradients(&again, images, |logits| loss(logits, target.clone()).total);
-    check_gradients(row, &reference, "deep.", &gradients);
+    check_gradients(&row, &reference, "deep.", &gradients);
 }
 
 #[test]
