@@ -117,9 +117,12 @@ pub(super) fn extension(path: &Path) -> Option<String> {
 }
 
 /// Returns the name of a file without its extension, and without the first of two as in `.nii.gz`
-/// and `.ome.tif`.
+/// and `.ome.tif`. Digits alone are no extension: they end a file that is named by a UID.
 pub(super) fn stem(name: &str) -> String {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    if !extension.is_empty() && extension.bytes().all(|byte| byte.is_ascii_digit()) {
+        return name.to_owned();
+    }
     let inner = match extension.to_ascii_lowercase().as_str() {
         "gz" => Some(".nii"),
         "tif" | "tiff" => Some(".ome"),
@@ -165,9 +168,14 @@ pub(super) mod tests {
             assert_eq!(file.portion, portion, "{path}");
             assert_eq!((file.name.folder.as_str(), file.name.stem.as_str()), (folder, stem), "{path}");
         }
-        for (name, expected) in
-            [("a.nii.gz", "a"), ("a.OME.TIFF", "a"), ("a.x.png", "a.x"), ("a", "a"), ("nii.gz", "nii")]
-        {
+        for (name, expected) in [
+            ("a.nii.gz", "a"),
+            ("a.OME.TIFF", "a"),
+            ("a.x.png", "a.x"),
+            ("a", "a"),
+            ("nii.gz", "nii"),
+            ("1.2.840.7", "1.2.840.7"),
+        ] {
             assert_eq!(stem(name), expected, "{name}");
         }
     }

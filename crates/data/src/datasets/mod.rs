@@ -121,14 +121,16 @@ impl Dataset {
             let folder = if root.is_file() { root.parent().unwrap_or(root) } else { root };
             let name = escape(&listing::stem(&name_of(table)));
             let dataset = table::survey(folder, name, table, border, &mut problems)?;
-            return Ok((Self { root: root.into(), ..dataset }, problems));
+            let mut dataset = Self { root: root.into(), ..dataset };
+            dataset.divide(&Reading::default(), &mut problems);
+            return Ok((dataset, problems));
         }
         entries(root)?;
         // `.` and `..` have a name only once they are resolved.
         let resolved = fs::canonicalize(root).map_err(|source| DatasetError::Read { path: root.into(), source })?;
         // It goes into the contract, which takes no control characters.
         let name = escape(&name_of(&resolved));
-        let dataset = if !selection.is_open() {
+        let mut dataset = if !selection.is_open() {
             tree::survey(root, name, selection, &mut problems)?
         } else if drive::matches(root) {
             drive::survey(root, &mut problems)
@@ -139,7 +141,6 @@ impl Dataset {
         } else {
             tree::survey(root, name, selection, &mut problems)?
         };
-        let mut dataset = dataset;
         dataset.divide(&Reading::default(), &mut problems);
         Ok((dataset, problems))
     }

@@ -15,6 +15,7 @@ use super::matching::{Matched, TwoRules, match_up};
 use super::selection::Selection;
 use super::words::{Kind, Portion};
 use super::{Dataset, DatasetError, Layout, Parts, Sample, annotated, classes, glob, lists, one_folder, palettes};
+use crate::formats::References;
 
 /// The files of a data set by what they are.
 #[derive(Clone, Default)]
@@ -24,6 +25,19 @@ struct Chosen {
     fields: Vec<File>,
     /// The files that are neither.
     others: Vec<File>,
+}
+
+/// Replaces DICOM segmentations by the masks of the images that they refer to, under the names of
+/// these.
+fn referred(images: &[File], mut masks: Vec<File>) -> Vec<File> {
+    let mut references = References::default();
+    masks.retain(|mask| !references.add(&mask.path));
+    if references.is_empty() {
+        return masks;
+    }
+    let of_image = |image: &File| Some(File { path: references.mask_of(&image.path)?, ..image.clone() });
+    masks.extend(images.iter().filter_map(of_image));
+    masks
 }
 
 /// Surveys a folder; fails if it is not a data set or one that can be read in two ways.
@@ -60,7 +74,7 @@ pub(super) fn survey(
     chosen.images = once_each(chosen.images, problems);
     chosen.masks = once_each(chosen.masks, problems);
     let words = format!("images in {}, masks in {}", place(&chosen.images), place(&chosen.masks));
-    let (images, masks) = (chosen.images.clone(), chosen.masks.clone());
+    let (images, masks) = (chosen.images.clone(), referred(&chosen.images, chosen.masks.clone()));
     let matched = match_up(images, masks).map_err(|TwoRules(rules)| DatasetError::Ambiguous {
         root: root.into(),
         readings: rules.map(|rule| format!("masks {rule}")),

@@ -68,13 +68,14 @@ fn a_stack_and_its_masks_are_a_sample_for_each_page() {
     fs::write(root.path().join("val.txt"), "b").unwrap();
     let dataset = Dataset::open(root.path()).unwrap();
     let names: Vec<_> = dataset.train.iter().map(|sample| sample.name.as_str()).collect();
-    assert_eq!(names, ["a#1", "a#2", "a#3"]);
+    assert_eq!(names, ["a#1", "a#2", "a#3", "b"]);
+    assert_eq!(dataset.validation, ["b"]);
     for (sample, label) in dataset.train.iter().zip([0, 1, 0]) {
         assert!(sample.load().unwrap().1.iter().all(|found| *found == label), "{}", sample.name);
     }
     assert_eq!(dataset.fingerprint().unwrap(), Dataset::open(root.path()).unwrap().fingerprint().unwrap());
     let again = dataset.with_reading(&Reading { windowing: None, slices: Some(seg_contract::Slices::J) }).unwrap();
-    assert_eq!(again.train.len(), 3, "pages are pages in every direction");
+    assert_eq!(again.train.len(), 4, "pages are pages in every direction");
     stack(&root.path().join("masks/a.tif"), &[0, 255]);
     let message = Dataset::open(root.path()).unwrap_err().to_string();
     assert!(message.contains("a.tif` holds 3 pictures") && message.contains("holds 2"), "{message}");
