@@ -99,7 +99,9 @@ fn error(graph: &mut Opened<'_>, image: &ArrayD<f32>, exact: &ArrayD<f64>) -> f6
 fn a_rewritten_network_is_as_exact_as_the_plain_one() {
     let reference = Reference::open().weights.to_network(&Device::flex()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let run = discs::begin_run(folder.path(), SizePolicy::Native);
+    let mut run = discs::begin_run(folder.path(), SizePolicy::Native);
+    // After so few steps, the statistics of the images let noise grow without bounds.
+    (run.config.training.estimate_statistics, run.config.training.fixed_statistics) = (false, 0.0);
     run.train(|_| {}).unwrap();
     let trained = Checkpoint::read(&run.folder).unwrap().weights.to_network(&Device::flex()).unwrap();
     let mut fired = BTreeSet::new();

@@ -16,6 +16,9 @@ const DEPTH_MAX: usize = 12;
 /// The extensions of annotations, each file for one image or for many.
 const ANNOTATIONS: [&str; 3] = ["json", "geojson", "txt"];
 
+/// The files by which a folder is told that holds results of `infer`.
+const RESULTS: [&str; 2] = ["job.json", "predictions.jsonl"];
+
 /// A file of a data set's folder.
 #[derive(Clone, Debug)]
 pub(super) struct File {
@@ -38,7 +41,8 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Lists a folder with all folders in it; hidden ones, and files of other kinds, are skipped.
+    /// Lists a folder with all folders in it; hidden ones, those that hold results of `infer`, and
+    /// files of other kinds, are skipped.
     pub(super) fn read(root: &Path) -> Result<Self, DatasetError> {
         let mut listing = Self::default();
         let mut seen = BTreeSet::new();
@@ -55,6 +59,9 @@ impl Listing {
         // A link to a folder above would never end.
         let real = fs::canonicalize(folder).map_err(|source| DatasetError::Read { path: folder.into(), source })?;
         if !seen.insert(real) {
+            return Ok(());
+        }
+        if !names.is_empty() && RESULTS.iter().all(|name| folder.join(name).is_file()) {
             return Ok(());
         }
         for path in entries(folder)? {

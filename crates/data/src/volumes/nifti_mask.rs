@@ -107,7 +107,9 @@ impl Stack {
                         voxels[((k * rows + j) * columns + i) as usize] = label[0];
                     }
                 }
-                write(&grid, out, |out| out.write_all(&voxels))?;
+                // In the pieces of the other order, so that the compressed bytes are the same.
+                let plane = (rows * columns).max(1) as usize;
+                write(&grid, out, |out| voxels.chunks(plane).try_for_each(|plane| out.write_all(plane)))?;
             }
             Origin::Dicom(slices) => {
                 let grid = self.grid_of_series(slices)?;
