@@ -54,7 +54,10 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
     );
     check_order(classes, &dataset.classes)?;
     let (part, samples) = dataset.part(args.split)?;
-    note(&format!("the data: {}", dataset.parts_in_words()));
+    // A folder without parts may be anybody's: nothing says what it is used for.
+    if !(dataset.test.is_empty() && dataset.validation.is_empty()) {
+        note(&format!("the data: {}", dataset.parts_in_words()));
+    }
     dataset.notes.iter().for_each(|unused| note(unused));
     let overlap = overlap(args, &samples)?;
     let mut warnings: Vec<String> = quick_check(&[("the part", samples.as_slice())], &dataset.classes)

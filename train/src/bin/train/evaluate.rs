@@ -61,7 +61,9 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     }
     say(&format!("checkpoint {}", checkpoint.path.shown()));
     say(&format!("data       {}, {part}: {} images", dataset.name, samples.len()));
-    say(&format!("parts      {}", dataset.parts_in_words()));
+    if !(dataset.test.is_empty() && dataset.validation.is_empty()) {
+        say(&format!("parts      {}", dataset.parts_in_words()));
+    }
     say(&format!("device     {choice}"));
 
     let palette: Vec<[u8; 3]> = contract.classes.iter().map(|class| class.color).collect();
