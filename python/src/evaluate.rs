@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use pyo3::prelude::*;
-use seg_contract::OutputKind;
-use seg_data::{Dataset, Part, Sample};
+use seg_contract::{LearnedFrom, OutputKind};
+use seg_data::{Dataset, Overlap, Part, Sample};
 use seg_inference::{Segmentation, Settings};
 use seg_runtime::evaluation::{About, Data, Evaluator, Method, Skipped};
 
@@ -53,6 +53,11 @@ fn report(
     );
     let part = split.map(str::parse::<Part>).transpose()?;
     let (part, samples) = dataset.part(part)?;
+    let learned = LearnedFrom::read(&contract.provenance);
+    let overlap = learned.map(|learned| Overlap::find(&samples, &learned));
+    if let Some(refusal) = overlap.as_ref().and_then(|overlap| overlap.refusal(samples.len())) {
+        bail!("{refusal}");
+    }
     let standard = Method::default();
     let method = Method {
         tolerance_px,
@@ -84,7 +89,17 @@ fn report(
         contract: contract.clone(),
         settings,
         runs_on,
-        data: Data { name: dataset.name.clone(), folder, folder_raw: None, part: part.to_string(), sha256, error },
+        data: Data {
+            name: dataset.name.clone(),
+            folder,
+            folder_raw: None,
+            part: part.to_string(),
+            sha256,
+            error,
+            learned_from: overlap.as_ref().map(|overlap| overlap.training.len()),
+            chose_epoch: overlap.as_ref().map(|overlap| overlap.validation.len()),
+            warnings: Vec::new(),
+        },
     };
     Ok(evaluator.report(about, skipped).json())
 }

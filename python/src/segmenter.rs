@@ -214,11 +214,14 @@ impl Segmenter {
     fn run(&self, lane: usize, image: &Image, settings: &Settings) -> anyhow::Result<SegmentResult> {
         let mut model = self.lane(lane);
         model.set(settings.clone())?;
-        let segmentation = match image {
-            Image::Path(path) => model.segment_from(open_image(path)?.as_mut())?,
-            Image::Picture(picture) => model.segment(picture.pixels())?,
+        let (segmentation, spacing_mm) = match image {
+            Image::Path(path) => {
+                let mut reader = open_image(path)?;
+                (model.segment_from(reader.as_mut())?, reader.info().spacing)
+            }
+            Image::Picture(picture) => (model.segment(picture.pixels())?, None),
         };
-        Ok(SegmentResult::new(self, image, segmentation))
+        Ok(SegmentResult::new(self, image, segmentation, spacing_mm))
     }
 
     fn run_all(&self, images: &[Image], settings: &Settings) -> anyhow::Result<Vec<SegmentResult>> {
@@ -259,8 +262,8 @@ pub(crate) struct SegmentResult {
 }
 
 impl SegmentResult {
-    fn new(segmenter: &Segmenter, image: &Image, segmentation: Segmentation) -> Self {
-        let areas = areas(&segmentation.mask, &segmenter.contract.classes);
+    fn new(segmenter: &Segmenter, image: &Image, segmentation: Segmentation, spacing_mm: Option<[f64; 2]>) -> Self {
+        let areas = areas(&segmentation.mask, &segmenter.contract.classes, spacing_mm);
         let milliseconds = |time: std::time::Duration| time.as_micros() as f64 / 1e3;
         let timings = segmentation.timings;
         let input = match image {
