@@ -7,7 +7,7 @@ use seg_contract::Class;
 
 use super::report::Finding;
 use crate::datasets::Sample;
-use crate::masks::{MaskCoding, Suspicion, suspicions};
+use crate::masks::{MaskCoding, Suspicion, read_mask_as, suspicions};
 
 /// The findings about one mask.
 struct Found {
@@ -33,7 +33,8 @@ pub fn quick_check(parts: &[(&str, &[Sample])], classes: &[Class]) -> Vec<Findin
 }
 
 fn examine(sample: &Sample, classes: usize) -> Found {
-    let labels = crate::masks::read_mask(&sample.mask, &sample.coding).ok();
+    // A mask that cannot be read is an error where it is loaded.
+    let labels = read_mask_as(&sample.mask, &sample.coding, &sample.reading).ok();
     let shown = labels.map(|labels| {
         let mut shown = vec![false; classes];
         labels.iter().for_each(|label| {
