@@ -1,4 +1,4 @@
-//! What Python calls an image, as pixels: a path, an array of NumPy, or an image of Pillow.
+//! Images as Python has them, as pixels: a path, an array of NumPy, or an image of Pillow.
 
 use std::path::PathBuf;
 
