@@ -1,9 +1,13 @@
-"""Real clients of the server: tritonclient, kserve and requests."""
+"""Real clients of the server: tritonclient, kserve and requests; TLS and signed certificates by openssl's keys."""
 
 import asyncio
 import gzip
 import io
 import json
+import shutil
+import socket
+import ssl
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -14,7 +18,7 @@ import tritonclient.http as triton
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from served import IMAGES, MODEL, check, end, infer, server
+from served import BIN, IMAGES, MODEL, ROOT, check, end, infer, server
 
 MEAN = np.array([0.18990512, 0.16768844, 0.21497212], np.float32)
 STD = np.array([0.2756703, 0.24874668, 0.31545484], np.float32)
@@ -190,12 +194,77 @@ def of_tokens():
             check("a listed origin may read", origin == "https://lab.example", origin)
 
 
+def openssl(folder, *arguments):
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
+
+
+def of_tls():
+    with tempfile.TemporaryDirectory() as folder:
+        names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
+        pair = ["-keyout", "key.pem", "-out", "certificate.pem", "-days", "2", "-subj", "/CN=localhost", "-addext", names]
+        openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *pair)
+        openssl(folder, "genpkey", "-algorithm", "ed25519", "-out", "other.pem")
+        certificate, key = Path(folder, "certificate.pem"), Path(folder, "key.pem")
+        with server("--tls-certificate", certificate, "--tls-key", key) as running:
+            check("TLS: the address says so", running.address.startswith("https://127.0.0.1:"), running.address)
+            image = IMAGES[0].read_bytes()
+            answer = requests.post(f"{running.address}/v1/segment", data=image, verify=certificate)
+            infer(Path(folder, "out"), "--save", "mask")
+            mask = Path(folder, "out/masks", IMAGES[0].name).read_bytes()
+            check("TLS: the mask of `infer`", answer.status_code == 200 and answer.content == mask)
+            try:
+                requests.get(f"{running.address}/v2", timeout=20)
+                check("TLS: a client that does not know the certificate refuses", False)
+            except requests.exceptions.SSLError:
+                check("TLS: a client that does not know the certificate refuses", True)
+            try:
+                status = requests.get(f"http://{running.host}/v2", timeout=20).status_code
+            except requests.exceptions.ConnectionError:
+                status = "the connection is closed"
+            check("TLS: no answer without it", status != 200, status)
+            host, port = running.host.split(":")
+            for version in [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]:
+                context = ssl.create_default_context(cafile=certificate)
+                context.minimum_version = context.maximum_version = version
+                with socket.create_connection((host, port)) as plain, context.wrap_socket(plain, server_hostname=host) as client:
+                    check(f"TLS: {client.version()}", client.version() in ("TLSv1.2", "TLSv1.3"))
+        command = [BIN / "seg-runtime", "serve", "--model", MODEL, "--listen", "127.0.0.1:0", "--tls-certificate", certificate]
+        for name, flags, part in [
+            ("a key of another certificate", ["--tls-key", Path(folder, "other.pem")], "cannot use the certificate"),
+            ("a key that is none", ["--tls-key", MODEL], "as a private key in PEM"),
+            ("no key", [], "--tls-key"),
+        ]:
+            ended = subprocess.run(command + flags, capture_output=True, text=True, timeout=60)
+            check(f"TLS: {name} is refused", ended.returncode != 0 and part in ended.stderr, ended.stderr.strip()[-160:])
+
+
+def of_signatures():
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ["mine", "other"]:
+            openssl(folder, "genpkey", "-algorithm", "ed25519", "-out", f"{name}.pem")
+            openssl(folder, "pkey", "-in", f"{name}.pem", "-pubout", "-out", f"{name}.pub")
+        model = Path(shutil.copy(MODEL, folder))
+        shutil.copy(ROOT / "models/nuclei.reference.onnx", folder)
+        command = [BIN / "seg-runtime", "verify", model, "--sign", Path(folder, "mine.pem")]
+        ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        check("a certificate is signed", ended.returncode == 0, ended.stderr[-200:] if ended.returncode else "")
+        mine, other = Path(folder, "mine.pub"), Path(folder, "other.pub")
+        with server("--require-certificate", "--public-key", mine, model=f"nuclei={model}") as running:
+            answer = requests.post(f"{running.address}/v1/segment", data=IMAGES[0].read_bytes())
+            check("a model with a signed certificate is served", answer.status_code == 200, answer.status_code)
+        command = [BIN / "seg-runtime", "serve", "--model", model, "--listen", "127.0.0.1:0", "--require-certificate", "--public-key"]
+        ended = subprocess.run([*command, other], capture_output=True, text=True, timeout=60)
+        check("a certificate that another key signed is refused", ended.returncode == 1, ended.stderr.strip()[-160:])
+
+
 def main():
     with server() as running:
         of_triton(running)
         asyncio.run(of_kserve(running))
         of_requests(running)
     of_tokens()
+    of_tls()
+    of_signatures()
     end()
 
 
