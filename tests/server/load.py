@@ -21,6 +21,8 @@ REQUESTS = 5000
 CLIENTS = 32
 # The processor time for an image beside that of `infer`.
 TIMES_INFER_MAX = 1.1
+# The slowest of a hundred answers beside the time in which the server does what all clients have sent.
+TIMES_QUEUE_MAX = 2.0
 # The growth of memory that passes, from a fifth of the requests to their end.
 GROWTH_MAX = 1.10
 
@@ -99,6 +101,8 @@ def speed():
             check("every answer of 32 clients has the bytes of `infer`", problems == [], problems[:3])
             median, p99 = (1000 * times[min(count - 1, int(share * count))] for share in (0.5, 0.99))
             print(f"  {count / took:.1f} images/s; median {median:.0f} ms, p99 {p99:.0f} ms; refused {refused}")
+            queue = 1000 * CLIENTS * took / count
+            check("p99 beside the time of a full queue", p99 <= TIMES_QUEUE_MAX * queue, f"{p99:.0f} ms, {queue:.0f} ms: {p99 / queue:.2f}")
             check("processor time for an image beside `infer`", served <= TIMES_INFER_MAX * per_image, f"{1000 * served:.1f} ms, {1000 * per_image:.1f} ms: {served / per_image:.3f}")
 
 

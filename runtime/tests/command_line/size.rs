@@ -9,7 +9,7 @@ use image::{GrayImage, Luma};
 use crate::{Ended, Workplace};
 
 /// The largest that the program may be, in bytes.
-const PROGRAM_BYTES_MAX: u64 = 22_000_000;
+const PROGRAM_BYTES_MAX: u64 = 20_000_000;
 
 #[test]
 fn the_program_is_small() {

@@ -2,6 +2,10 @@
 
 #![allow(unused_qualifications, reason = "the code that describes addresses qualifies every name")]
 
+mod answer;
+mod negotiation;
+mod record;
+
 use std::borrow::Cow;
 use std::io;
 use std::path::Path;
@@ -11,44 +15,28 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use seg_contract::{OutputKind, sha256};
 use seg_data::{ImageReader, PngKind, encode_png, open_image_bytes};
-use seg_inference::{Inferred, Prepared, RunsOn, SegmentSteps, Settings, Timings, Uncertainty};
-use serde::{Deserialize, Serialize};
+use seg_inference::{Inferred, Prepared, SegmentSteps, Settings, Timings, Uncertainty};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use crate::admission::within;
 use crate::body::receive;
 use crate::error::{ApiError, ErrorBody};
 use crate::lanes::{Job, Work, ended};
-use crate::logs::unique;
 use crate::model::Model;
-use crate::results::{Areas, Done, Format, Needs, ResultFile};
+use crate::results::{Done, Format, Needs, ResultFile};
 use crate::server::{App, blocking};
+use answer::{clean_name, respond};
+use negotiation::wanted;
+use record::{Record, RecordModel};
 
-/// The longest name of an image, in characters.
-const NAME_LENGTH_MAX: usize = 120;
-
-/// The outputs that the server makes itself.
-pub(crate) const RECORD: Format = Format {
-    name: "record",
-    media_type: "application/json",
-    alias: None,
-    needs: Needs { probabilities: false, uncertainty: false },
-    about: "What was computed, of which image, by which model, and the area of each class, as JSON.",
-};
-pub(crate) const IMAGE: Format = Format {
-    name: "image",
-    media_type: "image/png",
-    alias: None,
-    needs: Needs { probabilities: false, uncertainty: false },
-    about: "The image itself, upright, with 8 bits, as PNG, for programs that cannot read its format.",
-};
+pub(crate) use negotiation::{IMAGE, RECORD, formats};
 
 /// The wishes of a request.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -67,58 +55,6 @@ pub(crate) struct SegmentQuery {
     threshold: Option<f32>,
     /// The name of the image, for the record and the names of files.
     name: Option<String>,
-}
-
-/// The record of a segmented image.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Record {
-    /// The name of the image.
-    name: String,
-    /// The model.
-    model: RecordModel,
-    /// The size of the image's file, in bytes.
-    input_bytes: usize,
-    /// The SHA-256 of the image's file, in hexadecimal.
-    input_sha256: String,
-    /// Width of image and mask, upright, in pixels.
-    width: u32,
-    /// Height of image and mask, upright, in pixels.
-    height: u32,
-    /// The orientation of the camera, as EXIF counts it, 1 to 8. All results are upright.
-    orientation: u8,
-    /// Height and width of the network's input, in pixels.
-    network: [usize; 2],
-    /// The number of tiles; absent if the image was run whole.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tiles: Option<usize>,
-    /// The area of each class, by class index.
-    #[schema(value_type = Vec<Object>)]
-    area: Areas,
-    /// The settings for segmenting.
-    #[schema(value_type = Object)]
-    settings: Settings,
-    /// The provider that computed the result.
-    #[schema(value_type = Object)]
-    runs_on: RunsOn,
-    /// The time to decode the file, in milliseconds.
-    decode_ms: f64,
-    /// The time to convert the image to the network's input, in milliseconds.
-    preprocess_ms: f64,
-    /// The time of the network, in milliseconds; for an image in a batch, its share.
-    infer_ms: f64,
-    /// The time to convert the network's output to the mask, in milliseconds.
-    postprocess_ms: f64,
-    /// The time to encode all outputs, in milliseconds.
-    encode_ms: f64,
-}
-
-/// The model of a record.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RecordModel {
-    name: String,
-    version: String,
-    /// The SHA-256 of the model's file, in hexadecimal.
-    sha256: String,
 }
 
 /// An image that was read and not segmented yet.
@@ -264,63 +200,6 @@ pub(crate) async fn segment(
     Ok(respond(&name, files))
 }
 
-/// Returns the formats that a request asks for, each once.
-fn wanted(app: &App, output: Option<&str>, headers: &HeaderMap) -> Result<Vec<Format>, ApiError> {
-    let all = formats(app);
-    let Some(output) = output else {
-        let accept = headers.get(ACCEPT).map(|value| value.to_str().unwrap_or_default());
-        return Ok(vec![accepted(&all, accept.unwrap_or("*/*"))?]);
-    };
-    let mut wanted: Vec<Format> = Vec::new();
-    for name in output.split(',').map(str::trim) {
-        let format = all.iter().find(|format| format.name == name).ok_or_else(|| {
-            let names: Vec<_> = all.iter().map(|format| format!("`{}`", format.name)).collect();
-            let found: String = name.chars().take(100).collect();
-            ApiError::bad(format!("there is no output `{found}`; there is {}", names.join(", ")))
-        })?;
-        if !wanted.contains(format) {
-            wanted.push(*format);
-        }
-    }
-    Ok(wanted)
-}
-
-/// Lists all outputs; the first is the default.
-pub(crate) fn formats(app: &App) -> Vec<Format> {
-    app.results.formats().iter().copied().chain([RECORD, IMAGE]).collect()
-}
-
-/// Returns the output of the type that a client likes most.
-fn accepted(formats: &[Format], accept: &str) -> Result<Format, ApiError> {
-    let mut best: Option<(f32, Format)> = None;
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-        let is = |media_type: &str| match kind.split_once('/') {
-            Some(("*", "*")) => true,
-            Some((group, "*")) => media_type.split_once('/').is_some_and(|(own, _)| own == group),
-            _ => kind == media_type,
-        };
-        let mut found = formats.iter().filter(|format| format.alias.is_some_and(|alias| kind == alias));
-        // JSON without more is the record, and not the first format that happens to be JSON.
-        let named = if kind == RECORD.media_type { Some(&RECORD) } else { None };
-        let format = found.next().or(named).or_else(|| formats.iter().find(|format| is(format.media_type)));
-        if let Some(format) = format.filter(|_| quality > 0.0)
-            && best.as_ref().is_none_or(|(other, _)| quality > *other)
-        {
-            best = Some((quality, *format));
-        }
-    }
-    best.map(|(_, format)| format).ok_or_else(|| {
-        let mut types: Vec<_> = formats.iter().map(|format| format.media_type).collect();
-        types.sort_unstable();
-        types.dedup();
-        let message = format!("no output is of a type that `Accept` lists; there is {}", types.join(", "));
-        ApiError::new(StatusCode::NOT_ACCEPTABLE, message)
-    })
-}
-
 /// Returns the model's steps with the settings of this request.
 fn steps(app: &App, model: &Model, formats: &[Format], threshold: Option<f32>) -> Result<SegmentSteps, ApiError> {
     let needs = |need: fn(&Needs) -> bool| formats.iter().any(|format| need(&format.needs));
@@ -412,94 +291,6 @@ fn picture(reader: &mut dyn ImageReader) -> io::Result<ResultFile> {
     Ok(ResultFile { name: "image".into(), extension: "png", media_type: IMAGE.media_type, bytes })
 }
 
-/// Answers with one file, or with several as parts of a form.
-fn respond(name: &str, mut files: Vec<ResultFile>) -> Response {
-    let file_name = |file: &ResultFile| {
-        let (stem, kind) = (name, file.name.replace('/', "-"));
-        format!("{stem}.{kind}.{}", file.extension)
-    };
-    if files.len() == 1 {
-        let file = files.remove(0);
-        let disposition = format!("inline; filename=\"{}\"", file_name(&file));
-        return ([(CONTENT_TYPE, file.media_type.to_owned()), (CONTENT_DISPOSITION, disposition)], file.bytes)
-            .into_response();
-    }
-    let boundary = format!("seg-{}", unique());
-    let mut body = Vec::with_capacity(files.iter().map(|file| file.bytes.len() + 256).sum());
-    for file in &files {
-        let (part, file_name, media_type) = (&file.name, file_name(file), file.media_type);
-        let head = format!(
-            "--{boundary}\r\nContent-Disposition: form-data; name=\"{part}\"; filename=\"{file_name}\"\r\nContent-Type: \
-             {media_type}\r\n\r\n"
-        );
-        body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(&file.bytes);
-        body.extend_from_slice(b"\r\n");
-    }
-    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-    ([(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))], body).into_response()
-}
-
-/// Returns a name that can stand in a header and as that of a file, without a folder and an
-/// extension.
-fn clean_name(name: &str) -> String {
-    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let stem = match name.rsplit_once('.') {
-        Some((stem, _)) if !stem.is_empty() => stem,
-        _ => name,
-    };
-    let clean = |c: char| if c.is_ascii_alphanumeric() || "-_. ()".contains(c) { c } else { '_' };
-    let name: String = stem.chars().take(NAME_LENGTH_MAX).map(clean).collect();
-    let name = name.trim_matches([' ', '.']);
-    if name.is_empty() { "image".into() } else { name.into() }
-}
-
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e3
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_no_paths_and_stay_in_their_header() {
-        for (name, expected) in [
-            ("scan 01.tif", "scan 01"),
-            ("C:\\patients\\Ann\\scan.png", "scan"),
-            ("../../etc/passwd", "passwd"),
-            ("a\"b\r\nX-Evil: 1.png", "a_b__X-Evil_ 1"),
-            (".hidden", "hidden"),
-            ("ä.png", "_"),
-            ("", "image"),
-            ("..", "image"),
-        ] {
-            assert_eq!(clean_name(name), expected, "{name:?}");
-        }
-    }
-
-    #[test]
-    fn a_client_gets_the_type_that_it_likes_most() {
-        let format = |name, media_type, alias| Format { name, media_type, alias, needs: Needs::default(), about: "" };
-        let formats = [
-            format("mask", "image/png", None),
-            format("overlay", "image/png", None),
-            format("rle", "application/json", Some("application/vnd.coco+json")),
-            format("polygons", "application/geo+json", None),
-            RECORD,
-        ];
-        for (accept, expected) in [
-            ("*/*", Some("mask")),
-            ("image/png", Some("mask")),
-            ("image/*", Some("mask")),
-            ("application/json", Some("record")),
-            ("application/geo+json", Some("polygons")),
-            ("application/vnd.coco+json", Some("rle")),
-            ("text/html, application/json;q=0.5, image/png;q=0.7", Some("mask")),
-            ("image/png;q=0, */*;q=0.1", Some("mask")),
-            ("text/html", None),
-        ] {
-            assert_eq!(accepted(&formats, accept).ok().map(|format| format.name), expected, "{accept}");
-        }
-    }
 }
