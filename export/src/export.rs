@@ -288,8 +288,8 @@ mod tests {
     }
 
     #[test]
-    fn no_target_leaves_normalisations_and_gpus_get_few_nodes() {
-        /// The most nodes of a graph for any size of image.
+    fn no_target_leaves_normalisations_and_cuda_gets_few_nodes() {
+        /// The most nodes of a graph for CUDA and any size of image.
         const GPU_NODES_MAX: usize = 200;
         let checkpoint = checkpoint();
         for target in Target::ALL {
@@ -298,7 +298,8 @@ mod tests {
             // The zeros of a merged kernel count as parameters.
             assert!(target.is_gpu() || report.exported.parameters < report.lowered.parameters, "{target}");
             assert_eq!(report.passes.last().map(|(_, extent)| *extent), Some(report.exported), "{target}");
-            assert!(!target.is_gpu() || report.exported.nodes <= GPU_NODES_MAX, "{target}: {}", report.exported.nodes);
+            // For TensorRT, the kernels of an engine count, which are fewer with a few nodes more.
+            assert!(target != Target::Cuda || report.exported.nodes <= GPU_NODES_MAX, "{}", report.exported.nodes);
         }
     }
 
@@ -307,9 +308,10 @@ mod tests {
     fn precisions(graph: Graph) -> [(&'static str, Graph); 3] {
         let magnitudes = graph.nodes.iter().map(|node| (node.name.clone(), 1.0)).collect();
         let half = halve(&graph, &magnitudes).unwrap().graph;
-        let convs = quantizable(&graph).into_iter().collect();
+        let convs = quantizable(&graph, Activations::I8).into_iter().collect();
         let range = Range { min: -1.0, max: 1.0 };
-        let ranges = values_around(&graph, &convs).into_iter().map(|value| (value.to_owned(), range)).collect();
+        let ranges =
+            values_around(&graph, &convs, Activations::I8).into_iter().map(|value| (value.to_owned(), range)).collect();
         let quantized = quantize(&graph, &convs, &ranges, Activations::I8).unwrap().graph;
         assert!(quantized.nodes.iter().any(|node| matches!(node.op, Op::QuantizeLinear { .. })));
         [("fp32", graph), ("fp16", half), ("int8", quantized)]

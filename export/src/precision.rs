@@ -214,9 +214,9 @@ pub fn quantize(
     tell: impl FnMut(usize, usize),
 ) -> Result<QuantizationReport, PrecisionError> {
     let before = export.model.clone();
-    let candidates = quantizable(&before.graph);
+    let candidates = quantizable(&before.graph, quantization.activations);
     let all = candidates.iter().copied().collect();
-    let mut seen = calibration.watch(&before, &values_around(&before.graph, &all))?;
+    let mut seen = calibration.watch(&before, &values_around(&before.graph, &all, quantization.activations))?;
     let ranges: Ranges = seen
         .iter_mut()
         .map(|(name, seen)| (name.clone(), precision::range(quantization.method, &mut seen.sample, seen.range)))
@@ -256,7 +256,11 @@ pub fn quantize(
     let quantized: Vec<_> = quantized.into_iter().map(str::to_owned).collect();
     if !quantized.is_empty() {
         let (nodes, images) = (quantized.len(), calibration.images().len());
-        let what = format!("int8 in {nodes} convolutions, sums and products, float32 elsewhere");
+        let kinds = match quantization.activations {
+            Activations::U8 => "convolutions, sums and products",
+            Activations::I8 => "convolutions",
+        };
+        let what = format!("int8 in {nodes} {kinds}, float32 elsewhere");
         replace(export, graph, format!("{what}, calibrated on {images} images"))?;
     }
     Ok(QuantizationReport { quantized, kept, dice_loss, agreement, flipped, class_dice })

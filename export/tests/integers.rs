@@ -117,7 +117,7 @@ fn the_network_goes_to_integers_in_stretches_between_activations() {
     }
     for target in [Target::Portable, Target::Cpu] {
         let graph = export(&checkpoint, &Options { target, ..Options::default() }).unwrap().model.graph;
-        let nodes: BTreeSet<_> = quantizable(&graph).into_iter().collect();
+        let nodes: BTreeSet<_> = quantizable(&graph, Activations::U8).into_iter().collect();
         let parts = float_groups(&graph, &nodes);
         let whole = |name: &str| name.split(".slice_").next().unwrap().to_owned();
         let ends: Vec<_> = parts.iter().map(|part| (whole(part[0]), whole(part[part.len() - 1]))).collect();

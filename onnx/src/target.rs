@@ -78,7 +78,8 @@ impl Target {
         match self {
             Self::Portable => "only rewrites that slow no engine down",
             Self::Cpu => "what makes ONNX Runtime's CPU provider faster or smaller, by measurement",
-            Self::Cuda | Self::TensorRt => "what leaves the fewest nodes, by count: no GPU has timed it",
+            Self::Cuda => "what leaves the fewest nodes, by count: no GPU has timed it",
+            Self::TensorRt => "what leaves the fewest kernels in an engine, by TensorRT's builder: no GPU has timed it",
         }
     }
 

@@ -40,9 +40,10 @@ fn config(model: &Model) -> Message {
 
 /// The model with all that can be in 8 bits, as if its values were within -1 and 1.
 fn quantized(model: &Model, activations: Activations) -> Model {
-    let nodes = quantizable(&model.graph).into_iter().collect();
+    let nodes = quantizable(&model.graph, activations).into_iter().collect();
     let range = Range { min: -1.0, max: 1.0 };
-    let ranges = values_around(&model.graph, &nodes).into_iter().map(|value| (value.to_owned(), range)).collect();
+    let ranges =
+        values_around(&model.graph, &nodes, activations).into_iter().map(|value| (value.to_owned(), range)).collect();
     let graph = quantize(&model.graph, &nodes, &ranges, activations).unwrap().graph;
     Model { graph, ..model.clone() }
 }

@@ -7,6 +7,7 @@
 mod affine;
 #[cfg(test)]
 mod agreement;
+mod average_channels_last;
 mod average_rows_first;
 mod block_padded_addend;
 mod compose_pointwise_convs;
@@ -19,11 +20,13 @@ mod factor_sums;
 mod fold_batch_norm_into_next_conv;
 mod fold_batch_norm_into_previous_conv;
 mod fold_padding_into_conv;
+mod join_pooled_branches;
 mod merge_depthwise_sum;
 mod move_conv_below_resize;
 mod pad_addend_by_conv;
 #[cfg(test)]
 mod random_graphs;
+mod scale_instead_of_norm;
 mod selection;
 mod share_equal_initializers;
 mod slice_wide_middle;
@@ -81,10 +84,26 @@ pub const PASSES: &[Pass] = &[
         run: fold_batch_norm_into_previous_conv::run,
     },
     // A convolution moves below the upsampling of one part only once it reads that part alone.
-    Pass { name: "split_conv_over_concat", applies: |_, _| true, run: split_conv_over_concat::run },
+    // TensorRT writes both parts of a concatenation in the kernels that compute them, so that one
+    // convolution reads what would take two and a sum.
+    Pass {
+        name: "split_conv_over_concat",
+        applies: |_, target| target != Target::TensorRt,
+        run: split_conv_over_concat::run,
+    },
     // Before the remaining normalisations: in front of the moved convolution there is no padding.
-    Pass { name: "move_conv_below_resize", applies: |_, _| true, run: move_conv_below_resize::run },
+    Pass {
+        name: "move_conv_below_resize",
+        applies: |_, target| target != Target::TensorRt,
+        run: move_conv_below_resize::run,
+    },
     Pass { name: "fold_batch_norm_into_next_conv", applies: |_, _| true, run: fold_batch_norm_into_next_conv::run },
+    // What no convolution takes becomes part of the kernel that computes its operand.
+    Pass {
+        name: "scale_instead_of_norm",
+        applies: |_, target| target == Target::TensorRt,
+        run: scale_instead_of_norm::run,
+    },
     // After the normalisations, which would lie between two convolutions.
     Pass { name: "compose_pointwise_convs", applies: |_, _| true, run: compose_pointwise_convs::run },
     Pass { name: "factor_products", applies: |_, _| true, run: factor_products::run },
@@ -111,6 +130,18 @@ pub const PASSES: &[Pass] = &[
         name: "average_rows_first",
         applies: |opset, target| !target.is_gpu() && opset.has(&Op::ReduceMean),
         run: average_rows_first::run,
+    },
+    // TensorRT computes convolutions with the channels last, and would copy a map for its mean.
+    Pass {
+        name: "average_channels_last",
+        applies: |opset, target| target == Target::TensorRt && opset.has(&Op::ReduceMean),
+        run: average_channels_last::run,
+    },
+    // After the averages, which are what the branches read.
+    Pass {
+        name: "join_pooled_branches",
+        applies: |_, target| target == Target::TensorRt,
+        run: join_pooled_branches::run,
     },
     // Late, because the others may treat GELU as one operator.
     Pass { name: "decompose_gelu", applies: |opset, _| !opset.has(&Op::Gelu), run: decompose_gelu::run },
@@ -181,15 +212,24 @@ mod tests {
             let mut graph = example::encoder_decoder();
             let reports = run(&mut graph, opset, target).unwrap();
             let fired: Vec<_> = reports.iter().filter(|report| !report.places.is_empty()).collect();
+            let is_tensorrt = target == Target::TensorRt;
             let expected = [
                 ("fold_batch_norm_into_previous_conv", Some(vec!["in_conv.norm"])),
-                ("split_conv_over_concat", Some(vec!["logits"])),
-                ("move_conv_below_resize", Some(vec!["logits.part_2"])),
-                ("fold_batch_norm_into_next_conv", Some(vec!["down.norm", "up.norm"])),
+                ("split_conv_over_concat", (!is_tensorrt).then(|| vec!["logits"])),
+                ("move_conv_below_resize", (!is_tensorrt).then(|| vec!["logits.part_2"])),
+                (
+                    "fold_batch_norm_into_next_conv",
+                    Some(if is_tensorrt { vec!["down.norm"] } else { vec!["down.norm", "up.norm"] }),
+                ),
+                ("scale_instead_of_norm", is_tensorrt.then(|| vec!["up.norm"])),
                 ("factor_sums", Some(vec!["gate.sum"])),
-                ("crop_instead_of_pad", target.is_gpu().then(|| vec!["logits.part_2"])),
+                (
+                    "crop_instead_of_pad",
+                    target.is_gpu().then(|| vec![if is_tensorrt { "up.pad" } else { "logits.part_2" }]),
+                ),
                 ("block_padded_addend", (target == Target::Cpu).then(|| vec!["logits"])),
                 ("average_rows_first", (opset == Opset::V20 && !target.is_gpu()).then(|| vec!["gate.average"])),
+                ("average_channels_last", (opset == Opset::V20 && is_tensorrt).then(|| vec!["gate.average"])),
                 ("decompose_gelu", (opset == Opset::V17).then(|| vec!["in_conv.gelu", "down.gelu"])),
                 // The parts of GELU contain it too.
                 ("share_equal_initializers", (opset == Opset::V17).then(|| vec!["gelu.one"])),

@@ -125,11 +125,30 @@ impl Composer {
         let channels = channels(at, x)?;
         let place = at.conv("place", x, self.tensor([1, channels, 1, 1]), None, Conv::default())?;
         let channel = at.global_average_pool("average", x)?;
-        let channel = at.sigmoid("channel", channel)?;
+        let channel = match self.below(3) {
+            0 => at.sigmoid("channel", channel)?,
+            1 => self.excite(at, "channel", channel)?,
+            _ => {
+                let largest = at.global_max_pool("largest", x)?;
+                let [one, two] = [self.excite(at, "one", channel)?, self.excite(at, "two", largest)?];
+                at.add("channel", one, two)?
+            }
+        };
         let places = at.mul("places", x, place)?;
         let channels = at.mul("channels", x, channel)?;
         let product = at.mul("product", places, channels)?;
         at.add("sum", x, product)
+    }
+
+    /// Builds factors of channels from values of one pixel.
+    fn excite(&mut self, at: &mut Scope<'_>, name: &str, x: Value) -> Result<Value, BuildError> {
+        let at = &mut at.scope(name);
+        let channels = channels(at, x)?;
+        let bias = self.flag().then(|| self.tensor([2]));
+        let y = at.conv("reduce", x, self.tensor([2, channels, 1, 1]), bias, Conv::default())?;
+        let y = at.relu("relu", y)?;
+        let y = at.conv("restore", y, self.tensor([channels, 2, 1, 1]), None, Conv::default())?;
+        at.sigmoid("sigmoid", y)
     }
 
     /// Builds rows that are shifted, then channels that are mixed by a product of matrices.

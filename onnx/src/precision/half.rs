@@ -1,10 +1,16 @@
 //! A graph in half precision: 16-bit floats for weights and values, 32-bit ones where those would
 //! overflow.
 //!
-//! Inputs and outputs stay float32, with casts behind and before them. A node stays in 32 bits if
-//! its own value or one of its constants is close to the largest half, if it reads such a value,
-//! and if it sums a whole image: the sum overflows long before the mean does, and not every kernel
-//! adds in more bits. `Softmax` stays too, because it is cheap and comes last.
+//! Inputs and outputs stay float32, with casts behind and before them; the padding of an input
+//! comes before its cast, because OpenCV mirrors no 16-bit values. A node stays in 32 bits if its
+//! own value or one of its constants is close to the largest half, if it reads such a value, and if
+//! it sums a whole image: the sum overflows long before the mean does, and not every kernel adds in
+//! more bits. So does what is computed of such a mean alone, a few values for each image: a cast on
+//! either side would take longer. `Softmax` stays too, because it is cheap and comes last.
+//!
+//! Kernels for 16 bits read channels by two. Where the groups of a convolution have an odd number
+//! of them, TensorRT copies the map into even ones first; so two groups become one, with zeros for
+//! what they do not share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +45,9 @@ pub enum Kept {
     Large(f64),
     /// It adds up a whole image, or each of its rows.
     Sum,
-    /// It computes an output.
+    /// It computes a few values of such a sum.
+    Pooled,
+    /// It computes an output, or pads an input.
     Edge,
 }
 
@@ -81,6 +89,8 @@ pub fn halve(graph: &Graph, magnitudes: &Magnitudes) -> Result<Halved, HalfError
     }
     let mut graph = halved.graph;
     graph.infer_outputs()?;
+    pair_groups(&mut graph);
+    graph.drop_unread_initializers();
     graph.check()?;
     Ok(Halved { graph, kept })
 }
@@ -118,13 +128,58 @@ fn keep(graph: &Graph, magnitudes: &Magnitudes) -> Result<BTreeMap<String, Kept>
             | Op::LayerNormalization { .. }
             | Op::InstanceNormalization { .. } => Some(Kept::Sum),
             Op::Softmax { .. } => Some(Kept::Edge),
+            Op::Pad { .. } if graph.inputs.iter().any(|input| input.name == node.inputs[0]) => Some(Kept::Edge),
             _ => graph.outputs.contains(&node.name).then_some(Kept::Edge),
         };
         if let Some(reason) = other {
             kept.entry(node.name.clone()).or_insert(reason);
         }
     }
+    for node in graph.nodes.iter().filter(|node| node.output.data_type.is_float() && is_pooled(node)) {
+        let mut computed = node.inputs.iter().filter(|name| !graph.initializers.contains_key(*name)).peekable();
+        if computed.peek().is_some() && computed.all(|name| kept.contains_key(name)) {
+            kept.entry(node.name.clone()).or_insert(Kept::Pooled);
+        }
+    }
     Ok(kept)
+}
+
+/// Returns true for a value of one pixel.
+fn is_pooled(node: &Node) -> bool {
+    let shape = &node.output.shape;
+    shape.len() > 2 && shape[2..].iter().all(|size| size.as_constant() == Some(1))
+}
+
+/// Makes one group of two in 16-bit convolutions whose groups read an odd number of channels, but
+/// for depthwise ones, which have kernels of their own.
+fn pair_groups(graph: &mut Graph) {
+    for position in 0..graph.nodes.len() {
+        let node = &graph.nodes[position];
+        let (Op::Conv(conv), [_, weight, ..]) = (&node.op, &node.inputs[..]) else { continue };
+        let Some(tensor) = graph.initializers.get(weight) else { continue };
+        let (Data::F16(values), &[filters, channels, height, width]) = (tensor.data(), tensor.shape()) else {
+            continue;
+        };
+        let group = conv.group;
+        let is_depthwise = channels == 1 && filters == group;
+        if group % 2 == 1 || channels % 2 == 0 || is_depthwise || filters % group != 0 {
+            continue;
+        }
+        let (len, filters_each) = (channels * height * width, filters / group);
+        let mut paired = vec![f16::ZERO; 2 * values.len()];
+        for (filter, weights) in values.chunks_exact(len).enumerate() {
+            let half = filter / filters_each % 2;
+            paired[(2 * filter + half) * len..][..len].copy_from_slice(weights);
+        }
+        let paired = Tensor::new([filters, 2 * channels, height, width], Data::F16(paired));
+        let name = format!("{weight}.pairs");
+        graph.initializers.insert(name.clone(), paired.expect("twice the elements"));
+        let node = &mut graph.nodes[position];
+        node.inputs[1] = name;
+        if let Op::Conv(conv) = &mut node.op {
+            conv.group /= 2;
+        }
+    }
 }
 
 /// A graph during the conversion to half precision.
@@ -231,8 +286,20 @@ mod tests {
         let Halved { graph, kept } = halve(&before, &magnitudes(&before, 1.0)).unwrap();
         assert_eq!((&graph.inputs, &graph.outputs), (&before.inputs, &before.outputs));
         assert_eq!(graph.tensor_type("logits").unwrap().data_type, DataType::F32);
-        let reasons: Vec<_> = kept.iter().map(|(name, reason)| (name.as_str(), *reason)).collect();
-        assert_eq!(reasons, [("gate.average", Kept::Sum), ("gate.average.rows", Kept::Sum), ("logits", Kept::Edge)]);
+        let sums: Vec<_> = kept.iter().filter(|(_, reason)| **reason != Kept::Pooled).collect();
+        let sums: Vec<_> = sums.into_iter().map(|(name, reason)| (name.as_str(), *reason)).collect();
+        assert_eq!(
+            sums,
+            [
+                ("gate.average", Kept::Sum),
+                ("gate.average.rows", Kept::Sum),
+                ("in_conv.reflect", Kept::Edge),
+                ("logits", Kept::Edge)
+            ]
+        );
+        let pooled = graph.nodes.iter().filter(|node| kept.get(&node.name) == Some(&Kept::Pooled));
+        assert!(pooled.clone().all(|node| node.output.data_type == DataType::F32 && node.name.starts_with("gate.")));
+        assert!(pooled.count() > 1, "{kept:?}");
         let halves = graph.nodes.iter().filter(|node| node.output.data_type == DataType::F16).count();
         assert!(halves > 10, "{graph}");
         let error = error(&logits(&graph, 1.0), &logits(&before, 1.0));
@@ -258,6 +325,45 @@ mod tests {
         careless.values_mut().for_each(|magnitude| *magnitude = 1.0);
         let overflowed = logits(&halve(&before, &careless).unwrap().graph, gain);
         assert!(overflowed.iter().any(|value| !value.is_finite()), "the measurement makes no difference");
+    }
+
+    #[test]
+    fn two_groups_of_an_odd_number_of_channels_become_one() {
+        use crate::graph::{Conv, Dim, GraphBuilder};
+        for (name, channels, filters, group, expected) in [
+            ("three maps of each channel", 4, 12, 4, (2, [12, 2, 3, 3])),
+            ("a map of three channels each", 12, 4, 4, (2, [4, 6, 3, 3])),
+            ("depthwise", 4, 4, 4, (4, [4, 1, 3, 3])),
+            ("an even number", 8, 8, 4, (4, [8, 2, 3, 3])),
+            ("an odd number of groups", 3, 6, 3, (3, [6, 1, 3, 3])),
+        ] {
+            let mut random = Random(3);
+            let mut builder = GraphBuilder::new("network");
+            let sizes = [Dim::batch(), Dim::try_from(channels).unwrap(), Dim::height(), Dim::width()];
+            let image = builder.input("input", sizes).unwrap();
+            let weight = random.tensor([filters, channels / group, 3, 3]);
+            let conv = Conv { pads: [1; 4], group, ..Conv::default() };
+            let mut root = builder.root();
+            let x = root.relu("relu", image).unwrap();
+            let x = root.conv("conv", x, weight, Some(random.tensor([filters])), conv).unwrap();
+            let y = root.relu("y", x).unwrap();
+            let before = builder.finish(&[("y", y)]).unwrap();
+            let magnitudes = ["relu", "conv", "y"].map(|name| (name.to_owned(), 1.0)).into();
+            let graph = halve(&before, &magnitudes).unwrap().graph;
+            let node = graph.nodes.iter().find(|node| node.name == "conv").unwrap();
+            let Op::Conv(found) = &node.op else { panic!("{name}: {node}") };
+            let shape = graph.initializers[&node.inputs[1]].shape();
+            assert_eq!((found.group, shape), (expected.0, &expected.1[..]), "{name}");
+            let image = ArrayD::from_shape_fn(IxDyn(&[1, channels, 5, 6]), |_| f64::from(random.number()));
+            let [found, expected] = [&graph, &before].map(|graph| {
+                match evaluate(graph, &[("input", image.clone())], &["y"]).unwrap().remove("y") {
+                    Some(Array::F64(values)) => values,
+                    other => panic!("{other:?}"),
+                }
+            });
+            let error = error(&found, &expected);
+            assert!(error < 2e-3, "{name}: {error:e}");
+        }
     }
 
     #[test]

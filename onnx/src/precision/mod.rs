@@ -4,6 +4,7 @@
 //! range of a graph's values ([`Magnitudes`], [`Ranges`]), which callers measure on images. Inputs
 //! and outputs keep their types.
 
+mod channel_steps;
 mod float_groups;
 mod half;
 mod histogram;

@@ -15,11 +15,17 @@
 //! A quantised node reads the rounded value, and so does every reader of a value that a quantised
 //! node computed, because no other value exists. A float node that reads the value of another float
 //! node reads the unrounded one, even if other readers see it rounded.
+//!
+//! TensorRT ([`Activations::I8`]) is different. Its convolutions in integers give floats, and
+//! rounding these is a kernel of its own; a depthwise convolution in integers first copies its map
+//! to four times the channels. So only what a convolution reads is rounded, only convolutions of
+//! one group become integers, and only where that takes no further kernel ([`joins_a_kernel`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::channel_steps::{move_steps_to_reader, takes_steps};
 use super::steps::{Activations, Range, in_steps};
-use crate::graph::{CheckError, Data, DataType, Graph, Node, Op, Tensor, TensorType};
+use crate::graph::{CheckError, Conv, Data, DataType, Graph, Index, Node, Op, Tensor, TensorType};
 
 /// The ranges of values of a graph, by name.
 pub type Ranges = BTreeMap<String, Range>;
@@ -54,13 +60,43 @@ pub enum QuantizeError {
 /// faster in integers.
 const CHANNELS_MIN: usize = 8;
 
+/// The factor between the channels of input and output from which a 1x1 convolution pays for a
+/// kernel of TensorRT that rounds what it reads.
+const WIDENING_MIN: usize = 2;
+
 /// Lists the nodes that profit from quantisation, in the order of the graph: convolutions of
-/// several channels, in one group or in many, and sums and products of two values. All of them are
-/// over images (not over pooled values), and none computes an output.
-pub fn quantizable(graph: &Graph) -> Vec<&str> {
+/// several channels, in one group or in many, and sums and products of two values; for TensorRT,
+/// convolutions of one group that take no further kernel. All of them are over images (not over
+/// pooled values), and none computes an output.
+pub fn quantizable(graph: &Graph, activations: Activations) -> Vec<&str> {
     let is_pooled = |node: &Node| node.output.shape.iter().skip(2).all(|size| size.as_constant() == Some(1));
-    let pays = |node: &&Node| operands(graph, node).is_some() && is_wide(graph, node) && !is_pooled(node);
+    let index = graph.index();
+    let pays = |node: &&Node| {
+        let can_be = operands(graph, node).is_some() && is_wide(graph, node) && !is_pooled(node);
+        can_be && (activations == Activations::U8 || joins_a_kernel(graph, &index, node))
+    };
     graph.nodes.iter().filter(pays).map(|node| node.name.as_str()).collect()
+}
+
+/// Returns true for a convolution of one group whose float result TensorRT needs no kernel for: its
+/// reader is a depthwise convolution, which can take the steps of its channels, or all readers
+/// compute each element by itself. It also does more work than a 1x1 convolution of as many
+/// channels, which saves less than the rounding of its operand costs.
+fn joins_a_kernel(graph: &Graph, index: &Index<'_>, node: &Node) -> bool {
+    let (Op::Conv(Conv { group: 1, .. }), Some(weight)) =
+        (&node.op, node.inputs.get(1).and_then(|weight| graph.initializers.get(weight)))
+    else {
+        return false;
+    };
+    let [filters, channels, kernel @ ..] = weight.shape() else { return false };
+    let does_much =
+        kernel.iter().any(|size| *size > 1) || filters.max(channels) >= &(WIDENING_MIN * filters.min(channels));
+    let is_elementwise = |reader: &usize| {
+        let op = &graph.nodes[*reader].op;
+        matches!(op, Op::Add | Op::Sub | Op::Mul | Op::Gelu | Op::Erf | Op::Div | Op::Sigmoid | Op::Relu | Op::Tanh)
+    };
+    does_much
+        && (takes_steps(graph, index, &node.name).is_some() || index.readers(&node.name).iter().all(is_elementwise))
 }
 
 /// Returns true unless the node is a convolution of one group with few channels.
@@ -75,8 +111,11 @@ fn is_wide(graph: &Graph, node: &Node) -> bool {
 }
 
 /// Lists the values around the given nodes that are not constant: quantisation needs their ranges.
-pub fn values_around<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>) -> BTreeSet<&'g str> {
-    let around = |node: &'g Node| operands(graph, node).unwrap_or_default().iter().chain([&node.name]);
+pub fn values_around<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>, activations: Activations) -> BTreeSet<&'g str> {
+    let around = |node: &'g Node| {
+        let result = (activations == Activations::U8).then_some(&node.name);
+        operands(graph, node).unwrap_or_default().iter().chain(result)
+    };
     let chosen = graph.nodes.iter().filter(|node| nodes.contains(node.name.as_str()));
     let values = chosen.flat_map(around).filter(|value| !graph.initializers.contains_key(*value));
     values.map(String::as_str).collect()
@@ -130,6 +169,11 @@ pub fn quantize(
         quantizing.add(node, operands)?;
     }
     let Quantizing { mut graph, values, .. } = quantizing;
+    if activations == Activations::I8 {
+        for node in nodes {
+            move_steps_to_reader(&mut graph, node);
+        }
+    }
     graph.drop_unread_initializers();
     graph.infer_outputs()?;
     graph.check()?;
@@ -156,14 +200,15 @@ impl Quantizing<'_> {
             node.inputs[1] = self.quantize_weight(&node.inputs[1], conv.group);
         }
         for operand in &mut node.inputs {
-            let is_rounded = operands.is_some() || self.nodes.contains(operand.as_str());
+            let is_integer = self.activations == Activations::U8 && self.nodes.contains(operand.as_str());
+            let is_rounded = operands.is_some() || is_integer;
             if is_rounded && self.values.contains(operand) {
                 *operand = dequantized(operand);
             }
         }
         let name = node.name.clone();
         self.graph.nodes.push(node);
-        if operands.is_some() { self.hold(&name) } else { Ok(()) }
+        if operands.is_some() && self.activations == Activations::U8 { self.hold(&name) } else { Ok(()) }
     }
 
     /// Quantises a value to 8 bits.
@@ -177,7 +222,10 @@ impl Quantizing<'_> {
         let range = range.filter(|range| range.min.is_finite() && range.max.is_finite()).ok_or_else(unknown)?;
         let held = constant.map(|(shape, values)| {
             let held = self.activations.hold(values, &range);
-            Tensor::new(shape, held).expect("the shape is kept")
+            // TensorRT takes no integer constant without an axis, and one of one element broadcasts
+            // like it.
+            let is_scalar = shape.is_empty() && self.activations == Activations::I8;
+            Tensor::new(if is_scalar { &[1] } else { shape }, held).expect("as many elements")
         });
         let (step, zero) = self.activations.step(&range);
         let [scale, zero_point, quantized] = ["scale", "zero", "quantized"].map(|part| format!("{value}.{part}"));
@@ -205,7 +253,7 @@ impl Quantizing<'_> {
         let Some((shape, values)) = tensor.filter(|_| self.graph.nodes.iter().all(|node| node.name != name)) else {
             return name;
         };
-        let (steps, quantized) = in_steps(values, shape, group);
+        let (steps, quantized) = in_steps(values, shape, group, self.activations);
         let zeros = Tensor::vector(Data::I8(vec![0; steps.len()]));
         let quantized = Tensor::new(shape, Data::I8(quantized)).expect("the shape is kept");
         let operands = ["quantized", "scale", "zero"].map(|part| format!("{weight}.{part}"));
@@ -234,7 +282,7 @@ mod tests {
     use super::*;
     use crate::evaluate::{Array, evaluate_each};
     use crate::graph::example::Random;
-    use crate::graph::{Conv, Dim, GraphBuilder};
+    use crate::graph::{Dim, GraphBuilder};
 
     /// Builds convolutions of 64 channels with an activation, a sum and a gate between them, and
     /// two of few channels, one of which is an output.
@@ -288,14 +336,17 @@ mod tests {
     #[test]
     fn what_hands_images_on_inside_of_the_graph_can_be_quantised() {
         let graph = network();
-        assert_eq!(quantizable(&graph), ["first", "second", "depthwise", "sum", "gated", "raised"]);
+        let [for_cpus, for_tensorrt] = [Activations::U8, Activations::I8].map(|kind| quantizable(&graph, kind));
+        assert_eq!(for_cpus, ["first", "second", "depthwise", "sum", "gated", "raised"]);
+        assert_eq!(for_tensorrt, [""; 0], "no convolution widens or narrows, or sees more than a pixel");
         for (node, expected) in [
             ("second", vec!["first", "second"]),
             ("depthwise", vec!["depthwise", "gelu"]),
             ("gated", vec!["gated", "square", "sum"]),
             ("raised", vec!["gated", "raised"]),
         ] {
-            assert_eq!(values_around(&graph, &BTreeSet::from([node])), expected.into_iter().collect(), "{node}");
+            let values = values_around(&graph, &BTreeSet::from([node]), Activations::U8);
+            assert_eq!(values, expected.into_iter().collect(), "{node}");
         }
     }
 
@@ -306,6 +357,9 @@ mod tests {
             let quantized = quantize(&network(), &BTreeSet::from(["raised"]), &ranges(&network()), activations);
             let Quantized { graph, .. } = quantized.unwrap();
             assert_eq!(graph.initializers["half.quantized"].data(), &expected);
+            // TensorRT refuses an integer constant without an axis.
+            let axes = usize::from(activations == Activations::I8);
+            assert_eq!(graph.initializers["half.quantized"].shape().len(), axes, "{activations:?}");
             let raised = graph.nodes.iter().find(|node| node.name == "raised").unwrap();
             assert_eq!(raised.inputs, ["gated.dequantized", "half.dequantized"]);
             let again = graph.nodes.iter().find(|node| node.name == "raised_again").unwrap();
@@ -340,14 +394,13 @@ mod tests {
     #[test]
     fn a_quantised_network_is_off_by_a_few_steps() {
         let before = network();
-        let nodes = quantizable(&before).into_iter().collect();
+        let nodes = quantizable(&before, Activations::U8).into_iter().collect();
         for activations in [Activations::U8, Activations::I8] {
             let Quantized { graph, values: held } = quantize(&before, &nodes, &ranges(&before), activations).unwrap();
             assert_eq!((&graph.inputs, &graph.outputs), (&before.inputs, &before.outputs));
-            assert_eq!(
-                held.iter().collect::<Vec<_>>(),
-                ["depthwise", "first", "gated", "gelu", "half", "image", "raised", "second", "square", "sum"]
-            );
+            let results = if activations == Activations::U8 { vec!["depthwise", "raised"] } else { vec![] };
+            let read = ["first", "gated", "gelu", "half", "image", "second", "square", "sum", "depthwise"];
+            assert_eq!(held, read.into_iter().chain(results).map(str::to_owned).collect(), "{activations:?}");
             let (expected, found) = (&values(&before)["y"], &values(&graph)["y"]);
             let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
             let worst = (expected - found).iter().fold(0.0, |worst: f64, value| worst.max(value.abs())) / largest;

@@ -4,8 +4,8 @@
 //! `32767 = 128.5 * 255`. The step of a filter's weights is therefore chosen so that neither a
 //! weight nor two neighbours of one sign together are more than 127 steps; rounding may add one.
 //! Neighbours are adjacent in ONNX Runtime's layout of a filter: all channels of a tap, then those
-//! of the next. The same holds for signed values, because it adds 128 to them and computes with the
-//! unsigned ones. Depthwise convolutions add in 32 bits.
+//! of the next. Depthwise convolutions add in 32 bits, and so does TensorRT, for which weights take
+//! all 127 steps.
 
 use crate::graph::Data;
 
@@ -16,7 +16,7 @@ pub enum Activations {
     /// `0..=255` with a zero point: for CPUs.
     #[default]
     U8,
-    /// `-127..=127` around zero: for TensorRT.
+    /// `-127..=127` around zero, and only what convolutions read: for TensorRT.
     I8,
 }
 
@@ -68,13 +68,13 @@ impl Activations {
 
 /// Returns the step of each output channel of a weight `[channels out, channels in / group, h, w]`,
 /// and the weight in these steps.
-pub(super) fn in_steps(weight: &[f32], shape: &[usize], group: usize) -> (Vec<f32>, Vec<i8>) {
+pub(super) fn in_steps(weight: &[f32], shape: &[usize], group: usize, activations: Activations) -> (Vec<f32>, Vec<i8>) {
     let filter_len = shape[1..].iter().product::<usize>().max(1);
     let is_depthwise = group > 1 && shape[..2] == [group, 1];
     let (mut steps, mut quantized) = (Vec::new(), Vec::new());
     for filter in weight.chunks_exact(filter_len) {
         let mut reach = filter.iter().fold(0.0, |reach: f32, value| reach.max(value.abs()));
-        if !is_depthwise {
+        if !is_depthwise && activations == Activations::U8 {
             let by_tap = by_tap(filter, shape[1]);
             reach = by_tap.windows(2).fold(reach, |reach, pair| reach.max(one_sign_sum(pair[0], pair[1])));
         }
@@ -142,8 +142,10 @@ mod tests {
             ("depthwise", vec![1.0, 1.0, 0.5, -2.0], [2, 1, 2, 1], 2, vec![127, 127, 32, -127]),
             ("next to nothing", vec![1e-44, -1e-44], [1, 2, 1, 1], 1, vec![0, 0]),
         ] {
-            assert_eq!(in_steps(&weight, &shape, group).1, expected, "{name}");
+            assert_eq!(in_steps(&weight, &shape, group, Activations::U8).1, expected, "{name}");
         }
+        let weight = [1.0, -0.5, -0.5, -1.0];
+        assert_eq!(in_steps(&weight, &[1, 4, 1, 1], 1, Activations::I8).1, [127, -64, -64, -127], "in 32 bits");
     }
 
     #[test]
