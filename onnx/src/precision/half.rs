@@ -1,12 +1,11 @@
 //! A graph in half precision: 16-bit floats for weights and values, 32-bit ones where those would
 //! overflow.
 //!
-//! Inputs and outputs stay float32, with casts behind and before them; the padding of an input
-//! comes before its cast, because OpenCV mirrors no 16-bit values. A node stays in 32 bits if its
-//! own value or one of its constants is close to the largest half, if it reads such a value, and if
-//! it sums a whole image: the sum overflows long before the mean does, and not every kernel adds in
-//! more bits. So does what is computed of such a mean alone, a few values for each image: a cast on
-//! either side would take longer. `Softmax` stays too, because it is cheap and comes last.
+//! Inputs and outputs stay float32, with casts behind and before them. A node stays in 32 bits if
+//! its own value or one of its constants is close to the largest half, if it reads such a value,
+//! and if it sums a whole image: the sum overflows long before the mean does, and not every kernel
+//! adds in more bits. So does what is computed of such a mean alone, a few values for each image: a
+//! cast on either side would take longer. `Softmax` stays too, because it is cheap and comes last.
 //!
 //! Kernels for 16 bits read channels by two. Where the groups of a convolution have an odd number
 //! of them, TensorRT copies the map into even ones first; so two groups become one, with zeros for
@@ -47,7 +46,7 @@ pub enum Kept {
     Sum,
     /// It computes a few values of such a sum.
     Pooled,
-    /// It computes an output, or pads an input.
+    /// It computes an output.
     Edge,
 }
 
@@ -128,7 +127,6 @@ fn keep(graph: &Graph, magnitudes: &Magnitudes) -> Result<BTreeMap<String, Kept>
             | Op::LayerNormalization { .. }
             | Op::InstanceNormalization { .. } => Some(Kept::Sum),
             Op::Softmax { .. } => Some(Kept::Edge),
-            Op::Pad { .. } if graph.inputs.iter().any(|input| input.name == node.inputs[0]) => Some(Kept::Edge),
             _ => graph.outputs.contains(&node.name).then_some(Kept::Edge),
         };
         if let Some(reason) = other {
@@ -288,15 +286,7 @@ mod tests {
         assert_eq!(graph.tensor_type("logits").unwrap().data_type, DataType::F32);
         let sums: Vec<_> = kept.iter().filter(|(_, reason)| **reason != Kept::Pooled).collect();
         let sums: Vec<_> = sums.into_iter().map(|(name, reason)| (name.as_str(), *reason)).collect();
-        assert_eq!(
-            sums,
-            [
-                ("gate.average", Kept::Sum),
-                ("gate.average.rows", Kept::Sum),
-                ("in_conv.reflect", Kept::Edge),
-                ("logits", Kept::Edge)
-            ]
-        );
+        assert_eq!(sums, [("gate.average", Kept::Sum), ("gate.average.rows", Kept::Sum), ("logits", Kept::Edge)]);
         let pooled = graph.nodes.iter().filter(|node| kept.get(&node.name) == Some(&Kept::Pooled));
         assert!(pooled.clone().all(|node| node.output.data_type == DataType::F32 && node.name.starts_with("gate.")));
         assert!(pooled.count() > 1, "{kept:?}");

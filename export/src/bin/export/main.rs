@@ -207,7 +207,7 @@ fn note_half(HalfReport { kept, largest, simulated }: &HalfReport) {
             Kept::Large(magnitude) => format!("values up to {magnitude:.1}"),
             Kept::Sum => "it adds up a whole image or its rows".into(),
             Kept::Pooled => "it computes a few values of such a sum".into(),
-            Kept::Edge => "it is what a caller gets or gives".into(),
+            Kept::Edge => "it is what a caller gets".into(),
         };
         note(&format!("float32     {name}: {reason}"));
     }
