@@ -1,7 +1,7 @@
 //! Computes several branches of 1x1 convolutions over pooled values in one.
 //!
-//! For `y1 = f(W1*x1 + b1)` and `y2 = f(W2*x2 + b2)` on maps of one pixel, `(y1, y2) = f(W*(x1, x2)
-//! + (b1, b2))` with `W1` and `W2` on the diagonal of `W` and zeros beside them; `f` works on
+//! For `y1 = f(W1*x1 + b1)` and `y2 = f(W2*x2 + b2)` on maps of one pixel, `(y1, y2)` is `f(W*(x1,
+//! x2) + (b1, b2))` with `W1` and `W2` on the diagonal of `W` and zeros beside them; `f` works on
 //! single elements. The same holds for each convolution that follows. Such convolutions do next to
 //! nothing, and each is a kernel of a GPU: the gates of several skips cost as many launches as one.
 //!
