@@ -28,7 +28,7 @@ pub(crate) const SPEC: Spec = Spec {
     register: |_, _, _| Ok(Vec::new()),
     // In the other layout ONNX Runtime moves sizes about by nodes of its own, which it gives to the
     // CPU.
-    plugin_options: |_, _| vec![("preferredLayout", "NCHW".into())],
+    plugin_options: |_, _| vec![("preferredLayout".into(), "NCHW".into())],
     software_variable: Some("ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER"),
     no_device: NO_DEVICE,
     diagnose,

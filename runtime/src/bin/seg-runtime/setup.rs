@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use seg_cli::{Shown, note, print};
+use seg_inference::Provider;
 use seg_inference::library::{Build, Search};
 
 use crate::args::Setup;
@@ -15,13 +16,13 @@ pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
     if !args.wheel.is_empty() {
         return Ok(());
     }
-    let providers: Vec<_> = args.ep.iter().filter_map(|ep| ep.provider()).collect();
+    let mut providers: Vec<_> = args.ep.iter().filter_map(|ep| ep.provider()).collect();
+    if args.openvino {
+        providers.push(Provider::OpenVino);
+    }
     let needs = |build| providers.iter().any(|provider| Build::from(*provider) == build);
-    let wanted = [
-        (Build::Cpu, true),
-        (Build::Gpu, args.gpu || needs(Build::Gpu)),
-        (Build::OpenVino, args.openvino || needs(Build::OpenVino)),
-    ];
+    let wanted =
+        [(Build::Cpu, true), (Build::Gpu, args.gpu || needs(Build::Gpu)), (Build::OpenVino, needs(Build::OpenVino))];
     for (build, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
         // A library that a variable names is not installed here.
         let search = Search { variable: None, ..Search::from_env(None, build) };
@@ -37,7 +38,7 @@ pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
         };
         show(&build.package(), &library.path)?;
     }
-    for plugin in providers.iter().filter_map(|provider| provider.spec().plugin) {
+    for plugin in providers.iter().filter_map(|provider| provider.plugin()) {
         let search = Search::from_env(None, Build::Cpu);
         let search = Search { offline: search.offline || args.offline, ..search };
         if search.find_plugin(plugin).is_none() && !search.offline {
