@@ -347,7 +347,7 @@ fn check_input(input: &ValueInfoProto, (element, dims): &Sized) -> Result<(), Ad
     Err(AdoptError::Form { what: "input", name: name(input).into(), found: written(found.as_ref()), expected })
 }
 
-/// What is put behind a graph, and the name of the output then.
+/// Nodes that are put behind a graph, and the name of the output then.
 #[derive(Default)]
 struct Added {
     name: String,

@@ -62,8 +62,8 @@ mod tests {
 
     #[test]
     fn a_message_is_put_together_as_it_was() {
-        // Field 1 is the number 150, field 2 the text "testing", as in protobuf's own description of
-        // its encoding; field 3 is a 32-bit number.
+        // Field 1 is the number 150, field 2 the text "testing", as in protobuf's own description
+        // of its encoding; field 3 is a 32-bit number.
         let bytes = b"\x08\x96\x01\x12\x07testing\x1d\x01\x02\x03\x04";
         let found = fields(bytes).unwrap();
         assert_eq!(found.iter().map(|field| field.number).collect::<Vec<_>>(), [1, 2, 3]);

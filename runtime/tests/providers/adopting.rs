@@ -31,7 +31,7 @@ fn a_foreign_network_gets_a_contract_and_segments() {
     RgbImage::from_fn(9, 12, |x, _| Rgb([if x < 4 { 255 } else { 0 }, 255, 0])).save(place.path("a.png")).unwrap();
     let (code, _, said) = place.seg("infer --model foreign.onnx --out out a.png");
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("seg-runtime adopt"), "the remedy is named: {said}");
+    assert!(said.contains("`seg adopt` gives a network"), "{said}");
 
     let (code, _, said) = place.seg("adopt foreign.onnx --draft contract.json");
     assert_eq!(code, Some(0), "{said}");

@@ -44,9 +44,10 @@ fn the_fastest_provider_is_measured_once_for_a_model_and_its_flags() {
         fs::write(entry.unwrap().path(), "{").unwrap();
     }
     assert!(infer("").0.contains("once"));
-    let wrong = choice.to_string().replacen(choice["provider"].as_str().unwrap(), "webgpu", 1);
+    let mut wrong = choice;
+    wrong["provider"] = "webgpu".into();
     for entry in fs::read_dir(place.path("cache/auto")).unwrap() {
-        fs::write(entry.unwrap().path(), &wrong).unwrap();
+        fs::write(entry.unwrap().path(), wrong.to_string()).unwrap();
     }
     assert!(infer("").0.contains("once"));
 }

@@ -7,7 +7,7 @@ use super::gpu;
 use super::kind::Provider;
 use super::options::Options;
 use super::tensorrt_rtx;
-use crate::library::{foreign_machine, log};
+use crate::library::{Build, foreign_machine, log};
 use crate::nvidia::{ABSENT, Driver, NvidiaError, absence};
 
 /// The beginning of the names of ONNX Runtime's own files.
@@ -140,19 +140,21 @@ impl Provider {
         if !library.starts_with(OWN) {
             return ProviderError::from_library(library, &reason);
         }
-        let (remedy, alternative) = (self.own_remedy(&reason), Provider::Cpu);
+        let (remedy, alternative) = (self.own_remedy(library, &reason), Provider::Cpu);
         ProviderError::Library { library: library.into(), reason, remedy, alternative }
     }
 
     /// Returns the remedy for a file of ONNX Runtime's own that exists and cannot be loaded.
-    fn own_remedy(self, reason: &str) -> String {
+    fn own_remedy(self, library: &str, reason: &str) -> String {
         let spec = self.spec();
+        let is_built_in = spec.build != Build::Cpu && spec.library == Some(library);
+        let setup = if is_built_in { spec.build.setup() } else { self.setup() };
         match spec.linked_with {
             // The libraries that it was linked with are there, in a version that lacks what it
             // needs.
             Some(software) if reason.contains("undefined symbol") => format!("install {software}"),
             _ => {
-                format!("remove its folder, fetch it again with `{}`,", self.setup())
+                format!("remove its folder, fetch it again with `{setup}`,")
             }
         }
     }

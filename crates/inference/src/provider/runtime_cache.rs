@@ -1,8 +1,8 @@
 //! The cache of what TensorRT for RTX compiles for a GPU while it runs.
 //!
 //! The plug-in reads its files when a session is opened and writes them when it is closed, neither
-//! atomically nor under a lock. So each session has a private copy of the folder, and what it leaves
-//! there is moved to the common folder, file by file.
+//! atomically nor under a lock. So each session has a private copy of the folder, and what it
+//! leaves there is moved to the common folder, file by file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -132,7 +132,7 @@ fn against_others(args: &Verify, model: &Path, own: Provider, cases: &[Case]) ->
                 )
             })?;
         }
-        note(&format!("{own} and {other}: {bound:.1e} of the scale at most"));
+        note(&format!("{own} and {other}: equal within {bound:.1e} of the scale"));
     }
     Ok(working)
 }

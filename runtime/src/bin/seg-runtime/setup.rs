@@ -21,8 +21,12 @@ pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
         providers.push(Provider::OpenVino);
     }
     let needs = |build| providers.iter().any(|provider| Build::from(*provider) == build);
-    let wanted =
-        [(Build::Cpu, true), (Build::Gpu, args.gpu || needs(Build::Gpu)), (Build::OpenVino, needs(Build::OpenVino))];
+    let wanted = [
+        (Build::Cpu, true),
+        (Build::Gpu, args.gpu || needs(Build::Gpu)),
+        // Also where a plug-in takes its place: the libraries may be for another machine.
+        (Build::OpenVino, args.openvino || needs(Build::OpenVino)),
+    ];
     for (build, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
         // A library that a variable names is not installed here.
         let search = Search { variable: None, ..Search::from_env(None, build) };

@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_plug_in_that_is_named_is_the_provider_unless_another_one_is_asked_for() {
-        let parse = |flags: &str| Flags::try_parse_from(std::iter::once("x").chain(flags.split_whitespace()));
+        let parse = |flags: &str| Flags::try_parse_from(iter::once("x").chain(flags.split_whitespace()));
         let ep = |flags| parse(flags).unwrap().engine.ep.name();
         assert_eq!(ep("--ep-library b.so --ep-name B"), "plugin");
         assert_eq!(ep("--ep-library b.so --ep-name B --ep auto"), "auto");
