@@ -8,13 +8,15 @@
 //! - one channel `p` of probabilities: `[1 - p, p]`;
 //! - a mask of other integers, or with an axis of one channel: bytes, without that axis.
 
+mod behind;
+mod draft;
 mod wire;
 
+pub use draft::{Draft, draft};
+
+use behind::Added;
 use prost::Message as _;
-use seg_contract::{
-    Class, ColorOrder, Contract, ContractError, Element, Input, InputForm, Output, OutputKind, Provenance, Reading,
-    SizePolicy, sha256,
-};
+use seg_contract::{Contract, ContractError, Element, OutputKind, sha256};
 use thiserror::Error;
 use wire::{Field, Message, fields};
 
@@ -39,9 +41,6 @@ const OUTPUT: u32 = 12;
 const FLOAT: i32 = 1;
 const UINT8: i32 = 2;
 const INTEGERS: [i32; 7] = [UINT8, 3, 4, 5, 6, 7, 12];
-
-/// The beginning of the names of values that are put behind the graph.
-const PREFIX: &str = "seg_adopted_";
 
 /// The reason for which a model cannot be adopted.
 #[derive(Debug, Error)]
@@ -88,15 +87,6 @@ pub enum AdoptError {
         /// The types that would do.
         expected: String,
     },
-}
-
-/// A contract to be filled in, and what is known only from looking at the graph.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Draft {
-    /// The contract as far as the graph says it; the values that it cannot say are arbitrary.
-    pub contract: Contract,
-    /// Sentences on what was guessed, and from what.
-    pub guesses: Vec<String>,
 }
 
 /// An ONNX file as far as adopting needs it.
@@ -158,92 +148,6 @@ fn written(form: Option<&Form>) -> String {
 fn names<'a>(values: impl IntoIterator<Item = &'a ValueInfoProto>) -> String {
     let names: Vec<_> = values.into_iter().map(name).collect();
     if names.is_empty() { "none".into() } else { format!("`{}`", names.join("`, `")) }
-}
-
-/// Reads from a graph as much of a contract as it says.
-///
-/// # Errors
-/// When the bytes are no ONNX file, have a contract, or no input or output that may be an image and
-/// its segmentation.
-pub fn draft(bytes: &[u8]) -> Result<Draft, AdoptError> {
-    let Foreign { graph, inputs, .. } = Foreign::read(bytes)?;
-    let mut guesses = Vec::new();
-    let absent = |what, found: &[ValueInfoProto]| AdoptError::Absent {
-        what,
-        expected: "of four axes".into(),
-        found: names(found),
-    };
-    let (input, (element, dims)) = inputs
-        .iter()
-        .find_map(|input| Some((input, form(input).filter(|(_, dims)| dims.len() == 4)?)))
-        .ok_or_else(|| absent("input", &inputs))?;
-    let (output, (output_element, output_dims)) = graph
-        .output
-        .iter()
-        .find_map(|output| Some((output, form(output).filter(|(_, dims)| [3, 4].contains(&dims.len()))?)))
-        .ok_or_else(|| absent("output", &graph.output))?;
-    if graph.output.len() > 1 {
-        guesses.push(format!("of the outputs {}, `{}` is taken for the answer", names(&graph.output), name(output)));
-    }
-    let size = |dim: Option<i64>| dim.and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0);
-    let is_bytes = element == UINT8;
-    let axes = if is_bytes { [0, 1, 2, 3] } else { [0, 2, 3, 1] };
-    let [batch, height, width, channels] = axes.map(|axis| size(dims[axis]));
-    let color = if channels == Some(1) { ColorOrder::Gray } else { ColorOrder::Rgb };
-    let sides = height.zip(width).map(|(height, width)| [height, width]);
-    let kind =
-        if INTEGERS.contains(&output_element) { OutputKind::Mask } else { kind_by_last(&graph, output, &mut guesses) };
-    let classes = match (kind, size(output_dims[1.min(output_dims.len() - 1)])) {
-        (OutputKind::Mask, _) => {
-            guesses.push("the graph does not say how many classes its masks have; two are named".into());
-            2
-        }
-        (_, Some(1)) => {
-            guesses.push("the answer has one channel: that of the second of two classes".into());
-            2
-        }
-        (_, Some(classes)) => classes,
-        (_, None) => {
-            guesses.push("the graph does not say how many classes there are; two are named".into());
-            2
-        }
-    };
-    let (side_min, side_multiple) = if sides.is_some() { (1, 1) } else { (32, 32) };
-    if sides.is_none() {
-        guesses.push("sides are taken to be multiples of 32; name fewer where the network takes any".into());
-    }
-    let named = |index| if index == 0 { "background".to_owned() } else { format!("class {index}") };
-    let input = Input {
-        name: name(input).into(),
-        color,
-        mean: vec![0.0; color.channels()],
-        std: vec![1.0; color.channels()],
-        size: sides.map_or(SizePolicy::Native, |[height, width]| SizePolicy::Resize { height, width }),
-        side_min,
-        side_multiple,
-        form: InputForm { element: if is_bytes { Element::U8 } else { Element::Float }, batch, size: sides },
-        reading: Reading::default(),
-    };
-    let contract = Contract {
-        format: input.contract_format(),
-        input,
-        output: Output { name: name(output).into(), kind },
-        classes: (0..classes).map(|index| Class::new(named(index), index)).collect(),
-        provenance: Provenance { network: graph.name.clone().unwrap_or_default(), ..Provenance::default() },
-    };
-    Ok(Draft { contract, guesses })
-}
-
-/// Guesses from the operator that makes an output what its numbers are.
-fn kind_by_last(graph: &GraphProto, output: &ValueInfoProto, guesses: &mut Vec<String>) -> OutputKind {
-    let last = graph.node.iter().find(|node| node.output.iter().any(|made| made == name(output)));
-    let operator = last.and_then(|node| node.op_type.as_deref()).unwrap_or("nothing");
-    let kind = match operator {
-        "Softmax" | "Sigmoid" => OutputKind::Probabilities,
-        _ => OutputKind::Logits,
-    };
-    guesses.push(format!("the answer is taken for {kind}, because {operator} makes it"));
-    kind
 }
 
 /// Gives a foreign model its contract, and returns the bytes of the new file.
@@ -347,126 +251,6 @@ fn check_input(input: &ValueInfoProto, (element, dims): &Sized) -> Result<(), Ad
     Err(AdoptError::Form { what: "input", name: name(input).into(), found: written(found.as_ref()), expected })
 }
 
-/// Nodes that are put behind a graph, and the name of the output then.
-#[derive(Default)]
-struct Added {
-    name: String,
-    nodes: Vec<NodeProto>,
-    constants: Vec<TensorProto>,
-}
-
-impl Added {
-    /// Chooses the nodes that turn an output into the one that the contract describes.
-    fn behind(output: &ValueInfoProto, contract: &Contract, opset: i64) -> Result<Self, AdoptError> {
-        let (own, kind) = (name(output).to_owned(), contract.output.kind);
-        let classes = contract.classes.len() as i64;
-        let found = form(output);
-        let channels = found.as_ref().and_then(|(_, dims)| *dims.get(1)?);
-        let refuse = |expected: String| {
-            Err(AdoptError::Form { what: "output", name: own.clone(), found: written(found.as_ref()), expected })
-        };
-        let mut added = Self::default();
-        let (element, rank) = match &found {
-            Some((element, dims)) => (*element, dims.len()),
-            // What the file does not say, running it shows.
-            None if kind == OutputKind::Mask => (UINT8, 3),
-            None => (FLOAT, 4),
-        };
-        match kind {
-            OutputKind::Logits | OutputKind::Probabilities => {
-                let fits = element == FLOAT && rank == 4;
-                match channels {
-                    Some(channels) if fits && channels == classes => added.name = own,
-                    None if fits => added.name = own,
-                    Some(1) if fits && classes == 2 => added.put_background(&own, kind),
-                    _ => {
-                        let one = if classes == 2 { " or with one channel" } else { "" };
-                        return refuse(format!("float32[?, {classes}, ?, ?]{one}"));
-                    }
-                }
-            }
-            OutputKind::Mask => match rank {
-                3 if element == UINT8 => added.name = own,
-                3 | 4 if INTEGERS.contains(&element) && (rank == 3 || channels == Some(1)) => {
-                    let mut last = own;
-                    if rank == 4 {
-                        last = added.squeeze(last, opset);
-                    }
-                    added.name = added.cast(last);
-                }
-                _ => return refuse("integers [?, ?, ?] or [?, 1, ?, ?]".into()),
-            },
-        }
-        Ok(added)
-    }
-
-    fn node(&mut self, operator: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
-        let output = format!("{PREFIX}{}", self.nodes.len());
-        self.nodes.push(NodeProto {
-            input: inputs.iter().map(|&input| input.to_owned()).collect(),
-            output: vec![output.clone()],
-            name: Some(output.clone()),
-            op_type: Some(operator.into()),
-            attribute: attributes,
-            domain: None,
-        });
-        output
-    }
-
-    /// Puts the channel of the background in front of that of the second class.
-    fn put_background(&mut self, second: &str, kind: OutputKind) {
-        let first = if kind == OutputKind::Logits {
-            self.node("Sub", &[second, second], Vec::new())
-        } else {
-            let one = format!("{PREFIX}one");
-            self.constants.push(TensorProto {
-                dims: Vec::new(),
-                data_type: Some(FLOAT),
-                name: Some(one.clone()),
-                raw_data: Some(1.0_f32.to_le_bytes().to_vec()),
-                ..TensorProto::default()
-            });
-            self.node("Sub", &[&one, second], Vec::new())
-        };
-        self.name = self.node("Concat", &[&first, second], vec![integer("axis", 1)]);
-    }
-
-    /// Removes the axis of the channels.
-    fn squeeze(&mut self, value: String, opset: i64) -> String {
-        if opset < 13 {
-            let axes = AttributeProto {
-                name: Some("axes".into()),
-                ints: vec![1],
-                r#type: Some(AttributeType::Ints as i32),
-                ..AttributeProto::default()
-            };
-            return self.node("Squeeze", &[&value], vec![axes]);
-        }
-        let axes = format!("{PREFIX}axes");
-        self.constants.push(TensorProto {
-            dims: vec![1],
-            data_type: Some(7),
-            name: Some(axes.clone()),
-            raw_data: Some(1_i64.to_le_bytes().to_vec()),
-            ..TensorProto::default()
-        });
-        self.node("Squeeze", &[&value, &axes], Vec::new())
-    }
-
-    fn cast(&mut self, value: String) -> String {
-        self.node("Cast", &[&value], vec![integer("to", i64::from(UINT8))])
-    }
-}
-
-fn integer(name: &str, value: i64) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.into()),
-        i: Some(value),
-        r#type: Some(AttributeType::Int as i32),
-        ..AttributeProto::default()
-    }
-}
-
 /// Puts the new file together from the fields of the old one.
 fn assemble(
     bytes: &[u8],
@@ -527,6 +311,8 @@ fn value_info(name: &str, (element, dims): &Sized) -> ValueInfoProto {
 
 #[cfg(test)]
 mod tests {
+    use seg_contract::{ColorOrder, Output};
+
     use super::*;
     use crate::graph::example;
     use crate::{Opset, proto};

@@ -35,10 +35,15 @@ impl Place {
 
     /// Runs `seg-runtime` with an ONNX Runtime library.
     fn run(&self, library: &Path, args: &str) -> Output {
+        self.command(library, args).output().unwrap()
+    }
+
+    fn command(&self, library: &Path, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seg-runtime"));
         command.args(args.split_whitespace()).current_dir(self.0.path());
         command.env(LIBRARY_VARIABLE, library).env("SEG_RUNTIME_CACHE", self.path("cache"));
-        command.env_remove("ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER").output().unwrap()
+        command.env_remove("ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER");
+        command
     }
 }
 

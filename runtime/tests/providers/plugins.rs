@@ -203,6 +203,29 @@ fn flags_of_a_plug_in_belong_to_it() {
 }
 
 #[test]
+fn webgpu_without_an_adapter_is_an_error_with_the_remedy() {
+    let place = Place::new();
+    let plugin = Search::from_env(None, Build::Cpu).fetch_plugin(Plugin::WebGpu).unwrap();
+    // The folder of the wheel in the cache, which the cache of this place shares.
+    let wheel = plugin.ancestors().nth(2).unwrap();
+    fs::create_dir(place.path("cache")).unwrap();
+    std::os::unix::fs::symlink(wheel, place.path("cache").join(wheel.file_name().unwrap())).unwrap();
+    let mut command =
+        place.command(&onnx_runtime(Build::Cpu), "infer --model threshold.onnx --out out --ep webgpu a.png");
+    // A device is offered, and no driver of Vulkan is there to open it.
+    command.env("ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER", "1").env("VK_DRIVER_FILES", "/absent.json");
+    let output = command.env("VK_ICD_FILENAMES", "/absent.json").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let (part, remedy) = (
+        "WebGPU offers no device here: there is no GPU that it can use",
+        "install its driver and Vulkan (`vulkaninfo` lists what there is); or choose `--ep cpu`",
+    );
+    assert!(text(&output.stderr).ends_with(&format!("{part}; {remedy}\n")), "{}", text(&output.stderr));
+    let row = format!("| a GPU for WebGPU that cannot be opened, or none | {part} | {remedy} |");
+    assert!(MANUAL.lines().any(|line| line == row), "the manual has no row `{row}`");
+}
+
+#[test]
 fn openvino_s_plug_in_computes_on_intel_s_processors_and_says_so_on_others() {
     let place = Place::new();
     let plugin = Search::from_env(None, Build::Cpu).fetch_plugin(Plugin::OpenVino).unwrap();

@@ -287,6 +287,14 @@ mod tests {
                 "libcuda.so.1: not found; install the NVIDIA driver or choose `--ep cpu`",
             ),
             (
+                "a GPU without float16",
+                Provider::WebGpu,
+                "shader_helper.cc:416 GenerateSourceCode Program Transpose requires f16 but the device does not support it."
+                    .into(),
+                "WebGPU's device computes no float16, which the model asks for; export the model in float32, or choose \
+                 `--ep cpu`",
+            ),
+            (
                 "a device that cannot be opened",
                 Provider::WebGpu,
                 "/o/ep_plugin_provider_interfaces.cc:393 onnxruntime::PluginExecutionProviderFactory::CreateProvider(const \

@@ -109,6 +109,14 @@ pub enum ProviderError {
         /// The plug-in's own words.
         reason: String,
     },
+    /// The device computes no 16-bit floats.
+    #[error(
+        "{provider}'s device computes no float16, which the model asks for; export the model in float32, or choose `--ep cpu`"
+    )]
+    NoHalf {
+        /// The provider.
+        provider: Provider,
+    },
     /// The library that the user names holds no plug-in that can be used.
     #[error("{library}: {reason}; name another file by `--ep-library`, or choose `--ep cpu`")]
     NamedLibrary {

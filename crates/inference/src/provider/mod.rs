@@ -82,9 +82,15 @@ impl Provider {
         file.is_some_and(|file| onnx_runtime.with_file_name(file).exists())
     }
 
+    /// Returns the build of ONNX Runtime that runs the provider here, beside its
+    /// [plug-in](Self::plugin) if it has one.
+    pub fn build(self) -> Build {
+        if self.plugin().is_some() { Build::Cpu } else { self.into() }
+    }
+
     /// Returns the command that fetches what the provider needs.
     pub fn setup(self) -> &'static str {
-        self.plugin().map_or_else(|| Build::from(self).setup(), Plugin::setup)
+        self.plugin().map_or_else(|| self.build().setup(), Plugin::setup)
     }
 
     /// Returns the provider that is tried next if this one cannot be used and a fallback is
@@ -103,7 +109,7 @@ impl fmt::Display for Provider {
 impl From<Provider> for Build {
     /// Returns the smallest build that contains the provider.
     fn from(provider: Provider) -> Self {
-        if provider.plugin().is_some() { Self::Cpu } else { provider.spec().build }
+        provider.spec().build
     }
 }
 

@@ -264,7 +264,7 @@ impl Tried {
     /// Completes what was found with the library that holds the provider, and with the devices that
     /// its driver or its library names.
     fn with_library(mut self, flags: &args::Library, libraries: &[Library], nvidia: &Nvidia) -> Self {
-        let build = Build::from(self.provider);
+        let build = self.provider.build();
         let place = Build::ALL.into_iter().position(|other| other == build).unwrap_or_default();
         let found = libraries[place].found.as_ref();
         (self.library, self.version) = match (self.provider.plugin(), &flags.ep_library) {

@@ -38,7 +38,7 @@ pub(crate) fn start(engine: &Engine, model: Option<&Path>) -> anyhow::Result<(En
     let engine = if engine.ep == Ep::Auto { &engine.alone(provider) } else { engine };
     let mut options = options(engine, provider)?;
     options.check()?;
-    let located = locate(&engine.tuning.library, provider.into()).and_then(|library| {
+    let located = locate(&engine.tuning.library, provider.build()).and_then(|library| {
         options.plugin_library = locate_plugin(&engine.tuning.library, provider, &library)?;
         Ok(library)
     });
@@ -214,7 +214,7 @@ fn locate_plugin(library: &args::Library, provider: Provider, found: &Library) -
     if provider.is_built_into(&found.path) {
         return Ok(None);
     }
-    let search = search(library, provider.into());
+    let search = search(library, provider.build());
     if search.find_plugin(plugin).is_none() && !search.offline {
         note(&format!("fetching {}; this happens once", plugin.package()));
     }

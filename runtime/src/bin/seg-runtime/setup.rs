@@ -20,7 +20,7 @@ pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
     if args.openvino {
         providers.push(Provider::OpenVino);
     }
-    let needs = |build| providers.iter().any(|provider| Build::from(*provider) == build);
+    let needs = |build| providers.iter().any(|provider| provider.build() == build);
     let wanted = [
         (Build::Cpu, true),
         (Build::Gpu, args.gpu || needs(Build::Gpu)),
