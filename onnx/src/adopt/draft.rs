@@ -1,10 +1,11 @@
 //! A contract to be filled in, from what a graph says.
 
 use seg_contract::{
-    Class, ColorOrder, Contract, Element, Input, InputForm, Output, OutputKind, Provenance, Reading, SizePolicy,
+    Class, ColorOrder, Contract, Element, IGNORE_LABEL, Input, InputForm, Output, OutputKind, Provenance, Reading,
+    SizePolicy,
 };
 
-use super::{AdoptError, Foreign, INTEGERS, UINT8, form, name, names};
+use super::{AdoptError, Foreign, INTEGERS, UINT8, form, name, names, written};
 use crate::proto::messages::{GraphProto, ValueInfoProto};
 
 /// A contract to be filled in, and what is known only from looking at the graph.
@@ -58,7 +59,16 @@ pub fn draft(bytes: &[u8]) -> Result<Draft, AdoptError> {
             guesses.push("the answer has one channel: that of the second of two classes".into());
             2
         }
-        (_, Some(classes)) => classes,
+        (_, Some(classes)) if classes <= usize::from(IGNORE_LABEL) => classes,
+        (_, Some(_)) => {
+            let form = (output_element, output_dims);
+            return Err(AdoptError::Form {
+                what: "output",
+                name: name(output).into(),
+                found: written(Some(&form)),
+                expected: "a channel for each of at most 255 classes".into(),
+            });
+        }
         (_, None) => {
             guesses.push("the graph does not say how many classes there are; two are named".into());
             2

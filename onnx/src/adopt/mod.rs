@@ -417,6 +417,26 @@ mod tests {
     }
 
     #[test]
+    fn no_bytes_cause_a_panic() {
+        let whole = foreign("Conv", (FLOAT, &[0, 1, 0, 0]), &["other"]);
+        let contract = stated(OutputKind::Logits, 2);
+        for place in 0..whole.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff, whole[place].wrapping_add(8)] {
+                let mut damaged = whole.clone();
+                damaged[place] = value;
+                let drafted = draft(&damaged);
+                if let Ok(adopted) = adopt(&damaged, drafted.map_or(contract.clone(), |draft| draft.contract)) {
+                    assert_eq!(is_as_adopted(&adopted).unwrap(), Some(true), "{place} {value}");
+                }
+            }
+            // What ends between two fields is a file, and may be adopted.
+            let _ = adopt(&whole[..place], contract.clone());
+        }
+        let many = draft(&foreign("Conv", (FLOAT, &[0, i64::MAX, 0, 0]), &[])).unwrap_err().to_string();
+        assert!(many.contains("at most 255 classes"), "{many}");
+    }
+
+    #[test]
     fn a_draft_says_what_the_graph_says_and_what_was_guessed() {
         for (operator, output, kind, classes, guess) in [
             ("Conv", (FLOAT, &[0, 5, 0, 0][..]), OutputKind::Logits, 5, "logits, because Conv makes it"),

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::slice;
 
 use anyhow::{Context, bail, ensure};
 use ndarray::ArrayD;
@@ -46,7 +47,7 @@ pub(crate) fn verify(args: &Verify, model: &Path, bytes: &[u8]) -> anyhow::Resul
     let provider = session.provider();
     let mut inputs = ProofInput::fixed(args.thorough, &contract.input);
     if let Some(folder) = &args.data {
-        inputs.extend(ProofInput::images(&[folder.clone()], None, contract.input.form)?);
+        inputs.extend(ProofInput::images(slice::from_ref(folder), None, contract.input.form)?);
     }
     let mut cases = Vec::new();
     for input in &inputs {

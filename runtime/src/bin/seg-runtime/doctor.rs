@@ -286,10 +286,10 @@ impl Tried {
             self.devices = vec![format!("{} threads", available_threads())];
         } else if self.provider.spec().is_nvidia {
             self.devices = nvidia.driver.iter().flat_map(|driver| &driver.gpus).map(ToString::to_string).collect();
-        } else if let Some(found) = found.filter(|found| !found.openvino_devices.is_empty()) {
-            if self.provider == Provider::OpenVino {
-                self.devices.clone_from(&found.openvino_devices);
-            }
+        } else if self.provider == Provider::OpenVino
+            && let Some(found) = found.filter(|found| !found.openvino_devices.is_empty())
+        {
+            self.devices.clone_from(&found.openvino_devices);
         }
         self
     }
