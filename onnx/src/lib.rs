@@ -1,5 +1,6 @@
 //! An exported segmentation model: its graph, its passes and its bytes.
 
+pub mod adopt;
 pub mod evaluate;
 pub mod forms;
 pub mod graph;

@@ -33,7 +33,10 @@ pub enum ModelError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The file carries no contract.
-    #[error("the ONNX model has no `{CONTRACT_KEY}` in its metadata: it was not written by this toolchain")]
+    #[error(
+        "the ONNX model has no `{CONTRACT_KEY}` in its metadata: it was not written by this toolchain; `seg adopt` gives a \
+         network that another program exported a contract"
+    )]
     NoContract,
     /// The contract cannot be used.
     #[error(transparent)]

@@ -17,6 +17,7 @@ use std::sync::OnceLock;
 
 use ort::sys::OrtApi;
 use seg_contract::SizePolicy;
+use seg_inference::Provider;
 use seg_inference::library::{Build, LIBRARY_VARIABLE, Library, Search};
 use serde_json::Value;
 
@@ -200,7 +201,7 @@ const TENSORRT_REMEDY: &str = "install TensorRT 10 (`pip install 'tensorrt-cu13-
 #[test]
 fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
     type Prepare = fn(&Place) -> PathBuf;
-    let rows: [(&str, &str, Prepare, &str, &str); 25] = [
+    let rows: [(&str, &str, Prepare, &str, &str); 26] = [
         (
             "no file",
             "cpu",
@@ -363,6 +364,17 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
             TENSORRT_REMEDY,
         ),
         (
+            "no TensorRT, but a GPU for TensorRT for RTX",
+            "tensorrt",
+            |place| {
+                place.library(TENSORRT, "", &["libnvinfer.so.10"]);
+                place.driver(0, 13020);
+                place.gpu_build()
+            },
+            "libnvinfer.so.10: not found",
+            "install TensorRT 10 (`pip install 'tensorrt-cu13-libs<11'`) or choose `--ep tensorrt-rtx`",
+        ),
+        (
             "TensorRT for another processor",
             "tensorrt",
             |place| {
@@ -437,6 +449,10 @@ fn each_library_that_cannot_be_used_is_named_with_its_remedy() {
         ),
     ];
     for (name, ep, prepare, part, remedy) in rows {
+        if name == "no OpenVINO" && Provider::OpenVino.plugin().is_some() {
+            // An Intel processor, for which a plug-in is fetched.
+            continue;
+        }
         let place = Place::new();
         let library = prepare(&place);
         let args = format!("infer --model threshold.onnx --out out --ep {ep} a.png");
@@ -525,14 +541,17 @@ fn doctor_tells_what_the_driver_and_tensorrt_say() {
             100,
             13020,
             tensorrt,
-            &["driver     libcuda.so.1: no CUDA-capable device is detected; check the GPU"],
+            &[
+                "driver     libcuda.so.1: no CUDA-capable device is detected\n",
+                ": check the GPU and its driver by `nvidia-smi`\n",
+            ],
         ),
         (
             "another library",
             0,
             13020,
             "",
-            &["TensorRT   libnvinfer.so.10: ", "getInferLibVersion; install TensorRT 10"],
+            &["TensorRT   libnvinfer.so.10: ", "getInferLibVersion\n", "TensorRT: install TensorRT 10 ("],
         ),
     ] {
         place.driver(error, cuda);
@@ -602,12 +621,12 @@ fn doctor_names_what_is_missing_and_fails_where_it_is_needed() {
         (
             "doctor",
             0,
-            &["--ep cpu       works", "--ep auto      takes the CPU", "libonnxruntime_providers_cuda.so: not"],
+            &["\n✓ cpu ", "--ep auto takes the CPU\n", "libonnxruntime_providers_cuda.so: not", "\nwhat to do\n"][..],
         ),
         ("doctor --ep cpu", 0, &["system", "library    ONNX Runtime 1.24.1", "driver"]),
-        ("doctor --ep cuda,cpu", 1, &["--ep cuda      does not work", "--ep tensorrt  does not work", "--ep openvino"]),
+        ("doctor --ep cuda,cpu", 1, &["\n✗ cuda ", "\n✗ tensorrt ", "\n✗ openvino "]),
     ] {
-        let output = place.command(args, &library).output().unwrap();
+        let output = place.command(args, &library).env("SEG_RUNTIME_CACHE", place.path("cache")).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{args}: {output:?}");
         for part in parts {
             assert!(text(&output.stdout).contains(part), "{args}: {part}: {}", text(&output.stdout));
@@ -629,7 +648,8 @@ fn a_fallback_happens_only_where_it_is_allowed_and_is_said() {
         ("no option for it", "--ep cpu --device-id 1", 1, "error: the CPU has no `--device-id`"),
     ] {
         let args = format!("infer --model threshold.onnx --out out a.png {flags}");
-        let output = place.command(&args, &library).output().unwrap();
+        // Without plug-ins.
+        let output = place.command(&args, &library).env("SEG_RUNTIME_CACHE", place.path("cache")).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{name}: {output:?}");
         assert!(text(&output.stderr).contains(said), "{name}: {}", text(&output.stderr));
         if code == 0 {

@@ -35,8 +35,8 @@ pub use inputs::{InputError, Inputs, image_files, list_inputs};
 pub use model_file::{ModelFile, digest};
 pub use probe::{ProbeError, probe};
 pub use provider::{
-    ComputePrecision, EngineCache, EngineCacheError, EngineKey, Float32Error, OptionError, Options, Provider,
-    ProviderError, Shapes, Spec as ProviderSpec, openvino_devices,
+    ComputePrecision, EngineCache, EngineCacheError, EngineKey, Float32Error, NamedPlugin, OptionError, Options,
+    Provider, ProviderError, Shapes, Spec as ProviderSpec, offered_devices, openvino_devices,
 };
 pub use segment::{
     Cleanup, EnsembleError, Inferred, MAPS_BYTES_MAX, Prepared, SegmentError, SegmentSteps, Segmentation, Segmenter,

@@ -169,6 +169,7 @@ pub fn certify(
         Certificate::new(id, files, weights, reference, data, request.thorough, bound, placement, proof);
     certificate.element = model.contract.input.form.element;
     certificate.device = options.device();
+    certificate.environment.plugin = options.plugin();
     certificate.rebuilt = is_rebuilt;
     certificate.inside = most_off;
     certificate.reach = half_range.largest();

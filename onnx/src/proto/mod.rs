@@ -1,6 +1,6 @@
 //! The bytes of an ONNX file.
 
-mod messages;
+pub(crate) mod messages;
 mod read;
 mod write;
 

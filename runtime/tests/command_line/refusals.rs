@@ -217,7 +217,7 @@ fn a_library_that_cannot_be_fetched_is_an_error_with_a_remedy() {
     place.image("a.png", 9, 9);
     for (name, variable, value, part) in [
         ("offline", "SEG_RUNTIME_OFFLINE", "1", "nothing may be fetched now"),
-        ("no pip", "PATH", "", "cannot fetch onnxruntime 1.31.1 with pip"),
+        ("no pip", "PATH", "", "cannot fetch onnxruntime 1.32.0 with pip"),
     ] {
         let mut command = place.command(["infer", "--model", "threshold.onnx", "--out", "out", "a.png"]);
         command.env_remove(LIBRARY_VARIABLE).env("SEG_RUNTIME_CACHE", place.path("cache")).env(variable, value);

@@ -32,13 +32,13 @@ pub(super) struct Wheel {
 
 const CPU: Wheel = Wheel {
     package: "onnxruntime",
-    version: "1.31.1",
-    sha256: "5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f",
-    library: "onnxruntime/capi/libonnxruntime.so.1.31.1",
+    version: "1.32.0",
+    sha256: "5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d",
+    library: "onnxruntime/capi/libonnxruntime.so.1.32.0",
     links: &[],
 };
 
-/// For CUDA 13, cuDNN 9 and TensorRT 10.
+/// For CUDA 13, cuDNN 9 and TensorRT 10; the newest build that exists.
 const GPU: Wheel = Wheel {
     package: "onnxruntime-gpu",
     version: "1.31.1",
@@ -47,7 +47,8 @@ const GPU: Wheel = Wheel {
     links: &[],
 };
 
-/// With OpenVINO 2025.4 inside, the newest build that exists.
+/// With OpenVINO 2025.4 inside, for processors that [`OPENVINO_PLUGIN`] does not take; the newest
+/// build that exists.
 const OPENVINO: Wheel = Wheel {
     package: "onnxruntime-openvino",
     version: "1.24.1",
@@ -61,6 +62,15 @@ const WEBGPU: Wheel = Wheel {
     version: "0.4.0",
     sha256: "5d8c961eda91a88961cad1fb7621f389f006b18497d6ea9ecf96f729f066cbfb",
     library: "onnxruntime_ep_webgpu/libonnxruntime_providers_webgpu.so",
+    links: &[],
+};
+
+/// With OpenVINO 2026.4 beside it, for Intel's processors.
+const OPENVINO_PLUGIN: Wheel = Wheel {
+    package: "onnxruntime-ep-openvino",
+    version: "1.8.1",
+    sha256: "3832643158c8c187fcab6db661cde2a8c06a2b3559d95d0f2411ac0e51c5e924",
+    library: "onnxruntime_ep_openvino/libonnxruntime_providers_openvino_plugin.so",
     links: &[],
 };
 
@@ -177,6 +187,7 @@ impl Wheel {
         match plugin {
             Plugin::WebGpu => WEBGPU,
             Plugin::TensorRtRtx => TENSORRT_RTX,
+            Plugin::OpenVino => OPENVINO_PLUGIN,
         }
     }
 
@@ -390,7 +401,7 @@ mod tests {
         let path = folder.join("brought.whl");
         let mut archive = zip::ZipWriter::new(File::create(&path).unwrap());
         let options = zip::write::SimpleFileOptions::default();
-        archive.start_file("onnxruntime/capi/libonnxruntime.so.1.31.1", options).unwrap();
+        archive.start_file(CPU.library, options).unwrap();
         archive.write_all(b"a library").unwrap();
         archive.finish().unwrap();
         let sha256 = seg_contract::sha256(fs::read(&path).unwrap());
@@ -430,7 +441,7 @@ mod tests {
         let (file, wheel) = brought(folder.path());
         let cache = folder.path().join("cache");
         for (name, damage, part) in [
-            ("another wheel", &[][..], "expected that of onnxruntime 1.31.1 (5752bd50"),
+            ("another wheel", &[][..], "expected that of onnxruntime 1.32.0 (5a34fc4d"),
             ("a damaged one", b"x", "or onnxruntime-gpu 1.31.1 (e26c475f"),
         ] {
             let bytes = [fs::read(&file).unwrap(), damage.into()].concat();

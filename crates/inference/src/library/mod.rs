@@ -55,6 +55,15 @@ impl Build {
     /// Every build, the smallest first.
     pub const ALL: [Self; 3] = [Self::Cpu, Self::Gpu, Self::OpenVino];
 
+    /// Returns a short name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+            Self::OpenVino => "openvino",
+        }
+    }
+
     /// Returns the Python package that contains the build, with its version.
     pub fn package(self) -> String {
         fetch::package(self)
@@ -77,11 +86,13 @@ pub enum Plugin {
     WebGpu,
     /// TensorRT for RTX, with TensorRT's libraries.
     TensorRtRtx,
+    /// OpenVINO, with its libraries.
+    OpenVino,
 }
 
 impl Plugin {
     /// Every plug-in.
-    pub const ALL: [Self; 2] = [Self::WebGpu, Self::TensorRtRtx];
+    pub const ALL: [Self; 3] = [Self::WebGpu, Self::TensorRtRtx, Self::OpenVino];
 
     /// Returns the Python package that contains the plug-in, with its version.
     pub fn package(self) -> String {
@@ -99,6 +110,7 @@ impl Plugin {
         match self {
             Self::WebGpu => "seg setup --ep webgpu",
             Self::TensorRtRtx => "seg setup --ep tensorrt-rtx",
+            Self::OpenVino => "seg setup --ep openvino",
         }
     }
 }
@@ -161,7 +173,7 @@ pub struct Library {
     pub path: PathBuf,
     /// The source of the path.
     pub origin: Origin,
-    /// The version, as in `1.31.1`.
+    /// The version, as in `1.32.0`.
     pub version: String,
 }
 
@@ -469,7 +481,7 @@ pub(crate) mod tests {
             (
                 "offline",
                 Search { cache: Some(cache.path().into()), ..search() },
-                "onnxruntime 1.31.1 is not in the cache",
+                "onnxruntime 1.32.0 is not in the cache",
             ),
             (
                 "a file for a folder",

@@ -6,7 +6,8 @@ use super::error::ProviderError;
 use super::gpu;
 use super::kind::Provider;
 use super::options::Options;
-use crate::library::{Plugin, foreign_machine, log};
+use super::tensorrt_rtx;
+use crate::library::{Build, foreign_machine, log};
 use crate::nvidia::{ABSENT, Driver, NvidiaError, absence};
 
 /// The beginning of the names of ONNX Runtime's own files.
@@ -32,8 +33,48 @@ impl ProviderError {
 
 impl From<NvidiaError> for ProviderError {
     fn from(error: NvidiaError) -> Self {
-        Self::from_library(error.library, &error.reason)
+        Self::from_library(error.library, &error.reason).with_rtx(has_rtx)
     }
+}
+
+impl ProviderError {
+    /// Names TensorRT for RTX, which brings its libraries along, in place of CUDA where TensorRT is
+    /// missing and a GPU is there that it takes.
+    fn with_rtx(self, has_rtx: impl Fn() -> bool) -> Self {
+        match self {
+            Self::Library { library, reason, remedy, alternative: Provider::Cuda } if has_rtx() => {
+                Self::Library { library, reason, remedy, alternative: Provider::TensorRtRtx }
+            }
+            other => other,
+        }
+    }
+
+    /// Says of a library that the user named that it is to be named differently.
+    fn with_named_plugin(self, options: &Options) -> Self {
+        let named = options.named_plugin.as_ref().filter(|_| options.provider == Provider::Plugin);
+        let file = named.and_then(|named| named.library.file_name());
+        match self {
+            Self::Library { library, reason, .. } if file.is_some_and(|file| file == library.as_str()) => {
+                Self::NamedLibrary { library, reason }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Returns what a message says after ONNX Runtime's place, code and name of the failure.
+pub(super) fn own_words(message: &str) -> &str {
+    let told = message.rsplit_once("[ONNXRuntimeError] : ").map_or(message, |(_, told)| told);
+    let mut parts = told.splitn(3, " : ");
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(code), Some(_), Some(words)) if code.trim().parse::<u32>().is_ok() => words.trim(),
+        _ => told.trim(),
+    }
+}
+
+/// Returns whether the driver shows a GPU that TensorRT for RTX takes.
+fn has_rtx() -> bool {
+    Driver::query().is_ok_and(|driver| !driver.is_old && driver.gpus.iter().any(tensorrt_rtx::takes))
 }
 
 /// Finds the reason in ONNX Runtime's message, and adds the remedy and what was found on this
@@ -50,7 +91,7 @@ pub(crate) fn diagnose(options: &Options, error: ort::Error) -> ProviderError {
             let gpu = gpu::chosen(options).ok().map(|gpu| gpu.to_string());
             ProviderError::NoKernels { provider, id, gpu, reason }
         }
-        Some(reason) => reason,
+        Some(reason) => reason.with_rtx(has_rtx).with_named_plugin(options),
         None => ProviderError::Other { source: error },
     }
 }
@@ -69,8 +110,16 @@ impl Provider {
         let failure = message.split_once("with error: ").and_then(|(_, cause)| cause.split_once(": "));
         match failure {
             Some((library, reason)) => Some(self.read_load_failure(library, reason, absence)),
-            None => (spec.diagnose)(self, message),
+            None => (spec.diagnose)(self, message).or_else(|| self.read_refusal(message)),
         }
+    }
+
+    /// Returns the error for a plug-in that offered a device and cannot open it.
+    fn read_refusal(self, message: &str) -> Option<ProviderError> {
+        // `... PluginExecutionProviderFactory::CreateProvider(...) [...] : 1 : FAIL : <reason>`
+        let (_, told) = message.split_once("PluginExecutionProviderFactory::CreateProvider")?;
+        let reason = own_words(told).to_owned();
+        Some(ProviderError::Unopened { provider: self, reason })
     }
 
     /// Returns the error for a library that the system's loader refuses.
@@ -91,19 +140,20 @@ impl Provider {
         if !library.starts_with(OWN) {
             return ProviderError::from_library(library, &reason);
         }
-        let (remedy, alternative) = (self.own_remedy(&reason), Provider::Cpu);
+        let (remedy, alternative) = (self.own_remedy(library, &reason), Provider::Cpu);
         ProviderError::Library { library: library.into(), reason, remedy, alternative }
     }
 
     /// Returns the remedy for a file of ONNX Runtime's own that exists and cannot be loaded.
-    fn own_remedy(self, reason: &str) -> String {
+    fn own_remedy(self, library: &str, reason: &str) -> String {
         let spec = self.spec();
+        let is_built_in = spec.build != Build::Cpu && spec.library == Some(library);
+        let setup = if is_built_in { spec.build.setup() } else { self.setup() };
         match spec.linked_with {
             // The libraries that it was linked with are there, in a version that lacks what it
             // needs.
             Some(software) if reason.contains("undefined symbol") => format!("install {software}"),
             _ => {
-                let setup = spec.plugin.map_or_else(|| spec.build.setup(), Plugin::setup);
                 format!("remove its folder, fetch it again with `{setup}`,")
             }
         }
@@ -134,6 +184,22 @@ mod tests {
             "{BRIDGE} /a b/provider.so with error: {library}: cannot open shared object file: No such file or \
              directory\n"
         )
+    }
+
+    #[test]
+    fn tensorrt_for_rtx_is_the_remedy_where_tensorrt_is_missing_and_its_gpu_is_there() {
+        let advised = |provider: Provider, library, has_rtx: bool| {
+            let error = provider.read(&missing(library), absence).unwrap().with_rtx(|| has_rtx).to_string();
+            error.rsplit_once("or choose ").unwrap().1.to_owned()
+        };
+        for (name, provider, library, has_rtx, expected) in [
+            ("with an RTX GPU", Provider::TensorRt, "libnvinfer.so.10", true, "`--ep tensorrt-rtx`"),
+            ("its parser", Provider::TensorRt, "libnvonnxparser.so.10", true, "`--ep tensorrt-rtx`"),
+            ("another GPU", Provider::TensorRt, "libnvinfer.so.10", false, "`--ep cuda`"),
+            ("cuDNN", Provider::Cuda, "libcudnn.so.9", true, "`--ep cpu`"),
+        ] {
+            assert_eq!(advised(provider, library, has_rtx), expected, "{name}");
+        }
     }
 
     #[test]
@@ -219,6 +285,22 @@ mod tests {
                 Provider::TensorRtRtx,
                 missing("libcuda.so.1"),
                 "libcuda.so.1: not found; install the NVIDIA driver or choose `--ep cpu`",
+            ),
+            (
+                "a GPU without float16",
+                Provider::WebGpu,
+                "shader_helper.cc:416 GenerateSourceCode Program Transpose requires f16 but the device does not support it."
+                    .into(),
+                "WebGPU's device computes no float16, which the model asks for; export the model in float32, or choose \
+                 `--ep cpu`",
+            ),
+            (
+                "a device that cannot be opened",
+                Provider::WebGpu,
+                "/o/ep_plugin_provider_interfaces.cc:393 onnxruntime::PluginExecutionProviderFactory::CreateProvider(const \
+                 OrtSessionOptions&) [ONNXRuntimeError] : 1 : FAIL : it is busy\n"
+                    .into(),
+                "WebGPU offers a device and cannot open it: it is busy; choose another `--device-id` or `--ep cpu`",
             ),
             (
                 "no adapter for WebGPU",

@@ -89,6 +89,42 @@ pub enum ProviderError {
         /// The reasons and their remedies.
         remedy: &'static str,
     },
+    /// The plug-in that the user names can be loaded, and offers nothing under the given name.
+    #[error("`{library}` offers no device of {name} here{offered}; {remedy} or choose `--ep cpu`")]
+    NoNamedDevice {
+        /// The library's file name.
+        library: String,
+        /// The provider's name, as the user gave it.
+        name: String,
+        /// The names under which it offers some; empty if it offers none.
+        offered: String,
+        /// The remedy.
+        remedy: &'static str,
+    },
+    /// The plug-in offers a device, and fails when it is opened.
+    #[error("{provider} offers a device and cannot open it: {reason}; choose another `--device-id` or `--ep cpu`")]
+    Unopened {
+        /// The provider.
+        provider: Provider,
+        /// The plug-in's own words.
+        reason: String,
+    },
+    /// The device computes no 16-bit floats.
+    #[error(
+        "{provider}'s device computes no float16, which the model asks for; export the model in float32, or choose `--ep cpu`"
+    )]
+    NoHalf {
+        /// The provider.
+        provider: Provider,
+    },
+    /// The library that the user names holds no plug-in that can be used.
+    #[error("{library}: {reason}; name another file by `--ep-library`, or choose `--ep cpu`")]
+    NamedLibrary {
+        /// The library's file name.
+        library: String,
+        /// The evidence.
+        reason: String,
+    },
     /// The plug-in offers fewer devices.
     #[error("{provider} has no device {id}: it offers {devices}, counted from 0; choose another `--device-id`")]
     NoSuchDevice {

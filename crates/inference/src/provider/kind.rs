@@ -21,4 +21,6 @@ pub enum Provider {
     TensorRtRtx,
     /// A GPU of any make, by WebGPU.
     WebGpu,
+    /// Any other provider, by a plug-in that the user names.
+    Plugin,
 }

@@ -10,9 +10,11 @@ mod engines;
 mod error;
 mod gpu;
 mod kind;
+mod named_plugin;
 mod openvino;
 mod options;
 mod plugin;
+mod runtime_cache;
 mod shapes;
 mod spec;
 mod tensorrt;
@@ -22,13 +24,17 @@ mod webgpu;
 pub use engines::{EngineCache, EngineCacheError, EngineKey};
 pub use error::ProviderError;
 pub use kind::Provider;
+pub use named_plugin::NamedPlugin;
 pub use openvino::openvino_devices;
 pub use options::{ComputePrecision, OptionError, Options};
+pub use plugin::offered_devices;
 pub use shapes::Shapes;
 pub use spec::{Float32Error, Spec};
 
 pub(crate) use diagnosis::diagnose;
+pub(crate) use runtime_cache::RuntimeCache;
 pub(crate) use tensorrt::engine_key;
+pub(crate) use tensorrt_rtx::runtime_cache;
 
 use std::fmt;
 use std::path::Path;
@@ -38,11 +44,12 @@ use ort::ep::ExecutionProviderDispatch;
 use ort::session::builder::SessionBuilder;
 use seg_contract::Input;
 
-use crate::library::Build;
+use crate::library::{Build, Plugin};
 
 impl Provider {
-    /// Every provider, the fastest first.
-    pub const ALL: [Self; 6] = [Self::TensorRt, Self::TensorRtRtx, Self::Cuda, Self::OpenVino, Self::WebGpu, Self::Cpu];
+    /// Every provider: the user's own, then the fastest first.
+    pub const ALL: [Self; 7] =
+        [Self::Plugin, Self::TensorRt, Self::TensorRtRtx, Self::Cuda, Self::OpenVino, Self::WebGpu, Self::Cpu];
 
     /// Returns the description of the provider.
     pub const fn spec(self) -> &'static Spec {
@@ -50,6 +57,7 @@ impl Provider {
             Self::TensorRt => &tensorrt::SPEC,
             Self::TensorRtRtx => &tensorrt_rtx::SPEC,
             Self::WebGpu => &webgpu::SPEC,
+            Self::Plugin => &named_plugin::SPEC,
             Self::Cuda => &cuda::SPEC,
             Self::OpenVino => &openvino::SPEC,
             Self::Cpu => &cpu::SPEC,
@@ -59,6 +67,30 @@ impl Provider {
     /// Returns the value of `--ep` that selects the provider.
     pub fn flag(self) -> &'static str {
         self.spec().flag
+    }
+
+    /// Returns the library of its own in which the provider comes, if it comes in one here:
+    /// OpenVINO's plug-in takes Intel's processors alone.
+    pub fn plugin(self) -> Option<Plugin> {
+        self.spec().plugin.filter(|plugin| *plugin != Plugin::OpenVino || openvino::is_intel())
+    }
+
+    /// Returns whether an ONNX Runtime that may be anybody's holds the provider itself, by the
+    /// files beside its library.
+    pub fn is_built_into(self, onnx_runtime: &Path) -> bool {
+        let file = self.spec().library.filter(|_| self.spec().build != Build::Cpu);
+        file.is_some_and(|file| onnx_runtime.with_file_name(file).exists())
+    }
+
+    /// Returns the build of ONNX Runtime that runs the provider here, beside its
+    /// [plug-in](Self::plugin) if it has one.
+    pub fn build(self) -> Build {
+        if self.plugin().is_some() { Build::Cpu } else { self.into() }
+    }
+
+    /// Returns the command that fetches what the provider needs.
+    pub fn setup(self) -> &'static str {
+        self.plugin().map_or_else(|| self.build().setup(), Plugin::setup)
     }
 
     /// Returns the provider that is tried next if this one cannot be used and a fallback is
@@ -96,8 +128,9 @@ pub(crate) fn register(
 ) -> Result<SessionBuilder, ProviderError> {
     let spec = options.provider.spec();
     let providers = (spec.register)(input, options, engines)?;
-    if let Some(plugin) = spec.plugin {
-        return plugin::add(environment, builder, plugin, input, options);
+    let is_built_in = options.plugin_library.is_none() && spec.build != Build::Cpu;
+    if options.provider == Provider::Plugin || spec.plugin.is_some() && !is_built_in {
+        return plugin::add(environment, builder, input, options);
     }
     // Without this, ONNX Runtime silently drops a provider that it cannot use, and the CPU
     // computes.

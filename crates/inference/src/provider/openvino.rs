@@ -8,12 +8,13 @@ use std::{ptr, slice};
 
 use libloading::{Library, Symbol};
 use ort::ep::{ExecutionProvider as _, OpenVINO};
+use ort::memory::DeviceType;
 
 use super::error::ProviderError;
 use super::kind::Provider;
 use super::options::{ComputePrecision, OptionError, OptionName, Options};
-use super::spec::{Float32Error, Spec, no_plugin_options};
-use crate::library::{Build, loader_message};
+use super::spec::{Float32Error, Spec};
+use crate::library::{Build, Plugin, loader_message};
 
 pub(crate) const SPEC: Spec = Spec {
     provider: Provider::OpenVino,
@@ -21,8 +22,8 @@ pub(crate) const SPEC: Spec = Spec {
     flag: "openvino",
     ort_name: OpenVINO::NAME,
     build: Build::OpenVino,
-    plugin: None,
-    library: Some("libonnxruntime_providers_openvino.so"),
+    plugin: Some(Plugin::OpenVino),
+    library: Some(BUILT_IN),
     needs: &[],
     linked_with: None,
     fallback: Some(Provider::Cpu),
@@ -37,12 +38,16 @@ pub(crate) const SPEC: Spec = Spec {
     check,
     device: |options| Some(device(options).to_owned()),
     register: |_, options, _| Ok(vec![provider(options).into()]),
-    plugin_options: no_plugin_options,
+    plugin_options: |_, options| vec![("load_config".into(), load_config(options))],
     software_variable: None,
-    no_device: "",
+    no_device: "OpenVINO's plug-in takes Intel's processors, GPUs and NPUs alone; on others, choose `--ep openvino` \
+                without `--ep-library`, which takes ONNX Runtime's build with OpenVINO,",
     diagnose,
     float32: Float32Error::OF_CHOSEN_KERNELS,
 };
+
+/// The file that holds the provider in a build of ONNX Runtime with OpenVINO.
+pub(crate) const BUILT_IN: &str = "libonnxruntime_providers_openvino.so";
 
 /// The device unless the options name another one.
 const CPU: &str = "CPU";
@@ -90,6 +95,42 @@ fn provider(options: &Options) -> OpenVINO {
         .with_device_type(device(options))
         .with_precision(precision)
         .with_num_threads(options.threads().get())
+}
+
+/// Returns whether this is an Intel processor, the only ones that OpenVINO's plug-in computes on.
+pub(super) fn is_intel() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let found = std::arch::x86_64::__cpuid(0);
+        let name = [found.ebx, found.edx, found.ecx].map(u32::to_le_bytes).concat();
+        name == b"GenuineIntel"
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Returns the kind of hardware and the number in the name of a device, as in `GPU.1`; no kind for
+/// a device that chooses among others.
+pub(super) fn kind_and_number(options: &Options) -> (Option<DeviceType>, u32) {
+    let name = device(options).to_ascii_uppercase();
+    let (kind, number) = name.split_once('.').unwrap_or((&name, "0"));
+    let kind = match kind {
+        "CPU" => Some(DeviceType::CPU),
+        "GPU" => Some(DeviceType::GPU),
+        "NPU" => Some(DeviceType::NPU),
+        _ => None,
+    };
+    number.parse().map_or((None, 0), |number| (kind, number))
+}
+
+/// Returns the configuration that the plug-in is given: the same precision and threads as the
+/// [built-in provider](provider).
+fn load_config(options: &Options) -> String {
+    let precision = if options.precision == ComputePrecision::Fp16 { "f16" } else { "f32" };
+    let kind = device(options).split('.').next().unwrap_or(CPU);
+    let threads =
+        if kind == CPU { format!(r#", "INFERENCE_NUM_THREADS": "{}""#, options.threads()) } else { String::new() };
+    format!(r#"{{"{kind}": {{"INFERENCE_PRECISION_HINT": "{precision}"{threads}}}}}"#)
 }
 
 /// `ov_available_devices_t`: names, and how many they are.
@@ -156,5 +197,24 @@ mod tests {
             let text = format!("{:?}", provider(&options));
             assert!(text.contains(&format!("{key:?}: {value:?}")), "{key}: {text}");
         }
+    }
+
+    #[test]
+    fn the_plug_in_is_told_the_same_and_given_the_device_by_its_kind() {
+        let of = |device: &str| Options { openvino_device: Some(device.into()), ..Options::default() };
+        let threads = Options { threads: NonZeroUsize::new(3), ..Options::default() };
+        let half = Options { precision: ComputePrecision::Fp16, ..of("GPU.1") };
+        for (options, expected, place) in [
+            (
+                threads,
+                r#"{"CPU": {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": "3"}}"#,
+                (Some(DeviceType::CPU), 0),
+            ),
+            (half, r#"{"GPU": {"INFERENCE_PRECISION_HINT": "f16"}}"#, (Some(DeviceType::GPU), 1)),
+            (of("NPU"), r#"{"NPU": {"INFERENCE_PRECISION_HINT": "f32"}}"#, (Some(DeviceType::NPU), 0)),
+        ] {
+            assert_eq!((load_config(&options).as_str(), kind_and_number(&options)), (expected, place), "{options:?}");
+        }
+        assert_eq!(kind_and_number(&of("AUTO:GPU,CPU")).0, None);
     }
 }

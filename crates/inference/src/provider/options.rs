@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::engines::EngineCache;
 use super::kind::Provider;
+use super::named_plugin::NamedPlugin;
 use super::shapes::Shapes;
 use crate::threads::available_threads;
 
@@ -49,10 +50,14 @@ pub struct Options {
     /// The most images or tiles that run at once; without [`shapes`](Self::shapes), an engine is
     /// built for this number.
     pub batch_max: Option<NonZeroUsize>,
-    /// The library of a provider that is a plug-in.
+    /// The library of a provider that is a [plug-in](Provider::plugin).
     pub plugin_library: Option<PathBuf>,
+    /// The plug-in that [`Provider::Plugin`] stands for.
+    pub named_plugin: Option<NamedPlugin>,
     /// The cache of TensorRT's engines; without it, each session builds one.
     pub engines: Option<EngineCache>,
+    /// The folder of what TensorRT for RTX compiles for a GPU; without it, each session compiles.
+    pub runtime_cache: Option<PathBuf>,
 }
 
 /// The precision in which float32 values of a model are computed; values of other types stay as
@@ -96,11 +101,20 @@ pub(crate) enum OptionName {
     Shapes,
     /// [`Options::openvino_device`]
     OpenVinoDevice,
+    /// [`Options::named_plugin`]
+    NamedPlugin,
 }
 
 impl OptionName {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::DeviceId, Self::MemoryLimit, Self::CudaGraph, Self::BuilderLevel, Self::Shapes, Self::OpenVinoDevice];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::DeviceId,
+        Self::MemoryLimit,
+        Self::CudaGraph,
+        Self::BuilderLevel,
+        Self::Shapes,
+        Self::OpenVinoDevice,
+        Self::NamedPlugin,
+    ];
 
     /// Returns the name of the flag that sets the option.
     pub(crate) fn flag(self) -> &'static str {
@@ -111,6 +125,7 @@ impl OptionName {
             Self::BuilderLevel => "builder-level",
             Self::Shapes => "shapes",
             Self::OpenVinoDevice => "openvino-device",
+            Self::NamedPlugin => "ep-library",
         }
     }
 }
@@ -137,6 +152,25 @@ impl Options {
             OptionName::BuilderLevel => self.builder_level.is_some(),
             OptionName::Shapes => self.shapes.is_some(),
             OptionName::OpenVinoDevice => self.openvino_device.is_some(),
+            OptionName::NamedPlugin => self.named_plugin.is_some(),
+        }
+    }
+
+    /// Returns ONNX Runtime's name for the provider.
+    pub fn ort_name(&self) -> &str {
+        match &self.named_plugin {
+            Some(plugin) if self.provider == Provider::Plugin => &plugin.name,
+            _ => self.provider.spec().ort_name,
+        }
+    }
+
+    /// Describes the plug-in in which the provider comes: its package and version, or the file that
+    /// the user names; `None` if ONNX Runtime's own library holds the provider.
+    pub fn plugin(&self) -> Option<String> {
+        match (&self.named_plugin, self.provider.plugin()) {
+            (Some(named), _) if self.provider == Provider::Plugin => Some(named.to_string()),
+            (_, Some(plugin)) if self.plugin_library.is_some() => Some(plugin.package()),
+            _ => None,
         }
     }
 

@@ -27,9 +27,10 @@ pub struct Spec {
     pub ort_name: &'static str,
     /// The smallest build of ONNX Runtime that contains the provider.
     pub build: Build,
-    /// The library of its own in which the provider comes, which the build loads; the rest of that
-    /// library's needs are as for others.
-    pub plugin: Option<Plugin>,
+    /// The library of its own in which the provider comes, which the build for the CPU loads; the
+    /// rest of that library's needs are as for others. [`Provider::plugin`] says if this processor
+    /// takes it.
+    pub(crate) plugin: Option<Plugin>,
     /// The file of that build that holds the provider; `None` if ONNX Runtime's own library holds
     /// it.
     pub(crate) library: Option<&'static str>,
@@ -65,7 +66,7 @@ pub struct Spec {
     /// them.
     pub(crate) register: Register,
     /// Lists the options of a plug-in by their names there.
-    pub(crate) plugin_options: fn(&Input, &Options) -> Vec<(&'static str, String)>,
+    pub(crate) plugin_options: fn(&Input, &Options) -> Vec<(String, String)>,
     /// The variable that, if it is set, lets the provider compute in software on the processor;
     /// `--ep auto` then passes it over.
     pub software_variable: Option<&'static str>,
@@ -110,7 +111,7 @@ pub(crate) fn only_device(_: &Options) -> Option<String> {
 }
 
 /// Lists no options, for a provider that is no plug-in.
-pub(crate) fn no_plugin_options(_: &Input, _: &Options) -> Vec<(&'static str, String)> {
+pub(crate) fn no_plugin_options(_: &Input, _: &Options) -> Vec<(String, String)> {
     Vec::new()
 }
 

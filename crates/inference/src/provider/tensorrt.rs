@@ -109,7 +109,7 @@ pub(crate) fn engine_key<'a>(
 }
 
 /// Lists the options that change an engine.
-fn describe(input: &Input, options: &Options) -> String {
+pub(super) fn describe(input: &Input, options: &Options) -> String {
     // All fields are named, so that a new one cannot be forgotten here.
     let Options {
         precision,
@@ -129,7 +129,9 @@ fn describe(input: &Input, options: &Options) -> String {
         cuda_graph: _,
         openvino_device: _,
         plugin_library: _,
+        named_plugin: _,
         engines: _,
+        runtime_cache: _,
     } = options;
     let shapes = options.shapes(input);
     format!("{precision} {shapes} {builder_level:?} {memory_limit_bytes:?} {allow_fallback}")

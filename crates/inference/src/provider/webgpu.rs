@@ -28,7 +28,7 @@ pub(crate) const SPEC: Spec = Spec {
     register: |_, _, _| Ok(Vec::new()),
     // In the other layout ONNX Runtime moves sizes about by nodes of its own, which it gives to the
     // CPU.
-    plugin_options: |_, _| vec![("preferredLayout", "NCHW".into())],
+    plugin_options: |_, _| vec![("preferredLayout".into(), "NCHW".into())],
     software_variable: Some("ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER"),
     no_device: NO_DEVICE,
     diagnose,
@@ -39,8 +39,12 @@ pub(crate) const SPEC: Spec = Spec {
 const NO_DEVICE: &str =
     "there is no GPU that it can use; install its driver and Vulkan (`vulkaninfo` lists what there is)";
 
-/// Recognises that a device was offered which no graphics interface can open.
+/// Recognises that a device was offered which no graphics interface can open, or that lacks 16-bit
+/// floats.
 fn diagnose(provider: Provider, message: &str) -> Option<ProviderError> {
+    if message.contains("requires f16 but the device does not support it") {
+        return Some(ProviderError::NoHalf { provider });
+    }
     let is_without = message.contains("Failed to get a WebGPU adapter");
     is_without.then_some(ProviderError::NoDevice { provider, remedy: NO_DEVICE })
 }

@@ -26,7 +26,7 @@ use seg_onnx::Model;
 use thiserror::Error;
 
 use crate::model_file::ModelFile;
-use crate::provider::{Options, Provider, ProviderError, Shapes, diagnose};
+use crate::provider::{Options, Provider, ProviderError, RuntimeCache, Shapes, diagnose};
 use crate::session::cuda_graphs::{CudaGraphs, uncaptured};
 
 /// A model that is ready to run on one provider.
@@ -41,6 +41,8 @@ pub struct Session {
     runs_on: RunsOn,
     change_warning: Option<String>,
     options: Options,
+    /// Dropped after the session, which leaves files in it.
+    _cache: Option<RuntimeCache>,
 }
 
 /// The output of a model for a batch of images, of the kind that its contract names.
@@ -154,12 +156,23 @@ impl Session {
         let Runnable { contract, graph, warning: change_warning } = model;
         let opened =
             File { environment, path, bytes, external, contract: &contract, graph: graph.as_ref() }.open(options)?;
-        let Opened { session, placement, runs_on, options } = opened;
+        let Opened { session, placement, runs_on, options, cache } = opened;
         let cuda_graphs = options
             .cuda_graph
             .then(|| CudaGraphs::new(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
         let shapes = options.provider.spec().builds_engine.then(|| options.shapes(&contract.input));
-        Ok(Self { session, file, cuda_graphs, contract, shapes, placement, runs_on, change_warning, options })
+        Ok(Self {
+            session,
+            file,
+            cuda_graphs,
+            contract,
+            shapes,
+            placement,
+            runs_on,
+            change_warning,
+            options,
+            _cache: cache,
+        })
     }
 
     /// Returns the file, identified by the bytes that were opened.

@@ -9,13 +9,14 @@ use ort::environment::Environment;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use seg_contract::{Contract, sha256};
 use seg_onnx::graph::Graph;
-use seg_onnx::{Model, ModelError, proto};
+use seg_onnx::{Model, ModelError, adopt, proto};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::library::loaded_version;
 use crate::provider::{
-    self, ComputePrecision, EngineCacheError, OptionError, Options, Provider, ProviderError, diagnose, engine_key,
+    self, ComputePrecision, EngineCacheError, OptionError, Options, Provider, ProviderError, RuntimeCache, diagnose,
+    engine_key,
 };
 use crate::session::edges;
 use crate::session::placement::{self, PlacedNode, Placement, PlacementError, RECORD_PLACEMENT};
@@ -34,6 +35,10 @@ pub struct RunsOn {
     pub device: Option<String>,
     /// The version of ONNX Runtime.
     pub onnx_runtime: String,
+    /// The plug-in in which the provider comes, if it does: its package and version, or the file
+    /// that the user named, with its hash and options.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
     /// The reasons against the providers that were asked for first, if a fallback was allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instead: Vec<String>,
@@ -161,6 +166,9 @@ pub fn runnable(path: &Path, bytes: &[u8]) -> Result<Runnable, OpenError> {
         Err(error) => return Err(refused(error)),
     };
     let contract = Model::contract_of(bytes).map_err(refused)?;
+    if adopt::is_as_adopted(bytes).is_ok_and(|adopted| adopted == Some(true)) {
+        return Ok(Runnable { contract, graph: None, warning: None });
+    }
     let mut reason = unread.to_string();
     let mut source = std::error::Error::source(&unread);
     while let Some(cause) = source {
@@ -239,6 +247,8 @@ pub(super) struct Opened {
     pub(super) runs_on: RunsOn,
     /// The options as requested, or, after a fallback, those of the provider that replaced it.
     pub(super) options: Options,
+    /// The files that the provider leaves when the session is closed.
+    pub(super) cache: Option<RuntimeCache>,
 }
 
 impl RunsOn {
@@ -320,7 +330,9 @@ impl File<'_> {
     fn start(&self, options: &Options, engines: Option<&Path>) -> Result<Opened, OpenError> {
         let Self { path, graph, .. } = *self;
         let provider = options.provider;
-        let mut builder = self.register(options, engines)?;
+        let cache = provider::runtime_cache(self.bytes, &self.contract.input, options);
+        let private = cache.as_ref().map(|cache| cache.folder().to_owned());
+        let mut builder = self.register(&Options { runtime_cache: private, ..options.clone() }, engines)?;
         for External { name, bytes } in self.external {
             let added = builder.with_external_initializer_file_in_memory(name, Arc::clone(bytes));
             builder = added.map_err(|error| self.refused(error.into()))?;
@@ -339,19 +351,20 @@ impl File<'_> {
         let misplaced = |source| OpenError::Placement { path: path.into(), provider, source };
         let placement = placement::placement(&session).map_err(misplaced)?;
         if !options.allow_fallback {
-            placement.check(provider, graph).map_err(misplaced)?;
+            placement.check(options.ort_name(), graph).map_err(misplaced)?;
         }
         let runs_on = RunsOn {
             provider,
             precision: options.precision,
             device: options.device(),
             onnx_runtime: loaded_version().into(),
+            plugin: options.plugin(),
             instead: Vec::new(),
             nodes: placement.counts(),
-            elsewhere: placement.misplaced(provider, graph).into_iter().cloned().collect(),
+            elsewhere: placement.misplaced(options.ort_name(), graph).into_iter().cloned().collect(),
             members: Vec::new(),
         };
-        Ok(Opened { session, placement, runs_on, options: options.clone() })
+        Ok(Opened { session, placement, runs_on, options: options.clone(), cache })
     }
 
     fn register(&self, options: &Options, engines: Option<&Path>) -> Result<SessionBuilder, OpenError> {

@@ -68,22 +68,23 @@ impl Placement {
         counts
     }
 
-    /// Lists the nodes that another provider computes than the one asked for.
+    /// Lists the nodes that another provider computes than the one asked for, which is given by
+    /// ONNX Runtime's name for it.
     ///
     /// On the CPU, the shape arithmetic of `graph` is accepted.
-    pub(crate) fn misplaced(&self, asked: Provider, graph: &Graph) -> Vec<&PlacedNode> {
+    pub(crate) fn misplaced(&self, asked: &str, graph: &Graph) -> Vec<&PlacedNode> {
         let shapes: HashSet<_> =
             graph.nodes.iter().filter(is_shape_arithmetic).map(|node| node.name.as_str()).collect();
-        let (asked, cpu) = (asked.spec().ort_name, Provider::Cpu.spec().ort_name);
+        let cpu = Provider::Cpu.spec().ort_name;
         let is_shape_on_cpu = |node: &PlacedNode| node.provider == cpu && shapes.contains(node.name.as_str());
         self.nodes.iter().filter(|node| node.provider != asked && !is_shape_on_cpu(node)).collect()
     }
 
-    /// Checks that the provider asked for computes everything.
+    /// Checks that the provider asked for computes everything; it is given by ONNX Runtime's name.
     ///
     /// # Errors
     /// When another provider took a node, except shape arithmetic of `graph` on the CPU.
-    pub(crate) fn check(&self, asked: Provider, graph: &Graph) -> Result<(), PlacementError> {
+    pub(crate) fn check(&self, asked: &str, graph: &Graph) -> Result<(), PlacementError> {
         let misplaced = self.misplaced(asked, graph);
         match misplaced.first() {
             None => Ok(()),
@@ -206,8 +207,8 @@ mod tests {
             assert!(placed.nodes.contains(&node), "{name}: {placed:?}");
         }
         assert_eq!(placed.counts(), [("CPUExecutionProvider".to_owned(), 6)].into());
-        assert!(placed.check(Provider::Cpu, &graph()).is_ok());
-        let message = placed.check(Provider::Cuda, &graph()).unwrap_err().to_string();
+        assert!(placed.check(Provider::Cpu.spec().ort_name, &graph()).is_ok());
+        let message = placed.check(Provider::Cuda.spec().ort_name, &graph()).unwrap_err().to_string();
         let expected = "2 of 6 nodes went to CPUExecutionProvider, the first is Conv `small`; choose `--ep cpu` or \
                         allow it by `--allow-fallback`";
         assert_eq!(message, expected);
@@ -227,7 +228,7 @@ mod tests {
             ("shape arithmetic on another GPU provider", "padded.pads", cuda, Provider::TensorRt, false),
         ] {
             let nodes = vec![PlacedNode { name: node.into(), operator: "Conv".into(), provider: provider.into() }];
-            assert_eq!(Placement { nodes }.misplaced(asked, &graph()).is_empty(), accepted, "{name}");
+            assert_eq!(Placement { nodes }.misplaced(asked.spec().ort_name, &graph()).is_empty(), accepted, "{name}");
         }
     }
 }

@@ -52,6 +52,10 @@ pub struct EnvironmentRecord {
     /// the only level that was ever used.
     #[serde(default = "level_of_old")]
     pub optimization: String,
+    /// The plug-in in which the provider comes, if it does: its package and version, or the file
+    /// that the user named, with its hash and options.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
     /// The operating system and the architecture.
     pub system: String,
     /// The processor's name, if the system reports it.
@@ -71,6 +75,7 @@ impl EnvironmentRecord {
             tool_sha256: own.map_or_else(|_| "unknown".into(), |bytes| sha256(&bytes)),
             onnx_runtime: onnx_runtime(),
             optimization: OPTIMIZATION.into(),
+            plugin: None,
             system: format!("{} {}", env::consts::OS, env::consts::ARCH),
             processor: processor(),
             processors: thread::available_parallelism().map_or(1, usize::from),

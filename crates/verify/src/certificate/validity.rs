@@ -84,7 +84,7 @@ pub enum Mismatch {
     /// Another device of the provider would run the model.
     #[error(
         "the certificate is for the device `{certified}`, but the device `{found}` would run the model; choose the \
-         certified `--openvino-device` or `--cuda-graph`"
+         certified `--openvino-device`, `--cuda-graph` or `--ep-name`"
     )]
     Device {
         /// The certified device.
@@ -156,6 +156,7 @@ impl Certificate {
             ("the precision", precision, &certificate.precision.to_string()),
             ("ONNX Runtime", onnx_runtime(), &certificate.environment.onnx_runtime),
             ("ONNX Runtime's level of optimisation", OPTIMIZATION.to_owned(), &certificate.environment.optimization),
+            ("the plug-in", named(options.plugin()), &named(certificate.environment.plugin.clone())),
             ("the reference's file", reference_sha256, &certificate.reference.sha256),
         ] {
             if found != *certified {
@@ -227,7 +228,7 @@ impl Certificate {
     }
 
     /// Lists the facts that must be equal in two proofs of one model, each with its name.
-    fn compared_facts(&self) -> [(&'static str, String); 27] {
+    fn compared_facts(&self) -> [(&'static str, String); 28] {
         let data = self.data.as_ref().and_then(|data| data.sha256.clone()).unwrap_or_default();
         let rebuilt = if self.rebuilt { "compared with what the passes make" } else { "not compared" };
         let environment = &self.environment;
@@ -251,6 +252,7 @@ impl Certificate {
             ("the images", data),
             ("ONNX Runtime", environment.onnx_runtime.clone()),
             ("ONNX Runtime's level of optimisation", environment.optimization.clone()),
+            ("the plug-in", named(environment.plugin.clone())),
             ("the system", environment.system.clone()),
             ("the processor", environment.processor.clone()),
             ("the GPUs", environment.gpus.join(", ")),
@@ -315,7 +317,7 @@ fn joined<T: Display>(things: &[T]) -> String {
     }
 }
 
-/// Describes a device in words.
+/// Describes a device or a plug-in in words.
 fn named(device: Option<String>) -> String {
     device.unwrap_or_else(|| "default".into())
 }

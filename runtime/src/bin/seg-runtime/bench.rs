@@ -71,7 +71,10 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<()> {
             let mut is_first = true;
             for batch in args.batch.iter().map(|batch| batch.get()) {
                 for size in &sizes {
-                    let engine = Engine { ep: *ep, precision: *precision, tuning: args.tuning.clone() };
+                    let mut engine = Engine { ep: *ep, precision: *precision, tuning: args.tuning.clone() };
+                    if let Some(provider) = ep.provider() {
+                        engine = engine.alone(provider);
+                    }
                     // Stages are for one image at its own size; where no batch is of one, the first
                     // case has them.
                     let has_stages = std::mem::take(&mut is_first) || batch == 1;
@@ -100,7 +103,7 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<()> {
 
 /// Measures one case.
 pub(crate) fn measure(args: &Measure) -> anyhow::Result<()> {
-    let (environment, options) = engine::start(&args.engine)?;
+    let (environment, options) = engine::start(&args.engine, Some(&args.model))?;
     let options = Options { batch_max: Some(args.batch), ..options };
     let open = |path: &Path| engine::open(&options, || Session::open(&environment, path, &options));
     let mut session = open(&args.model)?;

@@ -22,6 +22,15 @@ const ERROR: &str = "error: ";
 /// # Errors
 /// With the program's own error; or when it crashes, or takes longer than `limit` and is killed.
 pub(crate) fn ask<T: DeserializeOwned>(args: &[OsString], limit: Option<Duration>) -> anyhow::Result<T> {
+    let stdout = run(args, limit)?;
+    serde_json::from_str(&stdout).with_context(|| format!("cannot read the answer `{}`", stdout.trim()))
+}
+
+/// Runs this program with other arguments and returns what it prints, as [`ask`] does.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) fn run(args: &[OsString], limit: Option<Duration>) -> anyhow::Result<String> {
     let program = env::current_exe().context("cannot find this program")?;
     let mut process = Command::new(program)
         .args(args)
@@ -45,7 +54,7 @@ pub(crate) fn ask<T: DeserializeOwned>(args: &[OsString], limit: Option<Duration
     };
     let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
     if status.success() {
-        return serde_json::from_str(&stdout).with_context(|| format!("cannot read the answer `{}`", stdout.trim()));
+        return Ok(stdout);
     }
     bail!("{}", reason(status, &stderr))
 }

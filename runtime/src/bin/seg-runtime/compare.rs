@@ -3,7 +3,7 @@
 use anyhow::{anyhow, bail};
 use ndarray::Ix4;
 use seg_cli::print;
-use seg_inference::{Session, TensorFile, compare as compare_tensors, read_contract};
+use seg_inference::{ModelOutput, Session, TensorFile, compare as compare_tensors, read_contract};
 
 use crate::args::Compare;
 use crate::engine;
@@ -18,10 +18,13 @@ pub(crate) fn compare(args: &Compare) -> anyhow::Result<()> {
         anyhow!("the tensor `{}` has shape {shape:?}, expected [n, channels, height, width]", args.input)
     })?;
 
-    let (environment, options) = engine::start(&args.engine)?;
+    let (environment, options) = engine::start(&args.engine, Some(&args.model))?;
     let mut session = engine::open(&options, || Session::open(&environment, &args.model, &options))?;
-    let found = session.run(input.view())?;
-    let comparison = compare_tensors(found.view().into_dyn(), expected.view())?;
+    let found = match session.infer(input.view())? {
+        ModelOutput::Scores(scores) => scores.into_dyn(),
+        ModelOutput::Masks(masks) => masks.mapv(f32::from).into_dyn(),
+    };
+    let comparison = compare_tensors(found.view(), expected.view())?;
     print(&format!("{comparison}\n"))?;
     if comparison.not_finite > 0 {
         bail!("{} of {} elements are infinite or not a number", comparison.not_finite, comparison.elements);

@@ -16,7 +16,8 @@ use seg_inference::{
 use serde::{Deserialize, Serialize};
 
 use crate::args::{self, Engine, Tuning};
-use crate::{child, engine};
+use crate::engine::Probed;
+use crate::{auto, child, engine};
 
 /// The findings of `doctor`.
 #[derive(Serialize)]
@@ -26,8 +27,8 @@ struct Report {
     libraries: Vec<Library>,
     nvidia: Nvidia,
     providers: Vec<Tried>,
-    /// The provider that `--ep auto` takes.
-    auto: Option<Provider>,
+    /// The providers that work, among which `--ep auto` chooses for each model.
+    auto: Vec<Provider>,
 }
 
 #[derive(Serialize)]
@@ -111,6 +112,12 @@ struct Tried {
     provider: Provider,
     works: bool,
     seconds: f64,
+    /// The library that holds the provider: a build of ONNX Runtime, or a plug-in.
+    library: String,
+    /// Its version; `None` if it is not there or tells none.
+    version: Option<String>,
+    /// The devices that the provider may compute on.
+    devices: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     runs_on: Option<RunsOn>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,7 +132,7 @@ pub(crate) fn doctor(args: &args::Doctor) -> anyhow::Result<()> {
     } else {
         print(&describe(&report)?)?;
     }
-    ensure!(report.auto.is_some(), "no provider works");
+    ensure!(!report.auto.is_empty(), "no provider works");
     for provider in args.ep.iter().filter_map(|ep| ep.provider()) {
         let works = report.providers.iter().any(|tried| tried.provider == provider && tried.works);
         ensure!(works, "{provider} does not work here");
@@ -138,7 +145,7 @@ pub(crate) fn probe(args: &args::Probe) -> anyhow::Result<()> {
     let answer = if args.nvidia {
         serde_json::to_string(&ask_nvidia())?
     } else if args.locate {
-        let build = Build::from(args.engine.ep.provider().unwrap_or_default());
+        let build = Build::ALL.into_iter().find(|build| build.name() == args.build).unwrap_or(Build::Cpu);
         let library::Library { path, version, .. } = engine::locate(&args.engine.tuning.library, build)?;
         let devices = if build == Build::OpenVino { openvino_devices(&path) } else { Ok(Vec::new()) };
         let (openvino_devices, openvino_error) = match devices {
@@ -147,8 +154,9 @@ pub(crate) fn probe(args: &args::Probe) -> anyhow::Result<()> {
         };
         serde_json::to_string(&Found { path, version, openvino_devices, openvino_error })?
     } else {
-        let (environment, options) = engine::start(&args.engine)?;
-        serde_json::to_string(&engine::watch(&options, || run_probe(&environment, &options))?)?
+        let (environment, options) = engine::start(&args.engine, None)?;
+        let runs_on = engine::watch(&options, || run_probe(&environment, &options))?;
+        serde_json::to_string(&Probed::new(&environment, &options, runs_on))?
     };
     print_json(&answer)
 }
@@ -173,9 +181,14 @@ fn examine(args: &args::Doctor, limit: Duration) -> Report {
     let (nvidia, libraries, providers) = thread::scope(|scope| {
         let nvidia = scope.spawn(|| examine_nvidia(limit));
         let libraries = Build::ALL.map(|build| scope.spawn(move || find_library(library, build, limit)));
-        let providers = Provider::ALL.map(|provider| scope.spawn(move || try_provider(library, provider, limit)));
-        (join(nvidia), libraries.map(join), providers.map(join))
+        let wanted = offline(library, Provider::default());
+        let providers: Vec<_> = auto::candidates(&wanted)
+            .map(|provider| scope.spawn(move || try_provider(library, provider, limit)))
+            .collect();
+        (join(nvidia), libraries.map(join), providers.into_iter().map(join).collect::<Vec<_>>())
     });
+    let providers: Vec<_> =
+        providers.into_iter().map(|tried| tried.with_library(library, &libraries, &nvidia)).collect();
     Report {
         system: System {
             os: std::env::consts::OS,
@@ -188,10 +201,10 @@ fn examine(args: &args::Doctor, limit: Duration) -> Report {
         nvidia,
         auto: providers
             .iter()
-            .filter(|tried| engine::software_variable(tried.provider).is_none())
-            .find(|tried| tried.works)
-            .map(|tried| tried.provider),
-        providers: providers.into(),
+            .filter(|tried| tried.works && engine::software_variable(tried.provider).is_none())
+            .map(|tried| tried.provider)
+            .collect(),
+        providers,
     }
 }
 
@@ -220,9 +233,8 @@ fn examine_cache(library: &args::Library) -> Cache {
 }
 
 fn find_library(library: &args::Library, build: Build, limit: Duration) -> Library {
-    let provider = Provider::ALL.into_iter().rev().find(|provider| Build::from(*provider) == build).unwrap_or_default();
-    let mut args = vec!["probe".into(), "--locate".into()];
-    args.extend(offline(library, provider).to_args());
+    let mut args = vec!["probe".into(), "--locate".into(), "--build".into(), build.name().into()];
+    args.extend(offline(library, Provider::default()).to_args());
     let (found, error) = match child::ask(&args, Some(limit)) {
         Ok(found) => (Some(found), None),
         Err(error) => (None, Some(chain(error.as_ref()))),
@@ -238,17 +250,87 @@ fn offline(library: &args::Library, provider: Provider) -> Engine {
 
 fn try_provider(library: &args::Library, provider: Provider, limit: Duration) -> Tried {
     let begun = Instant::now();
-    let tried = engine::probe(&offline(library, provider), limit);
+    let tried = engine::probe(&offline(library, provider).alone(provider), limit);
     let seconds = begun.elapsed().as_secs_f64();
-    match tried {
-        Ok(runs_on) => Tried { provider, works: true, seconds, runs_on: Some(runs_on), error: None },
-        Err(error) => Tried { provider, works: false, seconds, runs_on: None, error: Some(chain(error.as_ref())) },
+    let (runs_on, devices, error) = match tried {
+        Ok(Probed { runs_on, devices }) => (Some(runs_on), devices, None),
+        Err(error) => (None, Vec::new(), Some(chain(error.as_ref()))),
+    };
+    let works = error.is_none();
+    Tried { provider, works, seconds, library: String::new(), version: None, devices, runs_on, error }
+}
+
+impl Tried {
+    /// Completes what was found with the library that holds the provider, and with the devices that
+    /// its driver or its library names.
+    fn with_library(mut self, flags: &args::Library, libraries: &[Library], nvidia: &Nvidia) -> Self {
+        let build = self.provider.build();
+        let place = Build::ALL.into_iter().position(|other| other == build).unwrap_or_default();
+        let found = libraries[place].found.as_ref();
+        (self.library, self.version) = match (self.provider.plugin(), &flags.ep_library) {
+            (_, Some(path)) if self.provider == Provider::Plugin => {
+                (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), None)
+            }
+            (Some(plugin), _) if !found.is_some_and(|found| self.provider.is_built_into(&found.path)) => {
+                let is_there = engine::search(flags, build).find_plugin(plugin).is_some();
+                let package = plugin.package();
+                let (name, version) = package.split_once(' ').unwrap_or((&package, ""));
+                (name.to_owned(), is_there.then(|| version.to_owned()))
+            }
+            _ => {
+                let package = libraries[place].package.split(' ').next().unwrap_or_default().to_owned();
+                (package, found.map(|found| found.version.clone()))
+            }
+        };
+        if self.provider == Provider::Cpu {
+            self.devices = vec![format!("{} threads", available_threads())];
+        } else if self.provider.spec().is_nvidia {
+            self.devices = nvidia.driver.iter().flat_map(|driver| &driver.gpus).map(ToString::to_string).collect();
+        } else if self.provider == Provider::OpenVino
+            && let Some(found) = found.filter(|found| !found.openvino_devices.is_empty())
+        {
+            self.devices.clone_from(&found.openvino_devices);
+        }
+        self
+    }
+}
+
+/// A fault, and its remedy.
+struct Fault<'a> {
+    what: &'a str,
+    remedy: &'a str,
+}
+
+impl<'a> Fault<'a> {
+    /// Takes an error apart, whose remedy stands after a semicolon and names another provider at
+    /// its end.
+    fn new(error: &'a str) -> Self {
+        let what = error.split_once("cannot load `the test graph` with ").and_then(|(_, rest)| rest.split_once(": "));
+        let (what, remedy) = what.map_or(error, |(_, what)| what).split_once("; ").unwrap_or((error, ""));
+        // The place where a library would be is of no use in a table.
+        let what = what.split(", there is no `").next().unwrap_or_default();
+        let remedy = remedy.split(" or choose `--ep").next().unwrap_or_default();
+        Self { what, remedy: remedy.trim_end_matches([',', ';', ' ']) }
+    }
+}
+
+/// The remedies, each with what it is for: one driver may be wanted by several providers.
+#[derive(Default)]
+struct Remedies<'a>(Vec<(&'a str, Vec<&'a str>)>);
+
+impl<'a> Remedies<'a> {
+    fn add(&mut self, remedy: &'a str, name: &'a str) {
+        match self.0.iter_mut().find(|(known, _)| *known == remedy) {
+            _ if remedy.is_empty() => {}
+            Some((_, names)) => names.push(name),
+            None => self.0.push((remedy, vec![name])),
+        }
     }
 }
 
 fn describe(report: &Report) -> anyhow::Result<String> {
     let Report { system, cache, libraries, nvidia, providers, auto } = report;
-    let mut text = String::new();
+    let (mut text, mut remedies) = (String::new(), Remedies::default());
     let System { os, architecture, cpus, seg_runtime } = system;
     writeln!(
         text,
@@ -273,7 +355,9 @@ fn describe(report: &Report) -> anyhow::Result<String> {
                     writeln!(text, "OpenVINO   {}", openvino_devices.join(", "))?;
                 }
             }
-            (None, error) => writeln!(text, "library    {}", error.as_deref().unwrap_or(&library.package))?,
+            (None, error) => {
+                writeln!(text, "library    {}", Fault::new(error.as_deref().unwrap_or(&library.package)).what)?;
+            }
         }
     }
     match (&nvidia.driver, &nvidia.driver_error) {
@@ -282,23 +366,106 @@ fn describe(report: &Report) -> anyhow::Result<String> {
             let wanted = if *is_old { "; 13.0 or newer is wanted" } else { "" };
             writeln!(text, "driver     NVIDIA's{version}, up to CUDA {cuda}{wanted}")?;
         }
-        (None, error) => writeln!(text, "driver     {}", error.as_deref().unwrap_or("unknown"))?,
+        (None, error) => {
+            let fault = Fault::new(error.as_deref().unwrap_or("unknown"));
+            remedies.add(fault.remedy, "driver");
+            writeln!(text, "driver     {}", fault.what)?;
+        }
     }
     for (id, gpu) in nvidia.driver.iter().flat_map(|driver| &driver.gpus).enumerate() {
         writeln!(text, "GPU {id}      {gpu}")?;
     }
     for (name, library) in [("CUDA", &nvidia.cuda_runtime), ("cuDNN", &nvidia.cudnn), ("TensorRT", &nvidia.tensorrt)] {
-        writeln!(text, "{name:9}  {}", library.describe())?;
+        let fault = Fault::new(library.describe());
+        remedies.add(fault.remedy, name);
+        writeln!(text, "{name:9}  {}", fault.what)?;
     }
-    for tried in providers {
-        let name = format!("--ep {}", tried.provider.flag());
-        match &tried.error {
-            None => writeln!(text, "{name:13}  works, {:.1} s", tried.seconds)?,
-            Some(error) => writeln!(text, "{name:13}  does not work: {error}")?,
+    write_table(&mut text, providers, &mut remedies)?;
+    match &auto[..] {
+        [] => {}
+        [only] => writeln!(text, "\n--ep auto takes {only}")?,
+        several => {
+            let names: Vec<_> = several.iter().map(Provider::to_string).collect();
+            writeln!(text, "\n--ep auto measures {} on each model, once, and takes the fastest", names.join(", "))?;
         }
     }
-    if let Some(provider) = auto {
-        writeln!(text, "{:13}  takes {provider}", "--ep auto")?;
+    if !remedies.0.is_empty() {
+        writeln!(text, "\nwhat to do")?;
+    }
+    for (remedy, names) in remedies.0 {
+        writeln!(text, "  {}: {remedy}", names.join(", "))?;
     }
     Ok(text)
+}
+
+/// Writes a row for each provider: its library and version, its devices, and the verdict.
+fn write_table<'a>(text: &mut String, providers: &'a [Tried], remedies: &mut Remedies<'a>) -> anyhow::Result<()> {
+    const HEAD: [&str; 4] = ["provider", "library", "version", "devices"];
+    let rows: Vec<_> = providers
+        .iter()
+        .map(|tried| {
+            let version = tried.version.clone().unwrap_or_else(|| "none".into());
+            let devices = if tried.devices.is_empty() { "none".into() } else { tried.devices.join(", ") };
+            [tried.provider.flag().to_owned(), tried.library.clone(), version, devices]
+        })
+        .collect();
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([HEAD[column].len()]).max().unwrap_or_default()
+    };
+    let [a, b, c, d] = [0, 1, 2, 3].map(width);
+    writeln!(text, "\n  {:a$}  {:b$}  {:c$}  {:d$}  verdict", HEAD[0], HEAD[1], HEAD[2], HEAD[3])?;
+    for (tried, [provider, library, version, devices]) in providers.iter().zip(&rows) {
+        let (mark, verdict) = match &tried.error {
+            None => ('✓', format!("works, {:.1} s", tried.seconds)),
+            Some(error) => {
+                let fault = Fault::new(error);
+                remedies.add(fault.remedy, tried.provider.flag());
+                ('✗', fault.what.to_owned())
+            }
+        };
+        writeln!(text, "{mark} {provider:a$}  {library:b$}  {version:c$}  {devices:d$}  {verdict}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_taken_apart_into_what_is_wrong_and_what_to_do() {
+        for (error, what, remedy) in [
+            (
+                "cannot load `the test graph` with CUDA: libcuda.so.1: not found; install the NVIDIA driver or choose \
+                 `--ep cpu`",
+                "libcuda.so.1: not found",
+                "install the NVIDIA driver",
+            ),
+            (
+                "WebGPU offers no device here: there is no GPU that it can use; install its driver; or choose `--ep cpu`",
+                "WebGPU offers no device here: there is no GPU that it can use",
+                "install its driver",
+            ),
+            (
+                "onnxruntime-gpu 1.31.1 is not in the cache, there is no `/a`, and nothing may be fetched now; run `seg setup`",
+                "onnxruntime-gpu 1.31.1 is not in the cache",
+                "run `seg setup`",
+            ),
+            ("it crashes with signal: 4", "it crashes with signal: 4", ""),
+        ] {
+            let fault = Fault::new(error);
+            assert_eq!((fault.what, fault.remedy), (what, remedy), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_remedy_is_said_once() {
+        let mut remedies = Remedies::default();
+        for name in ["cuda", "tensorrt"] {
+            remedies.add("install the driver", name);
+        }
+        remedies.add("", "cpu");
+        assert_eq!(remedies.0, [("install the driver", vec!["cuda", "tensorrt"])]);
+    }
 }

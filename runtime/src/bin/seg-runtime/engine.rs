@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "sets an environment variable before any thread is started")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -12,10 +12,11 @@ use ort::environment::Environment;
 use seg_cli::{Shown, chain, detail, note, warn};
 use seg_inference::library::{Build, Library, Search};
 use seg_inference::nvidia::TF32_VARIABLE;
-use seg_inference::{ComputePrecision, EngineCache, Options, Provider, RunsOn, Session};
+use seg_inference::{ComputePrecision, EngineCache, Options, Provider, RunsOn, Session, offered_devices};
+use serde::{Deserialize, Serialize};
 
-use crate::args::Engine;
-use crate::{args, child};
+use crate::args::{Engine, Ep};
+use crate::{args, auto, child};
 
 /// The longest time that a provider may take to run a small graph; TensorRT builds an engine for
 /// it.
@@ -26,17 +27,19 @@ const REPORT_PERIOD: Duration = Duration::from_secs(10);
 
 /// Starts ONNX Runtime, downloaded if necessary, and returns the options of its sessions.
 ///
-/// The environment must outlive the sessions that are opened in it. If the CPU replaces a provider
-/// whose library is missing, that is said when a model is [opened](open), and in its report.
-pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
+/// `model` is the one to run, on which `--ep auto` measures. The environment must outlive the
+/// sessions that are opened in it. If the CPU replaces a provider whose library is missing, that is
+/// said when a model is [opened](open), and in its report.
+pub(crate) fn start(engine: &Engine, model: Option<&Path>) -> anyhow::Result<(Environment, Options)> {
     let provider = match engine.ep.provider() {
         Some(provider) => provider,
-        None => choose(engine)?,
+        None => auto::choose(engine, model)?,
     };
-    let mut options = options(engine, provider);
+    let engine = if engine.ep == Ep::Auto { &engine.alone(provider) } else { engine };
+    let mut options = options(engine, provider)?;
     options.check()?;
-    let located = locate(&engine.tuning.library, provider.into()).and_then(|library| {
-        options.plugin_library = locate_plugin(&engine.tuning.library, provider)?;
+    let located = locate(&engine.tuning.library, provider.build()).and_then(|library| {
+        options.plugin_library = locate_plugin(&engine.tuning.library, provider, &library)?;
         Ok(library)
     });
     let library = match located {
@@ -54,6 +57,9 @@ pub(crate) fn start(engine: &Engine) -> anyhow::Result<(Environment, Options)> {
     }
     detail(&format!("library      ONNX Runtime {}: {}", library.version, library.path.shown()));
     detail(&format!("provider     {}, {}", options.provider, options.precision));
+    if let Some(plugin) = options.plugin() {
+        detail(&format!("plug-in      {plugin}"));
+    }
     Ok((library.load()?, options))
 }
 
@@ -102,37 +108,18 @@ fn report_fallback(sessions: &[Session]) {
     }
 }
 
-/// Chooses the fastest provider that is installed and works, and says on standard error why the
-/// others do not.
-fn choose(engine: &Engine) -> anyhow::Result<Provider> {
-    let mut reasons = Vec::<String>::new();
-    for provider in Provider::ALL {
-        match works(engine, provider) {
-            Ok(()) => {
-                for reason in &reasons {
-                    note(reason);
-                }
-                note(&format!("`--ep auto` takes {provider}"));
-                return Ok(provider);
-            }
-            Err(error) => reasons.push(format!("not {provider}: {}", chain(error.as_ref()))),
-        }
-    }
-    bail!("no provider works: {}", reasons.join("; "))
-}
-
 /// Returns the variable because of which `--ep auto` passes a provider over, if it is set.
 pub(crate) fn software_variable(provider: Provider) -> Option<&'static str> {
     provider.spec().software_variable.filter(|variable| env::var_os(variable).is_some())
 }
 
 /// Checks that a provider is installed, has the options, and runs a small graph.
-fn works(engine: &Engine, provider: Provider) -> anyhow::Result<()> {
+pub(crate) fn works(engine: &Engine, provider: Provider) -> anyhow::Result<()> {
     if let Some(variable) = software_variable(provider) {
         bail!("{variable} is set, with which it may compute in software, slower than the CPU");
     }
-    let engine = Engine { ep: provider.into(), ..engine.clone() };
-    options(&engine, provider).check()?;
+    let engine = engine.alone(provider);
+    options(&engine, provider)?.check()?;
     // The CPU comes last and needs no proof; what is missing is fetched.
     if provider != Provider::Cpu {
         probe(&engine, PROBE_LIMIT)?;
@@ -140,9 +127,33 @@ fn works(engine: &Engine, provider: Provider) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An answer of [`probe`]: what computed a small graph, and the devices that the provider offers.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Probed {
+    pub(crate) runs_on: RunsOn,
+    pub(crate) devices: Vec<String>,
+}
+
+impl Probed {
+    pub(crate) fn new(environment: &Environment, options: &Options, runs_on: RunsOn) -> Self {
+        Self { runs_on, devices: offered_devices(environment, options) }
+    }
+}
+
+impl Engine {
+    /// Returns the flags for one provider, without those of a plug-in that it is not.
+    pub(crate) fn alone(&self, provider: Provider) -> Self {
+        let mut engine = Self { ep: provider.into(), ..self.clone() };
+        if provider != Provider::Plugin {
+            engine.tuning.library = engine.tuning.library.without_plugin();
+        }
+        engine
+    }
+}
+
 /// Runs a small graph in a process of its own, which fetches nothing and lets no other provider
 /// help out; returns what computed it.
-pub(crate) fn probe(engine: &Engine, limit: Duration) -> anyhow::Result<RunsOn> {
+pub(crate) fn probe(engine: &Engine, limit: Duration) -> anyhow::Result<Probed> {
     let mut engine = engine.clone();
     engine.tuning.library.offline = true;
     engine.tuning.allow_fallback = false;
@@ -152,7 +163,10 @@ pub(crate) fn probe(engine: &Engine, limit: Duration) -> anyhow::Result<RunsOn> 
 }
 
 /// Returns the options to run models with on a provider.
-pub(crate) fn options(engine: &Engine, provider: Provider) -> Options {
+///
+/// # Errors
+/// When the plug-in that the flags name cannot be read.
+pub(crate) fn options(engine: &Engine, provider: Provider) -> anyhow::Result<Options> {
     let args::Tuning {
         allow_fallback,
         threads,
@@ -164,8 +178,9 @@ pub(crate) fn options(engine: &Engine, provider: Provider) -> Options {
         builder_level,
         library,
     } = engine.tuning.clone();
-    let engines = search(&library, Build::Gpu).cache.map(|cache| EngineCache::new(cache.join("tensorrt")));
-    Options {
+    let cache = search(&library, Build::Gpu).cache;
+    let engines = cache.as_ref().map(|cache| EngineCache::new(cache.join("tensorrt")));
+    Ok(Options {
         provider,
         instead: Vec::new(),
         allow_fallback,
@@ -180,8 +195,10 @@ pub(crate) fn options(engine: &Engine, provider: Provider) -> Options {
         tile: None,
         batch_max: None,
         plugin_library: None,
+        named_plugin: library.named_plugin()?,
         engines,
-    }
+        runtime_cache: cache.map(|cache| cache.join("tensorrt-rtx")),
+    })
 }
 
 /// Returns the places in which a build of ONNX Runtime is looked for.
@@ -190,10 +207,14 @@ pub(crate) fn search(library: &args::Library, build: Build) -> Search {
     Search { offline: search.offline || library.offline, ..search }
 }
 
-/// Returns the library of a provider that is a plug-in, downloaded if necessary; `None` for others.
-fn locate_plugin(library: &args::Library, provider: Provider) -> anyhow::Result<Option<PathBuf>> {
-    let Some(plugin) = provider.spec().plugin else { return Ok(None) };
-    let search = search(library, provider.into());
+/// Returns the library of a provider that is a plug-in, downloaded if necessary; `None` for others,
+/// and where the ONNX Runtime that the user named has the provider built in.
+fn locate_plugin(library: &args::Library, provider: Provider, found: &Library) -> anyhow::Result<Option<PathBuf>> {
+    let Some(plugin) = provider.plugin() else { return Ok(None) };
+    if provider.is_built_into(&found.path) {
+        return Ok(None);
+    }
+    let search = search(library, provider.build());
     if search.find_plugin(plugin).is_none() && !search.offline {
         note(&format!("fetching {}; this happens once", plugin.package()));
     }

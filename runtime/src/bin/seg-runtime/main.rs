@@ -1,7 +1,10 @@
 //! Runs exported segmentation models from the command line.
 
+mod adopt;
+mod adopted;
 mod args;
 mod array;
+mod auto;
 mod bench;
 mod child;
 mod compare;
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Merge(args) => merge::merge(args),
         Command::Eval(args) => eval::eval(args),
         Command::Inspect(args) => inspect::inspect(args),
+        Command::Adopt(args) => adopt::adopt(args),
         Command::Compare(args) => compare::compare(args),
         Command::Bench(args) => bench::bench(args),
         Command::Doctor(args) => doctor::doctor(args),

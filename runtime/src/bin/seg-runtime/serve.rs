@@ -2,6 +2,7 @@
 
 use std::io::{self, stderr};
 use std::num::NonZeroU64;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,7 +140,7 @@ pub(crate) fn serve(args: &Serve) -> anyhow::Result<()> {
             "certificates are checked against their models, but not for who made them; `--public-key KEY` checks that too",
         );
     }
-    let (environment, engine) = engine::start(&args.engine)?;
+    let (environment, engine) = engine::start(&args.engine, first_file(&sources))?;
     let bounds = &args.limits;
     let images = bounds.lanes.map_or(usize::MAX, |lanes| lanes.get());
     let lanes = Lanes::new(engine.provider, images, engine.threads, || largest(&settings));
@@ -188,13 +189,17 @@ fn sources(args: &Serve) -> anyhow::Result<Vec<Source>> {
     Ok(sources)
 }
 
+/// Returns the first model that is named as a file.
+fn first_file(sources: &[Source]) -> Option<&Path> {
+    sources.iter().find_map(|source| match source {
+        Source::File { path, .. } => Some(path.as_path()),
+        Source::Folder(_) => None,
+    })
+}
+
 /// Returns the classes except the background of the first model that is named as a file.
 fn targets(sources: &[Source]) -> anyhow::Result<Vec<String>> {
-    let first = sources.iter().find_map(|source| match source {
-        Source::File { path, .. } => Some(path),
-        Source::Folder(_) => None,
-    });
-    let Some(path) = first else { return Ok(Vec::new()) };
+    let Some(path) = first_file(sources) else { return Ok(Vec::new()) };
     let contract = read_contract(path)?;
     Ok(contract.classes.into_iter().skip(1).map(|class| class.name).collect())
 }

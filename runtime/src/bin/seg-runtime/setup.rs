@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use seg_cli::{Shown, note, print};
+use seg_inference::Provider;
 use seg_inference::library::{Build, Search};
 
 use crate::args::Setup;
@@ -15,11 +16,15 @@ pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
     if !args.wheel.is_empty() {
         return Ok(());
     }
-    let providers: Vec<_> = args.ep.iter().filter_map(|ep| ep.provider()).collect();
-    let needs = |build| providers.iter().any(|provider| Build::from(*provider) == build);
+    let mut providers: Vec<_> = args.ep.iter().filter_map(|ep| ep.provider()).collect();
+    if args.openvino {
+        providers.push(Provider::OpenVino);
+    }
+    let needs = |build| providers.iter().any(|provider| provider.build() == build);
     let wanted = [
         (Build::Cpu, true),
         (Build::Gpu, args.gpu || needs(Build::Gpu)),
+        // Also where a plug-in takes its place: the libraries may be for another machine.
         (Build::OpenVino, args.openvino || needs(Build::OpenVino)),
     ];
     for (build, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
@@ -37,7 +42,7 @@ pub(crate) fn setup(args: &Setup) -> anyhow::Result<()> {
         };
         show(&build.package(), &library.path)?;
     }
-    for plugin in providers.iter().filter_map(|provider| provider.spec().plugin) {
+    for plugin in providers.iter().filter_map(|provider| provider.plugin()) {
         let search = Search::from_env(None, Build::Cpu);
         let search = Search { offline: search.offline || args.offline, ..search };
         if search.find_plugin(plugin).is_none() && !search.offline {

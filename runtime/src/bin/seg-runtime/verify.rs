@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use seg_cli::{Shown, note, print, warn};
 use seg_inference::{TensorFile, digest, read_model};
+use seg_onnx::adopt::is_as_adopted;
 use seg_verify::bounds::ModelPrecision;
 use seg_verify::{
     Certificate, CertificatePath, CertifyRequest, ExactEvaluator, FileRecord, InputReport, PrivateKey, Reference,
@@ -13,7 +14,7 @@ use seg_verify::{
 };
 
 use crate::args::Verify;
-use crate::engine;
+use crate::{adopted, engine};
 
 /// The file in a run's folder that holds the weights.
 const RUN_WEIGHTS: &str = "best.safetensors";
@@ -38,6 +39,12 @@ struct Files {
 /// Verifies a model and leaves its certificate beside it, or where it is asked for.
 fn first(args: &Verify, model: &Path) -> anyhow::Result<()> {
     let (reference, checkpoint) = against(model, args.against.as_deref());
+    if args.against.is_none() && !reference.exists() {
+        let bytes = fs::read(model).with_context(|| format!("cannot read the model `{}`", model.shown()))?;
+        if is_as_adopted(&bytes).is_ok_and(|adopted| adopted.is_some()) {
+            return adopted::verify(args, model, &bytes);
+        }
+    }
     let files = Files { model: model.into(), reference, checkpoint, data: args.data.iter().cloned().collect() };
     let key = args.sign.as_deref().map(PrivateKey::read).transpose()?;
     let place = |provider| {
@@ -95,7 +102,7 @@ fn again(args: &Verify, path: &Path) -> anyhow::Result<()> {
     // Before a library is fetched for it; a fallback may yet choose another one.
     if let Some(provider) = args.engine.ep.provider().filter(|_| !args.engine.tuning.allow_fallback) {
         let precision = ModelPrecision::from_graph(&model.graph, args.engine.precision);
-        certified.check(&engine::options(&args.engine, provider), precision).with_context(another)?;
+        certified.check(&engine::options(&args.engine, provider)?, precision).with_context(another)?;
     }
     // A model that has changed is named as such by the new proof.
     let is_same = digest(&files.model).is_ok_and(|(_, sha256)| sha256 == certified.model.sha256);
@@ -159,7 +166,7 @@ fn run(
     let reference = Reference::from_bytes(reference_path, &reference_bytes)?;
     let reference_file = FileRecord::new(reference_path, &reference_bytes, folder, Some(reference.tool.as_str()));
     let tensors = checkpoint.as_deref().map(TensorFile::open).transpose()?;
-    let (environment, options) = engine::start(&args.engine)?;
+    let (environment, options) = engine::start(&args.engine, Some(model))?;
     let mut evaluator = ExactEvaluator::new(&reference.model.graph);
     let request = CertifyRequest {
         folder,

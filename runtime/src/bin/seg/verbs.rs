@@ -61,7 +61,7 @@ impl Group {
 }
 
 /// All verbs, in the order of the help.
-pub(crate) const VERBS: [Verb; 14] = [
+pub(crate) const VERBS: [Verb; 15] = [
     verb("train", "Train a network; `train --help` lists evaluate, check, report and summarize", Group::Make),
     verb("export", "Write the network of a checkpoint as an ONNX model, with its proof", Group::Make),
     verb("infer", "Segment images: a mask, an overlay and a line of JSON for each", Group::Run),
@@ -71,6 +71,7 @@ pub(crate) const VERBS: [Verb; 14] = [
     verb("verify", "Prove that a model is the trained network, or check a certificate", Group::Prove),
     verb("keygen", "Make an Ed25519 key to sign certificates with", Group::Prove),
     verb("inspect", "Print what a model file holds: inputs, outputs, cost, operators and contract", Group::Examine),
+    verb("adopt", "Give a segmentation network that another program exported a contract", Group::Examine),
     verb("compare", "Run a model on a stored tensor and compare its output with another one", Group::Examine),
     verb("bench", "Measure the latency, throughput and peak memory of a model", Group::Examine),
     verb("doctor", "Report which providers work here, and what to install for the others", Group::Machine),

@@ -5,11 +5,12 @@
 //! accepted even if there is nothing to allow.
 
 use seg_contract::{Contract, Input, OutputKind};
+use seg_inference::Provider;
 use seg_runtime::save::Save;
 use thiserror::Error;
 
 use super::answers::Tile;
-use super::{Answers, Command, Engine, Eval, Infer, Inspect, Measuring, Saves, Serve, Size};
+use super::{Answers, Bench, Command, Engine, Ep, Eval, Infer, Inspect, Measuring, Saves, Serve, Size};
 
 /// An error in flags that exclude each other.
 #[derive(Debug, Error)]
@@ -49,6 +50,7 @@ impl Command {
             Self::Serve(args) => args.check(),
             Self::Eval(args) => args.check(),
             Self::Inspect(args) => args.check(),
+            Self::Bench(args) => args.check(),
             _ => Ok(()),
         }
     }
@@ -120,6 +122,18 @@ impl Eval {
 impl Inspect {
     fn check(&self) -> Result<(), Conflict> {
         if self.placement || self.engine == Engine::default() { Ok(()) } else { Err(Conflict::NoPlacement) }
+    }
+}
+
+impl Bench {
+    fn check(&self) -> Result<(), Conflict> {
+        let takes = |ep: &Ep| [None, Some(Provider::Plugin)].contains(&ep.provider());
+        first([(
+            self.tuning.library.ep_library.is_some() && !self.ep.iter().any(takes),
+            "--ep-library",
+            "with these `--ep`",
+            "add `plugin` to `--ep`, or leave it out",
+        )])
     }
 }
 

@@ -7,17 +7,24 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::builder::PossibleValue;
+use anyhow::Context;
+use clap::builder::{ArgPredicate, PossibleValue};
 use clap::{Args, ValueEnum};
-use seg_inference::{ComputePrecision, Provider, Shapes};
+use seg_cli::Shown;
+use seg_inference::{ComputePrecision, NamedPlugin, Provider, Shapes};
 
 /// The provider and its options.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Provider")]
 pub(crate) struct Engine {
-    /// The execution provider; it is an error if it cannot compute the whole model. `auto` takes
-    /// the fastest one that is installed and works
-    #[arg(long, value_enum, default_value_t = Ep::default())]
+    /// The execution provider; it is an error if it cannot compute the whole model. `auto` measures
+    /// those that are installed and work on this model, once, and takes the fastest
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = Ep::default(),
+        default_value_if("ep_library", ArgPredicate::IsPresent, "plugin")
+    )]
     pub(crate) ep: Ep,
     /// The precision in which float32 values are computed: tf32 with CUDA and TensorRT, fp16 with
     /// TensorRT and OpenVINO's GPU
@@ -62,16 +69,60 @@ pub(crate) struct Tuning {
     pub(crate) library: Library,
 }
 
-/// The ONNX Runtime library.
+/// The ONNX Runtime library, and a plug-in for it.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Library")]
 pub(crate) struct Library {
+    /// The library of any other plug-in provider, as of MLX, of ggml or of a vendor: `--ep plugin`
+    #[arg(long, value_name = "FILE", requires = "ep_name")]
+    pub(crate) ep_library: Option<PathBuf>,
+    /// The name that the provider in that library gives to itself, as in MlxExecutionProvider
+    #[arg(long, value_name = "NAME", requires = "ep_library")]
+    pub(crate) ep_name: Option<String>,
+    /// An option of that provider by its own name; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", requires = "ep_library", value_parser = key_and_value)]
+    pub(crate) ep_option: Vec<(String, String)>,
     /// The ONNX Runtime library [default: ORT_DYLIB_PATH, else the cache, else a fetched one]
     #[arg(long, value_name = "FILE")]
     pub(crate) ort_lib: Option<PathBuf>,
     /// Fetch nothing, as with SEG_RUNTIME_OFFLINE=1
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+impl Library {
+    /// Reads the plug-in that the flags name, if they name one.
+    pub(crate) fn named_plugin(&self) -> anyhow::Result<Option<NamedPlugin>> {
+        let Some((library, name)) = self.ep_library.as_ref().zip(self.ep_name.as_ref()) else { return Ok(None) };
+        let plugin = NamedPlugin::read(library, name, &self.ep_option);
+        plugin.map(Some).with_context(|| format!("cannot read the plug-in `{}`", library.shown()))
+    }
+
+    /// Returns the same flags without a plug-in.
+    pub(crate) fn without_plugin(&self) -> Self {
+        Self { ort_lib: self.ort_lib.clone(), offline: self.offline, ..Self::default() }
+    }
+
+    /// Returns the same flags for another process.
+    fn to_args(&self) -> Vec<OsString> {
+        let Self { ep_library, ep_name, ep_option, ort_lib, offline } = self;
+        let mut args: Vec<OsString> = Vec::new();
+        for (flag, path) in [("--ep-library", ep_library), ("--ort-lib", ort_lib)] {
+            args.extend(path.iter().flat_map(|path| [flag.into(), path.clone().into_os_string()]));
+        }
+        args.extend(ep_name.iter().map(|name| format!("--ep-name={name}").into()));
+        args.extend(ep_option.iter().map(|(key, value)| format!("--ep-option={key}={value}").into()));
+        args.extend(offline.then(|| "--offline".into()));
+        args
+    }
+}
+
+/// Reads an option of a plug-in.
+fn key_and_value(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        _ => Err("expected KEY=VALUE"),
+    }
 }
 
 impl Engine {
@@ -104,12 +155,9 @@ impl Engine {
         for (flag, value) in values {
             args.extend(value.map(|value| OsString::from(format!("{flag}={value}"))));
         }
-        if let Some(path) = &library.ort_lib {
-            args.extend(["--ort-lib".into(), path.clone().into_os_string()]);
-        }
+        args.extend(library.to_args());
         args.extend(cuda_graph.then(|| "--cuda-graph".into()));
         args.extend(allow_fallback.then(|| "--allow-fallback".into()));
-        args.extend(library.offline.then(|| "--offline".into()));
         args
     }
 }
@@ -179,11 +227,26 @@ mod tests {
             "--ep cuda --precision tf32 --device-id 1 --memory-limit 512 --cuda-graph --allow-fallback",
             "--ep tensorrt --precision fp16 --shapes 1x16x16,1x32x32,2x64x64 --builder-level 5 --offline",
             "--ep openvino --openvino-device GPU.1 --threads 3 --ort-lib a.so",
+            "--ep-library b.so --ep-name B --ep-option level=3 --ep-option a=b=c",
+            "--ep auto --ep-library b.so --ep-name B",
         ] {
             let parse =
                 |args: &[OsString]| Flags::try_parse_from([OsString::from("x")].iter().chain(args)).unwrap().engine;
             let engine = parse(&flags.split_whitespace().map(OsString::from).collect::<Vec<_>>());
             assert_eq!(parse(&engine.to_args()), engine, "{flags}");
+        }
+    }
+
+    #[test]
+    fn a_plug_in_that_is_named_is_the_provider_unless_another_one_is_asked_for() {
+        let parse = |flags: &str| Flags::try_parse_from(iter::once("x").chain(flags.split_whitespace()));
+        let ep = |flags| parse(flags).unwrap().engine.ep.name();
+        assert_eq!(ep("--ep-library b.so --ep-name B"), "plugin");
+        assert_eq!(ep("--ep-library b.so --ep-name B --ep auto"), "auto");
+        assert_eq!(ep("--ep plugin"), "plugin");
+        for flags in ["--ep-library b.so", "--ep-name B", "--ep-option a=b", "--ep-library b --ep-name B --ep-option a"]
+        {
+            assert!(parse(flags).is_err(), "{flags}");
         }
     }
 }

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use answers::Tile;
+use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand};
 use seg_cli::Verbosity;
 use seg_data::{Part, Selection};
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Merge(Merge),
     Eval(Eval),
     Inspect(Inspect),
+    Adopt(Adopt),
     Compare(Compare),
     Bench(Bench),
     Doctor(Doctor),
@@ -203,6 +205,28 @@ pub(crate) struct Inspect {
     pub(crate) engine: Engine,
 }
 
+/// Give a segmentation network that another program exported a contract, so that it can be run.
+///
+/// `--draft` writes a contract to fill in, from the inputs and outputs of the network. `--contract`
+/// writes the model with it, after it was run on two sizes.
+#[derive(Debug, Args)]
+pub(crate) struct Adopt {
+    /// The ONNX file
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    /// Write a contract to fill in
+    #[arg(long, value_name = "FILE", required_unless_present = "contract", conflicts_with = "contract")]
+    pub(crate) draft: Option<PathBuf>,
+    /// The contract of the network
+    #[arg(long, value_name = "FILE")]
+    pub(crate) contract: Option<PathBuf>,
+    /// The new file [default: NAME.adopted.onnx beside the model]
+    #[arg(long, value_name = "FILE", requires = "contract")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
+}
+
 /// Run a model on a stored tensor and compare its output with another one.
 #[derive(Debug, Args)]
 pub(crate) struct Compare {
@@ -238,7 +262,13 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
     /// Execution providers, as in cpu,openvino
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "cpu")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "cpu",
+        default_value_if("ep_library", ArgPredicate::IsPresent, "plugin")
+    )]
     pub(crate) ep: Vec<Ep>,
     /// Precisions in which float32 values are computed, as in fp32,tf32
     #[arg(long, value_enum, value_delimiter = ',', default_value = "fp32")]
@@ -343,6 +373,9 @@ pub(crate) struct Probe {
     /// Find and check the ONNX Runtime library, and stop there
     #[arg(long)]
     pub(crate) locate: bool,
+    /// The build of it to find
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub(crate) build: String,
     #[command(flatten)]
     pub(crate) engine: Engine,
 }
