@@ -12,7 +12,7 @@ const EPOCHS_MIN: usize = 10;
 const CHANGE: f64 = 0.005;
 /// The loss of Dice from the best epoch to the last ones that says that training went on too long.
 const FALL: f64 = 0.02;
-/// The deviation of the Dice in the last epochs that is more than unsteady.
+/// The deviation of the Dice from its course in the last epochs that is unsteady.
 const JUMPS: f64 = 0.03;
 /// The fewest validation images that choose an epoch by more than luck.
 const IMAGES_MIN: usize = 5;
@@ -63,11 +63,11 @@ impl Evidence<'_> {
         let (before, end) = dice[dice.len() - 2 * count..].split_at(count);
         let (first, last) = (end[0].0, end[count - 1].0);
         let (change, level) = (mean(end) - mean(before), mean(end));
-        let deviation = (end.iter().map(|(_, dice)| (dice - level).powi(2)).sum::<f64>() / count as f64).sqrt();
+        let deviation = unsteadiness(&dice[dice.len() - 2 * count..]);
         let (best_epoch, best) = dice.iter().fold(dice[0], |best, each| if each.1 > best.1 { *each } else { best });
         if deviation > JUMPS {
             return warning(format!(
-                "the Dice jumps in the last epochs, by {deviation:.3} from {first} to {last}: the best epoch may be luck; larger \
+                "the Dice jumps in the last epochs, by about {deviation:.3} up to epoch {last}: the best epoch may be luck; larger \
                  batches, a lower `--lr` or more validation images steady it"
             ));
         }
@@ -122,6 +122,15 @@ impl Evidence<'_> {
             })
         })
     }
+}
+
+/// Returns the deviation of values from a straight course: that of their differences, divided by
+/// the root of two, which is the deviation of the values where each errs for itself.
+fn unsteadiness(values: &[(usize, f64)]) -> f64 {
+    let steps: Vec<f64> = values.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
+    let count = steps.len().max(1) as f64;
+    let mean = steps.iter().sum::<f64>() / count;
+    (steps.iter().map(|step| (step - mean).powi(2)).sum::<f64>() / count / 2.0).sqrt()
 }
 
 #[cfg(test)]
