@@ -49,8 +49,13 @@ pub enum ReadCheckpointError {
 #[derive(Debug, Error)]
 pub enum ChooseError {
     /// The weights make no network.
-    #[error(transparent)]
-    Weights(#[from] FitError),
+    #[error("cannot make a network of the weights in `{}`", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: FitError,
+    },
     /// The network has no such option.
     #[error("{} has no option `{option}`; it has {}", network.title(), options_of(*network))]
     Unknown {
@@ -133,7 +138,8 @@ impl Checkpoint {
     /// something else.
     pub fn choose(&mut self, options: &[(String, String)]) -> Result<(), ChooseError> {
         for (option, value) in options {
-            let carried = self.weights.config()?;
+            let fit = |source| ChooseError::Weights { path: self.path.clone(), source };
+            let carried = self.weights.config().map_err(fit)?;
             let network = carried.name();
             let Some(known) = network.options().iter().find(|known| known.name == option) else {
                 return Err(ChooseError::Unknown { network, option: option.clone() });
