@@ -34,7 +34,17 @@ fn folder_of(seed: u64) -> TempDir {
     folder
 }
 
+/// The options of the published network, which names and shapes of weights do not tell.
+const PUBLISHED: &str = "--network-option norm=bf,residual=n,dilation=1-1-1-3-5";
+
+/// Runs the program; weights without a contract are said to be of the published network unless
+/// `flags` say something else.
 fn export(folder: &Path, flags: &str) -> Output {
+    let is_told = flags.contains("--network-option") || !flags.contains(".safetensors");
+    run(folder, &if is_told { flags.to_owned() } else { format!("{flags} {PUBLISHED}") })
+}
+
+fn run(folder: &Path, flags: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_export")).current_dir(folder).args(flags.split_whitespace()).output().unwrap()
 }
 
@@ -66,12 +76,27 @@ fn a_model_is_written_and_the_assumptions_are_told() {
 fn options_that_weights_cannot_tell_are_taken_by_their_names() {
     let folder = folder();
     let named = "--checkpoint net.safetensors --no-verify";
-    let (_, stderr) = succeed(folder.path(), named);
-    assert!(stderr.contains("as published: weights do not tell norm, residual, closing_gelu, dilation"), "{stderr}");
+    for (given, open) in [
+        ("", "norm, residual and dilation of AMSUnet; say each by"),
+        ("--network-option norm=bf", "residual and dilation of AMSUnet; say each by"),
+        ("--network-option norm=bf,dilation=1-1-1-3-5", "do not tell residual of AMSUnet; say it by"),
+        ("--network-option norm=bf,dilation=1-1-1-3-5,residual=o", "do not tell closing_gelu of AMSUnet; say it by"),
+    ] {
+        let output = run(folder.path(), &format!("{named} {given}"));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{given}: {stderr}");
+        assert!(stderr.contains("`net.safetensors`") && stderr.contains(open), "{given}: {stderr}");
+        assert!(!folder.path().join("amsunet.onnx").exists(), "{given}");
+    }
+    let stderr = String::from_utf8(run(folder.path(), named).stderr).unwrap();
+    for part in ["residual is n (one, then GELU) or o (one around each part)", PUBLISHED] {
+        assert!(stderr.contains(part), "no {part} in: {stderr}");
+    }
+    succeed(folder.path(), &format!("{named} {PUBLISHED}"));
     let published = read(&folder.path().join("amsunet.onnx"));
     assert_eq!(published.contract.provenance.configuration, "base_width=4");
-    let (_, stderr) = succeed(folder.path(), &format!("{named} --network-option norm=bb --network-option residual=o"));
-    assert!(!stderr.contains("as published"), "{stderr}");
+    let others = "--network-option norm=bb,dilation=1-1-1-3-5 --network-option residual=o,closing_gelu=false";
+    succeed(folder.path(), &format!("{named} {others}"));
     let model = read(&folder.path().join("amsunet.onnx"));
     assert_eq!(model.contract.provenance.configuration, "base_width=4,norm=bb,residual=o");
     assert!(model.graph != published.graph);

@@ -20,13 +20,14 @@ use ndarray::{Array4, Axis};
 use ort::environment::Environment;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use seg_contract::{Element, InputForm, OutputKind, Rgb16Image, SizePolicy};
+use seg_contract::{ColorOrder, Element, InputForm, OutputKind, Rgb16Image, SizePolicy};
 use seg_data::{Format, Header, ReadError, add_format};
 use seg_inference::library::{Build, Search};
 use seg_inference::{
     Cleanup, EnsembleError, ModelFile, ModelOutput, Options, Segmenter, Session, Settings, Tiles, Tiling, Uncertainty,
     Views,
 };
+use seg_onnx::forms;
 use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
 use seg_runtime::pipeline::{self, Task, create_folders};
 use seg_runtime::save::{Finished, Place, ResultWriter, Save};
@@ -338,6 +339,45 @@ fn an_ensemble_is_the_same_in_any_order_of_its_members() {
 }
 
 #[test]
+fn each_member_normalises_images_by_its_own_mean_and_deviation() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, mean: [f32; 3], std: [f32; 3], element| {
+        let mut model = threshold::model(SizePolicy::Native);
+        (model.contract.input.mean, model.contract.input.std) = (mean.to_vec(), std.to_vec());
+        model.contract.input.form.element = element;
+        forms::apply(&mut model.graph, "logits", &model.contract).unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, model.to_bytes().unwrap()).unwrap();
+        path
+    };
+    let floats = write("floats.onnx", [0.3, 0.4, 0.5], [0.2, 0.25, 0.3], Element::Float);
+    let others = write("others.onnx", [0.6, 0.1, 0.2], [0.11, 0.3, 0.1], Element::Float);
+    let bytes = write("bytes.onnx", [0.45, 0.1, 0.2], [0.13, 0.3, 0.1], Element::U8);
+    let red = |x: u32, y: u32| Rgb([((x * 7 + y * 13) % 32 * 8) as f32 / 255.0, 0.25, 0.75]);
+    let image = Rgb32FImage::from_fn(30, 21, red);
+    let whole = Settings { probabilities: true, ..Settings::default() };
+    let tiled = Settings { tiles: Tiles::Of(Tiling { size: [16, 16], overlap: 0.25 }), ..whole.clone() };
+    for (name, settings, second) in
+        [("whole", &whole, &others), ("in tiles", &tiled, &others), ("a graph that takes bytes", &whole, &bytes)]
+    {
+        let alone = |path: &Path| {
+            let model = Segmenter::open(environment(), path, &Options::default()).unwrap();
+            model.with(settings.clone()).unwrap().segment(&image).unwrap().probabilities.unwrap()
+        };
+        let (one, other) = (alone(&floats), alone(second));
+        assert!((&one - &other).iter().any(|difference| difference.abs() > 0.1), "{name}: the members are alike");
+        let expected = one.clone() + (other - &one) / 2.0;
+        for models in [[&floats, second], [second, &floats]] {
+            let ensemble = Segmenter::open_ensemble(environment(), &models, &Options::default()).unwrap();
+            let found = ensemble.with(settings.clone()).unwrap().segment(&image).unwrap().probabilities.unwrap();
+            let worst = (found - &expected).iter().fold(0.0_f32, |worst, error| worst.max(error.abs()));
+            // The mean of two numbers is rounded in another order, and tiles are weighted.
+            assert!(worst < 2e-7, "{name}: {worst}");
+        }
+    }
+}
+
+#[test]
 fn models_are_told_by_the_bytes_that_were_opened() {
     let folder = tempfile::tempdir().unwrap();
     let path = threshold::write(folder.path(), SizePolicy::Native);
@@ -356,11 +396,11 @@ fn models_that_differ_are_no_ensemble() {
     let folder = tempfile::tempdir().unwrap();
     let first = threshold::write(folder.path(), SizePolicy::Native);
     let mut other = threshold::model(SizePolicy::Native);
-    other.contract.input.mean = vec![0.25; 3];
+    other.contract.input.color = ColorOrder::Bgr;
     let path = folder.path().join("other.onnx");
     std::fs::write(&path, other.to_bytes().unwrap()).unwrap();
     let error = Segmenter::open_ensemble(environment(), &[first, path], &Options::default()).unwrap_err();
-    assert!(error.to_string().contains("differ in the colours"), "{error}");
+    assert!(error.to_string().contains("differ in the order of the colours"), "{error}");
     let none: [&Path; 0] = [];
     let error = Segmenter::open_ensemble(environment(), &none, &Options::default()).unwrap_err();
     assert!(matches!(error, EnsembleError::Empty));

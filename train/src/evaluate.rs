@@ -5,8 +5,8 @@ use std::thread;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::{GrayImage, Rgb32FImage};
-use ndarray::Ix3;
-use seg_contract::{Contract, Evaluation, EvaluationError, PostprocessError, PreprocessError};
+use ndarray::{Array3, Ix3};
+use seg_contract::{Contract, Evaluation, EvaluationError, Geometry, PostprocessError, PreprocessError};
 use seg_data::{Sample, SampleError};
 use seg_nets::network::Network;
 use seg_nets::weights::to_array;
@@ -96,6 +96,26 @@ impl Evaluator<'_> {
     /// # Errors
     /// When the image is empty or the network is not the contract's.
     pub fn segment(&self, name: &str, image: &Rgb32FImage) -> Result<GrayImage, EvaluateError> {
+        let (logits, geometry) = self.logits(name, image)?;
+        self.contract
+            .postprocess(logits.view(), &geometry)
+            .map_err(|source| EvaluateError::Postprocess { name: name.into(), source })
+    }
+
+    /// Computes the probability of each class at each pixel of one image, `[classes, height,
+    /// width]`; `name` is for errors.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment).
+    pub fn probabilities(&self, name: &str, image: &Rgb32FImage) -> Result<Array3<f32>, EvaluateError> {
+        let (logits, geometry) = self.logits(name, image)?;
+        self.contract
+            .probabilities(logits.view(), &geometry)
+            .map_err(|source| EvaluateError::Postprocess { name: name.into(), source })
+    }
+
+    /// Computes the network's output for an image, and where the image lies in it.
+    fn logits(&self, name: &str, image: &Rgb32FImage) -> Result<(Array3<f32>, Geometry), EvaluateError> {
         let input = self
             .contract
             .preprocess(image)
@@ -104,9 +124,7 @@ impl Evaluator<'_> {
         let data = TensorData::new(input.tensor.into_raw_vec_and_offset().0, [1, channels, height, width]);
         let logits: Tensor<3> = self.net.forward(Tensor::from_data(data, self.device)).squeeze_dim(0);
         let logits = to_array(logits).into_dimensionality::<Ix3>().expect("a rank-3 tensor is a rank-3 array");
-        self.contract
-            .postprocess(logits.view(), &input.geometry)
-            .map_err(|source| EvaluateError::Postprocess { name: name.into(), source })
+        Ok((logits, input.geometry))
     }
 }
 

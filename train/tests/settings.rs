@@ -123,12 +123,49 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
         ("--data data --network-option norm=bb --network-option base_width=8", "/network/norm", json!("bb")),
         ("--data data --network-option norm=bb --network-option base_width=8", "/network/base_width", json!(8)),
         ("--data data --init net.safetensors --network-option residual=o", "/network/residual", json!("o")),
+        ("--data data --network-option norm=bb,base_width=8", "/network/base_width", json!(8)),
+        ("--data data", "/training/loss", Value::Null),
+        ("--data data --loss dice+focal", "/training/loss", json!("focal=2+dice")),
+        ("--data data", "/class_weights", Value::Null),
+        ("--data data --class-weights 1,2.5", "/class_weights", json!([1.0, 2.5])),
+        // The target has 19 of 40 columns.
+        ("--data data --class-weights balanced", "/class_weights", json!([0.95, 1.05])),
+        ("--data data --augment target=0.25", "/augmentation/target", json!(0.25)),
+        ("--data data --self-configure", "/batch_size", json!(4)),
+        ("--data data --self-configure", "/epochs", json!(400)),
+        ("--data data --self-configure", "/augmentation/crop", json!([32, 32])),
+        ("--data data --self-configure --epochs 7 --crop 16", "/epochs", json!(7)),
+        ("--data data --self-configure --epochs 7 --crop 16", "/augmentation/crop", json!([16, 16])),
+        ("--config some.json --self-configure", "/batch_size", json!(3)),
+        ("--data data --minutes 2 --epochs 5", "/epochs", json!(5)),
         ("--data data --init net.safetensors", "/network/base_width", json!(4)),
         ("--data data --init net.safetensors --base-width 4", "/network/base_width", json!(4)),
     ] {
         let found = printed(root.path(), arguments).pointer(pointer).cloned().unwrap_or_default();
         assert_eq!(found, expected, "{arguments}: {pointer}");
     }
+}
+
+#[test]
+fn the_time_decides_the_epochs_and_what_was_chosen_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    data(&root.path().join("data"));
+    let flags = "--data data --self-configure --minutes 0.05 --base-width 4 --device cpu --print-config";
+    let Output { status, stdout, stderr } = train(root.path(), flags);
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(status.success(), "{stderr}");
+    let config: Value = serde_json::from_slice(&stdout).unwrap();
+    let epochs = config["epochs"].as_u64().unwrap();
+    assert_eq!(config["training"]["minutes"], 0.05);
+    for part in [
+        "chosen     size native: ",
+        "chosen     crop 32: ",
+        "chosen     batch of 4: ",
+        &format!("planned    {epochs} epochs of"),
+    ] {
+        assert!(stderr.contains(part), "no {part} in: {stderr}");
+    }
+    assert!(!stderr.contains("chosen     400 epochs"), "{stderr}");
 }
 
 #[test]
@@ -204,6 +241,11 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
         ("--resume run --epochs 3", 2, "cannot be used with"),
         ("--resume run --augment none", 2, "cannot be used with"),
         ("--resume run --ema 0.9", 2, "cannot be used with"),
+        ("--resume run --self-configure", 2, "cannot be used with"),
+        ("--data data --loss hinge", 2, "`hinge` is no loss; expected cross-entropy or focal"),
+        ("--data data --class-weights 1,2,3", 1, "`class_weights` is [1.0, 2.0, 3.0], expected a number of at least 0"),
+        ("--data data --class-weights heavy", 2, "expected `balanced` or a number for each class"),
+        ("--data data --augment target=2", 1, "`target`"),
         ("--data data --ema 1.5", 2, "between 0 and 1"),
         ("--data data --precision fp16", 2, "`fp16` is no precision to learn in; expected fp32 or bf16"),
         ("--data data --device auto,cpu", 2, "`auto,cpu` is not a device"),

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 /// pixels.
 ///
 /// Without points the distances have no meaning.
-pub(crate) fn squared_distances(width: usize, height: usize, points: &[(usize, usize)]) -> Vec<u64> {
+pub fn squared_distances(width: usize, height: usize, points: &[(usize, usize)]) -> Vec<u64> {
     // More than any distance along a column.
     let far = (width + height) as i64;
     let mut along_columns = vec![far; width * height];

@@ -5,6 +5,7 @@
 //!   of a [`Bootstrap`];
 //! - [`Region`] is a set of pixels; [`SurfaceDistances`], [`skeleton`], [`centerline_dice`] and
 //!   [`ObjectCounts`] compare two;
+//! - [`Cleanup`] cleans a mask, in deployment and where training tries what that is worth;
 //! - [`Calibration`] and [`ThresholdSweep`] add up probabilities image by image in memory of
 //!   constant size.
 //!
@@ -15,6 +16,7 @@
 mod region;
 
 mod centerline;
+mod cleanup;
 mod components;
 mod disjoint_sets;
 mod distance;
@@ -34,8 +36,10 @@ mod summary;
 pub use bootstrap::Bootstrap;
 pub use calibration::{Calibration, CalibrationSummary, RELIABILITY_BINS, Reliability, ReliabilityBin, ShapeError};
 pub use centerline::centerline_dice;
+pub use cleanup::Cleanup;
 pub use components::{Components, Connectivity, Run};
 pub use disjoint_sets::DisjointSets;
+pub use distance::squared_distances;
 pub use metric::{Metric, definition_of_surfaces};
 pub use objects::ObjectCounts;
 pub use quantile::{median, nearest_rank, quantile};

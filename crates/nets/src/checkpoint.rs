@@ -6,7 +6,7 @@ use seg_contract::{Contract, ContractError};
 use seg_data::WriteError;
 use thiserror::Error;
 
-use crate::network::{NetworkConfig, NetworkName, OptionError};
+use crate::network::{NetworkConfig, NetworkName, NetworkOption, OptionError};
 use crate::runs::BEST;
 use crate::weights::{FitError, ReadWeightsError, Weights, WeightsFile, WeightsPart};
 
@@ -49,8 +49,13 @@ pub enum ReadCheckpointError {
 #[derive(Debug, Error)]
 pub enum ChooseError {
     /// The weights make no network.
-    #[error(transparent)]
-    Weights(#[from] FitError),
+    #[error("cannot make a network of the weights in `{}`", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: FitError,
+    },
     /// The network has no such option.
     #[error("{} has no option `{option}`; it has {}", network.title(), options_of(*network))]
     Unknown {
@@ -81,6 +86,43 @@ pub enum ChooseError {
     },
 }
 
+/// Options of a network that neither its weights nor anybody tells.
+#[derive(Debug, Error)]
+#[error(
+    "cannot make a network of `{}`: names and shapes of its weights do not tell {} of {}; say {} by `--network-option`: {}. The \
+     published network is {}",
+    path.display(),
+    join(options.iter().map(|option| option.name)),
+    network.title(),
+    if options.len() == 1 { "it" } else { "each" },
+    options.iter().map(|option| format!("{} is {}", option.name, option.values)).collect::<Vec<_>>().join("; "),
+    published(options)
+)]
+pub struct UntoldError {
+    /// The file.
+    pub path: PathBuf,
+    /// The network.
+    pub network: NetworkName,
+    /// The options.
+    pub options: Vec<&'static NetworkOption>,
+}
+
+/// Returns the flag that chooses the published network.
+fn published(options: &[&NetworkOption]) -> String {
+    let values: Vec<_> = options.iter().map(|option| format!("{}={}", option.name, option.published())).collect();
+    format!("`--network-option {}`", values.join(","))
+}
+
+/// Joins names for a sentence.
+fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [name] => (*name).to_owned(),
+        [names @ .., last] => format!("{} and {last}", names.join(", ")),
+    }
+}
+
 /// Returns the names of a network's options, for a message.
 fn options_of(network: NetworkName) -> String {
     let names: Vec<_> = network.options().iter().map(|option| option.name).collect();
@@ -96,7 +138,8 @@ impl Checkpoint {
     /// something else.
     pub fn choose(&mut self, options: &[(String, String)]) -> Result<(), ChooseError> {
         for (option, value) in options {
-            let carried = self.weights.config()?;
+            let fit = |source| ChooseError::Weights { path: self.path.clone(), source };
+            let carried = self.weights.config().map_err(fit)?;
             let network = carried.name();
             let Some(known) = network.options().iter().find(|known| known.name == option) else {
                 return Err(ChooseError::Unknown { network, option: option.clone() });
@@ -114,14 +157,22 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Returns the options of the network whose values neither the checkpoint's contract nor its
-    /// parameters tell.
-    pub fn untold(&self) -> Vec<&'static str> {
-        if self.contract.is_some() || !self.weights.options().is_empty() {
-            return Vec::new();
+    /// Checks that all options of the network are known: from the file that the weights were read
+    /// from, from their names and shapes, or among the `given` ones.
+    ///
+    /// # Errors
+    /// When some are not.
+    pub fn check_told(&self, part: &WeightsPart, given: &[(String, String)]) -> Result<(), UntoldError> {
+        if self.contract.is_some() || part.names_network {
+            return Ok(());
         }
-        let options = self.weights.network().options().iter().filter(|option| !option.in_weights);
-        options.map(|option| option.name).collect()
+        let network = self.weights.network();
+        let is_given = |option: &NetworkOption| given.iter().any(|(name, _)| name == option.name);
+        let is_chosen = |(name, value): (&str, &str)| given.iter().any(|given| *given == (name.into(), value.into()));
+        let is_open =
+            |option: &&NetworkOption| !option.in_weights && !is_given(option) && option.only_with.is_none_or(is_chosen);
+        let options: Vec<_> = network.options().iter().filter(is_open).collect();
+        if options.is_empty() { Ok(()) } else { Err(UntoldError { path: self.path.clone(), network, options }) }
     }
 
     /// Returns the checkpoint as one of a network of this configuration: of its options, those are

@@ -156,6 +156,15 @@ pub struct NetworkOption {
     pub values: &'static str,
     /// True if the names and shapes of weights tell its value.
     pub in_weights: bool,
+    /// The option and its value without which this one keeps its default.
+    pub only_with: Option<(&'static str, &'static str)>,
+}
+
+impl NetworkOption {
+    /// Returns the value of the published network, as it is typed.
+    pub fn published(&self) -> &'static str {
+        self.values.split([' ', ',']).next().unwrap_or(self.values)
+    }
 }
 
 /// Returns the shape of a weight by the parameter's published name; a weight of fewer than four
@@ -575,6 +584,17 @@ mod tests {
             assert_eq!(serde_json::to_value(&config).unwrap(), expected, "{name}");
             assert_eq!(serde_json::from_value::<NetworkConfig>(expected).unwrap(), config, "{name}");
             assert_eq!(config.name(), name);
+        }
+    }
+
+    #[test]
+    fn the_first_value_of_an_option_is_that_of_the_published_network() {
+        for name in NetworkName::ALL {
+            let published = name.config(3, 2);
+            for option in name.options() {
+                let chosen = published.with_settings([(option.name, option.published())]);
+                assert_eq!(chosen.as_ref(), Ok(&published), "{name}: {}", option.name);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! - [`page`] puts sections into one HTML file, [`figures`] are the numbers at its head;
 //! - [`Chart`] draws curves and [`distribution`] the images' scores as SVG, on the round numbers of
-//!   an [`Axis`];
+//!   an [`Axis`]; [`Scatter`] draws named places by two quantities;
 //! - [`Exhibit`] shows an image with its masks and its errors;
 //! - [`table`] renders classes, pixels, facts and settings.
 
@@ -12,6 +12,7 @@ mod page;
 mod axis;
 mod chart;
 mod distribution;
+mod scatter;
 
 mod exhibit;
 mod picture;
@@ -23,3 +24,4 @@ pub use chart::{Chart, Curve, Mark};
 pub use distribution::{Rated, distribution};
 pub use exhibit::{Exhibit, legend};
 pub use page::{Figure, count, figures, page};
+pub use scatter::{Place, Scatter};

@@ -16,6 +16,23 @@ pub struct Fold {
     pub(super) count: usize,
 }
 
+impl Fold {
+    /// Lists the folds of a cross-validation of `count` parts, of which there are at least two.
+    pub fn all(count: usize) -> impl Iterator<Item = Self> {
+        (1..=count).map(move |index| Self { index, count })
+    }
+
+    /// Returns the part that validates, counted from 1.
+    pub fn index(self) -> usize {
+        self.index
+    }
+
+    /// Returns the number of parts.
+    pub fn count(self) -> usize {
+        self.count
+    }
+}
+
 /// A text that is not a fold.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{0}` is not a fold; expected one of at least two parts, counted from 1, as 2/5")]
@@ -56,6 +73,13 @@ impl From<Fold> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_folds_of_a_cross_validation_are_counted_from_one() {
+        let folds: Vec<_> = Fold::all(3).map(|fold| fold.to_string()).collect();
+        assert_eq!(folds, ["1/3", "2/3", "3/3"]);
+        assert!(Fold::all(3).all(|fold| fold.count() == 3 && fold.to_string().starts_with(&fold.index().to_string())));
+    }
 
     #[test]
     fn a_fold_is_read_as_it_is_written() {

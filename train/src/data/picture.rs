@@ -2,7 +2,8 @@
 
 use image::imageops::{self, FilterType};
 use image::{GrayImage, Rgb32FImage};
-use seg_contract::SizePolicy;
+use rand::Rng;
+use seg_contract::{IGNORE_LABEL, SizePolicy};
 use seg_data::{Sample, SampleError};
 
 /// A decoded image with its labels.
@@ -65,6 +66,25 @@ impl Picture {
             labels = imageops::resize(&labels, kept.0, kept.1, FilterType::Nearest);
         }
         Ok(Self { seen, ..Self::new(&image, &labels) })
+    }
+
+    /// Draws a pixel of a class: a class among those of the picture but the background, then one of
+    /// its pixels. `None` where there is no class but the background.
+    pub fn draw_target(&self, rng: &mut impl Rng) -> Option<[u32; 2]> {
+        let labels: Box<dyn Iterator<Item = u8>> = match &self.pixels {
+            Pixels::Bits8(pixels) => Box::new(pixels.iter().map(|pixel| pixel[3])),
+            Pixels::Bits16(pixels) => Box::new(pixels.iter().map(|pixel| pixel[3] as u8)),
+        };
+        let mut counts = [0_usize; 256];
+        let labels: Vec<u8> = labels.inspect(|label| counts[usize::from(*label)] += 1).collect();
+        let classes: Vec<u8> = (1..IGNORE_LABEL).filter(|class| counts[usize::from(*class)] > 0).collect();
+        if classes.is_empty() {
+            return None;
+        }
+        let class = classes[rng.random_range(0..classes.len())];
+        let number = rng.random_range(0..counts[usize::from(class)]);
+        let (place, _) = labels.iter().enumerate().filter(|(_, label)| **label == class).nth(number)?;
+        Some([place as u32 % self.width, place as u32 / self.width])
     }
 
     /// Width and height in pixels.

@@ -5,7 +5,7 @@ use seg_contract::IGNORE_LABEL;
 use seg_data::{ReadError, Sample, SampleError, open_image};
 
 /// Mean and deviation of the images that are learned from, and the size of all that might be.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
     /// The mean of red, green and blue over the counted pixels, in [0, 1].
     pub mean: [f32; 3],
@@ -14,15 +14,24 @@ pub struct Statistics {
     /// The median of the shorter sides of all images that may be learned from, in pixels. It does
     /// not depend on the split, so that the folds of a cross-validation have one crop.
     pub short_side: u32,
+    /// The medians of their heights and widths, in pixels.
+    pub median: [u32; 2],
+    /// The counted pixels of each class in the images that are learned from.
+    pub class_pixels: Vec<u64>,
 }
+
+/// The most that a class weighs, in times the least.
+const WEIGHT_RATIO_MAX: f64 = 50.0;
 
 /// The smallest deviation reported, a quarter of an 8-bit step, so that a constant channel can be
 /// divided by it.
 const STD_MIN: f64 = 0.25 / 255.0;
 
 /// Sums over the pixels of one or more images.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Sums {
+    /// By label, up to the last that occurs.
+    labels: Vec<u64>,
     count: u64,
     sum: [f64; 3],
     squares: [f64; 3],
@@ -38,6 +47,7 @@ impl Statistics {
         let parts: Vec<Sums> = training.par_iter().map(measure).collect::<Result<_, _>>()?;
         // Added in the order of the samples, so that the result does not depend on the threads.
         let total = parts.iter().fold(Sums::default(), |total, part| Sums {
+            labels: added(total.labels, &part.labels),
             count: total.count + part.count,
             sum: std::array::from_fn(|channel| total.sum[channel] + part.sum[channel]),
             squares: std::array::from_fn(|channel| total.squares[channel] + part.squares[channel]),
@@ -46,17 +56,44 @@ impl Statistics {
         let mean = total.sum.map(|sum| sum / count);
         let std: [f64; 3] =
             std::array::from_fn(|channel| (total.squares[channel] / count - mean[channel].powi(2)).max(0.0).sqrt());
-        let mut sides: Vec<u32> = all.par_iter().map(short_side).collect::<Result<_, _>>()?;
-        sides.sort_unstable();
-        let short_side = sides.get(sides.len() / 2).copied().unwrap_or(1);
-        Ok(Self { mean: mean.map(|mean| mean as f32), std: std.map(|std| std.max(STD_MIN) as f32), short_side })
+        let sizes: Vec<[u32; 2]> = all.par_iter().map(size).collect::<Result<_, _>>()?;
+        let short_side = median(sizes.iter().map(|size| size[0].min(size[1])));
+        let median = [0, 1].map(|axis| median(sizes.iter().map(|size| size[axis])));
+        let (mean, std) = (mean.map(|mean| mean as f32), std.map(|std| std.max(STD_MIN) as f32));
+        Ok(Self { mean, std, short_side, median, class_pixels: total.labels })
+    }
+
+    /// Returns weights of the classes that balance them: the inverse of each one's share of the
+    /// counted pixels, scaled so that their mean is 1.
+    ///
+    /// None is more than 50 times another: a class of a few pixels would drown the others.
+    pub fn balanced_weights(&self, classes: usize) -> Vec<f32> {
+        let pixels = |class: usize| self.class_pixels.get(class).copied().unwrap_or_default() as f64;
+        let most = (0..classes).map(pixels).fold(1.0, f64::max);
+        let inverse = |class: usize| (most / pixels(class).max(1.0)).min(WEIGHT_RATIO_MAX);
+        let sum: f64 = (0..classes).map(inverse).sum();
+        (0..classes).map(|class| (inverse(class) * classes as f64 / sum) as f32).collect()
     }
 }
 
-/// Reads an image's shorter side, without its pixels.
-fn short_side(sample: &Sample) -> Result<u32, ReadError> {
+/// Adds counts by label.
+fn added(mut counts: Vec<u64>, others: &[u64]) -> Vec<u64> {
+    counts.resize(counts.len().max(others.len()), 0);
+    counts.iter_mut().zip(others).for_each(|(count, other)| *count += other);
+    counts
+}
+
+/// Reads an image's height and width, without its pixels.
+fn size(sample: &Sample) -> Result<[u32; 2], ReadError> {
     let image = open_image(&sample.image)?;
-    Ok(image.info().width.min(image.info().height))
+    Ok([image.info().height, image.info().width])
+}
+
+/// Returns the median, the larger of two in the middle; 1 of nothing.
+fn median(sides: impl Iterator<Item = u32>) -> u32 {
+    let mut sides: Vec<u32> = sides.collect();
+    sides.sort_unstable();
+    sides.get(sides.len() / 2).copied().unwrap_or(1)
 }
 
 /// Sums up one image's counted pixels.
@@ -68,6 +105,11 @@ fn measure(sample: &Sample) -> Result<Sums, SampleError> {
             continue;
         }
         sums.count += 1;
+        let label = usize::from(label[0]);
+        if sums.labels.len() <= label {
+            sums.labels.resize(label + 1, 0);
+        }
+        sums.labels[label] += 1;
         for channel in 0..3 {
             let value = f64::from(pixel[channel]);
             sums.sum[channel] += value;
@@ -75,4 +117,32 @@ fn measure(sample: &Sample) -> Result<Sums, SampleError> {
         }
     }
     Ok(sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_weights_are_inverse_shares_within_a_limit() {
+        let statistics = |class_pixels: Vec<u64>| Statistics {
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            short_side: 1,
+            median: [1; 2],
+            class_pixels,
+        };
+        let close = |found: Vec<f32>, expected: &[f32]| {
+            assert_eq!(found.len(), expected.len());
+            assert!(
+                found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-5),
+                "{found:?} {expected:?}"
+            );
+        };
+        close(statistics(vec![90, 10]).balanced_weights(2), &[0.2, 1.8]);
+        // 1, 2 and, in place of a thousand, 50.
+        close(statistics(vec![1000, 500, 1]).balanced_weights(3), &[3.0 / 53.0, 6.0 / 53.0, 150.0 / 53.0]);
+        // A class that never occurs counts as a pixel, whose weight no pixel takes.
+        close(statistics(vec![7]).balanced_weights(2), &[0.25, 1.75]);
+    }
 }

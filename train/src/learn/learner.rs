@@ -12,7 +12,7 @@ use seg_nets::statistics::{Estimate, with_fixed_statistics};
 
 use crate::data::batch::Batch;
 use crate::learn::average::Average;
-use crate::learn::loss::{Loss, loss};
+use crate::learn::loss::{Loss, Objective, distances};
 use crate::learn::optimizer::Optimizer;
 use crate::run::config::TrainingConfig;
 
@@ -28,6 +28,7 @@ pub struct Learner {
     /// With autodiff, as many as there are replicas.
     devices: Vec<Device>,
     training: TrainingConfig,
+    objective: Objective,
     optimizer: Optimizer,
     average: Option<Average>,
     /// The gradients of the step's batches so far.
@@ -54,11 +55,18 @@ impl Learner {
             nets: replicate(net, &devices),
             devices,
             training,
+            objective: Objective { terms: training.loss, class_weights: None },
             optimizer,
             average,
             gradients: None,
             has_fixed_statistics: false,
         }
+    }
+
+    /// Weights the classes in the loss's term of pixels.
+    pub fn with_class_weights(mut self, weights: Option<Vec<f32>>) -> Self {
+        self.objective.class_weights = weights;
+        self
     }
 
     /// Returns the network that is being trained, without autodiff.
@@ -88,9 +96,9 @@ impl Learner {
         let images = batch.names.len() as f64;
         let parts = batch.split(self.nets.len());
         let shares: Vec<_> = parts.iter().map(|part| part.names.len() as f64 / images).collect();
-        let (training, is_fixed) = (&self.training, self.has_fixed_statistics);
+        let (training, objective, is_fixed) = (&self.training, &self.objective, self.has_fixed_statistics);
         let backward = |net: &Network, device: &Device, part: Batch, part_share: f64| {
-            let work = || backward(net, device, training, part, share * part_share);
+            let work = || backward(net, device, training, objective, part, share * part_share);
             if is_fixed { with_fixed_statistics(work) } else { work() }
         };
         let found: Vec<_> = thread::scope(|scope| {
@@ -189,22 +197,26 @@ fn backward(
     net: &Network,
     device: &Device,
     training: &TrainingConfig,
+    objective: &Objective,
     batch: Batch,
     share: f64,
 ) -> ([f64; 3], Gradients) {
+    let classes = net.config().num_classes();
+    let maps = objective.needs_distances().then(|| Tensor::from_data(distances(&batch.labels, classes), device));
     let (images, labels) = batch.to_device(device);
     let images = images.cast(training.precision.dtype());
     let (mut heads, mut terms) = (0_u16, Vec::new());
-    let objective = |logits: Tensor<4>| {
-        let Loss { total, cross_entropy, dice } = loss(logits.cast(Precision::Fp32.dtype()), labels.clone());
+    let of_head = |logits: Tensor<4>| {
+        let logits = logits.cast(Precision::Fp32.dtype());
+        let Loss { total, cross_entropy, dice } = objective.loss(logits, labels.clone(), maps.clone());
         terms.extend([total.clone(), cross_entropy, dice].map(Tensor::inner));
         heads += 1;
         total.mul_scalar(share)
     };
     let gradients = if training.checkpoint_activations {
-        recompute::gradients(net, images, objective)
+        recompute::gradients(net, images, of_head)
     } else {
-        Gradients::from_loss(&mean(net.forward_supervised(images).into_iter().map(objective)), net)
+        Gradients::from_loss(&mean(net.forward_supervised(images).into_iter().map(of_head)), net)
     };
     let terms: Vec<_> = Tensor::cat(terms, 0).into_data().iter::<f64>().collect();
     let of_heads = |term: usize| terms.iter().skip(term).step_by(3).sum::<f64>() / f64::from(heads);

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod ending;
 mod folder;
+pub mod pace;
 pub mod record;
 mod scored;
 mod session;

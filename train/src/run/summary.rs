@@ -17,7 +17,7 @@ use crate::run::{self, Scored, Session};
 
 /// The settings in which runs of one experiment may differ: what tells them apart, what follows
 /// from that, and what the result does not depend on.
-const FREE: [&str; 10] = [
+const FREE: [&str; 11] = [
     "data",
     "seed",
     "fold",
@@ -26,6 +26,7 @@ const FREE: [&str; 10] = [
     "cache_mb",
     "mean",
     "std",
+    "class_weights",
     "training.save_minutes",
     "training.checkpoint_activations",
 ];

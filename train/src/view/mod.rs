@@ -6,3 +6,4 @@ pub mod events;
 pub mod outcome;
 pub mod progress;
 pub mod report;
+pub mod verdict;

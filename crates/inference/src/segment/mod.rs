@@ -1,6 +1,5 @@
 //! Segments images: from the pixels of an image to the class of each.
 
-mod cleanup;
 mod ensemble;
 mod error;
 mod flips;
@@ -12,10 +11,10 @@ mod steps;
 mod tiled;
 mod tiles;
 
-pub use cleanup::Cleanup;
 pub use ensemble::EnsembleError;
 pub use error::{MAPS_BYTES_MAX, SegmentError};
 pub use flips::Views;
+pub use seg_metrics::Cleanup;
 pub use segmentation::{Segmentation, Timings};
 pub use segmenter::Segmenter;
 pub use settings::{Settings, SettingsError, Tiles, Uncertainty, WHOLE_PIXELS_MAX};

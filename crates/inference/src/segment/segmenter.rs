@@ -8,7 +8,7 @@ use ort::environment::Environment;
 use seg_contract::{Contract, Pixels};
 use seg_data::ImageReader;
 
-use super::ensemble::{EnsembleError, common, difference};
+use super::ensemble::{EnsembleError, common, difference, is_normalized_alike, normalized, plain};
 use super::error::SegmentError;
 use super::flips::Average;
 use super::in_memory::InMemory;
@@ -48,6 +48,8 @@ use crate::session::{GraphTensor, ModelOutput, OpenError, RunError, RunsOn, Sess
 #[derive(Debug)]
 pub struct Segmenter {
     pub(super) members: Vec<Session>,
+    /// Describes the model, or the first one with the sizes that all take.
+    contract: Contract,
     pub(super) steps: SegmentSteps,
 }
 
@@ -66,12 +68,14 @@ impl Segmenter {
     pub fn open(environment: &Environment, path: &Path, options: &Options) -> Result<Self, OpenError> {
         let session = Session::open(environment, path, options)?;
         let engines = session.shapes().into_iter().collect();
-        let steps = SegmentSteps { contract: session.contract().clone(), settings: Settings::default(), engines };
-        Ok(Self { members: vec![session], steps })
+        let contract = session.contract().clone();
+        let steps = SegmentSteps { contract: contract.clone(), settings: Settings::default(), engines };
+        Ok(Self { members: vec![session], contract, steps })
     }
 
     /// Opens several model files, whose probabilities are averaged. If one of their graphs takes a
-    /// single size of input, all get this size.
+    /// single size of input, all get this size. Each normalises images for itself, so that their
+    /// means and deviations may differ.
     ///
     /// # Errors
     /// When one cannot be opened, or their contracts differ in the images or the classes.
@@ -88,10 +92,13 @@ impl Segmenter {
                 let [first, other] = [first.as_ref(), path.as_ref()].map(|path| path.display().to_string());
                 return Err(EnsembleError::Disagreement { first, other, what });
             }
-            ensemble.steps.contract.input = common(ensemble.contract(), member.contract());
+            ensemble.contract.input = common(ensemble.contract(), member.contract());
             ensemble.steps.engines.extend(member.shapes());
             ensemble.members.push(member);
         }
+        let input = &ensemble.contract.input;
+        let are_alike = ensemble.members.iter().all(|member| is_normalized_alike(&member.contract().input, input));
+        ensemble.steps.contract.input = if are_alike { input.clone() } else { plain(input) };
         Ok(ensemble)
     }
 
@@ -114,9 +121,10 @@ impl Segmenter {
         Ok(())
     }
 
-    /// Returns what the model expects and means.
+    /// Returns what the model expects and means; of an ensemble, what the first one does, with the
+    /// sizes that all take.
     pub fn contract(&self) -> &Contract {
-        &self.steps.contract
+        &self.contract
     }
 
     /// Returns the settings.
@@ -207,7 +215,10 @@ impl Segmenter {
         for flip in views {
             let flipped: Vec<_> = inputs.iter().map(|input| flip.apply(*input)).collect();
             for member in &mut self.members {
-                let ModelOutput::Scores(scores) = infer(member, &flipped)? else {
+                let (given, own) = (&self.steps.contract.input, member.contract().input.clone());
+                let images: Vec<_> = flipped.iter().map(|image| normalized(*image, given, &own)).collect();
+                let images: Vec<_> = images.iter().map(|image| image.view()).collect();
+                let ModelOutput::Scores(scores) = infer(member, &images)? else {
                     return Err(RunError::NoScores.into());
                 };
                 for (average, scores) in averages.iter_mut().zip(scores.outer_iter()) {

@@ -7,10 +7,10 @@ use seg_contract::{Contract, OutputKind, Reading, SizePolicy};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::cleanup::Cleanup;
 use super::flips::Views;
 use super::tiles::Tiling;
 use crate::provider::{Options, Shapes};
+use seg_metrics::Cleanup;
 
 /// The settings for segmenting images with a model. The default does the same as the evaluation
 /// during training.

@@ -20,6 +20,7 @@ mod names;
 mod network;
 mod options;
 
+pub use crate::numbers::Dashed;
 pub use ams::{Ams, AmsConfig};
 pub use amse::{Amse, AmseConfig, AmseForm, NormPlace, Residuals};
 pub use attention::{Attention, AttentionConfig};
@@ -28,7 +29,7 @@ pub use down::{Down, DownConfig};
 pub use ffn::{Ffn, FfnConfig};
 pub(crate) use names::PUBLISHED;
 pub use network::{AmsUnet, AmsUnetConfig};
-pub use options::{AmsUnetOptions, Dashed, SkipKind};
+pub use options::{AmsUnetOptions, SkipKind};
 pub use rsc::{Rsc, RscConfig};
 pub use scse::{Scse, ScseConfig};
 pub use se::{Se, SeConfig};

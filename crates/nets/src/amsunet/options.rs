@@ -1,13 +1,11 @@
 //! The paper's ablations of AMSUnet, as options.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::ams::STRIPS;
 use super::{AmseForm, NormPlace, Residuals};
 use crate::network::{NetworkOption, SettingError, ShapeOf, setting_value};
+use crate::numbers::Dashed;
 use crate::u_shape_config::Options;
 
 /// The dilations of the published network's encoder.
@@ -29,10 +27,6 @@ pub enum SkipKind {
     /// [`Scse`](super::Scse).
     Scse,
 }
-
-/// Numbers that are written with dashes between them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dashed<const N: usize>(pub [usize; N]);
 
 /// The ablations; each changes nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -79,16 +73,33 @@ impl Options for AmsUnetOptions {
             name: "norm",
             values: "bf (before attention and feed-forward part) or bb (behind)",
             in_weights: false,
+            only_with: None,
         },
-        NetworkOption { name: "residual", values: "n (one, then GELU) or o (one around each part)", in_weights: false },
-        NetworkOption { name: "closing_gelu", values: "false or true, with residual=o", in_weights: false },
-        NetworkOption { name: "skip", values: "rsc, plain, se, cbam or scse", in_weights: true },
+        NetworkOption {
+            name: "residual",
+            values: "n (one, then GELU) or o (one around each part)",
+            in_weights: false,
+            only_with: None,
+        },
+        NetworkOption {
+            name: "closing_gelu",
+            values: "false or true, with residual=o",
+            in_weights: false,
+            only_with: Some(("residual", "o")),
+        },
+        NetworkOption { name: "skip", values: "rsc, plain, se, cbam or scse", in_weights: true, only_with: None },
         NetworkOption {
             name: "dilation",
             values: "1-1-1-3-5 or five others, from in_conv to down4",
             in_weights: false,
+            only_with: None,
         },
-        NetworkOption { name: "strips", values: "5-7-11 or three other odd lengths", in_weights: true },
+        NetworkOption {
+            name: "strips",
+            values: "5-7-11 or three other odd lengths",
+            in_weights: true,
+            only_with: None,
+        },
     ];
 
     fn from_shapes(shape_of: &ShapeOf<'_>) -> Self {
@@ -153,28 +164,6 @@ impl Serialize for AmsUnetOptions {
     }
 }
 
-impl<const N: usize> fmt::Display for Dashed<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.map(|number| number.to_string()).join("-"))
-    }
-}
-
-impl<const N: usize> FromStr for Dashed<N> {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let numbers = text.split('-').map(str::parse).collect::<Result<Vec<usize>, _>>();
-        let numbers = numbers.ok().and_then(|numbers| numbers.try_into().ok());
-        numbers.map(Self).ok_or_else(|| format!("`{text}` is not {N} numbers with dashes between them"))
-    }
-}
-
-impl<'de, const N: usize> Deserialize<'de> for Dashed<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -203,7 +192,7 @@ mod tests {
         }
         for (setting, part) in [
             (("norm", "bx"), "unknown variant `bx`"),
-            (("strips", "5-7"), "`5-7` is not 3 numbers"),
+            (("strips", "5-7"), "`5-7` is not a list of 3 numbers"),
             (("dilation", "3"), "invalid type"),
             (("depth", "3"), "no setting `depth`"),
         ] {

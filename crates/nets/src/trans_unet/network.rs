@@ -185,8 +185,12 @@ impl Configuration for TransUNetConfig {
 
     const SOURCE: &'static str = "Beckschen/TransUNet; Chen et al. 2021";
 
-    const OPTIONS: &'static [NetworkOption] =
-        &[NetworkOption { name: "heads", values: "12, or another number that divides `hidden`", in_weights: false }];
+    const OPTIONS: &'static [NetworkOption] = &[NetworkOption {
+        name: "heads",
+        values: "12, or another number that divides `hidden`",
+        in_weights: false,
+        only_with: None,
+    }];
 
     fn published(in_channels: usize, num_classes: usize) -> Self {
         Self { in_channels, num_classes, ..Self::new() }

@@ -36,7 +36,7 @@ impl DeepSupervision {
 
 impl Options for DeepSupervision {
     const OPTIONS: &'static [NetworkOption] =
-        &[NetworkOption { name: "deep_supervision", values: "false or true", in_weights: true }];
+        &[NetworkOption { name: "deep_supervision", values: "false or true", in_weights: true, only_with: None }];
 
     fn from_shapes(shape_of: &ShapeOf<'_>) -> Self {
         Self { deep_supervision: shape_of(HEADS[1]).is_ok() }

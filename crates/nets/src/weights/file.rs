@@ -316,6 +316,7 @@ fn collect(
     tensors: Vec<(String, usize)>,
     read: impl Fn(&str) -> Result<Raw, ReadWeightsError>,
 ) -> Result<(Weights, WeightsPart), ReadWeightsError> {
+    let names_network = named.is_some();
     let (named, options) = named.unzip();
     let candidates = NetworkName::ALL.into_iter().filter(|network| named.is_none_or(|named| named == *network));
     let found =
@@ -343,7 +344,7 @@ fn collect(
     if let Ok(config) = weights.config() {
         weights.options = config.options();
     }
-    Ok((weights, part))
+    Ok((weights, WeightsPart { names_network, ..part }))
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ pub struct WeightsPart {
     pub key: String,
     /// The keys under which the file holds the weights of the network too.
     pub others: Vec<String>,
+    /// True if the file names the network with its options, as this project writes it; else both
+    /// follow from the names and shapes of the weights, as far as these tell them.
+    pub names_network: bool,
 }
 
 impl WeightsPart {
@@ -47,7 +50,7 @@ impl WeightsPart {
             }
         };
         let others = keys.iter().filter(|other| **other != chosen).map(|other| (*other).to_owned()).collect();
-        Some(Ok(Self { key: chosen.to_owned(), others }))
+        Some(Ok(Self { key: chosen.to_owned(), others, names_network: false }))
     }
 
     /// Returns the name of a tensor within the part; `None` if it is not in the part, or is in one
@@ -125,6 +128,7 @@ mod tests {
         let part = |key: &str, others: &[&str]| WeightsPart {
             key: key.into(),
             others: others.iter().map(|other| (*other).to_owned()).collect(),
+            names_network: false,
         };
         for (part, tensor, name) in [
             (part("", &["ema"]), "a.weight", Some("a.weight")),

@@ -33,9 +33,9 @@ pub(crate) struct Args {
     /// several [default: the weights that are no moving average]
     #[arg(long, value_name = "KEY")]
     pub(crate) weights_key: Option<String>,
-    /// A setting of the network that names and shapes of the weights cannot tell, repeatable, for
-    /// checkpoints without a contract; `train networks` lists them
-    #[arg(long, value_name = "NAME=VALUE", value_parser = network_option)]
+    /// Settings of the network that names and shapes of the weights cannot tell, as norm=bf; they
+    /// must be given for a checkpoint without a contract; `train networks` lists them
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',', value_parser = network_option)]
     pub(crate) network_option: Vec<(String, String)>,
     /// The folder whose newest run is exported
     #[arg(long, value_name = "DIR", default_value = RUNS, conflicts_with = "checkpoint")]

@@ -45,12 +45,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     let (mut checkpoint, part) = Checkpoint::read_part(&source(&args)?, args.weights_key.as_deref())?;
     note_part(&part);
     checkpoint.choose(&args.network_option)?;
-    if let (true, options @ [_, ..]) = (args.network_option.is_empty(), &checkpoint.untold()[..]) {
-        let (title, options) = (checkpoint.weights.network().title(), options.join(", "));
-        note(&format!(
-            "network     {title} as published: weights do not tell {options}; name others with `--network-option`"
-        ));
-    }
+    checkpoint.check_told(&part, &args.network_option)?;
     args.name_model(checkpoint.weights.network());
     let args = &args;
     outputs::check(args, &checkpoint)?;
@@ -259,7 +254,7 @@ fn source(args: &Args) -> anyhow::Result<PathBuf> {
 }
 
 /// Says which of several weights are taken, and how to take the others.
-fn note_part(WeightsPart { key, others }: &WeightsPart) {
+fn note_part(WeightsPart { key, others, .. }: &WeightsPart) {
     if others.is_empty() {
         return;
     }

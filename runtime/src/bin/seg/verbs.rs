@@ -62,7 +62,7 @@ impl Group {
 
 /// All verbs, in the order of the help.
 pub(crate) const VERBS: [Verb; 15] = [
-    verb("train", "Train a network; `train --help` lists evaluate, check, report and summarize", Group::Make),
+    verb("train", "Train a network; `train --help` lists evaluate, check, compare-networks and others", Group::Make),
     verb("export", "Write the network of a checkpoint as an ONNX model, with its proof", Group::Make),
     verb("infer", "Segment images: a mask, an overlay and a line of JSON for each", Group::Run),
     verb("serve", "Serve models over HTTP, with a page to try them in a browser", Group::Run),

@@ -1,5 +1,6 @@
 //! The flags of `train`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -11,7 +12,9 @@ use seg_nets::device::{DeviceChoice, DeviceError, Devices};
 use seg_nets::network::{NetworkConfig, NetworkName, setting_value};
 use seg_nets::precision::Precision;
 use seg_nets::sizes::SIZES;
+use seg_train::comparison::Variant;
 use seg_train::data::augment::Change;
+use seg_train::learn::loss_terms::LossTerms;
 use seg_train::run::config::{Preset, Settings};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -36,6 +39,8 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// Read every file of a data set and report what it holds and what is wrong
     Check(CheckArgs),
+    /// Train networks under one protocol, and export, prove, score and time each
+    CompareNetworks(CompareNetworksArgs),
     /// Average runs that differ in seed or fold
     Summarize(SummarizeArgs),
     /// Write the report of a run again, one HTML file
@@ -55,7 +60,7 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["print_config", "preview"])]
     pub(crate) out: Option<PathBuf>,
     /// Resume an interrupted run
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "pairs", "images", "masks", "border", "out", "preset", "config", "print_config", "preview"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "pairs", "images", "masks", "border", "out", "preset", "config", "print_config", "preview", "self_configure"])]
     #[arg(conflicts_with_all = ["Settings", "Loop"])]
     pub(crate) resume: Option<PathBuf>,
     /// The settings for a published data set, or none [default: the preset of a data set as
@@ -72,6 +77,10 @@ pub(crate) struct FitArgs {
     /// Draw the first images as the network would see them to DIR/preview.png, and stop
     #[arg(long, value_name = "DIR", conflicts_with = "print_config")]
     pub(crate) preview: Option<PathBuf>,
+    /// Choose size, crop, batch and epochs by the data and the device, and say why; what a file or
+    /// a flag gives is kept
+    #[arg(long)]
+    pub(crate) self_configure: bool,
     /// Print a line per epoch instead of the dashboard
     #[arg(long)]
     pub(crate) plain: bool,
@@ -102,13 +111,19 @@ pub(crate) struct SettingArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "validation", help_heading = DATA)]
     pub(crate) split: Option<PathBuf>,
     /// The number of folds of a cross-validation
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..), requires = "fold", conflicts_with_all = ["validation", "split"], help_heading = DATA)]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..), requires = "chosen_folds", conflicts_with_all = ["validation", "split"], help_heading = DATA)]
     #[serde(skip)]
     pub(crate) folds: Option<u32>,
     /// The fold that is used for validation, counted from 1
-    #[arg(long, value_name = "I", value_parser = clap::value_parser!(u32).range(1..), requires = "folds", help_heading = DATA)]
+    #[arg(long, value_name = "I", value_parser = clap::value_parser!(u32).range(1..), group = "chosen_folds", requires = "folds", help_heading = DATA)]
     #[serde(skip)]
     pub(crate) fold: Option<u32>,
+    /// Train every fold, one after the other, into RUN/fold-1 and so on; then choose a threshold
+    /// and the cleaning of masks by the predictions of all images, each by the network that has not
+    /// learned from it
+    #[arg(long, group = "chosen_folds", requires = "folds", conflicts_with_all = ["print_config", "preview"], help_heading = DATA)]
+    #[serde(skip)]
+    pub(crate) all: bool,
     /// The size at which images are run, native or HxW; a size that differs from the preset's gets
     /// its own crop [default: native]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = DATA)]
@@ -130,9 +145,9 @@ pub(crate) struct SettingArgs {
     #[serde(skip)]
     pub(crate) crop: Option<u32>,
     /// Changes to the augmentation, in order: none, scale=0.7..1.3, flip-horizontal=P,
-    /// flip-vertical=P, turn=P, or rotation, elastic, brightness, contrast, gamma, saturation, hue,
-    /// blur, noise, each as NAME, NAME=off, NAME=V or NAME=MIN..MAX, and with @P for its
-    /// probability
+    /// flip-vertical=P, turn=P, target=P (crops laid over a pixel of a class), or rotation,
+    /// elastic, brightness, contrast, gamma, saturation, hue, blur, noise, each as NAME, NAME=off,
+    /// NAME=V or NAME=MIN..MAX, and with @P for its probability
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = DATA)]
     #[serde(skip)]
     pub(crate) augment: Vec<Change>,
@@ -142,6 +157,11 @@ pub(crate) struct SettingArgs {
     /// The standard deviation of red, green and blue [default: that of the training images]
     #[arg(long, value_name = "R,G,B", value_parser = triple, help_heading = DATA)]
     pub(crate) std: Option<[f32; 3]>,
+    /// The weights of the classes in the loss's term of pixels, the background first, or balanced:
+    /// the inverse of each class's share of the training pixels, at most 50 times the smallest
+    #[arg(long, value_name = "LIST|balanced", value_parser = class_weights, help_heading = TRAINING)]
+    #[serde(skip)]
+    pub(crate) class_weights: Option<ClassWeights>,
     /// The limit of the cache of decoded images, in MiB [default: 2048]
     #[arg(long, value_name = "MIB", help_heading = DATA)]
     pub(crate) cache_mb: Option<usize>,
@@ -157,8 +177,8 @@ pub(crate) struct SettingArgs {
     #[arg(long, value_name = "B", value_parser = positive, help_heading = NETWORK)]
     #[serde(skip)]
     pub(crate) base_width: Option<usize>,
-    /// A setting of the network, repeatable; `train networks` lists them with their values
-    #[arg(long, value_name = "NAME=VALUE", value_parser = network_option, help_heading = NETWORK)]
+    /// Settings of the network, as norm=bb; `train networks` lists them with their values
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',', value_parser = network_option, help_heading = NETWORK)]
     #[serde(skip)]
     pub(crate) network_option: Vec<(String, String)>,
     /// The number of epochs [default: 300]
@@ -195,6 +215,10 @@ pub(crate) struct TrainingArgs {
     /// [default: fp32]
     #[arg(long)]
     precision: Option<Precision>,
+    /// The terms of the loss, added: cross-entropy or focal[=GAMMA], and dice or tversky[=ALPHA],
+    /// and boundary[=WEIGHT] [default: cross-entropy+dice]
+    #[arg(long, value_name = "TERMS")]
+    loss: Option<LossTerms>,
     /// Keep only the maps between stages and recompute the rest for the gradient: less memory, more
     /// time
     #[arg(long)]
@@ -223,10 +247,10 @@ pub(crate) struct TrainingArgs {
     /// Stop after this many epochs without a better one
     #[arg(long, value_name = "N", value_parser = positive)]
     patience: Option<usize>,
-    /// Stop after the epoch that passes this time; the learning rate is still planned for all
-    /// epochs
+    /// Plan the epochs to fit this time, by the pace of a few steps on this machine; with --epochs,
+    /// stop after the epoch that passes this time instead
     #[arg(long, value_name = "F", value_parser = rate)]
-    minutes: Option<f64>,
+    pub(crate) minutes: Option<f64>,
     /// Save an unfinished epoch after this time [default: 10]
     #[arg(long = "save-every", value_name = "MINUTES", value_parser = rate)]
     save_minutes: Option<f64>,
@@ -243,6 +267,9 @@ impl SettingArgs {
         let network: Settings = name.chain(width).chain(options).collect();
         if !network.is_empty() {
             settings.insert("network".into(), Value::Object(network));
+        }
+        if let Some(ClassWeights::Listed(weights)) = &self.class_weights {
+            settings.insert("class_weights".into(), json!(weights));
         }
         if let Some(side) = self.crop {
             settings.insert("augmentation".into(), json!({ "crop": [side, side] }));
@@ -337,6 +364,50 @@ pub(crate) struct CheckArgs {
     pub(crate) json: bool,
 }
 
+/// Train networks under one protocol, and export, prove, score and time each.
+///
+/// All have the same images, split, seeds and flags. Each step is one of the programs beside this
+/// one; an interrupted comparison goes on where it stopped. The result is a page with tables and a
+/// plot of accuracy over latency, beside the plan from which all can be done again.
+#[derive(Args, Debug)]
+pub(crate) struct CompareNetworksArgs {
+    /// The data set: a folder of images with masks or annotations, some of them held out
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["plan", "resume"])]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) files: Selection,
+    /// Another data set to score, in place of the part that is held out
+    #[arg(long, value_name = "DIR")]
+    pub(crate) test: Option<PathBuf>,
+    /// A network, repeatable, also with settings as amsunet:skip=plain,base_width=16; the others
+    /// are compared with the first one
+    #[arg(long = "network", value_name = "NAME[:SETTINGS]", required_unless_present_any = ["plan", "resume"])]
+    pub(crate) networks: Vec<Variant>,
+    /// The seeds; each network is trained once with each
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,1,2")]
+    pub(crate) seeds: Vec<u64>,
+    /// The runs of each model that are timed
+    #[arg(long, value_name = "N", default_value = "30")]
+    pub(crate) timed_runs: NonZeroUsize,
+    /// The folder of the comparison [default: the first free one of runs/compare-NAME, ...]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Do the runs of another comparison again, by its plan.json; `--data` says where its data lie
+    /// here
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["networks", "seeds", "timed_runs", "train", "pairs", "images", "masks", "border"])]
+    pub(crate) plan: Option<PathBuf>,
+    /// Go on with an interrupted comparison
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "test", "networks", "seeds", "timed_runs", "out", "plan", "train", "pairs", "images", "masks", "border"])]
+    pub(crate) resume: Option<PathBuf>,
+    /// The ONNX Runtime library that proves, scores and times [default: ORT_DYLIB_PATH, else the
+    /// cache, else a fetched one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ort_lib: Option<PathBuf>,
+    /// Flags of `train` for all runs, behind `--`, as in `-- --epochs 40 --crop 256`
+    #[arg(last = true, value_name = "TRAIN_FLAGS")]
+    pub(crate) train: Vec<String>,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct SummarizeArgs {
     /// The runs' folders
@@ -406,6 +477,23 @@ fn network_option(text: &str) -> Result<(String, String), &'static str> {
         Some((name, value)) if !name.is_empty() && name != "name" => Ok((name.into(), value.into())),
         _ => Err("expected NAME=VALUE, as in deep_supervision=true"),
     }
+}
+
+/// The weights of the classes, as they are typed.
+#[derive(Clone, Debug)]
+pub(crate) enum ClassWeights {
+    /// By the classes' shares of the training pixels.
+    Balanced,
+    /// One for each class.
+    Listed(Vec<f32>),
+}
+
+fn class_weights(text: &str) -> Result<ClassWeights, &'static str> {
+    if text == "balanced" {
+        return Ok(ClassWeights::Balanced);
+    }
+    let weights = text.split(',').map(str::parse).collect::<Result<_, _>>();
+    weights.map(ClassWeights::Listed).map_err(|_| "expected `balanced` or a number for each class, as 1,5")
 }
 
 fn devices(text: &str) -> Result<String, DeviceError> {

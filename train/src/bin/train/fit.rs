@@ -1,16 +1,17 @@
 //! `train --data DIR`: trains a network.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use seg_cli::{Shown, detail, is_quiet, print_json, say, warn};
+use seg_cli::{Shown, detail, is_quiet, note, print_json, say, warn};
 use seg_contract::SizePolicy;
 use seg_data::write_png;
 use seg_nets::device::Devices;
 use seg_nets::precision::Precision;
 use seg_nets::runs;
 use seg_text::shell;
+use seg_train::cross_validation::CrossValidation;
 use seg_train::data::loader::{Loader, Source};
 use seg_train::run::config::Config;
 use seg_train::run::ending::Ending;
@@ -18,38 +19,71 @@ use seg_train::run::record::EpochRecord;
 use seg_train::run::trainer::TrainError;
 use seg_train::run::{self, Run};
 use seg_train::view::outcome;
+use seg_train::view::verdict::Sentence;
 
 use crate::args::FitArgs;
 use crate::plain::scores;
-use crate::plan::{Plan, plan};
+use crate::plan::{Plan, fit_to_time, plan};
 use crate::recorder::Recorder;
 use crate::stop::StopRequest;
-use crate::{report, view};
+use crate::{cross_validate, report, view};
 
 /// The most pixels of an image that a deployment does not cut into tiles.
 const WHOLE_PIXELS_MAX: u64 = 1536 * 1536;
 
 pub(crate) fn run(args: &FitArgs) -> Result<()> {
+    if let Some(folder) = args.resume.as_ref().filter(|folder| CrossValidation::is_in(folder)) {
+        return cross_validate::resume(args, folder);
+    }
+    if args.settings.all {
+        return cross_validate::begin(args);
+    }
     let run = match &args.resume {
         Some(folder) => Run::open(folder).with_context(|| format!("cannot resume `{}`", folder.shown()))?,
         None => {
-            let plan = plan(args)?;
+            let mut plan = plan(args, None)?;
+            tell_reasons(&plan);
+            fit_to_time(args, &mut plan)?;
             if args.print_config {
                 return print_json(&json(&plan.config)?);
             }
-            if let Some(name) = &plan.preset {
-                say(&format!("preset     {name}"));
-            }
+            tell_preset(&plan);
             if let Some(folder) = &args.preview {
                 return preview(plan, folder);
             }
-            let (_, devices) = plan.config.devices()?;
-            for warning in warnings(&plan, &devices) {
-                warn(&format!("warning: {warning}"));
-            }
+            warn_of(&plan)?;
             begin(args, plan)?
         }
     };
+    let request = StopRequest::heed().context("cannot heed signals")?;
+    train(&run, args, &request, &run.folder)?;
+    let (checkpoint, model) = (shell::path(&run.folder), shell::path(&run.folder.join("model.onnx")));
+    say(&format!("next: seg export --checkpoint {checkpoint} --out {model}"));
+    Ok(())
+}
+
+/// Says which preset was taken, if one was.
+pub(crate) fn tell_preset(plan: &Plan) {
+    if let Some(name) = &plan.preset {
+        say(&format!("preset     {name}"));
+    }
+}
+
+/// Says what was chosen by the data, and why.
+pub(crate) fn tell_reasons(plan: &Plan) {
+    plan.reasons.iter().for_each(|reason| note(&format!("chosen     {reason}")));
+}
+
+/// Warns of failures long after the start, and of needless waiting.
+pub(crate) fn warn_of(plan: &Plan) -> Result<()> {
+    let (_, devices) = plan.config.devices()?;
+    warnings(plan, &devices).iter().for_each(|warning| warn(&format!("warning: {warning}")));
+    Ok(())
+}
+
+/// Trains a run to its end and writes its report; once it is asked to stop, says how to resume the
+/// folder `resumed` and ends the program.
+pub(crate) fn train(run: &Run, args: &FitArgs, request: &StopRequest, resumed: &Path) -> Result<()> {
     say(&format!("run        {}", run.folder.shown()));
     say(&format!(
         "data       {}: {} training and {} validation images",
@@ -73,8 +107,7 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
 
     detail(&json(&run.config)?);
 
-    let request = StopRequest::heed().context("cannot heed signals")?;
-    let mut view = view::choose(&run, args.plain || is_quiet(), &request)?;
+    let mut view = view::choose(run, args.plain || is_quiet(), request)?;
     let mut recorder = Recorder::new(run.folder.clone());
     let observe = |event| {
         view.observe(&event);
@@ -85,7 +118,7 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     let trained = run.train_until(observe, request.flag());
     view.finish();
     if matches!(trained, Err(TrainError::Stopped { .. })) {
-        say(&format!("interrupted; to go on: seg train --resume {}", shell::path(&run.folder)));
+        say(&format!("interrupted; to go on: seg train --resume {}", shell::path(resumed)));
         request.exit();
     }
     let log = trained.context("training stopped")?;
@@ -102,13 +135,14 @@ pub(crate) fn run(args: &FitArgs) -> Result<()> {
     say(&format!("weights    {}", run.folder.join(runs::BEST).shown()));
     let (devices, _) = run.config.devices()?;
     let (report, findings) =
-        report::write(&run, &devices[0], None).context("training is done, but its report cannot be written")?;
+        report::write(run, &devices[0], None).context("training is done, but its report cannot be written")?;
     if let Some(warning) = recorder.pictures(&findings) {
         warn(&warning);
     }
+    for Sentence { text, is_warning } in findings.verdict(&log) {
+        if is_warning { warn(&format!("verdict    {text}")) } else { say(&format!("verdict    {text}")) }
+    }
     say(&format!("report     {}", report.shown()));
-    let (checkpoint, model) = (shell::path(&run.folder), shell::path(&run.folder.join("model.onnx")));
-    say(&format!("next: seg export --checkpoint {checkpoint} --out {model}"));
     Ok(())
 }
 
@@ -138,9 +172,14 @@ fn warnings(plan: &Plan, devices: &Devices) -> Vec<String> {
 
 /// Begins the run that was planned.
 fn begin(args: &FitArgs, plan: Plan) -> Result<Run> {
-    let name = plan.dataset.name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let folder = args.out.clone().unwrap_or_else(|| run::free(runs::RUNS.as_ref(), &name));
+    let folder = folder(args, &plan);
     Ok(Run::create(&folder, plan.dataset, plan.config, plan.split)?)
+}
+
+/// Returns the folder for what was planned: that of the flags, or a free one under `runs/`.
+pub(crate) fn folder(args: &FitArgs, plan: &Plan) -> PathBuf {
+    let name = plan.dataset.name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    args.out.clone().unwrap_or_else(|| run::free(runs::RUNS.as_ref(), &name))
 }
 
 /// Draws the first images that the run would learn from.

@@ -2,12 +2,15 @@
 
 mod args;
 mod check;
+mod compare_networks;
+mod cross_validate;
 mod dashboard;
 mod evaluate;
 mod fit;
 mod networks;
 mod plain;
 mod plan;
+mod programs;
 mod recorder;
 mod report;
 mod stop;
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         None => fit::run(&cli.fit),
         Some(Command::Evaluate(args)) => evaluate::run(args),
         Some(Command::Check(args)) => check::run(args),
+        Some(Command::CompareNetworks(args)) => compare_networks::run(args),
         Some(Command::Summarize(args)) => summarize::run(args),
         Some(Command::Report(args)) => report::run(args),
         Some(Command::Networks) => networks::run(),

@@ -1,6 +1,6 @@
 //! The plan of a run, decided from flags, a file, a preset and the data set.
 
-use seg_cli::Shown;
+use seg_cli::{Shown, note};
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, Result, ensure};
@@ -8,12 +8,14 @@ use seg_contract::SizePolicy;
 use seg_data::{Dataset, Selection};
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::network::{NetworkConfig, NetworkName};
+use seg_train::data::fold::Fold;
 use seg_train::data::split::Split;
 use seg_train::data::statistics::Statistics;
-use seg_train::run::config::{Config, Layers, Preset, Settings, read_settings};
+use seg_train::run::config::{Advice, Config, Facts, Layers, Preset, Settings, read_settings};
+use seg_train::run::pace::Pace;
 use serde_json::json;
 
-use crate::args::{FitArgs, NO_PRESET};
+use crate::args::{ClassWeights, FitArgs, NO_PRESET};
 
 /// The channels of the images that data sets hold: red, green, blue.
 const CHANNELS: usize = 3;
@@ -23,14 +25,16 @@ pub(crate) struct Plan {
     pub(crate) dataset: Dataset,
     /// The name of the preset, where there is one.
     pub(crate) preset: Option<String>,
+    /// The reasons of the settings that were chosen by the data.
+    pub(crate) reasons: Vec<String>,
     pub(crate) config: Config,
     pub(crate) split: Split,
     /// Width and height of the largest image that is run whole, to be validated.
     pub(crate) largest: (u32, u32),
 }
 
-/// Decides everything that configures a run; writes nothing.
-pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
+/// Decides everything that configures a run; writes nothing. A `fold` replaces that of the flags.
+pub(crate) fn plan(args: &FitArgs, fold: Option<Fold>) -> Result<Plan> {
     let file = args.config.as_deref().map(read_settings).transpose()?;
     let data = data(args, file.as_ref())?;
     let files = files(args, file.as_ref())?;
@@ -39,17 +43,29 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
         Some(name) => Some(name).filter(|name| *name != NO_PRESET),
         None => Preset::for_layout(dataset.layout),
     };
-    let mut layers = Layers::default();
-    if let Some(preset) = preset.and_then(Preset::named) {
-        layers.lay("the preset", preset.settings);
-    }
-    if let (Some(path), Some(file)) = (&args.config, file) {
-        layers.lay(format!("`{}`", path.shown()), file);
-    }
-    layers.lay("the flags", flags(args, &data, &files)?);
+    let flags = flags(args, &data, &files)?;
+    let lay = |advice: Option<&Advice>| -> Result<Layers> {
+        let mut layers = Layers::default();
+        if let Some(preset) = preset.and_then(Preset::named) {
+            layers.lay("the preset", preset.settings);
+        }
+        if let Some(advice) = advice {
+            layers.lay("the data", advice.settings.clone());
+        }
+        if let (Some(path), Some(file)) = (&args.config, &file) {
+            layers.lay(format!("`{}`", path.shown()), file.clone());
+        }
+        layers.lay("the flags", flags.clone());
+        if let Some(fold) = fold {
+            let only_fold = json!({ "fold": fold, "split": null, "validation": null });
+            layers.lay("the fold", serde_json::from_value(only_fold).context("cannot set the fold")?);
+        }
+        Ok(layers)
+    };
+    let layers = lay(None)?;
 
     // The choices of the data set follow from the training images, and these from settings.
-    let unknown = Statistics { mean: [0.0; 3], std: [1.0; 3], short_side: 1 };
+    let unknown = Statistics { mean: [0.0; 3], std: [1.0; 3], short_side: 1, median: [1; 2], class_pixels: Vec::new() };
     let classes = dataset.classes.len();
     let first = NetworkName::ALL[0].config(CHANNELS, classes);
     let open = layers.over(&Config::defaults_for(&dataset, &first, SizePolicy::Native, &unknown))?;
@@ -72,8 +88,31 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
         let size = sample.load()?.0.dimensions();
         largest = if pixels(size) > pixels(largest) { size } else { largest };
     }
-    let mut config = layers.over(&Config::defaults_for(&dataset, &network, open.size, &statistics))?;
+    let mut layers = layers;
+    let (mut size, mut reasons) = (open.size, Vec::new());
+    if args.self_configure {
+        // The sides that the network takes may be settings of their own.
+        let network = layers.over(&Config::defaults_for(&dataset, &network, size, &statistics))?.network;
+        let (_, devices) = open.devices()?;
+        let facts = Facts {
+            images: training.len(),
+            statistics: &statistics,
+            sides: network.sides(),
+            is_cpu: devices.are_cpu(),
+        };
+        let advice = Advice::new(&facts);
+        layers = lay(Some(&advice))?;
+        size = layers.over(&Config::defaults_for(&dataset, &network, SizePolicy::Native, &statistics))?.size;
+        reasons = advice.reasons;
+        if args.training.minutes.is_some() {
+            reasons.retain(|reason| !reason.contains(" epochs: "));
+        }
+    }
+    let mut config = layers.over(&Config::defaults_for(&dataset, &network, size, &statistics))?;
     config.reading = reading;
+    if matches!(args.settings.class_weights, Some(ClassWeights::Balanced)) {
+        config.class_weights = Some(statistics.balanced_weights(classes));
+    }
     for change in &args.settings.augment {
         config.augmentation.apply(change);
     }
@@ -95,7 +134,27 @@ pub(crate) fn plan(args: &FitArgs) -> Result<Plan> {
         config.network.in_channels(),
         config.network.num_classes()
     );
-    Ok(Plan { dataset, preset: preset.map(Into::into), config, split, largest })
+    Ok(Plan { dataset, preset: preset.map(Into::into), reasons, config, split, largest })
+}
+
+/// Plans as many epochs as fit the time that the flags name, unless they name the epochs too, and
+/// says so.
+pub(crate) fn fit_to_time(args: &FitArgs, plan: &mut Plan) -> Result<()> {
+    let Some(minutes) = args.training.minutes.filter(|_| args.settings.epochs.is_none()) else { return Ok(()) };
+    note("pace       measuring a few steps");
+    let Plan { dataset, config, split, .. } = plan;
+    let pace = Pace::measure(config, dataset, split).context("cannot measure the pace of this machine")?;
+    let one_pass = split.train.len().div_ceil(config.batch_size);
+    let batches = config.steps_per_epoch.unwrap_or(one_pass);
+    let fitted = pace.fit(minutes, batches, split.validation.len(), &config.training);
+    config.epochs = fitted.epochs;
+    config.steps_per_epoch = config.steps_per_epoch.or(fitted.steps_per_epoch);
+    let (epochs, batches) = (config.epochs, config.steps_per_epoch.unwrap_or(one_pass));
+    note(&format!(
+        "planned    {epochs} epochs of {batches} batches in {minutes} minutes: a batch takes {:.2} s and a validation image {:.2} s here",
+        pace.batch, pace.image
+    ));
+    Ok(())
 }
 
 /// Returns the network of the weights to start from.

@@ -16,7 +16,8 @@ pub(crate) fn run(args: &SummarizeArgs) -> Result<()> {
     }
 }
 
-fn lines(summary: &Summary) -> Vec<String> {
+/// Returns the table of a summary, line by line.
+pub(crate) fn lines(summary: &Summary) -> Vec<String> {
     let mut lines: Vec<String> = summary
         .runs
         .iter()

@@ -14,7 +14,7 @@ use super::effect::{Chance, EFFECTS, Effect, PROBABILITY, Single};
 /// |---|---|
 /// | `none` | turns everything off, scale and flips included |
 /// | `scale=MIN..MAX` | the scale's range |
-/// | `flip-horizontal=P`, `flip-vertical=P`, `turn=P` | a probability; `off` is 0 |
+/// | `flip-horizontal=P`, `flip-vertical=P`, `turn=P`, `target=P` | a probability; `off` is 0 |
 /// | `NAME`, `NAME@P` | an effect with its usual range |
 /// | `NAME=V`, `NAME=MIN..MAX`, each also with `@P` | an effect with a range; one number spreads around what changes nothing |
 /// | `NAME=off` | an effect is turned off |
@@ -40,8 +40,8 @@ enum Value {
 pub enum ChangeError {
     /// The augmentation is unknown.
     #[error(
-        "`{name}` is no augmentation; expected none, scale, flip-horizontal, flip-vertical, turn, rotation, elastic, brightness, \
-         contrast, gamma, saturation, hue, blur or noise"
+        "`{name}` is no augmentation; expected none, scale, flip-horizontal, flip-vertical, turn, target, rotation, elastic, \
+         brightness, contrast, gamma, saturation, hue, blur or noise"
     )]
     Name {
         /// The name.
@@ -71,7 +71,7 @@ impl FromStr for Change {
                 let range = value.filter(|_| probability.is_none()).and_then(range);
                 Value::Range(range.ok_or_else(|| expect("a range as scale=0.7..1.3"))?)
             }
-            "flip-horizontal" | "flip-vertical" | "turn" => {
+            "flip-horizontal" | "flip-vertical" | "turn" | "target" => {
                 let number = value.filter(|_| probability.is_none()).and_then(|value| match value {
                     "off" => Some(0.0),
                     value => number(value),
@@ -99,6 +99,7 @@ impl Augmentation {
             (_, Value::Range(range)) => [self.scale_min, self.scale_max] = range,
             ("flip-horizontal", Value::Probability(probability)) => self.flip_horizontal = probability,
             ("flip-vertical", Value::Probability(probability)) => self.flip_vertical = probability,
+            ("target", Value::Probability(probability)) => self.target = probability,
             (_, Value::Probability(probability)) => self.turn = probability,
             (name, Value::Chance(chance)) => {
                 let effect = EFFECTS.iter().find(|effect| effect.name == name);
@@ -156,6 +157,7 @@ mod tests {
             ("flip-horizontal=0", Augmentation { flip_horizontal: 0.0, ..base() }),
             ("flip-vertical=0.25", Augmentation { flip_vertical: 0.25, ..base() }),
             ("turn=1", Augmentation { turn: 1.0, ..base() }),
+            ("target=0.5", Augmentation { target: 0.5, ..base() }),
             ("rotation=30", Augmentation { rotation: chance(0.5, -30.0, 30.0), ..base() }),
             ("rotation=-10..20@0.2", Augmentation { rotation: chance(0.2, -10.0, 20.0), ..base() }),
             ("elastic", Augmentation { elastic: chance(0.5, 0.0, 10.0), ..base() }),

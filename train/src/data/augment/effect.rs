@@ -108,8 +108,12 @@ impl Augmentation {
     /// # Errors
     /// When a probability is not between 0 and 1, or a range is empty or out of its bounds.
     pub fn check(&self) -> Result<(), AugmentationError> {
-        let flips =
-            [("flip-horizontal", self.flip_horizontal), ("flip-vertical", self.flip_vertical), ("turn", self.turn)];
+        let flips = [
+            ("flip-horizontal", self.flip_horizontal),
+            ("flip-vertical", self.flip_vertical),
+            ("turn", self.turn),
+            ("target", self.target),
+        ];
         for (name, probability) in flips {
             check_probability(name, probability)?;
         }

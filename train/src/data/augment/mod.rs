@@ -45,6 +45,10 @@ pub struct Augmentation {
     /// The probability of a turn by one, two or three right angles about the crop's centre.
     #[serde(default)]
     pub turn: f64,
+    /// The probability of a crop that is laid over a pixel of a class, drawn among the classes of
+    /// the image but the background, so that a rare one is seen often.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub target: f64,
     /// A rotation about the crop's centre, in degrees.
     #[serde(default)]
     pub rotation: Option<Chance>,
@@ -74,6 +78,12 @@ pub struct Augmentation {
     pub noise: Option<Chance>,
 }
 
+/// Returns whether a probability is that of runs from before there was one.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(probability: &f64) -> bool {
+    *probability == 0.0
+}
+
 impl Augmentation {
     /// Returns the recipe's choices: scales 0.7 to 1.3 and both flips with probability 0.5.
     pub fn recipe(short_side: impl Into<Option<u32>>, crop: [u32; 2]) -> Self {
@@ -96,6 +106,7 @@ impl Augmentation {
             flip_vertical: 0.0,
             crop,
             turn: 0.0,
+            target: 0.0,
             rotation: None,
             elastic: None,
             brightness: None,
@@ -241,6 +252,35 @@ mod tests {
                 assert!(apart * 50 <= pairs.count(), "{change}, seed {seed}: {apart} pixels differ");
             }
         }
+    }
+
+    #[test]
+    fn a_crop_over_a_target_shows_it_and_each_class_as_often() {
+        // Two small targets far apart, of which one has many more pixels.
+        let label = |x: u32, y: u32| match (x, y) {
+            (3..6, 50..52) => 2,
+            (70..80, 5..15) => 1,
+            _ => 0,
+        };
+        let labels = GrayImage::from_fn(90, 60, |x, y| Luma([label(x, y)]));
+        let picture = Picture::new(&Rgb32FImage::new(90, 60), &labels);
+        let recipe = Augmentation { target: 1.0, ..Augmentation::recipe(None, [24, 16]) };
+        let turned = Augmentation { turn: 1.0, crop: [24, 24], ..recipe.clone() };
+        for (name, augmentation) in [("upright", recipe), ("turned", turned)] {
+            let (mut seen, mut misses) = ([0; 3], 0);
+            for seed in 0..200 {
+                let (_, view) = augmentation.view(&picture, FILL, &mut rng(seed));
+                let shows = |class: u8| view.contains(&class);
+                misses += usize::from(!shows(1) && !shows(2));
+                (1..3).for_each(|class| seen[class] += usize::from(shows(class as u8)));
+            }
+            // Where the view shrinks the picture, a pixel on the crop's edge may be skipped.
+            assert!(misses <= 4, "{name}: {misses} of 200 crops show no target");
+            assert!(seen[1..].iter().all(|count| (60..=140).contains(count)), "{name}: {seen:?} of 200");
+        }
+        let nothing = Picture::new(&Rgb32FImage::new(40, 40), &GrayImage::new(40, 40));
+        let augmentation = Augmentation { target: 1.0, ..Augmentation::recipe(None, [16, 16]) };
+        augmentation.view(&nothing, FILL, &mut rng(0));
     }
 
     #[test]

@@ -40,9 +40,20 @@ impl Warp {
         let flips = [augmentation.flip_horizontal, augmentation.flip_vertical].map(|flip| rng.random_bool(flip));
         let [crop_height, crop_width] = augmentation.crop;
         let window = [crop_width, crop_height];
+        let target = if augmentation.target > 0.0 && rng.random_bool(augmentation.target) {
+            picture.draw_target(rng).map(|pixel| scaled_place(pixel, picture.dimensions(), scaled, flips))
+        } else {
+            None
+        };
         let corner = [0, 1].map(|axis| {
             let room = scaled[axis] as i32 - window[axis] as i32;
-            rng.random_range(room.min(0)..=room.max(0))
+            let (mut first, mut last) = (room.min(0), room.max(0));
+            if let Some(place) = target {
+                // The corners from which the window holds the pixel, of those above.
+                let place = place[axis] as i32;
+                (first, last) = ((place + 1 - window[axis] as i32).max(first).min(last), place.min(last).max(first));
+            }
+            rng.random_range(first..=last)
         });
         let turns =
             if augmentation.turn > 0.0 && rng.random_bool(augmentation.turn) { rng.random_range(1..=3) } else { 0 };
@@ -75,6 +86,16 @@ impl Warp {
         let y = f64::from(y) + 0.5;
         WarpRow { warp: self, y, elastic: self.elastic.as_ref().map(|elastic| elastic.row(y)) }
     }
+}
+
+/// Returns the place of a kept pixel in the scaled and mirrored picture.
+fn scaled_place(pixel: [u32; 2], kept: (u32, u32), scaled: [f64; 2], flips: [bool; 2]) -> [f64; 2] {
+    let kept = [kept.0, kept.1];
+    [0, 1].map(|axis| {
+        let place = (f64::from(pixel[axis]) + 0.5) * scaled[axis] / f64::from(kept[axis]);
+        let place = if flips[axis] { scaled[axis] - place } else { place };
+        place.floor().clamp(0.0, scaled[axis] - 1.0)
+    })
 }
 
 /// The map of the pixels of one row of a view.

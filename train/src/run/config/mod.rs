@@ -1,9 +1,11 @@
 //! Everything that configures a run, as it is saved beside the weights.
 
+mod advice;
 mod layers;
 mod preset;
 mod training;
 
+pub use advice::{Advice, Facts};
 pub use layers::{Layers, LayersError, Settings, read_settings};
 pub use preset::Preset;
 pub use training::TrainingConfig;
@@ -82,6 +84,9 @@ pub struct Config {
     /// The most memory that decoded images may keep, in MiB; the result does not depend on it.
     #[serde(default = "default_cache_mb")]
     pub cache_mb: usize,
+    /// The weight of each class in the loss's term of pixels; without them all weigh the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<Vec<f32>>,
     /// The mean of the training images' channels, in [0, 1].
     pub mean: [f32; 3],
     /// The standard deviation about it.
@@ -179,6 +184,7 @@ impl Config {
             augmentation,
             training: TrainingConfig::default(),
             cache_mb: default_cache_mb(),
+            class_weights: None,
             mean: [0.0; 3],
             std: [1.0; 3],
         }
@@ -261,6 +267,7 @@ impl Config {
                 return Err(ConfigError::Number { name, found, expected });
             }
         }
+        self.check_class_weights()?;
         self.network.check()?;
         let sides = self.network.sides();
         if let (SizePolicy::Native, Some([height, width])) = (self.size, sides.only) {
@@ -281,6 +288,20 @@ impl Config {
             return Err(ConfigError::Size { setting: "crop", found: crop, sides });
         }
         Ok(())
+    }
+}
+
+impl Config {
+    /// Checks the weights of the classes.
+    fn check_class_weights(&self) -> Result<(), ConfigError> {
+        let Some(weights) = &self.class_weights else { return Ok(()) };
+        let fits = |weight: &f32| weight.is_finite() && *weight >= 0.0;
+        let are_many = weights.len() == self.network.num_classes();
+        if are_many && weights.iter().all(fits) && weights.iter().sum::<f32>() > 0.0 {
+            return Ok(());
+        }
+        let expected = "a number of at least 0 for each class, the background first, and not all of them 0";
+        Err(ConfigError::Number { name: "class_weights", found: format!("{weights:?}"), expected })
     }
 }
 
@@ -322,7 +343,13 @@ mod tests {
 
     #[test]
     fn the_crop_fits_the_images() {
-        let statistics = |short_side| Statistics { mean: [0.0; 3], std: [1.0; 3], short_side };
+        let statistics = |short_side| Statistics {
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            short_side,
+            median: [short_side; 2],
+            class_pixels: Vec::new(),
+        };
         let resize = SizePolicy::Resize { height: 352, width: 416 };
         for (name, size, short_side, expected) in [
             ("DRIVE", SizePolicy::Native, 565, [480, 480]),
@@ -345,7 +372,13 @@ mod tests {
     #[test]
     fn the_crop_and_the_size_are_those_that_the_network_takes() {
         let network = NetworkConfig::from(UNetPlusPlusConfig::new());
-        let statistics = |short_side| Statistics { mean: [0.0; 3], std: [1.0; 3], short_side };
+        let statistics = |short_side| Statistics {
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            short_side,
+            median: [short_side; 2],
+            class_pixels: Vec::new(),
+        };
         for (short_side, expected) in [(565, [480, 480]), (250, [240, 240]), (47, [32, 32]), (9, [16, 16])] {
             let found = augmentation(SizePolicy::Native, &statistics(short_side), network.sides());
             assert_eq!(found.crop, expected, "{short_side}");
@@ -390,6 +423,12 @@ mod tests {
             (Config { split: Some("a.json".into()), fold, ..base() }, "`split` and `fold`"),
             (Config { network: AmsUnetConfig::new().with_base_width(6).into(), ..base() }, "`base_width` is 6"),
             (Config { std: [1.0, 0.0, 1.0], ..base() }, "`std` is [1.0, 0.0, 1.0]"),
+            (
+                Config { class_weights: Some(vec![1.0]), ..base() },
+                "`class_weights` is [1.0], expected a number of at least 0",
+            ),
+            (Config { class_weights: Some(vec![1.0, -1.0]), ..base() }, "`class_weights` is [1.0, -1.0]"),
+            (Config { class_weights: Some(vec![0.0, 0.0]), ..base() }, "not all of them 0"),
             (
                 Config { augmentation: Augmentation::recipe(64, [8, 32]), ..base() },
                 "`crop` is 8x32, expected sides of at least 16",

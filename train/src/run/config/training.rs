@@ -4,6 +4,7 @@ use seg_nets::precision::Precision;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+use crate::learn::loss_terms::LossTerms;
 
 /// The minutes of training that an interruption may cost.
 const SAVE_MINUTES: f64 = 10.0;
@@ -19,6 +20,9 @@ pub struct TrainingConfig {
     pub precision: Precision,
     /// True if the maps inside a stage are computed again for its gradient instead of kept.
     pub checkpoint_activations: bool,
+    /// The terms of the loss.
+    #[serde(skip_serializing_if = "is_recipe")]
+    pub loss: LossTerms,
     /// Batches per step.
     pub accumulate: usize,
     /// The L2 norm that the gradients of a step are scaled down to.
@@ -44,9 +48,15 @@ pub struct TrainingConfig {
     pub save_minutes: f64,
 }
 
+/// Returns whether a loss is the recipe's, which files leave out.
+fn is_recipe(loss: &LossTerms) -> bool {
+    *loss == LossTerms::default()
+}
+
 impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
+            loss: LossTerms::default(),
             precision: Precision::default(),
             checkpoint_activations: false,
             accumulate: 1,

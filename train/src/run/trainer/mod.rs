@@ -33,7 +33,7 @@ use crate::run::state::{State, StateError};
 use crate::run::{self, Run, Session};
 
 /// The most batches over which running statistics are estimated before a validation.
-const STATISTICS_BATCHES_MAX: usize = 64;
+pub(crate) const STATISTICS_BATCHES_MAX: usize = 64;
 
 impl Run {
     /// Trains until the run [ends](Ending), from the last checkpoint if there is one, and returns
@@ -186,7 +186,8 @@ impl<'a> Training<'a> {
             let average = training.ema.map(|decay| Average::new(decay, 0, net.valid()));
             (net, Optimizer::new(run.config.weight_decay), average, Vec::new(), Tally::default())
         };
-        let learner = Learner::new(net, devices, training, optimizer, average);
+        let learner = Learner::new(net, devices, training, optimizer, average)
+            .with_class_weights(run.config.class_weights.clone());
         Ok(Self { run, loader, validation, device, contract: run.contract(), learner, log, tally })
     }
 

@@ -1,8 +1,8 @@
 //! The results of the best weights on the validation part, image by image.
 
 use burn::tensor::Device;
-use seg_contract::{ConfusionMatrix, Contract, Scores};
-use seg_data::{OverlayError, Sample, SampleError};
+use seg_contract::{ConfusionMatrix, Contract, LearnedFrom, Scores};
+use seg_data::{OverlayError, Sample, SampleError, image_digests};
 use seg_nets::checkpoint::{Checkpoint, ReadCheckpointError};
 use seg_nets::weights::FitError;
 use seg_report::{Exhibit, Rated};
@@ -11,6 +11,8 @@ use thiserror::Error;
 use crate::data::split::SplitError;
 use crate::evaluate::{EvaluateError, Evaluator};
 use crate::run::Run;
+use crate::run::record::EpochRecord;
+use crate::view::verdict::{Evidence, Sentence};
 
 /// The number of the best images that are shown, and of the worst.
 const EXHIBITS: usize = 3;
@@ -32,6 +34,8 @@ pub struct Findings {
     pub best: Vec<Exhibit>,
     /// The warnings about the masks.
     pub warnings: Vec<String>,
+    /// The validation images that the network has learned from, also before this run.
+    pub learned: usize,
 }
 
 /// An error in reporting on a run.
@@ -86,9 +90,24 @@ impl Findings {
         let (worst, best) = picks(&images);
         let worst = worst.iter().map(exhibit).collect::<Result<_, _>>()?;
         let best = best.iter().map(exhibit).collect::<Result<_, _>>()?;
+        let learned = match LearnedFrom::read(&contract.provenance) {
+            Some(learned) => {
+                let digests = image_digests(&samples).map_err(SampleError::from)?;
+                digests.iter().filter(|digest| learned.training.contains(*digest)).count()
+            }
+            None => 0,
+        };
         let warnings = run.quick_check()?.into_iter().map(|finding| finding.message).collect();
         let (scores, confusion) = (evaluation.scores(&contract.classes), evaluation.pooled().clone());
-        Ok(Self { scores, confusion, images, worst, best, contract, warnings })
+        Ok(Self { scores, confusion, images, worst, best, contract, warnings, learned })
+    }
+
+    /// Returns the verdict on the run, whose log is given.
+    pub fn verdict(&self, log: &[EpochRecord]) -> Vec<Sentence> {
+        let Self { contract, confusion, scores, learned, .. } = self;
+        let evidence =
+            Evidence { log, classes: &contract.classes, confusion, images: scores.images, learned: *learned };
+        evidence.verdict()
     }
 }
 

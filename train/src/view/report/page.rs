@@ -82,6 +82,10 @@ impl Report<'_> {
                 "Whole images, as a deployment sees them up to 1536x1536 pixels; ignored pixels are in no number. An epoch that was chosen on these images looks a little "
                 "better on them than on new ones: judge the model by images that are held out."
             }
+            @for sentence in self.findings.verdict(self.log) {
+                @let text = capitalised(&sentence.text);
+                @if sentence.is_warning { p.alert { (text) "." } } @else { p { (text) "." } }
+            }
             @for warning in &self.findings.warnings {
                 p.alert { strong { "Warning: " } (warning) "." }
             }
@@ -99,10 +103,11 @@ impl Report<'_> {
         let span = [0.0, self.log.len().max(1) as f64];
         let mark = self.best().map(|record| Mark { at: record.epoch as f64, text: format!("best: {}", record.epoch) });
         let curve = |name, value| Curve { name, points: EpochRecord::points(self.log, value) };
+        let [pixels, overlap] = self.run.config.training.loss.names();
         let loss = vec![
             curve("total", |record| Some(record.loss)),
-            curve("cross entropy", |record| Some(record.cross_entropy)),
-            curve("Dice loss", |record| Some(record.dice_loss)),
+            curve(pixels, |record| Some(record.cross_entropy)),
+            curve(overlap, |record| Some(record.dice_loss)),
         ];
         let validation = vec![
             curve("Dice per image", EpochRecord::dice),
@@ -267,6 +272,12 @@ impl Report<'_> {
     }
 }
 
+/// Returns a sentence with a capital letter at its beginning; a name in quotes stays as it is.
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 fn figure<'a>(name: &'a str, value: f64, meaning: &str) -> Figure<'a> {
     Figure { name, value: score(value), meaning: meaning.into() }
 }
@@ -327,6 +338,7 @@ mod tests {
             worst: Vec::new(),
             best: vec![exhibit],
             warnings: vec![format!("no mask shows `{NASTY}`")],
+            learned: 1,
         }
     }
 
@@ -337,6 +349,8 @@ mod tests {
         let page = Report { run: &run, log: &log, sessions: &[], findings: &findings }.html();
         for (name, part) in [
             ("the verdict", "Epoch 2 of 2 is the best one, judged on 1 validation image."),
+            ("the curve", "2 validated epochs are too few to say where the curve goes."),
+            ("the images", "Trained and scored on the same images: 1 of 1"),
             ("Dice", "0.3000"),
             ("the definition", "TP / (TP + FP + FN)"),
             ("the curves", "Training loss"),

@@ -1,8 +1,9 @@
 //! Cleans masks: fills holes, removes specks, and keeps only the largest area.
 
 use image::GrayImage;
-use seg_metrics::{Components, Connectivity, Run};
 use serde::{Deserialize, Serialize};
+
+use crate::components::{Components, Connectivity, Run};
 
 /// The cleaning of the areas of one class, in the order of the fields. Pixels of a class are
 /// connected by sides and corners.
@@ -28,7 +29,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 impl Cleanup {
     /// Cleans the areas of a class.
-    pub(crate) fn apply(&self, mask: &mut GrayImage, class: u8) {
+    pub fn apply(&self, mask: &mut GrayImage, class: u8) {
         if self.fill_holes {
             fill_holes(mask, class);
         }
