@@ -36,7 +36,7 @@ pub use calibration::{Calibration, CalibrationSummary, RELIABILITY_BINS, Reliabi
 pub use centerline::centerline_dice;
 pub use components::{Components, Connectivity, Run};
 pub use disjoint_sets::DisjointSets;
-pub use metric::{Metric, definition_of_surfaces};
+pub use metric::{Metric, Tolerance, definition_of_surfaces};
 pub use objects::ObjectCounts;
 pub use quantile::{median, nearest_rank, quantile};
 pub use region::Region;

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 
+use seg_contract::Level;
 use thiserror::Error;
 
 /// The largest image that is read, in pixels: 11585x11585, or 1.6 GB once its values are `f32`.
@@ -97,6 +98,16 @@ pub enum ReadError {
         format: &'static str,
         /// The pictures of the file.
         pictures: usize,
+    },
+    /// The file has no such level.
+    #[error("cannot read `{path}` at level {level}: it has {levels}; name one of them")]
+    Level {
+        /// The picture.
+        path: PathBuf,
+        /// The level that was asked for.
+        level: Level,
+        /// The levels of the file.
+        levels: String,
     },
     /// The decoder refused the content.
     #[error(

@@ -4,8 +4,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
+use image::codecs::bmp::BmpDecoder;
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader as FormatReader, Limits};
+use image::{
+    ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader as FormatReader, Limits, RgbImage,
+};
 use seg_contract::Reading;
 
 use super::error::{PIXELS_MAX, ReadError};
@@ -14,7 +17,7 @@ use super::frames;
 use super::lazy::LazyImage;
 use super::limits::{check_size, checked_range, reserve};
 use super::orientation::noted_orientation;
-use super::palette::with_indices;
+use super::palette::{fill_around_frame, with_indices};
 use super::picture_path::PicturePath;
 use super::reader::{ImageInfo, ImageReader};
 use crate::picture::Picture;
@@ -128,6 +131,11 @@ impl Raster {
     }
 }
 
+/// Returns whether a BMP file may skip pixels: its compression is one of the two run lengths.
+fn skipping_palette(format: ImageFormat, bytes: &[u8]) -> bool {
+    format == ImageFormat::Bmp && matches!(bytes.get(30..34), Some([1 | 2, 0, 0, 0]))
+}
+
 impl Format for Raster {
     fn name(&self) -> &'static str {
         self.name
@@ -163,7 +171,14 @@ impl Format for Raster {
     }
 
     fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-        self.decode_file(path, Cursor::new(bytes), bytes)
+        let mut image = match skipping_palette(self.format, bytes) {
+            true => self.decode_skipping(path, bytes)?,
+            false => self.decode_file(path, Cursor::new(bytes), bytes)?,
+        };
+        if self.format == ImageFormat::Gif {
+            fill_around_frame(bytes, &mut image);
+        }
+        Ok(image)
     }
 
     fn decode_indices(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
@@ -205,6 +220,21 @@ impl Format for Raster {
 }
 
 impl Raster {
+    /// Decodes a BMP file of run lengths: the pixels that they skip have the palette's first colour.
+    fn decode_skipping(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+        self.check_head(path, bytes)?;
+        let refuse = |source| self.refuse(path, source);
+        let mut decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(refuse)?;
+        let (width, height) = decoder.dimensions();
+        check_size(path, width, height)?;
+        decoder.set_indexed_color(true);
+        let palette = decoder.get_palette().unwrap_or_default().to_vec();
+        let indices = DynamicImage::from_decoder(decoder).map_err(refuse)?.into_luma8();
+        let color = |index: u8| palette.get(usize::from(index)).copied().unwrap_or_default();
+        let pixels = indices.iter().flat_map(|index| color(*index)).collect();
+        Ok(RgbImage::from_raw(width, height, pixels).expect("each pixel has a colour").into())
+    }
+
     /// Decodes a file, whose content, or its beginning, is `head`, and turns the image upright.
     pub(super) fn decode_file(
         &self,

@@ -39,7 +39,7 @@ pub(super) fn difference(first: &Contract, other: &Contract) -> Option<&'static 
     {
         Some("the colours that their networks take (order, mean or deviation)")
     } else if first.input.reading != other.input.reading {
-        Some("how medical images become pictures (window or slices)")
+        Some("how medical images become pictures (window, slices or level)")
     } else if first.output.kind != other.output.kind {
         Some("what their outputs are")
     } else if matches!(sizes, [Some(one), Some(other)] if one != other)
