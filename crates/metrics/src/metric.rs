@@ -294,8 +294,8 @@ impl Metric {
         self.facts().subject == Subject::Class
     }
 
-    /// Returns true for a distance in pixels or millimetres, of which smaller is better; false for a
-    /// share, of which larger is better.
+    /// Returns true for a distance in pixels or millimetres, of which smaller is better; false for
+    /// a share, of which larger is better.
     pub fn is_distance(self) -> bool {
         self.facts().unit != Unit::Share
     }

@@ -10,8 +10,8 @@ impl Report {
     /// also those of each class.
     ///
     /// Undefined values are empty. Distances are in pixels, and those of columns that end in `_mm`
-    /// in millimetres; there are such columns if any image names the size of a pixel. A name that a spreadsheet would take
-    /// for a formula has an apostrophe in front.
+    /// in millimetres; there are such columns if any image names the size of a pixel. A name that a
+    /// spreadsheet would take for a formula has an apostrophe in front.
     pub fn csv(&self) -> String {
         let classes: Vec<&str> = self.about.contract.classes.iter().skip(1).map(|class| class.name.as_str()).collect();
         let is_measured = |metric: &Metric| self.images.iter().any(|image| image.overall.contains_key(metric));

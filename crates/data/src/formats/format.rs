@@ -118,9 +118,9 @@ pub trait Format: Sync {
         Ok(None)
     }
 
-    /// Returns whether a file of this format may be a pyramid, which holds an image in several sizes.
-    /// The reading that [`open_picture`](Self::open_picture) gets may then name another level than
-    /// the full size.
+    /// Returns whether a file of this format may be a pyramid, which holds an image in several
+    /// sizes. The reading that [`open_picture`](Self::open_picture) gets may then name another
+    /// level than the full size.
     fn has_levels(&self) -> bool {
         false
     }

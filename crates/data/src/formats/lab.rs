@@ -3,7 +3,8 @@
 /// White of CIE's illuminant D50, on which L\*a\*b\* rests in files for print.
 const WHITE: [f64; 3] = [0.964_22, 1.0, 0.825_21];
 
-/// From XYZ under D50 to linear red, green and blue: sRGB's primaries, adapted by Bradford's method.
+/// From XYZ under D50 to linear red, green and blue: sRGB's primaries, adapted by Bradford's
+/// method.
 const FROM_XYZ: [[f64; 3]; 3] = [
     [3.133_856_1, -1.616_866_7, -0.490_614_6],
     [-0.978_768_4, 1.916_141_5, 0.033_454_0],

@@ -102,8 +102,8 @@ pub fn read_image_as(path: &Path, reading: &Reading) -> Result<Rgb32FImage, Read
     Ok(read_sized_image(path, reading)?.0)
 }
 
-/// Reads an image as [`read_image_as`] does, and returns the millimetres between its rows and between
-/// its columns, where the file names them.
+/// Reads an image as [`read_image_as`] does, and returns the millimetres between its rows and
+/// between its columns, where the file names them.
 pub(crate) fn read_sized_image(path: &Path, reading: &Reading) -> Result<(Rgb32FImage, Option<[f64; 2]>), ReadError> {
     let (image, spacing) = decode_sized(path, reading)?;
     let picture = Picture::from(image);
@@ -317,8 +317,8 @@ pub(crate) fn decode_as(path: &Path, reading: &Reading) -> Result<DynamicImage, 
     Ok(decode_sized(path, reading)?.0)
 }
 
-/// Decodes a picture as [`decode_as`] does, and returns the millimetres between its rows and between
-/// its columns, where the file names them.
+/// Decodes a picture as [`decode_as`] does, and returns the millimetres between its rows and
+/// between its columns, where the file names them.
 fn decode_sized(path: &Path, reading: &Reading) -> Result<(DynamicImage, Option<[f64; 2]>), ReadError> {
     let (picture, format) = find(path)?;
     check_level(path, format, reading)?;

@@ -108,8 +108,8 @@ fn gif_frame(bytes: &[u8]) -> Option<usize> {
     (byte(at) == Some(0x2c)).then_some(at)
 }
 
-/// Gives the pixels that the first frame of a GIF does not reach their colour: the background of the
-/// palette that all frames share. They stay transparent.
+/// Gives the pixels that the first frame of a GIF does not reach their colour: the background of
+/// the palette that all frames share. They stay transparent.
 pub(super) fn fill_around_frame(bytes: &[u8], image: &mut DynamicImage) {
     let DynamicImage::ImageRgba8(image) = image else { return };
     let Some(frame) = gif_frame(bytes) else { return };

@@ -220,7 +220,8 @@ impl Format for Raster {
 }
 
 impl Raster {
-    /// Decodes a BMP file of run lengths: the pixels that they skip have the palette's first colour.
+    /// Decodes a BMP file of run lengths: the pixels that they skip have the palette's first
+    /// colour.
     fn decode_skipping(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
         self.check_head(path, bytes)?;
         let refuse = |source| self.refuse(path, source);

@@ -1,5 +1,5 @@
-//! Strips and tiles in compressions that the TIFF decoder lacks: LZMA, JPEG 2000, PNG, and JPEG that
-//! is lossless, of four inks, or of the old style.
+//! Strips and tiles in compressions that the TIFF decoder lacks: LZMA, JPEG 2000, PNG, and JPEG
+//! that is lossless, of four inks, or of the old style.
 
 use std::io::Cursor;
 

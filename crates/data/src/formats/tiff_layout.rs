@@ -249,8 +249,8 @@ impl Layout {
         self.format == UNSIGNED && matches!(self.bits, 8 | 16)
     }
 
-    /// Returns whether each strip or tile may be a JPEG file of its own, as newer writers of the old
-    /// style have it.
+    /// Returns whether each strip or tile may be a JPEG file of its own, as newer writers of the
+    /// old style have it.
     fn has_whole_jpeg(&self) -> bool {
         self.bits == 8 && !self.is_planar && self.places.len() == 1
     }

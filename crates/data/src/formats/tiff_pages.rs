@@ -194,8 +194,8 @@ pub(super) fn pictures(pages: Vec<Page>) -> Vec<Page> {
 }
 
 /// Returns the levels of a page, the full size first and each smaller than the one before: the page
-/// itself and the copies that it names, as OME-TIFF does, or that follow the first page in tiles, as
-/// Aperio's do.
+/// itself and the copies that it names, as OME-TIFF does, or that follow the first page in tiles,
+/// as Aperio's do.
 ///
 /// # Errors
 /// When the file cannot be read, or is cut off.

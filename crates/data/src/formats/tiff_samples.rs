@@ -145,8 +145,8 @@ pub(super) fn to_colors(layout: &Layout, band: Band) -> Band {
     }
 }
 
-/// Converts L\*a\*b\* of 8 or 16 bits to sRGB; of the two kinds, one has signed colours and the other
-/// shifted ones (TIFF 6.0, section 23; TIFF Technical Note 4).
+/// Converts L\*a\*b\* of 8 or 16 bits to sRGB; of the two kinds, one has signed colours and the
+/// other shifted ones (TIFF 6.0, section 23; TIFF Technical Note 4).
 fn from_lab(interpretation: u16, band: Band) -> Band {
     let is_signed = interpretation == CIE_LAB;
     match band {

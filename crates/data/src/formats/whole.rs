@@ -32,8 +32,8 @@ impl WholeImage {
     }
 }
 
-/// Returns the millimetres between rows and between columns of the first picture in a file's content,
-/// upright, where it names them.
+/// Returns the millimetres between rows and between columns of the first picture in a file's
+/// content, upright, where it names them.
 pub(super) fn spacing(format: &dyn Format, path: &Path, bytes: &[u8]) -> Result<Option<[f64; 2]>, ReadError> {
     let Some(spacing) = format.spacing(bytes) else { return Ok(None) };
     Ok(Some(upright(spacing, format.header(path, bytes)?.orientation)))

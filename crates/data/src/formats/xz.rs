@@ -1,4 +1,5 @@
-//! The container of LZMA2 in which TIFF files hold strips and tiles: one block of the XZ format 1.2.
+//! The container of LZMA2 in which TIFF files hold strips and tiles: one block of the XZ format
+//! 1.2.
 
 use std::io::{Cursor, Read};
 

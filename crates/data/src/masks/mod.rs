@@ -187,8 +187,8 @@ pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskErro
     read_mask_as(path, coding, &Reading::default())
 }
 
-/// Reads a mask as [`read_mask`] does, a slice of a medical volume and the level of a pyramid in the
-/// way that `reading` names. A mask that is no pyramid has one size, whatever the level.
+/// Reads a mask as [`read_mask`] does, a slice of a medical volume and the level of a pyramid in
+/// the way that `reading` names. A mask that is no pyramid has one size, whatever the level.
 ///
 /// # Errors
 /// As [`read_mask`].

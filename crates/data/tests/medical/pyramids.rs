@@ -25,7 +25,8 @@ impl Pages {
     }
 
     /// Adds a page, whose pixels are the level's number times 50 and their column and row modulo 7,
-    /// with some more tags, and returns its place. One that is not linked is reached by a tag alone.
+    /// with some more tags, and returns its place. One that is not linked is reached by a tag
+    /// alone.
     fn add(&mut self, [width, height]: [u32; 2], level: u8, is_linked: bool, tags: &[(u16, u16, Vec<u8>)]) -> u32 {
         let (across, down) = (width.div_ceil(TILE), height.div_ceil(TILE));
         let mut places = Vec::new();
