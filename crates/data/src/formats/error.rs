@@ -99,6 +99,16 @@ pub enum ReadError {
         /// The pictures of the file.
         pictures: usize,
     },
+    /// Content that should be one picture holds several.
+    #[error("cannot read `{path}` as one image: the {format} file has {pictures} pictures; give them one by one")]
+    Several {
+        /// The name of the content.
+        path: PathBuf,
+        /// The format of the content.
+        format: &'static str,
+        /// The pictures of the content.
+        pictures: usize,
+    },
     /// The file has no such level.
     #[error("cannot read `{path}` at level {level}: it has {levels}; name one of them")]
     Level {

@@ -118,6 +118,20 @@ pub trait Format: Sync {
         Ok(None)
     }
 
+    /// Opens the only picture of a file's content that is in memory, and reads no file for it;
+    /// `None` where the content is to be decoded as it is. The path is a name for messages.
+    ///
+    /// # Errors
+    /// When the content is damaged as far as its head shows, or holds several pictures.
+    fn open_content(
+        &self,
+        _name: &Path,
+        _content: &[u8],
+        _reading: &Reading,
+    ) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
+        Ok(None)
+    }
+
     /// Returns whether a file of this format may be a pyramid, which holds an image in several
     /// sizes. The reading that [`open_picture`](Self::open_picture) gets may then name another
     /// level than the full size.

@@ -58,8 +58,17 @@ use whole::WholeImage;
 use crate::picture::Picture;
 
 /// The formats that are read, in the order in which messages and help list them.
-static FORMATS: [&dyn Format; 8] =
-    [&raster::PNG, &jpeg::Jpeg, &tiff::Tiff, &raster::GIF, &raster::BMP, &raster::WEBP, &dicom::Dicom, &nifti::Nifti];
+static FORMATS: [&dyn Format; 9] = [
+    &raster::PNG,
+    &jpeg::Jpeg,
+    &jpeg_2000::Jpeg2000,
+    &tiff::Tiff,
+    &raster::GIF,
+    &raster::BMP,
+    &raster::WEBP,
+    &dicom::Dicom,
+    &nifti::Nifti,
+];
 
 /// The formats that the program has added.
 static ADDED: RwLock<Vec<&'static dyn Format>> = RwLock::new(Vec::new());
@@ -148,17 +157,23 @@ pub fn open_image_as(path: &Path, reading: &Reading) -> Result<Box<dyn ImageRead
     Ok(Box::new(reader))
 }
 
-/// Opens the image in a file's content that is in memory, and never on the disk; `name` stands for
-/// its path in errors. The image is decoded whole.
+/// Opens the only image in a file's content that is in memory, and never on the disk, medical ones
+/// in the way that `reading` names; `name` stands for its path in errors. The image is decoded
+/// whole.
 ///
 /// # Errors
-/// When the content is not an image in a known format, or its image is too large.
-pub fn open_image_bytes(name: &Path, bytes: Vec<u8>) -> Result<Box<dyn ImageReader>, ReadError> {
+/// When the content is not an image in a known format, holds several pictures, or its image is too
+/// large.
+pub fn open_image_bytes(name: &Path, bytes: Vec<u8>, reading: &Reading) -> Result<Box<dyn ImageReader>, ReadError> {
     let format = format_of(name, &bytes)?;
+    check_level(name, format, reading)?;
     let reader = guard(name, format.name(), || {
-        let reader = WholeImage::new(name, format, bytes)?;
+        let reader = match format.open_content(name, &bytes, reading)? {
+            Some(reader) => reader,
+            None => Box::new(WholeImage::new(name, format, bytes)?),
+        };
         check_size(name, reader.info().width, reader.info().height)?;
-        Ok(Guarded::new(name, format.name(), Box::new(reader)))
+        Ok(Guarded::new(name, format.name(), reader))
     })?;
     Ok(Box::new(reader))
 }

@@ -88,6 +88,23 @@ impl Format for Tiff {
         }
     }
 
+    fn open_content(
+        &self,
+        name: &Path,
+        content: &[u8],
+        reading: &Reading,
+    ) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
+        if reading.level() != Level::Number(0) {
+            let (path, levels) = (name.into(), "the full size, level 0, where it is not a file".into());
+            return Err(ReadError::Level { path, level: reading.level(), levels });
+        }
+        // The decoder has the better message for a damaged file.
+        match all_pages(Cursor::new(content)).map(|pages| pictures(pages).len()) {
+            Ok(pictures @ 2..) => Err(ReadError::Several { path: name.into(), format: TIFF, pictures }),
+            _ => Ok(None),
+        }
+    }
+
     fn has_levels(&self) -> bool {
         true
     }

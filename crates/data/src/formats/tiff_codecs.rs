@@ -9,6 +9,7 @@ use png::{BitDepth, Decoder as PngDecoder, Transformations};
 use tiff::decoder::DecodingResult;
 
 use super::jpeg_2000::codestream_size;
+use super::jpeg_scan;
 use super::tiff_layout::{FLOAT, Layout, SIGNED};
 use super::xz;
 
@@ -36,7 +37,7 @@ impl Codec {
         let pixels = match self {
             Self::Lzma => return Ok(lzma(layout, xz::decompress(content, rows * layout.row_bytes() as usize)?)),
             Self::Jpeg => jpeg(content)?,
-            Self::Jpeg2000 => jpeg_2000(content, [rows, columns], samples)?,
+            Self::Jpeg2000 => jpeg_2000(content, layout.chunk, samples)?,
             Self::Png => png(content)?,
         };
         let found = (pixels.width, pixels.samples, pixels.bits);
@@ -106,8 +107,7 @@ fn lzma(layout: &Layout, mut bytes: Vec<u8>) -> DecodingResult {
 /// Decodes JPEG without a change of colours.
 fn jpeg(content: &[u8]) -> Result<Pixels, Fault> {
     let mut decoder = JpegDecoder::new(Cursor::new(content));
-    decoder.set_color_transform(ColorTransform::None);
-    let bytes = decoder.decode()?;
+    decoder.read_info()?;
     let info = decoder.info().ok_or("it has no frame")?;
     let (samples, bits) = match info.pixel_format {
         PixelFormat::L8 => (1, 8),
@@ -115,8 +115,17 @@ fn jpeg(content: &[u8]) -> Result<Pixels, Fault> {
         PixelFormat::RGB24 => (3, 8),
         PixelFormat::CMYK32 => (4, 8),
     };
-    let values = match bits {
-        16 => bytes.chunks_exact(2).map(|word| u16::from_ne_bytes([word[0], word[1]])).collect(),
+    // Without a transform, the samples of a row would not lie pixel by pixel.
+    match samples {
+        3 => decoder.set_color_transform(ColorTransform::RGB),
+        4 => decoder.set_color_transform(ColorTransform::CMYK),
+        _ => {}
+    }
+    let bytes = decoder.decode()?;
+    let values = match (bits, samples) {
+        (16, _) => bytes.chunks_exact(2).map(|word| u16::from_ne_bytes([word[0], word[1]])).collect(),
+        // That transform inverts inks, where there is one.
+        (_, 4) if !jpeg_scan::is_lossless(content) => bytes.into_iter().map(|ink| u16::from(u8::MAX - ink)).collect(),
         _ => bytes.into_iter().map(u16::from).collect(),
     };
     Ok(Pixels { width: info.width.into(), height: info.height.into(), samples, bits, values })
@@ -124,10 +133,10 @@ fn jpeg(content: &[u8]) -> Result<Pixels, Fault> {
 
 /// Decodes JPEG 2000 that has at least this many components. Those of less width or height, as
 /// colour differences may be, are repeated.
-fn jpeg_2000(content: &[u8], [rows, columns]: [usize; 2], samples: usize) -> Result<Pixels, Fault> {
+fn jpeg_2000(content: &[u8], [rows, columns]: [u32; 2], samples: usize) -> Result<Pixels, Fault> {
     // Before the decoder takes memory for the size that it finds.
     match codestream_size(content) {
-        Some([height, width]) if height <= rows as u64 + columns as u64 && width <= columns as u64 => {}
+        Some([height, width]) if height <= u64::from(rows) && width <= u64::from(columns) => {}
         Some([height, width]) => return Err(format!("it is {width}x{height}, expected {columns}x{rows}").into()),
         None => return Err("it has no head of a JPEG 2000 code".into()),
     }
@@ -178,4 +187,63 @@ fn png(content: &[u8]) -> Result<Pixels, Fault> {
         other => return Err(format!("its samples have {} bits", other as u8).into()),
     };
     Ok(Pixels { width, height, samples, bits, values })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use image::DynamicImage;
+
+    use crate::formats::decode;
+
+    /// Files of tifffile 2026.3.3: 18x20 pixels, in tiles of 16x16 or strips of 7 rows.
+    const COLORS: [(&str, &[u8]); 3] = [
+        ("LZMA", include_bytes!("../../tests/data/lzma.tif")),
+        ("JPEG 2000", include_bytes!("../../tests/data/jpeg-2000.tif")),
+        ("lossless JPEG", include_bytes!("../../tests/data/jpeg-lossless-rgb.tif")),
+    ];
+    const WORDS: [(&str, &[u8]); 3] = [
+        ("LZMA of differences, highest byte first", include_bytes!("../../tests/data/lzma-predictor.tif")),
+        ("PNG", include_bytes!("../../tests/data/png.tif")),
+        ("lossless JPEG", include_bytes!("../../tests/data/jpeg-lossless.tif")),
+    ];
+
+    fn read(bytes: &[u8]) -> Result<DynamicImage, String> {
+        decode(Path::new("a.tif"), bytes).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn strips_and_tiles_have_the_values_that_were_written() {
+        for (name, bytes) in COLORS {
+            let found = read(bytes).unwrap().into_rgb8();
+            assert_eq!(found.dimensions(), (18, 20), "{name}");
+            assert!(found.iter().zip(0_u32..).all(|(found, index)| *found == (7 * index % 256) as u8), "{name}");
+        }
+        for (name, bytes) in WORDS {
+            let found = read(bytes).unwrap().into_luma16();
+            assert_eq!(found.dimensions(), (18, 20), "{name}");
+            assert!(found.iter().zip(0_u32..).all(|(found, index)| *found == (181 * index) as u16), "{name}");
+        }
+        // Inks of 10, 200, 100 and 30 let through (255 - ink) (255 - 30) / 255; JPEG rounds them.
+        let found = read(include_bytes!("../../tests/data/jpeg-cmyk.tif")).unwrap().into_rgb8();
+        for pixel in found.pixels() {
+            let is_near = |(found, expected): (&u8, f64)| (f64::from(*found) - expected).abs() <= 2.0;
+            assert!(pixel.0.iter().zip([216.2, 48.5, 136.8]).all(is_near), "{pixel:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_is_an_error_or_lacks_no_pixel() {
+        for (name, bytes) in COLORS.into_iter().chain(WORDS) {
+            let whole = read(bytes).unwrap();
+            for length in (0..bytes.len()).step_by(3) {
+                if let Ok(image) = read(&bytes[..length]) {
+                    assert!(image == whole, "{name}: another image from {length} of {} bytes", bytes.len());
+                }
+            }
+            let half = read(&bytes[..bytes.len() / 2]);
+            assert!(half.is_err(), "{name}");
+        }
+    }
 }

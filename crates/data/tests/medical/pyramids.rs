@@ -68,7 +68,7 @@ impl Pages {
 }
 
 fn pixel(level: u8, x: u32, y: u32) -> u8 {
-    50 * level + (x % 7) as u8 * 7 + (y % 7) as u8
+    (50 * u32::from(level) + 7 * (x % 7) + y % 7) as u8
 }
 
 /// Writes three levels of 70x50, 35x25 and 18x13 pixels with pixels of 0.5 µm: as OME-TIFF or as
@@ -160,9 +160,11 @@ fn a_level_is_learned_from_with_a_mask_of_its_size() {
     for name in ["images", "masks"] {
         fs::create_dir(root.path().join(name)).unwrap();
     }
-    write(&root.path().join("images/a.tif"), true);
-    let mask = GrayImage::from_fn(35, 25, |x, _| Luma([if x < 9 { 255 } else { 0 }]));
-    mask.save(root.path().join("masks/a.png")).unwrap();
+    for (name, is_ome) in [("a", true), ("b", false)] {
+        write(&root.path().join(format!("images/{name}.tif")), is_ome);
+        let mask = GrayImage::from_fn(35, 25, |x, _| Luma([if x < 9 { 255 } else { 0 }]));
+        mask.save(root.path().join(format!("masks/{name}.png"))).unwrap();
+    }
     let reading = at(Level::Number(1));
     let dataset = Dataset::open(root.path()).unwrap().with_reading(&reading).unwrap();
     let (image, labels, spacing) = dataset.train[0].load_sized().unwrap();

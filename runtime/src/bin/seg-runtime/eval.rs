@@ -290,7 +290,9 @@ fn cells(metric: Metric, estimate: Option<&Estimate>) -> String {
 fn table(report: &Report) -> anyhow::Result<String> {
     let confidence = format!("{:.0} % interval", 100.0 * report.method.bootstrap.confidence);
     let mut text = String::new();
-    let line = |title: &str, cells: &str| format!("{}\n", format!("{title:13}{cells}").trim_end());
+    let titles = report.scores.per_image.overall.keys().map(|metric| metric.title().len() + 1);
+    let width = titles.max().unwrap_or(0).max(13);
+    let line = |title: &str, cells: &str| format!("{}\n", format!("{title:width$}{cells}").trim_end());
     text += &line("", &format!("{:>9}  {confidence:16}  {:>9}  {confidence:16}", "per image", "pooled"));
     for (metric, estimate) in &report.scores.per_image.overall {
         let pooled = report.scores.pooled.overall.get(metric);
