@@ -1,5 +1,6 @@
 //! Image files to numbers: one file per format and one list of them.
 
+mod bmp_runs;
 pub(crate) mod dicom;
 mod error;
 mod file;

@@ -4,13 +4,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
-use image::codecs::bmp::BmpDecoder;
 use image::metadata::Orientation;
-use image::{
-    ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader as FormatReader, Limits, RgbImage,
-};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader as FormatReader, Limits};
 use seg_contract::Reading;
 
+use super::bmp_runs::Runs;
 use super::error::{PIXELS_MAX, ReadError};
 use super::format::{Format, Header};
 use super::frames;
@@ -131,11 +129,6 @@ impl Raster {
     }
 }
 
-/// Returns whether a BMP file may skip pixels: its compression is one of the two run lengths.
-fn skipping_palette(format: ImageFormat, bytes: &[u8]) -> bool {
-    format == ImageFormat::Bmp && matches!(bytes.get(30..34), Some([1 | 2, 0, 0, 0]))
-}
-
 impl Format for Raster {
     fn name(&self) -> &'static str {
         self.name
@@ -162,6 +155,12 @@ impl Format for Raster {
     }
 
     fn header(&self, path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
+        if self.format == ImageFormat::Bmp
+            && let Some(Runs { width, height, .. }) = Runs::new(bytes)
+        {
+            check_size(path, width, height)?;
+            return Ok(Header { width, height, orientation: 1 });
+        }
         let mut decoder = self.decoder(path, Cursor::new(bytes), bytes)?;
         let (width, height) = decoder.dimensions();
         let orientation = self.orientation(path, bytes, &mut decoder)?.to_exif();
@@ -171,10 +170,12 @@ impl Format for Raster {
     }
 
     fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-        let mut image = match skipping_palette(self.format, bytes) {
-            true => self.decode_skipping(path, bytes)?,
-            false => self.decode_file(path, Cursor::new(bytes), bytes)?,
-        };
+        if self.format == ImageFormat::Bmp
+            && let Some(runs) = Runs::new(bytes)
+        {
+            return self.decode_runs(path, bytes, &runs);
+        }
+        let mut image = self.decode_file(path, Cursor::new(bytes), bytes)?;
         if self.format == ImageFormat::Gif {
             fill_around_frame(bytes, &mut image);
         }
@@ -220,20 +221,13 @@ impl Format for Raster {
 }
 
 impl Raster {
-    /// Decodes a BMP file of run lengths: the pixels that they skip have the palette's first
-    /// colour.
-    fn decode_skipping(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+    /// Decodes a BMP file of run lengths.
+    fn decode_runs(&self, path: &Path, bytes: &[u8], runs: &Runs<'_>) -> Result<DynamicImage, ReadError> {
         self.check_head(path, bytes)?;
-        let refuse = |source| self.refuse(path, source);
-        let mut decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(refuse)?;
-        let (width, height) = decoder.dimensions();
-        check_size(path, width, height)?;
-        decoder.set_indexed_color(true);
-        let palette = decoder.get_palette().unwrap_or_default().to_vec();
-        let indices = DynamicImage::from_decoder(decoder).map_err(refuse)?.into_luma8();
-        let color = |index: u8| palette.get(usize::from(index)).copied().unwrap_or_default();
-        let pixels = indices.iter().flat_map(|index| color(*index)).collect();
-        Ok(RgbImage::from_raw(width, height, pixels).expect("each pixel has a colour").into())
+        check_size(path, runs.width, runs.height)?;
+        reserve(path, 4 * u64::from(runs.width) * u64::from(runs.height))?;
+        let cut_off = || ReadError::CutOff { path: path.into(), format: self.name };
+        Ok(runs.decode().ok_or_else(cut_off)?.into())
     }
 
     /// Decodes a file, whose content, or its beginning, is `head`, and turns the image upright.
