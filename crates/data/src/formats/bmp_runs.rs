@@ -120,7 +120,7 @@ mod tests {
         bytes.extend(height.to_le_bytes());
         bytes.extend([1, bits].map(u16::to_le_bytes).concat());
         bytes.extend([if bits == 8 { 1 } else { 2 }, runs.len() as u32, 0, 0, 0, 0].map(u32::to_le_bytes).concat());
-        (0..entries).for_each(|index| bytes.extend([10 * (index as u8 + 1), 0, 0, 0]));
+        (0..entries).for_each(|index| bytes.extend([(10 * (index + 1)) as u8, 0, 0, 0]));
         bytes.extend(runs);
         bytes
     }
