@@ -9,11 +9,13 @@
 mod certificate;
 mod classes;
 mod contract;
+mod medical;
 mod onnx;
 mod tiff;
 
 pub use certificate::certificate;
 pub use classes::classes;
 pub use contract::contract;
+pub use medical::{dicom, nifti};
 pub use onnx::onnx;
 pub use tiff::tiff;

@@ -31,13 +31,14 @@ def _installed_library() -> str | None:
     return None
 
 
-def evaluate(model, data, *, split=None, tolerance_px=2.0, bootstrap=1000, progress=None, **options):
+def evaluate(model, data, *, split=None, tolerance_px=2.0, tolerance_mm=2.0, bootstrap=1000, progress=None, **options):
     """Scores a model on a data set, and returns what ``seg eval`` writes to ``scores.json``.
 
-    ``progress`` is called with the name and the Dice of each image. The other options are those of
-    :meth:`Segmenter.open`. Images that cannot be read are listed under ``skipped``.
+    ``tolerance_mm`` counts for images that name the size of a pixel. ``progress`` is called with the name and the Dice
+    of each image. The other options are those of :meth:`Segmenter.open`. Images that cannot be read are listed under
+    ``skipped``.
     """
-    return Segmenter.open(model, **options)._evaluate(data, split, tolerance_px, bootstrap, progress)
+    return Segmenter.open(model, **options)._evaluate(data, split, tolerance_px, tolerance_mm, bootstrap, progress)
 
 
 def verify(model, *, reference=None, data=None, thorough=False, provider="cpu", precision="fp32", threads=None, library=None):

@@ -103,6 +103,7 @@ def evaluate(
     *,
     split: Literal["train", "validation", "test", "all"] | None = None,
     tolerance_px: float = 2.0,
+    tolerance_mm: float = 2.0,
     bootstrap: int = 1000,
     progress: Callable[[str, float], object] | None = None,
     **options: Any,

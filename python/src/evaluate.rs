@@ -13,17 +13,18 @@ use crate::error::any_error;
 use crate::json;
 use crate::segmenter::Segmenter;
 
-/// Scores a model on a part of a data set, and returns the report.
+/// Scores a model on a part of a data set, and returns the report. `tolerance` is that of surfaces
+/// in pixels and in millimetres.
 pub(crate) fn evaluate(
     py: Python<'_>,
     segmenter: &Segmenter,
     data: &Path,
     split: Option<&str>,
-    tolerance_px: f64,
+    tolerance: [f64; 2],
     bootstrap: usize,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
-    let text = py.detach(|| report(segmenter, data, split, tolerance_px, bootstrap, progress.as_ref()));
+    let text = py.detach(|| report(segmenter, data, split, tolerance, bootstrap, progress.as_ref()));
     json::to_python(py, &text.map_err(|error| any_error(&error))?)
 }
 
@@ -31,7 +32,7 @@ fn report(
     segmenter: &Segmenter,
     data: &Path,
     split: Option<&str>,
-    tolerance_px: f64,
+    [tolerance_px, tolerance_mm]: [f64; 2],
     bootstrap: usize,
     progress: Option<&Py<PyAny>>,
 ) -> anyhow::Result<String> {
@@ -61,6 +62,7 @@ fn report(
     let standard = Method::default();
     let method = Method {
         tolerance_px,
+        tolerance_mm,
         bootstrap: seg_metrics::Bootstrap { replicates: bootstrap, ..standard.bootstrap },
         ..standard
     };
@@ -111,11 +113,11 @@ fn measure(
     evaluator: &mut Evaluator,
     sample: &Sample,
 ) -> anyhow::Result<f64> {
-    let (image, truth) = sample.load()?;
+    let (image, truth, spacing) = sample.load_sized()?;
     let mut model = segmenter.lane(0);
     model.set(settings.clone())?;
     let Segmentation { mask, probabilities, .. } = model.segment(&image).context("cannot segment it")?;
     let probabilities = probabilities.as_ref().map(|probabilities| probabilities.view());
-    let scores = evaluator.add(&sample.name, &image, &truth, &mask, probabilities)?;
+    let scores = evaluator.add(&sample.name, &image, &truth, &mask, probabilities, spacing)?;
     Ok(scores.confusion.target_dice())
 }

@@ -170,10 +170,11 @@ impl Segmenter {
         data: PathBuf,
         split: Option<String>,
         tolerance_px: f64,
+        tolerance_mm: f64,
         bootstrap: usize,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        crate::evaluate::evaluate(py, self, &data, split.as_deref(), tolerance_px, bootstrap, progress)
+        crate::evaluate::evaluate(py, self, &data, split.as_deref(), [tolerance_px, tolerance_mm], bootstrap, progress)
     }
 
     fn __repr__(&self) -> String {

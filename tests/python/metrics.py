@@ -51,6 +51,20 @@ def surfaces(prediction, truth, tolerance):
     }
 
 
+def sized_surfaces(prediction, truth, tolerance, spacing):
+    """Metrics of surfaces in millimetres, where neither mask is empty."""
+    on_prediction, on_truth = (mask ^ ndimage.binary_erosion(mask, CROSS) for mask in (prediction, truth))
+    to_truth = ndimage.distance_transform_edt(~on_truth, sampling=spacing)[on_prediction]
+    to_prediction = ndimage.distance_transform_edt(~on_prediction, sampling=spacing)[on_truth]
+    both = np.concatenate([to_truth, to_prediction])
+    return {
+        "hausdorff_mm": both.max(),
+        "hausdorff95_mm": max(np.percentile(to_truth, 95), np.percentile(to_prediction, 95)),
+        "average_surface_distance_mm": both.mean(),
+        "surface_dice_mm": (both <= tolerance).mean(),
+    }
+
+
 def centerline_dice(prediction, truth):
     precision = truth[skeletonize(prediction)].mean()
     sensitivity = prediction[skeletonize(truth)].mean()
@@ -76,6 +90,7 @@ def measure_masks(case):
         values = counted((prediction == label)[counts], (truth == label)[counts])
         if one.any() and other.any():
             values |= surfaces(one, other, case["tolerance"])
+            values |= sized_surfaces(one, other, case["tolerance_mm"], case["spacing"])
             values["centerline_dice"] = centerline_dice(one, other)
         classes.append({
             "values": values,

@@ -130,6 +130,9 @@ impl Contract {
             const USABLE: &str = "a width of at least 1, or percentiles that rise between 0 and 100";
             return refuse("input.reading.windowing", windowing.to_string(), USABLE);
         }
+        if let Some(level) = self.input.reading.level.filter(|level| !level.is_usable()) {
+            return refuse("input.reading.level", level.to_string(), "a positive size in micrometres");
+        }
         if !self.input.reading.is_empty() && self.format < CONTRACT_FORMAT_READING {
             let found = format!("named in format {}", self.format);
             return refuse("input.reading", found, "nothing in a contract of format 1 or 2");

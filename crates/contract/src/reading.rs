@@ -1,10 +1,12 @@
-//! The way in which medical images become pictures: the window of their values, and the slices of
-//! their volumes.
+//! The way in which medical images become pictures: the window of their values, the slices of their
+//! volumes, and the level of their pyramids.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::level::Level;
 
 /// The way in which medical images become pictures of values in [0, 1]. It does not concern images
 /// whose values are colours or shares of white already, such as PNG.
@@ -18,6 +20,9 @@ pub struct Reading {
     /// The slices of a volume; [those of the file](Slices::K) where none are named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slices: Option<Slices>,
+    /// The level of a pyramid; the full size where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
 }
 
 /// The values of an image that become black and white; those between them become shares of white.
@@ -95,9 +100,18 @@ impl Reading {
         self.slices.unwrap_or_default()
     }
 
+    /// Returns the level of a pyramid.
+    pub fn level(&self) -> Level {
+        self.level.unwrap_or(Level::Number(0))
+    }
+
     /// Returns this reading, completed by `other` where it names nothing.
     pub fn or(self, other: Self) -> Self {
-        Self { windowing: self.windowing.or(other.windowing), slices: self.slices.or(other.slices) }
+        Self {
+            windowing: self.windowing.or(other.windowing),
+            slices: self.slices.or(other.slices),
+            level: self.level.or(other.level),
+        }
     }
 }
 
@@ -180,9 +194,11 @@ mod tests {
 
     #[test]
     fn what_is_named_first_counts() {
-        let fixed = Reading { windowing: Some(Windowing::Fixed { center: 1.0, width: 2.0 }), slices: None };
-        let other = Reading { windowing: Some(Windowing::File), slices: Some(Slices::Axial) };
-        assert_eq!(fixed.or(other), Reading { windowing: fixed.windowing, slices: other.slices });
+        let windowing = Some(Windowing::Fixed { center: 1.0, width: 2.0 });
+        let fixed = Reading { windowing, ..Reading::default() };
+        let level = Some(Level::Number(2));
+        let other = Reading { windowing: Some(Windowing::File), slices: Some(Slices::Axial), level };
+        assert_eq!(fixed.or(other), Reading { windowing, ..other });
         assert!(Reading::default().is_empty() && !fixed.is_empty());
     }
 }

@@ -29,7 +29,7 @@ pub use check::{
     quick_check,
 };
 pub use datasets::{
-    Dataset, DatasetError, Layout, Overlap, Part, PartError, Sample, SampleError, Selection, image_digests,
+    Dataset, DatasetError, Layout, Overlap, Part, PartError, Sample, SampleError, Selection, SizedSample, image_digests,
 };
 pub use formats::{
     Format, Header, ImageInfo, ImageReader, Listing, PIXELS_MAX, PicturePath, ReadError, ShownWindow, Unread,

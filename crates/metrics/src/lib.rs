@@ -40,7 +40,7 @@ pub use cleanup::Cleanup;
 pub use components::{Components, Connectivity, Run};
 pub use disjoint_sets::DisjointSets;
 pub use distance::squared_distances;
-pub use metric::{Metric, definition_of_surfaces};
+pub use metric::{Metric, Tolerance, definition_of_surfaces};
 pub use objects::ObjectCounts;
 pub use quantile::{median, nearest_rank, quantile};
 pub use region::Region;

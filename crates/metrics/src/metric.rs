@@ -33,6 +33,23 @@ pub enum Metric {
     Hausdorff95,
     /// The average symmetric surface distance.
     AverageSurfaceDistance,
+    /// The normalised surface Dice, by a tolerance in millimetres.
+    SurfaceDiceMm,
+    /// The Hausdorff distance in millimetres.
+    HausdorffMm,
+    /// The 95 % Hausdorff distance in millimetres.
+    Hausdorff95Mm,
+    /// The average symmetric surface distance in millimetres.
+    AverageSurfaceDistanceMm,
+}
+
+/// The largest distance of two surfaces that count as one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    /// The distance in pixels.
+    pub px: f64,
+    /// The distance in millimetres, for images whose pixels have a known size.
+    pub mm: f64,
 }
 
 /// The unit of a metric, which also says whether larger values are better.
@@ -42,6 +59,8 @@ enum Unit {
     Share,
     /// Pixels; smaller is better.
     Pixels,
+    /// Millimetres; smaller is better.
+    Millimetres,
 }
 
 /// The subject of a metric.
@@ -60,6 +79,8 @@ enum Source {
     Counts,
     /// The shape of regions in one image.
     Shape,
+    /// The shape of regions in one image whose pixels have a known size.
+    SizedShape,
 }
 
 /// The facts about a metric that tables, files and reports show.
@@ -73,12 +94,13 @@ struct Facts {
     unit: Unit,
     subject: Subject,
     source: Source,
-    /// The definition in a sentence; `{tolerance}` stands for the tolerance of surfaces in pixels.
+    /// The definition in a sentence; `{tolerance}` stands for the tolerance of surfaces in pixels,
+    /// `{tolerance_mm}` for that in millimetres.
     definition: &'static str,
 }
 
 /// The metrics in the order in which tables show them.
-const TABLE: [Facts; 13] = [
+const TABLE: [Facts; 17] = [
     Facts {
         metric: Metric::Dice,
         name: "dice",
@@ -200,6 +222,45 @@ const TABLE: [Facts; 13] = [
         source: Source::Shape,
         definition: "the mean distance of both surfaces' pixels to the other surface (ASSD)",
     },
+    Facts {
+        metric: Metric::SurfaceDiceMm,
+        name: "surface_dice_mm",
+        title: "surface Dice in mm",
+        unit: Unit::Share,
+        subject: Subject::Class,
+        source: Source::SizedShape,
+        definition: "the share of both surfaces' pixels within {tolerance_mm} mm of the other surface, in images that name \
+                     the size of a pixel",
+    },
+    Facts {
+        metric: Metric::HausdorffMm,
+        name: "hausdorff_mm",
+        title: "HD [mm]",
+        unit: Unit::Millimetres,
+        subject: Subject::Class,
+        source: Source::SizedShape,
+        definition: "the largest distance of a surface pixel to the other surface, of both directions, in images that name \
+                     the size of a pixel",
+    },
+    Facts {
+        metric: Metric::Hausdorff95Mm,
+        name: "hausdorff95_mm",
+        title: "HD95 [mm]",
+        unit: Unit::Millimetres,
+        subject: Subject::Class,
+        source: Source::SizedShape,
+        definition: "the larger of the 95th percentiles, interpolated linearly, of the two directed surface distances, in \
+                     images that name the size of a pixel",
+    },
+    Facts {
+        metric: Metric::AverageSurfaceDistanceMm,
+        name: "average_surface_distance_mm",
+        title: "ASSD [mm]",
+        unit: Unit::Millimetres,
+        subject: Subject::Class,
+        source: Source::SizedShape,
+        definition: "the mean distance of both surfaces' pixels to the other surface, in images that name the size of a pixel",
+    },
 ];
 
 impl Metric {
@@ -233,10 +294,15 @@ impl Metric {
         self.facts().subject == Subject::Class
     }
 
-    /// Returns true for a distance in pixels, of which smaller is better; false for a share, of
-    /// which larger is better.
+    /// Returns true for a distance in pixels or millimetres, of which smaller is better; false for
+    /// a share, of which larger is better.
     pub fn is_distance(self) -> bool {
-        self.facts().unit == Unit::Pixels
+        self.facts().unit != Unit::Share
+    }
+
+    /// Returns true if the metric is measured only in images whose pixels have a known size.
+    pub fn needs_spacing(self) -> bool {
+        self.facts().source == Source::SizedShape
     }
 
     /// Returns true if the metric follows from counts of pixels, and so can be computed over all
@@ -245,9 +311,10 @@ impl Metric {
         self.facts().source == Source::Counts
     }
 
-    /// Returns the definition in a sentence, with the tolerance of surfaces in pixels.
-    pub fn definition(self, tolerance_px: f64) -> String {
-        self.facts().definition.replace("{tolerance}", &tolerance_px.to_string())
+    /// Returns the definition in a sentence, with the tolerance of surfaces.
+    pub fn definition(self, tolerance: Tolerance) -> String {
+        let definition = self.facts().definition.replace("{tolerance}", &tolerance.px.to_string());
+        definition.replace("{tolerance_mm}", &tolerance.mm.to_string())
     }
 }
 
@@ -260,8 +327,8 @@ impl Serialize for Metric {
 /// Returns the conventions that metrics of surfaces and centre lines share, in sentences.
 pub fn definition_of_surfaces() -> &'static str {
     "A class's surface is its pixels with a pixel above, below, left or right of them that is not of the class. What lies \
-     beyond the image's edge and ignored pixels are not of the class; distances are Euclidean in pixels and go straight \
-     across them. Where a class is in neither mask, its distances are 0 and its shares 1; where it is in one of the two, \
+     beyond the image's edge and ignored pixels are not of the class; distances are Euclidean, in pixels or, by the height \
+     and width of a pixel, in mm, and go straight across them. Where a class is in neither mask, its distances are 0 and its shares 1; where it is in one of the two, \
      its distances are the image's diagonal and its shares 0, so that a missed class worsens every mean and no value is \
      infinite."
 }
@@ -277,18 +344,24 @@ mod tests {
             assert_eq!(count(&|facts| facts.metric == metric), 1, "{metric:?}");
             assert_eq!(count(&|facts| facts.name == metric.name()), 1, "{metric:?}");
             assert_eq!(count(&|facts| facts.title == metric.title()), 1, "{metric:?}");
-            assert_eq!(metric.is_distance(), metric.title().ends_with("[px]"), "{metric:?}");
+            let unit = if metric.needs_spacing() { "[mm]" } else { "[px]" };
+            assert_eq!(metric.is_distance(), metric.title().ends_with(unit), "{metric:?}");
+            assert_eq!(metric.needs_spacing(), metric.name().ends_with("_mm"), "{metric:?}");
             assert_eq!(serde_json::to_value(metric).unwrap(), metric.name());
         }
-        assert!(Metric::SurfaceDice.definition(1.5).contains("within 1.5 px"));
+        let tolerance = Tolerance { px: 1.5, mm: 0.2 };
+        assert!(Metric::SurfaceDice.definition(tolerance).contains("within 1.5 px"));
+        assert!(Metric::SurfaceDiceMm.definition(tolerance).contains("within 0.2 mm"));
     }
 
     #[test]
     fn distances_and_pooled_metrics_are_the_usual_ones() {
         use Metric::{Accuracy, AverageSurfaceDistance, Dice, Hausdorff, Hausdorff95, Iou, MeanIou};
-        use Metric::{Precision, Sensitivity, Specificity};
+        use Metric::{AverageSurfaceDistanceMm, Hausdorff95Mm, HausdorffMm, Precision, Sensitivity, Specificity};
         let those = |is: fn(Metric) -> bool| Metric::ALL.into_iter().filter(|metric| is(*metric)).collect::<Vec<_>>();
-        assert_eq!(those(Metric::is_distance), [Hausdorff, Hausdorff95, AverageSurfaceDistance]);
+        let in_pixels = [Hausdorff, Hausdorff95, AverageSurfaceDistance];
+        let in_mm = [HausdorffMm, Hausdorff95Mm, AverageSurfaceDistanceMm];
+        assert_eq!(those(Metric::is_distance), [in_pixels, in_mm].concat());
         let counts = [Dice, Iou, MeanIou, Accuracy, Sensitivity, Specificity, Precision];
         assert_eq!(those(Metric::can_be_pooled), counts);
     }

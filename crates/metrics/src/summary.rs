@@ -1,6 +1,6 @@
 //! The scores of many images, averaged and pooled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use seg_contract::{Class, ConfusionMatrix};
 use serde::Serialize;
@@ -59,14 +59,14 @@ fn per_image(images: &[ImageScores], classes: &[Class], bootstrap: &Bootstrap) -
     Level { classes: targets.collect(), overall: mean_estimates(&overall, bootstrap) }
 }
 
-/// Estimates the mean over images of each metric.
+/// Estimates the mean over images of each metric that any image has.
 fn mean_estimates(images: &[&Values], bootstrap: &Bootstrap) -> BTreeMap<Metric, Estimate> {
-    let metrics = images.first().into_iter().flat_map(|values| values.keys().copied());
-    metrics.map(|metric| (metric, mean_estimate(images, metric, bootstrap))).collect()
+    let metrics: BTreeSet<_> = images.iter().flat_map(|values| values.keys().copied()).collect();
+    metrics.into_iter().map(|metric| (metric, mean_estimate(images, metric, bootstrap))).collect()
 }
 
 fn mean_estimate(images: &[&Values], metric: Metric, bootstrap: &Bootstrap) -> Estimate {
-    let values: Vec<Option<f64>> = images.iter().map(|values| values[&metric]).collect();
+    let values: Vec<Option<f64>> = images.iter().map(|values| values.get(&metric).copied().flatten()).collect();
     Estimate {
         value: mean(values.iter().copied()),
         interval: bootstrap.interval(values.len(), |drawn| mean(drawn.iter().map(|image| values[*image]))),
@@ -123,6 +123,9 @@ mod tests {
     use seg_contract::Evaluation;
 
     use super::*;
+    use crate::metric::Tolerance;
+
+    const TOLERANCE: Tolerance = Tolerance { px: 1.0, mm: 1.0 };
 
     fn classes() -> Vec<Class> {
         ["background", "cup", "disc"].iter().enumerate().map(|(index, name)| Class::new(*name, index)).collect()
@@ -146,7 +149,7 @@ mod tests {
         let mut scores = Vec::new();
         for (predicted, truth) in images() {
             evaluation.add(&predicted, &truth).unwrap();
-            scores.push(ImageScores::compare(&predicted, &truth, 3, 1.0).unwrap());
+            scores.push(ImageScores::compare(&predicted, &truth, 3, TOLERANCE, None).unwrap());
         }
         let summary = Summary::new(&scores, &classes(), &Bootstrap::default());
         let logged = evaluation.scores(&classes());
@@ -160,9 +163,28 @@ mod tests {
     }
 
     #[test]
+    fn a_mean_in_millimetres_is_over_the_images_that_name_the_size_of_a_pixel() {
+        let spacings = [None, Some([1.0, 0.5]), Some([2.0, 0.25])];
+        let scores: Vec<_> = images()
+            .iter()
+            .zip(spacings)
+            .map(|((predicted, truth), spacing)| ImageScores::compare(predicted, truth, 3, TOLERANCE, spacing).unwrap())
+            .collect();
+        let summary = Summary::new(&scores, &classes(), &Bootstrap::default());
+        // The second image lacks the disc: its diagonal is 1.5 mm across and 2 mm down.
+        let distance = summary.per_image.classes["disc"][&Metric::Hausdorff95Mm];
+        assert_eq!((distance.value, distance.images), (Some(2.5 / 2.0), 2));
+        assert_eq!(summary.per_image.classes["disc"][&Metric::Hausdorff95].images, 3);
+        let none = Summary::new(&scores[..1], &classes(), &Bootstrap::default());
+        assert!(!none.per_image.overall.keys().any(|metric| metric.needs_spacing()));
+    }
+
+    #[test]
     fn a_mean_says_over_how_many_images_it_is_and_how_far_to_trust_it() {
-        let scores: Vec<_> =
-            images().iter().map(|(predicted, truth)| ImageScores::compare(predicted, truth, 3, 1.0).unwrap()).collect();
+        let scores: Vec<_> = images()
+            .iter()
+            .map(|(predicted, truth)| ImageScores::compare(predicted, truth, 3, TOLERANCE, None).unwrap())
+            .collect();
         let summary = Summary::new(&scores, &classes(), &Bootstrap::default());
         let dice = summary.per_image.classes["cup"][&Metric::Dice];
         assert_eq!((dice.value, dice.images), (Some((0.8 + 1.0 + 1.0) / 3.0), 3));

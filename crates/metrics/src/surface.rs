@@ -4,7 +4,8 @@ use crate::distance::squared_distances;
 use crate::quantile::quantile;
 use crate::region::Region;
 
-/// The distances of the surface pixels of each of two regions to the other's surface, in pixels.
+/// The distances of the surface pixels of each of two regions to the other's surface, in pixels or
+/// millimetres.
 ///
 /// A region's surface is [`Region::surface`]; distances are Euclidean, straight across any pixels
 /// in between.
@@ -20,7 +21,10 @@ pub struct SurfaceDistances {
 
 impl SurfaceDistances {
     /// Measures the distances between two regions of one image; `None` if one of them is empty.
-    pub fn between(prediction: &Region, truth: &Region) -> Option<Self> {
+    ///
+    /// `spacing` are the distances between rows and between columns, 1 and 1 for distances in
+    /// pixels.
+    pub fn between(prediction: &Region, truth: &Region, spacing: [f64; 2]) -> Option<Self> {
         let (prediction, truth) = rayon::join(|| prediction.surface(), || truth.surface());
         let all = || prediction.iter().chain(&truth);
         // The rest of the image is farther from either than they are from each other.
@@ -32,8 +36,10 @@ impl SurfaceDistances {
         let moved = |surface: &[(usize, usize)]| surface.iter().map(|(x, y)| (x - left, y - top)).collect::<Vec<_>>();
         let (prediction, truth) = (moved(&prediction), moved(&truth));
         let size = [right - left + 1, bottom - top + 1];
-        let (to_truth, to_prediction) =
-            rayon::join(|| distances(size, &prediction, &truth), || distances(size, &truth, &prediction));
+        let (to_truth, to_prediction) = rayon::join(
+            || distances(size, spacing, &prediction, &truth),
+            || distances(size, spacing, &truth, &prediction),
+        );
         Some(Self { to_truth, to_prediction })
     }
 
@@ -57,7 +63,7 @@ impl SurfaceDistances {
     }
 
     /// Returns the normalised surface Dice: the share of both surfaces' pixels that are within
-    /// `tolerance` pixels of the other.
+    /// `tolerance` of the other.
     ///
     /// S. Nikolov et al., *Deep learning to achieve clinically applicable segmentation of head and
     /// neck anatomy*, 2018, with pixels counted instead of their surface area.
@@ -67,7 +73,7 @@ impl SurfaceDistances {
     }
 
     /// Returns the boundary F1: the harmonic mean of the shares of either surface's pixels within
-    /// `tolerance` pixels of the other.
+    /// `tolerance` of the other.
     ///
     /// G. Csurka et al., *What is a good evaluation measure for semantic segmentation?*, 2013.
     pub fn boundary_f1(&self, tolerance: f64) -> f64 {
@@ -76,11 +82,16 @@ impl SurfaceDistances {
     }
 }
 
-/// Returns the distances of pixels `(x, y)` to the nearest of others in an image of this width and
-/// height, in ascending order.
-fn distances([width, height]: [usize; 2], from: &[(usize, usize)], to: &[(usize, usize)]) -> Vec<f64> {
-    let squared = squared_distances(width, height, to);
-    let mut distances: Vec<f64> = from.iter().map(|(x, y)| (squared[y * width + x] as f64).sqrt()).collect();
+/// Returns the distances of pixels `(x, y)` to the nearest of others in an image of this width,
+/// height and spacing, in ascending order.
+fn distances(
+    [width, height]: [usize; 2],
+    spacing: [f64; 2],
+    from: &[(usize, usize)],
+    to: &[(usize, usize)],
+) -> Vec<f64> {
+    let squared = squared_distances(width, height, to, spacing);
+    let mut distances: Vec<f64> = from.iter().map(|(x, y)| squared[y * width + x].sqrt()).collect();
     distances.sort_by(f64::total_cmp);
     distances
 }
@@ -100,12 +111,14 @@ mod tests {
     use super::*;
     use crate::region::tests::drawn;
 
+    const PIXELS: [f64; 2] = [1.0, 1.0];
+
     #[test]
     fn metrics_follow_their_definitions() {
         // The prediction's three pixels are 0, 3 and 4 from the truth's two, these 0 and 3 from the
         // prediction's.
         let (prediction, truth) = (drawn(&["#......##"]), drawn(&["#...#...."]));
-        let distances = SurfaceDistances::between(&prediction, &truth).unwrap();
+        let distances = SurfaceDistances::between(&prediction, &truth, PIXELS).unwrap();
         assert_eq!(distances.to_truth, [0.0, 3.0, 4.0]);
         assert_eq!(distances.to_prediction, [0.0, 3.0]);
         assert_eq!(distances.hausdorff(), 4.0);
@@ -121,13 +134,13 @@ mod tests {
     fn an_empty_region_has_no_distance() {
         let (empty, full) = (drawn(&["...."]), drawn(&["####"]));
         for (prediction, truth) in [(&empty, &full), (&full, &empty), (&empty, &empty)] {
-            assert_eq!(SurfaceDistances::between(prediction, truth), None);
+            assert_eq!(SurfaceDistances::between(prediction, truth, PIXELS), None);
         }
     }
 
     #[test]
     fn nothing_found_within_the_tolerance_is_zero() {
-        let distances = SurfaceDistances::between(&drawn(&["#...."]), &drawn(&["....#"])).unwrap();
+        let distances = SurfaceDistances::between(&drawn(&["#...."]), &drawn(&["....#"]), PIXELS).unwrap();
         assert_eq!((distances.surface_dice(1.0), distances.boundary_f1(1.0)), (0.0, 0.0));
     }
 }

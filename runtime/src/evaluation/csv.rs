@@ -1,6 +1,6 @@
 //! The scores as a table for spreadsheets: a row per image.
 
-use seg_metrics::Metric;
+use seg_metrics::{Metric, Values};
 use seg_text::csv::{Cell, row};
 
 use super::report::Report;
@@ -9,13 +9,17 @@ impl Report {
     /// Formats a row per image with its scores; with more than one class besides the background,
     /// also those of each class.
     ///
-    /// Undefined values are empty. Distances are in pixels. A name that a spreadsheet would take
-    /// for a formula has an apostrophe in front.
+    /// Undefined values are empty. Distances are in pixels, and those of columns that end in `_mm`
+    /// in millimetres; there are such columns if any image names the size of a pixel. A name that a
+    /// spreadsheet would take for a formula has an apostrophe in front.
     pub fn csv(&self) -> String {
         let classes: Vec<&str> = self.about.contract.classes.iter().skip(1).map(|class| class.name.as_str()).collect();
-        let of_a_class = || Metric::ALL.into_iter().filter(|metric| metric.is_of_a_class());
+        let is_measured = |metric: &Metric| self.images.iter().any(|image| image.overall.contains_key(metric));
+        let metrics: Vec<_> =
+            Metric::ALL.into_iter().filter(|metric| !metric.needs_spacing() || is_measured(metric)).collect();
+        let of_a_class = || metrics.iter().copied().filter(|metric| metric.is_of_a_class());
         let mut header = vec![Cell::Text("image".into())];
-        header.extend(Metric::ALL.map(|metric| Cell::Text(metric.name().into())));
+        header.extend(metrics.iter().map(|metric| Cell::Text(metric.name().into())));
         for class in &classes {
             if classes.len() > 1 {
                 header.extend(of_a_class().map(|metric| Cell::Text(format!("{class} {}", metric.name()))));
@@ -24,14 +28,17 @@ impl Report {
             header.extend(counts.map(|count| Cell::Text(format!("{class} {count}"))));
         }
         let mut text = row(header);
-        let number = |value: &Option<f64>| Cell::Number(value.map_or_else(String::new, |value| value.to_string()));
+        let number = |values: &Values, metric: &Metric| {
+            let value = values.get(metric).copied().flatten();
+            Cell::Number(value.map_or_else(String::new, |value| value.to_string()))
+        };
         for image in &self.images {
             let mut fields = vec![Cell::Text(image.name.clone())];
-            fields.extend(Metric::ALL.iter().map(|metric| number(&image.overall[metric])));
+            fields.extend(metrics.iter().map(|metric| number(&image.overall, metric)));
             for class in &classes {
                 let scores = &image.classes[*class];
                 if classes.len() > 1 {
-                    fields.extend(of_a_class().map(|metric| number(&scores.values[&metric])));
+                    fields.extend(of_a_class().map(|metric| number(&scores.values, &metric)));
                 }
                 let objects = &scores.objects;
                 let counts = [objects.truth, objects.missed, objects.predicted, objects.invented];

@@ -57,7 +57,8 @@ impl Evaluator {
     }
 
     /// Measures an image by its true mask, the predicted one, and the probabilities `[classes,
-    /// height, width]` if the model gives them.
+    /// height, width]` if the model gives them; `spacing` are the millimetres between rows and
+    /// between columns where the image names them.
     ///
     /// # Errors
     /// When the arguments do not fit each other or the classes; the image is then left out.
@@ -68,8 +69,9 @@ impl Evaluator {
         truth: &GrayImage,
         mask: &GrayImage,
         probabilities: Option<ArrayView3<'_, f32>>,
+        spacing: Option<[f64; 2]>,
     ) -> Result<&ImageScores, EvaluateError> {
-        let scores = ImageScores::compare(mask, truth, self.classes.len(), self.method.tolerance_px)?;
+        let scores = ImageScores::compare(mask, truth, self.classes.len(), self.method.tolerance(), spacing)?;
         let dice = scores.confusion.target_dice();
         let place = self.worst.partition_point(|(other, _)| *other <= dice);
         let exhibit = if place < self.method.worst {
@@ -107,7 +109,7 @@ impl Evaluator {
         Report {
             about,
             method,
-            definitions: definitions(method.tolerance_px),
+            definitions: definitions(method.tolerance()),
             scores: Summary::new(&scores, &classes, &method.bootstrap),
             calibration,
             thresholds: sweep.as_ref().map(ThresholdSweep::summary),
@@ -126,9 +128,13 @@ impl Evaluator {
 
 /// Formats the scores of an image, for the caption of its pictures.
 fn caption(scores: &ImageScores) -> String {
-    let said = [Metric::Dice, Metric::SurfaceDice, Metric::Hausdorff95].iter().filter_map(|metric| {
+    let shown = match scores.overall.contains_key(&Metric::Hausdorff95Mm) {
+        true => [Metric::Dice, Metric::SurfaceDiceMm, Metric::Hausdorff95Mm],
+        false => [Metric::Dice, Metric::SurfaceDice, Metric::Hausdorff95],
+    };
+    let said = shown.iter().filter_map(|metric| {
         let value = scores.overall[metric]?;
-        let digits = if *metric == Metric::Hausdorff95 { 1 } else { 4 };
+        let digits = if metric.is_distance() { 1 } else { 4 };
         Some(format!("{} {value:.digits$}", metric.title()))
     });
     said.collect::<Vec<_>>().join(" · ")
@@ -160,7 +166,7 @@ pub(super) mod tests {
                         if (x < *count as usize) == (class == 1) { 0.9 } else { 0.1 }
                     },
                 );
-            evaluator.add(name, &Rgb32FImage::new(10, 1), &truth, &mask, Some(probabilities.view())).unwrap();
+            evaluator.add(name, &Rgb32FImage::new(10, 1), &truth, &mask, Some(probabilities.view()), None).unwrap();
         }
         evaluator.report(about(), vec![Skipped { name: "torn".into(), error: "cut off".into() }])
     }
@@ -180,7 +186,7 @@ pub(super) mod tests {
     fn masks_alone_are_measured_without_probabilities() {
         let mut evaluator = Evaluator::new(&classes(), Method::default());
         let mask = GrayImage::from_pixel(2, 1, [1].into());
-        evaluator.add("a", &Rgb32FImage::new(2, 1), &mask, &mask, None).unwrap();
+        evaluator.add("a", &Rgb32FImage::new(2, 1), &mask, &mask, None, None).unwrap();
         let report = evaluator.report(about(), Vec::new());
         assert_eq!((&report.calibration, &report.thresholds), (&None, &None));
         assert!(!report.html().contains("Probabilities"));
@@ -196,7 +202,7 @@ pub(super) mod tests {
             ("probabilities", GrayImage::new(2, 1), [2, 2, 1]),
         ] {
             let probabilities = Array3::zeros(probabilities);
-            assert!(evaluator.add(name, &image, &truth, &mask, Some(probabilities.view())).is_err(), "{name}");
+            assert!(evaluator.add(name, &image, &truth, &mask, Some(probabilities.view()), None).is_err(), "{name}");
         }
         assert_eq!(evaluator.images(), 0);
         let report = evaluator.report(about(), Vec::new());

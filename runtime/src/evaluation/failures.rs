@@ -88,6 +88,7 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use image::GrayImage;
+    use seg_metrics::Tolerance;
 
     use super::*;
 
@@ -101,7 +102,8 @@ mod tests {
             ("partly", [1, 0, 0, 0, 0, 0, 1], [1, 0, 1, 0, 1, 0, 1]),
         ];
         let names = rows.map(|row| row.0.to_owned());
-        let scores = rows.map(|row| ImageScores::compare(&mask(row.1), &mask(row.2), 2, 1.0).unwrap());
+        let tolerance = Tolerance { px: 1.0, mm: 1.0 };
+        let scores = rows.map(|row| ImageScores::compare(&mask(row.1), &mask(row.2), 2, tolerance, None).unwrap());
         let failures = Failures::find(&names, &scores, &super::super::evaluator::tests::classes());
         assert_eq!(failures.worst, ["empty", "invented", "partly", "good"]);
         let place = |image: &str| Place { image: image.into(), class: "nucleus".into() };

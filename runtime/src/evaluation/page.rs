@@ -34,7 +34,7 @@ impl Report {
     fn figure(&self, name: &'static str, metric: Metric) -> Figure<'static> {
         let estimate = self.scores.per_image.overall.get(&metric);
         let confidence = estimate.map_or_else(String::new, |estimate| self.confidence(metric, estimate));
-        let definition = metric.definition(self.method.tolerance_px);
+        let definition = metric.definition(self.method.tolerance());
         Figure {
             name,
             value: estimate.and_then(|estimate| estimate.value).map_or_else(dash, |value| figure(metric, value)),
@@ -45,6 +45,13 @@ impl Report {
     fn verdict(&self) -> Markup {
         let about = &self.about;
         let figure = |name, metric| self.figure(name, metric);
+        // Millimetres mean more, but only if no image lacks them.
+        let sized = self.scores.per_image.overall.get(&Metric::Hausdorff95Mm).map_or(0, |estimate| estimate.images);
+        let [surface, distance] = if sized > 0 && sized == self.images.len() {
+            [figure("Surface Dice in mm", Metric::SurfaceDiceMm), figure("HD95 in mm", Metric::Hausdorff95Mm)]
+        } else {
+            [figure("Surface Dice", Metric::SurfaceDice), figure("HD95 in pixels", Metric::Hausdorff95)]
+        };
         html! {
             header {
                 p { "Evaluation · " (about.tool) }
@@ -54,11 +61,7 @@ impl Report {
                     (about.runs_on.provider) "."
                 }
             }
-            (figures(&[
-                figure("Dice per image", Metric::Dice),
-                figure("Surface Dice", Metric::SurfaceDice),
-                figure("HD95 in pixels", Metric::Hausdorff95),
-            ]))
+            (figures(&[figure("Dice per image", Metric::Dice), surface, distance]))
             @if let Some(learned) = about.data.learned_from.filter(|count| *count > 0) {
                 p.alert {
                     strong { "The model has learned from " (count(learned, "of these image")) "." }
@@ -137,7 +140,7 @@ impl Report {
                                 @let pooled = pooled.get(metric);
                                 td.n { (pooled.and_then(|pooled| pooled.value).map_or_else(dash, |value| figure(*metric, value))) }
                                 td.n { (pooled.and_then(|pooled| pooled.interval).map_or_else(dash, |interval| range(*metric, interval))) }
-                                td.definition { (metric.definition(self.method.tolerance_px)) }
+                                td.definition { (metric.definition(self.method.tolerance())) }
                             }
                         }
                     }

@@ -6,7 +6,7 @@ use seg_contract::{Class, ConfusionMatrix, Contract};
 use seg_inference::{ModelFile, RunsOn, Settings};
 use seg_metrics::{
     CalibrationSummary, ImageScores, Metric, ObjectCounts, RANK_BINS, RELIABILITY_BINS, Summary, SweepSummary,
-    THRESHOLD_STEPS, Values, definition_of_surfaces,
+    THRESHOLD_STEPS, Tolerance, Values, definition_of_surfaces,
 };
 use seg_report::Exhibit;
 use serde::Serialize;
@@ -147,9 +147,9 @@ impl ImageReport {
 }
 
 /// Defines each name in a report.
-pub(super) fn definitions(tolerance_px: f64) -> BTreeMap<&'static str, String> {
+pub(super) fn definitions(tolerance: Tolerance) -> BTreeMap<&'static str, String> {
     let mut definitions: BTreeMap<_, _> =
-        Metric::ALL.iter().map(|metric| (metric.name(), metric.definition(tolerance_px))).collect();
+        Metric::ALL.iter().map(|metric| (metric.name(), metric.definition(tolerance))).collect();
     let others = [
         ("surfaces", definition_of_surfaces().to_owned()),
         ("ignored", "pixels labelled 255, such as those outside a field of view, are in no number".into()),

@@ -230,6 +230,7 @@ impl<'a> Stages<'a> {
             network: segmentation.network,
             tiles: segmentation.tiles,
             spacing_mm: info.spacing,
+            level: info.level,
             window: info.window,
             area: areas(&segmentation.mask, &self.steps.contract.classes, info.spacing),
             files,

@@ -37,6 +37,9 @@ pub struct Prediction {
     /// The millimetres between rows and between columns, where the file names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spacing_mm: Option<[f64; 2]>,
+    /// The level of a pyramid, 0 for the full size, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<u32>,
     /// The window through which the network saw the values of a medical image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<ShownWindow>,

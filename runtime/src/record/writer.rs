@@ -214,6 +214,7 @@ pub(crate) mod tests {
             height: 1,
             orientation: 1,
             spacing_mm: None,
+            level: None,
             window: None,
             network: [1, 1],
             tiles: None,

@@ -20,7 +20,7 @@ fn stack(path: &Path, pages: u32) {
 
 /// Returns a NIfTI volume of 20x16 voxels of red, green and blue and some slices, as the stack,
 /// with sides of 0.5, 0.25 and 3 mm.
-fn volume(slices: u32) -> Vec<u8> {
+pub(crate) fn volume(slices: u32) -> Vec<u8> {
     let mut bytes = vec![0; 352];
     let mut put = |place: usize, content: &[u8]| bytes[place..place + content.len()].copy_from_slice(content);
     put(0, &348_i32.to_le_bytes());
@@ -128,4 +128,125 @@ fn a_volume_has_a_mask_on_its_grid_and_areas_in_square_millimetres() {
         assert_ne!(ended.code, Some(0), "{flags}");
         assert!(ended.stderr.contains(part), "{flags}: {}", ended.stderr);
     }
+}
+
+#[test]
+fn the_parts_of_a_volume_end_as_a_run_in_one_go() {
+    let place = Workplace::new();
+    fs::write(place.path("volume.nii"), volume(5)).unwrap();
+    let infer = |args: &str| {
+        let ended = place.run(&format!("infer --model threshold.onnx {args} --save nifti,tiff volume.nii"));
+        assert_eq!(ended.code, Some(0), "{args}: {}", ended.stderr);
+        ended.stderr
+    };
+    infer("--out whole");
+    for part in [1, 2] {
+        let said = infer(&format!("--out parts --num-parts 2 --part {part}"));
+        assert!(said.contains("the masks of volumes are made of all parts"), "{said}");
+        assert!(!place.path("parts/nifti").exists() && !place.path("parts/tiff").exists(), "part {part}");
+    }
+    let ended = place.run("merge parts");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let said = infer("--out parts --continue");
+    assert!(said.contains("5 of 5 images are complete") && said.contains("2 files of volumes written"), "{said}");
+    for name in ["nifti/volume.nii.gz", "tiff/volume.tif", "volumes.jsonl"] {
+        let bytes = |folder: &str| fs::read(place.path(format!("{folder}/{name}"))).unwrap();
+        assert!(bytes("whole") == bytes("parts"), "{name}");
+    }
+}
+
+/// Writes a slide of 96x64 pixels of 0.25 µm in tiles of 16x16 and a copy of half its size, both
+/// red on the left: a quarter of the slide, and half of the copy.
+fn slide(path: &Path) {
+    const TILE: u32 = 16;
+    let mut bytes = b"II*\0\0\0\0\0".to_vec();
+    let mut link = 4;
+    for [width, height, red] in [[96_u32, 64, 24], [48, 32, 24]] {
+        let mut places = Vec::new();
+        for (row, column) in (0..height / TILE).flat_map(|row| (0..width / TILE).map(move |column| (row, column))) {
+            let _ = row;
+            places.extend((bytes.len() as u32).to_le_bytes());
+            for x in (0..TILE * TILE).map(|place| column * TILE + place % TILE) {
+                bytes.extend(if x < red { [200, 90, 90] } else { [20, 90, 90] });
+            }
+        }
+        let count = places.len() as u32 / 4;
+        let sizes: Vec<u8> = (0..count).flat_map(|_| (3 * TILE * TILE).to_le_bytes()).collect();
+        let text = b"Aperio Image Library|MPP = 0.25".to_vec();
+        let bits: Vec<u8> = [8_u16; 3].iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        let place = |bytes: &mut Vec<u8>, content: &[u8]| {
+            bytes.extend(content);
+            (bytes.len() - content.len()) as u32
+        };
+        let [bits, text_place, places, sizes] =
+            [&bits, &text, &places, &sizes].map(|content| place(&mut bytes, content));
+        let text_length = text.len() as u32;
+        let tags: [(u16, u16, u32, u32); 11] = [
+            (256, 4, 1, width),
+            (257, 4, 1, height),
+            (258, 3, 3, bits),
+            (259, 4, 1, 1),
+            (262, 4, 1, 2),
+            (270, 2, text_length, text_place),
+            (277, 4, 1, 3),
+            (322, 4, 1, TILE),
+            (323, 4, 1, TILE),
+            (324, 4, count, places),
+            (325, 4, count, sizes),
+        ];
+        let own = bytes.len() as u32;
+        bytes[link..link + 4].copy_from_slice(&own.to_le_bytes());
+        bytes.extend((tags.len() as u16).to_le_bytes());
+        for (tag, kind, count, value) in tags {
+            bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+            bytes.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
+        }
+        link = bytes.len();
+        bytes.extend([0; 4]);
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_level_of_a_slide_is_segmented_and_named() {
+    let place = Workplace::new();
+    slide(&place.path("slide.tif"));
+    for (flags, size, level, um, red) in [
+        ("", [96, 64], serde_json::Value::Null, 0.25, 24),
+        ("--level 1", [48, 32], 1.into(), 0.5, 24),
+        ("--level 0.25um", [96, 64], 0.into(), 0.25, 24),
+        ("--level 0.5um", [48, 32], 1.into(), 0.5, 24),
+    ] {
+        let out = format!("out-{}", flags.replace(' ', "-"));
+        let ended = place.run(&format!("infer --model threshold.onnx --out {out} {flags} slide.tif"));
+        assert_eq!(ended.code, Some(0), "{flags}: {}", ended.stderr);
+        let entries = place.json_lines(&format!("{out}/predictions.jsonl"));
+        assert_eq!(entries.len(), 1, "{flags}");
+        let entry = &entries[0];
+        assert_eq!([&entry["width"], &entry["height"]], [&size[0].into(), &size[1].into()] as [&serde_json::Value; 2]);
+        assert_eq!((&entry["name"], &entry["level"]), (&"slide".into(), &level), "{flags}");
+        assert_eq!(entry["spacing_mm"], serde_json::json!([um / 1000.0, um / 1000.0]), "{flags}");
+        assert_eq!(entry["area"][1]["pixels"], red * size[1], "{flags}");
+        let mask = read_mask(&place.path(format!("{out}/masks/slide.png")), &MaskCoding::Index { classes: 2 }).unwrap();
+        assert_eq!(mask.dimensions(), (size[0], size[1]), "{flags}");
+    }
+    let job: serde_json::Value =
+        serde_json::from_slice(&fs::read(place.path("out---level-1/job.json")).unwrap()).unwrap();
+    assert_eq!(job["settings"]["reading"]["level"], serde_json::json!({"number": 1}));
+    let ended = place.run("infer --model threshold.onnx --out none --level 2 slide.tif");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("at level 2: it has 0 (96x64, 0.250 µm a pixel), 1 (48x32"), "{}", ended.stderr);
+    let ended = place.run("infer --model threshold.onnx --out none --level 20x slide.tif");
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    // A mask of the level's size belongs to the level.
+    fs::create_dir_all(place.path("data/images")).unwrap();
+    fs::copy(place.path("slide.tif"), place.path("data/images/slide.tif")).unwrap();
+    place.mask("data/masks/slide.png", 48, 32);
+    let ended = place.run("eval --model threshold.onnx --data data --split all --level 1 --out scores");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let scores: serde_json::Value =
+        serde_json::from_slice(&fs::read(place.path("scores/scores.json")).unwrap()).unwrap();
+    assert_eq!(scores.pointer("/scores/per_image/overall/dice/value"), Some(&1.0.into()));
+    let ended = place.run("eval --model threshold.onnx --data data --split all");
+    assert!(ended.stderr.contains("is 48x32, but its image"), "{}", ended.stderr);
 }

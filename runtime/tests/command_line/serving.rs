@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use seg_contract::OutputKind;
 use serde_json::{Value, json};
 
+use crate::pictures::volume;
 use crate::{Ended, Workplace, threshold};
 
 /// A running server.
@@ -115,6 +116,77 @@ fn served_results_have_the_bytes_of_infer() {
         let text = record.to_string();
         assert!(!text.contains(&place.path("").display().to_string()), "a path of the machine: {text}");
     }
+}
+
+/// Returns a DICOM file of 20x16 pixels of red, green and blue, of which five columns are red, with
+/// pixels of 0.25x0.5 mm.
+fn dicom() -> Vec<u8> {
+    let element = |tag: [u16; 2], vr: &str, value: &[u8]| {
+        let mut bytes = [tag[0].to_le_bytes(), tag[1].to_le_bytes()].concat();
+        bytes.extend(vr.as_bytes());
+        match vr {
+            "OB" | "OW" => bytes.extend([&[0, 0], (value.len() as u32).to_le_bytes().as_slice()].concat()),
+            _ => bytes.extend((value.len() as u16).to_le_bytes()),
+        }
+        bytes.extend(value);
+        bytes
+    };
+    let word = |value: u16| value.to_le_bytes();
+    let meta = [
+        element([2, 2], "UI", b"1.2.840.10008.5.1.4.1.1.7\0"),
+        element([2, 3], "UI", b"1.2.3.4\0"),
+        element([2, 0x10], "UI", b"1.2.840.10008.1.2.1\0"),
+        element([2, 0x12], "UI", b"1.2.3\0"),
+    ]
+    .concat();
+    let pixels: Vec<u8> = (0..20 * 16).flat_map(|place| [if place % 20 < 5 { 200 } else { 20 }, 90, 90]).collect();
+    let data = [
+        element([8, 0x16], "UI", b"1.2.840.10008.5.1.4.1.1.7\0"),
+        element([8, 0x18], "UI", b"1.2.3.4\0"),
+        element([0x20, 0xe], "UI", b"1.2.3.5\0"),
+        element([0x28, 2], "US", &word(3)),
+        element([0x28, 4], "CS", b"RGB "),
+        element([0x28, 6], "US", &word(0)),
+        element([0x28, 0x10], "US", &word(16)),
+        element([0x28, 0x11], "US", &word(20)),
+        element([0x28, 0x30], "DS", b"0.25\\0.5 "),
+        element([0x28, 0x100], "US", &word(8)),
+        element([0x28, 0x101], "US", &word(8)),
+        element([0x28, 0x102], "US", &word(7)),
+        element([0x28, 0x103], "US", &word(0)),
+        element([0x7fe0, 0x10], "OB", &pixels),
+    ]
+    .concat();
+    let length = element([2, 0], "UL", &(meta.len() as u32).to_le_bytes());
+    [vec![0; 128], b"DICM".to_vec(), length, meta, data].concat()
+}
+
+#[test]
+fn medical_images_are_segmented_from_memory_alone() {
+    let place = Workplace::new();
+    fs::write(place.path("a.dcm"), dicom()).unwrap();
+    fs::write(place.path("b.nii"), volume(1)).unwrap();
+    let ended = place.run("infer --model threshold.onnx --out out a.dcm b.nii");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    // Files of these names are on the server's disk, and are other images.
+    for name in ["a", "b", "a.dcm", "b.nii"] {
+        fs::write(place.path(name), volume(2)).unwrap();
+    }
+    let server = Served::start(&place, "--model threshold.onnx");
+    for (name, content) in [("a.dcm", dicom()), ("b.nii", volume(1))] {
+        let answer = server.ask("POST", &format!("/v1/segment?output=mask&name={name}"), "", &content);
+        assert_eq!(answer.status, 200, "{name}: {answer:?}");
+        let expected = fs::read(place.path(format!("out/masks/{}.png", &name[..1]))).unwrap();
+        assert!(answer.body == expected, "{name}: other bytes");
+        let record = server.ask("POST", &format!("/v1/segment?name={name}"), "Accept: application/json\r\n", &content);
+        assert_eq!(record.json()["area"][1]["mm2"], json!(5.0 * 16.0 * 0.125), "{name}");
+    }
+    let several = server.ask("POST", "/v1/segment?name=b.nii", "", &volume(3));
+    let message = several.json()["error"].to_string();
+    assert!(
+        several.status == 400 && message.contains("the NIfTI file has 3 pictures; give them one by one"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -12,10 +12,12 @@ use crate::fuzz;
 type Reader = fn(&[u8]) -> bool;
 
 /// The readers by the names of their folders.
-pub(crate) const READERS: [(&str, Reader); 5] = [
+pub(crate) const READERS: [(&str, Reader); 7] = [
     ("certificate", fuzz::certificate),
     ("classes", fuzz::classes),
     ("contract", fuzz::contract),
+    ("dicom", fuzz::dicom),
+    ("nifti", fuzz::nifti),
     ("onnx", fuzz::onnx),
     ("tiff", fuzz::tiff),
 ];

@@ -9,12 +9,16 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seg_contract::IGNORE_LABEL;
 use seg_metrics::{
-    Bootstrap, Calibration, ImageScores, Metric, RELIABILITY_BINS, Region, Reliability, ThresholdSweep, skeleton,
+    Bootstrap, Calibration, ImageScores, Metric, RELIABILITY_BINS, Region, Reliability, ThresholdSweep, Tolerance,
+    skeleton,
 };
 use seg_tests::python::Python;
 use serde_json::{Value, json};
 
-const TOLERANCE_PX: f64 = 1.5;
+const TOLERANCE: Tolerance = Tolerance { px: 1.5, mm: 1.1 };
+
+/// The millimetres between rows and between columns.
+const SPACING: [f64; 2] = [1.3, 0.4];
 
 fn within(x: u32, y: u32, place: [f32; 2], radius: f32) -> bool {
     (x as f32 - place[0]).hypot(y as f32 - place[1]) <= radius
@@ -160,7 +164,8 @@ fn masks_probabilities_and_intervals_measure_the_same() {
     let bootstrap = Bootstrap { replicates: 20_000, confidence: 0.9, seed: 3 };
     let cases = json!({
         "masks": masks.iter().map(|(_, predicted, truth, classes)| json!({
-            "width": truth.width(), "height": truth.height(), "classes": classes, "tolerance": TOLERANCE_PX,
+            "width": truth.width(), "height": truth.height(), "classes": classes, "tolerance": TOLERANCE.px,
+            "tolerance_mm": TOLERANCE.mm, "spacing": SPACING,
             "prediction": predicted.as_raw(), "truth": truth.as_raw(),
         })).collect::<Vec<_>>(),
         "probabilities": probabilities.iter().map(|(_, (probabilities, truth), _)| json!({
@@ -178,7 +183,7 @@ fn masks_probabilities_and_intervals_measure_the_same() {
     let expected: Value = serde_json::from_slice(&output.stdout).unwrap();
 
     for ((name, predicted, truth, classes), expected) in masks.iter().zip(expected["masks"].as_array().unwrap()) {
-        let scores = ImageScores::compare(predicted, truth, usize::from(*classes), TOLERANCE_PX).unwrap();
+        let scores = ImageScores::compare(predicted, truth, usize::from(*classes), TOLERANCE, Some(SPACING)).unwrap();
         agree(&format!("{name}: accuracy"), scores.overall[&Metric::Accuracy], &expected["accuracy"], ROUNDING);
         for (index, values) in scores.classes.iter().enumerate() {
             let expected = &expected["classes"][index];

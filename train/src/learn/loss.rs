@@ -151,6 +151,9 @@ pub fn distances(labels: &TensorData, classes: usize) -> TensorData {
     TensorData::new(maps, [n, classes, height, width])
 }
 
+/// The size of a pixel, in pixels.
+const PIXEL: [f64; 2] = [1.0; 2];
+
 /// Fills the map of one class in one image.
 fn signed_distances(labels: &[i32], class: i32, [height, width]: [usize; 2], map: &mut [f32]) {
     let points = |is_inside: bool| -> Vec<(usize, usize)> {
@@ -161,10 +164,10 @@ fn signed_distances(labels: &[i32], class: i32, [height, width]: [usize; 2], map
     if inside.is_empty() || outside.is_empty() {
         return;
     }
-    let to_class = squared_distances(width, height, &inside);
-    let to_others = squared_distances(width, height, &outside);
+    let to_class = squared_distances(width, height, &inside, PIXEL);
+    let to_others = squared_distances(width, height, &outside, PIXEL);
     for ((value, outer), inner) in map.iter_mut().zip(to_class).zip(to_others) {
-        *value = if outer > 0 { (outer as f32).sqrt() } else { 1.0 - (inner as f32).sqrt() };
+        *value = if outer > 0.0 { (outer as f32).sqrt() } else { 1.0 - (inner as f32).sqrt() };
     }
 }
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 
 use image::DynamicImage;
-use seg_contract::{IGNORE_LABEL, Reading, Sha256, sha256_digest};
+use seg_contract::{IGNORE_LABEL, Level, Reading, Sha256, sha256_digest};
 
 use super::alike::Look;
 use super::quick::of_sample;
@@ -94,7 +94,8 @@ pub(super) fn examine(role: Role, sample: &Sample, classes: usize) -> Examined {
 
 fn picture(path: &Path, reading: &Reading) -> Result<Picture, ReadError> {
     let format = format_of_picture(path)?;
-    let is_file = PicturePath::new(path).number.is_none() && !format.is_known_by_content();
+    let is_whole = reading.level() == Level::Number(0) && PicturePath::new(path).number.is_none();
+    let is_file = is_whole && !format.is_known_by_content();
     let (image, file) = if is_file {
         let bytes = read_image_file(path)?;
         (decode(path, &bytes)?, Some(sha256_digest(&bytes)))

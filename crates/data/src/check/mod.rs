@@ -21,6 +21,7 @@ use std::path::Path;
 
 use examine::{Examined, chain, examine};
 use rayon::prelude::*;
+use seg_contract::Reading;
 
 use crate::datasets::{Dataset, DatasetError, Sample, Selection};
 
@@ -38,15 +39,23 @@ pub struct Check {
     pub shown: Vec<Sample>,
 }
 
-/// Reads every file of a data set and reports on it.
+/// Reads every file of a data set, medical ones in the way that `reading` names, and reports on it.
 ///
 /// `progress` is called after each sample, from any thread, with the number of all samples.
 ///
 /// # Errors
 /// When the folder does not exist, has an unknown layout, or its `classes.json` cannot be used. All
 /// other problems are in the report.
-pub fn check(root: &Path, selection: &Selection, progress: impl Fn(usize) + Sync) -> Result<Check, DatasetError> {
-    let (dataset, refusals) = Dataset::survey(root, selection)?;
+pub fn check(
+    root: &Path,
+    selection: &Selection,
+    reading: &Reading,
+    progress: impl Fn(usize) + Sync,
+) -> Result<Check, DatasetError> {
+    let (mut dataset, mut refusals) = Dataset::survey(root, selection)?;
+    if !reading.is_empty() {
+        dataset.divide(reading, &mut refusals);
+    }
     let samples = Role::samples(&dataset);
     let examined: Vec<Examined> = samples
         .par_iter()
@@ -116,7 +125,8 @@ mod tests {
     #[test]
     fn a_sound_data_set_is_described() {
         let root = folder();
-        let found = check(root.path(), &Selection::default(), |total| assert_eq!(total, 6)).unwrap();
+        let found =
+            check(root.path(), &Selection::default(), &Reading::default(), |total| assert_eq!(total, 6)).unwrap();
         let Report { parts, problems, warnings, copies, fingerprint, contact_sheet: shown, .. } = &found.report;
         assert_eq!((problems.len(), warnings.len(), copies.len()), (0, 0, 0), "{}", found.report);
         assert_eq!(fingerprint.as_ref(), found.dataset.fingerprint().ok().as_ref());
@@ -148,7 +158,7 @@ mod tests {
             for (file, seed) in [7, 8].into_iter().zip(seeds) {
                 write_pair(root.path(), file, seed);
             }
-            let report = check(root.path(), &Selection::default(), |_| {}).unwrap().report;
+            let report = check(root.path(), &Selection::default(), &Reading::default(), |_| {}).unwrap().report;
             let parts: Vec<_> = report.parts.iter().map(|part| (part.part, part.images)).collect();
             assert_eq!(parts, [(Role::Train, 4), (Role::Validation, 2), (Role::Test, 2)], "{name}");
             let across = report.copies.iter().filter(|copies| copies.across_parts);
@@ -293,7 +303,7 @@ mod tests {
         for (name, damage, part) in rows {
             let root = folder();
             damage(root.path());
-            let report = check(root.path(), &Selection::default(), |_| {}).unwrap().report;
+            let report = check(root.path(), &Selection::default(), &Reading::default(), |_| {}).unwrap().report;
             let text = report.to_string();
             assert!(text.contains(part), "{name}: {text}");
             assert_eq!(report.parts.len(), 2, "{name}");

@@ -29,7 +29,7 @@ mod words;
 pub use error::DatasetError;
 pub use overlap::{Overlap, image_digests};
 pub use part::{Part, PartError};
-pub use sample::{Sample, SampleError};
+pub use sample::{Sample, SampleError, SizedSample};
 pub use selection::Selection;
 
 use std::path::{Path, PathBuf};

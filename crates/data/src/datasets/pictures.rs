@@ -31,7 +31,7 @@ impl Dataset {
     }
 
     /// Makes a sample of each picture of a file, in the order of the pictures.
-    pub(super) fn divide(&mut self, reading: &Reading, problems: &mut Vec<DatasetError>) {
+    pub(crate) fn divide(&mut self, reading: &Reading, problems: &mut Vec<DatasetError>) {
         let mut chosen = Vec::new();
         for samples in [&mut self.train, &mut self.test] {
             let mut divided = Vec::new();

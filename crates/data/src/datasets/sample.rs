@@ -6,7 +6,7 @@ use image::{GrayImage, Rgb32FImage};
 use seg_contract::Reading;
 use thiserror::Error;
 
-use crate::formats::{PicturePath, ReadError, header, read_image_as, read_image_file};
+use crate::formats::{PicturePath, ReadError, header, open_image_as, read_image_file, read_sized_image};
 use crate::masks::{MaskCoding, MaskError, ignore_outside, read_mask_as};
 
 /// The files of an image and its mask.
@@ -25,6 +25,10 @@ pub struct Sample {
     /// The way in which medical images become pictures.
     pub reading: Reading,
 }
+
+/// An image with values in [0, 1], its labels, and the millimetres between rows and between columns
+/// where they are known.
+pub type SizedSample = (Rgb32FImage, GrayImage, Option<[f64; 2]>);
 
 /// An error in loading a sample.
 #[derive(Debug, Error)]
@@ -64,9 +68,24 @@ impl Sample {
     /// # Errors
     /// When a file cannot be read or the sizes differ.
     pub fn load(&self) -> Result<(Rgb32FImage, GrayImage), SampleError> {
-        let image = read_image_as(&self.image, &self.reading)?;
-        let labels = self.labels(image.dimensions())?;
+        let (image, labels, _) = self.load_sized()?;
         Ok((image, labels))
+    }
+
+    /// Reads the image and its mask as [`load`](Self::load) does, and the millimetres between rows
+    /// and between columns, where the image names them.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_sized(&self) -> Result<SizedSample, SampleError> {
+        let (image, spacing) = read_sized_image(&self.image, &self.reading)?;
+        let labels = self.labels(image.dimensions())?;
+        Ok((image, labels, spacing))
+    }
+
+    /// Returns true if the image names the size of a pixel; false also for one that cannot be read.
+    pub fn is_sized(&self) -> bool {
+        open_image_as(&self.image, &self.reading).is_ok_and(|reader| reader.info().spacing.is_some())
     }
 
     /// Reads the labels of an image of the given width and height.

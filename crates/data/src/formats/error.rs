@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 
+use seg_contract::Level;
 use thiserror::Error;
 
 /// The largest image that is read, in pixels: 11585x11585, or 1.6 GB once its values are `f32`.
@@ -97,6 +98,26 @@ pub enum ReadError {
         format: &'static str,
         /// The pictures of the file.
         pictures: usize,
+    },
+    /// Content that should be one picture holds several.
+    #[error("cannot read `{path}` as one image: the {format} file has {pictures} pictures; give them one by one")]
+    Several {
+        /// The name of the content.
+        path: PathBuf,
+        /// The format of the content.
+        format: &'static str,
+        /// The pictures of the content.
+        pictures: usize,
+    },
+    /// The file has no such level.
+    #[error("cannot read `{path}` at level {level}: it has {levels}; name one of them")]
+    Level {
+        /// The picture.
+        path: PathBuf,
+        /// The level that was asked for.
+        level: Level,
+        /// The levels of the file.
+        levels: String,
     },
     /// The decoder refused the content.
     #[error(

@@ -13,7 +13,7 @@ pub(crate) struct Foreign {
 pub(crate) const TEXT: &str = "a text file";
 
 /// The beginnings of files, and their kinds.
-const KINDS: [(&[u8], &str, &str); 18] = [
+const KINDS: [(&[u8], &str, &str); 20] = [
     (b"version https://git-lfs", "a Git LFS pointer and not the file itself", "run `git lfs pull` where it comes from"),
     (b"%PDF", "a PDF file", "export its images as PNG"),
     (b"\x93NUMPY", "a NumPy array", "save it as PNG, TIFF or NIfTI"),
@@ -30,6 +30,8 @@ const KINDS: [(&[u8], &str, &str); 18] = [
     (b"\x02\0\0\0", "DICOM without its preamble, it seems", "write it again, as `dcmconv` does"),
     (b"\x08\0\x05\0", "DICOM without its preamble, it seems", "write it again, as `dcmconv` does"),
     (b"\x08\0\x08\0", "DICOM without its preamble, it seems", "write it again, as `dcmconv` does"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL image", "convert it to PNG, as `djxl` does"),
+    (b"\xff\x0a", "a JPEG XL image", "convert it to PNG, as `djxl` does"),
     (b"{", "a JSON file", "leave it out"),
     (b"[", "a JSON file", "leave it out"),
 ];
@@ -52,6 +54,17 @@ pub(crate) fn recognize_foreign(head: &[u8]) -> Option<Foreign> {
         let kind = if is_svg { "an SVG drawing" } else { "an XML file" };
         let remedy = if is_svg { "export it as PNG" } else { "if it reports an error, download the file again" };
         return Some(Foreign { kind, remedy });
+    }
+    // ISO 14496-12: the length of the first box, its name, and the brand.
+    let brand = head.get(4..8).filter(|name| *name == b"ftyp").and_then(|_| head.get(8..12));
+    match brand {
+        Some(b"avif" | b"avis") => {
+            return Some(Foreign { kind: "an AVIF image", remedy: "convert it to PNG, as `avifdec` does" });
+        }
+        Some(b"heic" | b"heix" | b"hevc" | b"mif1" | b"msf1") => {
+            return Some(Foreign { kind: "an HEIF image", remedy: "convert it to PNG, as `heif-convert` does" });
+        }
+        _ => {}
     }
     let known =
         KINDS.iter().find(|(start, ..)| head.starts_with(start) || (start.len() == 1 && text.starts_with(start)));
@@ -84,6 +97,11 @@ mod tests {
             (b" {\"a\": 1}", Some("a JSON file")),
             ("id,größe\n1,2\n".as_bytes(), Some("a text file")),
             (b"\x02\0\0\0UL\x04\0", Some("DICOM without its preamble")),
+            (b"\0\0\0\x0cJXL \r\n\x87\n", Some("a JPEG XL image")),
+            (b"\xff\x0a\xfa\x1f", Some("a JPEG XL image")),
+            (b"\0\0\0\x20ftypavif\0\0\0\0", Some("an AVIF image")),
+            (b"\0\0\0\x18ftypheic\0\0\0\0", Some("an HEIF image")),
+            (b"\0\0\0\x18ftypmp42\0\0\0\0", None),
             (b"\x02\0\0\0\x01\x02", None),
             (b"\0\x01\x02\x03", None),
             (b"\xff\xfe\xfd", None),

@@ -118,6 +118,35 @@ pub trait Format: Sync {
         Ok(None)
     }
 
+    /// Opens the only picture of a file's content that is in memory, and reads no file for it;
+    /// `None` where the content is to be decoded as it is. The path is a name for messages.
+    ///
+    /// # Errors
+    /// When the content is damaged as far as its head shows, or holds several pictures.
+    fn open_content(
+        &self,
+        _name: &Path,
+        _content: &[u8],
+        _reading: &Reading,
+    ) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
+        Ok(None)
+    }
+
+    /// Returns whether a file of this format may be a pyramid, which holds an image in several
+    /// sizes. The reading that [`open_picture`](Self::open_picture) gets may then name another
+    /// level than the full size.
+    fn has_levels(&self) -> bool {
+        false
+    }
+
+    /// Counts the levels of a picture: the sizes in which a pyramid holds it, the full one first.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has no such picture.
+    fn levels(&self, _path: &PicturePath) -> Result<usize, ReadError> {
+        Ok(1)
+    }
+
     /// Returns the millimetres between rows and between columns of the first picture in a file's
     /// content, where it names them.
     fn spacing(&self, _bytes: &[u8]) -> Option<[f64; 2]> {

@@ -74,6 +74,12 @@ pub(super) fn unread_kind(bytes: &[u8]) -> Option<&'static str> {
 }
 
 const TWELVE_BITS: &str = "12 bits per value";
+const LOSSLESS: &str = "lossless JPEG";
+
+/// Returns whether a file is lossless, from its headers alone.
+pub(super) fn is_lossless(bytes: &[u8]) -> bool {
+    unread_kind(bytes) == Some(LOSSLESS)
+}
 
 /// Returns whether a frame's marker is that of a progressive one, or the name of a kind that is not
 /// read; `None` for other markers.
@@ -81,7 +87,7 @@ fn kind(marker: u8) -> Option<Result<bool, &'static str>> {
     match marker {
         0xc0 | 0xc1 => Some(Ok(false)),
         0xc2 => Some(Ok(true)),
-        0xc3 => Some(Err("lossless JPEG")),
+        0xc3 => Some(Err(LOSSLESS)),
         0xc5..=0xc7 => Some(Err("hierarchical JPEG")),
         0xc9..=0xcb | 0xcd..=0xcf => Some(Err("arithmetic coding")),
         _ => None,

@@ -1,5 +1,6 @@
 //! Image files to numbers: one file per format and one list of them.
 
+mod bmp_runs;
 pub(crate) mod dicom;
 mod error;
 mod file;
@@ -8,8 +9,10 @@ mod format;
 mod frames;
 mod guard;
 mod jpeg;
+mod jpeg_2000;
 mod jpeg_codes;
 mod jpeg_scan;
+mod lab;
 mod lazy;
 mod limits;
 mod listing;
@@ -23,6 +26,7 @@ mod references;
 mod shown;
 mod tiff;
 mod tiff_band;
+mod tiff_codecs;
 mod tiff_fax;
 mod tiff_layout;
 mod tiff_pages;
@@ -30,12 +34,13 @@ mod tiff_rows;
 mod tiff_samples;
 mod tiff_view;
 mod whole;
+mod xz;
 
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use image::{ColorType, DynamicImage, Rgb32FImage};
-use seg_contract::Reading;
+use seg_contract::{Level, Reading};
 
 pub use error::{PIXELS_MAX, ReadError};
 pub(crate) use file::read_file;
@@ -54,8 +59,17 @@ use whole::WholeImage;
 use crate::picture::Picture;
 
 /// The formats that are read, in the order in which messages and help list them.
-static FORMATS: [&dyn Format; 8] =
-    [&raster::PNG, &jpeg::Jpeg, &tiff::Tiff, &raster::GIF, &raster::BMP, &raster::WEBP, &dicom::Dicom, &nifti::Nifti];
+static FORMATS: [&dyn Format; 9] = [
+    &raster::PNG,
+    &jpeg::Jpeg,
+    &jpeg_2000::Jpeg2000,
+    &tiff::Tiff,
+    &raster::GIF,
+    &raster::BMP,
+    &raster::WEBP,
+    &dicom::Dicom,
+    &nifti::Nifti,
+];
 
 /// The formats that the program has added.
 static ADDED: RwLock<Vec<&'static dyn Format>> = RwLock::new(Vec::new());
@@ -95,10 +109,17 @@ pub fn read_image(path: &Path) -> Result<Rgb32FImage, ReadError> {
 /// # Errors
 /// As [`read_image`].
 pub fn read_image_as(path: &Path, reading: &Reading) -> Result<Rgb32FImage, ReadError> {
-    let picture = Picture::from(decode_as(path, reading)?);
+    Ok(read_sized_image(path, reading)?.0)
+}
+
+/// Reads an image as [`read_image_as`] does, and returns the millimetres between its rows and
+/// between its columns, where the file names them.
+pub(crate) fn read_sized_image(path: &Path, reading: &Reading) -> Result<(Rgb32FImage, Option<[f64; 2]>), ReadError> {
+    let (image, spacing) = decode_sized(path, reading)?;
+    let picture = Picture::from(image);
     let (width, height) = picture.dimensions();
     reserve(path, u64::from(width) * u64::from(height) * size_of::<[f32; 3]>() as u64)?;
-    Ok(picture.to_float())
+    Ok((picture.to_float(), spacing))
 }
 
 /// Opens an image file, or one of several pictures in it.
@@ -119,6 +140,7 @@ pub fn open_image(path: &Path) -> Result<Box<dyn ImageReader>, ReadError> {
 /// As [`open_image`].
 pub fn open_image_as(path: &Path, reading: &Reading) -> Result<Box<dyn ImageReader>, ReadError> {
     let (picture, format) = find(path)?;
+    check_level(path, format, reading)?;
     let reader = guard(path, format.name(), || {
         let opened = match format.open_picture(&picture, reading)? {
             Some(reader) => Some(reader),
@@ -136,17 +158,23 @@ pub fn open_image_as(path: &Path, reading: &Reading) -> Result<Box<dyn ImageRead
     Ok(Box::new(reader))
 }
 
-/// Opens the image in a file's content that is in memory, and never on the disk; `name` stands for
-/// its path in errors. The image is decoded whole.
+/// Opens the only image in a file's content that is in memory, and never on the disk, medical ones
+/// in the way that `reading` names; `name` stands for its path in errors. The image is decoded
+/// whole.
 ///
 /// # Errors
-/// When the content is not an image in a known format, or its image is too large.
-pub fn open_image_bytes(name: &Path, bytes: Vec<u8>) -> Result<Box<dyn ImageReader>, ReadError> {
+/// When the content is not an image in a known format, holds several pictures, or its image is too
+/// large.
+pub fn open_image_bytes(name: &Path, bytes: Vec<u8>, reading: &Reading) -> Result<Box<dyn ImageReader>, ReadError> {
     let format = format_of(name, &bytes)?;
+    check_level(name, format, reading)?;
     let reader = guard(name, format.name(), || {
-        let reader = WholeImage::new(name, format, bytes)?;
+        let reader = match format.open_content(name, &bytes, reading)? {
+            Some(reader) => reader,
+            None => Box::new(WholeImage::new(name, format, bytes)?),
+        };
         check_size(name, reader.info().width, reader.info().height)?;
-        Ok(Guarded::new(name, format.name(), Box::new(reader)))
+        Ok(Guarded::new(name, format.name(), reader))
     })?;
     Ok(Box::new(reader))
 }
@@ -157,6 +185,21 @@ fn find(path: &Path) -> Result<(PicturePath, &'static dyn Format), ReadError> {
     let (_, head) = open_file(&picture.file)?;
     let format = format_of(path, &head)?;
     Ok((picture, format))
+}
+
+/// Refuses a level other than the full size of a format without pyramids.
+fn check_level(path: &Path, format: &dyn Format, reading: &Reading) -> Result<(), ReadError> {
+    match reading.level() {
+        Level::Number(0) => Ok(()),
+        _ if format.has_levels() => Ok(()),
+        level => Err(ReadError::Level { path: path.into(), level, levels: "one size, level 0".into() }),
+    }
+}
+
+/// Counts the levels of a picture: the sizes in which a pyramid holds it.
+pub(crate) fn levels(path: &Path) -> Result<usize, ReadError> {
+    let (picture, format) = find(path)?;
+    guard(path, format.name(), || format.levels(&picture))
 }
 
 /// Returns the file of a picture that is the only one of its file.
@@ -212,6 +255,7 @@ pub fn stored_size_as(path: &Path, reading: &Reading) -> Result<(u32, u32), Read
     let picture = PicturePath::new(path);
     let (file, head) = open_file(&picture.file)?;
     let format = format_of(path, &head)?;
+    check_level(path, format, reading)?;
     guard(path, format.name(), || format.picture_size(&picture, file, reading))
 }
 
@@ -286,17 +330,25 @@ pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadErro
 /// Decodes a picture in the channels and bits it was stored with, upright, medical ones through a
 /// window.
 pub(crate) fn decode_as(path: &Path, reading: &Reading) -> Result<DynamicImage, ReadError> {
+    Ok(decode_sized(path, reading)?.0)
+}
+
+/// Decodes a picture as [`decode_as`] does, and returns the millimetres between its rows and
+/// between its columns, where the file names them.
+fn decode_sized(path: &Path, reading: &Reading) -> Result<(DynamicImage, Option<[f64; 2]>), ReadError> {
     let (picture, format) = find(path)?;
+    check_level(path, format, reading)?;
     let opened = guard(path, format.name(), || {
         let Some(mut reader) = format.open_picture(&picture, reading)? else { return Ok(None) };
-        let height = reader.info().height;
-        Ok(Some(reader.rows(0..height)?.into_owned()))
+        let ImageInfo { height, spacing, .. } = *reader.info();
+        Ok(Some((reader.rows(0..height)?.into_owned(), spacing)))
     })?;
     match opened {
-        Some(picture) => Ok(picture.into()),
+        Some((picture, spacing)) => Ok((picture.into(), spacing)),
         None => {
             let file = whole_file(&picture, format)?;
-            decode(file, &read_image_file(file)?)
+            let bytes = read_image_file(file)?;
+            Ok((decode(file, &bytes)?, guard(path, format.name(), || whole::spacing(format, file, &bytes))?))
         }
     }
 }

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use image::{DynamicImage, Rgba};
+
 /// The signature, the `IHDR` chunk's length and name, and the size.
 const PNG_DEPTH: usize = 24;
 const PNG_COLOR: usize = PNG_DEPTH + 1;
@@ -15,8 +17,9 @@ const PNG_CHUNKS: usize = 33;
 
 /// The position of the first block, or of the global palette, in a GIF.
 const GIF_BLOCKS: usize = 13;
-/// The position of the flags in a GIF's header.
+/// The position of the flags in a GIF's header, and of the background's index.
 const GIF_FLAGS: usize = 10;
+const GIF_BACKGROUND: usize = 11;
 
 /// Returns the file with a palette of its own indices; a file without palette, or a damaged one, is
 /// unchanged.
@@ -75,14 +78,25 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 /// Returns the palettes that the first frame of a GIF may use: the global one and its own.
 fn gif_palettes(bytes: &[u8]) -> Vec<Range<usize>> {
-    let palette = |flags: u8, start| (flags & 0x80 != 0).then(|| start..start + 3 * (2 << (flags & 7)));
+    let mut palettes: Vec<_> = gif_global_palette(bytes).into_iter().collect();
+    let frame = gif_frame(bytes);
+    palettes.extend(frame.and_then(|at| gif_palette(*bytes.get(at + 9)?, at + 10)));
+    palettes
+}
+
+/// Returns the place of a palette whose flags are these.
+fn gif_palette(flags: u8, start: usize) -> Option<Range<usize>> {
+    (flags & 0x80 != 0).then(|| start..start + 3 * (2 << (flags & 7)))
+}
+
+fn gif_global_palette(bytes: &[u8]) -> Option<Range<usize>> {
+    gif_palette(*bytes.get(GIF_FLAGS)?, GIF_BLOCKS)
+}
+
+/// Returns the place of the first frame of a GIF.
+fn gif_frame(bytes: &[u8]) -> Option<usize> {
     let byte = |at: usize| bytes.get(at).copied();
-    let mut palettes = Vec::new();
-    let mut at = GIF_BLOCKS;
-    if let Some(range) = byte(GIF_FLAGS).and_then(|flags| palette(flags, at)) {
-        at = range.end;
-        palettes.push(range);
-    }
+    let mut at = gif_global_palette(bytes).map_or(GIF_BLOCKS, |palette| palette.end);
     // Extensions: a label, then blocks that begin with their length until one is empty.
     while byte(at) == Some(0x21) {
         at += 2;
@@ -91,10 +105,28 @@ fn gif_palettes(bytes: &[u8]) -> Vec<Range<usize>> {
         }
         at += 1;
     }
-    if byte(at) == Some(0x2c) {
-        palettes.extend(byte(at + 9).and_then(|flags| palette(flags, at + 10)));
+    (byte(at) == Some(0x2c)).then_some(at)
+}
+
+/// Gives the pixels that the first frame of a GIF does not reach their colour: the background of
+/// the palette that all frames share. They stay transparent.
+pub(super) fn fill_around_frame(bytes: &[u8], image: &mut DynamicImage) {
+    let DynamicImage::ImageRgba8(image) = image else { return };
+    let Some(frame) = gif_frame(bytes) else { return };
+    let number = |place: usize| Some(u32::from(u16::from_le_bytes([*bytes.get(place)?, *bytes.get(place + 1)?])));
+    let sides = [1, 3, 5, 7].map(|place| number(frame + place));
+    let [Some(left), Some(top), Some(width), Some(height)] = sides else { return };
+    let background = || {
+        let palette = bytes.get(gif_global_palette(bytes)?)?;
+        palette.get(3 * usize::from(*bytes.get(GIF_BACKGROUND)?)..)?.first_chunk::<3>().copied()
+    };
+    let Some([red, green, blue]) = background() else { return };
+    for (x, y, pixel) in image.enumerate_pixels_mut() {
+        let is_inside = (left..left + width).contains(&x) && (top..top + height).contains(&y);
+        if !is_inside {
+            *pixel = Rgba([red, green, blue, 0]);
+        }
     }
-    palettes
 }
 
 #[cfg(test)]
@@ -203,6 +235,21 @@ mod tests {
         ] {
             assert_eq!(read_bytes(&bytes, &MaskCoding::Index { classes: 4 }).unwrap(), labels, "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_frame_does_not_reach_has_the_background_of_the_file() {
+        let mut bytes = gif(false);
+        // Four columns and three rows, of which the frame takes two of each, and the third colour.
+        (bytes[6], bytes[8], bytes[11]) = (4, 3, 2);
+        for (entry, color) in bytes[13..25].chunks_exact_mut(3).zip(0..) {
+            entry.fill(50 * color);
+        }
+        let frame = gif_frame(&bytes).unwrap();
+        bytes[frame + 1] = 1;
+        let image = crate::formats::decode(std::path::Path::new("a.gif"), &bytes).unwrap().into_rgb8();
+        let rows: Vec<Vec<u8>> = image.rows().map(|row| row.map(|pixel| pixel[1]).collect()).collect();
+        assert_eq!(rows, [[100, 0, 50, 100], [100, 100, 150, 100], [100; 4]]);
     }
 
     #[test]

@@ -8,13 +8,14 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader as FormatReader, Limits};
 use seg_contract::Reading;
 
+use super::bmp_runs::Runs;
 use super::error::{PIXELS_MAX, ReadError};
 use super::format::{Format, Header};
 use super::frames;
 use super::lazy::LazyImage;
 use super::limits::{check_size, checked_range, reserve};
 use super::orientation::noted_orientation;
-use super::palette::with_indices;
+use super::palette::{fill_around_frame, with_indices};
 use super::picture_path::PicturePath;
 use super::reader::{ImageInfo, ImageReader};
 use crate::picture::Picture;
@@ -154,6 +155,12 @@ impl Format for Raster {
     }
 
     fn header(&self, path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
+        if self.format == ImageFormat::Bmp
+            && let Some(Runs { width, height, .. }) = Runs::new(bytes)
+        {
+            check_size(path, width, height)?;
+            return Ok(Header { width, height, orientation: 1 });
+        }
         let mut decoder = self.decoder(path, Cursor::new(bytes), bytes)?;
         let (width, height) = decoder.dimensions();
         let orientation = self.orientation(path, bytes, &mut decoder)?.to_exif();
@@ -163,7 +170,16 @@ impl Format for Raster {
     }
 
     fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
-        self.decode_file(path, Cursor::new(bytes), bytes)
+        if self.format == ImageFormat::Bmp
+            && let Some(runs) = Runs::new(bytes)
+        {
+            return self.decode_runs(path, bytes, &runs);
+        }
+        let mut image = self.decode_file(path, Cursor::new(bytes), bytes)?;
+        if self.format == ImageFormat::Gif {
+            fill_around_frame(bytes, &mut image);
+        }
+        Ok(image)
     }
 
     fn decode_indices(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
@@ -205,6 +221,15 @@ impl Format for Raster {
 }
 
 impl Raster {
+    /// Decodes a BMP file of run lengths.
+    fn decode_runs(&self, path: &Path, bytes: &[u8], runs: &Runs<'_>) -> Result<DynamicImage, ReadError> {
+        self.check_head(path, bytes)?;
+        check_size(path, runs.width, runs.height)?;
+        reserve(path, 4 * u64::from(runs.width) * u64::from(runs.height))?;
+        let cut_off = || ReadError::CutOff { path: path.into(), format: self.name };
+        Ok(runs.decode().ok_or_else(cut_off)?.into())
+    }
+
     /// Decodes a file, whose content, or its beginning, is `head`, and turns the image upright.
     pub(super) fn decode_file(
         &self,

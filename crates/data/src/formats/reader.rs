@@ -26,12 +26,15 @@ pub struct ImageInfo {
     pub spacing: Option<[f64; 2]>,
     /// The window through which the values of a medical image are shown.
     pub window: Option<ShownWindow>,
+    /// The level of a pyramid, 0 for the full size, where one was asked for by its number or the
+    /// size of its pixels.
+    pub level: Option<u32>,
 }
 
 impl ImageInfo {
     /// Creates an upright image of this width and height that is decoded whole.
     pub fn new(width: u32, height: u32) -> Self {
-        Self { width, height, orientation: 1, band: None, spacing: None, window: None }
+        Self { width, height, orientation: 1, band: None, spacing: None, window: None, level: None }
     }
 }
 

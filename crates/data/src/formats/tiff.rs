@@ -9,7 +9,7 @@ use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, RgbImage};
-use seg_contract::Reading;
+use seg_contract::{Level, Reading};
 use tiff::decoder::Decoder;
 use tiff::tags::Tag;
 
@@ -21,8 +21,9 @@ use super::limits::{check_size, reserve};
 use super::picture_path::PicturePath;
 use super::raster::Raster;
 use super::reader::{ImageInfo, ImageReader};
-use super::tiff_pages::{Page, Paged, all_pages, pictures};
+use super::tiff_pages::{Page, Paged, all_pages, levels, pictures};
 use super::tiff_rows::{TIFF, TiffRows};
+use super::whole::upright;
 use crate::picture::Picture;
 
 /// The number of pixels from which a file is read in bands.
@@ -49,12 +50,7 @@ impl Format for Tiff {
     }
 
     fn stored_size(&self, path: &Path, file: BufReader<File>) -> Result<(u32, u32), ReadError> {
-        // The image crate does not know the size of an image of floating-point values.
-        Decoder::new(file).and_then(|mut decoder| decoder.dimensions()).map_err(|source| ReadError::Decode {
-            path: path.into(),
-            format: self.name(),
-            source: source.into(),
-        })
+        size(path, file)
     }
 
     fn pictures(&self, path: &Path, _: &Reading) -> Result<Vec<u32>, ReadError> {
@@ -66,20 +62,55 @@ impl Format for Tiff {
         }
     }
 
-    fn open_picture(&self, path: &PicturePath, _: &Reading) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
-        if path.number.is_none() {
-            return Ok(None);
+    fn open_picture(&self, path: &PicturePath, reading: &Reading) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
+        match TiffPage::named(path, reading)? {
+            Some(page) => page.reader().map(Some),
+            None => Ok(None),
         }
-        let page = TiffPage::open(path)?;
-        page.reader().map(Some)
     }
 
-    fn open_labels(&self, path: &PicturePath, _: &Reading) -> Result<Option<DynamicImage>, ReadError> {
-        if path.number.is_none() {
-            return Ok(None);
+    fn picture_size(
+        &self,
+        path: &PicturePath,
+        file: BufReader<File>,
+        reading: &Reading,
+    ) -> Result<(u32, u32), ReadError> {
+        match TiffPage::named(path, reading)? {
+            Some(page) => size(&path.path, page.file()?),
+            None => self.stored_size(&path.file, file),
         }
-        let page = TiffPage::open(path)?;
-        decode_indices(&path.path, || page.file()).map(Some)
+    }
+
+    fn open_labels(&self, path: &PicturePath, reading: &Reading) -> Result<Option<DynamicImage>, ReadError> {
+        match TiffPage::named(path, reading)? {
+            Some(page) => decode_indices(&path.path, || page.file()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn open_content(
+        &self,
+        name: &Path,
+        content: &[u8],
+        reading: &Reading,
+    ) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
+        if reading.level() != Level::Number(0) {
+            let (path, levels) = (name.into(), "the full size, level 0, where it is not a file".into());
+            return Err(ReadError::Level { path, level: reading.level(), levels });
+        }
+        // The decoder has the better message for a damaged file.
+        match all_pages(Cursor::new(content)).map(|pages| pictures(pages).len()) {
+            Ok(pictures @ 2..) => Err(ReadError::Several { path: name.into(), format: TIFF, pictures }),
+            _ => Ok(None),
+        }
+    }
+
+    fn has_levels(&self) -> bool {
+        true
+    }
+
+    fn levels(&self, path: &PicturePath) -> Result<usize, ReadError> {
+        Ok(TiffPage::levels(path)?.len())
     }
 
     fn spacing(&self, bytes: &[u8]) -> Option<[f64; 2]> {
@@ -116,8 +147,20 @@ impl Format for Tiff {
             return Ok(None);
         }
         rows.check_chunk()?;
+        let mut rows = rows;
+        let first = all_pages(open()?).ok().and_then(|pages| pages.first().cloned());
+        rows.set_spacing(first.and_then(|page| page.spacing()));
         Ok(Some(Box::new(rows)))
     }
+}
+
+/// Reads the size of the first page; the image crate does not know that of floating-point values.
+fn size(path: &Path, file: impl Read + Seek) -> Result<(u32, u32), ReadError> {
+    Decoder::new(file).and_then(|mut decoder| decoder.dimensions()).map_err(|source| ReadError::Decode {
+        path: path.into(),
+        format: TIFF,
+        source: source.into(),
+    })
 }
 
 /// Decodes the first page of a file, which is opened as often as it takes.
@@ -150,30 +193,83 @@ fn decode_indices<R: BufRead + Seek + Send>(
     Ok(image)
 }
 
-/// One of several pages of a file.
+/// One of several pages of a file, or one of its levels.
 #[derive(Clone)]
 struct TiffPage {
     path: PicturePath,
     page: Page,
+    /// The millimetres between rows and between columns, as they are stored.
+    spacing: Option<[f64; 2]>,
+    /// The number of the level, in a pyramid.
+    level: Option<u32>,
 }
 
 impl TiffPage {
-    fn open(path: &PicturePath) -> Result<Self, ReadError> {
-        let file = File::open(&path.file).map_err(|source| ReadError::File { path: path.path.clone(), source })?;
+    /// Opens the page that a path and a reading name; `None` where they name the first one in full
+    /// size.
+    fn named(path: &PicturePath, reading: &Reading) -> Result<Option<Self>, ReadError> {
+        if path.number.is_none() && reading.level() == Level::Number(0) {
+            return Ok(None);
+        }
+        let levels = Self::levels(path)?;
+        let found = match reading.level() {
+            Level::Number(number) => levels.get(number as usize),
+            Level::Micrometres(size) => levels
+                .iter()
+                .filter_map(|level| Some((level, (level.micrometres()? / size).ln().abs())))
+                .filter(|(_, ratio)| *ratio <= Level::TOLERANCE.ln_1p())
+                .min_by(|(_, one), (_, other)| one.total_cmp(other))
+                .map(|(level, _)| level),
+        };
+        match found {
+            Some(level) => Ok(Some(level.clone())),
+            None => {
+                let listed: Vec<_> = levels.iter().map(Self::in_words).collect();
+                let (path, level) = (path.path.clone(), reading.level());
+                Err(ReadError::Level { path, level, levels: listed.join(", ") })
+            }
+        }
+    }
+
+    /// Lists the levels of the page that a path names.
+    fn levels(path: &PicturePath) -> Result<Vec<Self>, ReadError> {
+        let open = || File::open(&path.file).map_err(|source| ReadError::File { path: path.path.clone(), source });
         let refuse =
             |source: std::io::Error| ReadError::Decode { path: path.path.clone(), format: TIFF, source: source.into() };
-        let pages = pictures(all_pages(BufReader::new(file)).map_err(refuse)?);
-        match pages.get(path.index()) {
-            Some(page) => Ok(Self { path: path.clone(), page: page.clone() }),
-            None => Err(ReadError::Number { path: path.path.clone(), format: TIFF, pictures: pages.len() }),
-        }
+        let all = all_pages(BufReader::new(open()?)).map_err(refuse)?;
+        let pages = pictures(all.clone());
+        let Some(page) = pages.get(path.index()) else {
+            return Err(ReadError::Number { path: path.path.clone(), format: TIFF, pictures: pages.len() });
+        };
+        let levels = levels(BufReader::new(open()?), &all, page).map_err(refuse)?;
+        let is_pyramid = levels.len() > 1;
+        let full = page.spacing();
+        let sized = |(number, level): (usize, Page)| {
+            let share = |full: u64, own: u64| full as f64 / own.max(1) as f64;
+            let smaller = [share(page.height, level.height), share(page.width, level.width)];
+            let spacing = full.map(|[rows, columns]| [rows * smaller[0], columns * smaller[1]]);
+            Self { path: path.clone(), page: level, spacing, level: is_pyramid.then_some(number as u32) }
+        };
+        Ok(levels.into_iter().enumerate().map(sized).collect())
+    }
+
+    /// Returns the size of a pixel in micrometres: the mean of its height and width.
+    fn micrometres(&self) -> Option<f64> {
+        self.spacing.map(|[rows, columns]| 500.0 * (rows + columns))
+    }
+
+    /// Describes the level.
+    fn in_words(&self) -> String {
+        let (number, Page { width, height, .. }) = (self.level.unwrap_or(0), &self.page);
+        let size = self.micrometres().map_or_else(String::new, |size| format!(", {size:.3} µm a pixel"));
+        format!("{number} ({width}x{height}{size})")
     }
 
     /// Opens the file, in which this page is the first.
     fn file(&self) -> Result<BufReader<Paged<File>>, ReadError> {
         let failed = |source| ReadError::File { path: self.path.path.clone(), source };
         let file = File::open(&self.path.file).map_err(failed)?;
-        Ok(BufReader::with_capacity(1 << 16, Paged::new(file, self.page.place).map_err(failed)?))
+        Ok(BufReader::with_capacity(1 << 16, Paged::new(file, &self.page).map_err(failed)?))
     }
 
     /// Returns the reader of the page: in bands if it is large.
@@ -189,19 +285,19 @@ impl TiffPage {
         let (width, height) = decoder.dimensions().map_err(refuse)?;
         let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten().unwrap_or(1);
         let is_turned = orientation >= 5;
-        let spacing =
-            self.page.spacing().map(|[rows, columns]| if is_turned { [columns, rows] } else { [rows, columns] });
+        let (spacing, level) = (self.spacing.map(|spacing| upright(spacing, orientation)), self.level);
         if let Some(mut rows) = rows
             && orientation == 1
             && u64::from(width) * u64::from(height) >= BANDS_PIXELS_MIN
         {
             rows.check_chunk()?;
             rows.set_spacing(spacing);
+            rows.set_level(level);
             return Ok(Box::new(rows));
         }
         check_size(&path, width, height)?;
         let (width, height) = if is_turned { (height, width) } else { (width, height) };
-        let info = ImageInfo { orientation, spacing, ..ImageInfo::new(width, height) };
+        let info = ImageInfo { orientation, spacing, level, ..ImageInfo::new(width, height) };
         Ok(Box::new(LazyImage::new(info, move || Ok(decode(&self.path.path, || self.file())?.into()))))
     }
 }
@@ -628,9 +724,9 @@ mod tests {
         let data = [0; 60];
         let rows: [(&str, Tags<'_>); 7] = [
             ("CCITT compression (3) of 1 values of 2 bits", vec![(258, &[2]), (259, &[3]), (262, &[0])]),
-            ("old-style JPEG compression (6)", vec![(258, &[8]), (259, &[6]), (262, &[1])]),
-            ("LZMA compression (34925)", vec![(258, &[8]), (259, &[34925]), (262, &[1])]),
-            ("the colour space Lab (8)", vec![(258, &[8; 3]), (262, &[8]), (277, &[3])]),
+            ("LERC compression (34887)", vec![(258, &[8]), (259, &[34887]), (262, &[1])]),
+            ("JPEG XL compression (50002)", vec![(258, &[8]), (259, &[50002]), (262, &[1])]),
+            ("the colour space Lab of this kind (10)", vec![(258, &[8; 3]), (262, &[10]), (277, &[3])]),
             ("YCbCr with subsampled colours", vec![(258, &[8; 3]), (262, &[6]), (277, &[3])]),
             ("a palette of 3 colours for 8 bits", vec![(258, &[8]), (262, &[3]), (320, &[0; 9])]),
             ("values of 64 bits that are unsigned integers", vec![(258, &[64]), (262, &[1])]),

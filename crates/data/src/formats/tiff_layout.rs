@@ -6,10 +6,19 @@ use tiff::decoder::{ChunkType, Decoder};
 use tiff::tags::{ByteOrder, Tag};
 use tiff::{TiffError, TiffResult};
 
+use super::tiff_codecs::Codec;
 use super::tiff_fax::FaxCode;
 
-/// The number of JPEG among the compressions.
+/// The numbers of JPEG among the compressions: the usual one, and the old style, of which whole
+/// files are read.
 pub(super) const JPEG: u16 = 7;
+pub(super) const OLD_JPEG: u16 = 6;
+/// The numbers of JPEG 2000: Aperio's two, the first with colour differences, and that of TIFF.
+const JPEG_2000_YCBCR: u16 = 33003;
+const JPEG_2000_RGB: u16 = 33005;
+const JPEG_2000: u16 = 34712;
+const LZMA: u16 = 34925;
+const PNG: u16 = 34933;
 /// The numbers of CCITT codes among the compressions: modified Huffman, group 3 and group 4.
 const HUFFMAN: u16 = 2;
 const FAX3: u16 = 3;
@@ -21,8 +30,10 @@ pub(super) const WHITE_IS_ZERO: u16 = 0;
 pub(super) const BLACK_IS_ZERO: u16 = 1;
 pub(super) const RGB: u16 = 2;
 pub(super) const PALETTE: u16 = 3;
-const CMYK: u16 = 5;
+pub(super) const CMYK: u16 = 5;
 pub(super) const YCBCR: u16 = 6;
+pub(super) const CIE_LAB: u16 = 8;
+pub(super) const ICC_LAB: u16 = 9;
 /// The kinds of numbers.
 pub(super) const UNSIGNED: u16 = 1;
 pub(super) const SIGNED: u16 = 2;
@@ -87,7 +98,11 @@ impl Layout {
         let is_tiled = decoder.get_chunk_type() == ChunkType::Tile;
         let mut number = |tag, default: u16| TiffResult::Ok(decoder.find_tag_unsigned::<u16>(tag)?.unwrap_or(default));
         let compression = number(Tag::Compression, 1)?;
-        let interpretation = number(Tag::PhotometricInterpretation, BLACK_IS_ZERO)?;
+        let interpretation = match number(Tag::PhotometricInterpretation, BLACK_IS_ZERO)? {
+            // Whatever the file says, as Aperio's own reader does.
+            RGB if compression == JPEG_2000_YCBCR => YCBCR,
+            interpretation => interpretation,
+        };
         let is_two_dimensional = number(Tag::Unknown(T4_OPTIONS), 0)? & 1 == 1;
         let samples = number(Tag::SamplesPerPixel, 1)?;
         let predictor = number(Tag::Predictor, 1)?;
@@ -136,11 +151,12 @@ impl Layout {
     pub(super) fn unread(&self) -> Option<String> {
         let compression = match self.compression {
             1..=5 | 7 | 8 | 32773 | 32946 | 50000 | 50001 => None,
-            6 => Some("old-style JPEG compression"),
+            JPEG_2000_YCBCR | JPEG_2000_RGB | JPEG_2000 | LZMA | PNG => None,
+            OLD_JPEG if self.has_whole_jpeg() => None,
+            OLD_JPEG => Some("old-style JPEG compression without whole JPEG files"),
             34676 | 34677 => Some("SGI LogLuv compression"),
-            34712 | 33003 | 33005 => Some("JPEG 2000 compression"),
             34887 => Some("LERC compression"),
-            34925 => Some("LZMA compression"),
+            34934 => Some("JPEG XR compression"),
             50002 | 52546 => Some("JPEG XL compression"),
             _ => Some("an unknown compression"),
         };
@@ -149,9 +165,11 @@ impl Layout {
         }
         let colors = match self.interpretation {
             WHITE_IS_ZERO | BLACK_IS_ZERO | RGB | PALETTE | YCBCR => None,
+            CMYK if self.samples >= 4 && !self.is_planar && self.is_bytes_or_words() => None,
+            CIE_LAB | ICC_LAB if self.samples >= 3 && self.is_bytes_or_words() => None,
             4 => Some("a mask of transparency"),
             CMYK => Some("CMYK of this kind"),
-            8..=10 => Some("the colour space Lab"),
+            8..=10 => Some("the colour space Lab of this kind"),
             32803 | 34892 => Some("raw data of a camera"),
             32844 | 32845 => Some("the colour space LogLuv"),
             _ => Some("an unknown colour space"),
@@ -188,12 +206,20 @@ impl Layout {
         if self.interpretation == YCBCR && (bits != 8 || self.format != UNSIGNED) {
             return Some(format!("YCbCr of {bits} bits"));
         }
-        let is_jpeg = self.compression == JPEG;
-        if self.interpretation == YCBCR && !is_jpeg && self.subsampling != [1, 1] {
+        let is_jpeg = matches!(self.compression, JPEG | OLD_JPEG);
+        let is_coded = is_jpeg || self.codec() == Some(Codec::Jpeg2000);
+        if self.interpretation == YCBCR && !is_coded && self.subsampling != [1, 1] {
             return Some("YCbCr with subsampled colours".into());
         }
-        if is_jpeg && (bits != 8 || self.format != UNSIGNED) {
+        // Lossless JPEG has grey values of 16 bits as well.
+        if is_jpeg && !((bits == 8 || (bits == 16 && self.samples == 1)) && self.format == UNSIGNED) {
             return Some(format!("JPEG compression of {bits} bits"));
+        }
+        if matches!(self.codec(), Some(Codec::Jpeg2000 | Codec::Png)) && !self.is_bytes_or_words() {
+            return Some(format!("compression {} of {bits} bits", self.compression));
+        }
+        if self.codec() == Some(Codec::Lzma) && self.predictor > 2 {
+            return Some(format!("LZMA compression with the predictor {}", self.predictor));
         }
         if self.is_fax() && (bits != 1 || self.samples != 1) {
             return Some(format!("CCITT compression ({}) of {} values of {bits} bits", self.compression, self.samples));
@@ -218,6 +244,30 @@ impl Layout {
         is_known && is_plain_compression(self.compression) && !self.is_reversed && !is_in_plane_tiles
     }
 
+    /// Returns whether samples are unsigned integers of 8 or 16 bits.
+    fn is_bytes_or_words(&self) -> bool {
+        self.format == UNSIGNED && matches!(self.bits, 8 | 16)
+    }
+
+    /// Returns whether each strip or tile may be a JPEG file of its own, as newer writers of the
+    /// old style have it.
+    fn has_whole_jpeg(&self) -> bool {
+        self.bits == 8 && !self.is_planar && self.places.len() == 1
+    }
+
+    /// Returns the compression that is decoded here, and not by the TIFF decoder.
+    pub(super) fn codec(&self) -> Option<Codec> {
+        match self.compression {
+            JPEG_2000_YCBCR | JPEG_2000_RGB | JPEG_2000 => Some(Codec::Jpeg2000),
+            LZMA => Some(Codec::Lzma),
+            PNG => Some(Codec::Png),
+            OLD_JPEG => Some(Codec::Jpeg),
+            // The decoder takes four components for colours of its own.
+            JPEG if self.interpretation == CMYK || self.bits == 16 => Some(Codec::Jpeg),
+            _ => None,
+        }
+    }
+
     /// Returns the code of a strip that the decoder does not know.
     pub(super) fn fax_code(&self) -> Option<FaxCode> {
         match self.compression {
@@ -234,7 +284,7 @@ impl Layout {
 
     /// Returns whether the samples of a pixel are three colours, and not one value.
     pub(super) fn has_three_colors(&self) -> bool {
-        matches!(self.interpretation, RGB | YCBCR)
+        matches!(self.interpretation, RGB | YCBCR | CMYK | CIE_LAB | ICC_LAB)
     }
 
     /// Returns the samples of a pixel that lie in one strip or tile.

@@ -16,8 +16,9 @@ use super::jpeg_scan::{self, Expected, Fault};
 use super::limits::checked_range;
 use super::reader::{ImageInfo, ImageReader};
 use super::tiff_band::{Band, Place};
+use super::tiff_codecs::Codec;
 use super::tiff_fax::{self, FaxCode};
-use super::tiff_layout::{BLACK_IS_ZERO, JPEG, Layout, WHITE_IS_ZERO, is_plain_compression};
+use super::tiff_layout::{BLACK_IS_ZERO, CMYK, JPEG, Layout, OLD_JPEG, WHITE_IS_ZERO, is_plain_compression};
 use super::tiff_samples::{Samples, to_colors};
 use super::tiff_view::View;
 use crate::picture::Picture;
@@ -141,6 +142,11 @@ impl<R: Read + Seek> TiffRows<R> {
         self.info.spacing = spacing;
     }
 
+    /// Sets the level of a pyramid.
+    pub(super) fn set_level(&mut self, level: Option<u32>) {
+        self.info.level = level;
+    }
+
     /// Returns whether the file has one channel.
     pub(super) fn is_grey(&self) -> bool {
         match &self.source {
@@ -234,7 +240,7 @@ fn view_band<R: Read + Seek>(
     index: u32,
     [height, width]: [u32; 2],
 ) -> Result<Option<Band>, ReadError> {
-    let refuse = |source: TiffError| ReadError::Decode { path: path.into(), format: TIFF, source: source.into() };
+    let is_cmyk = layout.interpretation == CMYK;
     let [chunk_rows, columns] = layout.chunk;
     let across = width.div_ceil(columns);
     let plane_chunks = across * layout.height.div_ceil(chunk_rows);
@@ -246,14 +252,10 @@ fn view_band<R: Read + Seek>(
     let mut band: Option<Band> = None;
     for (column, plane) in (0..across).flat_map(|column| (0..planes).map(move |plane| (column, plane))) {
         let chunk = plane * plane_chunks + index * across + column;
-        check_jpeg(path, layout, decoder, chunk, height)?;
-        let decoded = match layout.fax_code() {
-            Some(code) => DecodingResult::U8(fax_chunk(path, layout, decoder, chunk, code, rows)?),
-            None => decoder.read_chunk(chunk).map_err(refuse)?,
-        };
+        let decoded = decoded_chunk(path, layout, decoder, chunk, [height as usize, rows])?;
         let Some(samples) = Samples::new(path, layout, decoded, rows)? else { return Ok(None) };
         let place = Place {
-            channels: usize::from(layout.samples_together()),
+            channels: if is_cmyk { 3 } else { usize::from(layout.samples_together()) },
             size: [height as usize, columns as usize],
             left: (column * columns) as usize,
             width: width as usize,
@@ -322,24 +324,52 @@ fn chunk_bytes<R: Read + Seek>(
     Ok(bytes)
 }
 
-/// Checks that a strip or a tile in JPEG is whole and of its size, with so many rows of the image:
-/// the decoder invents what is missing. The last strip may have the rows of the others.
-fn check_jpeg<R: Read + Seek>(
+/// Decodes a strip or a tile, of which the image has `height` rows and the samples fill `rows`.
+fn decoded_chunk<R: Read + Seek>(
     path: &Path,
     layout: &Layout,
     decoder: &mut Decoder<View<R>>,
     chunk: u32,
-    height: u32,
-) -> Result<(), ReadError> {
-    if layout.compression != JPEG {
-        return Ok(());
+    [height, rows]: [usize; 2],
+) -> Result<DecodingResult, ReadError> {
+    let refuse = |source: Box<dyn std::error::Error + Send + Sync>| ReadError::Decode {
+        path: path.into(),
+        format: TIFF,
+        source,
+    };
+    if let Some(code) = layout.fax_code() {
+        return Ok(DecodingResult::U8(fax_chunk(path, layout, decoder, chunk, code, rows)?));
     }
-    let bytes = chunk_bytes(path, layout, decoder, chunk)?;
+    let mut codec = layout.codec();
+    let mut content = Vec::new();
+    if matches!(layout.compression, JPEG | OLD_JPEG) {
+        content = jpeg_file(layout, chunk_bytes(path, layout, decoder, chunk)?);
+        if jpeg_scan::is_lossless(&content) {
+            codec = Some(Codec::Jpeg);
+        } else {
+            check_jpeg(path, layout, &content, chunk, height as u32)?;
+        }
+    } else if codec.is_some() {
+        content = chunk_bytes(path, layout, decoder, chunk)?;
+    }
+    match codec {
+        Some(codec) => codec.decode(layout, &content, rows).map_err(refuse),
+        None => decoder.read_chunk(chunk).map_err(|source| refuse(source.into())),
+    }
+}
+
+/// Returns the JPEG file of a strip or a tile, with the tables that all have in common.
+fn jpeg_file(layout: &Layout, bytes: Vec<u8>) -> Vec<u8> {
     let tables = layout.jpeg_tables.strip_suffix(b"\xff\xd9").unwrap_or(&layout.jpeg_tables);
-    let whole = if tables.is_empty() { bytes } else { [tables, bytes.get(2..).unwrap_or_default()].concat() };
+    if tables.is_empty() { bytes } else { [tables, bytes.get(2..).unwrap_or_default()].concat() }
+}
+
+/// Checks that a strip or a tile in JPEG is whole and of its size, with so many rows of the image:
+/// the decoder invents what is missing. The last strip may have the rows of the others.
+fn check_jpeg(path: &Path, layout: &Layout, content: &[u8], chunk: u32, height: u32) -> Result<(), ReadError> {
     let [rows, width] = layout.chunk;
     let expected = Expected { width, heights: [if layout.is_tiled { rows } else { height }, rows] };
-    jpeg_scan::check(&whole, expected).map_err(|fault| match fault {
+    jpeg_scan::check(content, expected).map_err(|fault| match fault {
         Fault::Damaged(found) => {
             ReadError::Damaged { path: path.into(), format: TIFF, found: format!("strip or tile {chunk}: {found}") }
         }

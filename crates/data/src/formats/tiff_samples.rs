@@ -5,8 +5,9 @@ use std::path::Path;
 use tiff::decoder::DecodingResult;
 
 use super::error::ReadError;
+use super::lab;
 use super::tiff_band::Band;
-use super::tiff_layout::{Layout, PALETTE, UNSIGNED, WHITE_IS_ZERO, YCBCR};
+use super::tiff_layout::{CIE_LAB, CMYK, ICC_LAB, Layout, PALETTE, UNSIGNED, WHITE_IS_ZERO, YCBCR};
 
 /// The samples of a strip or a tile: 8 bits, of which 255 stands for 1, 16 bits, or floats.
 pub(super) enum Samples {
@@ -43,7 +44,35 @@ impl Samples {
             DecodingResult::F64(values) => Self::Float(values.into_iter().map(|value| value as f32).collect()),
             _ => return Ok(None),
         };
-        Ok((samples.len() >= row * rows).then_some(samples))
+        if samples.len() < row * rows {
+            return Ok(None);
+        }
+        Ok(Some(if layout.interpretation == CMYK { samples.without_inks(layout) } else { samples }))
+    }
+
+    /// Converts four inks a pixel to red, green and blue: what each ink and black let through.
+    fn without_inks(self, layout: &Layout) -> Self {
+        let count = usize::from(layout.samples);
+        match self {
+            Self::Bits8(values) => {
+                let through = |ink: u8, black: u8| {
+                    let product = u32::from(u8::MAX - ink) * u32::from(u8::MAX - black);
+                    ((product + 127) / 255) as u8
+                };
+                let pixels = values.chunks_exact(count);
+                Self::Bits8(pixels.flat_map(|pixel| [0, 1, 2].map(|ink| through(pixel[ink], pixel[3]))).collect())
+            }
+            Self::Bits16(values) => {
+                let through = |ink: u16, black: u16| {
+                    let product = u64::from(u16::MAX - ink) * u64::from(u16::MAX - black);
+                    ((product + 32767) / 65535) as u16
+                };
+                let pixels = values.chunks_exact(count);
+                Self::Bits16(pixels.flat_map(|pixel| [0, 1, 2].map(|ink| through(pixel[ink], pixel[3]))).collect())
+            }
+            // Inks are unsigned integers.
+            other => other,
+        }
     }
 
     fn len(&self) -> usize {
@@ -107,11 +136,41 @@ pub(super) fn to_colors(layout: &Layout, band: Band) -> Band {
         (WHITE_IS_ZERO, Band::Float(pixels)) => {
             Band::Float(pixels.into_iter().map(|pixel| pixel.map(|value| 1.0 - value)).collect())
         }
+        (CIE_LAB | ICC_LAB, band) => from_lab(layout.interpretation, band),
         (YCBCR, Band::Bits8(pixels)) => Band::Bits8(pixels.into_iter().map(rgb).collect()),
         (PALETTE, Band::Bits8(pixels)) if layout.format == UNSIGNED && !layout.keeps_samples => {
             from_palette(layout, &pixels)
         }
         (_, band) => band,
+    }
+}
+
+/// Converts L\*a\*b\* of 8 or 16 bits to sRGB; of the two kinds, one has signed colours and the
+/// other shifted ones (TIFF 6.0, section 23; TIFF Technical Note 4).
+fn from_lab(interpretation: u16, band: Band) -> Band {
+    let is_signed = interpretation == CIE_LAB;
+    match band {
+        Band::Bits8(pixels) => {
+            let color = |value: u8| if is_signed { f64::from(value as i8) } else { f64::from(value) - 128.0 };
+            let convert = |[light, a, b]: [u8; 3]| {
+                let rgb = lab::to_rgb([f64::from(light) / 2.55, color(a), color(b)]);
+                rgb.map(|share| (share * 255.0).round() as u8)
+            };
+            Band::Bits8(pixels.into_iter().map(convert).collect())
+        }
+        Band::Bits16(pixels) => {
+            let (white, middle) = if is_signed { (65535.0, 0.0) } else { (65280.0, 128.0) };
+            let color = |value: u16| match is_signed {
+                true => f64::from(value as i16) / 256.0,
+                false => f64::from(value) / 256.0 - middle,
+            };
+            let convert = |[light, a, b]: [u16; 3]| {
+                let rgb = lab::to_rgb([f64::from(light) * 100.0 / white, color(a), color(b)]);
+                rgb.map(|share| (share * 65535.0).round() as u16)
+            };
+            Band::Bits16(pixels.into_iter().map(convert).collect())
+        }
+        other => other,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::tiff_layout::{JPEG, Layout};
+use super::tiff_layout::{JPEG, Layout, OLD_JPEG};
 
 /// A header, and behind it a file.
 pub(super) struct View<R> {
@@ -28,7 +28,7 @@ impl<R: Read + Seek> View<R> {
     pub(super) fn new(layout: &Layout, mut file: R) -> io::Result<Self> {
         let file_place = file.stream_position()?;
         // As libtiff does: JPEG has an order of bits of its own.
-        let is_reversed = layout.is_reversed && layout.compression != JPEG;
+        let is_reversed = layout.is_reversed && !matches!(layout.compression, JPEG | OLD_JPEG);
         Ok(Self { head: header(layout), file, place: 0, file_place, is_reversed })
     }
 }
@@ -93,12 +93,13 @@ fn header(layout: &Layout) -> Vec<u8> {
     const SHORT: u16 = 3;
     const LONG8: u16 = 16;
     const UNDEFINED: u16 = 7;
+    let is_decoded_elsewhere = layout.fax_code().is_some() || layout.codec().is_some();
     let mut tags: Vec<(u16, u16, Vec<u64>)> = vec![
         (256, LONG8, vec![width.into()]),
         (257, LONG8, vec![height]),
         (258, SHORT, vec![coded.bits.into()]),
-        // Strips in a code that the decoder does not know are decoded elsewhere.
-        (259, SHORT, vec![layout.fax_code().map_or(layout.compression, |_| 1).into()]),
+        // What the decoder does not know is decoded elsewhere.
+        (259, SHORT, vec![if is_decoded_elsewhere { 1 } else { layout.compression.into() }]),
         // Black is zero.
         (262, SHORT, vec![1]),
         (277, SHORT, vec![coded.samples.into()]),

@@ -27,12 +27,21 @@ impl WholeImage {
     pub(super) fn new(path: &Path, format: &'static dyn Format, bytes: Vec<u8>) -> Result<Self, ReadError> {
         let Header { width, height, orientation } = format.header(path, &bytes)?;
         let mut info = ImageInfo { orientation, ..ImageInfo::new(width, height) };
-        // The image may be turned.
-        let is_turned = orientation >= 5;
-        info.spacing =
-            format.spacing(&bytes).map(|[rows, columns]| if is_turned { [columns, rows] } else { [rows, columns] });
+        info.spacing = format.spacing(&bytes).map(|spacing| upright(spacing, orientation));
         Ok(Self { path: path.into(), format, info, content: Content::Encoded(bytes) })
     }
+}
+
+/// Returns the millimetres between rows and between columns of the first picture in a file's
+/// content, upright, where it names them.
+pub(super) fn spacing(format: &dyn Format, path: &Path, bytes: &[u8]) -> Result<Option<[f64; 2]>, ReadError> {
+    let Some(spacing) = format.spacing(bytes) else { return Ok(None) };
+    Ok(Some(upright(spacing, format.header(path, bytes)?.orientation)))
+}
+
+/// Returns the distances between rows and between columns of an image that is turned upright.
+pub(super) fn upright([rows, columns]: [f64; 2], orientation: u8) -> [f64; 2] {
+    if orientation >= 5 { [columns, rows] } else { [rows, columns] }
 }
 
 impl ImageReader for WholeImage {

@@ -18,7 +18,7 @@ pub(crate) use suspicion::{Suspicion, suspicions};
 use thiserror::Error;
 
 use crate::annotations::{AnnotationError, Drawing};
-use crate::formats::{ReadError, decode_indices, decode_integers, format_of_picture};
+use crate::formats::{ReadError, decode_indices, decode_integers, format_of_picture, levels};
 
 /// The coding of classes in a mask file.
 #[derive(Clone, Debug, PartialEq)]
@@ -187,11 +187,15 @@ pub fn read_mask(path: &Path, coding: &MaskCoding) -> Result<GrayImage, MaskErro
     read_mask_as(path, coding, &Reading::default())
 }
 
-/// Reads a mask as [`read_mask`] does, a slice of a medical volume in the way that `reading` names.
+/// Reads a mask as [`read_mask`] does, a slice of a medical volume and the level of a pyramid in
+/// the way that `reading` names. A mask that is no pyramid has one size, whatever the level.
 ///
 /// # Errors
 /// As [`read_mask`].
 pub fn read_mask_as(path: &Path, coding: &MaskCoding, reading: &Reading) -> Result<GrayImage, MaskError> {
+    let is_file = !matches!(coding, MaskCoding::Objects(_) | MaskCoding::Drawn(_));
+    let level = reading.level.filter(|_| is_file && levels(path).is_ok_and(|levels| levels > 1));
+    let reading = &Reading { level, ..*reading };
     match coding {
         MaskCoding::Objects(objects) => objects::labels(objects),
         MaskCoding::Drawn(drawing) => Ok(drawing.labels()?),

@@ -57,7 +57,7 @@ fn values_are_masked_extended_scaled_and_shown_through_the_first_window() {
     let float = read_image(&path).unwrap();
     assert_eq!(float.get_pixel(1, 0).0, [9937.0 / 65535.0; 3]);
 
-    let reading = Reading { windowing: Some(Windowing::Fixed { center: 40.0, width: 400.0 }), slices: None };
+    let reading = Reading { windowing: Some(Windowing::Fixed { center: 40.0, width: 400.0 }), ..Reading::default() };
     let mut file = signed();
     file.text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME1");
     file.save(&path);
@@ -122,7 +122,7 @@ fn percentiles_are_those_of_the_series_and_padding_does_not_count() {
     let mut other = File::grey(4, &[60_000; 12]);
     other.text(tags::SERIES_INSTANCE_UID, VR::UI, "1.2.3.99");
     other.save(&folder.join("c"));
-    let reading = Reading { windowing: Some(Windowing::Percentiles { low: 10.0, high: 90.0 }), slices: None };
+    let reading = Reading { windowing: Some(Windowing::Percentiles { low: 10.0, high: 90.0 }), ..Reading::default() };
     // numpy.percentile of all 24 values gives 111.1 and 1025.9.
     let expected = [0, 0, 6369, 13533, 20696, 27860, 35024, 42188, 49352, 56516, 63680, 65535];
     assert_eq!(words(&folder.join("a"), &reading), expected);
@@ -192,7 +192,7 @@ fn frames_are_read_by_their_number_and_listed_by_their_position() {
     file.save(&path);
     let names = |numbers: [u32; 3]| numbers.map(|number| folder.path().join(format!("enhanced.dcm#{number}")));
     assert_eq!(pictures(&path, &Reading::default()).unwrap(), names([2, 3, 1]));
-    let reading = Reading { windowing: Some(Windowing::Fixed { center: 50.5, width: 101.0 }), slices: None };
+    let reading = Reading { windowing: Some(Windowing::Fixed { center: 50.5, width: 101.0 }), ..Reading::default() };
     // Each frame has a slope of its own.
     for (number, values) in [(1, [0.0, 10.0]), (2, [40.0, 60.0]), (3, [20.0, 25.0])] {
         let path = folder.path().join(format!("enhanced.dcm#{number}"));
@@ -235,7 +235,7 @@ fn what_is_not_read_is_refused_with_its_attribute_and_the_remedy() {
     let video = File::grey(2, &[1, 2]).compressed("1.2.840.10008.1.2.4.100", vec![vec![0; 8]]);
     for (name, file, parts) in [
         ("JPEG-LS", jpeg_ls, &["JPEG-LS Lossless Image Compression (1.2.840.10008.1.2.4.80)", "`dcmdjpls`"][..]),
-        ("MPEG", video, &["(1.2.840.10008.1.2.4.100)", "gdcmconv"]),
+        ("MPEG", video, &["(1.2.840.10008.1.2.4.100)", "ffmpeg"]),
         (
             "an unknown interpretation",
             with(&|file| file.text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "HSV")),
@@ -316,7 +316,8 @@ fn run_lengths_are_decoded_frame_by_frame() {
     let mut file = File::grey(2, &[0, 0]).compressed(uids::RLE_LOSSLESS, vec![frame(7), frame(70)]);
     file.text(tags::NUMBER_OF_FRAMES, VR::IS, "2");
     file.save(&path);
-    let reading = Reading { windowing: Some(Windowing::Fixed { center: 32768.0, width: 65536.0 }), slices: None };
+    let reading =
+        Reading { windowing: Some(Windowing::Fixed { center: 32768.0, width: 65536.0 }), ..Reading::default() };
     for (number, expected) in [(1, [263, 264]), (2, [326, 327])] {
         let path = folder.path().join(format!("a.dcm#{number}"));
         assert_eq!(words(&path, &reading), expected, "{number}");
@@ -334,7 +335,7 @@ fn words_of_32_bits_are_in_order_in_big_endian_files() {
     file.number(tags::BITS_STORED, 32);
     file.number(tags::HIGH_BIT, 31);
     file.save(&path);
-    let reading = Reading { windowing: Some(Windowing::Fixed { center: 65538.5, width: 101.0 }), slices: None };
+    let reading = Reading { windowing: Some(Windowing::Fixed { center: 65538.5, width: 101.0 }), ..Reading::default() };
     assert_eq!(words(&path, &reading), [32768, 0]);
 }
 
@@ -345,7 +346,7 @@ fn a_slice_that_cannot_be_read_does_not_keep_the_others_from_being_read() {
     File::grey(2, &[0, 100]).at("1.2.1", 1, 0.0).save(&folder.join("a"));
     let broken = File::grey(2, &[1, 2]).at("1.2.2", 2, 2.0);
     broken.compressed(uids::JPEGLS_LOSSLESS, vec![vec![0xff, 0xd8]]).save(&folder.join("b"));
-    let reading = Reading { windowing: Some(Windowing::Percentiles { low: 0.0, high: 100.0 }), slices: None };
+    let reading = Reading { windowing: Some(Windowing::Percentiles { low: 0.0, high: 100.0 }), ..Reading::default() };
     assert_eq!(words(&folder.join("a"), &reading), [0, 65535]);
     assert!(read_image(&folder.join("b")).unwrap_err().to_string().contains("b` as an image"));
 }

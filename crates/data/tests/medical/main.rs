@@ -10,3 +10,4 @@ mod masks;
 mod nifti;
 mod nifti_file;
 mod pages;
+mod pyramids;

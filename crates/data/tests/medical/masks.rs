@@ -130,7 +130,7 @@ fn a_nifti_mask_lies_on_the_grid_of_its_volume_in_every_direction() {
     let source = nifti_file::File { codes: [1, 2], ..nifti_file::File::volume([2, 3, 4], &[0; 24]) };
     fs::write(&path, source.content()).unwrap();
     for slices in [Slices::K, Slices::J, Slices::I, Slices::Axial, Slices::Coronal, Slices::Sagittal] {
-        let reading = Reading { windowing: None, slices: Some(slices) };
+        let reading = Reading { slices: Some(slices), ..Reading::default() };
         let pictures = seg_data::pictures(&path, &reading).unwrap();
         let label = |place: usize, x: u32, y: u32| ((place as u32 + 2 * x + y) % 3) as u8;
         let mut masks = |place: usize| {

@@ -13,7 +13,11 @@ use super::nifti_file::File;
 
 /// A window in which the value v, from 0 to 100, is v/100 of white.
 fn reading(slices: Slices) -> Reading {
-    Reading { windowing: Some(Windowing::Fixed { center: 50.5, width: 101.0 }), slices: Some(slices) }
+    Reading {
+        windowing: Some(Windowing::Fixed { center: 50.5, width: 101.0 }),
+        slices: Some(slices),
+        ..Reading::default()
+    }
 }
 
 /// Returns the values of a picture, from 0 to 100, row by row.
@@ -156,7 +160,7 @@ fn labels_are_values_in_every_direction() {
     fs::write(&path, File::volume([2, 3, 4], &labels).content()).unwrap();
     let coding = MaskCoding::Index { classes: 3 };
     assert_eq!(read_mask(&numbered(&path, 1), &coding).unwrap().into_raw(), [0, 1, 2, 0, 1, 2]);
-    let axial = Reading { windowing: None, slices: Some(Slices::Axial) };
+    let axial = Reading { slices: Some(Slices::Axial), ..Reading::default() };
     assert_eq!(read_mask_as(&numbered(&path, 1), &coding, &axial).unwrap().into_raw(), [2, 1, 0, 2, 1, 0]);
     fs::write(&path, File { scale: [0.5, 0.0], ..File::volume([2, 3, 4], &labels) }.content()).unwrap();
     let message = read_mask(&numbered(&path, 1), &coding).unwrap_err().to_string();

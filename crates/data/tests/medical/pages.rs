@@ -74,7 +74,7 @@ fn a_stack_and_its_masks_are_a_sample_for_each_page() {
         assert!(sample.load().unwrap().1.iter().all(|found| *found == label), "{}", sample.name);
     }
     assert_eq!(dataset.fingerprint().unwrap(), Dataset::open(root.path()).unwrap().fingerprint().unwrap());
-    let again = dataset.with_reading(&Reading { windowing: None, slices: Some(seg_contract::Slices::J) }).unwrap();
+    let again = dataset.with_reading(&Reading { slices: Some(seg_contract::Slices::J), ..Reading::default() }).unwrap();
     assert_eq!(again.train.len(), 4, "pages are pages in every direction");
     stack(&root.path().join("masks/a.tif"), &[0, 255]);
     let message = Dataset::open(root.path()).unwrap_err().to_string();

@@ -117,11 +117,11 @@ pub(crate) async fn segment(
 
     let pixels_max = app.admission.limits().image_pixels;
     let opened = {
-        let name = name.clone();
+        let (name, reading) = (name.clone(), steps.reading());
         blocking(move || {
             let start = Instant::now();
             let (input_bytes, input_sha256) = (received.bytes.len(), sha256(&received.bytes));
-            let reader = open_image_bytes(Path::new(&name), received.bytes)?;
+            let reader = open_image_bytes(Path::new(&name), received.bytes, &reading)?;
             let (width, height) = (reader.info().width, reader.info().height);
             if u64::from(width) * u64::from(height) > pixels_max {
                 return Err(ApiError::too_large(format!(

@@ -25,14 +25,15 @@ use crate::progress::Progress;
 
 impl From<&Measuring> for Method {
     fn from(flags: &Measuring) -> Self {
-        let Measuring { tolerance_px, bootstrap: replicates, confidence, seed, worst } = *flags;
+        let Measuring { tolerance_px, tolerance_mm, bootstrap: replicates, confidence, seed, worst } = *flags;
         let standard = Self::default();
         let bootstrap = Bootstrap {
             replicates,
             confidence: confidence.unwrap_or(standard.bootstrap.confidence),
             seed: seed.unwrap_or(standard.bootstrap.seed),
         };
-        Self { tolerance_px, bootstrap, worst: worst.unwrap_or(standard.worst) }
+        let tolerance_mm = tolerance_mm.unwrap_or(standard.tolerance_mm);
+        Self { tolerance_px, tolerance_mm, bootstrap, worst: worst.unwrap_or(standard.worst) }
     }
 }
 
@@ -59,6 +60,11 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
         note(&format!("the data: {}", dataset.parts_in_words()));
     }
     dataset.notes.iter().for_each(|unused| note(unused));
+    ensure!(
+        args.measuring.tolerance_mm.is_none() || samples.iter().any(Sample::is_sized),
+        "`--tolerance-mm` has no effect: none of the {} images names the size of a pixel; leave it out, or give `--tolerance-px`",
+        samples.len()
+    );
     let overlap = overlap(args, &samples)?;
     let mut warnings: Vec<String> = quick_check(&[("the part", samples.as_slice())], &dataset.classes)
         .into_iter()
@@ -256,11 +262,11 @@ fn measure_one(
     evaluator: &mut Evaluator,
     sample: &Sample,
 ) -> anyhow::Result<(GrayImage, f64, Option<Unlike>)> {
-    let (image, truth) = sample.load()?;
+    let (image, truth, spacing) = sample.load_sized()?;
     let named = || format!("cannot measure `{}`", sample.image.shown());
     let Segmentation { mask, probabilities, .. } = segmenter.segment(&image).with_context(named)?;
     let probabilities = probabilities.as_ref().map(|probabilities| probabilities.view());
-    let scores = evaluator.add(&sample.name, &image, &truth, &mask, probabilities).with_context(named)?;
+    let scores = evaluator.add(&sample.name, &image, &truth, &mask, probabilities, spacing).with_context(named)?;
     let dice = scores.confusion.target_dice();
     Ok((mask, dice, segmenter.contract().input.unlike(&image)))
 }
@@ -284,7 +290,9 @@ fn cells(metric: Metric, estimate: Option<&Estimate>) -> String {
 fn table(report: &Report) -> anyhow::Result<String> {
     let confidence = format!("{:.0} % interval", 100.0 * report.method.bootstrap.confidence);
     let mut text = String::new();
-    let line = |title: &str, cells: &str| format!("{}\n", format!("{title:13}{cells}").trim_end());
+    let titles = report.scores.per_image.overall.keys().map(|metric| metric.title().len() + 1);
+    let width = titles.max().unwrap_or(0).max(13);
+    let line = |title: &str, cells: &str| format!("{}\n", format!("{title:width$}{cells}").trim_end());
     text += &line("", &format!("{:>9}  {confidence:16}  {:>9}  {confidence:16}", "per image", "pooled"));
     for (metric, estimate) in &report.scores.per_image.overall {
         let pooled = report.scores.pooled.overall.get(metric);

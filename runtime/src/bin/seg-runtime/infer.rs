@@ -109,7 +109,8 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
         Some(_) if volumes.is_empty() => 0,
         Some(_) => {
             note(
-                "the masks of volumes are made of all parts: run this once more with `--continue` and without `--part`",
+                "the masks of volumes are made of all parts: when these are done, put their records together with `merge`, and \
+                 run this once more with `--continue` and without `--part`",
             );
             0
         }

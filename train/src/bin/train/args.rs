@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use seg_cli::Verbosity;
-use seg_contract::{Reading, SizePolicy, Slices, Windowing};
+use seg_contract::{Level, Reading, SizePolicy, Slices, Windowing};
 use seg_data::{Part, Selection};
 use seg_nets::device::{DeviceChoice, DeviceError, Devices};
 use seg_nets::network::{NetworkConfig, NetworkName, setting_value};
@@ -61,7 +61,7 @@ pub(crate) struct FitArgs {
     pub(crate) out: Option<PathBuf>,
     /// Resume an interrupted run
     #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "pairs", "images", "masks", "border", "out", "preset", "config", "print_config", "preview", "self_configure"])]
-    #[arg(conflicts_with_all = ["Settings", "Loop"])]
+    #[arg(conflicts_with_all = ["Settings", "Reading", "Loop"])]
     pub(crate) resume: Option<PathBuf>,
     /// The settings for a published data set, or none [default: the preset of a data set as
     /// published]
@@ -128,17 +128,9 @@ pub(crate) struct SettingArgs {
     /// its own crop [default: native]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = DATA)]
     pub(crate) size: Option<SizePolicy>,
-    /// The values of medical images that become black and white: file (the window of each file,
-    /// else percentiles), CENTER,WIDTH, lung, bone, soft-tissue, brain, hu, percentiles or
-    /// percentiles:LOW,HIGH; the model carries it [default: file]
-    #[arg(long, value_name = "WINDOW", allow_hyphen_values = true, help_heading = DATA)]
+    #[command(flatten)]
     #[serde(skip)]
-    pub(crate) window: Option<Windowing>,
-    /// The slices of NIfTI volumes: k, j or i for an axis of the file, or axial, coronal or
-    /// sagittal; the model carries them [default: k]
-    #[arg(long, value_name = "SLICES", value_parser = slices, help_heading = DATA)]
-    #[serde(skip)]
-    pub(crate) slices: Option<Slices>,
+    pub(crate) reading: ReadingArgs,
     /// The side of the square training crop [default: the whole of a fixed size, else the largest
     /// that fits, at most 480]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..), help_heading = DATA)]
@@ -256,6 +248,33 @@ pub(crate) struct TrainingArgs {
     save_minutes: Option<f64>,
 }
 
+/// The way in which medical images become pictures.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(id = "Reading")]
+#[command(next_help_heading = DATA)]
+pub(crate) struct ReadingArgs {
+    /// The values of medical images that become black and white: file (the window of each file,
+    /// else percentiles), CENTER,WIDTH, lung, bone, soft-tissue, brain, hu, percentiles or
+    /// percentiles:LOW,HIGH; the model carries it [default: file]
+    #[arg(long, value_name = "WINDOW", allow_hyphen_values = true)]
+    window: Option<Windowing>,
+    /// The slices of NIfTI volumes: k, j or i for an axis of the file, or axial, coronal or
+    /// sagittal; the model carries them [default: k]
+    #[arg(long, value_name = "SLICES", value_parser = slices)]
+    slices: Option<Slices>,
+    /// The level of pyramids (OME-TIFF, SVS): 0 for the full size, 1 for the next smaller one, or
+    /// micrometres a pixel, such as 0.5um; the model carries it [default: 0]
+    #[arg(long, value_name = "LEVEL")]
+    level: Option<Level>,
+}
+
+impl ReadingArgs {
+    /// Returns what the flags name.
+    pub(crate) fn given(&self) -> Reading {
+        Reading { windowing: self.window, slices: self.slices, level: self.level }
+    }
+}
+
 impl SettingArgs {
     /// Returns the given settings.
     pub(crate) fn given(&self) -> Settings {
@@ -274,7 +293,7 @@ impl SettingArgs {
         if let Some(side) = self.crop {
             settings.insert("augmentation".into(), json!({ "crop": [side, side] }));
         }
-        let reading = Reading { windowing: self.window, slices: self.slices };
+        let reading = self.reading.given();
         if !reading.is_empty() {
             settings.insert("reading".into(), json!(reading));
         }
@@ -356,6 +375,8 @@ pub(crate) struct CheckArgs {
     pub(crate) data: PathBuf,
     #[command(flatten)]
     pub(crate) files: Selection,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
     /// The folder for report.json and contact_sheet.png [default: check-NAME]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

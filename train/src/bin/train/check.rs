@@ -12,7 +12,7 @@ use crate::args::CheckArgs;
 
 pub(crate) fn run(args: &CheckArgs) -> Result<()> {
     let bar = if is_quiet() { ProgressBar::hidden() } else { ProgressBar::new(0) };
-    let found = check(&args.data, &args.files, |total| {
+    let found = check(&args.data, &args.files, &args.reading.given(), |total| {
         bar.set_length(total as u64);
         bar.inc(1);
     })?;

@@ -7,6 +7,7 @@ use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
 use jpeg2k::{DecodeParameters, Image};
 
 use super::pixels::PixelLayout;
+use crate::formats::jpeg_2000::codestream_size;
 
 /// A decoded frame.
 pub(super) struct Coded {
@@ -56,6 +57,14 @@ fn has_adobe_marker(content: &[u8]) -> bool {
 
 /// Decodes JPEG 2000, of either kind; the codec undoes the transform of colours.
 pub(super) fn jpeg_2000(content: &[u8], layout: &PixelLayout) -> Result<Coded, Fault> {
+    // Before the decoder takes memory for the size that it finds.
+    match codestream_size(content) {
+        Some(size) if size == [u64::from(layout.height), u64::from(layout.width)] => {}
+        Some([height, width]) => {
+            return Err(format!("it is {width}x{height}, expected {}x{}", layout.width, layout.height).into());
+        }
+        None => return Err("it has no head of a JPEG 2000 code".into()),
+    }
     // Missing data would become grey otherwise.
     let image = Image::from_bytes_with(content, DecodeParameters::new().strict(true))?;
     let components = image.components();

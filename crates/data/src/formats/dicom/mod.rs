@@ -80,7 +80,7 @@ impl Format for Dicom {
 
     fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
         let file = Arc::new(DicomFile::parse(path, bytes, false)?);
-        let frame = Frame { path: path.into(), file, index: 0 };
+        let frame = Frame { path: path.into(), file, index: 0, is_alone: true };
         Ok(frame.picture(&Reading::default())?.1.into())
     }
 
@@ -100,18 +100,22 @@ impl Format for Dicom {
 
     fn open_picture(&self, path: &PicturePath, reading: &Reading) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
         let file = DicomFile::open(&path.path, &path.file)?;
-        let frame = Frame { path: path.clone(), file, index: path.index() };
-        frame.refuse_segmentation()?;
-        let layout = frame.layout()?;
-        let mut info = ImageInfo::new(layout.width, layout.height);
-        info.spacing = frame.spacing();
-        if layout.samples == 1 && layout.photometric != "PALETTE COLOR" {
-            let (curve, source) = frame.curve(&layout, reading)?;
-            let (low, high) = curve.ends();
-            info.window = Some(ShownWindow { low, high, source });
+        let frame = Frame { path: path.clone(), file, index: path.index(), is_alone: false };
+        frame.reader(reading).map(Some)
+    }
+
+    fn open_content(
+        &self,
+        name: &Path,
+        content: &[u8],
+        reading: &Reading,
+    ) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
+        let file = Arc::new(DicomFile::parse(name, content, false)?);
+        let pictures = file.frames() as usize;
+        if pictures > 1 && !is_segmentation(&file) {
+            return Err(ReadError::Several { path: name.into(), format: DICOM, pictures });
         }
-        let reading = *reading;
-        Ok(Some(Box::new(LazyImage::new(info, move || Ok(frame.picture(&reading)?.1)))))
+        Frame { path: name.into(), file, index: 0, is_alone: true }.reader(reading).map(Some)
     }
 
     fn open_labels(&self, path: &PicturePath, _: &Reading) -> Result<Option<DynamicImage>, ReadError> {
@@ -155,11 +159,28 @@ pub(crate) struct Frame {
     pub(crate) file: Arc<DicomFile>,
     /// The place of the frame, counted from 0.
     pub(crate) index: usize,
+    /// True for a file that is in memory alone, beside which no other of its series is looked for.
+    pub(crate) is_alone: bool,
 }
 
 impl Frame {
     pub(crate) fn layout(&self) -> Result<PixelLayout, ReadError> {
         PixelLayout::new(&self.path.path, &self.file)
+    }
+
+    /// Returns the reader of the picture.
+    fn reader(self, reading: &Reading) -> Result<Box<dyn ImageReader>, ReadError> {
+        self.refuse_segmentation()?;
+        let layout = self.layout()?;
+        let mut info = ImageInfo::new(layout.width, layout.height);
+        info.spacing = self.spacing();
+        if layout.samples == 1 && layout.photometric != "PALETTE COLOR" {
+            let (curve, source) = self.curve(&layout, reading)?;
+            let (low, high) = curve.ends();
+            info.window = Some(ShownWindow { low, high, source });
+        }
+        let reading = *reading;
+        Ok(Box::new(LazyImage::new(info, move || Ok(self.picture(&reading)?.1))))
     }
 
     fn refuse_segmentation(&self) -> Result<(), ReadError> {
@@ -204,6 +225,16 @@ impl Frame {
     /// Returns percentiles of the values of the series: of all its files in the folder, and all
     /// their frames. They are computed once.
     fn range(&self, shares: [f64; 2]) -> Result<[f64; 2], ReadError> {
+        if self.is_alone {
+            let layout = self.layout()?;
+            let pixels = u64::from(layout.width) * u64::from(layout.height) * u64::from(layout.frames);
+            let step = pixels.div_ceil(COUNTED_MAX).max(1) as usize;
+            let mut values = Vec::new();
+            for index in 0..layout.frames as usize {
+                values.extend(counted(&self.path.path, &self.file, index, step)?);
+            }
+            return Ok(percentiles(&mut values, shares).unwrap_or([0.0, 0.0]));
+        }
         type Key = (std::path::PathBuf, String, [u64; 2]);
         static KNOWN: Mutex<Option<HashMap<Key, [f64; 2]>>> = Mutex::new(None);
         let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -232,7 +263,9 @@ impl Frame {
             let path = PicturePath { path: slice.path(), file: slice.file.clone(), number: slice.frame };
             // One that cannot be read reports its own error, and does not keep the others from
             // being read.
-            match Self::counted(path, step) {
+            let found =
+                DicomFile::open(&path.path, &path.file).and_then(|file| counted(&path.path, &file, path.index(), step));
+            match found {
                 Ok(found) => values.extend(found),
                 Err(error) if slice.file == self.path.file => return Err(error),
                 Err(_) => {}
@@ -241,18 +274,6 @@ impl Frame {
         let range = percentiles(&mut values, shares).unwrap_or([0.0, 0.0]);
         known().get_or_insert_default().insert(key, range);
         Ok(range)
-    }
-
-    /// Returns the values of a grey frame that count for percentiles, one of `step`; none of a
-    /// frame in colours.
-    fn counted(path: PicturePath, step: usize) -> Result<Vec<f32>, ReadError> {
-        let file = DicomFile::open(&path.path, &path.file)?;
-        let layout = PixelLayout::new(&path.path, &file)?;
-        if layout.samples != 1 || layout.photometric == "PALETTE COLOR" {
-            return Ok(Vec::new());
-        }
-        let stored = samples(&path.path, &file, &layout, path.index())?;
-        Ok(Values::new(&path.path, &file, &layout, path.index())?.counted(&stored, step))
     }
 
     /// Returns the millimetres between rows and between columns, where the file says so of the
@@ -274,4 +295,15 @@ impl Frame {
             [number(tags::PHYSICAL_DELTA_Y)?, number(tags::PHYSICAL_DELTA_X)?].map(|delta: f64| 10.0 * delta.abs());
         Some(spacing).filter(|spacing| is_length && usable(spacing))
     }
+}
+
+/// Returns the values of a grey frame that count for percentiles, one of `step`; none of a frame in
+/// colours.
+fn counted(path: &Path, file: &DicomFile, index: usize, step: usize) -> Result<Vec<f32>, ReadError> {
+    let layout = PixelLayout::new(path, file)?;
+    if layout.samples != 1 || layout.photometric == "PALETTE COLOR" {
+        return Ok(Vec::new());
+    }
+    let stored = samples(path, file, &layout, index)?;
+    Ok(Values::new(path, file, &layout, index)?.counted(&stored, step))
 }

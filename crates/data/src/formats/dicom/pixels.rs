@@ -347,8 +347,7 @@ fn decoded(path: &Path, file: &DicomFile, layout: &PixelLayout, content: &[u8]) 
             jpeg_2000(content, layout).map_err(refuse)?
         }
         other => {
-            let tool = if other.starts_with("1.2.840.10008.1.2.4.8") { "dcmdjpls" } else { "gdcmconv --raw" };
-            return Err(unread(path, format!("pixels in the transfer syntax {}; convert it: `{tool}`", name(other))));
+            return Err(unread(path, format!("pixels in the transfer syntax {}; {}", name(other), remedy(other))));
         }
     };
     let found = (coded.width, coded.height, coded.samples.len());
@@ -360,6 +359,17 @@ fn decoded(path: &Path, file: &DicomFile, layout: &PixelLayout, content: &[u8]) 
         return Err(ReadError::Damaged { path: path.into(), format: DICOM, found });
     }
     Ok(coded.samples)
+}
+
+/// Returns the remedy for pixels in a transfer syntax that is not read.
+fn remedy(uid: &str) -> &'static str {
+    let number = uid.strip_prefix("1.2.840.10008.1.2.4.").and_then(|number| number.split('.').next()?.parse().ok());
+    match number {
+        Some(80 | 81) => "convert it: `dcmdjpls`",
+        Some(100..=108) => "save the frames of the film as PNG, as `ffmpeg` does",
+        Some(110..=112) => "save it in another transfer syntax where it comes from, or its frames as PNG",
+        _ => "convert it: `gdcmconv --raw`",
+    }
 }
 
 /// Checks that the compressed data of a frame hold every block, as the decoder invents those that

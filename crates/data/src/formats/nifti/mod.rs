@@ -77,14 +77,15 @@ impl Format for Nifti {
         size(path, &header, &cut(path, &header, &Reading::default())?)
     }
 
-    fn header(&self, path: &Path, _: &[u8]) -> Result<Header, ReadError> {
-        let header = Volume::read_header(path, path)?;
+    fn header(&self, path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
+        let header = Volume::parse_header(path, bytes)?;
         let (width, height) = size(path, &header, &cut(path, &header, &Reading::default())?)?;
         Ok(Header { width, height, orientation: 1 })
     }
 
-    fn decode(&self, path: &Path, _: &[u8]) -> Result<DynamicImage, ReadError> {
-        Ok(Slice::open(&path.into(), &Reading::default())?.picture(&Reading::default())?.into())
+    fn decode(&self, path: &Path, bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+        let reading = Reading::default();
+        Ok(Slice::parse(path, bytes, &reading)?.picture(&reading)?.into())
     }
 
     fn pictures(&self, path: &Path, reading: &Reading) -> Result<Vec<u32>, ReadError> {
@@ -99,18 +100,16 @@ impl Format for Nifti {
     }
 
     fn open_picture(&self, path: &PicturePath, reading: &Reading) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
-        let slice = Slice::open(path, reading)?;
-        let (width, height) = slice.size()?;
-        let mut info = ImageInfo::new(width, height);
-        let spacing = slice.volume.header.spacing_mm();
-        info.spacing = Some([1, 2].map(|index| spacing[slice.cut.axes[index]]));
-        if !slice.volume.header.kind.is_color() {
-            let (curve, source) = slice.curve(reading)?;
-            let (low, high) = curve.ends();
-            info.window = Some(ShownWindow { low, high, source });
-        }
-        let reading = *reading;
-        Ok(Some(Box::new(LazyImage::new(info, move || slice.picture(&reading)))))
+        Slice::open(path, reading)?.reader(reading).map(Some)
+    }
+
+    fn open_content(
+        &self,
+        name: &Path,
+        content: &[u8],
+        reading: &Reading,
+    ) -> Result<Option<Box<dyn ImageReader>>, ReadError> {
+        Slice::parse(name, content, reading)?.reader(reading).map(Some)
     }
 
     fn open_labels(&self, path: &PicturePath, reading: &Reading) -> Result<Option<DynamicImage>, ReadError> {
@@ -130,6 +129,8 @@ struct Slice {
     path: PicturePath,
     volume: Arc<Volume>,
     cut: Cut,
+    /// True for a volume that is in memory alone.
+    is_alone: bool,
 }
 
 impl Slice {
@@ -141,7 +142,36 @@ impl Slice {
             let found = format!("it has {pictures} slices, number {} was asked for", path.index() + 1);
             return Err(ReadError::Damaged { path: path.path.clone(), format: NIFTI, found });
         }
-        Ok(Self { path: path.clone(), volume, cut })
+        Ok(Self { path: path.clone(), volume, cut, is_alone: false })
+    }
+
+    /// Opens the only slice of a file's content.
+    fn parse(name: &Path, content: &[u8], reading: &Reading) -> Result<Self, ReadError> {
+        let header = Volume::parse_header(name, content)?;
+        let cut = cut(name, &header, reading)?;
+        size(name, &header, &cut)?;
+        let [pictures, ..] = cut.size(header.size);
+        if pictures > 1 {
+            let pictures = usize::try_from(pictures).unwrap_or(usize::MAX);
+            return Err(ReadError::Several { path: name.into(), format: NIFTI, pictures });
+        }
+        let volume = Arc::new(Volume::parse(name, content, header)?);
+        Ok(Self { path: name.into(), volume, cut, is_alone: true })
+    }
+
+    /// Returns the reader of the picture.
+    fn reader(self, reading: &Reading) -> Result<Box<dyn ImageReader>, ReadError> {
+        let (width, height) = self.size()?;
+        let mut info = ImageInfo::new(width, height);
+        let spacing = self.volume.header.spacing_mm();
+        info.spacing = Some([1, 2].map(|index| spacing[self.cut.axes[index]]));
+        if !self.volume.header.kind.is_color() {
+            let (curve, source) = self.curve(reading)?;
+            let (low, high) = curve.ends();
+            info.window = Some(ShownWindow { low, high, source });
+        }
+        let reading = *reading;
+        Ok(Box::new(LazyImage::new(info, move || self.picture(&reading))))
     }
 
     fn size(&self) -> Result<(u32, u32), ReadError> {
@@ -205,6 +235,12 @@ impl Slice {
 
     /// Returns percentiles of the values of the volume, which are computed once.
     fn range(&self, shares: [f64; 2]) -> Result<[f64; 2], ReadError> {
+        let voxels: u64 = self.volume.header.size.iter().product();
+        let step = voxels.div_ceil(COUNTED_MAX).max(1) as usize;
+        if self.is_alone {
+            let mut values = self.volume.values(&self.path.path, step)?;
+            return Ok(percentiles(&mut values, shares).unwrap_or([0.0, 0.0]));
+        }
         type Key = (PathBuf, Option<std::time::SystemTime>, [u64; 2]);
         static KNOWN: Mutex<Option<HashMap<Key, [f64; 2]>>> = Mutex::new(None);
         let changed = self.path.file.metadata().and_then(|metadata| metadata.modified()).ok();
@@ -214,8 +250,6 @@ impl Slice {
         if let Some(range) = known.as_ref().and_then(|known| known.get(&key)) {
             return Ok(*range);
         }
-        let voxels: u64 = self.volume.header.size.iter().product();
-        let step = voxels.div_ceil(COUNTED_MAX).max(1) as usize;
         let mut values = self.volume.values(&self.path.path, step)?;
         let range = percentiles(&mut values, shares).unwrap_or([0.0, 0.0]);
         known.get_or_insert_default().insert(key, range);

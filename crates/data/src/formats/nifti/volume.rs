@@ -55,6 +55,11 @@ fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     Ok(if is_packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
 }
 
+/// Returns a reader of content, unpacked if it is compressed.
+fn unpacked(content: &[u8]) -> Box<dyn Read + '_> {
+    if content.starts_with(&[0x1f, 0x8b]) { Box::new(MultiGzDecoder::new(content)) } else { Box::new(content) }
+}
+
 /// Reads as many bytes as there are, up to a number.
 fn read_up_to(reader: impl Read, bytes: usize) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
@@ -116,6 +121,40 @@ impl Volume {
         let head =
             open(path).and_then(|reader| read_up_to(reader, HEADER_2)).map_err(|source| failed(named, source))?;
         NiftiHeader::parse(named, &head)
+    }
+
+    /// Reads the header of a file's content.
+    ///
+    /// # Errors
+    /// When it is damaged or cut off.
+    pub(crate) fn parse_header(named: &Path, content: &[u8]) -> Result<NiftiHeader, ReadError> {
+        let head = read_up_to(unpacked(content), HEADER_2).map_err(|source| failed(named, source))?;
+        NiftiHeader::parse(named, &head)
+    }
+
+    /// Reads the voxels of a file's content, whose header is this one, into memory.
+    ///
+    /// # Errors
+    /// When they are damaged or cut off, lie in another file, or are too many.
+    pub(crate) fn parse(named: &Path, content: &[u8], header: NiftiHeader) -> Result<Self, ReadError> {
+        let bytes = header.voxel_bytes();
+        if header.is_pair {
+            let kind = "its voxels in a file of their own; give a file that holds both, as `.nii` does";
+            return Err(ReadError::Medical { path: named.into(), format: NIFTI, kind: kind.into() });
+        }
+        if bytes > MEMORY_BYTES_MAX {
+            return Err(ReadError::FileSize { path: named.into(), bytes, bytes_max: MEMORY_BYTES_MAX });
+        }
+        let mut reader = unpacked(content);
+        let mut voxels = Vec::new();
+        io::copy(&mut reader.by_ref().take(header.offset), &mut io::sink())
+            .and_then(|_| reader.take(bytes).read_to_end(&mut voxels))
+            .map_err(|source| failed(named, source))?;
+        if (voxels.len() as u64) < bytes {
+            return Err(ReadError::CutOff { path: named.into(), format: NIFTI });
+        }
+        let source = Source::Memory(voxels);
+        Ok(Self { header, voxels: Mutex::new(Voxels { source, block: None }) })
     }
 
     /// Makes the voxels of a file accessible.

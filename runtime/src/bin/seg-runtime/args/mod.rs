@@ -168,6 +168,10 @@ pub(crate) struct Measuring {
     /// The distance up to which two surfaces count as one, in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 2.0, value_parser = distance)]
     pub(crate) tolerance_px: f64,
+    /// The distance up to which two surfaces count as one, in millimetres, for images that name the
+    /// size of a pixel [default: 2]
+    #[arg(long, value_name = "MM", value_parser = distance)]
+    pub(crate) tolerance_mm: Option<f64>,
     /// Resamples of the images for the confidence intervals; 0 for no intervals
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     pub(crate) bootstrap: usize,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use seg_contract::{Contract, Reading, Slices, Windowing};
+use seg_contract::{Contract, Level, Reading, Slices, Windowing};
 use seg_data::PicturePath;
 use serde_json::Value;
 
@@ -24,6 +24,10 @@ pub(crate) struct Medical {
     /// file; axial, coronal or sagittal in the patient [default: k]
     #[arg(long, value_name = "SLICES", value_parser = slices)]
     slices: Option<Slices>,
+    /// The level of a pyramid (OME-TIFF, SVS), where the model names none: 0 for the full size, 1
+    /// for the next smaller one, or micrometres a pixel, such as 0.5um [default: 0]
+    #[arg(long, value_name = "LEVEL")]
+    level: Option<Level>,
 }
 
 fn slices(text: &str) -> Result<Slices, &'static str> {
@@ -38,7 +42,7 @@ impl Medical {
     /// When the model was trained in another way.
     pub(crate) fn reading(&self, contract: &Contract) -> Result<Reading, Conflict> {
         let learned = contract.input.reading;
-        let named = Reading { windowing: self.window, slices: self.slices };
+        let named = Reading { windowing: self.window, slices: self.slices, level: self.level };
         let differs = |flag, found: Option<String>, learned: Option<String>| match (found, learned) {
             (Some(found), Some(learned)) if found != learned => Err(Conflict::Learned { flag, found, learned }),
             _ => Ok(()),
@@ -47,10 +51,13 @@ impl Medical {
         differs("--window", named.windowing.map(text), learned.windowing.map(text))?;
         let text = |slices: Slices| format!("{slices:?}").to_lowercase();
         differs("--slices", named.slices.map(text), learned.slices.map(text))?;
+        let text = |level: Level| level.to_string();
+        differs("--level", named.level.map(text), learned.level.map(text))?;
         // What the contract names is not also a setting.
         Ok(Reading {
             windowing: named.windowing.filter(|_| learned.windowing.is_none()),
             slices: named.slices.filter(|_| learned.slices.is_none()),
+            level: named.level.filter(|_| learned.level.is_none()),
         })
     }
 }
