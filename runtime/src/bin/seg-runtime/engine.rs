@@ -7,12 +7,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use ort::environment::Environment;
 use seg_cli::{Shown, chain, detail, note, warn};
 use seg_inference::library::{Build, Library, Search};
 use seg_inference::nvidia::TF32_VARIABLE;
-use seg_inference::{ComputePrecision, EngineCache, Options, Provider, RunsOn, Session, offered_devices};
+use seg_inference::{ComputePrecision, EngineCache, NamedPlugin, Options, Provider, RunsOn, Session, offered_devices};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Engine, Ep};
@@ -195,10 +195,17 @@ pub(crate) fn options(engine: &Engine, provider: Provider) -> anyhow::Result<Opt
         tile: None,
         batch_max: None,
         plugin_library: None,
-        named_plugin: library.named_plugin()?,
+        named_plugin: named_plugin(&library)?,
         engines,
         runtime_cache: cache.map(|cache| cache.join("tensorrt-rtx")),
     })
+}
+
+/// Reads the plug-in that the flags name, if they name one.
+fn named_plugin(flags: &args::Library) -> anyhow::Result<Option<NamedPlugin>> {
+    let Some((library, name)) = flags.ep_library.as_ref().zip(flags.ep_name.as_ref()) else { return Ok(None) };
+    let plugin = NamedPlugin::read(library, name, &flags.ep_option);
+    plugin.map(Some).with_context(|| format!("cannot read the plug-in `{}`", library.shown()))
 }
 
 /// Returns the places in which a build of ONNX Runtime is looked for.

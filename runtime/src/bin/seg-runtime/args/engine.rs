@@ -7,11 +7,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use anyhow::Context;
 use clap::builder::{ArgPredicate, PossibleValue};
 use clap::{Args, ValueEnum};
-use seg_cli::Shown;
-use seg_inference::{ComputePrecision, NamedPlugin, Provider, Shapes};
+use seg_inference::{ComputePrecision, Provider, Shapes};
 
 /// The provider and its options.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
@@ -91,13 +89,6 @@ pub(crate) struct Library {
 }
 
 impl Library {
-    /// Reads the plug-in that the flags name, if they name one.
-    pub(crate) fn named_plugin(&self) -> anyhow::Result<Option<NamedPlugin>> {
-        let Some((library, name)) = self.ep_library.as_ref().zip(self.ep_name.as_ref()) else { return Ok(None) };
-        let plugin = NamedPlugin::read(library, name, &self.ep_option);
-        plugin.map(Some).with_context(|| format!("cannot read the plug-in `{}`", library.shown()))
-    }
-
     /// Returns the same flags without a plug-in.
     pub(crate) fn without_plugin(&self) -> Self {
         Self { ort_lib: self.ort_lib.clone(), offline: self.offline, ..Self::default() }
