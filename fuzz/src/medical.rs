@@ -59,6 +59,9 @@ fn read(path: &Path, reading: &Reading) -> Option<Picture> {
     }
     let picture = reader.rows(0..height).ok()?.into_owned();
     assert_eq!(picture.dimensions(), (width, height));
-    assert_eq!(stored_size_as(path, reading).expect("the file was read"), (width, height));
+    // The head alone may lack what stands behind the pixels of a damaged file.
+    if let Ok(size) = stored_size_as(path, reading) {
+        assert_eq!(size, (width, height));
+    }
     Some(picture)
 }

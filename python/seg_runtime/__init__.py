@@ -38,7 +38,7 @@ def evaluate(model, data, *, split=None, tolerance_px=2.0, tolerance_mm=2.0, boo
     of each image. The other options are those of :meth:`Segmenter.open`. Images that cannot be read are listed under
     ``skipped``.
     """
-    return Segmenter.open(model, **options)._evaluate(data, split, tolerance_px, tolerance_mm, bootstrap, progress)
+    return Segmenter.open(model, **options)._evaluate(data, split, [tolerance_px, tolerance_mm], bootstrap, progress)
 
 
 def verify(model, *, reference=None, data=None, thorough=False, provider="cpu", precision="fp32", threads=None, library=None):

@@ -169,12 +169,11 @@ impl Segmenter {
         py: Python<'_>,
         data: PathBuf,
         split: Option<String>,
-        tolerance_px: f64,
-        tolerance_mm: f64,
+        tolerance: [f64; 2],
         bootstrap: usize,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        crate::evaluate::evaluate(py, self, &data, split.as_deref(), [tolerance_px, tolerance_mm], bootstrap, progress)
+        crate::evaluate::evaluate(py, self, &data, split.as_deref(), tolerance, bootstrap, progress)
     }
 
     fn __repr__(&self) -> String {

@@ -55,7 +55,7 @@ impl<'a> Runs<'a> {
                 indices[y * width + x] = index;
             }
         };
-        let half = |byte: u8, place: usize| if place % 2 == 0 { byte >> 4 } else { byte & 0x0f };
+        let half = |byte: u8, place: usize| if place.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f };
         while y < height {
             let Some(count) = rest.next() else {
                 // Some writers leave out the end behind the last pixel.
@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn runs_and_what_they_skip_have_their_colours() {
-        // The lowest row: a run of three and two bytes of their own; then one step right and up; the
-        // rest of the highest row is skipped.
+        // The lowest row: a run of three and two bytes of their own; then one step right and up;
+        // the rest of the highest row is skipped.
         let runs = [3, 1, 0, 0, 0, 2, 1, 0, 2, 2, 0, 1];
         assert_eq!(blue(&file(8, 3, &runs)).unwrap(), [[10; 5], [10, 30, 30, 10, 10], [20, 20, 20, 10, 10]]);
         assert_eq!(blue(&file(8, -3, &runs)).unwrap(), [[20, 20, 20, 10, 10], [10, 30, 30, 10, 10], [10; 5]]);
