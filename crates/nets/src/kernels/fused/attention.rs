@@ -137,27 +137,41 @@ impl Operator<INPUTS> for Attention {
         };
         let project = Matrix::new(inputs[PROJECT].values(), [c, c]);
         let project_bias = vector(inputs[PROJECT + 1].values());
-        let mut y = zeros(n * c * size);
-        let mut buffers = [(); 2].map(|()| Buffer::zeros(blocks * size));
-        let [g, map] = buffers.each_mut().map(Buffer::lanes);
-        for (x, y) in inputs[0].values().chunks_exact(c * size).zip(y.chunks_exact_mut(c * size)) {
+        let mut y = Vec::new();
+        for (index, x) in inputs[0].values().chunks_exact(c * size).enumerate() {
             image.x = x;
-            image.expand(true, g);
-            chain_map(&chain, [h, w], g, map);
-            let (g, map) = (&*g, &*map);
-            planes(y, size, image.pixels()).into_par_iter().for_each_init(
+            let [mut g, mut map] = [(); 2].map(|()| Buffer::zeros(blocks * size));
+            image.expand(true, g.lanes());
+            chain_map(&chain, [h, w], g.lanes(), map.lanes());
+            let tiles = pieces(map.lanes(), size, image.pixels()).into_iter();
+            let tiles: Vec<_> = tiles.zip(pieces(g.lanes(), size, image.pixels())).collect();
+            tiles.into_par_iter().for_each_init(
                 || [(); 2].map(|()| Vec::new()),
-                |[mixed, output], mut tile| {
-                    let pixels = tile.pixels();
+                |[mixed, output], (mut map, g)| {
+                    let pixels = g[0].len();
                     let [mixed, output] = [mixed, output].map(|buffer| room(buffer, pixels * blocks));
-                    image.mix(&map[tile.start..], size, pixels, mixed);
-                    for (mixed, g) in mixed.chunks_exact_mut(pixels).zip(g.chunks_exact(size)) {
-                        super::rows::multiply_in_place(&g[tile.start..][..pixels], mixed);
+                    for (output, map) in output.chunks_exact_mut(pixels).zip(&map) {
+                        output.copy_from_slice(map);
+                    }
+                    image.mix(output, pixels, pixels, mixed);
+                    for (mixed, g) in mixed.chunks_exact_mut(pixels).zip(&g) {
+                        super::rows::multiply_in_place(g, mixed);
                     }
                     multiply(project.whole(), mixed, Start::Bias(&project_bias), output, [pixels; 2], pixels);
-                    unpack(output, pixels, &mut tile.planes);
+                    for (output, map) in output.chunks_exact(pixels).zip(&mut map) {
+                        map.copy_from_slice(output);
+                    }
                 },
             );
+            // The output waits until `g` is free: its memory is the same.
+            drop(g);
+            if y.is_empty() {
+                y = zeros(n * c * size);
+            }
+            let (map, y) = (&*map.lanes(), &mut y[index * c * size..(index + 1) * c * size]);
+            planes(y, size, image.pixels()).into_par_iter().for_each(|mut tile| {
+                unpack(&map[tile.start..], size, &mut tile.planes);
+            });
         }
         (Map::new(y, [n, c, h, w]), ())
     }
