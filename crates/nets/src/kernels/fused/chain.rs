@@ -3,9 +3,9 @@
 //! `local = dw3x3(g)`, `atrous = dilated dw3x3(local)`.
 //!
 //! Columns of up to sixty-four pixels pass through all of it row by row; of each map between two
-//! convolutions only the rows that the next one still reads are kept, in the second-level cache (see
-//! [`Ring`]). A column's edges are computed twice; what lies outside the image is zero for every
-//! convolution.
+//! convolutions only the rows that the next one still reads are kept, in the second-level cache
+//! (see [`Ring`]). A column's edges are computed twice; what lies outside the image is zero for
+//! every convolution.
 
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ pub(super) struct Chain {
     size: [usize; 2],
     /// The dilation of the atrous convolution.
     dilation: usize,
-    /// How far each strip reaches to either side, and the farthest.
+    /// The reach of each strip to either side, and the farthest.
     reaches: [usize; STRIPS],
     reach: usize,
     /// The kernels and biases of each convolution, block by block, and the kernels turned by 180

@@ -1,10 +1,10 @@
 //! Dense convolution of stride 1 as products: at each pixel, one for every tap, in the registers of
 //! one tile.
 //!
-//! The image lies in blocks of channels with its padding around it, so that a tap is one offset. The
-//! input's gradient is the convolution of the output's with the kernel turned by 180 degrees; a
-//! weight's gradient is a product over all pixels, which threads share by blocks of output channels,
-//! so that no sum exists twice.
+//! The image lies in blocks of channels with its padding around it, so that a tap is one offset.
+//! The input's gradient is the convolution of the output's with the kernel turned by 180 degrees; a
+//! weight's gradient is a product over all pixels, which threads share by blocks of output
+//! channels, so that no sum exists twice.
 
 use rayon::prelude::*;
 

@@ -1,8 +1,8 @@
 //! The speed of each kernel beside what the processor can do at most: a measurement, not a claim.
 //!
-//! `cargo test --release -p seg-nets roofline -- --ignored --nocapture`, on one thread; the variable
-//! `SEG_VECTORS` holds it to a smaller set of instructions. Each figure is the fastest of many short
-//! runs, so that a busy machine hardly counts.
+//! `cargo test --release -p seg-nets roofline -- --ignored --nocapture`, on one thread; the
+//! variable `SEG_VECTORS` holds it to a smaller set of instructions. Each figure is the fastest of
+//! many short runs, so that a busy machine hardly counts.
 #![allow(clippy::print_stdout, reason = "a measurement's result is what it prints")]
 
 use std::hint::black_box;

@@ -1,15 +1,15 @@
 //! Depthwise convolution of rows of pixels, sixteen channels at a time, and its weight's gradient.
 //!
-//! A row is a slice of lanes, one for each pixel, from the leftmost that a tap reads; rows above and
-//! below the image are rows of zeros. Every load is a whole, aligned register, and meets one
+//! A row is a slice of lanes, one for each pixel, from the leftmost that a tap reads; rows above
+//! and below the image are rows of zeros. Every load is a whole, aligned register, and meets one
 //! multiply-add: what a processor with AVX2 or AVX-512 can do in one cycle.
 
 use super::lanes::Lanes;
 use super::vector::{Vector, vectorized};
 
 vectorized! {
-    /// `y[i] = bias + sum over rows and taps of weight * rows[row][i + tap * dilation]`, where every
-    /// row has as many weights, one row's behind the other's.
+    /// `y[i] = bias + sum over rows and taps of weight * rows[row][i + tap * dilation]`, where
+    /// every row has as many weights, one row's behind the other's.
     pub(super) fn convolve(rows: &[&[Lanes]], dilation: usize, weights: &[Lanes], bias: &Lanes, y: &mut [Lanes]) = convolve_with
 }
 

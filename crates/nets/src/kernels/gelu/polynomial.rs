@@ -1,13 +1,13 @@
 //! GELU and its slope over slices, by polynomials alone.
 //!
-//! With `t = |x|` and the upper tail `Q` of the normal distribution, `GELU(x) = max(x, 0) - t Q(t)`:
-//! nothing cancels on the left, where `(1 + erf) / 2` does. `Q(t)` falls too steeply for a
+//! With `t = |x|` and the upper tail `Q` of the normal distribution, `GELU(x) = max(x, 0) - t
+//! Q(t)`: nothing cancels on the left, where `(1 + erf) / 2` does. `Q(t)` falls too steeply for a
 //! polynomial, its fourth root does not: `Q(t) = p(t)^4` with `p` of degree 11, which crosses zero
-//! at 6.2, where `t Q(t)` is below 2e-9. The slope is `Q(t) - t phi(t)` on the left and one minus it
-//! on the right, and `(Q(t) - t phi(t)) / p(t)^3` is a polynomial of degree 11 again, so that both
-//! share `p`. In 32 bits, for all `t`, the value is exact to 1e-7 and the slope to 1.5e-7, beside
-//! the rounding of the result; it takes 18 instructions for sixteen values, 31 for both, and no
-//! division.
+//! at 6.2, where `t Q(t)` is below 2e-9. The slope is `Q(t) - t phi(t)` on the left and one minus
+//! it on the right, and `(Q(t) - t phi(t)) / p(t)^3` is a polynomial of degree 11 again, so that
+//! both share `p`. In 32 bits, for all `t`, the value is exact to 1e-7 and the slope to 1.5e-7,
+//! beside the rounding of the result; it takes 18 instructions for sixteen values, 31 for both, and
+//! no division.
 
 use crate::kernels::fused::lanes::{LANES, Lanes};
 use crate::kernels::fused::vector::{Vector, vectorized};
@@ -172,8 +172,8 @@ fn gelu_and_slope_with<V: Vector>(x: &mut [Lanes], slope: &mut [Lanes]) {
 mod tests {
     use super::*;
 
-    /// `Q(t) / phi(t)` in 64 bits: the continued fraction of Mills' ratio, or near zero the series of
-    /// `(1 / 2 - Q(t)) / phi(t)`.
+    /// `Q(t) / phi(t)` in 64 bits: the continued fraction of Mills' ratio, or near zero the series
+    /// of `(1 / 2 - Q(t)) / phi(t)`.
     fn tail_and_density(t: f64) -> (f64, f64) {
         let density = (-0.5 * t * t).exp() / (2.0 * std::f64::consts::PI).sqrt();
         if t > 2.5 {
