@@ -110,7 +110,10 @@ impl DeviceChoice {
         let device = match self {
             Self::Auto if cuda().is_some_and(|gpus| !gpus.is_empty()) => return Self::Cuda(0).open(),
             Self::Auto => return Self::Cpu.open(),
-            Self::Cpu => Device::flex(),
+            Self::Cpu => {
+                crate::memory::keep();
+                Device::flex()
+            }
             Self::Cuda(index) => pick("cuda", cuda(), index)?,
             Self::Wgpu(index) => pick("wgpu", wgpu(), index)?,
         };

@@ -47,4 +47,5 @@ pub mod gradients;
 pub mod recompute;
 
 pub mod device;
+mod memory;
 pub mod precision;

@@ -10,7 +10,7 @@ use super::ams::STRIPS;
 use super::{Attention, AttentionConfig, Ffn, FfnConfig};
 use crate::blocks::{BatchNorm, BatchNormConfig};
 use crate::kernels::fused::{self, layer};
-use crate::kernels::{gelu, is_fused, pointwise};
+use crate::kernels::{gelu, is_fused};
 
 /// The place of a normalisation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,11 +120,11 @@ impl Amse {
     /// Computes the attention with its normalisation.
     fn attend(&self, x: Tensor<4>) -> Tensor<4> {
         let Self { norm1, attention, form, .. } = self;
-        let rest = |y| fused::attention(y, attention.ams.dilation(), attention.layers_behind_first());
+        let fused = |norm, x| fused::attention(norm, x, attention.ams.dilation(), attention.layers());
         match (form.norm, is_fused(&x)) {
-            (NormPlace::Bf, true) => rest(fused::norm_pointwise(norm1.fused(&x), x, layer(&attention.conv1))),
+            (NormPlace::Bf, true) => fused(norm1.fused(&x), x),
             (NormPlace::Bf, false) => attention.forward(norm1.forward(x)),
-            (NormPlace::Bb, true) => norm1.forward(rest(pointwise(&attention.conv1, x))),
+            (NormPlace::Bb, true) => norm1.forward(fused(fused::Norm::identity(&x), x)),
             (NormPlace::Bb, false) => norm1.forward(attention.forward(x)),
         }
     }

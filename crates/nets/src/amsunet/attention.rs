@@ -56,10 +56,11 @@ impl Attention {
         pointwise(&self.conv2, x)
     }
 
-    /// Returns the layers behind `conv1` in the order in which the fused operator takes them.
-    pub(super) fn layers_behind_first(&self) -> [fused::Layer; 10] {
+    /// Returns the layers in the order in which the fused operator takes them.
+    pub(super) fn layers(&self) -> [fused::Layer; 11] {
         let Ams { local, atrous, strip_5, strip_7, strip_11, mix } = &self.ams;
         [
+            &self.conv1,
             local,
             atrous,
             &strip_5.horizontal,

@@ -8,6 +8,8 @@ use burn::module::Param;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{DType, FloatDType, Tensor};
 
+use super::{fused, is_fused};
+
 /// Converts a parameter to the type of the map that it meets; its gradient comes back in float32.
 pub(super) fn like<const D: usize>(x: &Tensor<4>, parameter: &Param<Tensor<D>>) -> Tensor<D> {
     parameter.val().cast(x.dtype())
@@ -46,7 +48,11 @@ pub(crate) fn scale_channels(factors: &Param<Tensor<1>>, x: Tensor<4>) -> Tensor
 /// - output: `[n, c_out, h', w']`, as the layer's stride, padding and dilation say
 pub fn convolution(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     if x.dtype() == DType::F32 {
-        return layer.forward(x);
+        let [_, _, h, w] = x.dims();
+        return match fused::padding(layer, [h, w]) {
+            Some(padding) if is_fused(&x) => fused::convolve(layer, x, padding),
+            _ => layer.forward(x),
+        };
     }
     let weight = Param::initialized(layer.weight.id, like(&x, &layer.weight));
     let y = Conv2d { weight, bias: None, ..layer.clone() }.forward(x);

@@ -7,6 +7,8 @@
 
 use rayon::prelude::*;
 
+use super::planes::{combine, squares, sum};
+
 /// The statistics that a batch normalisation works with.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Moments {
@@ -36,31 +38,11 @@ impl Moments {
 
 /// Returns the mean and the biased variance of planes that hold `count` values together.
 fn mean_and_variance(planes: &[&[f32]], count: usize) -> (f64, f64) {
-    let mean = planes.iter().map(|plane| sum(plane, |value| value)).sum::<f64>() / count as f64;
+    let mean = planes.iter().map(|plane| sum(plane)).sum::<f64>() / count as f64;
     let middle = mean as f32;
     // About the rounded mean, whose distance from the exact one is taken off again.
-    let squares: f64 = planes.iter().map(|plane| sum(plane, |value| (value - middle) * (value - middle))).sum();
+    let squares: f64 = planes.iter().map(|plane| squares(plane, middle)).sum();
     (mean, squares / count as f64 - (mean - f64::from(middle)).powi(2))
-}
-
-/// Sums up a plane: 32-bit in short runs, 64-bit across them.
-fn sum(plane: &[f32], of: impl Fn(f32) -> f32 + Copy) -> f64 {
-    const RUN: usize = 1024;
-    plane.chunks(RUN).map(|run| f64::from(short_sum(run, of))).sum()
-}
-
-/// Sums up a short run in 32-bit.
-#[inline]
-fn short_sum(run: &[f32], of: impl Fn(f32) -> f32) -> f32 {
-    const LANES: usize = 16;
-    let (blocks, rest) = run.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for block in blocks {
-        for lane in 0..LANES {
-            sums[lane] += of(block[lane]);
-        }
-    }
-    sums.iter().copied().chain(rest.iter().map(|value| of(*value))).sum()
 }
 
 /// A batch normalisation: `x -> (x - mean) / sqrt(variance + epsilon) * weight + bias`.
@@ -162,8 +144,9 @@ impl Norm<'_> {
 pub(super) fn correct(x: &[f32], correction: &[[f32; 2]], size: usize, gradient: &mut [f32]) {
     gradient.par_chunks_exact_mut(size).zip(x.par_chunks_exact(size)).enumerate().for_each(|(plane, (gradient, x))| {
         let [slope, offset] = correction[plane % correction.len()];
-        for (gradient, x) in gradient.iter_mut().zip(x) {
-            *gradient += slope * x + offset;
+        // Where the statistics are not the batch's, there is nothing to add.
+        if [slope, offset] != [0.0; 2] {
+            combine(1.0, x, slope, offset, gradient);
         }
     });
 }

@@ -1,295 +1,308 @@
-//! The part of the attention behind its first convolution: GELU, the AMS map, its product with the
-//! attended map, and the last convolution; from planes to panels without a map in between that
-//! outlives its cache.
+//! Normalisation and attention: two 1x1 convolutions with the AMS map between them,
+//! `W3 (g * (W2 ams(g) + b2)) + b3` with `g = gelu(W1 norm(x) + b1)`.
 //!
-//! Only the input is kept for the gradient. The chain of depthwise convolutions stays inside single
-//! planes, so it is computed again plane by plane; the 1x1 convolutions stay inside single pixels,
-//! so they are tile by tile.
+//! Image by image, three passes: `g` by tiles of pixels, the map by blocks of channels (see
+//! [`Chain`]), the rest by tiles again. Between them lie `g` and the map, in blocks of channels;
+//! nothing is kept for the gradient but the input. The gradient makes the passes again, with `u`
+//! instead of `g`, and then back: where a map's gradient is known, it takes the map's place.
 
 use rayon::prelude::*;
 
-use super::frame::{Frame, Taps};
-use super::lanes::{Lanes, flat, flat_mut, multiply_by, room};
-use super::norm_pointwise::{image, total};
-use super::operator::{Map, Operator};
-use super::panels::{add_row_sums, group_size, pack, tile_pixels, tiles, unpack_row};
-use super::product::{Matrix, Start, Strides, multiply, multiply_transposed};
-use crate::kernels::gelu::normal::{gelu, gelu_gradient};
+use super::affine::{Moments, Norm, correct};
+use super::blocks::{group_size, pack, tile_pixels, unpack, vector};
+use super::chain::{Chain, DEPTHWISE, Rows};
+use super::lanes::{Buffer, Lanes, block_count, flat, flat_mut, room};
+use super::norm_pointwise::{add_sums, image, total};
+use super::operator::{Map, Operator, zeros};
+use super::product::{Matrix, Start, dense, multiply, multiply_transposed, sums};
+use super::rows::times;
+use crate::kernels::gelu::polynomial::{gelu, gelu_gradient};
 
-/// The number of strips.
-const STRIPS: usize = 3;
-/// The inputs: the map, weight and bias of the local and the atrous convolution, of each strip's
-/// two, of the mixing and of the last 1x1.
-pub(super) const INPUTS: usize = 1 + 2 * (2 + 2 * STRIPS + 2);
-/// The depthwise convolutions: local, atrous, and two for each strip, the horizontal one first.
-const DEPTHWISE: usize = 2 + 2 * STRIPS;
-const MIX: usize = 1 + 2 * DEPTHWISE;
+/// `x`, weight and bias of the normalisation, and of the first convolution.
+const FIRST: usize = 5;
+/// The inputs: those, then weight and bias of the depthwise convolutions (see [`Chain`]), of the
+/// mixing and of the last 1x1 convolution.
+pub(super) const INPUTS: usize = FIRST + 2 * DEPTHWISE + 4;
+const MIX: usize = FIRST + 2 * DEPTHWISE;
+const PROJECT: usize = MIX + 2;
 
-/// `W2 (g * (W1 ams(g) + b1)) + b2` with `g = gelu(u)`.
+/// The operator; its input is normalised by `moments`.
 #[derive(Clone, Debug)]
 pub(super) struct Attention {
+    pub(super) moments: Moments,
+    pub(super) epsilon: f64,
     /// The dilation of the atrous convolution.
     pub(super) dilation: usize,
 }
 
-/// The depthwise chain over one plane.
-struct Chain<'a> {
-    frame: Frame,
-    /// Taps, weights and bias of every channel, of each depthwise convolution.
-    convolutions: [(Taps, &'a [f32], &'a [f32]); DEPTHWISE],
+/// The pieces of a map of blocks that hold the same pixels, tile by tile.
+fn pieces(map: &mut [Lanes], size: usize, pixels: usize) -> Vec<Vec<&mut [Lanes]>> {
+    let mut tiles: Vec<Vec<&mut [Lanes]>> = (0..size).step_by(pixels).map(|_| Vec::new()).collect();
+    for plane in map.chunks_exact_mut(size) {
+        for (tile, piece) in tiles.iter_mut().zip(plane.chunks_mut(pixels)) {
+            tile.push(piece);
+        }
+    }
+    tiles
 }
 
-/// Framed planes that a thread works in.
-struct Planes([Vec<f32>; 6]);
+/// Returns the pieces of the planes of one image that hold the same pixels, tile by tile.
+fn planes(image: &mut [f32], size: usize, pixels: usize) -> Vec<super::blocks::Tile<'_>> {
+    super::blocks::tiles(image, image.len() / size, size, pixels)
+}
 
-impl<'a> Chain<'a> {
-    fn new(inputs: &'a [Map; INPUTS], dilation: usize) -> Self {
-        let [_, _, h, w] = inputs[0].shape();
-        let kernels = inputs[1..].iter().step_by(2).take(DEPTHWISE).map(Map::shape);
-        let reach = kernels.map(|[_, _, kh, kw]| kh.max(kw) / 2).max().expect("there are depthwise convolutions");
-        let frame = Frame::new([h, w], reach.max(dilation));
-        let convolutions = std::array::from_fn(|index| {
-            let (weight, bias) = (&inputs[1 + 2 * index], &inputs[2 + 2 * index]);
-            let [_, _, kh, kw] = weight.shape();
-            let dilation = if index == 1 { dilation } else { 1 };
-            (frame.taps([kh, kw], [dilation; 2]), weight.values(), bias.values())
-        });
-        Self { frame, convolutions }
+/// One image, and the products around the chain.
+struct Image<'a> {
+    x: &'a [f32],
+    size: usize,
+    channels: usize,
+    blocks: usize,
+    expand: Matrix,
+    expand_bias: Vec<Lanes>,
+    mix: Matrix,
+    mix_bias: Vec<Lanes>,
+}
+
+impl<'a> Image<'a> {
+    /// Returns the pixels of a tile.
+    fn pixels(&self) -> usize {
+        tile_pixels(self.channels)
     }
 
-    fn planes(&self) -> Planes {
-        Planes(std::array::from_fn(|_| vec![0.0; self.frame.len()]))
+    /// Computes `W1 norm(x) + b1` in blocks, or its GELU.
+    fn expand(&self, activated: bool, map: &mut [Lanes]) {
+        let tiles = pieces(map, self.size, self.pixels());
+        tiles.into_par_iter().enumerate().for_each_init(
+            || [(); 2].map(|()| Vec::new()),
+            |[input, output], (tile, pieces)| {
+                let pixels = pieces[0].len();
+                let [input, output] = [input, output].map(|buffer| room(buffer, pixels * self.blocks));
+                pack(self.x, self.size, tile * self.pixels(), pixels, input, pixels);
+                let bias = Start::Bias(&self.expand_bias);
+                multiply(self.expand.whole(), input, bias, output, [pixels; 2], pixels);
+                for (output, piece) in output.chunks_exact(pixels).zip(pieces) {
+                    if activated { gelu(flat(output), flat_mut(piece)) } else { piece.copy_from_slice(output) }
+                }
+            },
+        );
     }
 
-    fn weight(&self, index: usize, channel: usize) -> &[f32] {
-        let (taps, weights, _) = &self.convolutions[index];
-        &weights[channel * taps.len()..(channel + 1) * taps.len()]
+    /// `W2 map + b2` of a tile.
+    fn mix(&self, map: &[Lanes], stride: usize, pixels: usize, y: &mut [Lanes]) {
+        multiply(self.mix.whole(), map, Start::Bias(&self.mix_bias), y, [stride, pixels], pixels);
     }
+}
 
-    /// Computes one of the convolutions.
-    fn convolve(&self, index: usize, channel: usize, x: &[f32], y: &mut [f32]) {
-        let (taps, _, bias) = &self.convolutions[index];
-        self.frame.convolve(x, taps, self.weight(index, channel), bias[channel], y);
+impl Attention {
+    fn norm<'a>(&'a self, inputs: &'a [Map; INPUTS]) -> Norm<'a> {
+        let (weight, bias) = (inputs[1].values(), inputs[2].values());
+        Norm { moments: &self.moments, epsilon: self.epsilon, weight, bias }
     }
+}
 
-    /// Computes one of the convolutions and adds it to `y`.
-    fn convolve_add(&self, index: usize, channel: usize, x: &[f32], y: &mut [f32]) {
-        let (taps, _, bias) = &self.convolutions[index];
-        self.frame.convolve_add(x, taps, self.weight(index, channel), bias[channel], y);
-    }
-
-    /// Computes the adjoint of one of the convolutions: with symmetric padding, the kernel turned
-    /// by 180 degrees.
-    fn turned(&self, index: usize, channel: usize) -> (&Taps, Vec<f32>) {
-        (&self.convolutions[index].0, self.weight(index, channel).iter().rev().copied().collect())
-    }
-
-    /// Adds the gradients of weight and bias to `sums`, where they lie one behind the other.
-    fn correlate(&self, index: usize, x: &[f32], gradient: &[f32], sums: &mut [f32]) {
-        let start: usize = self.convolutions[..index].iter().map(|(taps, _, _)| taps.len() + 1).sum();
-        let taps = &self.convolutions[index].0;
-        let (weight, bias) = sums[start..=start + taps.len()].split_at_mut(taps.len());
-        bias[0] += self.frame.correlate(x, taps, gradient, weight);
-    }
-
-    /// Returns the number of values that [`Self::backward`] adds to for a channel.
-    fn parameters(&self) -> usize {
-        self.convolutions.iter().map(|(taps, _, _)| taps.len() + 1).sum()
-    }
-
-    /// `ams(gelu(u))` of one plane.
-    fn forward(&self, channel: usize, u: &[f32], planes: &mut Planes, y: &mut [f32]) {
-        let Planes([x, local, atrous, strip, all, _]) = planes;
-        gelu(u, y);
-        self.frame.insert(y, x);
-        self.convolve(0, channel, x, local);
-        self.convolve(1, channel, local, atrous);
-        for ((all, local), atrous) in all.iter_mut().zip(&*local).zip(&*atrous) {
-            *all = local + atrous;
-        }
-        for index in (2..DEPTHWISE).step_by(2) {
-            self.convolve(index, channel, atrous, strip);
-            self.convolve_add(index + 1, channel, strip, all);
-        }
-        self.frame.rows(all, y, |all, y| y.copy_from_slice(all));
-    }
-
-    /// Computes the gradient of `u` in `gradient`, from the gradient of `ams(gelu(u))` in `of_map`
-    /// and from that of `gelu(u)` on other ways in `gradient`; adds the parameters' to `sums`.
-    fn backward(
-        &self,
-        channel: usize,
-        u: &[f32],
-        of_map: &[f32],
-        planes: &mut Planes,
-        gradient: &mut [f32],
-        sums: &mut [f32],
-    ) {
-        let Planes([x, local, atrous, strip, of_strip, of_all]) = planes;
-        let mut line = vec![0.0; u.len()];
-        gelu(u, &mut line);
-        self.frame.insert(&line, x);
-        self.convolve(0, channel, x, local);
-        self.convolve(1, channel, local, atrous);
-
-        self.frame.insert(of_map, of_all);
-        let mut of_atrous = of_all.clone();
-        for index in (2..DEPTHWISE).step_by(2) {
-            self.convolve(index, channel, atrous, strip);
-            self.correlate(index + 1, strip, of_all, sums);
-            let (taps, turned) = self.turned(index + 1, channel);
-            self.frame.convolve(of_all, taps, &turned, 0.0, of_strip);
-            self.correlate(index, atrous, of_strip, sums);
-            let (taps, turned) = self.turned(index, channel);
-            self.frame.convolve_add(of_strip, taps, &turned, 0.0, &mut of_atrous);
-        }
-        self.correlate(1, local, &of_atrous, sums);
-        let (taps, turned) = self.turned(1, channel);
-        self.frame.convolve_add(&of_atrous, taps, &turned, 0.0, of_all);
-        self.correlate(0, x, of_all, sums);
-        let (taps, turned) = self.turned(0, channel);
-        self.frame.convolve(of_all, taps, &turned, 0.0, of_strip);
-        self.frame.rows(of_strip, gradient, |chain, gradient| {
-            for (gradient, chain) in gradient.iter_mut().zip(chain) {
-                *gradient += chain;
-            }
-        });
-        gelu_gradient(u, gradient);
-    }
+/// Computes the chain's map of all blocks of an image, from `g`.
+fn chain_map(chain: &Chain, [h, w]: [usize; 2], g: &[Lanes], map: &mut [Lanes]) {
+    // Values do not depend on the cut, so that there may be a piece for each thread.
+    let blocks = g.len() / (h * w);
+    let rows = h.div_ceil(rayon::current_num_threads().div_ceil(blocks));
+    let bands: Vec<_> = map
+        .chunks_exact_mut(h * w)
+        .zip(g.chunks_exact(h * w))
+        .enumerate()
+        .flat_map(|(block, (map, g))| map.chunks_mut(rows * w).enumerate().map(move |band| (block, g, band)))
+        .collect();
+    bands.into_par_iter().for_each_init(Rows::default, |work, (block, g, (band, map))| {
+        let first = band * rows;
+        chain.forward(block, g, first..first + map.len() / w, work, map);
+    });
 }
 
 impl Operator<INPUTS> for Attention {
     type Saved = ();
 
     fn forward(&self, inputs: &[Map; INPUTS]) -> (Map, ()) {
-        let u = &inputs[0];
-        let [n, c, h, w] = u.shape();
-        let (size, chain) = (h * w, Chain::new(inputs, self.dilation));
-        let [mix, project] = matrices(inputs, c, false);
-        // The chain's map has as many channels as the output, so it waits there until its tile is
-        // computed.
-        let mut y = vec![0.0; n * c * size];
-        y.par_chunks_exact_mut(size)
-            .zip(u.values().par_chunks_exact(size))
-            .enumerate()
-            .for_each_init(|| chain.planes(), |planes, (plane, (y, u))| chain.forward(plane % c, u, planes, y));
-        tiles(&mut y, c, size, tile_pixels(c)).into_par_iter().for_each_init(
-            || [(); 3].map(|()| Vec::new()),
-            |[map, attended, products], mut tile| {
-                pack_tile(&tile.planes, map);
-                let mixed = room(products, map.len());
-                multiply(&mix, map, Start::Bias(inputs[MIX + 1].values()), mixed, Strides::panels(c));
-                pack(image(u, tile.image), size, tile.start, tile.pixels(), map);
-                attended.resize(map.len(), Lanes::ZERO);
-                gelu(flat(map), flat_mut(attended));
-                multiply_by(attended, mixed);
-                multiply(&project, attended, Start::Bias(inputs[MIX + 3].values()), mixed, Strides::panels(c));
-                for (row, plane) in tile.planes.iter_mut().enumerate() {
-                    unpack_row(mixed, c, row, plane);
-                }
-            },
-        );
+        let [n, c, h, w] = inputs[0].shape();
+        let (size, blocks, chain) =
+            (h * w, block_count(c), Chain::new(&inputs[FIRST..MIX], inputs[0].shape(), self.dilation));
+        let (expand, expand_bias) = self.norm(inputs).fold(inputs[3].values(), inputs[4].values());
+        let mut image = Image {
+            x: &[],
+            size,
+            channels: c,
+            blocks,
+            expand: Matrix::new(&expand, [c, c]),
+            expand_bias: vector(&expand_bias),
+            mix: Matrix::new(inputs[MIX].values(), [c, c]),
+            mix_bias: vector(inputs[MIX + 1].values()),
+        };
+        let project = Matrix::new(inputs[PROJECT].values(), [c, c]);
+        let project_bias = vector(inputs[PROJECT + 1].values());
+        let mut y = Vec::new();
+        for (index, x) in inputs[0].values().chunks_exact(c * size).enumerate() {
+            image.x = x;
+            let [mut g, mut map] = [(); 2].map(|()| Buffer::zeros(blocks * size));
+            image.expand(true, g.lanes());
+            chain_map(&chain, [h, w], g.lanes(), map.lanes());
+            let tiles = pieces(map.lanes(), size, image.pixels()).into_iter();
+            let tiles: Vec<_> = tiles.zip(pieces(g.lanes(), size, image.pixels())).collect();
+            tiles.into_par_iter().for_each_init(
+                || [(); 2].map(|()| Vec::new()),
+                |[mixed, output], (mut map, g)| {
+                    let pixels = g[0].len();
+                    let [mixed, output] = [mixed, output].map(|buffer| room(buffer, pixels * blocks));
+                    for (output, map) in output.chunks_exact_mut(pixels).zip(&map) {
+                        output.copy_from_slice(map);
+                    }
+                    image.mix(output, pixels, pixels, mixed);
+                    for (mixed, g) in mixed.chunks_exact_mut(pixels).zip(&g) {
+                        super::rows::multiply_in_place(g, mixed);
+                    }
+                    multiply(project.whole(), mixed, Start::Bias(&project_bias), output, [pixels; 2], pixels);
+                    for (output, map) in output.chunks_exact(pixels).zip(&mut map) {
+                        map.copy_from_slice(output);
+                    }
+                },
+            );
+            // The output waits until `g` is free: its memory is the same.
+            drop(g);
+            if y.is_empty() {
+                y = zeros(n * c * size);
+            }
+            let (map, y) = (&*map.lanes(), &mut y[index * c * size..(index + 1) * c * size]);
+            planes(y, size, image.pixels()).into_par_iter().for_each(|mut tile| {
+                unpack(&map[tile.start..], size, &mut tile.planes);
+            });
+        }
         (Map::new(y, [n, c, h, w]), ())
     }
 
     fn backward(&self, inputs: &[Map; INPUTS], (): (), gradient: Map) -> [Vec<f32>; INPUTS] {
-        let u = &inputs[0];
-        let [n, c, h, w] = u.shape();
-        let (size, chain) = (h * w, Chain::new(inputs, self.dilation));
-        let [mix, _] = matrices(inputs, c, false);
-        let [mix_turned, project_turned] = matrices(inputs, c, true);
+        let x = &inputs[0];
+        let [n, c, h, w] = x.shape();
+        let (size, blocks, chain) = (h * w, block_count(c), Chain::new(&inputs[FIRST..MIX], x.shape(), self.dilation));
+        let norm = self.norm(inputs);
+        let (expand, expand_bias) = norm.fold(inputs[3].values(), inputs[4].values());
+        let mut one = Image {
+            x: &[],
+            size,
+            channels: c,
+            blocks,
+            expand: Matrix::new(&expand, [c, c]),
+            expand_bias: vector(&expand_bias),
+            mix: Matrix::new(inputs[MIX].values(), [c, c]),
+            mix_bias: vector(inputs[MIX + 1].values()),
+        };
+        let expand_turned = Matrix::transposed(&expand, [c, c]);
+        let [mix_turned, project_turned] =
+            [MIX, PROJECT].map(|index| Matrix::transposed(inputs[index].values(), [c, c]));
 
-        // The chain's map, then, tile by tile in its place, its gradient.
-        let mut map = vec![0.0; n * c * size];
-        map.par_chunks_exact_mut(size)
-            .zip(u.values().par_chunks_exact(size))
-            .enumerate()
-            .for_each_init(|| chain.planes(), |planes, (plane, (map, u))| chain.forward(plane % c, u, planes, map));
-        let mut u_gradient = vec![0.0; n * c * size];
-        let pixels = tile_pixels(c);
-        let mut pairs: Vec<_> =
-            tiles(&mut map, c, size, pixels).into_iter().zip(tiles(&mut u_gradient, c, size, pixels)).collect();
-        let group = group_size(pairs.len());
-        let sums = pairs.par_chunks_mut(group).map(|pairs| {
-            let mut sums = [vec![0.0; c * c], vec![0.0; c], vec![0.0; c * c], vec![0.0; c]];
-            let [mut map, mut x, mut mixed, mut of_output, mut product, mut of_mixed] = [(); 6].map(|()| Vec::new());
-            for (of_map, of_x) in pairs {
-                pack_tile(&of_map.planes, &mut map);
-                let mixed = room(&mut mixed, map.len());
-                multiply(&mix, &map, Start::Bias(inputs[MIX + 1].values()), mixed, Strides::panels(c));
-                pack(image(u, of_x.image), size, of_x.start, of_x.pixels(), &mut product);
-                x.resize(map.len(), Lanes::ZERO);
-                gelu(flat(&product), flat_mut(&mut x));
-                product.copy_from_slice(mixed);
-                multiply_by(&mut product, &x);
+        let pixels = one.pixels();
+        let group = group_size(size.div_ceil(pixels));
+        let mut x_gradient = zeros(n * c * size);
+        let mut depthwise = vec![Lanes::ZERO; blocks * chain.parameters()];
+        let mut totals = Vec::new();
+        let mut buffers = [(); 3].map(|()| Buffer::zeros(blocks * size));
+        let [u, map, of_u] = buffers.each_mut().map(Buffer::lanes);
+        for index in 0..n {
+            one.x = image(x, index);
+            one.expand(false, u);
+            of_u.par_chunks_mut(1 << 10).zip(u.par_chunks(1 << 10)).for_each(|(g, u)| gelu(flat(u), flat_mut(g)));
+            chain_map(&chain, [h, w], of_u, map);
 
-                pack(image(&gradient, of_x.image), size, of_x.start, of_x.pixels(), &mut of_output);
-                multiply_transposed(&of_output, &product, [c, c], &mut sums[2]);
-                add_row_sums(&of_output, &mut sums[3]);
-                // The gradient of the product, and from it those of its two factors.
-                multiply(&project_turned, &of_output, Start::Zero, &mut product, Strides::panels(c));
-                of_mixed.clone_from(&product);
-                multiply_by(&mut of_mixed, &x);
-                multiply_by(&mut product, mixed);
-                for (row, plane) in of_x.planes.iter_mut().enumerate() {
-                    unpack_row(&product, c, row, plane);
+            // Back to the map, whose gradient takes its place, and to `g`.
+            let mut tiles: Vec<_> =
+                pieces(map, size, pixels).into_iter().zip(pieces(of_u, size, pixels)).enumerate().collect();
+            let sums_of_tiles = tiles.par_chunks_mut(group).map(|tiles| {
+                let mut totals = [sums([c, c]), vec![Lanes::ZERO; blocks], sums([c, c]), vec![Lanes::ZERO; blocks]];
+                let [mut map, mut mixed, mut of_output, mut product, mut gated] = [(); 5].map(|()| Vec::new());
+                for (tile, (of_map, of_g)) in tiles {
+                    let pixels = of_map[0].len();
+                    let strides = [pixels; 2];
+                    let buffers = [&mut map, &mut mixed, &mut of_output, &mut product, &mut gated];
+                    let [map, mixed, of_output, product, gated] = buffers.map(|buffer| room(buffer, pixels * blocks));
+                    for (map, piece) in map.chunks_exact_mut(pixels).zip(&*of_map) {
+                        map.copy_from_slice(piece);
+                    }
+                    one.mix(map, pixels, pixels, mixed);
+                    pack(image(&gradient, index), size, *tile * one.pixels(), pixels, of_output, pixels);
+                    for (block, g) in of_g.iter().enumerate() {
+                        let range = block * pixels..(block + 1) * pixels;
+                        times(&mixed[range.clone()], g, &mut gated[range]);
+                    }
+                    multiply_transposed(of_output, gated, [blocks; 2], strides, pixels, &mut totals[2]);
+                    add_sums(of_output, pixels, &mut totals[3]);
+                    // The gradient of the product, and from it those of its two factors.
+                    multiply(project_turned.whole(), of_output, Start::Zero, product, strides, pixels);
+                    for (block, g) in of_g.iter_mut().enumerate() {
+                        let range = block * pixels..(block + 1) * pixels;
+                        times(&product[range.clone()], g, &mut gated[range.clone()]);
+                        times(&product[range.clone()], &mixed[range], g);
+                    }
+                    multiply_transposed(gated, map, [blocks; 2], strides, pixels, &mut totals[0]);
+                    add_sums(gated, pixels, &mut totals[1]);
+                    multiply(mix_turned.whole(), gated, Start::Zero, product, strides, pixels);
+                    for (product, piece) in product.chunks_exact(pixels).zip(of_map) {
+                        piece.copy_from_slice(product);
+                    }
                 }
-                multiply_transposed(&of_mixed, &map, [c, c], &mut sums[0]);
-                add_row_sums(&of_mixed, &mut sums[1]);
-                multiply(&mix_turned, &of_mixed, Start::Zero, &mut product, Strides::panels(c));
-                for (row, plane) in of_map.planes.iter_mut().enumerate() {
-                    unpack_row(&product, c, row, plane);
-                }
-            }
-            sums
-        });
-        let pointwise = total(sums.collect());
+                totals
+            });
+            let behind = total(sums_of_tiles.collect());
 
-        // Image by image, so that a channel's sums are added in one order.
-        let mut depthwise = vec![0.0; c * chain.parameters()];
-        for ((of_map, u), gradient) in
-            map.chunks_exact(c * size).zip(u.values().chunks_exact(c * size)).zip(u_gradient.chunks_exact_mut(c * size))
-        {
-            let planes = of_map.par_chunks_exact(size).zip(u.par_chunks_exact(size));
-            let outputs = gradient.par_chunks_exact_mut(size).zip(depthwise.par_chunks_exact_mut(chain.parameters()));
-            planes.zip(outputs).enumerate().for_each_init(
-                || chain.planes(),
-                |planes, (channel, ((of_map, u), (gradient, sums)))| {
-                    chain.backward(channel, u, of_map, planes, gradient, sums);
-                },
-            );
+            // Back through the chain and the GELU.
+            of_u.par_chunks_exact_mut(size)
+                .zip(map.par_chunks_exact(size))
+                .zip(u.par_chunks_exact(size))
+                .zip(depthwise.par_chunks_exact_mut(chain.parameters()))
+                .enumerate()
+                .for_each_init(
+                    || (Rows::default(), Vec::new()),
+                    |(work, g), (block, (((of_g, of_map), u), sums))| {
+                        let g = room(g, size);
+                        gelu(flat(u), flat_mut(g));
+                        chain.backward(block, g, of_map, work, of_g, sums);
+                        gelu_gradient(flat(u), flat_mut(of_g));
+                    },
+                );
+
+            // Back through the first convolution.
+            let mut tiles = planes(&mut x_gradient[index * c * size..(index + 1) * c * size], size, pixels);
+            let of_u = &*of_u;
+            let sums_of_tiles = tiles.par_chunks_mut(group).map(|tiles| {
+                let mut totals = [sums([c, c]), vec![Lanes::ZERO; blocks]];
+                let [mut input, mut of_here, mut product] = [(); 3].map(|()| Vec::new());
+                for tile in tiles {
+                    let pixels = tile.pixels();
+                    let buffers = [&mut input, &mut of_here, &mut product];
+                    let [input, of_here, product] = buffers.map(|buffer| room(buffer, pixels * blocks));
+                    pack(one.x, size, tile.start, pixels, input, pixels);
+                    for (of_here, of_u) in of_here.chunks_exact_mut(pixels).zip(of_u.chunks_exact(size)) {
+                        of_here.copy_from_slice(&of_u[tile.start..][..pixels]);
+                    }
+                    multiply_transposed(of_here, input, [blocks; 2], [pixels; 2], pixels, &mut totals[0]);
+                    add_sums(of_here, pixels, &mut totals[1]);
+                    multiply(expand_turned.whole(), of_here, Start::Zero, product, [pixels; 2], pixels);
+                    unpack(product, pixels, &mut tile.planes);
+                }
+                totals
+            });
+            let [of_expand, of_expand_bias] = total(sums_of_tiles.collect());
+            let [of_mix, of_mix_bias, of_project, of_project_bias] = behind;
+            totals.push([of_expand, of_expand_bias, of_mix, of_mix_bias, of_project, of_project_bias]);
         }
+        let [of_expand, of_expand_bias, of_mix, of_mix_bias, of_project, of_project_bias] = total(totals);
+        let [of_expand, of_mix, of_project] = [of_expand, of_mix, of_project].map(|sums| dense(&sums, [c, c]));
+        let [of_expand_bias, of_mix_bias, of_project_bias] =
+            [of_expand_bias, of_mix_bias, of_project_bias].map(|sums| flat(&sums)[..c].to_vec());
+        let unfolded = norm.unfold(inputs[3].values(), &of_expand, &of_expand_bias);
+        correct(x.values(), &unfolded.correction, size, &mut x_gradient);
         let mut gradients = std::array::from_fn(|_| Vec::new());
-        gradients[0] = u_gradient;
-        for channel in depthwise.chunks_exact(chain.parameters()) {
-            let mut rest = channel;
-            for (index, (taps, _, _)) in chain.convolutions.iter().enumerate() {
-                let (weight, others) = rest.split_at(taps.len());
-                gradients[1 + 2 * index].extend_from_slice(weight);
-                gradients[2 + 2 * index].push(others[0]);
-                rest = &others[1..];
-            }
-        }
-        for (slot, values) in gradients[MIX..].iter_mut().zip(pointwise) {
+        let first = [x_gradient, unfolded.norm_weight, unfolded.norm_bias, unfolded.weight, of_expand_bias];
+        let convolutions = (0..DEPTHWISE).flat_map(|index| chain.gradients(index, &depthwise, c));
+        let last = [of_mix, of_mix_bias, of_project, of_project_bias];
+        for (slot, values) in gradients.iter_mut().zip(first.into_iter().chain(convolutions).chain(last)) {
             *slot = values;
         }
         gradients
-    }
-}
-
-/// Computes the two 1x1 convolutions, or their transposes.
-fn matrices(inputs: &[Map; INPUTS], c: usize, transposed: bool) -> [Matrix; 2] {
-    [MIX, MIX + 2].map(|index| {
-        let weight = inputs[index].values();
-        let value = |row: usize, column: usize| weight[row * c + column];
-        Matrix::new([c, c], |row, column| if transposed { value(column, row) } else { value(row, column) })
-    })
-}
-
-/// Copies the pieces of a tile into panels.
-fn pack_tile(planes: &[&mut [f32]], panels: &mut Vec<Lanes>) {
-    panels.resize(super::panels::panel_count(planes[0].len()) * planes.len(), Lanes::ZERO);
-    for (row, plane) in planes.iter().enumerate() {
-        super::panels::pack_row(plane, planes.len(), row, panels);
     }
 }

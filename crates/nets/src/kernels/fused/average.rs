@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::frame::sum;
 use super::operator::{Map, Operator};
+use super::planes::sum;
 
 /// `[x]` `[n, c, h, w]` to `[n, c, 1, 1]`.
 #[derive(Clone, Debug)]
@@ -26,9 +26,7 @@ impl Operator<1> for Average {
     }
 }
 
-/// Returns the mean of a plane, summed up in 32-bit in short runs and in 64-bit across them.
+/// Returns the mean of a plane.
 fn mean(plane: &[f32]) -> f32 {
-    const RUN: usize = 1024;
-    let total: f64 = plane.chunks(RUN).map(|run| f64::from(sum(run))).sum();
-    (total / plane.len() as f64) as f32
+    (sum(plane) / plane.len() as f64) as f32
 }

@@ -2,33 +2,32 @@
 //! without its wide middle.
 //!
 //! The middle is four times as wide as the ends, and it is what training's memory went to. Here it
-//! never exists as a whole: strips of rows pass through it, sixteen channels at a time, and the
-//! gradient computes it again. Where the 3x3 convolution looks over a strip's edge, the rows beyond
-//! are computed twice.
-//!
-//! A [`Strip`]'s rows lie one behind the other, so that the 3x3 convolution is one run over them:
-//! output `i` reads `i + ky * stride + kx`. Each convolution loses a row above and below and a zero
-//! before the first.
+//! never exists as a whole: bands of rows pass through it, thirty-two channels at a time, and of
+//! these only the rows that the 3x3 convolution still reads are kept, in the second-level cache
+//! (see [`Ring`]). The gradient computes it again, in the same way: expansion, convolution, GELU,
+//! then the gradients of the convolution's output, of its input and of the weights, each as soon as
+//! its rows are there. Only at the edges of a band are rows computed twice.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::affine::{Moments, Norm, correct};
-use super::frame::{Taps, convolve, correlate, sum};
-use super::lanes::{LANES, Lanes, flat, flat_mut, multiply_by, room, zeroed};
-use super::norm_pointwise::{image, total};
-use super::operator::{Map, Operator};
-use super::panels::{Tile, add_row_sums, group_size, pack_row, tiles, unpack_row};
-use super::product::{Matrix, Start, Strides, multiply, multiply_transposed};
-use super::strip::Strip;
-use crate::kernels::gelu::normal::{gelu, gelu_and_slope, gelu_gradient};
+use super::blocks::{Tile, group_size, pack, tiles, unpack, vector};
+use super::lanes::{LANES, Lanes, block_count, flat, flat_mut, room};
+use super::norm_pointwise::{add_sums, image, total};
+use super::operator::{Map, Operator, zeros};
+use super::product::{Matrix, Start, dense, multiply, multiply_transposed, sums};
+use super::ring::Ring;
+use super::rows::{add_sum, convolve, correlate, times};
+use crate::kernels::gelu::polynomial::{gelu, gelu_and_slope, gelu_gradient, gelu_in_place, gelu_of_sum};
 
-/// The channels of the middle that are computed at a time.
-const BLOCK: usize = 16;
-/// The approximate pixels of a strip: it stays in the second-level cache, and its edges cost
-/// little.
-const STRIP: usize = 4096;
+/// The blocks of the middle's channels that are computed at a time.
+const CHUNK: usize = 2;
+/// The approximate pixels of a band: its edges cost little.
+const BAND: usize = 4096;
+/// The approximate pixels of the rows that take a step together.
+const STEP: usize = 256;
 /// The taps of the depthwise convolution.
 const TAPS: usize = 9;
 
@@ -43,71 +42,64 @@ pub(super) struct FeedForward {
 }
 
 /// The wide middle.
-struct Middle<'a> {
+struct Middle {
     /// Height and width.
     size: [usize; 2],
     channels: usize,
     wide: usize,
-    blocks: Vec<Block<'a>>,
-}
-
-/// The weights of up to sixteen channels of the middle, and their transposes for the gradient.
-struct Block<'a> {
-    /// The channels.
-    rows: Range<usize>,
     expand: Matrix,
-    expand_turned: Matrix,
-    expand_bias: &'a [f32],
-    depthwise: &'a [f32],
-    depthwise_turned: Vec<f32>,
-    depthwise_bias: &'a [f32],
+    expand_bias: Vec<Lanes>,
+    /// The taps of each block of channels.
+    depthwise: Vec<Lanes>,
+    depthwise_bias: Vec<Lanes>,
     project: Matrix,
-    project_turned: Matrix,
+    project_bias: Vec<Lanes>,
 }
 
-/// Returns the taps of the 3x3 convolution over rows of a stride.
-fn taps(stride: usize) -> Taps {
-    Taps::at((0..TAPS).map(|tap| tap / 3 * stride + tap % 3))
+/// The weights that the gradient needs beside it.
+struct Turned {
+    expand: Matrix,
+    depthwise: Vec<Lanes>,
+    project: Matrix,
 }
 
-/// Computes the 3x3 convolution of a block's planes, as panels.
-fn depthwise(
-    planes: &[Lanes],
-    taps: &Taps,
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    line: &mut Vec<f32>,
-    y: &mut [Lanes],
-) {
-    let rows = weight.len() / TAPS;
-    let run = y.len() / rows * LANES;
-    line.resize(run + 2 * LANES, 0.0);
-    for (channel, plane) in planes.chunks_exact(planes.len() / rows).enumerate() {
-        let bias = bias.map_or(0.0, |bias| bias[channel]);
-        convolve(flat(plane), taps, &weight[channel * TAPS..(channel + 1) * TAPS], bias, false, run, line);
-        pack_row(&line[..run], rows, channel, y);
+/// Returns the kernels of depthwise channels as lanes, one tap behind the other for each block.
+pub(super) fn kernels(weights: &[f32], taps: usize) -> Vec<Lanes> {
+    let mut lanes = vec![Lanes::ZERO; block_count(weights.len() / taps) * taps];
+    for (channel, kernel) in weights.chunks_exact(taps).enumerate() {
+        for (lanes, weight) in lanes[channel / LANES * taps..].iter_mut().zip(kernel) {
+            lanes.0[channel % LANES] = *weight;
+        }
     }
+    lanes
+}
+
+/// Turns kernels by 180 degrees.
+pub(super) fn turned(kernels: &[Lanes], taps: usize) -> Vec<Lanes> {
+    kernels.chunks_exact(taps).flat_map(|kernel| kernel.iter().rev().copied()).collect()
+}
+
+/// Returns sums of a depthwise convolution's weights, channel by channel.
+fn channels(sums: &[Lanes], taps: usize, channels: usize) -> Vec<f32> {
+    let value = |channel: usize, tap: usize| sums[channel / LANES * taps + tap].0[channel % LANES];
+    (0..channels).flat_map(|channel| (0..taps).map(move |tap| value(channel, tap))).collect()
 }
 
 /// The buffers of a thread.
 #[derive(Default)]
 struct Scratch {
-    line: Vec<f32>,
-    /// The input, packed for the expansion, and the expansion's value, as planes.
+    /// The input and the projection's value; in the gradient, the input's.
     input: Vec<Lanes>,
-    wide: Vec<Lanes>,
-    /// The inner GELU's slope and value.
-    middle: Vec<Lanes>,
-    activated: Vec<Lanes>,
-    /// The projection's value; in the gradient, the input's.
     narrow: Vec<Lanes>,
-    /// For the gradient: the input without a halo, the output's gradient with and without one, the
-    /// middle's, as panels and as planes, and the expansion's.
-    own_input: Vec<Lanes>,
+    /// The expansion.
+    wide: Ring,
+    /// The convolution, then the inner GELU's value, and its slope.
+    middle: Vec<Lanes>,
+    slope: Vec<Lanes>,
+    /// For the gradient: those of the output, the middle and the expansion.
     of_output: Vec<Lanes>,
-    of_own_output: Vec<Lanes>,
     of_middle: Vec<Lanes>,
-    of_middle_planes: Vec<Lanes>,
+    of_middle_rows: Ring,
     of_wide: Vec<Lanes>,
 }
 
@@ -117,138 +109,244 @@ impl FeedForward {
         Norm { moments: &self.moments, epsilon: self.epsilon, weight, bias }
     }
 
-    /// Returns the pixels of a strip: whole rows.
-    fn strip_pixels([height, width]: [usize; 2]) -> usize {
-        STRIP.div_ceil(width).min(height) * width
+    /// Computes the value, and the input of the last GELU where it is kept.
+    fn compute(&self, inputs: &[Map; INPUTS], keep: bool) -> (Map, Option<Map>) {
+        let ([x, residual], [n, c, h, w]) = ([&inputs[0], &inputs[1]], inputs[0].shape());
+        let (expand, expand_bias) = self.norm(inputs).fold(inputs[4].values(), inputs[5].values());
+        let middle = Middle::new(inputs, &expand, &expand_bias);
+        let mut y = zeros(n * c * h * w);
+        let mut before = zeros(if keep { y.len() } else { 0 });
+        // Values do not depend on the cut, so that each thread may have a band.
+        let rows = BAND.div_ceil(w).min((n * h).div_ceil(rayon::current_num_threads())).clamp(1, h);
+        let mut bands = tiles(&mut y, c, h * w, rows * w);
+        let mut kept: Vec<_> = if keep {
+            tiles(&mut before, c, h * w, rows * w).into_iter().map(Some).collect()
+        } else {
+            bands.iter().map(|_| None).collect()
+        };
+        bands.par_iter_mut().zip(&mut kept).for_each_init(Scratch::default, |scratch, (y, before)| {
+            middle.forward(image(x, y.image), y, scratch);
+            let pixels = y.pixels();
+            for (block, planes) in y.planes.chunks_mut(LANES).enumerate() {
+                let narrow = &scratch.narrow[block * pixels..];
+                unpack(narrow, pixels, planes);
+                for (channel, y_plane) in (block * LANES..).zip(planes) {
+                    let residual = &image(residual, y.image)[channel * h * w + y.start..][..pixels];
+                    if let Some(before) = before {
+                        let before = &mut *before.planes[channel];
+                        for ((before, value), residual) in before.iter_mut().zip(&**y_plane).zip(residual) {
+                            *before = value + residual;
+                        }
+                        gelu(before, y_plane);
+                    } else {
+                        gelu_of_sum(y_plane, residual);
+                    }
+                }
+            }
+        });
+        drop((bands, kept));
+        (Map::new(y, [n, c, h, w]), keep.then(|| Map::new(before, [n, c, h, w])))
     }
 }
 
-impl<'a> Middle<'a> {
+impl Middle {
     /// Creates the middle with the normalisation in its expansion.
-    fn new(inputs: &'a [Map; INPUTS], expand: &[f32], expand_bias: &'a [f32]) -> Self {
+    fn new(inputs: &[Map; INPUTS], expand: &[f32], expand_bias: &[f32]) -> Self {
         let [_, channels, height, width] = inputs[0].shape();
         let wide = expand_bias.len();
-        let [depthwise, depthwise_bias, project] = [6, 7, 8].map(|index| inputs[index].values());
-        let block = |first: usize| {
-            let rows = first..(first + BLOCK).min(wide);
-            let (count, kernels) = (rows.len(), &depthwise[rows.start * TAPS..rows.end * TAPS]);
-            Block {
-                expand: Matrix::new([count, channels], |row, column| expand[(first + row) * channels + column]),
-                expand_turned: Matrix::new([channels, count], |row, column| expand[(first + column) * channels + row]),
-                expand_bias: &expand_bias[rows.clone()],
-                depthwise: kernels,
-                depthwise_turned: kernels.chunks_exact(TAPS).flat_map(|kernel| kernel.iter().rev().copied()).collect(),
-                depthwise_bias: &depthwise_bias[rows.clone()],
-                project: Matrix::new([channels, count], |row, column| project[row * wide + first + column]),
-                project_turned: Matrix::new([count, channels], |row, column| project[column * wide + first + row]),
-                rows,
-            }
-        };
-        Self { size: [height, width], channels, wide, blocks: (0..wide).step_by(BLOCK).map(block).collect() }
-    }
-
-    /// Computes the expansion, the depthwise convolution and the GELU of a block over a strip:
-    /// `scratch.wide`, and `scratch.activated` with the GELU's slope in `scratch.middle`.
-    fn open(&self, block: &Block<'_>, from: &Strip, to: &Strip, scratch: &mut Scratch) {
-        let wide = room(&mut scratch.wide, from.panels_read() * block.rows.len());
-        let strides = Strides::planes(from.panels_read());
-        multiply(&block.expand, &scratch.input, Start::Bias(block.expand_bias), wide, strides);
-        from.clear(wide);
-        let middle = room(&mut scratch.middle, to.panels() * block.rows.len());
-        let bias = Some(block.depthwise_bias);
-        depthwise(wide, &taps(to.stride()), block.depthwise, bias, &mut scratch.line, middle);
-        gelu_and_slope(flat_mut(middle), flat_mut(room(&mut scratch.activated, to.panels() * block.rows.len())));
-    }
-
-    /// `W2 gelu(dw3x3(W1 x + b1))` of a strip, in `scratch.narrow`.
-    fn forward(&self, x: &[f32], tile: &Tile<'_>, scratch: &mut Scratch) {
-        let [own, outer] = [0, 1].map(|halo| Strip::new(tile, self.size, halo));
-        outer.pack(x, self.size[0] * self.size[1], &mut scratch.line, &mut scratch.input);
-        zeroed(&mut scratch.narrow, own.panels() * self.channels);
-        for block in &self.blocks {
-            self.open(block, &outer, &own, scratch);
-            let strides = Strides::panels(self.channels);
-            multiply(&block.project, &scratch.activated, Start::Output, &mut scratch.narrow, strides);
+        let [depthwise, depthwise_bias, project, project_bias] = [6, 7, 8, 9].map(|index| inputs[index].values());
+        Self {
+            size: [height, width],
+            channels,
+            wide,
+            expand: Matrix::new(expand, [wide, channels]),
+            expand_bias: vector(expand_bias),
+            depthwise: kernels(depthwise, TAPS),
+            depthwise_bias: vector(depthwise_bias),
+            project: Matrix::new(project, [channels, wide]),
+            project_bias: vector(project_bias),
         }
     }
 
-    /// Computes the gradient of a strip's input in `scratch.narrow`, from the output's of the whole
-    /// image; adds those of the weights to `sums`.
-    fn backward(&self, x: &[f32], of_output: &[f32], tile: &Tile<'_>, scratch: &mut Scratch, sums: &mut Sums) {
-        let (size, channels) = (self.size[0] * self.size[1], self.channels);
-        let [own, outer, outmost] = [0, 1, 2].map(|halo| Strip::new(tile, self.size, halo));
-        let taps = taps(own.stride());
-        // The beginning and the end of the strip itself in planes with one row of halo.
-        let inner = outer.lead + own.stride()..outer.lead + own.stride() + own.len() - 1;
-        outmost.pack(x, size, &mut scratch.line, &mut scratch.input);
-        own.pack(x, size, &mut scratch.line, &mut scratch.own_input);
-        outer.pack(of_output, size, &mut scratch.line, &mut scratch.of_output);
-        outer.without_halo().pack(of_output, size, &mut scratch.line, &mut scratch.of_own_output);
-        add_row_sums(&scratch.of_own_output, &mut sums[PROJECT_BIAS]);
-        zeroed(&mut scratch.narrow, own.panels() * channels);
-        for block in &self.blocks {
-            let (rows, count) = (block.rows.clone(), block.rows.len());
-            let matrix = rows.start * channels..rows.end * channels;
-            self.open(block, &outmost, &outer, scratch);
-            multiply_transposed(
-                &scratch.activated,
-                &scratch.of_own_output,
-                [count, channels],
-                &mut sums[PROJECT][matrix.clone()],
-            );
-
-            let of_middle = room(&mut scratch.of_middle, outer.panels() * count);
-            multiply(&block.project_turned, &scratch.of_output, Start::Zero, of_middle, Strides::panels(count));
-            multiply_by(of_middle, &scratch.middle);
-            let of_planes = room(&mut scratch.of_middle_planes, outer.panels_read() * count);
-            for (channel, plane) in of_planes.chunks_exact_mut(outer.panels_read()).enumerate() {
-                unpack_row(of_middle, count, channel, &mut flat_mut(plane)[..outer.panels() * LANES]);
-            }
-            outer.clear(of_planes);
-            let planes =
-                of_planes.chunks_exact(outer.panels_read()).zip(scratch.wide.chunks_exact(outmost.panels_read()));
-            for (channel, (of_plane, plane)) in rows.clone().zip(planes) {
-                let gradient = &flat(of_plane)[inner.clone()];
-                correlate(
-                    &flat(plane)[inner.start..],
-                    &taps,
-                    gradient,
-                    &mut sums[DEPTHWISE][channel * TAPS..(channel + 1) * TAPS],
-                );
-                sums[DEPTHWISE_BIAS][channel] += sum(gradient);
-            }
-
-            let of_wide = room(&mut scratch.of_wide, own.panels() * count);
-            depthwise(of_planes, &taps, &block.depthwise_turned, None, &mut scratch.line, of_wide);
-            own.clear_gaps(of_wide, count);
-            multiply_transposed(of_wide, &scratch.own_input, [count, channels], &mut sums[EXPAND][matrix]);
-            add_row_sums(of_wide, &mut sums[EXPAND_BIAS][rows]);
-            let strides = Strides::panels(channels);
-            multiply(&block.expand_turned, of_wide, Start::Output, &mut scratch.narrow, strides);
-        }
+    /// Returns the blocks of channels that are computed together.
+    fn chunks(&self) -> impl Iterator<Item = Range<usize>> {
+        let blocks = block_count(self.wide);
+        (0..blocks).step_by(CHUNK).map(move |first| first..(first + CHUNK).min(blocks))
     }
 
-    /// Calls `with` with each row of a plane of `scratch.narrow` and the same row of a strip's
-    /// plane.
-    fn rows(
-        &self,
-        scratch: &mut Scratch,
-        channel: usize,
-        plane: &mut [f32],
-        mut with: impl FnMut(usize, &[f32], &mut [f32]),
-    ) {
+    /// Returns the rows that take a step together.
+    fn step(&self) -> usize {
+        STEP.div_ceil(self.size[1])
+    }
+
+    /// Computes a row of the expansion, from the input's rows from `first` on.
+    fn widen(&self, chunk: &Range<usize>, input: &[Lanes], stride: usize, first: usize, row: usize, wide: &mut Ring) {
         let width = self.size[1];
-        scratch.line.resize(scratch.narrow.len() / self.channels * LANES, 0.0);
-        unpack_row(&scratch.narrow, self.channels, channel, &mut scratch.line);
-        for (row, (plane, line)) in plane.chunks_exact_mut(width).zip(scratch.line.chunks(width + 1)).enumerate() {
-            with(row * width, &line[..width], plane);
+        let (x, strides) = (&input[(row - first) * width..], [stride, wide.stride()]);
+        let bias = Start::Bias(&self.expand_bias[chunk.clone()]);
+        let matrix = self.expand.rows(chunk.start, chunk.len());
+        multiply(matrix, x, bias, &mut wide.row_mut(row)[1..], strides, width);
+    }
+
+    /// `W2 gelu(dw3x3(W1 x + b1)) + b2` of a band, in `scratch.narrow`.
+    fn forward(&self, x: &[f32], tile: &Tile<'_>, scratch: &mut Scratch) {
+        let [height, width] = self.size;
+        let rows = tile.start / width..(tile.start + tile.pixels()) / width;
+        let outer = rows.start.saturating_sub(1)..(rows.end + 1).min(height);
+        let (stride, pixels) = (outer.len() * width, rows.len() * width);
+        let Scratch { input, narrow, wide, middle, .. } = scratch;
+        let input = room(input, stride * block_count(self.channels));
+        pack(x, height * width, outer.start * width, stride, input, stride);
+        let narrow = room(narrow, pixels * block_count(self.channels));
+        let step = self.step();
+        for chunk in self.chunks() {
+            wide.reset(chunk.len(), height, width + 2, step + 2);
+            let mut next = outer.start;
+            for top in rows.clone().step_by(step) {
+                let end = (top + step).min(rows.end);
+                while next < (end + 1).min(height) {
+                    self.widen(&chunk, input, stride, outer.start, next, wide);
+                    next += 1;
+                }
+                let count = (end - top) * width;
+                let middle = room(middle, count * chunk.len());
+                for (index, block) in chunk.clone().enumerate() {
+                    for row in top..end {
+                        let y = &mut middle[index * count + (row - top) * width..][..width];
+                        self.convolve(block, wide.around::<3>(index, row, 1, 0), y);
+                        gelu_in_place(flat_mut(y));
+                    }
+                }
+                let start = if chunk.start == 0 { Start::Bias(&self.project_bias) } else { Start::Output };
+                let matrix = self.project.columns(chunk.start, chunk.len());
+                multiply(matrix, middle, start, &mut narrow[(top - rows.start) * width..], [count, pixels], count);
+            }
+        }
+    }
+
+    /// Computes a row of the depthwise convolution.
+    fn convolve(&self, block: usize, rows: [&[Lanes]; 3], y: &mut [Lanes]) {
+        convolve(&rows, 1, &self.depthwise[block * TAPS..(block + 1) * TAPS], &self.depthwise_bias[block], y);
+    }
+
+    /// Computes the gradient of a band's input in `scratch.narrow`, from the output's of the whole
+    /// image; adds those of the weights to `sums`.
+    fn backward(
+        &self,
+        turned: &Turned,
+        x: &[f32],
+        of_output: &[f32],
+        tile: &Tile<'_>,
+        scratch: &mut Scratch,
+        sums: &mut Sums,
+    ) {
+        let ([height, width], blocks) = (self.size, block_count(self.channels));
+        let rows = tile.start / width..(tile.start + tile.pixels()) / width;
+        let [outer, outmost] = [1, 2].map(|halo| rows.start.saturating_sub(halo)..(rows.end + halo).min(height));
+        let [pixels, of_stride, stride] = [&rows, &outer, &outmost].map(|rows| rows.len() * width);
+        let Scratch { input, narrow, wide, middle, slope, of_middle_rows, of_wide, .. } = scratch;
+        let input = room(input, stride * blocks);
+        pack(x, height * width, outmost.start * width, stride, input, stride);
+        let own_input = &input[(rows.start - outmost.start) * width..];
+        let of_output_lanes = room(&mut scratch.of_output, of_stride * blocks);
+        pack(of_output, height * width, outer.start * width, of_stride, of_output_lanes, of_stride);
+        let of_output = &*of_output_lanes;
+        let own_output = (rows.start - outer.start) * width;
+        for (block, sum) in sums[PROJECT_BIAS].iter_mut().enumerate() {
+            add_sum(&of_output[block * of_stride + own_output..][..pixels], sum);
+        }
+        let narrow = room(narrow, pixels * blocks);
+        let step = self.step();
+        for chunk in self.chunks() {
+            let (count, taps) = (chunk.len(), chunk.start * TAPS..chunk.end * TAPS);
+            let matrix = chunk.start * LANES * blocks..chunk.end * LANES * blocks;
+            wide.reset(count, height, width + 2, step + 4);
+            of_middle_rows.reset(count, height, width + 2, step + 3);
+            let (mut next_wide, mut next_middle) = (outmost.start, outer.start);
+            for top in rows.clone().step_by(step) {
+                let end = (top + step).min(rows.end);
+                // Rows of the middle, with their gradients.
+                while next_middle < (end + 1).min(height) {
+                    let new = next_middle..(end + 1).min(height).min(next_middle + step);
+                    let size = new.len() * width;
+                    let middle = room(middle, size * count);
+                    while next_wide < (new.end + 1).min(height) {
+                        self.widen(&chunk, input, stride, outmost.start, next_wide, wide);
+                        next_wide += 1;
+                    }
+                    for (index, block) in chunk.clone().enumerate() {
+                        for row in new.clone() {
+                            let y = &mut middle[index * size + (row - new.start) * width..][..width];
+                            self.convolve(block, wide.around::<3>(index, row, 1, 0), y);
+                        }
+                    }
+                    let slope = room(slope, size * count);
+                    gelu_and_slope(middle, slope);
+                    let of_middle = room(&mut scratch.of_middle, size * count);
+                    let of_rows = &of_output[(new.start - outer.start) * width..];
+                    let part = turned.project.rows(chunk.start, count);
+                    multiply(part, of_rows, Start::Zero, of_middle, [of_stride, size], size);
+                    for index in 0..count {
+                        for row in new.clone() {
+                            let place = index * size + (row - new.start) * width;
+                            let y = &mut of_middle_rows.block_row_mut(index, row)[1..=width];
+                            times(&of_middle[place..][..width], &slope[place..][..width], y);
+                        }
+                    }
+                    let own = new.start.max(rows.start)..new.end.min(rows.end);
+                    if !own.is_empty() {
+                        multiply_transposed(
+                            &middle[(own.start - new.start) * width..],
+                            &of_output[(own.start - outer.start) * width..],
+                            [count, blocks],
+                            [size, of_stride],
+                            own.len() * width,
+                            &mut sums[PROJECT][matrix.clone()],
+                        );
+                    }
+                    next_middle = new.end;
+                }
+                // Rows of the expansion's gradient.
+                let size = (end - top) * width;
+                let of_wide = room(of_wide, size * count);
+                for (index, block) in chunk.clone().enumerate() {
+                    let kernel = &turned.depthwise[block * TAPS..(block + 1) * TAPS];
+                    for row in top..end {
+                        let gradient = &of_middle_rows.row(index, row as isize)[1..=width];
+                        let around = wide.around::<3>(index, row, 1, 0);
+                        let read: [&[Lanes]; TAPS] = std::array::from_fn(|tap| &around[tap / 3][tap % 3..]);
+                        correlate(
+                            &read,
+                            gradient,
+                            &mut sums[DEPTHWISE][taps.clone()][index * TAPS..(index + 1) * TAPS],
+                        );
+                        add_sum(gradient, &mut sums[DEPTHWISE_BIAS][block]);
+                        let y = &mut of_wide[index * size + (row - top) * width..][..width];
+                        convolve(&of_middle_rows.around::<3>(index, row, 1, 0), 1, kernel, &Lanes::ZERO, y);
+                    }
+                }
+                let place = (top - rows.start) * width;
+                let (blocks, strides) = ([count, blocks], [size, stride]);
+                multiply_transposed(
+                    of_wide,
+                    &own_input[place..],
+                    blocks,
+                    strides,
+                    size,
+                    &mut sums[EXPAND][matrix.clone()],
+                );
+                add_sums(of_wide, size, &mut sums[EXPAND_BIAS][chunk.clone()]);
+                let start = if chunk.start == 0 { Start::Zero } else { Start::Output };
+                let part = turned.expand.columns(chunk.start, count);
+                multiply(part, of_wide, start, &mut narrow[place..], [size, pixels], size);
+            }
         }
     }
 }
 
 /// The sums of the weights' gradients, in the order of the indices below; matrices have the wide
 /// side first.
-type Sums = [Vec<f32>; 6];
+type Sums = [Vec<Lanes>; 6];
 const EXPAND: usize = 0;
 const EXPAND_BIAS: usize = 1;
 const DEPTHWISE: usize = 2;
@@ -258,62 +356,57 @@ const PROJECT_BIAS: usize = 5;
 
 impl Operator<INPUTS> for FeedForward {
     /// The input of the last GELU.
-    type Saved = Map;
+    type Saved = Option<Map>;
 
-    fn forward(&self, inputs: &[Map; INPUTS]) -> (Map, Map) {
-        let ([x, residual], [n, c, h, w]) = ([&inputs[0], &inputs[1]], inputs[0].shape());
-        let (expand, expand_bias) = self.norm(inputs).fold(inputs[4].values(), inputs[5].values());
-        let middle = Middle::new(inputs, &expand, &expand_bias);
-        let bias = inputs[9].values();
-        let [mut before, mut y] = [(); 2].map(|()| vec![0.0; n * c * h * w]);
-        let pixels = Self::strip_pixels([h, w]);
-        let strips = tiles(&mut before, c, h * w, pixels).into_par_iter().zip(tiles(&mut y, c, h * w, pixels));
-        strips.for_each_init(Scratch::default, |scratch, (before, y)| {
-            middle.forward(image(x, y.image), &y, scratch);
-            for (channel, (before, y_plane)) in before.planes.into_iter().zip(y.planes).enumerate() {
-                let residual = &image(residual, y.image)[channel * h * w + y.start..];
-                middle.rows(scratch, channel, before, |start, line, before| {
-                    for ((before, value), residual) in before.iter_mut().zip(line).zip(&residual[start..]) {
-                        *before = value + bias[channel] + residual;
-                    }
-                });
-                gelu(before, y_plane);
-            }
-        });
-        (Map::new(y, [n, c, h, w]), Map::new(before, [n, c, h, w]))
+    fn forward(&self, inputs: &[Map; INPUTS]) -> (Map, Option<Map>) {
+        self.compute(inputs, true)
     }
 
-    fn backward(&self, inputs: &[Map; INPUTS], before: Map, gradient: Map) -> [Vec<f32>; INPUTS] {
+    fn value(&self, inputs: &[Map; INPUTS]) -> Map {
+        self.compute(inputs, false).0
+    }
+
+    fn backward(&self, inputs: &[Map; INPUTS], before: Option<Map>, gradient: Map) -> [Vec<f32>; INPUTS] {
         let (x, [n, c, h, w]) = (&inputs[0], inputs[0].shape());
         let norm = self.norm(inputs);
         let (expand, expand_bias) = norm.fold(inputs[4].values(), inputs[5].values());
         let middle = Middle::new(inputs, &expand, &expand_bias);
+        let wide = middle.wide;
+        let reversed = Turned {
+            expand: Matrix::transposed(&expand, [wide, c]),
+            depthwise: turned(&middle.depthwise, TAPS),
+            project: Matrix::transposed(inputs[8].values(), [c, wide]),
+        };
 
         // The gradient of what the last GELU was applied to is the residual's as well.
+        let before = before.expect("a recorded step keeps it");
         let mut of_sum = gradient.values().to_vec();
         let planes = of_sum.par_chunks_exact_mut(h * w).zip(before.values().par_chunks_exact(h * w));
         planes.for_each(|(gradient, before)| gelu_gradient(before, gradient));
 
-        let mut x_gradient = vec![0.0; n * c * h * w];
-        let mut strips = tiles(&mut x_gradient, c, h * w, Self::strip_pixels([h, w]));
-        let group = group_size(strips.len());
-        let sums = strips.par_chunks_mut(group).map(|strips| {
-            let wide = middle.wide;
-            let mut sums = [wide * c, wide, wide * TAPS, wide, wide * c, c].map(|count| vec![0.0; count]);
+        let mut x_gradient = zeros(n * c * h * w);
+        let rows = BAND.div_ceil(w).min(h.div_ceil(2));
+        let mut bands = tiles(&mut x_gradient, c, h * w, rows * w);
+        let group = group_size(bands.len());
+        let blocks = block_count(wide);
+        let totals = bands.par_chunks_mut(group).map(|bands| {
+            let vectors = [blocks, TAPS * blocks, blocks, block_count(c)].map(|count| vec![Lanes::ZERO; count]);
+            let [expand_bias, depthwise, depthwise_bias, project_bias] = vectors;
+            let [expand, project] = [(); 2].map(|()| sums([wide, c]));
+            let mut sums = [expand, expand_bias, depthwise, depthwise_bias, project, project_bias];
             let mut scratch = Scratch::default();
-            for strip in strips {
-                let of_sum = &of_sum[strip.image * c * h * w..(strip.image + 1) * c * h * w];
-                middle.backward(image(x, strip.image), of_sum, strip, &mut scratch, &mut sums);
-                for (channel, plane) in strip.planes.iter_mut().enumerate() {
-                    middle.rows(&mut scratch, channel, plane, |_, line, plane| plane.copy_from_slice(line));
-                }
+            for band in bands {
+                let of_sum = &of_sum[band.image * c * h * w..(band.image + 1) * c * h * w];
+                middle.backward(&reversed, image(x, band.image), of_sum, band, &mut scratch, &mut sums);
+                unpack(&scratch.narrow, band.pixels(), &mut band.planes);
             }
             sums
         });
-        let [of_expand, of_expand_bias, depthwise, depthwise_bias, of_project, project_bias] = total(sums.collect());
+        let [of_expand, of_expand_bias, depthwise, depthwise_bias, of_project, project_bias] = total(totals.collect());
+        let [of_expand, of_project] = [of_expand, of_project].map(|sums| dense(&sums, [wide, c]));
+        let of_expand_bias = flat(&of_expand_bias)[..wide].to_vec();
         let gradients = norm.unfold(inputs[4].values(), &of_expand, &of_expand_bias);
         correct(x.values(), &gradients.correction, h * w, &mut x_gradient);
-        let wide = middle.wide;
         let project = (0..c * wide).map(|index| of_project[index % wide * c + index / wide]).collect();
         [
             x_gradient,
@@ -322,10 +415,10 @@ impl Operator<INPUTS> for FeedForward {
             gradients.norm_bias,
             gradients.weight,
             of_expand_bias,
-            depthwise,
-            depthwise_bias,
+            channels(&depthwise, TAPS, wide),
+            flat(&depthwise_bias)[..wide].to_vec(),
             project,
-            project_bias,
+            flat(&project_bias)[..c].to_vec(),
         ]
     }
 }

@@ -9,6 +9,7 @@ use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use super::affine::Moments;
 use super::attention::Attention;
 use super::average::Average;
+use super::convolution::Convolution;
 use super::down::Down;
 use super::feed_forward::FeedForward;
 use super::join::Join;
@@ -115,8 +116,9 @@ fn gelu(x: Tensor<4>) -> Tensor<4> {
 }
 
 /// Batches of maps: odd and even, wide and narrow, of one row, of one pixel row less than a strip
-/// and more.
-const MAPS: [[usize; 4]; 5] = [[2, 4, 9, 13], [1, 6, 7, 21], [3, 12, 4, 3], [1, 4, 67, 71], [2, 2, 3, 16]];
+/// and more; and of more channels than a block holds.
+const MAPS: [[usize; 4]; 6] =
+    [[2, 4, 9, 13], [1, 6, 7, 21], [3, 12, 4, 3], [1, 4, 67, 71], [2, 2, 3, 16], [1, 36, 7, 10]];
 
 #[test]
 fn pointwise_operators_are_their_formulas() {
@@ -146,22 +148,44 @@ fn pointwise_operators_are_their_formulas() {
     }
 }
 
-/// Computes the attention of `[x, weight, bias, weight, bias, ...]`.
+#[test]
+fn dense_convolutions_are_their_formulas() {
+    for (map @ [_, c, _, _], rows, kernel @ [kh, kw], padding) in [
+        ([2, 3, 9, 13], 6, [3, 3], [1, 1]),
+        ([1, 20, 7, 6], 37, [3, 3], [1, 1]),
+        ([2, 5, 6, 8], 4, [3, 3], [0, 0]),
+        ([1, 4, 5, 9], 18, [5, 3], [2, 0]),
+        ([1, 4, 5, 5], 3, [2, 2], [1, 1]),
+        ([2, 33, 3, 4], 5, [1, 1], [0, 0]),
+    ] {
+        check(
+            &format!("convolution {kernel:?} of {map:?} to {rows}"),
+            [map, [rows, c, kh, kw], [1, rows, 1, 1]],
+            |inputs| apply(Convolution { padding }, inputs),
+            |p| {
+                let options = ConvOptions::new([1; 2], padding, [1; 2], 1);
+                conv2d(p[0].clone(), p[1].clone(), Some(p[2].clone().reshape([rows])), options)
+            },
+        );
+    }
+}
+
+/// Computes the attention of `[x, norm weight, norm bias, weight, bias, weight, bias, ...]`.
 fn attention(p: &[Tensor<4>], dilation: usize) -> Tensor<4> {
-    let layer = |x: Tensor<4>, index: usize, dilation| conv(x, &p[1 + 2 * index], &p[2 + 2 * index], 1, dilation);
-    let g = gelu(p[0].clone());
-    let a = layer(g.clone(), 0, 1);
-    let t = layer(a.clone(), 1, dilation);
-    let strips = [2, 4, 6].map(|index| layer(layer(t.clone(), index, 1), index + 1, 1));
+    let layer = |x: Tensor<4>, index: usize, dilation| conv(x, &p[3 + 2 * index], &p[4 + 2 * index], 1, dilation);
+    let g = gelu(layer(norm(p[0].clone(), &p[1], &p[2]), 0, 1));
+    let a = layer(g.clone(), 1, 1);
+    let t = layer(a.clone(), 2, dilation);
+    let strips = [3, 5, 7].map(|index| layer(layer(t.clone(), index, 1), index + 1, 1));
     let sum = strips.into_iter().fold(a + t, |sum, strip| sum + strip);
-    layer(layer(sum, 8, 1) * g, 9, 1)
+    layer(layer(sum, 9, 1) * g, 10, 1)
 }
 
 #[test]
 fn the_attention_is_its_formula() {
-    for (map @ [_, c, _, _], dilation) in MAPS.into_iter().zip([1, 3, 5, 1, 2]) {
+    for (map @ [_, c, _, _], dilation) in MAPS.into_iter().zip([1, 3, 5, 1, 2, 4]) {
         let depthwise = [[3, 3], [3, 3], [1, 5], [5, 1], [1, 7], [7, 1], [1, 11], [11, 1]];
-        let mut shapes = vec![map];
+        let mut shapes = vec![map, [1, c, 1, 1], [1, c, 1, 1], [c, c, 1, 1], [1, c, 1, 1]];
         for [kh, kw] in depthwise {
             shapes.extend([[c, 1, kh, kw], [1, c, 1, 1]]);
         }
@@ -170,7 +194,7 @@ fn the_attention_is_its_formula() {
         check(
             &format!("{map:?}, dilation {dilation}"),
             shapes,
-            |inputs| apply(Attention { dilation }, inputs),
+            |inputs| apply(Attention { moments: moments_of_batch(&inputs[0]), epsilon: EPSILON, dilation }, inputs),
             |p| attention(p, dilation),
         );
     }

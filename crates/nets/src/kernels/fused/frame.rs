@@ -5,7 +5,9 @@
 //! the next. So a tap is one offset for the whole plane, and a convolution is one run over it. What
 //! the run leaves between the rows is cleared afterwards.
 
-use super::lanes::{LANES, Vector, load, store, vectorized};
+use super::lanes::LANES;
+use super::planes;
+use super::vector::{Vector, vectorized};
 
 /// The neighbouring pixels of a plane that are computed together: four registers, to hide the
 /// latency of their sums.
@@ -77,13 +79,7 @@ impl Frame {
 
     /// `y = bias + sum over taps of weight * shifted x`, in a frame again.
     pub(in super::super) fn convolve(&self, x: &[f32], taps: &Taps, weight: &[f32], bias: f32, y: &mut [f32]) {
-        convolve(x, taps, weight, bias, false, self.run(), &mut y[self.first()..]);
-        self.clear(y);
-    }
-
-    /// `y += bias + sum over taps of weight * shifted x`.
-    pub(in super::super) fn convolve_add(&self, x: &[f32], taps: &Taps, weight: &[f32], bias: f32, y: &mut [f32]) {
-        convolve(x, taps, weight, bias, true, self.run(), &mut y[self.first()..]);
+        convolve(x, taps, weight, bias, self.run(), &mut y[self.first()..]);
         self.clear(y);
     }
 
@@ -92,7 +88,7 @@ impl Frame {
     pub(in super::super) fn correlate(&self, x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) -> f32 {
         let gradient = &gradient[self.first()..][..self.run()];
         correlate(x, taps, gradient, sums);
-        sum(gradient)
+        planes::sum(gradient) as f32
     }
 
     /// Makes what lies between the rows and behind the last zero again.
@@ -106,56 +102,32 @@ impl Frame {
 }
 
 impl Taps {
-    /// Taps at offsets.
-    pub(in super::super) fn at(offsets: impl IntoIterator<Item = usize>) -> Self {
-        Self(offsets.into_iter().collect())
-    }
-
     /// Returns the number of taps.
     pub(in super::super) fn len(&self) -> usize {
         self.0.len()
     }
 }
 
-/// Sums up values, in lanes and then across: both are short sums, so that rounding is small.
-pub(in super::super) fn sum(values: &[f32]) -> f32 {
-    let (blocks, rest) = values.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for block in blocks {
-        for lane in 0..LANES {
-            sums[lane] += block[lane];
-        }
-    }
-    sums.iter().chain(rest).sum()
-}
-
 vectorized! {
-    /// `y = bias + sum over taps of weight * x[i + tap]`, added to `y` where `add`, for `run`
-    /// values and up to the end of the block of the last.
-    pub(in super::super) fn convolve(x: &[f32], taps: &Taps, weight: &[f32], bias: f32, add: bool, run: usize, y: &mut [f32]) = convolve_with
+    /// `y = bias + sum over taps of weight * x[i + tap]` for `run` values and up to the end of the
+    /// block of the last.
+    fn convolve(x: &[f32], taps: &Taps, weight: &[f32], bias: f32, run: usize, y: &mut [f32]) = convolve_with
 }
 
 #[inline(always)]
-fn convolve_with<V: Vector>(x: &[f32], taps: &Taps, weight: &[f32], bias: f32, add: bool, run: usize, y: &mut [f32]) {
+fn convolve_with<V: Vector>(x: &[f32], taps: &Taps, weight: &[f32], bias: f32, run: usize, y: &mut [f32]) {
     for (block, y) in y.as_chunks_mut::<LANES>().0.chunks_exact_mut(2).take(run.div_ceil(RUN)).enumerate() {
-        let mut sums = [[V::splat(bias); 2]; 2];
-        if add {
-            for part in 0..2 {
-                let y = load::<V>(&y[part]);
-                sums[part] = [sums[part][0].add(y[0]), sums[part][1].add(y[1])];
-            }
-        }
+        let mut sums = [V::splat(bias); 2];
         let x = &x[block * RUN..];
         for (tap, weight) in taps.0.iter().zip(weight) {
             let x: &[f32; RUN] = x[*tap..].first_chunk().expect("a frame has room for its last block");
             let weight = V::splat(*weight);
             for part in 0..2 {
-                let x = load::<V>(&x.as_chunks().0[part]);
-                sums[part] = [sums[part][0].add_product(x[0], weight), sums[part][1].add_product(x[1], weight)];
+                sums[part] = sums[part].add_product(V::load(&x.as_chunks().0[part]), weight);
             }
         }
         for part in 0..2 {
-            store(sums[part], &mut y[part]);
+            sums[part].store(&mut y[part]);
         }
     }
 }
@@ -166,7 +138,7 @@ const TAPS_TOGETHER: usize = 4;
 
 vectorized! {
     /// `sums += sum over i of gradient[i] * x[i + tap]`, tap by tap.
-    pub(in super::super) fn correlate(x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) = correlate_with
+    fn correlate(x: &[f32], taps: &Taps, gradient: &[f32], sums: &mut [f32]) = correlate_with
 }
 
 #[inline(always)]
@@ -177,13 +149,13 @@ fn correlate_with<V: Vector>(x: &[f32], taps: &Taps, gradient: &[f32], sums: &mu
     for (taps, sums) in taps.0.chunks(TAPS_TOGETHER).zip(sums.chunks_mut(TAPS_TOGETHER)) {
         // A chunk that is not full repeats its first tap, whose surplus sums are dropped.
         let taps: [usize; TAPS_TOGETHER] = std::array::from_fn(|tap| taps.get(tap).copied().unwrap_or(taps[0]));
-        let mut partial = [[V::splat(0.0); 2]; TAPS_TOGETHER];
+        let mut partial = [V::splat(0.0); TAPS_TOGETHER];
         for (block, gradient) in blocks.iter().enumerate() {
             add_products::<V>(&x[block * LANES..], taps, gradient, &mut partial);
         }
         add_products::<V>(&x[blocks.len() * LANES..], taps, &padded, &mut partial);
         for (sum, partial) in sums.iter_mut().zip(&partial) {
-            *sum += partial[0].sum() + partial[1].sum();
+            *sum += partial.sum();
         }
     }
 }
@@ -193,14 +165,11 @@ fn add_products<V: Vector>(
     x: &[f32],
     taps: [usize; TAPS_TOGETHER],
     gradient: &[f32; LANES],
-    partial: &mut [[V; 2]; TAPS_TOGETHER],
+    partial: &mut [V; TAPS_TOGETHER],
 ) {
-    let gradient = load::<V>(gradient);
+    let gradient = V::load(gradient);
     for tap in 0..TAPS_TOGETHER {
         let x: &[f32; LANES] = x[taps[tap]..].first_chunk().expect("a frame has room for its last block");
-        let x = load::<V>(x);
-        for half in 0..2 {
-            partial[tap][half] = partial[tap][half].add_product(x[half], gradient[half]);
-        }
+        partial[tap] = partial[tap].add_product(V::load(x), gradient);
     }
 }

@@ -3,40 +3,100 @@
 
 use rayon::prelude::*;
 
-use super::lanes::{LANES, Lanes, room};
-use super::norm_pointwise::{image, total};
-use super::operator::{Map, Operator};
-use super::panels::{add_row_sums, group_size, pack, tile_pixels, tiles, unpack_row};
-use super::product::{Matrix, Start, Strides, multiply, multiply_transposed};
+use super::blocks::{Tile, group_size, tile_pixels, tiles, unpack, vector};
+use super::lanes::{Lanes, block_count, flat, room};
+use super::norm_pointwise::{add_sums, image, pack_tile, total};
+use super::operator::{Map, Operator, zeros};
+use super::planes::add_plane;
+use super::product::{Matrix, Start, dense, multiply, multiply_transposed, sums};
+use super::vector::{Vector, vectorized};
 
 /// `W (x + x^2 sigmoid(a x) g) + b + other` of `[x, other, a, g, W, b]`, with `a` `[1, c, 1, 1]`
 /// and the gate `g` `[n, c, 1, 1]`.
 #[derive(Clone, Debug)]
 pub(super) struct Join;
 
-/// Computes the weight of each place: `sigmoid(a x)`.
-fn places(x: &[Lanes], a: &[f32], weights: &mut Vec<Lanes>) {
-    weights.clear();
-    weights.extend(x.chunks_exact(a.len()).map(|panel| {
-        let mut sums = [0.0; LANES];
-        for (x, a) in panel.iter().zip(a) {
-            for lane in 0..LANES {
-                sums[lane] += a * x.0[lane];
-            }
-        }
-        Lanes(sums.map(|sum| 1.0 / (1.0 + (-sum).exp())))
-    }));
+/// Computes the weight of each place, `sigmoid(a x)`, of `x` in blocks.
+fn places<'a>(x: &[Lanes], a: &[Lanes], weights: &'a mut Vec<f32>) -> &'a [f32] {
+    weights.resize(x.len() / a.len(), 0.0);
+    dots(x, a, weights);
+    for weight in &mut *weights {
+        *weight = 1.0 / (1.0 + (-*weight).exp());
+    }
+    weights
 }
 
-/// `x + x^2 weight gate`
-fn weigh(x: &[Lanes], weights: &[Lanes], gate: &[f32], y: &mut Vec<Lanes>) {
-    y.resize(x.len(), Lanes::ZERO);
-    let panels = x.chunks_exact(gate.len()).zip(y.chunks_exact_mut(gate.len()));
-    for ((x, y), weight) in panels.zip(weights) {
-        for ((x, y), gate) in x.iter().zip(y).zip(gate) {
-            for lane in 0..LANES {
-                y.0[lane] = x.0[lane] + x.0[lane] * x.0[lane] * weight.0[lane] * gate;
-            }
+vectorized! {
+    /// Computes `sum over channels of a x` of each pixel.
+    fn dots(x: &[Lanes], a: &[Lanes], sums: &mut [f32]) = dots_with
+}
+
+#[inline(always)]
+fn dots_with<V: Vector>(x: &[Lanes], a: &[Lanes], sums: &mut [f32]) {
+    let pixels = sums.len();
+    for (pixel, sum) in sums.iter_mut().enumerate() {
+        let mut total = V::splat(0.0);
+        for (block, a) in a.iter().enumerate() {
+            total = total.add_product(V::load(&x[block * pixels + pixel].0), V::load(&a.0));
+        }
+        *sum = total.sum();
+    }
+}
+
+vectorized! {
+    /// `y = x + x^2 weight gate`
+    fn weigh(x: &[Lanes], weights: &[f32], gate: &[Lanes], y: &mut [Lanes]) = weigh_with
+}
+
+#[inline(always)]
+fn weigh_with<V: Vector>(x: &[Lanes], weights: &[f32], gate: &[Lanes], y: &mut [Lanes]) {
+    let pixels = weights.len();
+    for ((x, y), gate) in x.chunks_exact(pixels).zip(y.chunks_exact_mut(pixels)).zip(gate) {
+        let gate = V::load(&gate.0);
+        for ((x, y), weight) in x.iter().zip(y).zip(weights) {
+            let x = V::load(&x.0);
+            x.add_product(x.multiply(x), gate.multiply(V::splat(*weight))).store(&mut y.0);
+        }
+    }
+}
+
+vectorized! {
+    /// Turns the gradient of a weighed map into that of the map; adds those of `a` and of the gate.
+    fn weigh_gradient(gradient: &mut [Lanes], x: &[Lanes], weights: &[f32], a: &[Lanes], gate: &[Lanes], of_a: &mut [Lanes], of_gate: &mut [Lanes]) = weigh_gradient_with
+}
+
+#[inline(always)]
+fn weigh_gradient_with<V: Vector>(
+    gradient: &mut [Lanes],
+    x: &[Lanes],
+    weights: &[f32],
+    a: &[Lanes],
+    gate: &[Lanes],
+    of_a: &mut [Lanes],
+    of_gate: &mut [Lanes],
+) {
+    let pixels = weights.len();
+    for (pixel, weight) in weights.iter().enumerate() {
+        let place = V::splat(*weight);
+        let mut of_place = V::splat(0.0);
+        for (block, gate) in gate.iter().enumerate() {
+            let index = block * pixels + pixel;
+            let (value, of_value, gate) = (V::load(&x[index].0), V::load(&gradient[index].0), V::load(&gate.0));
+            let square = of_value.multiply(value).multiply(value);
+            of_place = of_place.add_product(square, gate);
+            let sum = &mut of_gate[block].0;
+            V::load(sum).add_product(square, place).store(sum);
+            let slope = V::splat(1.0).add_product(value.add(value), place.multiply(gate));
+            of_value.multiply(slope).store(&mut gradient[index].0);
+        }
+        // The sigmoid's slope.
+        let of_place = V::splat(of_place.sum() * weight * (1.0 - weight));
+        for (block, a) in a.iter().enumerate() {
+            let index = block * pixels + pixel;
+            let sum = &mut of_a[block].0;
+            V::load(sum).add_product(of_place, V::load(&x[index].0)).store(sum);
+            let of_value = V::load(&gradient[index].0);
+            of_value.add_product(V::load(&a.0), of_place).store(&mut gradient[index].0);
         }
     }
 }
@@ -47,22 +107,23 @@ impl Operator<6> for Join {
     fn forward(&self, [x, other, a, gate, weight, bias]: &[Map; 6]) -> (Map, ()) {
         let ([n, c, h, w], rows) = (x.shape(), bias.values().len());
         let size = h * w;
-        let matrix = Matrix::new([rows, c], |row, column| weight.values()[row * c + column]);
-        let mut y = other.values().to_vec();
+        let matrix = Matrix::new(weight.values(), [rows, c]);
+        let [a, bias] = [a, bias].map(|map| vector(map.values()));
+        let mut y = zeros(n * rows * size);
         tiles(&mut y, rows, size, tile_pixels(c.max(rows))).into_par_iter().for_each_init(
-            || [(); 4].map(|()| Vec::new()),
-            |[input, weights, weighed, output], mut tile| {
-                pack(image(x, tile.image), size, tile.start, tile.pixels(), input);
-                places(input, a.values(), weights);
-                weigh(input, weights, image(gate, tile.image), weighed);
-                let output = room(output, input.len() / c * rows);
-                multiply(&matrix, weighed, Start::Bias(bias.values()), output, Strides::panels(rows));
-                for (row, plane) in tile.planes.iter_mut().enumerate() {
-                    for (plane, lanes) in plane.chunks_mut(LANES).zip(output.iter().skip(row).step_by(rows)) {
-                        for (value, sum) in plane.iter_mut().zip(&lanes.0) {
-                            *value += sum;
-                        }
-                    }
+            || ([(); 3].map(|()| Vec::new()), Vec::new()),
+            |([input, weighed, output], weights), mut tile| {
+                let pixels = tile.pixels();
+                let input = pack_tile(x, &tile, input);
+                let weights = places(input, &a, weights);
+                let weighed = room(weighed, input.len());
+                weigh(input, weights, &vector(image(gate, tile.image)), weighed);
+                let output = room(output, pixels * block_count(rows));
+                multiply(matrix.whole(), weighed, Start::Bias(&bias), output, [pixels; 2], pixels);
+                unpack(output, pixels, &mut tile.planes);
+                let Tile { image: index, start, planes } = &mut tile;
+                for (row, plane) in planes.iter_mut().enumerate() {
+                    add_plane(&image(other, *index)[row * size + *start..][..pixels], plane);
                 }
             },
         );
@@ -71,72 +132,43 @@ impl Operator<6> for Join {
 
     fn backward(&self, [x, _, a, gate, weight, bias]: &[Map; 6], (): (), gradient: Map) -> [Vec<f32>; 6] {
         let ([n, c, h, w], rows) = (x.shape(), bias.values().len());
-        let (size, a) = (h * w, a.values());
-        let transposed = Matrix::new([c, rows], |row, column| weight.values()[column * c + row]);
-        let mut x_gradient = vec![0.0; n * c * size];
+        let (size, a) = (h * w, vector(a.values()));
+        let transposed = Matrix::transposed(weight.values(), [rows, c]);
+        let mut x_gradient = zeros(n * c * size);
         let mut tiles = tiles(&mut x_gradient, c, size, tile_pixels(c.max(rows)));
         let group = group_size(tiles.len());
-        let sums = tiles.par_chunks_mut(group).map(|tiles| {
-            let mut sums = [vec![0.0; c], vec![0.0; n * c], vec![0.0; rows * c], vec![0.0; rows]];
-            let [mut input, mut weights, mut weighed, mut of_output, mut product] = [(); 5].map(|()| Vec::new());
+        let both = [rows, c].map(block_count);
+        let totals = tiles.par_chunks_mut(group).map(|tiles| {
+            let lanes = |count| vec![Lanes::ZERO; count];
+            let mut totals = [lanes(both[1]), lanes(n * both[1]), sums([rows, c]), lanes(both[0])];
+            let [mut input, mut weighed, mut of_output, mut product] = [(); 4].map(|()| Vec::new());
+            let mut weights = Vec::new();
             for tile in tiles {
-                pack(image(x, tile.image), size, tile.start, tile.pixels(), &mut input);
-                pack(image(&gradient, tile.image), size, tile.start, tile.pixels(), &mut of_output);
-                places(&input, a, &mut weights);
-                weigh(&input, &weights, image(gate, tile.image), &mut weighed);
-                let [of_a, of_gate, of_weight, of_bias] = &mut sums;
-                multiply_transposed(&of_output, &weighed, [rows, c], of_weight);
-                add_row_sums(&of_output, of_bias);
+                let pixels = tile.pixels();
+                let gate = vector(image(gate, tile.image));
+                let input = pack_tile(x, tile, &mut input);
+                let of_output = pack_tile(&gradient, tile, &mut of_output);
+                let weights = places(input, &a, &mut weights);
+                let weighed = room(&mut weighed, input.len());
+                weigh(input, weights, &gate, weighed);
+                let [of_a, of_gate, of_weight, of_bias] = &mut totals;
+                multiply_transposed(of_output, weighed, both, [pixels; 2], pixels, of_weight);
+                add_sums(of_output, pixels, of_bias);
                 let of_weighed = room(&mut product, input.len());
-                multiply(&transposed, &of_output, Start::Zero, of_weighed, Strides::panels(c));
-                let of_gate = &mut of_gate[tile.image * c..(tile.image + 1) * c];
-                let panels = of_weighed.chunks_exact_mut(c).zip(input.chunks_exact(c)).zip(&weights);
-                for ((gradient, x), weight) in panels {
-                    weigh_gradient(gradient, x, weight, a, image(gate, tile.image), of_a, of_gate);
-                }
-                for (row, plane) in tile.planes.iter_mut().enumerate() {
-                    unpack_row(of_weighed, c, row, plane);
-                }
+                multiply(transposed.whole(), of_output, Start::Zero, of_weighed, [pixels; 2], pixels);
+                // Short sums first, so that rounding is small.
+                let (mut of_a_here, mut of_gate_here) = (lanes(both[1]), lanes(both[1]));
+                weigh_gradient(of_weighed, input, weights, &a, &gate, &mut of_a_here, &mut of_gate_here);
+                let of_gate = &mut of_gate[tile.image * both[1]..(tile.image + 1) * both[1]];
+                super::rows::add_in_place(&of_a_here, of_a);
+                super::rows::add_in_place(&of_gate_here, of_gate);
+                unpack(of_weighed, pixels, &mut tile.planes);
             }
-            sums
+            totals
         });
-        let [of_a, of_gate, of_weight, of_bias] = total(sums.collect());
-        [x_gradient, gradient.values().to_vec(), of_a, of_gate, of_weight, of_bias]
-    }
-}
-
-/// Turns the gradient of a weighed panel into that of the panel; adds those of `a` and of the gate.
-fn weigh_gradient(
-    gradient: &mut [Lanes],
-    x: &[Lanes],
-    weight: &Lanes,
-    a: &[f32],
-    gate: &[f32],
-    of_a: &mut [f32],
-    of_gate: &mut [f32],
-) {
-    let mut of_weight = [0.0; LANES];
-    for (((gradient, x), gate), of_gate) in gradient.iter_mut().zip(x).zip(gate).zip(of_gate) {
-        let mut sums = [0.0; LANES];
-        for lane in 0..LANES {
-            let (value, of_value) = (x.0[lane], gradient.0[lane]);
-            let square = of_value * value * value;
-            of_weight[lane] += square * gate;
-            sums[lane] = square * weight.0[lane];
-            gradient.0[lane] = of_value * (1.0 + 2.0 * value * weight.0[lane] * gate);
-        }
-        *of_gate += sums.iter().sum::<f32>();
-    }
-    // The sigmoid's slope.
-    for lane in 0..LANES {
-        of_weight[lane] *= weight.0[lane] * (1.0 - weight.0[lane]);
-    }
-    for (((gradient, x), a), of_a) in gradient.iter_mut().zip(x).zip(a).zip(of_a) {
-        let mut sums = [0.0; LANES];
-        for lane in 0..LANES {
-            sums[lane] = of_weight[lane] * x.0[lane];
-            gradient.0[lane] += a * of_weight[lane];
-        }
-        *of_a += sums.iter().sum::<f32>();
+        let [of_a, of_gate, of_weight, of_bias] = total(totals.collect());
+        let of_gate = of_gate.chunks_exact(both[1]).flat_map(|gate| flat(gate)[..c].to_vec()).collect();
+        let [of_a, of_bias] = [(of_a, c), (of_bias, rows)].map(|(sums, count)| flat(&sums)[..count].to_vec());
+        [x_gradient, gradient.values().to_vec(), of_a, of_gate, dense(&of_weight, [rows, c]), of_bias]
     }
 }

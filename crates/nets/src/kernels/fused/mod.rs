@@ -9,15 +9,22 @@
 #![allow(clippy::needless_range_loop, reason = "loops over fixed bounds with indices become registers")]
 
 mod affine;
+mod blocks;
 pub(super) mod frame;
-mod lanes;
+pub(super) mod lanes;
 mod operator;
-mod panels;
+mod planes;
 mod product;
-mod strip;
+mod ring;
+mod rows;
+pub(super) mod vector;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86;
 
 mod attention;
 mod average;
+mod chain;
+mod convolution;
 mod down;
 mod feed_forward;
 mod join;
@@ -27,9 +34,12 @@ mod upsample;
 
 #[cfg(test)]
 mod formulas;
+#[cfg(test)]
+mod roofline;
 
 pub(crate) use affine::Moments;
 
+use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 
@@ -46,6 +56,17 @@ pub(crate) struct Norm {
     pub(crate) bias: Tensor<4>,
 }
 
+impl Norm {
+    /// Creates the normalisation that leaves maps like `x` as they are.
+    pub(crate) fn identity(x: &Tensor<4>) -> Self {
+        let [_, channels, _, _] = x.dims();
+        let moments = Moments { mean: vec![0.0; channels], variance: vec![1.0; channels], count: None };
+        let (shape, device) = ([1, channels, 1, 1], x.device());
+        let (weight, bias) = (Tensor::ones(shape, &device), Tensor::zeros(shape, &device));
+        Self { moments, epsilon: 0.0, weight, bias }
+    }
+}
+
 /// The weight `[c_out, c_in / groups, kh, kw]` and the bias `[1, c_out, 1, 1]` of a convolution.
 pub(crate) type Layer = [Tensor<4>; 2];
 
@@ -55,19 +76,20 @@ pub(crate) fn layer(layer: &Conv2d) -> Layer {
     [layer.weight.val(), bias.val().reshape([1, -1, 1, 1])]
 }
 
-/// Computes what follows the first convolution of AMSUnet's attention:
-/// `project(g * mix(ams(g)))` with `g = gelu(x)`.
+/// Computes AMSUnet's attention behind a normalisation: `project(g * mix(ams(g)))` with
+/// `g = gelu(first(norm(x)))`.
 ///
-/// `layers` are the local and the atrous convolution, the horizontal and the vertical one of each
-/// strip, the mixing and the projecting one.
+/// `layers` are the first 1x1 convolution, the local and the atrous one, the horizontal and the
+/// vertical one of each strip, the mixing and the projecting one.
 ///
 /// # Shapes
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, h, w]`
-pub(crate) fn attention(x: Tensor<4>, dilation: usize, layers: [Layer; 10]) -> Tensor<4> {
-    let mut inputs = std::iter::once(x).chain(layers.into_iter().flatten());
-    let inputs = std::array::from_fn(|_| inputs.next().expect("ten layers have twenty parameters"));
-    operator::apply(attention::Attention { dilation }, inputs)
+pub(crate) fn attention(norm: Norm, x: Tensor<4>, dilation: usize, layers: [Layer; 11]) -> Tensor<4> {
+    let Norm { moments, epsilon, weight, bias } = norm;
+    let mut inputs = [x, weight, bias].into_iter().chain(layers.into_iter().flatten());
+    let inputs = std::array::from_fn(|_| inputs.next().expect("eleven layers have twenty-two parameters"));
+    operator::apply(attention::Attention { moments, epsilon, dilation }, inputs)
 }
 
 /// Computes `gelu(project(gelu(local(expand(norm(x))))) + residual)`.
@@ -157,6 +179,31 @@ pub(crate) fn join(
 /// - output: `[n, c_out, h, w]`
 pub(crate) fn pointwise(x: Tensor<4>, [weight, bias]: Layer) -> Tensor<4> {
     operator::apply(norm_pointwise::Pointwise, [x, weight, bias])
+}
+
+/// Returns the zeros around a map of a layer that [`convolve`] computes: dense, of stride 1, with
+/// as many before as behind.
+pub(crate) fn padding(layer: &Conv2d, [h, w]: [usize; 2]) -> Option<[usize; 2]> {
+    let [_, _, kh, kw] = layer.weight.dims();
+    let [vertical, horizontal] = match layer.padding {
+        PaddingConfig2d::Valid => [0; 2],
+        PaddingConfig2d::Explicit(top, left, bottom, right) if [top, left] == [bottom, right] => [top, left],
+        PaddingConfig2d::Explicit(..) | PaddingConfig2d::Same => return None,
+    };
+    let plain = layer.stride == [1; 2] && layer.dilation == [1; 2] && layer.groups == 1;
+    let fits = vertical < kh && horizontal < kw && h + 2 * vertical >= kh && w + 2 * horizontal >= kw;
+    (plain && fits).then_some([vertical, horizontal])
+}
+
+/// Computes a dense convolution of stride 1.
+///
+/// # Shapes
+/// - input: `[n, c_in, h, w]`
+/// - output: `[n, c_out, h', w']`, as kernel and padding say
+pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>, padding: [usize; 2]) -> Tensor<4> {
+    let (shape, device) = ([1, layer.weight.dims()[0], 1, 1], x.device());
+    let bias = layer.bias.as_ref().map_or_else(|| Tensor::zeros(shape, &device), |bias| bias.val().reshape(shape));
+    operator::apply(convolution::Convolution { padding }, [x, layer.weight.val(), bias])
 }
 
 /// Computes the statistics of a batch that lies on the CPU backend.

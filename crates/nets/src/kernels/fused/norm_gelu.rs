@@ -2,9 +2,13 @@
 
 use rayon::prelude::*;
 
-use super::affine::{Moments, Norm, correct};
-use super::operator::{Map, Operator};
-use crate::kernels::gelu::normal::{gelu, gelu_gradient};
+use super::affine::{Moments, Norm};
+use super::operator::{Map, Operator, zeros};
+use super::planes::{affine as affine_of, combine, dot, sum};
+use crate::kernels::gelu::polynomial::{gelu_gradient, gelu_in_place};
+
+/// The values that are computed while they are near.
+const RUN: usize = 1024;
 
 /// `gelu(norm(x))` of `[x, norm weight, norm bias]`.
 #[derive(Clone, Debug)]
@@ -20,10 +24,8 @@ impl NormGelu {
 }
 
 /// Computes the normalised values of a plane.
-fn normalize(x: &[f32], [scale, shift]: [f64; 2], y: &mut Vec<f32>) {
-    let (scale, shift) = (scale as f32, shift as f32);
-    y.clear();
-    y.extend(x.iter().map(|x| scale * x + shift));
+fn normalize(x: &[f32], [scale, shift]: [f64; 2], y: &mut [f32]) {
+    affine_of(x, scale as f32, shift as f32, y);
 }
 
 impl Operator<3> for NormGelu {
@@ -32,11 +34,13 @@ impl Operator<3> for NormGelu {
     fn forward(&self, inputs: &[Map; 3]) -> (Map, ()) {
         let (x, affine) = (&inputs[0], self.norm(inputs).affine());
         let [_, c, h, w] = x.shape();
-        let mut y = vec![0.0; x.values().len()];
+        let mut y = zeros(x.values().len());
         let planes = y.par_chunks_exact_mut(h * w).zip(x.values().par_chunks_exact(h * w)).enumerate();
-        planes.for_each_init(Vec::new, |line, (plane, (y, x))| {
-            normalize(x, affine[plane % c], line);
-            gelu(line, y);
+        planes.for_each(|(plane, (y, x))| {
+            for (x, y) in x.chunks(RUN).zip(y.chunks_mut(RUN)) {
+                normalize(x, affine[plane % c], y);
+                gelu_in_place(y);
+            }
         });
         (Map::new(y, x.shape()), ())
     }
@@ -46,16 +50,15 @@ impl Operator<3> for NormGelu {
         let ([n, c, h, w], affine) = (x.shape(), norm.affine());
         let mut x_gradient = gradient.values().to_vec();
         let planes = x_gradient.par_chunks_exact_mut(h * w).zip(x.values().par_chunks_exact(h * w)).enumerate();
-        let sums = planes.map_init(Vec::new, |line, (plane, (gradient, x))| {
-            normalize(x, affine[plane % c], line);
-            gelu_gradient(line, gradient);
+        let sums = planes.map(|(plane, (gradient, x))| {
+            let mut line = [0.0; RUN];
             let [mut of_x, mut alone] = [0.0; 2];
-            for (x, gradient) in x.chunks(1024).zip(gradient.chunks(1024)) {
-                of_x += f64::from(x.iter().zip(gradient).map(|(x, gradient)| x * gradient).sum::<f32>());
-                alone += f64::from(gradient.iter().sum::<f32>());
-            }
-            for gradient in gradient {
-                *gradient *= affine[plane % c][0] as f32;
+            for (x, gradient) in x.chunks(RUN).zip(gradient.chunks_mut(RUN)) {
+                let line = &mut line[..x.len()];
+                normalize(x, affine[plane % c], line);
+                gelu_gradient(line, gradient);
+                of_x += dot(x, gradient);
+                alone += sum(gradient);
             }
             [of_x as f32, alone as f32]
         });
@@ -70,7 +73,11 @@ impl Operator<3> for NormGelu {
             identity[channel * (c + 1)] = 1.0;
         }
         let gradients = norm.unfold(&identity, &folded_weight, &folded_bias);
-        correct(x.values(), &gradients.correction, h * w, &mut x_gradient);
+        let planes = x_gradient.par_chunks_exact_mut(h * w).zip(x.values().par_chunks_exact(h * w)).enumerate();
+        planes.for_each(|(plane, (gradient, x))| {
+            let ([scale, _], [slope, offset]) = (affine[plane % c], gradients.correction[plane % c]);
+            combine(scale as f32, x, slope, offset, gradient);
+        });
         [x_gradient, gradients.norm_weight, gradients.norm_bias]
     }
 }

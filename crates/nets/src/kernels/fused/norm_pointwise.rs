@@ -3,9 +3,11 @@
 use rayon::prelude::*;
 
 use super::affine::{Moments, Norm, correct};
-use super::operator::{Map, Operator};
-use super::panels::{add_row_sums, group_size, pack, tile_pixels, tiles, unpack_row};
-use super::product::{Matrix, Start, Strides, multiply, multiply_transposed};
+use super::blocks::{Tile, group_size, pack, tile_pixels, tiles, unpack, vector};
+use super::lanes::{Lanes, block_count, flat, room};
+use super::operator::{Map, Operator, zeros};
+use super::product::{Matrix, Start, dense, multiply, multiply_transposed, sums};
+use super::rows::add_sum;
 
 /// `W norm(x) + b` of `[x, norm weight, norm bias, W, b]`.
 #[derive(Clone, Debug)]
@@ -44,19 +46,18 @@ impl Operator<5> for NormPointwise {
 /// `W x + b` at every pixel.
 pub(super) fn linear(x: &Map, weight: &[f32], bias: &[f32]) -> Map {
     let ([n, channels, h, w], rows) = (x.shape(), bias.len());
-    let size = h * w;
-    let matrix = Matrix::new([rows, channels], |row, column| weight[row * channels + column]);
-    let mut y = vec![0.0; n * rows * size];
+    let (size, bias) = (h * w, vector(bias));
+    let matrix = Matrix::new(weight, [rows, channels]);
+    let mut y = zeros(n * rows * size);
     let tiles = tiles(&mut y, rows, size, tile_pixels(channels.max(rows)));
     tiles.into_par_iter().for_each_init(
-        || (Vec::new(), Vec::new()),
-        |(panels, products), mut tile| {
-            pack(image(x, tile.image), size, tile.start, tile.pixels(), panels);
-            let products = super::lanes::room(products, panels.len() / channels * rows);
-            multiply(&matrix, panels, Start::Bias(bias), products, Strides::panels(rows));
-            for (row, plane) in tile.planes.iter_mut().enumerate() {
-                unpack_row(products, rows, row, plane);
-            }
+        || [(); 2].map(|()| Vec::new()),
+        |[input, output], mut tile| {
+            let pixels = tile.pixels();
+            let input = pack_tile(x, &tile, input);
+            let output = room(output, pixels * block_count(rows));
+            multiply(matrix.whole(), input, Start::Bias(&bias), output, [pixels; 2], pixels);
+            unpack(output, pixels, &mut tile.planes);
         },
     );
     Map::new(y, [n, rows, h, w])
@@ -66,28 +67,43 @@ pub(super) fn linear(x: &Map, weight: &[f32], bias: &[f32]) -> Map {
 pub(super) fn linear_gradients(x: &Map, weight: &[f32], gradient: &Map) -> [Vec<f32>; 3] {
     let ([n, channels, h, w], [_, rows, _, _]) = (x.shape(), gradient.shape());
     let size = h * w;
-    let transposed = Matrix::new([channels, rows], |row, column| weight[column * channels + row]);
-    let mut x_gradient = vec![0.0; n * channels * size];
+    let transposed = Matrix::transposed(weight, [rows, channels]);
+    let mut x_gradient = zeros(n * channels * size);
     let mut tiles = tiles(&mut x_gradient, channels, size, tile_pixels(channels.max(rows)));
     let group = group_size(tiles.len());
-    let sums = tiles.par_chunks_mut(group).map(|tiles| {
-        let mut sums = [vec![0.0; rows * channels], vec![0.0; rows]];
-        let (mut inputs, mut gradients, mut products) = (Vec::new(), Vec::new(), Vec::new());
+    let blocks = [rows, channels].map(block_count);
+    let totals = tiles.par_chunks_mut(group).map(|tiles| {
+        let mut totals = [sums([rows, channels]), vec![Lanes::ZERO; blocks[0]]];
+        let [mut input, mut of_output, mut products] = [(); 3].map(|()| Vec::new());
         for tile in tiles {
-            pack(image(x, tile.image), size, tile.start, tile.pixels(), &mut inputs);
-            pack(image(gradient, tile.image), size, tile.start, tile.pixels(), &mut gradients);
-            multiply_transposed(&gradients, &inputs, [rows, channels], &mut sums[0]);
-            add_row_sums(&gradients, &mut sums[1]);
-            let products = super::lanes::room(&mut products, inputs.len());
-            multiply(&transposed, &gradients, Start::Zero, products, Strides::panels(channels));
-            for (row, plane) in tile.planes.iter_mut().enumerate() {
-                unpack_row(products, channels, row, plane);
-            }
+            let pixels = tile.pixels();
+            let input = pack_tile(x, tile, &mut input);
+            let of_output = pack_tile(gradient, tile, &mut of_output);
+            multiply_transposed(of_output, input, blocks, [pixels; 2], pixels, &mut totals[0]);
+            add_sums(of_output, pixels, &mut totals[1]);
+            let products = room(&mut products, pixels * blocks[1]);
+            multiply(transposed.whole(), of_output, Start::Zero, products, [pixels; 2], pixels);
+            unpack(products, pixels, &mut tile.planes);
         }
-        sums
+        totals
     });
-    let [weight, bias] = total(sums.collect());
-    [x_gradient, weight, bias]
+    let [of_weight, of_bias] = total(totals.collect());
+    [x_gradient, dense(&of_weight, [rows, channels]), flat(&of_bias)[..rows].to_vec()]
+}
+
+/// Copies the pixels of a tile of another map of the same size into blocks, one behind the other.
+pub(super) fn pack_tile<'a>(map: &Map, tile: &Tile<'_>, blocks: &'a mut Vec<Lanes>) -> &'a [Lanes] {
+    let [_, c, h, w] = map.shape();
+    let blocks = room(blocks, tile.pixels() * block_count(c));
+    pack(image(map, tile.image), h * w, tile.start, tile.pixels(), blocks, tile.pixels());
+    blocks
+}
+
+/// Adds the sums over the pixels of blocks that lie `stride` lanes apart.
+pub(super) fn add_sums(blocks: &[Lanes], stride: usize, sums: &mut [Lanes]) {
+    for (block, sum) in blocks.chunks(stride).zip(sums) {
+        add_sum(block, sum);
+    }
 }
 
 /// Returns the planes of one image of a batch.
@@ -97,14 +113,16 @@ pub(super) fn image(map: &Map, index: usize) -> &[f32] {
 }
 
 /// Adds up the sums of all groups in their order.
-pub(super) fn total<const N: usize>(groups: Vec<[Vec<f32>; N]>) -> [Vec<f32>; N] {
+pub(super) fn total<const N: usize>(groups: Vec<[Vec<Lanes>; N]>) -> [Vec<Lanes>; N] {
     groups.into_iter().reduce(add).expect("a map has at least one tile")
 }
 
-fn add<const N: usize>(mut total: [Vec<f32>; N], group: [Vec<f32>; N]) -> [Vec<f32>; N] {
+fn add<const N: usize>(mut total: [Vec<Lanes>; N], group: [Vec<Lanes>; N]) -> [Vec<Lanes>; N] {
     for (total, group) in total.iter_mut().zip(&group) {
         for (total, value) in total.iter_mut().zip(group) {
-            *total += value;
+            for (total, value) in total.0.iter_mut().zip(value.0) {
+                *total += value;
+            }
         }
     }
     total

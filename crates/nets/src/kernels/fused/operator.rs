@@ -31,6 +31,17 @@ impl Map {
     }
 }
 
+/// Makes zeros for a map.
+///
+/// They have a little more room than they need, as much as a [`Buffer`](super::lanes::Buffer) for
+/// the same map: when the memory of one is free again, the other fits into it.
+pub(super) fn zeros(count: usize) -> Vec<f32> {
+    const MORE: usize = 64;
+    let mut values = Vec::with_capacity(count + MORE);
+    values.resize(count, 0.0);
+    values
+}
+
 /// An operator over `N` inputs, maps first, with an exact gradient.
 ///
 /// Whatever else the gradient needs, it computes again from the inputs, or [`Saved`](Self::Saved)
@@ -42,6 +53,11 @@ pub(super) trait Operator<const N: usize>: Clone + Debug + Send + 'static {
     /// Computes the value.
     fn forward(&self, inputs: &[Map; N]) -> (Map, Self::Saved);
 
+    /// Computes the value alone, where no gradient will be asked for.
+    fn value(&self, inputs: &[Map; N]) -> Map {
+        self.forward(inputs).0
+    }
+
     /// Computes the gradients of the inputs, in their order and with their numbers of values, from
     /// the value's.
     fn backward(&self, inputs: &[Map; N], saved: Self::Saved, gradient: Map) -> [Vec<f32>; N];
@@ -52,10 +68,12 @@ pub(super) trait Operator<const N: usize>: Clone + Debug + Send + 'static {
 pub(super) fn apply<const N: usize, O: Operator<N>>(operator: O, inputs: [Tensor<4>; N]) -> Tensor<4> {
     let maps = |tensors: [FlexTensor; N]| tensors.map(|tensor| Map(tensor.to_contiguous()));
     const ON_CPU: &str = "the caller has seen that the tensors lie on the CPU backend";
-    if !inputs[0].device().is_autodiff() {
+    if !inputs.iter().any(|input| input.device().is_autodiff()) {
         let inputs = maps(inputs.map(|input| input.try_into_primitive::<Flex>().expect(ON_CPU)));
-        return Tensor::from_primitive::<Flex>(operator.forward(&inputs).0.0);
+        return Tensor::from_primitive::<Flex>(operator.value(&inputs).0);
     }
+    // An image may lie outside of the graph that the parameters are in.
+    let inputs = inputs.map(|input| if input.device().is_autodiff() { input } else { input.autodiff() });
     let inputs = inputs.map(|input| input.try_into_primitive::<Autodiff<Flex>>().expect(ON_CPU));
     let nodes = inputs.each_ref().map(|input| input.node());
     let inputs = maps(inputs.map(|input| input.into_primitive()));
@@ -64,7 +82,7 @@ pub(super) fn apply<const N: usize, O: Operator<N>>(operator: O, inputs: [Tensor
             let (output, saved) = operator.forward(&inputs);
             prepared.finish((inputs, saved), output.0)
         }
-        OpsKind::UnTracked(prepared) => prepared.finish(operator.forward(&inputs).0.0),
+        OpsKind::UnTracked(prepared) => prepared.finish(operator.value(&inputs).0),
     };
     Tensor::from_primitive::<Autodiff<Flex>>(output)
 }

@@ -3,10 +3,16 @@
 //! Coordinates are rounded to 32 bits, once, as ONNX Runtime's `Resize` rounds them: what is
 //! learned with reads beside the pixel by as much as what is deployed, up to 6e-8 of the side, and
 //! the two differ by none of it.
+//!
+//! The new value `2j` lies between the old ones `j - 1` and `j`, and `2j + 1` between `j` and
+//! `j + 1`: each half reads neighbours in their order, so that both are vectors, and so are their
+//! adjoints.
 
 use rayon::prelude::*;
 
-use super::operator::{Map, Operator};
+use super::lanes::LANES;
+use super::operator::{Map, Operator, zeros};
+use super::vector::{Vector, vectorized};
 
 /// Upsamples `[x]` and adds zeros until the map has `size`: `floor(difference / 2)` before, the
 /// rest after.
@@ -16,29 +22,126 @@ pub(super) struct Upsample {
     pub(super) size: [usize; 2],
 }
 
-/// The two values of an axis that a new one lies between, and its share of the second.
-struct Between {
-    first: usize,
-    second: usize,
-    share: f32,
+/// An axis that gets twice as many values.
+struct Axis {
+    count: usize,
+    /// The share of the old value `j` in the new one `2j`; the rest is that of `j - 1`. Zeros up to
+    /// a whole vector.
+    even: Vec<f32>,
+    /// The share of the old value `j + 1` in the new one `2j + 1`; the rest is that of `j`.
+    odd: Vec<f32>,
 }
 
-/// Returns the positions of twice as many values, the first and the last on the old ones.
-fn places(count: usize) -> Vec<Between> {
-    (0..2 * count).map(|index| place(index, count)).collect()
+impl Axis {
+    fn new(count: usize) -> Self {
+        let place = |index: usize| (index * (count - 1)) as f32 / (2 * count - 1) as f32;
+        let shares = |of: &dyn Fn(usize) -> f32| {
+            let mut shares: Vec<f32> = (0..count).map(of).collect();
+            shares.resize(count.next_multiple_of(LANES), 0.0);
+            shares
+        };
+        let even = shares(&|j| place(2 * j) - (j as f32 - 1.0));
+        Self { count, even, odd: shares(&|j| place(2 * j + 1) - j as f32) }
+    }
+
+    /// Returns the two old values that a new one lies between, and its share of the second.
+    fn between(&self, index: usize) -> (usize, usize, f32) {
+        let j = index / 2;
+        match index % 2 {
+            0 => (j.saturating_sub(1), j, self.even[j]),
+            _ => (j, (j + 1).min(self.count - 1), self.odd[j]),
+        }
+    }
+
+    /// Makes room for a row of old values with its neighbours and whole vectors.
+    fn line(&self) -> Vec<f32> {
+        vec![0.0; self.even.len() + 2]
+    }
 }
 
-/// Returns the position of one of twice as many values.
-fn place(index: usize, count: usize) -> Between {
-    let place = (index * (count - 1)) as f32 / (2 * count - 1) as f32;
-    let first = (place as usize).min(count - 1);
-    Between { first, second: (first + 1).min(count - 1), share: place - first as f32 }
+vectorized! {
+    /// `line[j + 1] = first[j] + share * (second[j] - first[j])`, and the values at the ends once
+    /// more.
+    fn mix(first: &[f32], second: &[f32], share: f32, line: &mut [f32]) = mix_with
+}
+
+#[inline(always)]
+fn mix_with<V: Vector>(first: &[f32], second: &[f32], share: f32, line: &mut [f32]) {
+    let count = first.len();
+    let values = &mut line[1..=count];
+    let ((a, a_rest), (b, b_rest)) = (first.as_chunks::<LANES>(), second.as_chunks::<LANES>());
+    let (y, y_rest) = values.as_chunks_mut::<LANES>();
+    let shares = V::splat(share);
+    for ((a, b), y) in a.iter().zip(b).zip(y) {
+        let (a, b) = (V::load(a), V::load(b));
+        a.add_product(b.subtract(a), shares).store(y);
+    }
+    for ((a, b), y) in a_rest.iter().zip(b_rest).zip(y_rest) {
+        *y = a + share * (b - a);
+    }
+    (line[0], line[count + 1]) = (line[1], line[count]);
+}
+
+vectorized! {
+    /// Computes twice as many values of a line with its neighbours.
+    fn widen(line: &[f32], even: &[f32], odd: &[f32], y: &mut [f32]) = widen_with
+}
+
+#[inline(always)]
+fn widen_with<V: Vector>(line: &[f32], even: &[f32], odd: &[f32], y: &mut [f32]) {
+    let shares = even.as_chunks::<LANES>().0.iter().zip(odd.as_chunks::<LANES>().0);
+    for ((block, (even, odd)), y) in shares.enumerate().zip(y.chunks_mut(2 * LANES)) {
+        let line: &[f32; LANES + 2] = line[block * LANES..].first_chunk().expect("a line holds whole vectors");
+        let near = |start: usize| line[start..].first_chunk().expect("three windows lie in a line");
+        let [before, here, behind] = [V::load(near(0)), V::load(near(1)), V::load(near(2))];
+        let (mut evens, mut odds) = ([0.0; LANES], [0.0; LANES]);
+        before.add_product(here.subtract(before), V::load(even)).store(&mut evens);
+        here.add_product(behind.subtract(here), V::load(odd)).store(&mut odds);
+        let mut both = [0.0; 2 * LANES];
+        for lane in 0..LANES {
+            both[2 * lane] = evens[lane];
+            both[2 * lane + 1] = odds[lane];
+        }
+        match y.first_chunk_mut() {
+            Some(y) => *y = both,
+            None => y.copy_from_slice(&both[..y.len()]),
+        }
+    }
+}
+
+vectorized! {
+    /// The adjoint of [`widen`]: splits the gradient into its two halves, each with a zero before
+    /// and zeros behind, and adds up what reached each value.
+    fn narrow(gradient: &[f32], even: &[f32], odd: &[f32], halves: &mut [Vec<f32>; 2], line: &mut [f32]) = narrow_with
+}
+
+#[inline(always)]
+fn narrow_with<V: Vector>(gradient: &[f32], even: &[f32], odd: &[f32], halves: &mut [Vec<f32>; 2], line: &mut [f32]) {
+    let [evens, odds] = halves;
+    for (pair, (even, odd)) in gradient.as_chunks::<2>().0.iter().zip(evens[1..].iter_mut().zip(&mut odds[1..])) {
+        (*even, *odd) = (pair[0], pair[1]);
+    }
+    // A new value's other share: what is not of `j` is of `j - 1`, and of `j`, not of `j + 1`.
+    for block in (0..even.len()).step_by(LANES) {
+        let window = |values: &[f32], start: usize| -> [f32; LANES] {
+            *values[block + start..].first_chunk().expect("halves hold whole vectors and their neighbours")
+        };
+        let [own, next] = [V::load(&window(evens, 1)), V::load(&window(evens, 2))];
+        let [left, right] = [V::load(&window(odds, 0)), V::load(&window(odds, 1))];
+        let next_share: &[f32; LANES] = &std::array::from_fn(|lane| even.get(block + lane + 1).copied().unwrap_or(0.0));
+        let left_share: &[f32; LANES] =
+            &std::array::from_fn(|lane| (block + lane).checked_sub(1).map_or(0.0, |index| odd[index]));
+        let [even, odd] = [window(even, 0), window(odd, 0)];
+        let sum = own.multiply(V::load(&even)).add(next).subtract_product(next, V::load(next_share));
+        let sum = sum.add(right).subtract_product(right, V::load(&odd)).add_product(left, V::load(left_share));
+        sum.store(line[block..].first_chunk_mut().expect("a line holds whole vectors"));
+    }
 }
 
 impl Upsample {
-    /// Returns the positions of both axes, and the rows and columns of zeros before the first.
-    fn geometry(&self, [height, width]: [usize; 2]) -> ([Vec<Between>; 2], [usize; 2]) {
-        ([places(height), places(width)], [(self.size[0] - 2 * height) / 2, (self.size[1] - 2 * width) / 2])
+    /// Returns both axes, and the rows and columns of zeros before the first.
+    fn geometry(&self, [height, width]: [usize; 2]) -> ([Axis; 2], [usize; 2]) {
+        ([Axis::new(height), Axis::new(width)], [(self.size[0] - 2 * height) / 2, (self.size[1] - 2 * width) / 2])
     }
 }
 
@@ -48,19 +151,15 @@ impl Operator<1> for Upsample {
     fn forward(&self, [x]: &[Map; 1]) -> (Map, ()) {
         let ([n, c, h, w], [height, width]) = (x.shape(), self.size);
         let ([rows, columns], [top, left]) = self.geometry([h, w]);
-        let mut y = vec![0.0; n * c * height * width];
+        let mut y = zeros(n * c * height * width);
         let planes = y.par_chunks_exact_mut(height * width).zip(x.values().par_chunks_exact(h * w));
         planes.for_each_init(
-            || vec![0.0; w],
+            || columns.line(),
             |line, (y, x)| {
-                for (row, y) in rows.iter().zip(y.chunks_exact_mut(width).skip(top)) {
-                    let (first, second) = (&x[row.first * w..][..w], &x[row.second * w..][..w]);
-                    for ((value, first), second) in line.iter_mut().zip(first).zip(second) {
-                        *value = first + row.share * (second - first);
-                    }
-                    for (column, y) in columns.iter().zip(&mut y[left..]) {
-                        *y = line[column.first] + column.share * (line[column.second] - line[column.first]);
-                    }
+                for (row, y) in y.chunks_exact_mut(width).skip(top).take(2 * h).enumerate() {
+                    let (first, second, share) = rows.between(row);
+                    mix(&x[first * w..][..w], &x[second * w..][..w], share, line);
+                    widen(line, &columns.even, &columns.odd, &mut y[left..left + 2 * w]);
                 }
             },
         );
@@ -70,22 +169,16 @@ impl Operator<1> for Upsample {
     fn backward(&self, [x]: &[Map; 1], (): (), gradient: Map) -> [Vec<f32>; 1] {
         let ([_, _, h, w], [height, width]) = (x.shape(), self.size);
         let ([rows, columns], [top, left]) = self.geometry([h, w]);
-        let mut x_gradient = vec![0.0; x.values().len()];
+        let mut x_gradient = zeros(x.values().len());
         let planes = x_gradient.par_chunks_exact_mut(h * w).zip(gradient.values().par_chunks_exact(height * width));
         planes.for_each_init(
-            || vec![0.0; w],
-            |line, (x_gradient, gradient)| {
-                for (row, gradient) in rows.iter().zip(gradient.chunks_exact(width).skip(top)) {
-                    line.fill(0.0);
-                    for (column, gradient) in columns.iter().zip(&gradient[left..]) {
-                        line[column.first] += (1.0 - column.share) * gradient;
-                        line[column.second] += column.share * gradient;
-                    }
-                    for (part, share) in [(row.first, 1.0 - row.share), (row.second, row.share)] {
-                        for (sum, value) in x_gradient[part * w..][..w].iter_mut().zip(&*line) {
-                            *sum += share * value;
-                        }
-                    }
+            || ([(); 2].map(|()| columns.line()), columns.line()),
+            |(halves, line), (x_gradient, gradient)| {
+                for (row, gradient) in gradient.chunks_exact(width).skip(top).take(2 * h).enumerate() {
+                    let (first, second, share) = rows.between(row);
+                    narrow(&gradient[left..left + 2 * w], &columns.even, &columns.odd, halves, line);
+                    super::planes::add_scaled(&line[..w], 1.0 - share, &mut x_gradient[first * w..][..w]);
+                    super::planes::add_scaled(&line[..w], share, &mut x_gradient[second * w..][..w]);
                 }
             },
         );

@@ -2,7 +2,9 @@
 
 #[cfg(feature = "cube")]
 mod cube;
-pub(super) mod normal;
+#[cfg(feature = "cube")]
+mod normal;
+pub(super) mod polynomial;
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -44,7 +46,7 @@ impl GeluOps for Flex {
         on_cpu([x], |[x]| {
             let x = x.to_contiguous();
             let mut y = vec![0.0; x.shape().num_elements()];
-            y.par_chunks_mut(CHUNK).zip(values(&x).par_chunks(CHUNK)).for_each(|(y, x)| normal::gelu(x, y));
+            y.par_chunks_mut(CHUNK).zip(values(&x).par_chunks(CHUNK)).for_each(|(y, x)| polynomial::gelu(x, y));
             FlexTensor::from_data(TensorData::new(y, x.shape()))
         })
     }
@@ -53,7 +55,9 @@ impl GeluOps for Flex {
         on_cpu([x, gradient], |[x, gradient]| {
             let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
             let mut y = values(&gradient).to_vec();
-            y.par_chunks_mut(CHUNK).zip(values(&x).par_chunks(CHUNK)).for_each(|(y, x)| normal::gelu_gradient(x, y));
+            y.par_chunks_mut(CHUNK)
+                .zip(values(&x).par_chunks(CHUNK))
+                .for_each(|(y, x)| polynomial::gelu_gradient(x, y));
             FlexTensor::from_data(TensorData::new(y, x.shape()))
         })
     }
