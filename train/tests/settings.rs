@@ -240,6 +240,7 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
         ("--data data --mean 0.1,0.2", 2, "three numbers"),
         ("--resume run --epochs 3", 2, "cannot be used with"),
         ("--resume run --augment none", 2, "cannot be used with"),
+        ("--resume run --level 1", 2, "cannot be used with"),
         ("--resume run --ema 0.9", 2, "cannot be used with"),
         ("--resume run --self-configure", 2, "cannot be used with"),
         ("--data data --loss hinge", 2, "`hinge` is no loss; expected cross-entropy or focal"),

@@ -8,10 +8,12 @@ use axum::response::{IntoResponse, Response};
 use seg_data::ReadError;
 use seg_inference::{RunError, SegmentError};
 use serde::Serialize;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 /// The body of every error.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct ErrorBody {
     /// The error, in a sentence.
     error: String,

@@ -14,6 +14,7 @@ use seg_verify::{Certificate, ValidityError};
 use serde::Serialize;
 use thiserror::Error;
 use tracing::{info, warn};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use crate::error::chain;
@@ -55,7 +56,8 @@ pub enum ServedModelError {
 }
 
 /// The verdict of a certificate on a model.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 #[serde(rename_all = "lowercase", tag = "verdict")]
 pub(crate) enum Verdict {
     /// The certificate holds for this file, provider and ONNX Runtime.

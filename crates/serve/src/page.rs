@@ -9,9 +9,12 @@ use axum::response::{IntoResponse, Response};
 use seg_contract::Contract;
 use seg_inference::{RunsOn, Settings};
 use serde::Serialize;
+#[cfg(test)]
 use utoipa::ToSchema;
 
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
+#[cfg(test)]
+use crate::error::ErrorBody;
 use crate::model::{Model, Verdict};
 use crate::protocol::metadata::{TensorMetadata, input_of, output_of};
 use crate::segment::{formats, has_probabilities};
@@ -59,7 +62,8 @@ pub(crate) async fn icon() -> Response {
 }
 
 /// The models, as the page shows them.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct Models {
     models: Vec<ModelCard>,
     outputs: Vec<OutputCard>,
@@ -68,22 +72,23 @@ pub(crate) struct Models {
     /// The most bytes of a request.
     body_bytes_max: usize,
     /// The settings for segmenting.
-    #[schema(value_type = Object)]
+    #[cfg_attr(test, schema(value_type = Object))]
     settings: Settings,
 }
 
 /// A model.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct ModelCard {
     name: String,
     version: String,
     /// The SHA-256 of the model's file, in hexadecimal.
     sha256: String,
     /// The contract: what the model expects and means.
-    #[schema(value_type = Object)]
+    #[cfg_attr(test, schema(value_type = Object))]
     contract: Contract,
     certificate: Verdict,
-    #[schema(value_type = Object)]
+    #[cfg_attr(test, schema(value_type = Object))]
     runs_on: RunsOn,
     /// True if the model gives probabilities, and not only masks.
     probabilities: bool,
@@ -92,7 +97,8 @@ pub(crate) struct ModelCard {
 }
 
 /// A kind of output of `/v1/segment`.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct OutputCard {
     name: &'static str,
     media_type: &'static str,
@@ -100,10 +106,10 @@ pub(crate) struct OutputCard {
 }
 
 /// Lists the models with their contracts and certificates, and the outputs of `/v1/segment`.
-#[utoipa::path(
+#[cfg_attr(test, utoipa::path(
     get, path = "/v1/models", tag = "models",
     responses((status = 200, body = Models), (status = 503, description = "Models are being opened", body = ErrorBody))
-)]
+))]
 pub(crate) async fn models(State(app): State<Arc<App>>) -> Result<Json<Models>, ApiError> {
     let models = app.catalog()?.all();
     let card = |model: &Arc<Model>| ModelCard {

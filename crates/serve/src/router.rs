@@ -15,7 +15,9 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
+#[cfg(test)]
+use crate::error::ErrorBody;
 use crate::logs::observe;
 use crate::openapi::document;
 use crate::page;
@@ -93,11 +95,11 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 }
 
 /// Writes counters and histograms for Prometheus.
-#[utoipa::path(
+#[cfg_attr(test, utoipa::path(
     get, path = "/metrics", tag = "server",
     responses((status = 200, description = "Prometheus's text format", body = String, content_type = "text/plain"),
         (status = 503, description = "Models are being opened", body = ErrorBody))
-)]
+))]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let models = app.catalog().map(|catalog| catalog.all()).unwrap_or_default();
     let models: Vec<_> = models

@@ -6,6 +6,7 @@ use ndarray::{Array, Dimension};
 use seg_inference::ModelOutput;
 use serde::Serialize;
 use serde_json::json;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
@@ -15,7 +16,8 @@ use crate::model::Model;
 pub(crate) const JSON_LENGTH: &str = "inference-header-content-length";
 
 /// The answer.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct InferResponse {
     model_name: String,
     model_version: String,
@@ -25,7 +27,8 @@ pub(crate) struct InferResponse {
     outputs: Vec<ResponseOutput>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct ResponseOutput {
     name: String,
     datatype: &'static str,
@@ -35,7 +38,7 @@ struct ResponseOutput {
     parameters: Option<serde_json::Value>,
     /// The values, row by row; null for one that is no number.
     #[serde(skip_serializing_if = "Data::is_none")]
-    #[schema(value_type = Vec<f64>)]
+    #[cfg_attr(test, schema(value_type = Vec<f64>))]
     data: Data,
 }
 

@@ -10,17 +10,21 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use tokio::sync::oneshot;
 
-use super::answer::{InferResponse, JSON_LENGTH, answer};
-use super::metadata::{ModelPath, VersionPath, model_at};
-use super::request::{InferRequest, Parsed, parse};
+use super::answer::{JSON_LENGTH, answer};
+use super::metadata::{ModelPath, model_at};
+use super::request::{Parsed, parse};
+#[cfg(test)]
+use super::{answer::InferResponse, metadata::VersionPath, request::InferRequest};
 use crate::admission::within;
 use crate::body::{number, receive};
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
+#[cfg(test)]
+use crate::error::ErrorBody;
 use crate::lanes::{Job, Work, ended, tensor_pixels};
 use crate::server::{App, blocking};
 
 /// Runs a model on a tensor.
-#[utoipa::path(
+#[cfg_attr(test, utoipa::path(
     post, path = "/v2/models/{model}/infer", tag = "inference", params(ModelPath), request_body = InferRequest,
     responses(
         (status = 200, body = InferResponse),
@@ -30,7 +34,7 @@ use crate::server::{App, blocking};
         (status = 413, description = "The request is too large", body = ErrorBody),
         (status = 503, description = "The server has too much to do", body = ErrorBody),
     )
-)]
+))]
 pub(crate) async fn infer(
     State(app): State<Arc<App>>,
     path: Result<Path<ModelPath>, PathRejection>,
@@ -76,7 +80,7 @@ pub(crate) async fn infer(
 }
 
 /// Runs a version of a model on a tensor.
-#[utoipa::path(
+#[cfg_attr(test, utoipa::path(
     post, path = "/v2/models/{model}/versions/{version}/infer", tag = "inference", params(VersionPath),
     request_body = InferRequest,
     responses(
@@ -87,7 +91,7 @@ pub(crate) async fn infer(
         (status = 413, description = "The request is too large", body = ErrorBody),
         (status = 503, description = "The server has too much to do", body = ErrorBody),
     )
-)]
+))]
 pub(crate) async fn infer_version(
     app: State<Arc<App>>,
     path: Result<Path<ModelPath>, PathRejection>,

@@ -9,9 +9,12 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use seg_contract::{Contract, Element, OutputKind};
 use serde::{Deserialize, Serialize};
+#[cfg(test)]
 use utoipa::{IntoParams, ToSchema};
 
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
+#[cfg(test)]
+use crate::error::ErrorBody;
 use crate::model::Model;
 use crate::server::App;
 
@@ -19,18 +22,20 @@ use crate::server::App;
 pub(crate) const EXTENSIONS: [&str; 1] = ["binary_tensor_data"];
 
 /// The model and the version in an address.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Path))]
 pub(crate) struct ModelPath {
     /// The name of the model.
     pub(crate) model: String,
     /// The version; the latest unless it is in the address.
     #[serde(default)]
-    #[param(ignore)]
+    #[cfg_attr(test, param(ignore))]
     pub(crate) version: Option<String>,
 }
 
 /// The model and the version in an address that has both.
+#[cfg(test)]
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "it describes the address")]
@@ -42,7 +47,8 @@ pub(crate) struct VersionPath {
 }
 
 /// The server.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct ServerMetadata {
     name: &'static str,
     version: &'static str,
@@ -50,7 +56,8 @@ pub(crate) struct ServerMetadata {
 }
 
 /// A model.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct ModelMetadata {
     name: String,
     versions: Vec<String>,
@@ -60,17 +67,19 @@ pub(crate) struct ModelMetadata {
 }
 
 /// An input or output of a model.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct TensorMetadata {
     pub(crate) name: String,
-    #[schema(example = "FP32")]
+    #[cfg_attr(test, schema(example = "FP32"))]
     pub(crate) datatype: &'static str,
     /// The sizes; -1 for any.
     pub(crate) shape: Vec<i64>,
 }
 
 /// A model as Triton describes it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct ModelConfig {
     name: String,
     platform: &'static str,
@@ -81,7 +90,8 @@ pub(crate) struct ModelConfig {
     output: Vec<TensorConfig>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 struct TensorConfig {
     name: String,
     data_type: String,
@@ -89,7 +99,8 @@ struct TensorConfig {
 }
 
 /// An entry of the repository's index.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct IndexEntry {
     name: String,
     version: String,
@@ -134,38 +145,41 @@ pub(crate) fn model_at(app: &App, path: Result<Path<ModelPath>, PathRejection>) 
 }
 
 /// A server that lives.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct Live {
     live: bool,
 }
 
 /// A server that takes requests.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct Ready {
     ready: bool,
 }
 
 /// A model that takes requests.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct ModelReady {
     name: String,
     ready: bool,
 }
 
 /// Answers as long as the process lives.
-#[utoipa::path(get, path = "/v2/health/live", tag = "health", responses((status = 200, body = Live)))]
+#[cfg_attr(test, utoipa::path(get, path = "/v2/health/live", tag = "health", responses((status = 200, body = Live))))]
 pub(crate) async fn live() -> Json<Live> {
     Json(Live { live: true })
 }
 
 /// Answers when all models are open, and no longer when the server is being stopped.
-#[utoipa::path(
+#[cfg_attr(test, utoipa::path(
     get, path = "/v2/health/ready", tag = "health",
     responses(
         (status = 200, description = "The server takes requests", body = Ready),
         (status = 503, description = "Models are being opened, or the server stops", body = ErrorBody),
     )
-)]
+))]
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Ready>, ApiError> {
     check_ready(&app)?;
     Ok(Json(Ready { ready: true }))
@@ -178,16 +192,16 @@ fn check_ready(app: &App) -> Result<(), ApiError> {
 }
 
 /// Describes the server.
-#[utoipa::path(get, path = "/v2", tag = "models", responses((status = 200, body = ServerMetadata)))]
+#[cfg_attr(test, utoipa::path(get, path = "/v2", tag = "models", responses((status = 200, body = ServerMetadata))))]
 pub(crate) async fn server() -> Json<ServerMetadata> {
     Json(ServerMetadata { name: "seg", version: env!("CARGO_PKG_VERSION"), extensions: EXTENSIONS })
 }
 
 /// Describes the tensors of a model.
-#[utoipa::path(
+#[cfg_attr(test, utoipa::path(
     get, path = "/v2/models/{model}", tag = "models", params(ModelPath),
     responses((status = 200, body = ModelMetadata), (status = 404, description = "There is no such model", body = ErrorBody))
-)]
+))]
 pub(crate) async fn model(
     State(app): State<Arc<App>>,
     path: Result<Path<ModelPath>, PathRejection>,
@@ -204,10 +218,10 @@ pub(crate) async fn model(
 }
 
 /// Describes the tensors of a version of a model.
-#[utoipa::path(
+#[cfg_attr(test, utoipa::path(
     get, path = "/v2/models/{model}/versions/{version}", tag = "models", params(VersionPath),
     responses((status = 200, body = ModelMetadata), (status = 404, description = "There is no such version", body = ErrorBody))
-)]
+))]
 pub(crate) async fn version(
     app: State<Arc<App>>,
     path: Result<Path<ModelPath>, PathRejection>,
@@ -216,10 +230,10 @@ pub(crate) async fn version(
 }
 
 /// Answers if a model takes requests.
-#[utoipa::path(
+#[cfg_attr(test, utoipa::path(
     get, path = "/v2/models/{model}/ready", tag = "health", params(ModelPath),
     responses((status = 200, body = ModelReady), (status = 404, description = "There is no such model", body = ErrorBody))
-)]
+))]
 pub(crate) async fn model_ready(
     State(app): State<Arc<App>>,
     path: Result<Path<ModelPath>, PathRejection>,
@@ -230,10 +244,10 @@ pub(crate) async fn model_ready(
 }
 
 /// Answers if a version of a model takes requests.
-#[utoipa::path(
+#[cfg_attr(test, utoipa::path(
     get, path = "/v2/models/{model}/versions/{version}/ready", tag = "health", params(VersionPath),
     responses((status = 200, body = ModelReady), (status = 404, description = "There is no such version", body = ErrorBody))
-)]
+))]
 pub(crate) async fn version_ready(
     app: State<Arc<App>>,
     path: Result<Path<ModelPath>, PathRejection>,
@@ -242,10 +256,10 @@ pub(crate) async fn version_ready(
 }
 
 /// Describes a model as Triton does.
-#[utoipa::path(
+#[cfg_attr(test, utoipa::path(
     get, path = "/v2/models/{model}/config", tag = "models", params(ModelPath),
     responses((status = 200, body = ModelConfig), (status = 404, description = "There is no such model", body = ErrorBody))
-)]
+))]
 pub(crate) async fn config(
     State(app): State<Arc<App>>,
     path: Result<Path<ModelPath>, PathRejection>,
@@ -267,7 +281,7 @@ pub(crate) async fn config(
 }
 
 /// Lists the models, as Triton's repository does.
-#[utoipa::path(post, path = "/v2/repository/index", tag = "models", responses((status = 200, body = Vec<IndexEntry>)))]
+#[cfg_attr(test, utoipa::path(post, path = "/v2/repository/index", tag = "models", responses((status = 200, body = Vec<IndexEntry>))))]
 pub(crate) async fn index(State(app): State<Arc<App>>) -> Result<Json<Vec<IndexEntry>>, ApiError> {
     let models = app.catalog()?.all();
     let entry = |model: &Arc<Model>| IndexEntry {

@@ -5,6 +5,7 @@ use seg_inference::GraphTensor;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use super::metadata::{input_of, output_of};
@@ -43,6 +44,7 @@ struct RequestOutput {
 }
 
 /// A request for a model's output.
+#[cfg(test)]
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it describes the body")]
 pub(crate) struct InferRequest {
@@ -55,6 +57,7 @@ pub(crate) struct InferRequest {
 }
 
 /// A tensor of a request.
+#[cfg(test)]
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it describes the body")]
 pub(crate) struct InferInput {
@@ -69,6 +72,7 @@ pub(crate) struct InferInput {
 }
 
 /// An output that is asked for.
+#[cfg(test)]
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it describes the body")]
 pub(crate) struct InferOutput {

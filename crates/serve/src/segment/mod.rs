@@ -23,11 +23,14 @@ use seg_inference::{Inferred, Prepared, SegmentSteps, Settings, Timings, Uncerta
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
+#[cfg(test)]
 use utoipa::IntoParams;
 
 use crate::admission::within;
 use crate::body::receive;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
+#[cfg(test)]
+use crate::error::ErrorBody;
 use crate::lanes::{Job, Work, ended};
 use crate::model::Model;
 use crate::results::{Done, Format, Needs, ResultFile};
@@ -39,9 +42,10 @@ use record::{Record, RecordModel};
 pub(crate) use negotiation::{IMAGE, RECORD, formats};
 
 /// The wishes of a request.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(IntoParams))]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub(crate) struct SegmentQuery {
     /// The model; needed if there are several.
     model: Option<String>,
@@ -49,7 +53,7 @@ pub(crate) struct SegmentQuery {
     version: Option<String>,
     /// The outputs, separated by commas; by `Accept` unless given. Several come as parts of
     /// `multipart/form-data`.
-    #[param(example = "mask")]
+    #[cfg_attr(test, param(example = "mask"))]
     output: Option<String>,
     /// With two classes, the least probability of the second one, 0 to 1.
     threshold: Option<f32>,
@@ -68,7 +72,7 @@ struct Opened {
 /// Segments an image file.
 ///
 /// The body is the file itself, in any format that `seg infer` reads, recognised by its content.
-#[utoipa::path(
+#[cfg_attr(test, utoipa::path(
     post, path = "/v1/segment", tag = "inference", params(SegmentQuery),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The image file"),
     responses(
@@ -84,7 +88,7 @@ struct Opened {
         (status = 415, description = "The body is no image in a known format", body = ErrorBody),
         (status = 503, description = "The server has too much to do", body = ErrorBody),
     )
-)]
+))]
 pub(crate) async fn segment(
     State(app): State<Arc<App>>,
     query: Result<Query<SegmentQuery>, QueryRejection>,

@@ -4,12 +4,14 @@
 
 use seg_inference::{RunsOn, Settings};
 use serde::Serialize;
+#[cfg(test)]
 use utoipa::ToSchema;
 
 use crate::results::Areas;
 
 /// The record of a segmented image.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct Record {
     /// The name of the image.
     pub(super) name: String,
@@ -31,13 +33,13 @@ pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tiles: Option<usize>,
     /// The area of each class, by class index.
-    #[schema(value_type = Vec<Object>)]
+    #[cfg_attr(test, schema(value_type = Vec<Object>))]
     pub(super) area: Areas,
     /// The settings for segmenting.
-    #[schema(value_type = Object)]
+    #[cfg_attr(test, schema(value_type = Object))]
     pub(super) settings: Settings,
     /// The provider that computed the result.
-    #[schema(value_type = Object)]
+    #[cfg_attr(test, schema(value_type = Object))]
     pub(super) runs_on: RunsOn,
     /// The time to decode the file, in milliseconds.
     pub(super) decode_ms: f64,
@@ -52,7 +54,8 @@ pub(crate) struct Record {
 }
 
 /// The model of a record.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ToSchema))]
 pub(crate) struct RecordModel {
     pub(super) name: String,
     pub(super) version: String,

@@ -89,6 +89,8 @@ pub(crate) struct FitArgs {
     // Beside the settings and not among them: a group of flags takes in none that are flattened
     // into it.
     #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
+    #[command(flatten)]
     pub(crate) training: TrainingArgs,
 }
 
@@ -128,9 +130,6 @@ pub(crate) struct SettingArgs {
     /// its own crop [default: native]
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = DATA)]
     pub(crate) size: Option<SizePolicy>,
-    #[command(flatten)]
-    #[serde(skip)]
-    pub(crate) reading: ReadingArgs,
     /// The side of the square training crop [default: the whole of a fixed size, else the largest
     /// that fits, at most 480]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..), help_heading = DATA)]
@@ -292,10 +291,6 @@ impl SettingArgs {
         }
         if let Some(side) = self.crop {
             settings.insert("augmentation".into(), json!({ "crop": [side, side] }));
-        }
-        let reading = self.reading.given();
-        if !reading.is_empty() {
-            settings.insert("reading".into(), json!(reading));
         }
         if let (Some(index), Some(count)) = (self.fold, self.folds) {
             settings.insert("fold".into(), json!(format!("{index}/{count}")));

@@ -209,6 +209,10 @@ fn flags(args: &FitArgs, data: &Path, files: &Selection) -> Result<Settings> {
         flags.insert("files".into(), json!(files));
     }
     flags.insert("training".into(), json!(args.training.given()));
+    let reading = args.reading.given();
+    if !reading.is_empty() {
+        flags.insert("reading".into(), json!(reading));
+    }
     for (name, path) in [("init", &args.settings.init), ("split", &args.settings.split)] {
         if let Some(path) = path {
             flags.insert(name.into(), json!(whole(path)?));

@@ -209,10 +209,11 @@ pub(crate) struct Inspect {
     pub(crate) engine: Engine,
 }
 
-/// Give a segmentation network that another program exported a contract, so that it can be run.
+/// Give a segmentation network that another program exported a contract.
 ///
-/// `--draft` writes a contract to fill in, from the inputs and outputs of the network. `--contract`
-/// writes the model with it, after it was run on two sizes.
+/// It can then be run, scored and served. `--draft` writes a contract to fill in, from the inputs
+/// and outputs of the network. `--contract` writes the model with it, after it was run on two
+/// sizes.
 #[derive(Debug, Args)]
 pub(crate) struct Adopt {
     /// The ONNX file
