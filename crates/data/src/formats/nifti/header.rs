@@ -10,6 +10,9 @@ use crate::formats::error::ReadError;
 pub(super) const HEADER_1: usize = 348;
 pub(super) const HEADER_2: usize = 540;
 
+/// The longest side of a volume that is read, in voxels: twice what version 1 can say. A path is
+/// made for each slice, before its voxels are looked for.
+const SIDE_MAX: i64 = 1 << 16;
 /// The largest volume that is read, in bytes.
 const VOLUME_BYTES_MAX: u64 = 1 << 36;
 
@@ -186,6 +189,9 @@ impl NiftiHeader {
         let sizes: Vec<i64> = (1..=7).map(|index| if index <= count as usize { dimension(index) } else { 1 }).collect();
         if let Some(size) = sizes.iter().find(|size| **size < 1) {
             return Err(damaged(format!("a side has {size} voxels")));
+        }
+        if let Some((index, size)) = (1..=3).zip(&sizes).find(|(_, size)| **size > SIDE_MAX) {
+            return Err(unread(format!("{size} voxels along a side (dim[{index}]), expected at most {SIDE_MAX}")));
         }
         if let Some((index, size)) = (4..=7).zip(&sizes[3..]).find(|(_, size)| **size > 1) {
             let what = if index == 4 { "points in time" } else { "values a voxel" };
