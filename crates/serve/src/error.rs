@@ -96,7 +96,10 @@ impl IntoResponse for ApiError {
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         let status = match &error {
-            ReadError::Format { .. } | ReadError::Kind { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ReadError::Format { .. }
+            | ReadError::Foreign { .. }
+            | ReadError::Kind { .. }
+            | ReadError::Medical { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ReadError::Size { .. }
             | ReadError::FileSize { .. }
             | ReadError::Strip { .. }
