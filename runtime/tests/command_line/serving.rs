@@ -245,9 +245,10 @@ fn what_is_wrong_with_a_request_is_said_in_json() {
     let large = image::GrayImage::new(1001, 1000);
     let mut bytes = std::io::Cursor::new(Vec::new());
     large.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
-    let rows: [Wrong<'_>; 21] = [
+    let rows: [Wrong<'_>; 22] = [
         ("text", "/v1/segment", "", b"text".to_vec(), 415, "as an image"),
-        ("nothing", "/v1/segment", "", Vec::new(), 400, "it is an empty file"),
+        ("nothing", "/v1/segment", "", Vec::new(), 415, "it is an empty file"),
+        ("a page", "/v1/segment", "", b"<!DOCTYPE html><html></html>".to_vec(), 415, "an HTML page"),
         ("a cut image", "/v1/segment", "", image[..image.len() / 2].to_vec(), 400, "cut off"),
         ("too many pixels", "/v1/segment", "", bytes.into_inner(), 413, "1001x1000"),
         ("a large body", "/v1/segment", "", vec![0; (1 << 20) + 1], 413, "larger than 1048576 bytes"),

@@ -97,7 +97,7 @@ impl Pace {
 
     /// Returns the epochs that fit `minutes`, for epochs of `batches` and a validation on `images`.
     ///
-    /// Where even a few passes over all images take longer, an epoch is a part of a pass.
+    /// If even a few passes over all images take longer, an epoch is a part of a pass.
     pub fn fit(&self, minutes: f64, batches: usize, images: usize, training: &TrainingConfig) -> Fitted {
         let seconds = minutes * 60.0 * PLANNED;
         let every = training.validate_every as f64;
