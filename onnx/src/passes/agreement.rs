@@ -3,12 +3,22 @@
 use ndarray::{ArrayD, IxDyn};
 
 use crate::evaluate::{Array, evaluate};
-use crate::graph::Graph;
 use crate::graph::example::Random;
+use crate::graph::{Dim, Graph, GraphBuilder, Op};
 
 /// The tolerance relative to the largest value of a tensor; a rewrite rounds its new weights to 32
 /// bits, each by 6e-8 of its value.
 const TOLERANCE: f64 = 1e-6;
+
+/// Makes a network of operators with one input each, one behind the other.
+pub(super) fn sequence(ops: &[Op]) -> Graph {
+    let mut builder = GraphBuilder::new("network");
+    let mut x = builder.input("image", [Dim::batch(), 3.into(), Dim::height(), Dim::width()]).unwrap();
+    for (index, op) in ops.iter().enumerate() {
+        x = builder.root().node(&format!("step{index}"), op.clone(), &[x]).unwrap();
+    }
+    builder.finish(&[("y", x)]).unwrap()
+}
 
 /// Asserts that all nodes whose names both graphs share, including outputs, have the same values on
 /// random images of several sizes, odd ones too.

@@ -41,21 +41,11 @@ fn apply(Average { average, x }: Average, graph: &mut Graph) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Dim, GraphBuilder};
-    use crate::passes::agreement::{assert_agree, assert_refused};
-
-    fn network(ops: &[Op]) -> Graph {
-        let mut builder = GraphBuilder::new("network");
-        let mut x = builder.input("image", [Dim::batch(), 3.into(), Dim::height(), Dim::width()]).unwrap();
-        for (index, op) in ops.iter().enumerate() {
-            x = builder.root().node(&format!("step{index}"), op.clone(), &[x]).unwrap();
-        }
-        builder.finish(&[("y", x)]).unwrap()
-    }
+    use crate::passes::agreement::{assert_agree, assert_refused, sequence};
 
     #[test]
     fn every_average_keeps_its_name_and_value() {
-        let before = network(&[Op::Relu, Op::GlobalAveragePool, Op::Sigmoid]);
+        let before = sequence(&[Op::Relu, Op::GlobalAveragePool, Op::Sigmoid]);
         let mut after = before.clone();
         assert_eq!(run(&mut after), ["step1"]);
         after.check().unwrap();
@@ -74,6 +64,6 @@ mod tests {
 
     #[test]
     fn leaves_other_operators_alone() {
-        assert_refused("others", &network(&[Op::Relu, Op::GlobalMaxPool]), run);
+        assert_refused("others", &sequence(&[Op::Relu, Op::GlobalMaxPool]), run);
     }
 }

@@ -63,7 +63,22 @@ struct Image<'a> {
     mix_bias: Vec<Lanes>,
 }
 
-impl<'a> Image<'a> {
+impl Image<'_> {
+    /// Prepares the weights for images of a batch; `expand` has taken in the normalisation.
+    fn new(inputs: &[Map; INPUTS], expand: &[f32], expand_bias: &[f32]) -> Self {
+        let [_, c, h, w] = inputs[0].shape();
+        Self {
+            x: &[],
+            size: h * w,
+            channels: c,
+            blocks: block_count(c),
+            expand: Matrix::new(expand, [c, c]),
+            expand_bias: vector(expand_bias),
+            mix: Matrix::new(inputs[MIX].values(), [c, c]),
+            mix_bias: vector(inputs[MIX + 1].values()),
+        }
+    }
+
     /// Returns the pixels of a tile.
     fn pixels(&self) -> usize {
         tile_pixels(self.channels)
@@ -87,7 +102,7 @@ impl<'a> Image<'a> {
         );
     }
 
-    /// `W2 map + b2` of a tile.
+    /// Computes `W2 map + b2` of a tile.
     fn mix(&self, map: &[Lanes], stride: usize, pixels: usize, y: &mut [Lanes]) {
         multiply(self.mix.whole(), map, Start::Bias(&self.mix_bias), y, [stride, pixels], pixels);
     }
@@ -125,16 +140,7 @@ impl Operator<INPUTS> for Attention {
         let (size, blocks, chain) =
             (h * w, block_count(c), Chain::new(&inputs[FIRST..MIX], inputs[0].shape(), self.dilation));
         let (expand, expand_bias) = self.norm(inputs).fold(inputs[3].values(), inputs[4].values());
-        let mut image = Image {
-            x: &[],
-            size,
-            channels: c,
-            blocks,
-            expand: Matrix::new(&expand, [c, c]),
-            expand_bias: vector(&expand_bias),
-            mix: Matrix::new(inputs[MIX].values(), [c, c]),
-            mix_bias: vector(inputs[MIX + 1].values()),
-        };
+        let mut image = Image::new(inputs, &expand, &expand_bias);
         let project = Matrix::new(inputs[PROJECT].values(), [c, c]);
         let project_bias = vector(inputs[PROJECT + 1].values());
         let mut y = Vec::new();
@@ -182,16 +188,7 @@ impl Operator<INPUTS> for Attention {
         let (size, blocks, chain) = (h * w, block_count(c), Chain::new(&inputs[FIRST..MIX], x.shape(), self.dilation));
         let norm = self.norm(inputs);
         let (expand, expand_bias) = norm.fold(inputs[3].values(), inputs[4].values());
-        let mut one = Image {
-            x: &[],
-            size,
-            channels: c,
-            blocks,
-            expand: Matrix::new(&expand, [c, c]),
-            expand_bias: vector(&expand_bias),
-            mix: Matrix::new(inputs[MIX].values(), [c, c]),
-            mix_bias: vector(inputs[MIX + 1].values()),
-        };
+        let mut one = Image::new(inputs, &expand, &expand_bias);
         let expand_turned = Matrix::transposed(&expand, [c, c]);
         let [mix_turned, project_turned] =
             [MIX, PROJECT].map(|index| Matrix::transposed(inputs[index].values(), [c, c]));

@@ -53,6 +53,21 @@ pub(super) struct Rows {
     line: Vec<Lanes>,
 }
 
+/// The next row that is copied or computed of each map.
+struct Next {
+    x: usize,
+    local: usize,
+    atrous: usize,
+}
+
+impl Next {
+    /// Returns the rows from which on the atrous convolution's row `atrous` can be computed.
+    fn new(atrous: usize, dilation: usize) -> Self {
+        let local = atrous.saturating_sub(dilation);
+        Self { x: local.saturating_sub(1), local, atrous }
+    }
+}
+
 /// A column of pixels, with what is computed around it.
 struct Span {
     /// The pixels that are the column's own.
@@ -157,6 +172,37 @@ impl Chain {
         );
     }
 
+    /// Computes rows of the atrous convolution and of the strips' horizontal halves up to `end`,
+    /// with those that they read.
+    fn advance(
+        &self,
+        block: usize,
+        x: &[Lanes],
+        span: &Span,
+        end: usize,
+        next: &mut Next,
+        (near, local, atrous, strips): (&mut Ring, &mut Ring, &mut Ring, &mut [Ring; STRIPS]),
+    ) {
+        let ([height, width], reach, dilation) = (self.size, self.reach, self.dilation);
+        while next.atrous < end.min(height) {
+            while next.local < (next.atrous + dilation + 1).min(height) {
+                while next.x < (next.local + 2).min(height) {
+                    let pixels = span.around(reach + dilation + 1);
+                    let row = &mut near.block_row_mut(0, next.x)[span.lanes(&pixels)];
+                    row.copy_from_slice(&x[next.x * width..][pixels]);
+                    next.x += 1;
+                }
+                self.square(0, block, near, next.local, span, reach + dilation, local);
+                next.local += 1;
+            }
+            self.square(1, block, local, next.atrous, span, reach, atrous);
+            for (strip, to) in strips.iter_mut().enumerate() {
+                self.horizontal(strip, block, atrous, next.atrous, span, to);
+            }
+            next.atrous += 1;
+        }
+    }
+
     /// Computes rows of the map of one block, from all rows of `x`.
     pub(super) fn forward(&self, block: usize, x: &[Lanes], rows: Range<usize>, work: &mut Rows, y: &mut [Lanes]) {
         const STEP: usize = 4 * TOGETHER;
@@ -171,29 +217,11 @@ impl Chain {
             for strip in &mut *strips {
                 strip.reset(1, height, span.own.len(), STEP + 2 * reach);
             }
-            let mut next_atrous = rows.start.saturating_sub(reach);
-            let mut next_local = next_atrous.saturating_sub(dilation);
-            let mut next_x = next_local.saturating_sub(1);
+            let mut next = Next::new(rows.start.saturating_sub(reach), dilation);
             let own = span.lanes(&span.own);
             for top in rows.clone().step_by(STEP) {
                 let end = (top + STEP).min(rows.end);
-                while next_atrous < (end + reach).min(height) {
-                    while next_local < (next_atrous + dilation + 1).min(height) {
-                        while next_x < (next_local + 2).min(height) {
-                            let pixels = span.around(border);
-                            let row = &mut near.block_row_mut(0, next_x)[span.lanes(&pixels)];
-                            row.copy_from_slice(&x[next_x * width..][pixels]);
-                            next_x += 1;
-                        }
-                        self.square(0, block, near, next_local, &span, reach + dilation, local);
-                        next_local += 1;
-                    }
-                    self.square(1, block, local, next_atrous, &span, reach, atrous);
-                    for (strip, to) in strips.iter_mut().enumerate() {
-                        self.horizontal(strip, block, atrous, next_atrous, &span, to);
-                    }
-                    next_atrous += 1;
-                }
+                self.advance(block, x, &span, end + reach, &mut next, (near, local, atrous, strips));
                 let mut bias = Lanes::ZERO;
                 for strip in 0..STRIPS {
                     let other = self.bias(3 + 2 * strip, block);
@@ -255,28 +283,12 @@ impl Chain {
             for of_strip in &mut *of_strips {
                 super::lanes::zeroed(of_strip, STEP * lanes);
             }
-            let [mut next_x, mut next_local, mut next_strips, mut next_of_all, mut next_of_atrous] = [0; 5];
-            let [mut next_of_local, mut next] = [0; 2];
+            let mut next_above = Next::new(0, dilation);
+            let [mut next_of_all, mut next_of_atrous, mut next_of_local, mut next] = [0; 4];
             while next < height {
                 // The gradients of the strips and of the atrous convolution, some rows together.
                 let end = (next_of_atrous + STEP).min(height);
-                while next_strips < (end + reach).min(height) {
-                    while next_local < (next_strips + dilation + 1).min(height) {
-                        while next_x < (next_local + 2).min(height) {
-                            let pixels = span.around(border);
-                            let row = &mut near.block_row_mut(0, next_x)[span.lanes(&pixels)];
-                            row.copy_from_slice(&x[next_x * width..][pixels]);
-                            next_x += 1;
-                        }
-                        self.square(0, block, near, next_local, &span, reach + dilation, local);
-                        next_local += 1;
-                    }
-                    self.square(1, block, local, next_strips, &span, reach, atrous);
-                    for (strip, to) in strips.iter_mut().enumerate() {
-                        self.horizontal(strip, block, atrous, next_strips, &span, to);
-                    }
-                    next_strips += 1;
-                }
+                self.advance(block, x, &span, end + reach, &mut next_above, (near, local, atrous, strips));
                 while next_of_all < (end + reach).min(height) {
                     let pixels = span.around(border);
                     let row = &mut of_all.block_row_mut(0, next_of_all)[span.lanes(&pixels)];
