@@ -1,14 +1,40 @@
-//! `train --folds K --all` as a user runs it.
+//! `train --folds K --all` as a user runs it; a script stands for `export`, which other tests are
+//! about.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use seg_data::{write_mask_png, write_png};
 use serde_json::Value;
+
+/// Stands for `export`: writes a file where the model belongs.
+const EXPORT: &str = r#"#!/bin/sh
+echo "$@" >> "$(dirname "$0")/calls"
+while [ $# -gt 0 ]; do [ "$1" = --out ] && echo model > "$2"; shift; done
+"#;
+
+/// Creates `train` and the stand-in in `bin/`.
+fn programs(folder: &Path) {
+    let bin = folder.join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_train"), bin.join("train")).unwrap();
+    fs::write(bin.join("export"), EXPORT).unwrap();
+    fs::set_permissions(bin.join("export"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Returns the calls of the stand-in since the last look, line by line.
+fn exports(folder: &Path) -> Vec<String> {
+    let calls = folder.join("bin/calls");
+    let text = fs::read_to_string(&calls).unwrap();
+    fs::remove_file(calls).unwrap();
+    text.lines().map(Into::into).collect()
+}
 
 /// Creates a folder of seven pictures of bright discs on a dark ground.
 fn discs(folder: &Path) {
@@ -27,7 +53,7 @@ fn discs(folder: &Path) {
 
 fn train(folder: &Path, arguments: &str) -> Output {
     let arguments = arguments.split_whitespace();
-    Command::new(env!("CARGO_BIN_EXE_train")).current_dir(folder).args(arguments).output().unwrap()
+    Command::new(folder.join("bin/train")).current_dir(folder).args(arguments).output().unwrap()
 }
 
 fn succeed(folder: &Path, arguments: &str) -> String {
@@ -44,6 +70,7 @@ fn outcome(folder: &Path) -> Value {
 #[test]
 fn every_image_is_predicted_by_the_fold_that_has_not_learned_from_it() {
     let root = tempfile::tempdir().unwrap();
+    programs(root.path());
     discs(&root.path().join("data"));
     let flags = "--data data --out cv --folds 3 --all --epochs 2 --base-width 4 --crop 32 --device cpu --plain";
     let said = succeed(root.path(), flags);
@@ -68,12 +95,9 @@ fn every_image_is_predicted_by_the_fold_that_has_not_learned_from_it() {
     for (fold, logged) in (1..).zip(logged) {
         assert!((by_fold(fold) - logged.as_f64().unwrap()).abs() < 1e-9, "fold {fold}: {} {logged}", by_fold(fold));
     }
-    for part in [
-        "seg export --checkpoint cv/fold-3 --out cv/fold-3.onnx",
-        "seg infer --model cv/fold-1.onnx --model cv/fold-2.onnx",
-    ] {
-        assert!(said.contains(part), "no {part} in: {said}");
-    }
+    let exported = [1, 2, 3].map(|fold| format!("--checkpoint cv/fold-{fold} --out cv/fold-{fold}.onnx"));
+    assert_eq!(exports(root.path()), exported);
+    assert!(said.contains("next:\n  seg infer --model cv/fold-1.onnx --model cv/fold-2.onnx"), "{said}");
     for file in ["report.html", "images.csv"] {
         assert!(root.path().join("cv").join(file).exists(), "{file}");
     }
@@ -88,11 +112,20 @@ fn every_image_is_predicted_by_the_fold_that_has_not_learned_from_it() {
         assert_eq!(said.matches(part).count(), count, "{part}: {said}");
     }
     assert_eq!(outcome(root.path())["images"], first["images"]);
+    assert_eq!(exports(root.path()), exported[1..2], "only the fold that learned again is exported again");
+
+    // Without the program beside it, the commands are given.
+    fs::remove_file(root.path().join("bin/export")).unwrap();
+    let Output { status, stdout, stderr } = train(root.path(), "--resume cv --plain");
+    let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(status.success() && stderr.contains("the folds are not exported: there is no program"), "{stderr}");
+    assert!(stdout.contains("seg export --checkpoint cv/fold-3 --out cv/fold-3.onnx\n  seg infer"), "{stdout}");
 }
 
 #[test]
 fn what_cannot_begin_or_go_on_is_named() {
     let root = tempfile::tempdir().unwrap();
+    programs(root.path());
     discs(&root.path().join("data"));
     fs::create_dir(root.path().join("taken")).unwrap();
     fs::write(root.path().join("taken/a.txt"), "mine").unwrap();

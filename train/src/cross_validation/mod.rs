@@ -3,7 +3,7 @@
 //!
 //! The folder holds a run per fold, `fold-1`, `fold-2` and so on. Once all have ended, it also
 //! holds `out-of-fold/` with a prediction of every image, `cross-validation.json`, `images.csv`
-//! and `report.html`.
+//! and `report.html`, and the exported models `fold-1.onnx` and so on with their proofs.
 
 mod choice;
 mod out_of_fold;
@@ -114,6 +114,11 @@ impl CrossValidation {
             }
         }
         Ok(Self { folder: folder.into(), runs })
+    }
+
+    /// Lists the files of the exported models, fold by fold.
+    pub fn models(&self) -> Vec<PathBuf> {
+        (1..=self.runs.len()).map(|index| fold_folder(&self.folder, index).with_extension("onnx")).collect()
     }
 
     /// Lists the folders of the runs.

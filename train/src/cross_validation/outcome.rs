@@ -1,7 +1,7 @@
 //! The outcome of a cross-validation: its scores, what was chosen, and the commands that go on from
 //! there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use seg_data::{WriteError, write_bytes};
 use seg_metrics::{Bootstrap, Estimate};
@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::choice::Choice;
 use super::out_of_fold::OutOfFold;
 use super::{CrossValidation, page};
+use crate::run::Run;
 use crate::run::summary::{Summary, SummaryError, summarize};
 
 /// All results, as JSON.
@@ -40,7 +41,7 @@ pub struct Outcome {
     pub choice: Choice,
     /// Every image, fold by fold.
     pub images: Vec<ImageOutcome>,
-    /// The commands that export every fold and run them as one.
+    /// The commands that export every fold, and at the end the one that runs them as one.
     pub next: Vec<String>,
 }
 
@@ -126,8 +127,8 @@ fn mean(values: &[f64]) -> Estimate {
 
 /// Returns the commands that export every fold and segment images with all of them.
 fn next(series: &CrossValidation, choice: &Choice) -> Vec<String> {
-    let models: Vec<_> = (1..=series.runs.len()).map(|fold| series.folder.join(format!("fold-{fold}.onnx"))).collect();
-    let export = |(run, model): (&crate::run::Run, &std::path::PathBuf)| {
+    let models = series.models();
+    let export = |(run, model): (&Run, &PathBuf)| {
         format!("seg export --checkpoint {} --out {}", shell::path(&run.folder), shell::path(model))
     };
     let members: Vec<_> = models.iter().map(|model| format!("--model {}", shell::path(model))).collect();
@@ -138,8 +139,6 @@ fn next(series: &CrossValidation, choice: &Choice) -> Vec<String> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::path::PathBuf;
-
     use seg_metrics::Cleanup;
 
     use super::super::choice::{Gain, Trial};

@@ -18,7 +18,7 @@ use seg_train::run::record::EpochRecord;
 use seg_train::run::{self, Run};
 
 use crate::args::CompareNetworksArgs;
-use crate::programs::{Program, Programs};
+use crate::programs::{Program, Programs, text};
 use crate::stop::StopRequest;
 
 /// The model of a run.
@@ -29,7 +29,8 @@ const EVALUATION: &str = "evaluation";
 const SCORES: &str = "scores.json";
 
 pub(crate) fn run(args: &CompareNetworksArgs) -> Result<()> {
-    let programs = Programs::beside(StopRequest::heed().context("cannot heed signals")?, args.ort_lib.clone())?;
+    let request = StopRequest::heed().context("cannot heed signals")?;
+    let programs = Programs::beside(request, args.ort_lib.clone(), &[Program::Export, Program::Runtime])?;
     let (folder, plan) = match &args.resume {
         Some(folder) => (folder.clone(), Plan::read(&folder.join(PLAN))?),
         None => begin(args, &programs)?,
@@ -265,11 +266,6 @@ fn measured(slot: &Slot) -> Result<Measured> {
         minutes: log.iter().map(EpochRecord::seconds).sum::<f64>() / 60.0,
         images: Measured::images(&slot.folder.join(EVALUATION).join(SCORES))?,
     })
-}
-
-/// Returns a path as an argument of another program.
-fn text(path: &Path) -> Result<String> {
-    path.to_str().map(Into::into).with_context(|| format!("the name of `{}` is not in UTF-8; rename it", path.shown()))
 }
 
 /// Returns the table of networks, line by line.

@@ -1,12 +1,15 @@
-//! `train --folds K --all`: trains every fold, and chooses what follows the networks by all of
-//! them.
+//! `train --folds K --all`: trains every fold, chooses what follows the networks by all of them,
+//! and exports them.
 
-use std::path::Path;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
-use seg_cli::{Shown, is_quiet, note, say};
+use seg_cli::{Shown, is_quiet, note, say, warn};
 use seg_data::remove_unfinished;
+use seg_text::shell;
 use seg_train::cross_validation::{Choice, CrossValidation, OutOfFold, Outcome, REPORT, Trial};
 use seg_train::data::fold::Fold;
 use seg_train::run;
@@ -17,6 +20,7 @@ use seg_train::run::ending::Ending;
 use crate::args::FitArgs;
 use crate::fit::{folder, tell_preset, tell_reasons, train, warn_of};
 use crate::plan::{Plan, fit_to_time, plan};
+use crate::programs::{Program, Programs, text};
 use crate::stop::StopRequest;
 use crate::summarize;
 
@@ -52,15 +56,17 @@ pub(crate) fn resume(args: &FitArgs, folder: &Path) -> Result<()> {
     go_on(args, &series)
 }
 
-/// Trains what is left of each fold, then looks at all of them together.
+/// Trains what is left of each fold, looks at all of them together, and exports them.
 fn go_on(args: &FitArgs, series: &CrossValidation) -> Result<()> {
     let request = StopRequest::heed().context("cannot heed signals")?;
-    let count = series.runs.len();
-    for (index, run) in (1..).zip(&series.runs) {
+    let (count, models) = (series.runs.len(), series.models());
+    for ((index, run), model) in (1..).zip(&series.runs).zip(&models) {
         if is_done(run)? {
             say(&format!("fold       {index} of {count} is done: {}", run.folder.shown()));
             continue;
         }
+        // A model of what the fold was before it learned more.
+        remove(model)?;
         say(&format!("\nfold       {index} of {count}"));
         train(run, args, &request, &series.folder)?;
     }
@@ -69,8 +75,46 @@ fn go_on(args: &FitArgs, series: &CrossValidation) -> Result<()> {
     say(&format!("\n{}", summarize::lines(&outcome.folds).join("\n")));
     say(&lines(&outcome).join("\n"));
     say(&format!("\nreport     {}", series.folder.join(REPORT).shown()));
-    say(&format!("next:\n  {}", outcome.next.join("\n  ")));
+    let next = match Programs::beside(request, None, &[Program::Export]) {
+        Ok(programs) => {
+            export(series, &models, &programs)?;
+            &outcome.next[models.len()..]
+        }
+        Err(reason) => {
+            warn(&format!("warning: the folds are not exported: {reason:#}"));
+            &outcome.next[..]
+        }
+    };
+    say(&format!("next:\n  {}", next.join("\n  ")));
     Ok(())
+}
+
+/// Exports every fold that has no model yet, each with its proof.
+fn export(series: &CrossValidation, models: &[PathBuf], programs: &Programs) -> Result<()> {
+    let resume = format!("seg train --resume {}", shell::path(&series.folder));
+    for (run, model) in series.runs.iter().zip(models).filter(|(_, model)| !model.exists()) {
+        say("");
+        let flags = ["--checkpoint".into(), text(&run.folder)?, "--out".into(), text(model)?];
+        let done = programs.run(Program::Export, &flags);
+        if programs.is_stopped() {
+            say(&format!("interrupted; to go on: {resume}"));
+            programs.exit();
+        }
+        done.with_context(|| {
+            format!("all folds are trained, but `{}` is not exported; go on with `{resume}`", model.shown())
+        })?;
+    }
+    Ok(())
+}
+
+/// Removes a file if it is there.
+fn remove(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{}`", file.shown()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns whether a run has ended and has its report.

@@ -1,7 +1,7 @@
 //! The programs beside this one, as child processes.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -42,13 +42,13 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Finds the programs in the folder of this one.
+    /// Finds the programs that are needed in the folder of this one.
     ///
     /// # Errors
     /// When one is not there.
-    pub(crate) fn beside(request: StopRequest, ort_lib: Option<PathBuf>) -> Result<Self> {
-        for program in [Program::Export, Program::Runtime] {
-            let path = path(program)?;
+    pub(crate) fn beside(request: StopRequest, ort_lib: Option<PathBuf>, needed: &[Program]) -> Result<Self> {
+        for program in needed {
+            let path = path(*program)?;
             ensure!(
                 path.is_file(),
                 "there is no program `{}`, which exports or runs models; copy it there from the folder of the build, where \
@@ -138,6 +138,11 @@ fn path(program: Program) -> Result<PathBuf> {
         Program::Train => own,
         _ => own.with_file_name(format!("{}{}", program.file(), env::consts::EXE_SUFFIX)),
     })
+}
+
+/// Returns a path as an argument of another program.
+pub(crate) fn text(path: &Path) -> Result<String> {
+    path.to_str().map(Into::into).with_context(|| format!("the name of `{}` is not in UTF-8; rename it", path.shown()))
 }
 
 /// Fails where a program did; what was wrong it has said itself.
