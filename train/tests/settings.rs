@@ -6,9 +6,9 @@ use std::process::{Command, Output};
 
 use burn::tensor::Device;
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use safetensors::SafeTensors;
 use seg_data::{write_mask_png, write_png};
 use seg_nets::amsunet::AmsUnetConfig;
-use seg_nets::checkpoint::Checkpoint;
 use seg_nets::weights::Weights;
 use serde_json::{Value, json};
 
@@ -35,7 +35,15 @@ fn pictures(folder: &Path, size: impl Fn(u8) -> (u32, u32)) {
 /// Weights of base width 4.
 fn weights(path: &Path) {
     let weights = Weights::from_network(&AmsUnetConfig::new().with_base_width(4).init(&Device::flex()));
-    Checkpoint { path: path.into(), weights, contract: None }.write().expect("the folder can be written");
+    weights.write(path, Some(("network", "amsunet".into()))).expect("the folder can be written");
+}
+
+/// Writes weights again without what the file says of their network.
+fn nameless(from: &Path, to: &Path) {
+    let bytes = fs::read(from).expect("the weights are there");
+    let tensors = SafeTensors::deserialize(&bytes).expect("the weights are whole").tensors();
+    fs::write(to, safetensors::serialize(tensors, None).expect("tensors are whole"))
+        .expect("the folder can be written");
 }
 
 /// Runs `train` in a folder.
@@ -64,6 +72,7 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
     let recipe = printed(root.path(), "--data data --preset kvasir-seg");
     fs::write(root.path().join("recipe.json"), recipe.to_string()).unwrap();
     weights(&root.path().join("net.safetensors"));
+    nameless(&root.path().join("net.safetensors"), &root.path().join("nameless.safetensors"));
     for (arguments, pointer, expected) in [
         ("--data Kvasir-SEG --config part.json", "/batch_size", json!(8)),
         ("--data Kvasir-SEG --config part.json", "/training/ema", json!(0.9)),
@@ -140,6 +149,11 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
         ("--data data --minutes 2 --epochs 5", "/epochs", json!(5)),
         ("--data data --init net.safetensors", "/network/base_width", json!(4)),
         ("--data data --init net.safetensors --base-width 4", "/network/base_width", json!(4)),
+        (
+            "--data data --init nameless.safetensors --network-option norm=bb,residual=n,dilation=1-1-1-3-5",
+            "/network/norm",
+            json!("bb"),
+        ),
     ] {
         let found = printed(root.path(), arguments).pointer(pointer).cloned().unwrap_or_default();
         assert_eq!(found, expected, "{arguments}: {pointer}");
@@ -204,6 +218,7 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
     fs::write(root.path().join("scale.json"), r#"{"augmentation": {"short_side": 565}}"#).unwrap();
     fs::write(root.path().join("wide.json"), r#"{"network": {"base_width": 8}}"#).unwrap();
     weights(&root.path().join("net.safetensors"));
+    nameless(&root.path().join("net.safetensors"), &root.path().join("nameless.safetensors"));
     for (arguments, status, part) in [
         ("--print-config", 2, "--data"),
         ("--data data --preset other", 2, "kvasir-seg"),
@@ -221,6 +236,12 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
         ("--data data --preset kvasir-seg --config scale.json", 1, "is run at 352x352; leave it out, or set it to 352"),
         ("--data data --init net.safetensors --base-width 16", 1, "ask for AMSUnet, base width 16, 3 input"),
         ("--data data --init net.safetensors --base-width 16", 1, "are of AMSUnet, base width 4, 3 input"),
+        ("--data data --init nameless.safetensors", 1, "do not tell norm, residual and dilation of AMSUnet"),
+        (
+            "--data data --init nameless.safetensors --network-option norm=bf,residual=n",
+            1,
+            "do not tell dilation of AMSUnet",
+        ),
         ("--data data --init net.safetensors --config wide.json", 1, "ask for AMSUnet, base width 8, 3 input"),
         (
             "--data data --init net.safetensors --network-option skip=se",

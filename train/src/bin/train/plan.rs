@@ -75,7 +75,7 @@ pub(crate) fn plan(args: &FitArgs, fold: Option<Fold>) -> Result<Plan> {
         reading.windowing.get_or_insert_default();
     }
     let dataset = dataset.with_reading(&reading)?;
-    let init = open.init.as_deref().map(Checkpoint::read).transpose()?;
+    let init = open.init.as_deref().map(|path| weights(path, &layers)).transpose()?;
     let of_weights = init.as_ref().map(network_of).transpose()?;
     let network = of_weights.unwrap_or_else(|| open.network.name().config(CHANNELS, classes));
     let split = Split::from_config(&dataset, &open)?;
@@ -155,6 +155,14 @@ pub(crate) fn fit_to_time(args: &FitArgs, plan: &mut Plan) -> Result<()> {
         pace.batch, pace.image
     ));
     Ok(())
+}
+
+/// Reads the weights to start from, whose network must be known: by their file, their names and
+/// shapes, or the settings.
+fn weights(path: &Path, layers: &Layers) -> Result<Checkpoint> {
+    let (checkpoint, part) = Checkpoint::read_part(path, None)?;
+    checkpoint.check_told(&part, &layers.network_settings())?;
+    Ok(checkpoint)
 }
 
 /// Returns the network of the weights to start from.

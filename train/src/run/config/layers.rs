@@ -109,6 +109,13 @@ impl Layers {
         }
         Ok(config)
     }
+
+    /// Lists the settings of the network that any layer names, with their values as they are typed.
+    pub fn network_settings(&self) -> Vec<(String, String)> {
+        let typed = |value: &Value| value.as_str().map_or_else(|| value.to_string(), Into::into);
+        let sections = self.layers.iter().filter_map(|(_, settings)| settings.get("network")?.as_object());
+        sections.flatten().map(|(name, value)| (name.clone(), typed(value))).collect()
+    }
 }
 
 /// Replaces a network's settings by those of the published network that `section` names, unless
