@@ -94,7 +94,10 @@ fn export(series: &CrossValidation, models: &[PathBuf], programs: &Programs) -> 
     let resume = format!("seg train --resume {}", shell::path(&series.folder));
     for (run, model) in series.runs.iter().zip(models).filter(|(_, model)| !model.exists()) {
         say("");
-        let flags = ["--checkpoint".into(), text(&run.folder)?, "--out".into(), text(model)?];
+        let mut flags = vec!["--checkpoint".to_owned(), text(&run.folder)?, "--out".into(), text(model)?];
+        if is_quiet() {
+            flags.push("--quiet".into());
+        }
         let done = programs.run(Program::Export, &flags);
         if programs.is_stopped() {
             say(&format!("interrupted; to go on: {resume}"));
