@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use dicom_core::VR;
+use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use seg_contract::{Reading, Windowing};
@@ -283,6 +283,38 @@ fn a_file_that_is_cut_off_or_changed_is_an_error_and_never_a_panic() {
             assert!(!error.to_string().contains("panicked"), "{place}: {error}");
         }
     }
+}
+
+/// Writes an element in the implicit form.
+fn implicit(tag: Tag, value: &[u8]) -> Vec<u8> {
+    let length = (value.len() as u32).to_le_bytes();
+    [&tag.0.to_le_bytes()[..], &tag.1.to_le_bytes(), &length, value].concat()
+}
+
+/// Writes a sequence of one item, both ending at marks, behind its tag and representation.
+fn marked(head: &[u8], item: &[u8]) -> Vec<u8> {
+    let item_begins = [0xfe, 0xff, 0x00, 0xe0, 0xff, 0xff, 0xff, 0xff];
+    let ends = [0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0, 0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0];
+    [head, &[0xff; 4], &item_begins, item, &ends].concat()
+}
+
+#[test]
+fn items_of_an_unknown_kind_are_implicit_in_an_explicit_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    // A writer that did not know the sequence of the spacing, nor a private one that holds another.
+    let measures = implicit(tags::PIXEL_SPACING, b"0.5\\0.25");
+    let groups = marked(&[0x28, 0, 0x10, 0x91], &measures);
+    let mut unknown = marked(b"\x00\x52\x29\x92UN\0\0", &groups);
+    let inner = marked(&[0x09, 0, 0x11, 0x10], &implicit(Tag(0x0009, 0x1012), b"text"));
+    unknown.extend(marked(b"\x01\x52\x10\x10UN\0\0", &inner));
+    let mut content = File::grey(2, &[1, 2]).content();
+    let pixels = content.windows(4).position(|bytes| bytes == [0xe0, 0x7f, 0x10, 0]).unwrap();
+    content.splice(pixels..pixels, unknown);
+    fs::write(&path, &content).unwrap();
+    assert_eq!(open_image(&path).unwrap().info().spacing, Some([0.5, 0.25]));
+    let whole = Reading { windowing: Some(Windowing::Fixed { center: 32768.0, width: 65536.0 }), ..Reading::default() };
+    assert_eq!(words(&path, &whole), [1, 2]);
 }
 
 #[test]

@@ -1,21 +1,23 @@
 //! A DICOM file in memory, and its attributes.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use dicom_core::{Length, Tag};
-use dicom_dictionary_std::{tags, uids};
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom_core::{Length, Tag, VR};
+use dicom_dictionary_std::{StandardDataDictionary, tags, uids};
 use dicom_object::mem::InMemElement;
 use dicom_object::meta::FileMetaTable;
 use dicom_object::{InMemDicomObject, OpenFileOptions};
-use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
+use dicom_transfer_syntax_registry::entries::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN};
 use flate2::read::DeflateDecoder;
 
 use super::DICOM;
-use super::structure::{Part, check_structure};
+use super::structure::{Part, UnknownSequence, check_structure};
 use crate::formats::error::ReadError;
 use crate::formats::file::read_file;
 
@@ -109,19 +111,28 @@ impl DicomFile {
         let syntax = trimmed(meta.transfer_syntax()).to_owned();
         let media_class = trimmed(meta.media_storage_sop_class_uid()).to_owned();
         let data = content.get(cursor.position() as usize..).unwrap_or_default();
-        let object = if syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
+        let read_failed = |source: dicom_object::ReadError| refuse(source.into());
+        let (mut object, unknown, data) = if syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
             let mut unpacked = Vec::new();
             let mut decoder = DeflateDecoder::new(data).take(UNPACKED_BYTES_MAX);
             decoder.read_to_end(&mut unpacked).map_err(|source| refuse(source.into()))?;
-            check_structure(path, &unpacked, uids::EXPLICIT_VR_LITTLE_ENDIAN, Part::All)?;
-            InMemDicomObject::read_dataset_with_ts(unpacked.as_slice(), &EXPLICIT_VR_LITTLE_ENDIAN.erased())
-                .map_err(|source| refuse(source.into()))?
+            let unknown = check_structure(path, &unpacked, uids::EXPLICIT_VR_LITTLE_ENDIAN, Part::All)?;
+            unknown.iter().for_each(|sequence| sequence.close(&mut unpacked));
+            let explicit = EXPLICIT_VR_LITTLE_ENDIAN.erased();
+            let object = InMemDicomObject::read_dataset_with_ts(unpacked.as_slice(), &explicit).map_err(read_failed)?;
+            (object, unknown, Cow::Owned(unpacked))
         } else {
-            check_structure(path, data, &syntax, if is_head { Part::Head } else { Part::All })?;
+            let unknown = check_structure(path, data, &syntax, if is_head { Part::Head } else { Part::All })?;
+            let mut closed = Cow::Borrowed(content);
+            for sequence in &unknown {
+                sequence.close(&mut closed.to_mut()[content.len() - data.len()..]);
+            }
             let options = OpenFileOptions::new();
             let options = if is_head { options.read_until(tags::PIXEL_DATA) } else { options };
-            options.from_reader(content).map_err(|source| refuse(source.into()))?.into_inner()
+            let object = options.from_reader(closed.as_ref()).map_err(read_failed)?.into_inner();
+            (object, unknown, Cow::Borrowed(data))
         };
+        put_known(&mut object, &data, &unknown).map_err(read_failed)?;
         Ok(Self { object, syntax, media_class })
     }
 
@@ -174,6 +185,26 @@ impl DicomFile {
 /// Returns the items of a sequence; none if it is not there.
 pub(crate) fn items(object: &InMemDicomObject, tag: Tag) -> &[InMemDicomObject] {
     object.get(tag).and_then(|element| element.value().items()).unwrap_or_default()
+}
+
+/// Puts the sequences into an object that its writer did not know and the dictionary does.
+fn put_known(
+    object: &mut InMemDicomObject,
+    data: &[u8],
+    unknown: &[UnknownSequence],
+) -> Result<(), dicom_object::ReadError> {
+    let is_known = |tag| StandardDataDictionary.by_tag(tag).is_some_and(|entry| entry.vr().relaxed() == VR::SQ);
+    for UnknownSequence { tag, bytes, .. } in
+        unknown.iter().filter(|sequence| sequence.is_outermost && is_known(sequence.tag))
+    {
+        let mut sequence: Vec<u8> = [tag.0, tag.1].into_iter().flat_map(u16::to_le_bytes).collect();
+        sequence.extend(Length::UNDEFINED.0.to_le_bytes());
+        sequence.extend(&data[bytes.start + UnknownSequence::HEAD_BYTES..bytes.end]);
+        let implicit = IMPLICIT_VR_LITTLE_ENDIAN.erased();
+        let read = InMemDicomObject::read_dataset_with_ts(sequence.as_slice(), &implicit)?;
+        read.into_iter().for_each(|element| drop(object.put(element)));
+    }
+    Ok(())
 }
 
 /// Returns the numbers of an element, of whatever representation; none if it holds something else.
