@@ -1,6 +1,6 @@
 //! The memory that the CPU backend frees and asks for again, step after step.
 
-#![allow(unsafe_code, reason = "sets two numbers of the C library's allocator")]
+#![allow(unsafe_code, reason = "sets numbers of the C library's allocator")]
 
 /// Lets the allocator of glibc keep what is freed for the next step.
 ///
@@ -16,6 +16,8 @@ pub(crate) fn keep() {
             unsafe {
                 libc::mallopt(libc::M_MMAP_THRESHOLD, i32::MAX);
                 libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+                // One heap for all threads, so that any of them finds what another has freed.
+                libc::mallopt(libc::M_ARENA_MAX, 1);
             }
         });
     }

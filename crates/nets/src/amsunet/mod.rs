@@ -16,6 +16,7 @@ mod down;
 mod stem;
 mod up;
 
+mod inference;
 mod names;
 mod network;
 mod options;

@@ -115,6 +115,11 @@ impl Architecture for AmsUnet {
         &STAGES
     }
 
+    fn forward(&self, image: Tensor<4>) -> Tensor<4> {
+        // Without gradients, no map needs to be a tensor.
+        self.infer(&image).unwrap_or_else(|| self.forward_observed(image, |_, _| {}))
+    }
+
     fn compute(&self, stage: &Stage, inputs: Vec<Tensor<4>>) -> Tensor<4> {
         self.u_shape().compute(stage, inputs, Stem::forward, Down::forward, Up::forward)
     }

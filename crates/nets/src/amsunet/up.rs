@@ -122,13 +122,21 @@ impl Up {
     /// Linear interpolation has weights that sum to one, so a 1x1 convolution without bias may as
     /// well come before it, on a quarter of the pixels; the padding's zeros stay zeros.
     fn join_fused(&self, rsc: &Rsc, deep: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
-        let [weight, bias] = fused::layer(&self.conv);
-        let ([_, half, height, width], [rows, ..]) = (skip.dims(), weight.dims());
-        let [skip_weight, deep_weight] = [0, half].map(|start| weight.clone().narrow(1, start, half));
-        let no_bias = Tensor::zeros([1, rows, 1, 1], &deep.device());
+        let [_, _, height, width] = skip.dims();
+        let ([skip_weight, deep_weight], [bias, no_bias]) = self.halves();
         let deep = fused::norm_pointwise(self.norm.fused(&deep), deep, [deep_weight, no_bias]);
         let deep = fused::upsample_to(deep, [height, width]);
         let gate = rsc.gate(fused::average(skip.clone()));
         fused::join(skip, deep, rsc.spatial.weight.val(), gate, [skip_weight, bias])
+    }
+
+    /// Returns the 1x1 convolution's weights for the skip's channels and for the deep map's, and
+    /// the biases of the two products.
+    pub(super) fn halves(&self) -> ([Tensor<4>; 2], [Tensor<4>; 2]) {
+        let [weight, bias] = fused::layer(&self.conv);
+        let [_, channels, _, _] = weight.dims();
+        let half = channels / 2;
+        let no_bias = bias.zeros_like();
+        ([0, half].map(|start| weight.clone().narrow(1, start, half)), [bias, no_bias])
     }
 }

@@ -6,6 +6,8 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param, RunningState};
 use burn::tensor::{Device, Tensor, TensorData, module};
 
+use crate::kernels::fused::Map;
+use crate::kernels::fused::inference::Constants;
 use crate::kernels::{Moments, fused, in_float32, moments_of_batch};
 
 /// Added to the variance.
@@ -112,10 +114,24 @@ impl BatchNorm {
         fused::Norm { moments: self.moments(x), epsilon: self.epsilon, weight, bias }
     }
 
+    /// Returns the layer as constants, where it normalises what is outside of a graph by the
+    /// running statistics.
+    pub(crate) fn constants(&self) -> Option<Constants> {
+        let [weight, bias] =
+            [&self.weight, &self.bias].map(|values| Map::from_tensor(values.val().reshape([1, -1, 1, 1])));
+        let constants = Constants { moments: self.running(), epsilon: self.epsilon, weight, bias };
+        (MODE.get() != NormMode::Batch).then_some(constants)
+    }
+
+    /// Returns the running statistics.
+    fn running(&self) -> Moments {
+        let values = |state: &RunningState<Tensor<1>>| state.value().into_data().iter::<f64>().collect();
+        Moments { mean: values(&self.running_mean), variance: values(&self.running_var), count: None }
+    }
+
     fn moments(&self, x: &Tensor<4>) -> Moments {
         if uses_running(x) {
-            let values = |state: &RunningState<Tensor<1>>| state.value().into_data().iter::<f64>().collect();
-            return Moments { mean: values(&self.running_mean), variance: values(&self.running_var), count: None };
+            return self.running();
         }
         let moments = moments_of_batch(x);
         let device = x.device();

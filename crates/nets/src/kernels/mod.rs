@@ -37,6 +37,11 @@ pub(crate) fn is_fused(x: &Tensor<4>) -> bool {
     x.device().inner() == Device::flex() && x.dtype() == DType::F32
 }
 
+/// Returns the name of the vector instructions that the kernels of the CPU use.
+pub fn vector_instructions() -> String {
+    format!("{:?}", fused::vector::set())
+}
+
 /// Returns the values of a contiguous float32 tensor of the CPU backend.
 fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("the operator has made the tensor contiguous float32")

@@ -6,17 +6,21 @@
 //! nothing is kept for the gradient but the input. The gradient makes the passes again, with `u`
 //! instead of `g`, and then back: where a map's gradient is known, it takes the map's place.
 
+#![allow(unsafe_code, reason = "threads write to parts of a map that interleave")]
+
 use rayon::prelude::*;
 
 use super::affine::{Moments, Norm, correct};
 use super::blocks::{group_size, pack, tile_pixels, unpack, vector};
+use super::buffer::{Buffer, zeros};
 use super::chain::{Chain, DEPTHWISE, Rows};
-use super::lanes::{Buffer, Lanes, block_count, flat, flat_mut, room};
+use super::lanes::{Lanes, block_count, flat, flat_mut, room};
 use super::norm_pointwise::{add_sums, image, total};
-use super::operator::{Map, Operator, zeros};
-use super::product::{Matrix, Start, dense, multiply, multiply_transposed, sums};
-use super::rows::times;
-use crate::kernels::gelu::polynomial::{gelu, gelu_gradient};
+use super::operator::{Map, Operator};
+use super::product::{Matrix, Start, dense, multiply, multiply_shared, multiply_transposed, sums};
+use super::rows::{add_sum, multiply_in_place, times};
+use super::shared::Shared;
+use crate::kernels::gelu::polynomial::{gelu, gelu_gradient, gelu_in_place};
 
 /// `x`, weight and bias of the normalisation, and of the first convolution.
 const FIRST: usize = 5;
@@ -86,20 +90,38 @@ impl Image<'_> {
 
     /// Computes `W1 norm(x) + b1` in blocks, or its GELU.
     fn expand(&self, activated: bool, map: &mut [Lanes]) {
-        let tiles = pieces(map, self.size, self.pixels());
-        tiles.into_par_iter().enumerate().for_each_init(
-            || [(); 2].map(|()| Vec::new()),
-            |[input, output], (tile, pieces)| {
-                let pixels = pieces[0].len();
-                let [input, output] = [input, output].map(|buffer| room(buffer, pixels * self.blocks));
-                pack(self.x, self.size, tile * self.pixels(), pixels, input, pixels);
-                let bias = Start::Bias(&self.expand_bias);
-                multiply(self.expand.whole(), input, bias, output, [pixels; 2], pixels);
-                for (output, piece) in output.chunks_exact(pixels).zip(pieces) {
-                    if activated { gelu(flat(output), flat_mut(piece)) } else { piece.copy_from_slice(output) }
+        let (size, shared) = (self.size, Shared::new(map));
+        (0..size).into_par_iter().step_by(self.pixels()).for_each_init(Vec::new, |input, start| {
+            let pixels = self.pixels().min(size - start);
+            let input = room(input, pixels * self.blocks);
+            pack(self.x, size, start, pixels, input, pixels);
+            let bias = Start::Bias(&self.expand_bias);
+            // SAFETY: tiles have no pixel in common.
+            unsafe {
+                multiply_shared(self.expand.whole(), &[0], input, bias, shared.from(start), [pixels, size], pixels);
+                for block in (0..self.blocks).filter(|_| activated) {
+                    gelu_in_place(flat_mut(shared.part(block * size + start..block * size + start + pixels)));
                 }
-            },
-        );
+            }
+        });
+    }
+
+    /// Computes what is behind the chain, in place of `g`.
+    fn finish(&self, map: &[Lanes], g: &mut [Lanes], project: &Matrix, bias: &[Lanes]) {
+        let (size, shared) = (self.size, Shared::new(g));
+        (0..size).into_par_iter().step_by(self.pixels()).for_each_init(Vec::new, |mixed, start| {
+            let pixels = self.pixels().min(size - start);
+            let mixed = room(mixed, pixels * self.blocks);
+            self.mix(&map[start..], size, pixels, mixed);
+            // SAFETY: tiles have no pixel in common.
+            unsafe {
+                for (block, mixed) in mixed.chunks_exact_mut(pixels).enumerate() {
+                    multiply_in_place(shared.part(block * size + start..block * size + start + pixels), mixed);
+                }
+                let (y, bias) = (shared.from(start), Start::Bias(bias));
+                multiply_shared(project.whole(), &[0], mixed, bias, y, [pixels, size], pixels);
+            }
+        });
     }
 
     /// Computes `W2 map + b2` of a tile.
@@ -112,6 +134,12 @@ impl Attention {
     fn norm<'a>(&'a self, inputs: &'a [Map; INPUTS]) -> Norm<'a> {
         let (weight, bias) = (inputs[1].values(), inputs[2].values());
         Norm { moments: &self.moments, epsilon: self.epsilon, weight, bias }
+    }
+
+    fn chain(&self, inputs: &[Map; INPUTS]) -> Chain {
+        let [_, _, h, w] = inputs[0].shape();
+        let (layers, _) = inputs[FIRST..MIX].as_chunks::<2>();
+        Chain::new(layers, [h, w], self.dilation)
     }
 }
 
@@ -137,8 +165,7 @@ impl Operator<INPUTS> for Attention {
 
     fn forward(&self, inputs: &[Map; INPUTS]) -> (Map, ()) {
         let [n, c, h, w] = inputs[0].shape();
-        let (size, blocks, chain) =
-            (h * w, block_count(c), Chain::new(&inputs[FIRST..MIX], inputs[0].shape(), self.dilation));
+        let (size, blocks, chain) = (h * w, block_count(c), self.chain(inputs));
         let (expand, expand_bias) = self.norm(inputs).fold(inputs[3].values(), inputs[4].values());
         let mut image = Image::new(inputs, &expand, &expand_bias);
         let project = Matrix::new(inputs[PROJECT].values(), [c, c]);
@@ -149,32 +176,13 @@ impl Operator<INPUTS> for Attention {
             let [mut g, mut map] = [(); 2].map(|()| Buffer::zeros(blocks * size));
             image.expand(true, g.lanes());
             chain_map(&chain, [h, w], g.lanes(), map.lanes());
-            let tiles = pieces(map.lanes(), size, image.pixels()).into_iter();
-            let tiles: Vec<_> = tiles.zip(pieces(g.lanes(), size, image.pixels())).collect();
-            tiles.into_par_iter().for_each_init(
-                || [(); 2].map(|()| Vec::new()),
-                |[mixed, output], (mut map, g)| {
-                    let pixels = g[0].len();
-                    let [mixed, output] = [mixed, output].map(|buffer| room(buffer, pixels * blocks));
-                    for (output, map) in output.chunks_exact_mut(pixels).zip(&map) {
-                        output.copy_from_slice(map);
-                    }
-                    image.mix(output, pixels, pixels, mixed);
-                    for (mixed, g) in mixed.chunks_exact_mut(pixels).zip(&g) {
-                        super::rows::multiply_in_place(g, mixed);
-                    }
-                    multiply(project.whole(), mixed, Start::Bias(&project_bias), output, [pixels; 2], pixels);
-                    for (output, map) in output.chunks_exact(pixels).zip(&mut map) {
-                        map.copy_from_slice(output);
-                    }
-                },
-            );
-            // The output waits until `g` is free: its memory is the same.
-            drop(g);
+            image.finish(map.lanes(), g.lanes(), &project, &project_bias);
+            // The output waits until the map is free: its memory is the same.
+            drop(map);
             if y.is_empty() {
                 y = zeros(n * c * size);
             }
-            let (map, y) = (&*map.lanes(), &mut y[index * c * size..(index + 1) * c * size]);
+            let (map, y) = (&*g.lanes(), &mut y[index * c * size..(index + 1) * c * size]);
             planes(y, size, image.pixels()).into_par_iter().for_each(|mut tile| {
                 unpack(&map[tile.start..], size, &mut tile.planes);
             });
@@ -185,7 +193,7 @@ impl Operator<INPUTS> for Attention {
     fn backward(&self, inputs: &[Map; INPUTS], (): (), gradient: Map) -> [Vec<f32>; INPUTS] {
         let x = &inputs[0];
         let [n, c, h, w] = x.shape();
-        let (size, blocks, chain) = (h * w, block_count(c), Chain::new(&inputs[FIRST..MIX], x.shape(), self.dilation));
+        let (size, blocks, chain) = (h * w, block_count(c), self.chain(inputs));
         let norm = self.norm(inputs);
         let (expand, expand_bias) = norm.fold(inputs[3].values(), inputs[4].values());
         let mut one = Image::new(inputs, &expand, &expand_bias);
@@ -267,18 +275,17 @@ impl Operator<INPUTS> for Attention {
             let of_u = &*of_u;
             let sums_of_tiles = tiles.par_chunks_mut(group).map(|tiles| {
                 let mut totals = [sums([c, c]), vec![Lanes::ZERO; blocks]];
-                let [mut input, mut of_here, mut product] = [(); 3].map(|()| Vec::new());
+                let [mut input, mut product] = [(); 2].map(|()| Vec::new());
                 for tile in tiles {
                     let pixels = tile.pixels();
-                    let buffers = [&mut input, &mut of_here, &mut product];
-                    let [input, of_here, product] = buffers.map(|buffer| room(buffer, pixels * blocks));
+                    let [input, product] = [&mut input, &mut product].map(|buffer| room(buffer, pixels * blocks));
                     pack(one.x, size, tile.start, pixels, input, pixels);
-                    for (of_here, of_u) in of_here.chunks_exact_mut(pixels).zip(of_u.chunks_exact(size)) {
-                        of_here.copy_from_slice(&of_u[tile.start..][..pixels]);
+                    let of_here = &of_u[tile.start..];
+                    multiply_transposed(of_here, input, [blocks; 2], [size, pixels], pixels, &mut totals[0]);
+                    for (of_here, sum) in of_here.chunks(size).zip(&mut totals[1]) {
+                        add_sum(&of_here[..pixels], sum);
                     }
-                    multiply_transposed(of_here, input, [blocks; 2], [pixels; 2], pixels, &mut totals[0]);
-                    add_sums(of_here, pixels, &mut totals[1]);
-                    multiply(expand_turned.whole(), of_here, Start::Zero, product, [pixels; 2], pixels);
+                    multiply(expand_turned.whole(), of_here, Start::Zero, product, [size, pixels], pixels);
                     unpack(product, pixels, &mut tile.planes);
                 }
                 totals

@@ -92,17 +92,17 @@ impl Span {
 
 impl Chain {
     /// Creates the chain from weights and biases of its convolutions, in their order.
-    pub(super) fn new(parameters: &[Map], [_, _, h, w]: [usize; 4], dilation: usize) -> Self {
-        let kernel = |index: usize| parameters[2 * index].shape();
+    pub(super) fn new(layers: &[[Map; 2]], size: [usize; 2], dilation: usize) -> Self {
+        let kernel = |index: usize| layers[index][0].shape();
         let taps = std::array::from_fn(|index| kernel(index)[2] * kernel(index)[3]);
         let reaches = std::array::from_fn(|strip| kernel(2 + 2 * strip)[3] / 2);
         let convolutions = std::array::from_fn(|index| {
-            let kernels = super::feed_forward::kernels(parameters[2 * index].values(), taps[index]);
+            let kernels = super::feed_forward::kernels(layers[index][0].values(), taps[index]);
             let turned = super::feed_forward::turned(&kernels, taps[index]);
-            [kernels, super::blocks::vector(parameters[2 * index + 1].values()), turned]
+            [kernels, super::blocks::vector(layers[index][1].values()), turned]
         });
         let reach = reaches.iter().copied().max().expect("there are strips");
-        Self { size: [h, w], dilation, reaches, reach, convolutions, taps }
+        Self { size, dilation, reaches, reach, convolutions, taps }
     }
 
     fn kernel(&self, index: usize, block: usize) -> &[Lanes] {

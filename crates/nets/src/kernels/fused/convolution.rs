@@ -9,9 +9,10 @@
 use rayon::prelude::*;
 
 use super::blocks::{pack, tiles, unpack, vector};
-use super::lanes::{LANES, Lanes, block_count, flat, room, zeroed};
+use super::buffer::zeros;
+use super::lanes::{LANES, Lanes, block_count, flat, room};
 use super::norm_pointwise::image;
-use super::operator::{Map, Operator, zeros};
+use super::operator::{Map, Operator};
 use super::product::{Matrix, Start, dense, multiply_taps, multiply_transposed, sums};
 use super::rows::add_sum;
 
@@ -54,21 +55,54 @@ impl Shape {
     /// Copies what `rows` rows of the output from `first` on read into blocks; returns the distance
     /// between these.
     fn pack(&self, planes: &[f32], first: usize, rows: usize, lanes: &mut Vec<Lanes>) -> usize {
-        let [h, w] = self.size;
-        let (blocks, count) = (block_count(planes.len() / (h * w)), rows + self.kernel[0] - 1);
-        let distance = count * self.stride();
-        zeroed(lanes, blocks * distance);
-        for row in 0..count {
-            if let Some(from) = (first + row).checked_sub(self.padding[0]).filter(|from| *from < h) {
-                pack(planes, h * w, from * w, w, &mut lanes[row * self.stride() + self.padding[1]..], distance);
-            }
+        let (lanes, distance) = self.room(planes, rows, lanes);
+        for (planes, lanes) in planes.chunks(LANES * self.plane()).zip(lanes.chunks_exact_mut(distance)) {
+            self.pack_block(planes, first, lanes);
         }
         distance
+    }
+
+    /// Copies a whole image into blocks, on all threads; returns the distance between these.
+    fn pack_all(&self, planes: &[f32], lanes: &mut Vec<Lanes>) -> usize {
+        let [height, _] = self.output();
+        let (lanes, distance) = self.room(planes, height, lanes);
+        let blocks = planes.par_chunks(LANES * self.plane()).zip(lanes.par_chunks_exact_mut(distance));
+        blocks.for_each(|(planes, lanes)| self.pack_block(planes, 0, lanes));
+        distance
+    }
+
+    /// Makes room for what `rows` rows of the output read; returns it with the distance between
+    /// blocks.
+    fn room<'a>(&self, planes: &[f32], rows: usize, lanes: &'a mut Vec<Lanes>) -> (&'a mut [Lanes], usize) {
+        let distance = (rows + self.kernel[0] - 1) * self.stride();
+        (room(lanes, block_count(planes.len() / self.plane()) * distance), distance)
+    }
+
+    /// Copies what a block's rows read that begin with the output's row `first`.
+    fn pack_block(&self, planes: &[f32], first: usize, lanes: &mut [Lanes]) {
+        let ([h, w], before) = (self.size, self.padding[1]);
+        let distance = lanes.len();
+        for row in 0..distance / self.stride() {
+            let lanes = &mut lanes[row * self.stride()..];
+            match (first + row).checked_sub(self.padding[0]).filter(|from| *from < h) {
+                Some(from) => {
+                    pack(planes, h * w, from * w, w, &mut lanes[before..], distance);
+                    lanes[..before].fill(Lanes::ZERO);
+                    lanes[before + w..self.stride()].fill(Lanes::ZERO);
+                }
+                None => lanes[..self.stride()].fill(Lanes::ZERO),
+            }
+        }
+    }
+
+    /// Returns the pixels of the input's planes.
+    fn plane(&self) -> usize {
+        self.size[0] * self.size[1]
     }
 }
 
 /// Returns weights `[rows, columns, taps]` with a tap's columns together: `[rows, taps, columns]`.
-fn by_tap(weights: &[f32], taps: usize, columns: usize) -> Vec<f32> {
+pub(super) fn by_tap(weights: &[f32], taps: usize, columns: usize) -> Vec<f32> {
     let mut ordered = vec![0.0; weights.len()];
     for (row, ordered) in weights.chunks_exact(columns * taps).zip(ordered.chunks_exact_mut(columns * taps)) {
         for (column, weights) in row.chunks_exact(taps).enumerate() {
@@ -160,10 +194,13 @@ impl Operator<3> for Convolution {
         let mut totals: Vec<_> = (0..row_blocks).map(|_| (vec![sums([LANES, columns]); taps], [Lanes::ZERO])).collect();
         let [mut input, mut of_output] = [(); 2].map(|()| Vec::new());
         for index in 0..n {
-            let distance = shape.pack(image(x, index), 0, height, &mut input);
+            let distance = shape.pack_all(image(x, index), &mut input);
             let pixels = height * width;
             let of_output = room(&mut of_output, row_blocks * pixels);
-            pack(image(&gradient, index), pixels, 0, pixels, of_output, pixels);
+            let planes = image(&gradient, index).par_chunks(LANES * pixels);
+            planes.zip(of_output.par_chunks_exact_mut(pixels)).for_each(|(planes, lanes)| {
+                pack(planes, pixels, 0, pixels, lanes, pixels);
+            });
             totals.par_iter_mut().zip(of_output.par_chunks_exact(pixels)).for_each(|((totals, bias), of_output)| {
                 for (row, of_row) in of_output.chunks_exact(width).enumerate() {
                     for (tap, totals) in offsets.iter().zip(&mut *totals) {

@@ -5,13 +5,14 @@ use rayon::prelude::*;
 
 use super::affine::{Moments, Norm, correct};
 use super::blocks::{group_size, pack, tile_pixels, tiles, unpack, vector};
+use super::buffer::zeros;
 use super::lanes::{LANES, Lanes, block_count, flat, room, zeroed};
 use super::norm_pointwise::{add_sums, image, total};
-use super::operator::{Map, Operator, zeros};
+use super::operator::{Map, Operator};
 use super::product::{Matrix, Start, dense, multiply, multiply_transposed, sums};
 
 /// The pixels of a window.
-const WINDOW: usize = 4;
+pub(super) const WINDOW: usize = 4;
 
 /// `conv2x2(norm(x))` of `[x, norm weight, norm bias, W, b]`; an odd last row or column is left
 /// out.
@@ -84,7 +85,7 @@ impl Down {
 
 /// Returns weights `[rows, channels, 4]` in the order in which windows lie: `[rows, 4, channels up
 /// to a whole block]`.
-fn by_pixel(weights: &[f32], channels: usize) -> Vec<f32> {
+pub(super) fn by_pixel(weights: &[f32], channels: usize) -> Vec<f32> {
     let padded = channels.next_multiple_of(LANES);
     let mut ordered = vec![0.0; weights.len() / channels * padded];
     for (row, ordered) in weights.chunks_exact(WINDOW * channels).zip(ordered.chunks_exact_mut(WINDOW * padded)) {

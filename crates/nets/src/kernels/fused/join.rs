@@ -4,9 +4,10 @@
 use rayon::prelude::*;
 
 use super::blocks::{Tile, group_size, tile_pixels, tiles, unpack, vector};
-use super::lanes::{Lanes, block_count, flat, room};
+use super::buffer::{copied, zeros};
+use super::lanes::{LANES, Lanes, block_count, flat, room};
 use super::norm_pointwise::{add_sums, image, pack_tile, total};
-use super::operator::{Map, Operator, zeros};
+use super::operator::{Map, Operator};
 use super::planes::add_plane;
 use super::product::{Matrix, Start, dense, multiply, multiply_transposed, sums};
 use super::vector::{Vector, vectorized};
@@ -16,10 +17,16 @@ use super::vector::{Vector, vectorized};
 #[derive(Clone, Debug)]
 pub(super) struct Join;
 
-/// Computes the weight of each place, `sigmoid(a x)`, of `x` in blocks.
-fn places<'a>(x: &[Lanes], a: &[Lanes], weights: &'a mut Vec<f32>) -> &'a [f32] {
-    weights.resize(x.len() / a.len(), 0.0);
-    dots(x, a, weights);
+/// Computes the weight of each place, `sigmoid(a x)`, of pixels whose blocks lie `stride` apart.
+pub(super) fn places<'a>(
+    x: &[Lanes],
+    stride: usize,
+    pixels: usize,
+    a: &[Lanes],
+    weights: &'a mut Vec<f32>,
+) -> &'a [f32] {
+    weights.resize(pixels, 0.0);
+    dots(x, stride, a, weights);
     for weight in &mut *weights {
         *weight = 1.0 / (1.0 + (-*weight).exp());
     }
@@ -28,30 +35,42 @@ fn places<'a>(x: &[Lanes], a: &[Lanes], weights: &'a mut Vec<f32>) -> &'a [f32] 
 
 vectorized! {
     /// Computes `sum over channels of a x` of each pixel.
-    fn dots(x: &[Lanes], a: &[Lanes], sums: &mut [f32]) = dots_with
+    fn dots(x: &[Lanes], stride: usize, a: &[Lanes], sums: &mut [f32]) = dots_with
 }
 
 #[inline(always)]
-fn dots_with<V: Vector>(x: &[Lanes], a: &[Lanes], sums: &mut [f32]) {
-    let pixels = sums.len();
-    for (pixel, sum) in sums.iter_mut().enumerate() {
+fn dots_with<V: Vector>(x: &[Lanes], stride: usize, a: &[Lanes], sums: &mut [f32]) {
+    let (groups, rest) = sums.as_chunks_mut::<LANES>();
+    let first = groups.len() * LANES;
+    for (group, sums) in groups.iter_mut().enumerate() {
+        let mut totals = [V::splat(0.0); LANES];
+        for (block, a) in a.iter().enumerate() {
+            let x: &[Lanes; LANES] = x[block * stride + group * LANES..].first_chunk().expect("blocks hold all pixels");
+            let a = V::load(&a.0);
+            for pixel in 0..LANES {
+                totals[pixel] = totals[pixel].add_product(V::load(&x[pixel].0), a);
+            }
+        }
+        V::sums(totals).store(sums);
+    }
+    for (pixel, sum) in rest.iter_mut().enumerate() {
         let mut total = V::splat(0.0);
         for (block, a) in a.iter().enumerate() {
-            total = total.add_product(V::load(&x[block * pixels + pixel].0), V::load(&a.0));
+            total = total.add_product(V::load(&x[block * stride + first + pixel].0), V::load(&a.0));
         }
         *sum = total.sum();
     }
 }
 
 vectorized! {
-    /// `y = x + x^2 weight gate`
-    fn weigh(x: &[Lanes], weights: &[f32], gate: &[Lanes], y: &mut [Lanes]) = weigh_with
+    /// `y = x + x^2 weight gate` of pixels, whose blocks in `x` lie `stride` apart.
+    pub(super) fn weigh(x: &[Lanes], stride: usize, weights: &[f32], gate: &[Lanes], y: &mut [Lanes]) = weigh_with
 }
 
 #[inline(always)]
-fn weigh_with<V: Vector>(x: &[Lanes], weights: &[f32], gate: &[Lanes], y: &mut [Lanes]) {
+fn weigh_with<V: Vector>(x: &[Lanes], stride: usize, weights: &[f32], gate: &[Lanes], y: &mut [Lanes]) {
     let pixels = weights.len();
-    for ((x, y), gate) in x.chunks_exact(pixels).zip(y.chunks_exact_mut(pixels)).zip(gate) {
+    for ((x, y), gate) in x.chunks(stride).zip(y.chunks_exact_mut(pixels)).zip(gate) {
         let gate = V::load(&gate.0);
         for ((x, y), weight) in x.iter().zip(y).zip(weights) {
             let x = V::load(&x.0);
@@ -115,9 +134,9 @@ impl Operator<6> for Join {
             |([input, weighed, output], weights), mut tile| {
                 let pixels = tile.pixels();
                 let input = pack_tile(x, &tile, input);
-                let weights = places(input, &a, weights);
+                let weights = places(input, pixels, pixels, &a, weights);
                 let weighed = room(weighed, input.len());
-                weigh(input, weights, &vector(image(gate, tile.image)), weighed);
+                weigh(input, pixels, weights, &vector(image(gate, tile.image)), weighed);
                 let output = room(output, pixels * block_count(rows));
                 multiply(matrix.whole(), weighed, Start::Bias(&bias), output, [pixels; 2], pixels);
                 unpack(output, pixels, &mut tile.planes);
@@ -148,9 +167,9 @@ impl Operator<6> for Join {
                 let gate = vector(image(gate, tile.image));
                 let input = pack_tile(x, tile, &mut input);
                 let of_output = pack_tile(&gradient, tile, &mut of_output);
-                let weights = places(input, &a, &mut weights);
+                let weights = places(input, pixels, pixels, &a, &mut weights);
                 let weighed = room(&mut weighed, input.len());
-                weigh(input, weights, &gate, weighed);
+                weigh(input, pixels, weights, &gate, weighed);
                 let [of_a, of_gate, of_weight, of_bias] = &mut totals;
                 multiply_transposed(of_output, weighed, both, [pixels; 2], pixels, of_weight);
                 add_sums(of_output, pixels, of_bias);
@@ -169,6 +188,6 @@ impl Operator<6> for Join {
         let [of_a, of_gate, of_weight, of_bias] = total(totals.collect());
         let of_gate = of_gate.chunks_exact(both[1]).flat_map(|gate| flat(gate)[..c].to_vec()).collect();
         let [of_a, of_bias] = [(of_a, c), (of_bias, rows)].map(|(sums, count)| flat(&sums)[..count].to_vec());
-        [x_gradient, gradient.values().to_vec(), of_a, of_gate, dense(&of_weight, [rows, c]), of_bias]
+        [x_gradient, copied(gradient.values()), of_a, of_gate, dense(&of_weight, [rows, c]), of_bias]
     }
 }

@@ -28,30 +28,6 @@ pub(super) fn flat_mut(lanes: &mut [Lanes]) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(lanes.as_mut_ptr().cast(), lanes.len() * LANES) }
 }
 
-/// Lanes for a whole map, in memory that a map of planes fits into when it is free again, and the
-/// other way round: an allocator finds no room for aligned memory where a map of the same size was.
-pub(super) struct Buffer {
-    values: Vec<f32>,
-    count: usize,
-}
-
-impl Buffer {
-    /// Makes `count` zeros.
-    pub(super) fn zeros(count: usize) -> Self {
-        let mut values = super::operator::zeros(count * LANES);
-        // Up to a cache line more, inside the room that is there.
-        values.resize((count + 1) * LANES, 0.0);
-        Self { values, count }
-    }
-
-    /// Returns the lanes.
-    pub(super) fn lanes(&mut self) -> &mut [Lanes] {
-        // SAFETY: lanes are sixteen `f32` without padding, and hold any values.
-        let (_, lanes, _) = unsafe { self.values.align_to_mut::<Lanes>() };
-        &mut lanes[..self.count]
-    }
-}
-
 /// Makes room for `count` lanes in a buffer that keeps its memory, with whatever they held.
 pub(super) fn room(buffer: &mut Vec<Lanes>, count: usize) -> &mut [Lanes] {
     buffer.resize(count, Lanes::ZERO);

@@ -10,6 +10,7 @@
 
 mod affine;
 mod blocks;
+mod buffer;
 pub(super) mod frame;
 pub(super) mod lanes;
 mod operator;
@@ -17,6 +18,7 @@ mod planes;
 mod product;
 mod ring;
 mod rows;
+mod shared;
 pub(super) mod vector;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86;
@@ -27,6 +29,7 @@ mod chain;
 mod convolution;
 mod down;
 mod feed_forward;
+pub(crate) mod inference;
 mod join;
 mod norm_gelu;
 mod norm_pointwise;
@@ -38,6 +41,7 @@ mod formulas;
 mod roofline;
 
 pub(crate) use affine::Moments;
+pub(crate) use operator::Map;
 
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::affine::{Moments, Norm};
-use super::operator::{Map, Operator, zeros};
+use super::buffer::{copied, zeros};
+use super::operator::{Map, Operator};
 use super::planes::{affine as affine_of, combine, dot, sum};
 use crate::kernels::gelu::polynomial::{gelu_gradient, gelu_in_place};
 
@@ -48,7 +49,7 @@ impl Operator<3> for NormGelu {
     fn backward(&self, inputs: &[Map; 3], (): (), gradient: Map) -> [Vec<f32>; 3] {
         let (x, norm) = (&inputs[0], self.norm(inputs));
         let ([n, c, h, w], affine) = (x.shape(), norm.affine());
-        let mut x_gradient = gradient.values().to_vec();
+        let mut x_gradient = copied(gradient.values());
         let planes = x_gradient.par_chunks_exact_mut(h * w).zip(x.values().par_chunks_exact(h * w)).enumerate();
         let sums = planes.map(|(plane, (gradient, x))| {
             let mut line = [0.0; RUN];

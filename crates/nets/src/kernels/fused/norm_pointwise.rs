@@ -4,8 +4,9 @@ use rayon::prelude::*;
 
 use super::affine::{Moments, Norm, correct};
 use super::blocks::{Tile, group_size, pack, tile_pixels, tiles, unpack, vector};
+use super::buffer::zeros;
 use super::lanes::{Lanes, block_count, flat, room};
-use super::operator::{Map, Operator, zeros};
+use super::operator::{Map, Operator};
 use super::product::{Matrix, Start, dense, multiply, multiply_transposed, sums};
 use super::rows::add_sum;
 

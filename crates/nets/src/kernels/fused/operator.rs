@@ -12,12 +12,23 @@ use burn::tensor::{Tensor, TensorData};
 
 /// A map in host memory, `[n, c, h, w]`, whose values are only cloned by reference.
 #[derive(Clone, Debug)]
-pub(super) struct Map(FlexTensor);
+pub(crate) struct Map(FlexTensor);
 
 impl Map {
     /// Creates the map of values in the order of the shape.
     pub(super) fn new(values: Vec<f32>, shape: [usize; 4]) -> Self {
         Self(FlexTensor::from_data(TensorData::new(values, shape)))
+    }
+
+    /// Creates the map of a tensor of the CPU backend that is in no graph.
+    pub(crate) fn from_tensor(tensor: Tensor<4>) -> Self {
+        let tensor = tensor.try_into_primitive::<Flex>().expect("the caller has seen that the tensor lies there");
+        Self(tensor.to_contiguous())
+    }
+
+    /// Returns the tensor of the map.
+    pub(crate) fn into_tensor(self) -> Tensor<4> {
+        Tensor::from_primitive::<Flex>(self.0)
     }
 
     /// Returns the values, row by row.
@@ -31,22 +42,22 @@ impl Map {
     }
 }
 
-/// Makes zeros for a map.
-///
-/// They have a little more room than they need, as much as a [`Buffer`](super::lanes::Buffer) for
-/// the same map: when the memory of one is free again, the other fits into it.
-pub(super) fn zeros(count: usize) -> Vec<f32> {
-    const MORE: usize = 64;
-    let mut values = Vec::with_capacity(count + MORE);
-    values.resize(count, 0.0);
-    values
+/// Does work on a thread of the pool, so that the parts of it that all threads share begin without
+/// a wait for one to wake.
+pub(super) fn on_workers<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    if rayon::current_thread_index().is_some() {
+        return work();
+    }
+    let mut result = None;
+    rayon::scope(|_| result = Some(work()));
+    result.expect("a scope ends when its work is done")
 }
 
 /// An operator over `N` inputs, maps first, with an exact gradient.
 ///
 /// Whatever else the gradient needs, it computes again from the inputs, or [`Saved`](Self::Saved)
 /// keeps it.
-pub(super) trait Operator<const N: usize>: Clone + Debug + Send + 'static {
+pub(super) trait Operator<const N: usize>: Clone + Debug + Send + Sync + 'static {
     /// The intermediate results that the gradient reads.
     type Saved: Clone + Debug + Send;
 
@@ -70,7 +81,7 @@ pub(super) fn apply<const N: usize, O: Operator<N>>(operator: O, inputs: [Tensor
     const ON_CPU: &str = "the caller has seen that the tensors lie on the CPU backend";
     if !inputs.iter().any(|input| input.device().is_autodiff()) {
         let inputs = maps(inputs.map(|input| input.try_into_primitive::<Flex>().expect(ON_CPU)));
-        return Tensor::from_primitive::<Flex>(operator.value(&inputs).0);
+        return Tensor::from_primitive::<Flex>(on_workers(|| operator.value(&inputs)).0);
     }
     // An image may lie outside of the graph that the parameters are in.
     let inputs = inputs.map(|input| if input.device().is_autodiff() { input } else { input.autodiff() });
@@ -79,10 +90,10 @@ pub(super) fn apply<const N: usize, O: Operator<N>>(operator: O, inputs: [Tensor
     let inputs = maps(inputs.map(|input| input.into_primitive()));
     let output = match Step(operator.clone()).prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
-            let (output, saved) = operator.forward(&inputs);
+            let (output, saved) = on_workers(|| operator.forward(&inputs));
             prepared.finish((inputs, saved), output.0)
         }
-        OpsKind::UnTracked(prepared) => prepared.finish(operator.value(&inputs).0),
+        OpsKind::UnTracked(prepared) => prepared.finish(on_workers(|| operator.value(&inputs)).0),
     };
     Tensor::from_primitive::<Autodiff<Flex>>(output)
 }
@@ -97,7 +108,8 @@ impl<const N: usize, O: Operator<N>> Backward<Flex, N> for Step<O> {
     fn backward(self, ops: Ops<Self::State, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
         let (inputs, saved) = ops.state;
-        let found = self.0.backward(&inputs, saved, Map(gradient));
+        let gradient = Map(gradient);
+        let found = on_workers(|| self.0.backward(&inputs, saved, gradient));
         for ((node, input), values) in ops.parents.into_iter().zip(&inputs).zip(found) {
             if let Some(node) = node {
                 gradients.register::<Flex>(node.id, FlexTensor::from_data(TensorData::new(values, input.0.shape())));

@@ -8,7 +8,7 @@ use super::lanes::LANES;
 use super::vector::{Vector, vectorized};
 
 /// The values that are summed in 32 bits.
-const RUN: usize = 1024;
+pub(super) const RUN: usize = 1024;
 
 /// Returns the sum of a plane.
 pub(super) fn sum(plane: &[f32]) -> f64 {
@@ -85,7 +85,7 @@ fn dot_run_with<V: Vector>(a: &[f32], b: &[f32], sum: &mut f32) {
 
 /// Copies less than a block of values, with others behind them.
 #[inline(always)]
-fn padded(values: &[f32], with: f32) -> [f32; LANES] {
+pub(super) fn padded(values: &[f32], with: f32) -> [f32; LANES] {
     let mut padded = [with; LANES];
     padded[..values.len()].copy_from_slice(values);
     padded
@@ -136,9 +136,9 @@ fn affine_with<V: Vector>(x: &[f32], scale: f32, shift: f32, y: &mut [f32]) {
     for (x, y) in x.iter().zip(y) {
         shifts.add_product(V::load(x), scales).store(y);
     }
-    for (x, y) in x_rest.iter().zip(y_rest) {
-        *y = scale * x + shift;
-    }
+    let mut rest = padded(x_rest, 0.0);
+    shifts.add_product(V::load(&rest), scales).store(&mut rest);
+    y_rest.copy_from_slice(&rest[..y_rest.len()]);
 }
 
 vectorized! {

@@ -21,6 +21,15 @@ fn convolve_with<V: Vector>(rows: &[&[Lanes]], dilation: usize, weights: &[Lanes
     let taps = weights.len() / rows.len();
     let mut pixel = 0;
     // AVX2's registers hold four pixels and their operands.
+    if V::MANY && dilation == 1 {
+        pixel = match (rows.len(), taps) {
+            (3, 3) => slide::<V, 3, 3>(rows, weights, bias, y),
+            (1, 5) => slide::<V, 1, 5>(rows, weights, bias, y),
+            (1, 7) => slide::<V, 1, 7>(rows, weights, bias, y),
+            (1, 11) => slide::<V, 1, 11>(rows, weights, bias, y),
+            _ => 0,
+        };
+    }
     while V::MANY && y.len() - pixel >= PIXELS {
         convolve_pixels::<V, PIXELS>(rows, dilation, taps, weights, bias, pixel, y);
         pixel += PIXELS;
@@ -33,6 +42,48 @@ fn convolve_with<V: Vector>(rows: &[&[Lanes]], dilation: usize, weights: &[Lanes
         convolve_pixels::<V, 1>(rows, dilation, taps, weights, bias, pixel, y);
         pixel += 1;
     }
+}
+
+/// The pixels that slide along together.
+const SLIDE: usize = 8;
+
+/// Computes pixels by eights and returns their number: `T` weights of a row stay in registers, and
+/// a value that is read meets each of them.
+#[inline(always)]
+fn slide<V: Vector, const R: usize, const T: usize>(
+    rows: &[&[Lanes]],
+    weights: &[Lanes],
+    bias: &Lanes,
+    y: &mut [Lanes],
+) -> usize {
+    let rows: [&[Lanes]; R] = std::array::from_fn(|row| &rows[row][..y.len() + T - 1]);
+    let mut kernel = [[V::splat(0.0); T]; R];
+    for row in 0..R {
+        for tap in 0..T {
+            kernel[row][tap] = V::load(&weights[row * T + tap].0);
+        }
+    }
+    let bias = V::load(&bias.0);
+    let (groups, _) = y.as_chunks_mut::<SLIDE>();
+    let count = groups.len() * SLIDE;
+    for (group, y) in groups.iter_mut().enumerate() {
+        let mut sums = [bias; SLIDE];
+        for row in 0..R {
+            let x = &rows[row][group * SLIDE..][..SLIDE + T - 1];
+            for place in 0..SLIDE + T - 1 {
+                let value = V::load(&x[place].0);
+                for pixel in 0..SLIDE {
+                    if place >= pixel && place - pixel < T {
+                        sums[pixel] = sums[pixel].add_product(value, kernel[row][place - pixel]);
+                    }
+                }
+            }
+        }
+        for pixel in 0..SLIDE {
+            sums[pixel].store(&mut y[pixel].0);
+        }
+    }
+    count
 }
 
 #[inline(always)]

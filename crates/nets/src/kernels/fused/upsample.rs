@@ -10,8 +10,10 @@
 
 use rayon::prelude::*;
 
-use super::lanes::LANES;
-use super::operator::{Map, Operator, zeros};
+use super::buffer::zeros;
+use super::lanes::{LANES, Lanes};
+use super::operator::{Map, Operator};
+use super::planes::padded;
 use super::vector::{Vector, vectorized};
 
 /// Upsamples `[x]` and adds zeros until the map has `size`: `floor(difference / 2)` before, the
@@ -23,7 +25,7 @@ pub(super) struct Upsample {
 }
 
 /// An axis that gets twice as many values.
-struct Axis {
+pub(super) struct Axis {
     count: usize,
     /// The share of the old value `j` in the new one `2j`; the rest is that of `j - 1`. Zeros up to
     /// a whole vector.
@@ -33,7 +35,8 @@ struct Axis {
 }
 
 impl Axis {
-    fn new(count: usize) -> Self {
+    /// Creates the axis of `count` values.
+    pub(super) fn new(count: usize) -> Self {
         let place = |index: usize| (index * (count - 1)) as f32 / (2 * count - 1) as f32;
         let shares = |of: &dyn Fn(usize) -> f32| {
             let mut shares: Vec<f32> = (0..count).map(of).collect();
@@ -45,7 +48,7 @@ impl Axis {
     }
 
     /// Returns the two old values that a new one lies between, and its share of the second.
-    fn between(&self, index: usize) -> (usize, usize, f32) {
+    pub(super) fn between(&self, index: usize) -> (usize, usize, f32) {
         let j = index / 2;
         match index % 2 {
             0 => (j.saturating_sub(1), j, self.even[j]),
@@ -76,9 +79,10 @@ fn mix_with<V: Vector>(first: &[f32], second: &[f32], share: f32, line: &mut [f3
         let (a, b) = (V::load(a), V::load(b));
         a.add_product(b.subtract(a), shares).store(y);
     }
-    for ((a, b), y) in a_rest.iter().zip(b_rest).zip(y_rest) {
-        *y = a + share * (b - a);
-    }
+    let (a, b) = (V::load(&padded(a_rest, 0.0)), V::load(&padded(b_rest, 0.0)));
+    let mut rest = [0.0; LANES];
+    a.add_product(b.subtract(a), shares).store(&mut rest);
+    y_rest.copy_from_slice(&rest[..y_rest.len()]);
     (line[0], line[count + 1]) = (line[1], line[count]);
 }
 
@@ -106,6 +110,37 @@ fn widen_with<V: Vector>(line: &[f32], even: &[f32], odd: &[f32], y: &mut [f32])
             Some(y) => *y = both,
             None => y.copy_from_slice(&both[..y.len()]),
         }
+    }
+}
+
+vectorized! {
+    /// Adds one row of the upsampled map to `y`: between the old rows `first` and `second`, sixteen
+    /// channels at a time.
+    pub(super) fn add_row(first: &[Lanes], second: &[Lanes], share: f32, columns: &Axis, line: &mut [Lanes], y: &mut [Lanes]) = add_row_with
+}
+
+#[inline(always)]
+fn add_row_with<V: Vector>(
+    first: &[Lanes],
+    second: &[Lanes],
+    share: f32,
+    columns: &Axis,
+    line: &mut [Lanes],
+    y: &mut [Lanes],
+) {
+    let shares = V::splat(share);
+    for ((a, b), y) in first.iter().zip(second).zip(&mut *line) {
+        let (a, b) = (V::load(&a.0), V::load(&b.0));
+        a.add_product(b.subtract(a), shares).store(&mut y.0);
+    }
+    let count = line.len();
+    for (j, y) in y.as_chunks_mut::<2>().0.iter_mut().take(count).enumerate() {
+        let near = |j: usize| V::load(&line[j].0);
+        let [before, here, behind] = [near(j.saturating_sub(1)), near(j), near((j + 1).min(count - 1))];
+        let even = before.add_product(here.subtract(before), V::splat(columns.even[j]));
+        let odd = here.add_product(behind.subtract(here), V::splat(columns.odd[j]));
+        V::load(&y[0].0).add(even).store(&mut y[0].0);
+        V::load(&y[1].0).add(odd).store(&mut y[1].0);
     }
 }
 

@@ -47,6 +47,18 @@ pub(in super::super) trait Vector: Copy {
     #[inline(always)]
     fn fetch(_place: *const f32) {}
 
+    /// Sums up the values of each vector, as [`sum`](Self::sum) does.
+    #[inline(always)]
+    fn sums(vectors: [Self; LANES]) -> Self {
+        let mut values = Self::transpose(vectors);
+        for width in [8, 4, 2, 1] {
+            for lane in 0..width {
+                values[lane] = values[lane].add(values[lane + width]);
+            }
+        }
+        values[0]
+    }
+
     /// Sums up the values.
     #[inline(always)]
     fn sum(self) -> f32 {
