@@ -13,6 +13,8 @@ mod blocks;
 mod buffer;
 pub(super) mod frame;
 pub(super) mod lanes;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 mod operator;
 mod planes;
 mod product;

@@ -1,8 +1,9 @@
 //! The instruction sets behind one trait: sixteen values in registers, and how a loop over them is
 //! compiled for the best set that the processor has.
 //!
-//! AVX-512 holds them in one register of thirty-two, AVX2 in two of sixteen. The portable form is
-//! an array, which a compiler turns into the registers that its target always has: four of NEON.
+//! AVX-512 holds them in one register of thirty-two, AVX2 in two of sixteen, NEON in four of
+//! thirty-two. The portable form is an array, which a compiler turns into the registers that its
+//! target always has.
 
 use std::sync::OnceLock;
 
@@ -155,6 +156,8 @@ fn fused(a: f32, b: f32, c: f32) -> f32 {
 pub(in super::super) enum Set {
     /// Whatever the target always has.
     Portable,
+    /// NEON.
+    Neon,
     /// AVX2 with FMA.
     Avx2,
     /// AVX-512 F.
@@ -182,7 +185,7 @@ fn detected() -> Set {
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         return if is_x86_feature_detected!("avx512f") { Set::Avx512 } else { Set::Avx2 };
     }
-    Set::Portable
+    if cfg!(target_arch = "aarch64") { Set::Neon } else { Set::Portable }
 }
 
 /// Defines a function that runs `$body::<V>`, compiled for the best vectors that the processor has.
@@ -209,8 +212,12 @@ macro_rules! vectorized {
                     Set::Avx512 => return unsafe { avx512($($argument),*) },
                     // SAFETY: as above.
                     Set::Avx2 => return unsafe { avx2($($argument),*) },
-                    Set::Portable => {}
+                    Set::Neon | Set::Portable => {}
                 }
+            }
+            #[cfg(target_arch = "aarch64")]
+            if $crate::kernels::fused::vector::set() == $crate::kernels::fused::vector::Set::Neon {
+                return $body::<$crate::kernels::fused::neon::Neon>($($argument),*);
             }
             $body::<[f32; $crate::kernels::fused::lanes::LANES]>($($argument),*);
         }
