@@ -49,3 +49,6 @@ pub mod recompute;
 pub mod device;
 mod memory;
 pub mod precision;
+
+#[cfg(test)]
+mod threads;
