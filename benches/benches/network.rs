@@ -1,24 +1,36 @@
-//! Compares the exported network in ONNX Runtime with the same weights in Burn, on the CPU.
+//! Compares the exported network in ONNX Runtime with the same weights in our kernels, on the CPU.
 //!
-//! `cargo bench -p seg-benches --bench network`
+//! `cargo bench -p seg-benches --bench network`: both take turns, and the ratios are medians of
+//! those of the rounds, of wall time and of processor time. Wall time needs a quiet machine.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
+use std::time::Instant;
+
 use anyhow::{Context, Result};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use ndarray::Array4;
-use seg_benches::paired;
+use seg_benches::{median, median_ratio};
 use seg_export::{Options as ExportOptions, export};
 use seg_inference::library::{Build, Search};
 use seg_inference::{Options, Session};
 use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::checkpoint::Checkpoint;
+use seg_nets::device::DeviceChoice;
+use seg_nets::kernels::vector_instructions;
 use seg_nets::network::Network;
 use seg_nets::weights::Weights;
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 9;
+
+/// Returns the name of the processor.
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| std::env::consts::ARCH.into(), |(_, name)| name.trim().into())
+}
 
 fn main() -> Result<()> {
-    let device = Device::flex();
+    let (device, _) = DeviceChoice::Cpu.open()?;
     let net: Network = AmsUnetConfig::new().init(&device).into();
     let checkpoint = Checkpoint { path: "random".into(), weights: Weights::from_network(&net), contract: None };
     let folder = tempfile::tempdir()?;
@@ -27,16 +39,48 @@ fn main() -> Result<()> {
     let environment = Search::from_env(None, Build::Cpu).locate()?.load()?;
     let mut session = Session::open(&environment, &path, &Options::default())?;
 
-    println!("{:44} {:>12} {:>12}", "forward, full width", "ONNX Runtime", "Burn");
-    for (n, side) in [(1, 256), (1, 512), (4, 256)] {
-        let values: Vec<f32> = (0..n * 3 * side * side).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
-        let image = Array4::from_shape_vec((n, 3, side, side), values.clone()).context("as many values as pixels")?;
-        let x = Tensor::<4>::from_data(TensorData::new(values, [n, 3, side, side]), &device);
-        let mut failed = None;
-        let times =
-            paired(ROUNDS, || failed = session.run(image.view()).err(), || drop(net.forward(x.clone()).into_data()));
-        failed.map_or(Ok(()), Err)?;
-        println!("{:44} {times}", format!("{n}x3x{side}x{side}"));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("{}, {threads} threads; ours with {}; medians of {ROUNDS} rounds", processor(), vector_instructions());
+    println!("{:20} {:>12} {:>12} {:>18} {:>18}", "forward", "ONNX Runtime", "ours", "ratio of ours", "processor time");
+    for [n, height, width] in [[1, 256, 256], [1, 512, 512], [1, 565, 584], [4, 256, 256]] {
+        let count = n * 3 * height * width;
+        let values: Vec<f32> = (0..count).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
+        let shape = [n, 3, height, width];
+        let image = Array4::from_shape_vec(shape, values.clone()).context("as many values as pixels")?;
+        let x = Tensor::<4>::from_data(TensorData::new(values, shape), &device);
+        let mut rounds = Vec::new();
+        for _ in 0..=ROUNDS {
+            let theirs = timed(|| session.run(image.view()).map(drop))?;
+            let ours = timed(|| -> Result<()> {
+                drop(net.forward(x.clone()).into_data());
+                Ok(())
+            })?;
+            rounds.push([ours, theirs]);
+        }
+        // The first prepares both sides.
+        rounds.remove(0);
+        let of = |side: usize, quantity: usize| rounds.iter().map(|round| round[side][quantity]).collect::<Vec<_>>();
+        let [ours, theirs] = [0, 1].map(|side| 1e3 * median(of(side, 0)));
+        let [wall, processor] = [0, 1].map(|quantity| median_ratio(&of(0, quantity), &of(1, quantity)));
+        let name = format!("{n}x3x{height}x{width}");
+        println!("{name:20} {theirs:9.1} ms {ours:9.1} ms {wall:18.2} {processor:18.2}");
     }
     Ok(())
+}
+
+/// Returns wall time and processor time of some work, in seconds.
+fn timed<E>(work: impl FnOnce() -> Result<(), E>) -> Result<[f64; 2], E> {
+    let (begun, before) = (Instant::now(), processor_seconds());
+    work()?;
+    Ok([begun.elapsed().as_secs_f64(), processor_seconds() - before])
+}
+
+/// Returns the processor time of all threads so far.
+fn processor_seconds() -> f64 {
+    /// Nanoseconds on a processor are the first number of a thread's statistics.
+    fn thread(folder: std::fs::DirEntry) -> Option<f64> {
+        std::fs::read_to_string(folder.path().join("schedstat")).ok()?.split(' ').next()?.parse().ok()
+    }
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    threads.filter_map(thread).sum::<f64>() / 1e9
 }

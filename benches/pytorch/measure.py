@@ -1,4 +1,4 @@
-"""Measures PyTorch's training step or forward pass of AMSUnet in this process, and prints one JSON line."""
+"""Measures PyTorch's training step or forward pass of a network in this process, and prints one JSON line."""
 
 import argparse
 import json
@@ -11,7 +11,8 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from amsunet import AMSUnet, IGNORE_LABEL, loss
+from amsunet import IGNORE_LABEL, loss
+from networks import NETWORKS
 
 LEARNING_RATE = 2e-4
 WEIGHT_DECAY = 5e-5
@@ -44,6 +45,7 @@ def cpu_seconds() -> float:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", choices=["train", "forward"], required=True)
+    parser.add_argument("--network", choices=NETWORKS, default="amsunet", help="at base width 32")
     parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), required=True)
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
@@ -65,10 +67,13 @@ def main() -> None:
     torch.backends.cudnn.allow_tf32 = args.tf32
     # The sizes stay the same, so looking for the fastest convolutions pays.
     torch.backends.cudnn.benchmark = True
-    net = AMSUnet()
+    net = NETWORKS[args.network]()
     if args.weights:
+        missing, foreign = net.load_state_dict(safetensors.torch.load_file(args.weights), strict=False)
         # The counters of batches are not in the file.
-        net.load_state_dict(safetensors.torch.load_file(args.weights), strict=False)
+        missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+        if missing or foreign:
+            raise SystemExit(f"{args.weights} is of another network: it lacks {missing} and has {foreign}")
     net = net.to(args.device)
     images, labels = (tensor.to(args.device) for tensor in batch(args.batch, *args.size))
     if args.channels_last:

@@ -5,39 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use burn::tensor::Device;
 use seg_benches::{median, median_ratio};
-use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::device::DeviceChoice;
+use seg_nets::network::NetworkName;
 use seg_nets::precision::Precision;
 use seg_nets::weights::Weights;
 
-use crate::measure::{Measured, Measurement, Task};
+use crate::case::{self, Case};
+use crate::measure::{Measured, Measurement};
 use crate::side::{Setting, Side};
 use crate::steps;
 
-/// The kind of a step, its size, and how often it is measured.
-#[derive(Clone, Copy)]
-struct Case {
-    name: &'static str,
-    task: Task,
-    size: [usize; 2],
-    batch: usize,
-    /// The number of timed steps.
-    steps: usize,
-}
-
-const CPU_CASES: &[Case] = &[
-    Case { name: "train 2x3x256x256", task: Task::Train, size: [256, 256], batch: 2, steps: 3 },
-    Case { name: "train 1x3x480x480", task: Task::Train, size: [480, 480], batch: 1, steps: 3 },
-    Case { name: "forward 1x3x512x512", task: Task::Forward, size: [512, 512], batch: 1, steps: 5 },
-];
-/// The cases on a GPU, of so many steps that the first ones, in which kernels are chosen, do not
-/// change the median.
-const GPU_CASES: &[Case] = &[
-    Case { name: "train 8x3x256x256", task: Task::Train, size: [256, 256], batch: 8, steps: 40 },
-    Case { name: "train 16x3x256x256", task: Task::Train, size: [256, 256], batch: 16, steps: 40 },
-    Case { name: "train 8x3x480x480", task: Task::Train, size: [480, 480], batch: 8, steps: 40 },
-    Case { name: "train 16x3x480x480", task: Task::Train, size: [480, 480], batch: 16, steps: 40 },
-];
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 /// A title, and the quantity of a measurement.
@@ -56,8 +33,9 @@ const GPU_QUANTITIES: &[Quantity] = &[MILLISECONDS];
 
 /// Compares ours with PyTorch.
 pub(crate) struct Comparison {
-    /// The Python of the other side.
-    python: PathBuf,
+    network: NetworkName,
+    /// The Python of the other side, where it has the network.
+    python: Option<PathBuf>,
     /// The device of both sides.
     device: DeviceChoice,
     /// The measurements of each case.
@@ -79,23 +57,25 @@ impl Comparison {
     /// Returns the device's cases whose name holds one of the texts, in the given precisions; all
     /// where none are given.
     pub(crate) fn new(
-        python: PathBuf,
+        network: NetworkName,
+        python: Option<PathBuf>,
         device: DeviceChoice,
         rounds: usize,
         threads: usize,
         cases: &[String],
         precisions: &[Precision],
     ) -> Result<Self> {
-        let (all, usual): (_, &[Precision]) = match device {
-            DeviceChoice::Cpu => (CPU_CASES, &[Precision::Fp32]),
-            _ => (GPU_CASES, &[Precision::Fp32, Precision::Bf16]),
+        let all = Case::all(network, device);
+        let usual: &[Precision] = match device {
+            DeviceChoice::Cpu => &[Precision::Fp32],
+            _ => &[Precision::Fp32, Precision::Bf16],
         };
         let is_asked = |name: &str| cases.is_empty() || cases.iter().any(|text| name.contains(text.as_str()));
-        let chosen: Vec<Case> = all.iter().filter(|case| is_asked(case.name)).copied().collect();
-        let names = all.iter().map(|case| case.name).collect::<Vec<_>>().join(", ");
+        let chosen: Vec<Case> = all.iter().filter(|case| is_asked(&case.name())).copied().collect();
+        let names = all.iter().map(Case::name).collect::<Vec<_>>().join(", ");
         ensure!(!chosen.is_empty(), "no case holds `{}` in its name; there are {names}", cases.join("` or `"));
         let precisions = if precisions.is_empty() { usual } else { precisions }.to_vec();
-        Ok(Self { python, device, rounds: rounds.max(1), threads, cases: chosen, precisions })
+        Ok(Self { network, python, device, rounds: rounds.max(1), threads, cases: chosen, precisions })
     }
 
     /// Measures everything and prints it; errors are reported at the end, so that no result is
@@ -105,14 +85,22 @@ impl Comparison {
         let weights = folder.path().join("weights.safetensors");
         let device = Device::flex();
         device.seed(0);
-        Weights::from_network(&AmsUnetConfig::new().init(&device)).write(&weights, None)?;
+        let config = case::config(self.network)?;
+        let net = config.init(&device);
+        Weights::from_network(&net).write(&weights, None)?;
+        println!("{config}: {} parameters", net.num_learnable());
         println!("{} rounds in turn on {}, {} threads", self.rounds, self.device, self.threads);
+        if self.python.is_none() {
+            println!("PyTorch does not have the network here: ours alone");
+        }
         let mut faults = Vec::new();
         for case in &self.cases {
             faults.extend(self.compare(case, &weights));
         }
-        for precision in &self.precisions {
-            let compared = steps::compare(&self.python, self.device, self.threads, *precision, &weights);
+        for (python, precision) in
+            self.python.iter().flat_map(|python| self.precisions.iter().map(move |p| (python, p)))
+        {
+            let compared = steps::compare(self.network, python, self.device, self.threads, *precision, &weights);
             faults.extend(compared.unwrap_or_else(|error| vec![format!("{error:#}")]));
         }
         if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("\n")) }
@@ -123,14 +111,17 @@ impl Comparison {
         let mut sides = Vec::new();
         for precision in self.precisions.iter().copied() {
             sides.push((format!("here, {}", precision.name()), precision, Side::Ours));
-            let peer = |setting: Setting| (setting.to_string(), precision, Side::PyTorch(self.python.clone(), setting));
-            sides.extend(Setting::all(precision, self.device).into_iter().map(peer));
+            if let Some(python) = &self.python {
+                let peer = |setting: Setting| (setting.to_string(), precision, Side::PyTorch(python.clone(), setting));
+                sides.extend(Setting::all(precision, self.device).into_iter().map(peer));
+            }
         }
         let mut rows: Vec<Row> = Vec::new();
         let mut faults = Vec::new();
         for round in 0..self.rounds {
             for (name, precision, side) in &sides {
                 let measurement = Measurement {
+                    network: self.network,
                     task: case.task,
                     size: case.size.to_vec(),
                     batch: case.batch,
@@ -150,7 +141,7 @@ impl Comparison {
                             row.rounds.push(measured);
                         }
                     }
-                    Err(error) => faults.push(format!("{}, {name}: {error:#}", case.name)),
+                    Err(error) => faults.push(format!("{}, {name}: {error:#}", case.name())),
                 }
             }
         }
@@ -162,7 +153,7 @@ impl Comparison {
     fn print(&self, case: &Case, rows: &[Row]) {
         let quantities = if self.device == DeviceChoice::Cpu { CPU_QUANTITIES } else { GPU_QUANTITIES };
         let titles: String = quantities.iter().map(|(title, _)| format!("{title:>14} {:>6}", "ratio")).collect();
-        println!("\n{:34}{titles} {:>10}", case.name, "images/s");
+        println!("\n{:34}{titles} {:>10}", case.name(), "images/s");
         for row in rows {
             let ours = rows.iter().find(|ours| ours.precision == row.precision && ours.name.starts_with("here"));
             let figures: String = quantities

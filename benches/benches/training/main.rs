@@ -14,6 +14,7 @@
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 mod batch;
+mod case;
 mod compare;
 mod measure;
 mod side;
@@ -28,6 +29,7 @@ use compare::Comparison;
 use measure::Measurement;
 use seg_benches::typed_program;
 use seg_nets::device::DeviceChoice;
+use seg_nets::network::NetworkName;
 use seg_nets::precision::Precision;
 
 /// Compares our training step with the same step in PyTorch.
@@ -41,6 +43,9 @@ struct Cli {
     /// names it
     #[arg(long, value_parser = typed_program)]
     python: Option<PathBuf>,
+    /// The network; for those that PyTorch does not have here, ours is measured alone
+    #[arg(long, default_value_t = NetworkName::AmsUnet)]
+    network: NetworkName,
     /// The device of both sides: cpu, cuda or cuda:INDEX
     #[arg(long, default_value_t = DeviceChoice::Cpu)]
     device: DeviceChoice,
@@ -74,7 +79,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let threads = cli.threads.or_else(|| thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
-    let python = side::python(cli.python.as_deref())?;
-    let Cli { device, rounds, case, precision, .. } = cli;
-    Comparison::new(python, device, rounds, threads, &case, &precision)?.run()
+    let python = case::has_twin(cli.network).then(|| side::python(cli.python.as_deref())).transpose()?;
+    let Cli { network, device, rounds, case, precision, .. } = cli;
+    Comparison::new(network, python, device, rounds, threads, &case, &precision)?.run()
 }

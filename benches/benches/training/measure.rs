@@ -9,6 +9,7 @@ use burn::tensor::Tensor;
 use clap::{Args, ValueEnum};
 use seg_benches::median;
 use seg_nets::device::DeviceChoice;
+use seg_nets::network::NetworkName;
 use seg_nets::precision::Precision;
 use seg_nets::weights::Weights;
 use seg_train::learn::learner::Learner;
@@ -28,6 +29,9 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// The number of threads is `RAYON_NUM_THREADS`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Measurement {
+    /// The network that the weights are of
+    #[arg(long, default_value_t = NetworkName::AmsUnet)]
+    pub(crate) network: NetworkName,
     /// The kind of a step
     #[arg(long)]
     pub(crate) task: Task,
@@ -63,6 +67,16 @@ pub(crate) enum Task {
     Train,
     /// Forward without gradients
     Forward,
+}
+
+impl Task {
+    /// Returns the name on a command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Forward => "forward",
+        }
+    }
 }
 
 /// The result of a process; both sides print it as one line of JSON.

@@ -9,7 +9,7 @@ use seg_benches::{bench_file, typed_program};
 use seg_nets::device::DeviceChoice;
 use seg_nets::precision::Precision;
 
-use crate::measure::{Measured, Measurement, Task};
+use crate::measure::{Measured, Measurement};
 
 /// The variable that names the Python.
 pub(crate) const PYTHON: &str = "SEG_BENCH_PYTHON";
@@ -93,11 +93,8 @@ impl Side {
                 command
             }
         };
-        let task = match measurement.task {
-            Task::Train => "train",
-            Task::Forward => "forward",
-        };
-        command.args(["--task", task, "--size"]).args(measurement.size.iter().map(usize::to_string));
+        command.args(["--network", measurement.network.as_str()]);
+        command.args(["--task", measurement.task.name(), "--size"]).args(measurement.size.iter().map(usize::to_string));
         command.args(["--batch", &measurement.batch.to_string(), "--steps", &measurement.steps.to_string()]);
         command.arg("--weights").arg(&measurement.weights).args(["--device", &measurement.device.to_string()]);
         if let Some(save) = &measurement.save {

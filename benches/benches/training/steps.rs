@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use seg_nets::device::DeviceChoice;
+use seg_nets::network::NetworkName;
 use seg_nets::precision::Precision;
 use seg_nets::weights::Weights;
 
@@ -42,6 +43,7 @@ const BF16_DEPARTURE: f64 = 2.0;
 /// Prints the losses of both sides and the difference of their weights, and returns how the steps
 /// differ.
 pub(crate) fn compare(
+    network: NetworkName,
     python: &Path,
     device: DeviceChoice,
     threads: usize,
@@ -51,6 +53,7 @@ pub(crate) fn compare(
     let measure = |side: &Side, precision: Precision| -> Result<_> {
         let learned = weights.with_file_name("learned.safetensors");
         let measurement = Measurement {
+            network,
             task: Task::Train,
             size: SIZE.to_vec(),
             batch: 2,
