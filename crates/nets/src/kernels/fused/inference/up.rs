@@ -12,11 +12,11 @@ use rayon::prelude::*;
 
 /// The weights of a join of channels.
 pub(super) struct Join<'a> {
-    /// Those of the place, `[1, c, 1, 1]`.
+    /// Weights of the place, `[1, c, 1, 1]`.
     pub(super) spatial: &'a Map,
-    /// Those of the channels: the hidden layer, and the layer behind it.
+    /// Layers of the channels' weights: the hidden one, and the one behind it.
     pub(super) gate: [&'a Weights; 2],
-    /// Those of the skip's channels, and the bias.
+    /// Weights of the skip's channels, and the bias.
     pub(super) skip: &'a Weights,
 }
 
