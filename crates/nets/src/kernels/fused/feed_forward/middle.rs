@@ -144,8 +144,8 @@ impl Middle {
         scratch.input = input;
     }
 
-    /// `W2 gelu(dw3x3(W1 x + b1)) + b2` of rows; the input's blocks hold its rows from `first` on and
-    /// lie `stride` lanes apart.
+    /// `W2 gelu(dw3x3(W1 x + b1)) + b2` of rows; the input's blocks hold its rows from `first` on
+    /// and lie `stride` lanes apart.
     ///
     /// `take` gets some rows after the other, with the distance between their blocks; without it,
     /// `scratch.narrow` holds all of them.

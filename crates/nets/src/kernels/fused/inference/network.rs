@@ -9,41 +9,41 @@ use crate::kernels::fused::operator::{Map, on_workers};
 /// The parameters of a block.
 #[derive(Clone, Debug)]
 pub(crate) struct BlockParameters {
-    /// Of the normalisations before the two halves.
+    /// Constants of the normalisations before the two halves.
     pub(crate) norms: [Constants; 2],
-    /// Of the first half, see [`LAYERS`].
+    /// Layers of the first half, see [`LAYERS`].
     pub(crate) attention: [Weights; LAYERS],
     /// The dilation of its atrous convolution.
     pub(crate) dilation: usize,
-    /// Of the expansion, the depthwise convolution and the projection.
+    /// Expansion, depthwise convolution and projection of the second half.
     pub(crate) feed_forward: [Weights; 3],
 }
 
 /// The parameters of a step that halves the size.
 #[derive(Clone, Debug)]
 pub(crate) struct DownParameters {
-    /// Of the normalisation before the convolution.
+    /// Constants of the normalisation before the convolution.
     pub(crate) norm: Constants,
-    /// Of the 2x2 convolution.
+    /// Weights of the 2x2 convolution.
     pub(crate) conv: Weights,
-    /// Of the block.
+    /// Parameters of the block.
     pub(crate) block: BlockParameters,
 }
 
 /// The parameters of a step that doubles the size.
 #[derive(Clone, Debug)]
 pub(crate) struct UpParameters {
-    /// Of the normalisation of the deep map.
+    /// Constants of the normalisation of the deep map.
     pub(crate) norm: Constants,
     /// Weights of the skip's places, `[1, c, 1, 1]`.
     pub(crate) spatial: Map,
-    /// Of the two layers behind the weights of the skip's channels.
+    /// Layers behind the weights of the skip's channels.
     pub(crate) gate: [Weights; 2],
     /// The 1x1 convolution's weights of the skip's channels, and its bias.
     pub(crate) skip: Weights,
-    /// Its weights of the deep map's channels, and zeros.
+    /// Weights of the same layer for the deep map's channels, and zeros.
     pub(crate) deep: Weights,
-    /// Of the block.
+    /// Parameters of the block.
     pub(crate) block: BlockParameters,
 }
 
