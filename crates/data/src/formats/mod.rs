@@ -114,7 +114,10 @@ pub fn read_image_as(path: &Path, reading: &Reading) -> Result<Rgb32FImage, Read
 
 /// Reads an image as [`read_image_as`] does, and returns the millimetres between its rows and
 /// between its columns, where the file names them.
-pub(crate) fn read_sized_image(path: &Path, reading: &Reading) -> Result<(Rgb32FImage, Option<[f64; 2]>), ReadError> {
+///
+/// # Errors
+/// As [`read_image`].
+pub fn read_sized_image(path: &Path, reading: &Reading) -> Result<(Rgb32FImage, Option<[f64; 2]>), ReadError> {
     let (image, spacing) = decode_sized(path, reading)?;
     let picture = Picture::from(image);
     let (width, height) = picture.dimensions();
