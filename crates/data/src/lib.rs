@@ -38,7 +38,7 @@ pub use formats::{
 };
 pub use masks::{Border, MaskCoding, MaskError, Objects, read_mask, read_mask_as};
 pub use picture::Picture;
-pub use volumes::{SegmentationLabels, Stack, VolumeError, stacks};
+pub use volumes::{SegmentationKind, SegmentationLabels, Stack, VolumeError, stacks};
 pub use write::{
     EncodeError, FileSet, OverlayError, OverlayStyle, Overlayer, Pair, PngKind, WriteError, check_writable, encode_png,
     is_unfinished, jpeg_bytes, overlay, png_bytes, remove_unfinished, sheet, write_atomic, write_bytes, write_mask_png,

@@ -156,6 +156,25 @@ fn a_volume_has_a_mask_on_its_grid_and_areas_in_square_millimetres() {
         let number = slice + 1;
         assert_eq!(mask(format!("out/nifti/volume.nii.gz#{number}")), mask(format!("out/masks/volume#{number}.png")));
     }
+    // Probabilities say what the mask says: class 1 is at least one half where the label is 1.
+    let ended = place.run("infer --model threshold.onnx --out maps --save probabilities-nifti volume.nii");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(place.path("maps/masks/volume#1.png").is_file() && place.path("maps/probabilities/volume#3.npy").is_file());
+    let unpacked = |path: std::path::PathBuf| {
+        let mut bytes = Vec::new();
+        let mut file = flate2::read::MultiGzDecoder::new(File::open(path).unwrap());
+        std::io::Read::read_to_end(&mut file, &mut bytes).unwrap();
+        bytes
+    };
+    let maps = unpacked(place.path("maps/probabilities-nifti/volume.nii.gz"));
+    let labels = unpacked(place.path("out/nifti/volume.nii.gz"));
+    let values: Vec<f32> = maps[352..].as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+    assert_eq!(values.len(), 2 * 20 * 16 * 3);
+    for (place, label) in labels[352..].iter().enumerate() {
+        let [ground, target] = [values[place], values[960 + place]];
+        assert!((ground + target - 1.0).abs() < 1e-6 && (target > 0.5) == (*label == 1), "{ground} {target} {label}");
+    }
+    assert_eq!(maps[280..328], labels[280..328], "the matrix");
     // Another order of the axes changes the slices, and the mask lies where it did.
     let ended = place.run("infer --model threshold.onnx --out other --save nifti --slices axial volume.nii");
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
