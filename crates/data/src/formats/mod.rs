@@ -26,9 +26,14 @@ mod references;
 mod shown;
 mod tiff;
 mod tiff_band;
+mod tiff_chunks;
 mod tiff_codecs;
+mod tiff_decode;
+#[cfg(test)]
+mod tiff_example;
 mod tiff_fax;
 mod tiff_layout;
+mod tiff_page;
 mod tiff_pages;
 mod tiff_rows;
 mod tiff_samples;
