@@ -95,8 +95,8 @@ impl Geometry {
 
     /// Resizes planes `[n, height, width]` from the network's size to the image's, and calls `see`
     /// with some rows of all planes at a time, `[n, rows, width]`, from top to bottom. Where the
-    /// image was stretched or resampled, these are as many as lie between two rows of the network, so that a
-    /// large image needs little memory.
+    /// image was stretched or resampled, these are as many as lie between two rows of the network,
+    /// so that a large image needs little memory.
     pub fn restore_bands(&self, planes: ArrayView3<'_, f32>, mut see: impl FnMut(Array3<f32>)) {
         let shown = self.shown();
         let planes = planes.slice_move(s![.., ..shown[0], ..shown[1]]);
@@ -158,7 +158,8 @@ mod tests {
         let planes = Array3::from_shape_fn((1, 16, 16), |(_, y, x)| if y < 8 && x < 6 { x as f32 / 8.0 } else { 1.0 });
         let restored = geometry.restore(planes.view());
         assert_eq!(restored.dim(), (1, 4, 12));
-        // Half pixels between the columns, and the first and last beyond the centres of the outer ones.
+        // Half pixels between the columns, and the first and last beyond the centres of the outer
+        // ones.
         let expected = [0.0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75, 4.25, 4.75, 5.0].map(|value| value / 8.0);
         for row in restored.index_axis(Axis(0), 0).outer_iter() {
             assert!(row.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-6), "{row}");

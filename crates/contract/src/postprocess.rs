@@ -41,8 +41,8 @@ impl Contract {
     /// lowest index on a tie.
     ///
     /// `scores` are the output of a model that gives logits or probabilities, `[classes, height,
-    /// width]` at the network's size. If the image was stretched or resampled, the probabilities are
-    /// resized back bilinearly before the largest is taken, so that borders stay smooth.
+    /// width]` at the network's size. If the image was stretched or resampled, the probabilities
+    /// are resized back bilinearly before the largest is taken, so that borders stay smooth.
     ///
     /// # Errors
     /// When the output's shape does not follow from the contract and `geometry`.
@@ -59,8 +59,8 @@ impl Contract {
     /// Resizes the output of a model that gives masks, `[height, width]` at the network's size, to
     /// the mask of the image.
     ///
-    /// If the image was stretched or resampled, each pixel takes the class of the nearest one, because there are
-    /// no probabilities to interpolate.
+    /// If the image was stretched or resampled, each pixel takes the class of the nearest one,
+    /// because there are no probabilities to interpolate.
     ///
     /// # Errors
     /// When the shape does not follow from `geometry`, or a label exceeds the contract's classes.

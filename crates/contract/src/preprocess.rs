@@ -119,7 +119,8 @@ impl Contract {
 
     /// Computes the network's input for an image of any size, as [`preprocess`](Self::preprocess)
     /// does. If the graph takes only another size, it is that of the [middle](Window::middle), cut
-    /// as a tile of that size; the window is one of the resampled image where the network sees that.
+    /// as a tile of that size; the window is one of the resampled image where the network sees
+    /// that.
     ///
     /// # Errors
     /// When the image has no pixels, or the model takes a spacing that the image does not state.

@@ -29,7 +29,8 @@ impl Spacing {
     pub fn size(&self, image: [usize; 2], own: [f64; 2]) -> Option<[usize; 2]> {
         let side = |axis: usize| (image[axis] as f64 * own[axis] / self.0[axis]).round().max(1.0);
         let [height, width] = [side(0), side(1)];
-        // An image that grows is held to what an image may have, one that shrinks is smaller anyway.
+        // An image that grows is held to what an image may have, one that shrinks is smaller
+        // anyway.
         let most = PIXELS_MAX.max(image[0].saturating_mul(image[1])) as f64;
         let is_possible = own.iter().all(|length| length.is_finite() && *length > 0.0) && height * width <= most;
         is_possible.then_some([height as usize, width as usize])

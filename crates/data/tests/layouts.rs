@@ -1,5 +1,5 @@
-//! Folders of data sets, as published and as people keep them: which files belong together, and what is
-//! refused with its reason. All files are empty, as opening a data set reads none of them.
+//! Folders of data sets, as published and as people keep them: which files belong together, and
+//! what is refused with its reason. All files are empty, as opening a data set reads none of them.
 
 #![expect(clippy::unwrap_used, reason = "a claim that cannot be set up has failed")]
 

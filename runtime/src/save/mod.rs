@@ -37,8 +37,8 @@ pub enum Save {
     Probabilities,
     /// The probabilities of all classes as a NumPy file, `[classes, height, width]` in float32.
     ProbabilitiesNpy,
-    /// The probabilities of all classes as a NIfTI file in float32 on the grid of a volume, with the
-    /// classes as its fourth dimension, for each NIfTI file or DICOM series.
+    /// The probabilities of all classes as a NIfTI file in float32 on the grid of a volume, with
+    /// the classes as its fourth dimension, for each NIfTI file or DICOM series.
     ProbabilitiesNifti,
     /// A grey 16-bit PNG file of the uncertainty; 65535 is 1.
     Uncertainty,

@@ -1,5 +1,5 @@
-//! The first page of a TIFF file as an image: by the image crate, or by [`TiffRows`] where that does
-//! not know the kind.
+//! The first page of a TIFF file as an image: by the image crate, or by [`TiffRows`] where that
+//! does not know the kind.
 
 use std::io::{BufRead, Read, Seek};
 use std::path::Path;

@@ -78,8 +78,8 @@ impl Stack {
     }
 
     /// Writes the masks of all slices as a DICOM segmentation on the grid of the images, with a
-    /// segment for each class but the background. In a binary one, slices without a pixel of a class
-    /// have no frame of it.
+    /// segment for each class but the background. In a binary one, slices without a pixel of a
+    /// class have no frame of it.
     ///
     /// # Errors
     /// When the images are not DICOM, have no place that a label map needs, or reading or writing
@@ -414,8 +414,8 @@ fn frame_groups(segment: Option<usize>, place: usize, sources: &[Source<'_>], is
 struct Frames {
     /// The number of the segment and the place of the slice, by segment and then by slice.
     places: Vec<(usize, usize)>,
-    /// The pixels of all frames, without filling between frames: bits, the lowest first, or bytes of
-    /// labels.
+    /// The pixels of all frames, without filling between frames: bits, the lowest first, or bytes
+    /// of labels.
     bits: Vec<u8>,
 }
 

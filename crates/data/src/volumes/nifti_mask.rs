@@ -1,4 +1,5 @@
-//! The mask of a volume, or its probabilities, as a compressed NIfTI file on the grid of its images.
+//! The mask of a volume, or its probabilities, as a compressed NIfTI file on the grid of its
+//! images.
 
 use std::io::{self, Write};
 
@@ -86,9 +87,9 @@ impl Stack {
         self.write_volume::<u8>(reading, None, &mut |_, place| Ok(masks(place)?.into_raw()), out)
     }
 
-    /// Writes the probabilities of classes as a compressed NIfTI file of float32 with that grid, and
-    /// the classes as its fourth dimension. `maps` gives the map of a class, counted from 0, in the
-    /// picture at a place: `[height, width]`, row by row.
+    /// Writes the probabilities of classes as a compressed NIfTI file of float32 with that grid,
+    /// and the classes as its fourth dimension. `maps` gives the map of a class, counted from 0, in
+    /// the picture at a place: `[height, width]`, row by row.
     ///
     /// # Errors
     /// As [`write_nifti`](Self::write_nifti).
@@ -145,8 +146,8 @@ impl Stack {
         Ok(out.finish()?.flush()?)
     }
 
-    /// Returns the grid of the pictures, and the cut and the size of a volume whose pictures are not
-    /// its slices in their order.
+    /// Returns the grid of the pictures, and the cut and the size of a volume whose pictures are
+    /// not its slices in their order.
     fn grid(&self, reading: &Reading) -> Result<(Grid, Option<Turned>), VolumeError> {
         match &self.origin {
             Origin::Nifti(file) => {

@@ -41,15 +41,15 @@ mod decoded {
 
     use super::*;
 
-    /// 4x3 pixels of 12 bits, encoded by CharLS 2.4 (imagecodecs 2026.3.6). libjpeg of T. Richter, another
-    /// implementation, decodes it to [`VALUES`].
+    /// 4x3 pixels of 12 bits, encoded by CharLS 2.4 (imagecodecs 2026.3.6). libjpeg of T. Richter,
+    /// another implementation, decodes it to [`VALUES`].
     const TWELVE_BITS: &str = "ffd8ffe800205350494646000200000100000003000000040a1006010000012c0000012cffe8000800000001ffd8fff7000b\
                                100003000401011100fff8000d01ffff0012004301140040ffda0008010100000000807fd01f71b95f4008597b221410c07f\
                                501fb911a0ffd9";
     const VALUES: [u16; 12] = [0, 4095, 17, 900, 1000, 1001, 1003, 2047, 2048, 5, 4094, 3000];
 
-    /// 10x12 pixels, of which red is `20 x + y`, green `255 - 9 x - 3 y` and blue `x y mod 97`, interleaved by
-    /// lines and by samples, encoded and decoded likewise.
+    /// 10x12 pixels, of which red is `20 x + y`, green `255 - 9 x - 3 y` and blue `x y mod 97`,
+    /// interleaved by lines and by samples, encoded and decoded likewise.
     const COLORS: [&str; 2] = [
         "ffd8fff7001108000c000a03011100021100031100ffda000c03010002000300000100801c01c01ca9322fbada093ce34c2ca2497fda\
          57e664da54ccdb6fc237fc6afd264c9a4893fe4ffd48925225ff37fe99108c9884bffbfe522c9b109ffcff552888884ffeff5bb91109\

@@ -216,7 +216,8 @@ impl Settings {
     }
 
     /// Returns the number of pixels that the network works on at once for an image that it sees at
-    /// the given height and width, together with others of its size if [`batch`](Self::batch) asks for them.
+    /// the given height and width, together with others of its size if [`batch`](Self::batch) asks
+    /// for them.
     pub fn pixels_at_once(&self, contract: &Contract, image: [usize; 2]) -> usize {
         let size = match self.tiling(contract, &[], image) {
             Some(tiling) => tiling.size,

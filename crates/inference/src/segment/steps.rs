@@ -207,8 +207,8 @@ impl SegmentSteps {
         self.contract.input.reading.or(self.settings.reading)
     }
 
-    /// Returns the height and width at which the networks see an image: resampled where the contract
-    /// or the settings name a spacing.
+    /// Returns the height and width at which the networks see an image: resampled where the
+    /// contract or the settings name a spacing.
     ///
     /// # Errors
     /// When the image does not state the spacing that this needs.

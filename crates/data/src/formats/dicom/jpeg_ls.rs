@@ -5,7 +5,7 @@ use charls::CharLS;
 use super::codecs::{Coded, Fault};
 use super::pixels::{PixelLayout, interleaved};
 
-/// What the head of a JPEG-LS code says of its frame.
+/// The frame that the head of a JPEG-LS code describes.
 struct Head {
     bits: u8,
     height: u16,
