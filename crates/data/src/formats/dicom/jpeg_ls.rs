@@ -52,6 +52,13 @@ pub(super) fn jpeg_ls(content: &[u8], layout: &PixelLayout) -> Result<Coded, Fau
         let [found, expected] = [found, expected].map(text);
         return Err(format!("it is {found}, expected {expected} (width x height x samples a pixel)").into());
     }
+    // Behind the code there may be a byte of filling. Without its end marker, the decoder may not
+    // end.
+    let filling = content.iter().rev().take_while(|byte| **byte == 0).count();
+    let content = &content[..content.len() - filling];
+    if !content.ends_with(&[0xff, 0xd9]) {
+        return Err("it is cut off: it has no end marker".into());
+    }
     let bytes = CharLS::default().decode(content)?;
     let samples: Vec<u32> = match head.bits {
         ..=8 => bytes.iter().map(|byte| u32::from(*byte)).collect(),
