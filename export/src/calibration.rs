@@ -10,7 +10,7 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use seg_contract::{Contract, Element, OutputKind, PreprocessError, Preprocessed, SizePolicy, most_probable};
+use seg_contract::{Contract, Element, OutputKind, Pixels, PreprocessError, Preprocessed, SizePolicy, most_probable};
 use seg_inference::available_threads;
 use seg_onnx::Model;
 use seg_onnx::graph::{DataType, Dim, DimError, Graph};
@@ -218,9 +218,10 @@ pub fn some_of(files: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
 }
 
 fn read(contract: &Contract, path: &Path) -> Result<Array4<f32>, CalibrationError> {
-    let image = seg_data::read_image_as(path, &contract.input.reading)?;
+    let (image, spacing) = seg_data::read_sized_image(path, &contract.input.reading)?;
     let failed = |source| CalibrationError::Preprocess { path: path.into(), source };
-    let (Preprocessed { tensor, .. }, _) = contract.preprocess_middle(&image).map_err(failed)?;
+    let pixels = Pixels::from(&image).with_spacing(spacing);
+    let (Preprocessed { tensor, .. }, _) = contract.preprocess_middle(pixels).map_err(failed)?;
     Ok(tensor.insert_axis(Axis(0)))
 }
 

@@ -163,9 +163,10 @@ fn recipe(Contract { input, output, .. }: &Contract) -> String {
             input.mean, input.std
         ),
     };
-    let size = match input.size {
-        SizePolicy::Native => "at the image's own size".to_owned(),
-        SizePolicy::Resize { height, width } => format!("stretched to {height}x{width} (height x width)"),
+    let size = match (input.size, input.reading.resample) {
+        (SizePolicy::Native, Some(spacing)) => format!("resampled to {spacing} mm a pixel"),
+        (SizePolicy::Native, None) => "at the image's own size".to_owned(),
+        (SizePolicy::Resize { height, width }, _) => format!("stretched to {height}x{width} (height x width)"),
     };
     let answer = match output.kind {
         OutputKind::Logits => "a score for each class; the largest one is the pixel's class, the lowest index on a tie",

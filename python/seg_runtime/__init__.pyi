@@ -82,8 +82,12 @@ class Segmenter:
         probabilities: bool = False,
         uncertainty: Literal["entropy", "variance"] | None = None,
         threshold: float | None = None,
+        spacing_mm: tuple[float, float] | None = None,
     ) -> Result:
-        """Segments an image. Other threads of Python run meanwhile."""
+        """Segments an image. Other threads of Python run meanwhile.
+
+        `spacing_mm` are the millimetres between rows and between columns of an array; files state their own.
+        """
     def segment_batch(
         self,
         images: Iterable[Image],
@@ -91,6 +95,7 @@ class Segmenter:
         probabilities: bool = False,
         uncertainty: Literal["entropy", "variance"] | None = None,
         threshold: float | None = None,
+        spacing_mm: tuple[float, float] | None = None,
     ) -> list[Result]:
         """Segments several images, as many side by side as there are lanes; the first error ends it."""
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use pyo3::prelude::*;
-use seg_contract::{LearnedFrom, OutputKind};
+use seg_contract::{LearnedFrom, OutputKind, Pixels};
 use seg_data::{Dataset, Overlap, Part, Sample};
 use seg_inference::{Segmentation, Settings};
 use seg_runtime::evaluation::{About, Data, Evaluator, Method, Skipped};
@@ -39,7 +39,7 @@ fn report(
     let contract = segmenter.model_contract();
     let probabilities = contract.output.kind != OutputKind::Mask;
     let settings = Settings { probabilities, ..segmenter.base_settings().clone() };
-    let dataset = Dataset::open(data)?;
+    let dataset = Dataset::open(data)?.with_reading(&contract.input.reading)?;
     let same = |own: &[seg_contract::Class], other: &[seg_contract::Class]| {
         own.len() == other.len()
             && own
@@ -116,7 +116,8 @@ fn measure(
     let (image, truth, spacing) = sample.load_sized()?;
     let mut model = segmenter.lane(0);
     model.set(settings.clone())?;
-    let Segmentation { mask, probabilities, .. } = model.segment(&image).context("cannot segment it")?;
+    let pixels = Pixels::from(&image).with_spacing(spacing);
+    let Segmentation { mask, probabilities, .. } = model.segment(pixels).context("cannot segment it")?;
     let probabilities = probabilities.as_ref().map(|probabilities| probabilities.view());
     let scores = evaluator.add(&sample.name, &image, &truth, &mask, probabilities, spacing)?;
     Ok(scores.confusion.target_dice())

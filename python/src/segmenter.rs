@@ -11,7 +11,7 @@ use numpy::{IntoPyArray, PyArray2, PyArray3};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use seg_contract::Contract;
-use seg_data::open_image;
+use seg_data::open_image_as;
 use seg_inference::{
     ModelFile, Options, RunsOn, Segmentation, Segmenter as Model, Settings, Tiles, Views, available_threads,
 };
@@ -134,7 +134,7 @@ impl Segmenter {
     }
 
     /// Segments an image.
-    #[pyo3(signature = (image, *, probabilities = false, uncertainty = None, threshold = None))]
+    #[pyo3(signature = (image, *, probabilities = false, uncertainty = None, threshold = None, spacing_mm = None))]
     fn segment(
         &self,
         py: Python<'_>,
@@ -142,14 +142,15 @@ impl Segmenter {
         probabilities: bool,
         uncertainty: Option<&str>,
         threshold: Option<f32>,
+        spacing_mm: Option<[f64; 2]>,
     ) -> PyResult<SegmentResult> {
         let settings = self.asked(probabilities, uncertainty, threshold)?;
         let image = Image::from_python(image)?;
-        py.detach(|| self.run(0, &image, &settings)).map_err(|error| any_error(&error))
+        py.detach(|| self.run(0, &image, spacing_mm, &settings)).map_err(|error| any_error(&error))
     }
 
     /// Segments several images, as many side by side as there are lanes.
-    #[pyo3(signature = (images, *, probabilities = false, uncertainty = None, threshold = None))]
+    #[pyo3(signature = (images, *, probabilities = false, uncertainty = None, threshold = None, spacing_mm = None))]
     fn segment_batch(
         &self,
         py: Python<'_>,
@@ -157,10 +158,11 @@ impl Segmenter {
         probabilities: bool,
         uncertainty: Option<&str>,
         threshold: Option<f32>,
+        spacing_mm: Option<[f64; 2]>,
     ) -> PyResult<Vec<SegmentResult>> {
         let settings = self.asked(probabilities, uncertainty, threshold)?;
         let images = images.try_iter()?.map(|image| Image::from_python(&image?)).collect::<PyResult<Vec<_>>>()?;
-        py.detach(|| self.run_all(&images, &settings)).map_err(|error| any_error(&error))
+        py.detach(|| self.run_all(&images, spacing_mm, &settings)).map_err(|error| any_error(&error))
     }
 
     #[pyo3(name = "_evaluate")]
@@ -211,27 +213,42 @@ impl Segmenter {
         Ok(settings)
     }
 
-    fn run(&self, lane: usize, image: &Image, settings: &Settings) -> anyhow::Result<SegmentResult> {
+    /// Segments an image; the millimetres between rows and between columns are those of pixels, as
+    /// files state their own.
+    fn run(
+        &self,
+        lane: usize,
+        image: &Image,
+        spacing_mm: Option<[f64; 2]>,
+        settings: &Settings,
+    ) -> anyhow::Result<SegmentResult> {
         let mut model = self.lane(lane);
         model.set(settings.clone())?;
         let (segmentation, spacing_mm) = match image {
             Image::Path(path) => {
-                let mut reader = open_image(path)?;
+                let mut reader = open_image_as(path, &model.steps().reading())?;
                 (model.segment_from(reader.as_mut())?, reader.info().spacing)
             }
-            Image::Picture(picture) => (model.segment(picture.pixels())?, None),
+            Image::Picture(picture) => {
+                (model.segment(picture.pixels().with_spacing(spacing_mm))?, spacing_mm)
+            }
         };
         Ok(SegmentResult::new(self, image, segmentation, spacing_mm))
     }
 
-    fn run_all(&self, images: &[Image], settings: &Settings) -> anyhow::Result<Vec<SegmentResult>> {
+    fn run_all(
+        &self,
+        images: &[Image],
+        spacing_mm: Option<[f64; 2]>,
+        settings: &Settings,
+    ) -> anyhow::Result<Vec<SegmentResult>> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
         let work = |lane: usize| -> anyhow::Result<()> {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(image) = images.get(index) else { return Ok(()) };
-                match self.run(lane, image, settings) {
+                match self.run(lane, image, spacing_mm, settings) {
                     Ok(result) => done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result)),
                     Err(error) => {
                         // The others start no further image.
@@ -274,6 +291,7 @@ impl SegmentResult {
         let record = json!({
             "input": input, "models": segmenter.files, "settings": segmenter.settings,
             "width": width, "height": height, "network": segmentation.network, "tiles": segmentation.tiles,
+            "resampled": segmentation.resampled, "spacing_mm": spacing_mm,
             "area": areas, "runs_on": segmenter.runs_on,
             "decode_ms": milliseconds(timings.decode), "preprocess_ms": milliseconds(timings.preprocess),
             "infer_ms": milliseconds(timings.infer), "postprocess_ms": milliseconds(timings.postprocess),

@@ -39,6 +39,15 @@ def test_an_image_is_the_same_as_a_path_an_array_and_of_pillow(segmenter):
     assert (segmenter.segment(pillow.convert("L")).mask == segmenter.segment(gray).mask).all()
 
 
+def test_areas_of_an_array_follow_from_the_size_of_its_pixels(segmenter):
+    array = np.asarray(Image.open(IMAGES[0]).convert("RGB"))
+    record = segmenter.segment(array, spacing_mm=(0.5, 0.25)).record
+    assert record["spacing_mm"] == [0.5, 0.25]
+    for area in record["area"]:
+        assert area["mm2"] == pytest.approx(area["pixels"] * 0.125)
+    assert segmenter.segment(array).record["spacing_mm"] is None
+
+
 def test_what_is_no_image_is_refused_by_name(segmenter, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(IMAGES[0].read_bytes()[:500])

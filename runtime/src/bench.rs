@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ndarray::Array4;
-use seg_data::{EncodeError, ReadError, read_image_as, write_mask_png};
+use seg_contract::Pixels;
+use seg_data::{EncodeError, ReadError, read_sized_image, write_mask_png};
 use seg_inference::{RunError, SegmentError, Segmenter, Session};
 use seg_metrics::nearest_rank;
 use serde::{Deserialize, Serialize};
@@ -167,10 +168,11 @@ pub fn measure_stages(segmenter: &mut Segmenter, images: &[PathBuf], folder: &Pa
     let mut times: [Vec<f64>; 5] = Default::default();
     for path in images {
         let start = Instant::now();
-        let image = read_image_as(path, &segmenter.steps().reading())?;
+        let (image, spacing) = read_sized_image(path, &segmenter.steps().reading())?;
         let decode = start.elapsed();
-        let segmentation =
-            segmenter.segment(&image).map_err(|source| StageError::Segment { path: path.clone(), source })?;
+        let segmentation = segmenter
+            .segment(Pixels::from(&image).with_spacing(spacing))
+            .map_err(|source| StageError::Segment { path: path.clone(), source })?;
         let start = Instant::now();
         write_mask_png(&mask_path, &segmentation.mask, &palette)?;
         let encode = start.elapsed();

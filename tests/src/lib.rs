@@ -4,7 +4,7 @@
 //!   [`tolerance`] is the table of the largest differences, [`ties`] counts the pixels that such
 //!   differences decide;
 //! - [`fixtures`] makes random networks and images, [`blocks`] the blocks of the network alone,
-//!   [`discs`] a small run;
+//!   [`discs`] a small run, [`medical`] images with sizes in millimetres;
 //! - [`reference`](mod@reference) opens PyTorch's results, [`formula`] makes the weights that one
 //!   of them was computed with;
 //! - [`runtime`] runs graphs and models in ONNX Runtime, [`python`] the packages of others.
@@ -15,6 +15,7 @@ pub mod blocks;
 pub mod discs;
 pub mod fixtures;
 pub mod formula;
+pub mod medical;
 pub mod parity;
 pub mod python;
 pub mod reference;

@@ -1,9 +1,8 @@
 //! Pixels whose class depends on rounding.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use image::Rgb32FImage;
 use ndarray::{Array3, Axis, Ix3};
-use seg_contract::Contract;
+use seg_contract::{Contract, Pixels};
 use seg_nets::network::Network;
 use seg_nets::weights::to_array;
 
@@ -15,7 +14,7 @@ use crate::tolerance::ONNX_RUNTIME_CPU;
 ///
 /// # Panics
 /// When the network is not the contract's.
-pub fn count(net: &Network, contract: &Contract, image: &Rgb32FImage) -> usize {
+pub fn count<'a>(net: &Network, contract: &Contract, image: impl Into<Pixels<'a>>) -> usize {
     let input = contract.preprocess(image).expect("the image has pixels");
     let (channels, height, width) = input.tensor.dim();
     let data = TensorData::new(input.tensor.into_raw_vec_and_offset().0, [1, channels, height, width]);

@@ -4,9 +4,9 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use image::{GrayImage, Rgb32FImage};
+use image::GrayImage;
 use ndarray::{Array3, Ix3};
-use seg_contract::{Contract, Evaluation, EvaluationError, Geometry, PostprocessError, PreprocessError};
+use seg_contract::{Contract, Evaluation, EvaluationError, Geometry, Pixels, PostprocessError, PreprocessError};
 use seg_data::{Sample, SampleError};
 use seg_nets::network::Network;
 use seg_nets::weights::to_array;
@@ -75,14 +75,18 @@ impl Evaluator<'_> {
                     let (sender, receiver) = sync_channel(0);
                     // Nobody receives any more where a sample before could not be evaluated.
                     scope.spawn(move || {
-                        samples.iter().skip(first).step_by(loaders).try_for_each(|sample| sender.send(sample.load()))
+                        samples
+                            .iter()
+                            .skip(first)
+                            .step_by(loaders)
+                            .try_for_each(|sample| sender.send(sample.load_sized()))
                     });
                     receiver
                 })
                 .collect();
             for (sample, receiver) in samples.iter().zip(loaded.iter().cycle()) {
-                let (image, truth) = receiver.recv().expect("a loader ends after its last sample")?;
-                let mask = self.segment(&sample.name, &image)?;
+                let (image, truth, spacing) = receiver.recv().expect("a loader ends after its last sample")?;
+                let mask = self.segment(&sample.name, Pixels::from(&image).with_spacing(spacing))?;
                 let name = sample.name.clone();
                 evaluation.add(&mask, &truth).map_err(|source| EvaluateError::Score { name, source })?;
                 observe(sample, &mask);
@@ -94,8 +98,9 @@ impl Evaluator<'_> {
     /// Computes the mask of one image, at its own size; `name` is for errors.
     ///
     /// # Errors
-    /// When the image is empty or the network is not the contract's.
-    pub fn segment(&self, name: &str, image: &Rgb32FImage) -> Result<GrayImage, EvaluateError> {
+    /// When the image is empty, lacks the spacing that the contract asks for, or the network is not
+    /// the contract's.
+    pub fn segment(&self, name: &str, image: Pixels<'_>) -> Result<GrayImage, EvaluateError> {
         let (logits, geometry) = self.logits(name, image)?;
         self.contract
             .postprocess(logits.view(), &geometry)
@@ -107,7 +112,7 @@ impl Evaluator<'_> {
     ///
     /// # Errors
     /// As [`segment`](Self::segment).
-    pub fn probabilities(&self, name: &str, image: &Rgb32FImage) -> Result<Array3<f32>, EvaluateError> {
+    pub fn probabilities(&self, name: &str, image: Pixels<'_>) -> Result<Array3<f32>, EvaluateError> {
         let (logits, geometry) = self.logits(name, image)?;
         self.contract
             .probabilities(logits.view(), &geometry)
@@ -115,7 +120,7 @@ impl Evaluator<'_> {
     }
 
     /// Computes the network's output for an image, and where the image lies in it.
-    fn logits(&self, name: &str, image: &Rgb32FImage) -> Result<(Array3<f32>, Geometry), EvaluateError> {
+    fn logits(&self, name: &str, image: Pixels<'_>) -> Result<(Array3<f32>, Geometry), EvaluateError> {
         let input = self
             .contract
             .preprocess(image)

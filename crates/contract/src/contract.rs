@@ -17,6 +17,10 @@ pub const CONTRACT_FORMAT_MULTIPLE: u32 = 2;
 /// [codes](Class::codes); readers of older versions refuse it.
 pub const CONTRACT_FORMAT_READING: u32 = 3;
 
+/// The version in which [`Reading::resample`](crate::Reading::resample) may name a spacing; readers
+/// of older versions refuse it.
+pub const CONTRACT_FORMAT_RESAMPLING: u32 = 4;
+
 /// The largest side that a contract may name, in pixels.
 const SIDE_MAX: usize = 1 << 16;
 
@@ -51,7 +55,7 @@ pub enum ContractError {
     Json(#[from] serde_json::Error),
     /// The contract was written by a version with another layout.
     #[error(
-        "the model's contract has format {found}, this version reads {CONTRACT_FORMAT} to {CONTRACT_FORMAT_READING}; \
+        "the model's contract has format {found}, this version reads {CONTRACT_FORMAT} to {CONTRACT_FORMAT_RESAMPLING}; \
          use the tool that wrote it"
     )]
     Format {
@@ -83,7 +87,7 @@ impl Contract {
             format: u32,
         }
         let Format { format } = serde_json::from_str(text)?;
-        if !(CONTRACT_FORMAT..=CONTRACT_FORMAT_READING).contains(&format) {
+        if !(CONTRACT_FORMAT..=CONTRACT_FORMAT_RESAMPLING).contains(&format) {
             return Err(ContractError::Format { found: format });
         }
         let contract: Self = serde_json::from_str(text)?;
@@ -99,7 +103,8 @@ impl Contract {
     /// Returns the oldest [`format`](Self::format) that can hold this contract.
     pub fn least_format(&self) -> u32 {
         let has_codes = self.classes.iter().any(|class| class.codes.is_some());
-        if has_codes { CONTRACT_FORMAT_READING } else { self.input.contract_format() }
+        let of_classes = if has_codes { CONTRACT_FORMAT_READING } else { CONTRACT_FORMAT };
+        self.input.contract_format().max(of_classes)
     }
 
     /// Checks that every field holds a possible value.
@@ -132,6 +137,19 @@ impl Contract {
         }
         if let Some(level) = self.input.reading.level.filter(|level| !level.is_usable()) {
             return refuse("input.reading.level", level.to_string(), "a positive size in micrometres");
+        }
+        if let Some(spacing) = self.input.reading.resample {
+            if !spacing.is_usable() {
+                return refuse("input.reading.resample", spacing.to_string(), "0.000001 to 1000 mm");
+            }
+            if matches!(self.input.size, SizePolicy::Resize { .. }) {
+                const KEPT: &str = "nothing where `input.size` stretches images to one size";
+                return refuse("input.reading.resample", format!("{spacing} mm"), KEPT);
+            }
+            if self.format < CONTRACT_FORMAT_RESAMPLING {
+                let found = format!("named in format {}", self.format);
+                return refuse("input.reading.resample", found, "nothing in a contract of format 1 to 3");
+            }
         }
         if !self.input.reading.is_empty() && self.format < CONTRACT_FORMAT_READING {
             let found = format!("named in format {}", self.format);
@@ -170,7 +188,7 @@ impl Contract {
 mod tests {
     use super::*;
     use crate::example::contract;
-    use crate::{Element, InputForm, OutputKind, Slices, Windowing};
+    use crate::{Code, Codes, Element, InputForm, OutputKind, Slices, Spacing, Windowing};
 
     #[test]
     fn json_round_trips() {
@@ -208,10 +226,35 @@ mod tests {
     }
 
     #[test]
+    fn a_spacing_is_written_in_a_format_that_older_readers_refuse() {
+        let mut contract = contract();
+        contract.input.reading.resample = Some(Spacing([0.5, 0.8]));
+        contract.format = contract.least_format();
+        assert_eq!(contract.format, 4);
+        assert_eq!(Contract::from_json(&contract.to_json()).unwrap(), contract);
+        let code = || Code { value: "1".into(), scheme: "SCT".into(), meaning: "x".into() };
+        contract.classes[1].codes = Some(Codes { category: code(), r#type: code() });
+        assert_eq!(contract.least_format(), 4);
+    }
+
+    #[test]
     fn unusable_contracts_name_the_field() {
         type Break = fn(&mut Contract);
-        let rows: [(&str, Break); 19] = [
-            ("format 4", |c| c.format = 4),
+        let rows: [(&str, Break); 22] = [
+            ("format 5", |c| c.format = 5),
+            ("`input.reading.resample` is named in format 3", |c| {
+                c.format = 3;
+                c.input.reading.resample = Some(Spacing([0.5; 2]));
+            }),
+            ("`input.reading.resample` is 0x1", |c| {
+                c.format = 4;
+                c.input.reading.resample = Some(Spacing([0.0, 1.0]));
+            }),
+            ("`input.reading.resample` is 0.5 mm, expected nothing where `input.size`", |c| {
+                c.format = 4;
+                c.input.reading.resample = Some(Spacing([0.5; 2]));
+                c.input.size = SizePolicy::Resize { height: 32, width: 32 };
+            }),
             ("`classes`", |c| c.classes.truncate(1)),
             ("`input.mean`", |c| c.input.mean = vec![0.0]),
             ("`input.mean`", |c| c.input.mean[1] = f32::NAN),

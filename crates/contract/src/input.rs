@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pixels::Share;
 use crate::sides::Sides;
-use crate::{CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE, CONTRACT_FORMAT_READING, Reading};
+use crate::{CONTRACT_FORMAT, CONTRACT_FORMAT_MULTIPLE, CONTRACT_FORMAT_READING, CONTRACT_FORMAT_RESAMPLING, Reading};
 
 /// The network's input: `[n, channels, height, width]` in float32, unless [`form`](Self::form) says
 /// otherwise.
@@ -98,6 +98,7 @@ impl Input {
     /// input.
     pub fn contract_format(&self) -> u32 {
         match self.side_multiple {
+            _ if self.reading.resample.is_some() => CONTRACT_FORMAT_RESAMPLING,
             _ if !self.reading.is_empty() => CONTRACT_FORMAT_READING,
             1 => CONTRACT_FORMAT,
             _ => CONTRACT_FORMAT_MULTIPLE,

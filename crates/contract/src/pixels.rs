@@ -2,6 +2,8 @@
 
 use image::{ImageBuffer, Rgb, Rgb32FImage, RgbImage};
 
+use crate::resample::stretch;
+
 /// An image of red, green and blue with 16 bits each.
 pub type Rgb16Image = ImageBuffer<Rgb<u16>, Vec<u16>>;
 
@@ -15,6 +17,8 @@ pub struct Pixels<'a> {
     /// Height and width, in pixels.
     pub(super) size: [usize; 2],
     pub(super) samples: Samples<'a>,
+    /// The millimetres between rows and between columns, where they are known.
+    pub(super) spacing: Option<[f64; 2]>,
 }
 
 /// The values of [`Pixels`].
@@ -34,6 +38,30 @@ impl<'a> Pixels<'a> {
         self.size
     }
 
+    /// Returns the millimetres between rows and between columns, where they are known.
+    pub fn spacing(&self) -> Option<[f64; 2]> {
+        self.spacing
+    }
+
+    /// States the millimetres between rows and between columns, which a contract with a
+    /// [spacing](crate::Reading::resample) asks for.
+    #[must_use]
+    pub fn with_spacing(self, spacing: Option<[f64; 2]>) -> Self {
+        Self { spacing, ..self }
+    }
+
+    /// Resizes the image to a height and width, bilinearly where it grows, and by an average where
+    /// it shrinks, as a contract does that stretches or resamples images.
+    pub fn resized(&self, to: [usize; 2]) -> Rgb32FImage {
+        let pixels = match self.samples {
+            Samples::Bits8(pixels) => stretch(pixels, self.size, to),
+            Samples::Bits16(pixels) => stretch(pixels, self.size, to),
+            Samples::Float(pixels) => stretch(pixels, self.size, to),
+        };
+        let [height, width] = to.map(|side| side as u32);
+        Rgb32FImage::from_raw(width, height, pixels.into_flattened()).expect("each pixel has three values")
+    }
+
     /// Returns the values.
     pub fn samples(&self) -> Samples<'a> {
         self.samples
@@ -46,7 +74,7 @@ macro_rules! from_image {
         impl<'a> From<&'a $image> for Pixels<'a> {
             fn from(image: &'a $image) -> Self {
                 let size = [image.height() as usize, image.width() as usize];
-                Self { size, samples: Samples::$samples(image.as_raw().as_chunks().0) }
+                Self { size, samples: Samples::$samples(image.as_raw().as_chunks().0), spacing: None }
             }
         }
     };

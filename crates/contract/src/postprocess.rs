@@ -41,15 +41,15 @@ impl Contract {
     /// lowest index on a tie.
     ///
     /// `scores` are the output of a model that gives logits or probabilities, `[classes, height,
-    /// width]` at the network's size. If the image was stretched, the probabilities are stretched
-    /// back bilinearly before the largest is taken, so that borders stay smooth.
+    /// width]` at the network's size. If the image was stretched or resampled, the probabilities
+    /// are resized back bilinearly before the largest is taken, so that borders stay smooth.
     ///
     /// # Errors
     /// When the output's shape does not follow from the contract and `geometry`.
     pub fn postprocess(&self, scores: ArrayView3<'_, f32>, geometry: &Geometry) -> Result<GrayImage, PostprocessError> {
         Ok(match geometry.placement {
             Placement::Extended => most_probable(self.cut(scores, geometry)?),
-            Placement::Stretched => {
+            Placement::Stretched | Placement::Resampled { .. } => {
                 let probabilities = self.network_probabilities(scores, geometry)?;
                 geometry.mask_of_bands(probabilities.view(), |rows| most_probable(rows.view()))
             }
@@ -59,8 +59,8 @@ impl Contract {
     /// Resizes the output of a model that gives masks, `[height, width]` at the network's size, to
     /// the mask of the image.
     ///
-    /// If the image was stretched, each pixel takes the class of the nearest one, because there are
-    /// no probabilities to interpolate.
+    /// If the image was stretched or resampled, each pixel takes the class of the nearest one,
+    /// because there are no probabilities to interpolate.
     ///
     /// # Errors
     /// When the shape does not follow from `geometry`, or a label exceeds the contract's classes.
@@ -94,12 +94,13 @@ impl Contract {
         let probabilities = self.network_probabilities(scores, geometry)?;
         Ok(match geometry.placement {
             Placement::Extended => probabilities,
-            Placement::Stretched => geometry.restore(probabilities.view()),
+            Placement::Stretched | Placement::Resampled { .. } => geometry.restore(probabilities.view()),
         })
     }
 
     /// Computes the probability of each class at each pixel of the network's output that shows the
-    /// image, `[classes, height, width]`: of the image's size unless the image was stretched.
+    /// image, `[classes, height, width]`: of the image's size unless the image was stretched or
+    /// resampled.
     ///
     /// # Errors
     /// When the output's shape does not follow from the contract and `geometry`.
@@ -126,10 +127,8 @@ impl Contract {
         if found != expected {
             return Err(PostprocessError::Shape { found, expected });
         }
-        Ok(match geometry.placement {
-            Placement::Extended => logits.slice_move(s![.., ..geometry.image[0], ..geometry.image[1]]),
-            Placement::Stretched => logits,
-        })
+        let [height, width] = geometry.shown();
+        Ok(logits.slice_move(s![.., ..height, ..width]))
     }
 }
 
@@ -184,16 +183,6 @@ impl Geometry {
         let mut labels = Vec::with_capacity(height * width);
         self.restore_bands(planes, |rows| labels.extend_from_slice(&decide(rows)));
         GrayImage::from_raw(width as u32, height as u32, labels).expect("the bands hold each row once")
-    }
-
-    /// Returns the row (axis 0) or column (axis 1) of the network that is nearest to one of the
-    /// image.
-    fn nearest(&self, place: u32, axis: usize) -> usize {
-        match self.placement {
-            Placement::Extended => place as usize,
-            // The centre of the pixel, at the network's size.
-            Placement::Stretched => (2 * place as usize + 1) * self.network[axis] / (2 * self.image[axis]),
-        }
     }
 }
 

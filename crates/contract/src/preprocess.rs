@@ -1,13 +1,12 @@
 //! Preprocessing: from an image to the network's input, in training and deployment alike.
 
-use std::ops::Range;
-
-use ndarray::{Array3, ArrayView3, s};
+use ndarray::Array3;
 use thiserror::Error;
 
 use crate::pixels::Share;
-use crate::resample::{Stretcher, stretch};
-use crate::{Contract, Input, Pixels, Samples, SizePolicy};
+use crate::resample::Stretcher;
+use crate::window::mirrored;
+use crate::{Contract, Geometry, Input, Pixels, Placement, Samples, Spacing, Window};
 
 /// An image as the network takes it, with the geometry that maps its output back.
 #[derive(Clone, Debug)]
@@ -16,26 +15,6 @@ pub struct Preprocessed {
     pub tensor: Array3<f32>,
     /// The relation of the tensor's pixels to the image's.
     pub geometry: Geometry,
-}
-
-/// The relation of the network's pixels to the image's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Geometry {
-    /// Height and width of the image, in pixels.
-    pub image: [usize; 2],
-    /// Height and width at which the network runs, in pixels.
-    pub network: [usize; 2],
-    /// The way in which the image was brought to that size.
-    pub placement: Placement,
-}
-
-/// The way in which an image was brought to the network's size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placement {
-    /// Placed at the top left corner, and extended to the right and below if necessary.
-    Extended,
-    /// Stretched, with a triangle filter that is widened if the image shrinks.
-    Stretched,
 }
 
 /// An error in preprocessing an image.
@@ -60,66 +39,91 @@ pub enum PreprocessError {
         /// Height and width at which the image would be run.
         found: [usize; 2],
     },
+    /// The model takes images of one spacing, and the image does not state its own.
+    #[error(
+        "the model takes images resampled to {spacing} mm a pixel, but the size of the image's pixels is not known; give it as \
+         DICOM, NIfTI or a TIFF file that states lengths, or use a model without a spacing"
+    )]
+    NoSpacing {
+        /// The spacing that the model takes.
+        spacing: Spacing,
+    },
+    /// The image's spacing makes no size that can be computed.
+    #[error(
+        "an image of {}x{} (height x width) with pixels of {}x{} mm cannot be resampled to {spacing} mm a pixel: it would be too \
+         large, or a length is no positive number; correct the spacing in the file", image[0], image[1], own[0], own[1]
+    )]
+    Spacing {
+        /// Height and width of the image.
+        image: [usize; 2],
+        /// The millimetres between its rows and between its columns.
+        own: [f64; 2],
+        /// The spacing that the model takes.
+        spacing: Spacing,
+    },
 }
 
 impl Contract {
     /// Computes the network's input for an image of any size.
     ///
     /// # Errors
-    /// When the image has no pixels, or the graph takes only another size.
+    /// When the image has no pixels, the graph takes only another size, or the model a spacing that
+    /// the image does not state.
     pub fn preprocess<'a>(&self, image: impl Into<Pixels<'a>>) -> Result<Preprocessed, PreprocessError> {
         let image = image.into();
-        let [height, width] = image.size();
-        if width == 0 || height == 0 {
-            return Err(PreprocessError::Empty { width, height });
-        }
-        let geometry = self.input.geometry(image.size());
-        if let Some(expected) = self.input.form.size.filter(|size| *size != geometry.network) {
-            return Err(PreprocessError::Size { expected, found: geometry.network });
-        }
+        let geometry = self.geometry(&image)?;
         let tensor = match geometry.placement {
             Placement::Extended => self.input.normalize(image, geometry.network),
-            Placement::Stretched => {
-                let stretched = match image.samples() {
-                    Samples::Bits8(pixels) => stretch(pixels, image.size(), geometry.network),
-                    Samples::Bits16(pixels) => stretch(pixels, image.size(), geometry.network),
-                    Samples::Float(pixels) => stretch(pixels, image.size(), geometry.network),
-                };
-                let stretched = Pixels { size: geometry.network, samples: Samples::Float(&stretched) };
-                self.input.normalize(stretched, geometry.network)
+            Placement::Stretched | Placement::Resampled { .. } => {
+                self.input.normalize(&image.resized(geometry.shown()), geometry.network)
             }
         };
         Ok(Preprocessed { tensor, geometry })
     }
 
-    /// Starts the network's input for an image whose rows come one after the other; `None` where
-    /// the network does not stretch images. The result is that of
+    /// Returns the geometry of an image.
+    fn geometry(&self, image: &Pixels<'_>) -> Result<Geometry, PreprocessError> {
+        let [height, width] = image.size();
+        if width == 0 || height == 0 {
+            return Err(PreprocessError::Empty { width, height });
+        }
+        let seen = self.input.resampled(image.size(), image.spacing())?;
+        let geometry = self.input.geometry(seen).of_resampled(image.size());
+        match self.input.form.size.filter(|size| *size != geometry.network) {
+            Some(expected) => Err(PreprocessError::Size { expected, found: geometry.network }),
+            None => Ok(geometry),
+        }
+    }
+
+    /// Starts the network's input for an image whose rows come one after the other, and whose
+    /// `spacing` are the millimetres between rows and between columns where they are known; `None`
+    /// where the network neither stretches nor resamples it. The result is that of
     /// [`preprocess`](Self::preprocess), to the last bit, and only a few rows of the image are
     /// kept.
     ///
     /// # Errors
-    /// When the image has no pixels, or the graph takes only another size.
-    pub fn stretching(&self, image: [usize; 2]) -> Result<Option<Stretching>, PreprocessError> {
-        let geometry = self.input.geometry(image);
-        if geometry.placement != Placement::Stretched {
+    /// As [`preprocess`](Self::preprocess).
+    pub fn stretching(
+        &self,
+        image: [usize; 2],
+        spacing: Option<[f64; 2]>,
+    ) -> Result<Option<Stretching>, PreprocessError> {
+        let empty = Pixels { size: image, samples: Samples::Bits8(&[]), spacing };
+        if self.input.resampled(image, spacing)? == image && self.input.geometry(image).placement == Placement::Extended
+        {
             return Ok(None);
         }
-        let [height, width] = image;
-        if width == 0 || height == 0 {
-            return Err(PreprocessError::Empty { width, height });
-        }
-        if let Some(expected) = self.input.form.size.filter(|size| *size != geometry.network) {
-            return Err(PreprocessError::Size { expected, found: geometry.network });
-        }
-        Ok(Some(Stretching { stretcher: Stretcher::new(image, geometry.network), geometry }))
+        let geometry = self.geometry(&empty)?;
+        Ok(Some(Stretching { stretcher: Stretcher::new(image, geometry.shown()), geometry }))
     }
 
     /// Computes the network's input for an image of any size, as [`preprocess`](Self::preprocess)
     /// does. If the graph takes only another size, it is that of the [middle](Window::middle), cut
-    /// as a tile of that size.
+    /// as a tile of that size; the window is one of the resampled image where the network sees
+    /// that.
     ///
     /// # Errors
-    /// When the image has no pixels.
+    /// When the image has no pixels, or the model takes a spacing that the image does not state.
     pub fn preprocess_middle<'a>(
         &self,
         image: impl Into<Pixels<'a>>,
@@ -127,8 +131,12 @@ impl Contract {
         let image = image.into();
         match self.preprocess(image) {
             Err(PreprocessError::Size { expected, .. }) => {
-                let window = Window::middle(image.size(), expected);
-                let tensor = self.input.normalize_window(image, &window);
+                let seen = self.input.resampled(image.size(), image.spacing())?;
+                let window = Window::middle(seen, expected);
+                let tensor = match seen == image.size() {
+                    true => self.input.normalize_window(image, &window),
+                    false => self.input.normalize_window(&image.resized(seen), &window),
+                };
                 let geometry = Geometry { image: window.inside(), network: expected, placement: Placement::Extended };
                 Ok((Preprocessed { tensor, geometry }, Some(window)))
             }
@@ -166,23 +174,13 @@ impl Stretching {
     /// When not all rows have come.
     pub fn finish(self, contract: &Contract) -> Preprocessed {
         let stretched = self.stretcher.finish();
-        let size = self.geometry.network;
-        let tensor = contract.input.normalize(Pixels { size, samples: Samples::Float(&stretched) }, size);
+        let (size, samples) = (self.geometry.shown(), Samples::Float(&stretched));
+        let tensor = contract.input.normalize(Pixels { size, samples, spacing: None }, self.geometry.network);
         Preprocessed { tensor, geometry: self.geometry }
     }
 }
 
 impl Input {
-    /// Returns the geometry of an image of the given height and width.
-    pub fn geometry(&self, image: [usize; 2]) -> Geometry {
-        match self.size {
-            SizePolicy::Native => Geometry { image, network: self.next_size(image), placement: Placement::Extended },
-            SizePolicy::Resize { height, width } => {
-                Geometry { image, network: [height, width], placement: Placement::Stretched }
-            }
-        }
-    }
-
     /// Returns `(x - mean) / std` per channel as `[channels, height, width]`.
     ///
     /// Beyond the image its last row and column are repeated. Where sides are multiples of a number
@@ -251,92 +249,6 @@ impl Input {
     }
 }
 
-/// A part of an image that the network is run on, which may reach beyond the image.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    /// Height and width of the image.
-    pub image: [usize; 2],
-    /// The first row and the first column of the window in the image.
-    pub corner: [usize; 2],
-    /// Height and width of the window.
-    pub size: [usize; 2],
-    /// The row of the image with which the band begins.
-    pub band_top: usize,
-}
-
-impl Window {
-    /// Returns the window of a size in the middle of an image; along a side that is shorter, it
-    /// begins at the image's corner.
-    pub fn middle(image: [usize; 2], size: [usize; 2]) -> Self {
-        let corner = [0, 1].map(|axis| image[axis].saturating_sub(size[axis]) / 2);
-        Self { image, corner, size, band_top: 0 }
-    }
-
-    /// Returns height and width of the part of the window inside the image.
-    pub fn inside(&self) -> [usize; 2] {
-        [0, 1].map(|axis| self.size[axis].min(self.image[axis] - self.corner[axis]))
-    }
-
-    /// Returns the rows of the image that the window reads, all in one range.
-    pub fn rows(&self) -> Range<usize> {
-        let (first, last) =
-            self.mirrored(0).fold((usize::MAX, 0), |(first, last), row| (first.min(row), last.max(row)));
-        first..last + 1
-    }
-
-    /// Returns the positions in the image of the window's rows or columns.
-    fn mirrored(&self, axis: usize) -> impl Iterator<Item = usize> {
-        let (corner, last) = (self.corner[axis], self.image[axis] - 1);
-        (corner..corner + self.size[axis]).map(move |place| mirrored(place, last))
-    }
-}
-
-/// Returns the place that is read for a place beyond the `last` one, mirrored there and at 0.
-fn mirrored(place: usize, last: usize) -> usize {
-    let period = 2 * last.max(1);
-    let place = place % period;
-    place.min(period - place).min(last)
-}
-
-impl Geometry {
-    /// Resizes planes `[n, height, width]` from the network's size to the image's.
-    pub fn restore(&self, planes: ArrayView3<'_, f32>) -> Array3<f32> {
-        let [height, width] = self.image;
-        let mut restored = Array3::zeros((planes.dim().0, height, width));
-        let mut top = 0;
-        self.restore_bands(planes, |rows| {
-            let bottom = top + rows.dim().1;
-            restored.slice_mut(s![.., top..bottom, ..]).assign(&rows);
-            top = bottom;
-        });
-        restored
-    }
-
-    /// Resizes planes `[n, height, width]` from the network's size to the image's, and calls `see`
-    /// with some rows of all planes at a time, `[n, rows, width]`, from top to bottom. Where the
-    /// image was stretched, these are as many as lie between two rows of the network, so that a
-    /// large image needs little memory.
-    pub fn restore_bands(&self, planes: ArrayView3<'_, f32>, mut see: impl FnMut(Array3<f32>)) {
-        let (count, [height, width]) = (planes.dim().0, self.image);
-        if self.placement == Placement::Extended {
-            return see(planes.slice(s![.., ..height, ..width]).to_owned());
-        }
-        let mut stretchers: Vec<_> = (0..count).map(|_| Stretcher::<1>::new(self.network, self.image)).collect();
-        for row in 0..self.network[0] {
-            let mut values = Vec::new();
-            for (plane, stretcher) in planes.outer_iter().zip(&mut stretchers) {
-                let line = plane.row(row).to_vec();
-                stretcher.push(line.as_chunks::<1>().0);
-                values.extend(stretcher.take().into_flattened());
-            }
-            let rows = values.len() / (count * width).max(1);
-            if rows > 0 {
-                see(Array3::from_shape_vec((count, rows, width), values).expect("all planes have as many rows"));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use image::{Rgb, Rgb32FImage, RgbImage};
@@ -344,42 +256,10 @@ mod tests {
 
     use super::*;
     use crate::example::contract;
-    use crate::{ColorOrder, Rgb16Image};
+    use crate::{ColorOrder, Rgb16Image, SizePolicy};
 
     fn ramp(width: u32, height: u32) -> Rgb32FImage {
         Rgb32FImage::from_fn(width, height, |x, y| Rgb([x as f32 / 64.0, y as f32 / 64.0, 0.5]))
-    }
-
-    #[test]
-    fn planes_are_restored_in_few_rows_with_the_bits_of_the_image_crate() {
-        for (name, network, image) in [
-            ("grown", [16, 24], [400, 30]),
-            ("grown by rows that repeat", [2, 3], [500, 4]),
-            ("shrunk", [40, 30], [7, 9]),
-            ("as large", [5, 6], [5, 6]),
-            ("flat", [16, 24], [1, 500]),
-            ("upright", [16, 24], [500, 1]),
-        ] {
-            let geometry = Geometry { image, network, placement: Placement::Stretched };
-            let value = |(plane, y, x): (usize, usize, usize)| ((plane * 7 + y * 31 + x * 17) % 64) as f32 / 64.0;
-            let planes = Array3::from_shape_fn((2, network[0], network[1]), value);
-            let mut bands = Vec::new();
-            geometry.restore_bands(planes.view(), |rows| bands.push(rows));
-            let restored = geometry.restore(planes.view());
-            for (plane, restored) in planes.outer_iter().zip(restored.outer_iter()) {
-                let gray =
-                    image::ImageBuffer::<image::Luma<f32>, _>::from_fn(network[1] as u32, network[0] as u32, |x, y| {
-                        image::Luma([plane[[y as usize, x as usize]]])
-                    });
-                let filter = image::imageops::FilterType::Triangle;
-                let expected = image::imageops::resize(&gray, image[1] as u32, image[0] as u32, filter).into_raw();
-                assert!(restored.iter().eq(&expected), "{name}");
-            }
-            let views: Vec<_> = bands.iter().map(|rows| rows.view()).collect();
-            assert!(ndarray::concatenate(Axis(1), &views).unwrap() == restored, "{name}");
-            let most = bands.iter().map(|rows| rows.dim().1).max().unwrap();
-            assert!(most <= 2 * image[0].div_ceil(network[0]), "{name}: {most} rows at once");
-        }
     }
 
     #[test]
@@ -462,7 +342,7 @@ mod tests {
     #[test]
     fn rows_that_come_one_after_the_other_give_the_bits_of_the_whole() {
         let mut contract = contract();
-        assert!(contract.stretching([20, 20]).unwrap().is_none(), "an image that is not stretched");
+        assert!(contract.stretching([20, 20], None).unwrap().is_none(), "an image that is not stretched");
         contract.input.size = SizePolicy::Resize { height: 16, width: 24 };
         for (name, size, rows) in [
             ("shrunk", [70, 50], 9),
@@ -477,15 +357,19 @@ mod tests {
                 let index = y as usize * width + x as usize;
                 Rgb([value(index), value(3 * index + 1), value(index * index)])
             });
-            let mut stretching = contract.stretching(size).unwrap().expect(name);
+            let mut stretching = contract.stretching(size, None).unwrap().expect(name);
             for band in image.as_raw().as_chunks::<3>().0.chunks(rows * width) {
-                stretching.push(Pixels { size: [band.len() / width, width], samples: Samples::Bits16(band) });
+                stretching.push(Pixels {
+                    size: [band.len() / width, width],
+                    samples: Samples::Bits16(band),
+                    spacing: None,
+                });
             }
             let expected = contract.preprocess(&image).unwrap();
             let found = stretching.finish(&contract);
             assert!(found.tensor == expected.tensor && found.geometry == expected.geometry, "{name}");
         }
-        assert!(matches!(contract.stretching([0, 3]), Err(PreprocessError::Empty { .. })));
+        assert!(matches!(contract.stretching([0, 3], None), Err(PreprocessError::Empty { .. })));
     }
 
     #[test]
@@ -502,7 +386,7 @@ mod tests {
             ("one row more", 30, 13, false),
         ] {
             let pushed = std::panic::catch_unwind(|| {
-                let mut stretching = contract.stretching([20, 30]).unwrap().unwrap();
+                let mut stretching = contract.stretching([20, 30], None).unwrap().unwrap();
                 stretching.push(&image::imageops::crop_imm(&image, 0, 0, 30, 8).to_image());
                 stretching.push(&Rgb32FImage::from_fn(width, height, |x, y| {
                     Rgb([x as f32 / 64.0, (y + 8) as f32 / 64.0, 0.5])
@@ -584,29 +468,72 @@ mod tests {
     }
 
     #[test]
-    fn a_window_beyond_the_image_is_mirrored() {
+    fn an_image_is_resampled_to_the_spacing_in_any_way_that_it_comes() {
         let mut contract = contract();
-        contract.input.mean = vec![0.0; 3];
-        contract.input.std = vec![1.0; 3];
-        let rows: [(&str, usize, usize, &[f32]); 4] = [
-            ("inside", 5, 1, &[1.0, 2.0, 3.0]),
-            ("to the right", 5, 3, &[3.0, 4.0, 3.0]),
-            ("wider than twice the image", 2, 1, &[1.0, 0.0, 1.0]),
-            ("one pixel", 1, 0, &[0.0, 0.0, 0.0]),
-        ];
-        for (name, side, start, expected) in rows {
-            let image = Rgb32FImage::from_fn(side as u32, side as u32, |x, y| Rgb([x as f32, y as f32, 0.0]));
-            let mut window = Window { image: [side, side], corner: [start, start], size: [3, 3], band_top: 0 };
-            let whole = contract.input.normalize_window(&image, &window);
-            for line in 0..3 {
-                assert_eq!(whole.slice(s![0, line, ..]).to_vec(), expected, "{name}: columns");
-                assert_eq!(whole.slice(s![1, .., line]).to_vec(), expected, "{name}: rows");
+        contract.input.reading.resample = Some(Spacing([0.5, 0.5]));
+        for (name, [height, width], own, seen) in [
+            ("larger", [20, 31], [1.0, 0.75], [40, 47]),
+            ("smaller", [70, 90], [0.25, 0.2], [35, 36]),
+            ("smaller than the network", [20, 20], [0.2, 0.3], [8, 12]),
+            ("as it is", [20, 31], [0.5, 0.5], [20, 31]),
+            ("nearly as it is", [20, 31], [0.5001, 0.4999], [20, 31]),
+        ] {
+            let image = Rgb16Image::from_fn(width as u32, height as u32, |x, y| {
+                Rgb([x * 977 + y * 31, x * y * 7, y * 4001].map(|value| value as u16))
+            });
+            let pixels = Pixels::from(&image).with_spacing(Some(own));
+            let found = contract.preprocess(pixels).unwrap();
+            let mut plain = contract.clone();
+            plain.input.reading.resample = None;
+            let resized = match seen == [height, width] {
+                true => plain.preprocess(&image).unwrap(),
+                false => plain.preprocess(&pixels.resized(seen)).unwrap(),
+            };
+            assert!(found.tensor == resized.tensor, "{name}");
+            assert_eq!(found.geometry, resized.geometry.of_resampled([height, width]), "{name}");
+            assert_eq!((found.geometry.image, found.geometry.shown()), ([height, width], seen), "{name}");
+            match contract.stretching([height, width], Some(own)).unwrap() {
+                None => assert_eq!(seen, [height, width], "{name}"),
+                Some(mut stretching) => {
+                    for band in image.as_raw().as_chunks::<3>().0.chunks(3 * width) {
+                        let size = [band.len() / width, width];
+                        stretching.push(Pixels { size, samples: Samples::Bits16(band), spacing: None });
+                    }
+                    let banded = stretching.finish(&contract);
+                    assert!(banded.tensor == found.tensor && banded.geometry == found.geometry, "{name}");
+                }
             }
-            let rows = window.rows();
-            let (top, height) = (rows.start as u32, rows.len() as u32);
-            let band = image::imageops::crop_imm(&image, 0, top, side as u32, height).to_image();
-            window.band_top = rows.start;
-            assert_eq!(contract.input.normalize_window(&band, &window), whole, "{name}: from a band");
+            let (_, rows, columns) = found.tensor.dim();
+            let mask = contract.postprocess(Array3::zeros((2, rows, columns)).view(), &found.geometry).unwrap();
+            assert_eq!(mask.dimensions(), (width as u32, height as u32), "{name}");
         }
+    }
+
+    #[test]
+    fn an_image_without_a_spacing_is_refused_where_the_network_needs_one() {
+        let mut contract = contract();
+        contract.input.reading.resample = Some(Spacing([0.5, 0.8]));
+        let image = ramp(20, 20);
+        let message = contract.preprocess(&image).unwrap_err().to_string();
+        assert!(message.contains("resampled to 0.5x0.8 mm a pixel, but the size of the image's pixels"), "{message}");
+        let of = |own| contract.preprocess(Pixels::from(&image).with_spacing(Some(own))).map(|_| ());
+        let message = of([1e6, 1e6]).unwrap_err().to_string();
+        assert!(message.contains("pixels of 1000000x1000000 mm cannot be resampled to 0.5x0.8 mm"), "{message}");
+        assert!(of([-1.0, 1.0]).is_err() && of([0.5, f64::NAN]).is_err() && of([1.0, 1.0]).is_ok());
+    }
+
+    #[test]
+    fn the_middle_is_that_of_the_resampled_image() {
+        let mut contract = contract();
+        contract.input.reading.resample = Some(Spacing([0.5, 0.5]));
+        contract.input.form.size = Some([16, 24]);
+        let image = ramp(20, 30);
+        let pixels = Pixels::from(&image).with_spacing(Some([1.0, 1.0]));
+        let (found, window) = contract.preprocess_middle(pixels).unwrap();
+        let window = window.unwrap();
+        assert_eq!((window.image, window.corner), ([60, 40], [22, 8]));
+        let expected = contract.input.normalize_window(&pixels.resized([60, 40]), &window);
+        assert!(found.tensor == expected);
+        assert_eq!(found.geometry, Geometry { image: [16, 24], network: [16, 24], placement: Placement::Extended });
     }
 }

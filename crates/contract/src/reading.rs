@@ -1,5 +1,5 @@
 //! The way in which medical images become pictures: the window of their values, the slices of their
-//! volumes, and the level of their pyramids.
+//! volumes, the level of their pyramids, and the size of their pixels.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::level::Level;
+use crate::spacing::Spacing;
 
-/// The way in which medical images become pictures of values in [0, 1]. It does not concern images
-/// whose values are colours or shares of white already, such as PNG.
+/// The way in which medical images become pictures of values in [0, 1]. Windows, slices and levels
+/// do not concern images whose values are colours or shares of white already, such as PNG.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -23,6 +24,10 @@ pub struct Reading {
     /// The level of a pyramid; the full size where none is named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
+    /// The size of a pixel to which images are resampled before the network sees them; the images'
+    /// own where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resample: Option<Spacing>,
 }
 
 /// The values of an image that become black and white; those between them become shares of white.
@@ -111,6 +116,7 @@ impl Reading {
             windowing: self.windowing.or(other.windowing),
             slices: self.slices.or(other.slices),
             level: self.level.or(other.level),
+            resample: self.resample.or(other.resample),
         }
     }
 }
@@ -197,7 +203,8 @@ mod tests {
         let windowing = Some(Windowing::Fixed { center: 1.0, width: 2.0 });
         let fixed = Reading { windowing, ..Reading::default() };
         let level = Some(Level::Number(2));
-        let other = Reading { windowing: Some(Windowing::File), slices: Some(Slices::Axial), level };
+        let resample = Some(Spacing([0.5, 0.8]));
+        let other = Reading { windowing: Some(Windowing::File), slices: Some(Slices::Axial), level, resample };
         assert_eq!(fixed.or(other), Reading { windowing, ..other });
         assert!(Reading::default().is_empty() && !fixed.is_empty());
     }

@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 use crate::pixels::Share;
 
 /// The pixels that an output pixel is computed from along one axis.
-#[derive(PartialEq)]
-struct Window {
-    first: usize,
-    weights: Vec<f32>,
+#[derive(Clone, PartialEq)]
+pub(super) struct Window {
+    pub(super) first: usize,
+    pub(super) weights: Vec<f32>,
 }
 
 /// Returns the windows of all pixels along an axis that goes from one length to another.
-fn windows(from: usize, to: usize) -> Vec<Window> {
+pub(super) fn windows(from: usize, to: usize) -> Vec<Window> {
     let ratio = from as f32 / to as f32;
     // The filter widens where the image shrinks, so that each pixel counts.
     let scale = ratio.max(1.0);
@@ -32,6 +32,11 @@ impl Window {
         let sum = weights.iter().sum::<f32>();
         weights.iter_mut().for_each(|weight| *weight /= sum);
         Self { first: first as usize, weights }
+    }
+
+    /// Returns the window in a band that begins at a place of the image.
+    pub(super) fn after(&self, start: usize) -> Self {
+        Self { first: self.first - start, weights: self.weights.clone() }
     }
 }
 
@@ -76,6 +81,12 @@ impl<const CHANNELS: usize> Stretcher<CHANNELS> {
     pub(super) fn new(from: [usize; 2], to: [usize; 2]) -> Self {
         let [rows, columns] =
             if from == to { [0, 1].map(|_| Vec::new()) } else { [0, 1].map(|axis| windows(from[axis], to[axis])) };
+        Self::of_windows(from, rows, columns)
+    }
+
+    /// Starts with an image of height and width `from` and the windows of the rows and the columns
+    /// that it becomes; without any it stays as it is.
+    pub(super) fn of_windows(from: [usize; 2], rows: Vec<Window>, columns: Vec<Window>) -> Self {
         let (lines, stretched, taken) = (VecDeque::new(), Vec::new(), Vec::new());
         Self { from, rows, columns, row: 0, done: 0, lines, stretched, taken }
     }

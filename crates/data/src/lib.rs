@@ -34,11 +34,11 @@ pub use datasets::{
 pub use formats::{
     Format, Header, ImageInfo, ImageReader, Listing, PIXELS_MAX, PicturePath, ReadError, ShownWindow, Unread,
     WindowSource, add_format, has_image_extension, image_formats, list_folder, open_image, open_image_as,
-    open_image_bytes, pictures, read_image, read_image_as, stored_size, stored_size_as,
+    open_image_bytes, pictures, read_image, read_image_as, read_sized_image, stored_size, stored_size_as,
 };
 pub use masks::{Border, MaskCoding, MaskError, Objects, read_mask, read_mask_as};
 pub use picture::Picture;
-pub use volumes::{SegmentationLabels, Stack, VolumeError, stacks};
+pub use volumes::{SegmentationKind, SegmentationLabels, Stack, VolumeError, stacks};
 pub use write::{
     EncodeError, FileSet, OverlayError, OverlayStyle, Overlayer, Pair, PngKind, WriteError, check_writable, encode_png,
     is_unfinished, jpeg_bytes, overlay, png_bytes, remove_unfinished, sheet, write_atomic, write_bytes, write_mask_png,

@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 pub use memory::{pixels_in_memory, pixels_in_networks, whole_pixels_max};
-use seg_contract::Contract;
-use seg_data::{PicturePath, ReadError, WriteError, stored_size_as};
+use seg_contract::{Contract, Input, Reading};
+use seg_data::{PicturePath, ReadError, WriteError, open_image_as, stored_size_as};
 use seg_inference::{Provider, RunError, SegmentError, Segmenter, Settings, available_threads};
 use stages::Stages;
 use thiserror::Error;
@@ -138,9 +138,20 @@ pub fn largest_at_once<'a>(
         last = Some(file);
         is_first
     });
-    let sizes = firsts.flat_map(|input| stored_size_as(input, &reading));
-    let pixels = |(width, height)| settings.pixels_at_once(contract, [height as usize, width as usize]);
-    sizes.map(pixels).max().unwrap_or(0)
+    let sizes = firsts.filter_map(|input| size_seen(input, contract, &reading));
+    sizes.map(|size| settings.pixels_at_once(contract, size)).max().unwrap_or(0)
+}
+
+/// Returns the height and width at which the network sees an image, by the head of its file.
+fn size_seen(input: &Path, contract: &Contract, reading: &Reading) -> Option<[usize; 2]> {
+    if reading.resample.is_none() {
+        let (width, height) = stored_size_as(input, reading).ok()?;
+        return Some([height as usize, width as usize]);
+    }
+    let reader = open_image_as(input, reading).ok()?;
+    let info = reader.info();
+    let input = Input { reading: *reading, ..contract.input.clone() };
+    input.resampled([info.height as usize, info.width as usize], info.spacing).ok()
 }
 
 /// Segments image files into files, and reports each when it is complete.

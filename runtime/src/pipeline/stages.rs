@@ -106,13 +106,22 @@ impl<'a> Stages<'a> {
             content.map_err(|source| ReadError::File { path: task.input.clone(), source })?;
         let info = reader.info().clone();
         let size = [info.height, info.width].map(|side| side as usize);
-        let rows = match (self.steps.tiling(size), info.band) {
-            (Some(tiling), Some(band)) => rows_held(size[0], tiling.size[0], band),
+        let seen = self.steps.seen(&info).map_err(|source| self.name(index, source))?;
+        let tiling = self.steps.tiling(seen);
+        let rows = match (tiling, info.band) {
+            (Some(tiling), Some(band)) => rows_held(size[0], (tiling.size[0] * size[0]).div_ceil(seen[0]), band),
             (None, Some(band)) if self.steps.stretches() => rows_held(size[0], 1, band),
             _ => size[0],
         };
+        // The resampled rows are there beside those of the file.
+        let resampled = match tiling {
+            _ if seen == size => 0,
+            Some(tiling) => rows_held(seen[0], tiling.size[0], 1) * seen[1],
+            None => seen[0] * seen[1],
+        };
         let open = start.elapsed();
-        let in_memory = self.in_memory.take(pixels_held(rows, size, self.steps.maps()));
+        let held = pixels_held(rows, size, self.steps.maps()).saturating_add(resampled as u64);
+        let in_memory = self.in_memory.take(held);
         let mut item = Item { index, reader, input_bytes, input_sha256, open, _in_memory: in_memory };
         let prepared = self.steps.prepare(item.reader.as_mut()).map_err(|source| self.name(index, source))?;
         Ok((item, prepared))
@@ -228,6 +237,7 @@ impl<'a> Stages<'a> {
             height: info.height,
             orientation: info.orientation,
             network: segmentation.network,
+            resampled: segmentation.resampled,
             tiles: segmentation.tiles,
             spacing_mm: info.spacing,
             level: info.level,

@@ -45,6 +45,10 @@ pub struct Prediction {
     pub window: Option<ShownWindow>,
     /// Height and width of the network's input, in pixels.
     pub network: [usize; 2],
+    /// Height and width to which the image was resampled, in pixels, where the model names a
+    /// spacing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resampled: Option<[usize; 2]>,
     /// The number of tiles; `None` if the image was run whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tiles: Option<usize>,

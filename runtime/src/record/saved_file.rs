@@ -119,6 +119,7 @@ mod tests {
             probabilities: None,
             uncertainty: None,
             network: [1, 1],
+            resampled: None,
             tiles: None,
             timings: Timings::default(),
         };

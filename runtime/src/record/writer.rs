@@ -217,6 +217,7 @@ pub(crate) mod tests {
             level: None,
             window: None,
             network: [1, 1],
+            resampled: None,
             tiles: None,
             area: Vec::new(),
             files: vec![SavedFile { kind: Save::Mask, path, sha256: sha256(content) }],

@@ -37,6 +37,9 @@ pub enum Save {
     Probabilities,
     /// The probabilities of all classes as a NumPy file, `[classes, height, width]` in float32.
     ProbabilitiesNpy,
+    /// The probabilities of all classes as a NIfTI file in float32 on the grid of a volume, with
+    /// the classes as its fourth dimension, for each NIfTI file or DICOM series.
+    ProbabilitiesNifti,
     /// A grey 16-bit PNG file of the uncertainty; 65535 is 1.
     Uncertainty,
     /// Each class as run lengths, in COCO's format.
@@ -45,6 +48,9 @@ pub enum Save {
     Polygons,
     /// The masks of a DICOM series as a DICOM segmentation, a file for each series.
     DicomSeg,
+    /// The masks of a DICOM series as a DICOM segmentation of labels, which newer viewers read, a
+    /// file for each series.
+    DicomLabelmap,
     /// The masks of a volume as a NIfTI file on its grid, for each NIfTI file or DICOM series.
     Nifti,
     /// The masks of a file's pages, or of a volume's slices, as pages of a TIFF file.
@@ -54,13 +60,21 @@ pub enum Save {
 impl Save {
     /// Returns whether the kind needs the probabilities.
     pub fn needs_probabilities(self) -> bool {
-        matches!(self, Self::Probabilities | Self::ProbabilitiesNpy)
+        matches!(self, Self::Probabilities | Self::ProbabilitiesNpy | Self::ProbabilitiesNifti)
     }
 
-    /// Returns whether a file holds the masks of a whole volume, and is written when all its
+    /// Returns the kind of the files of pictures that a file of a volume is made of, if it is one.
+    pub fn source(self) -> Option<Self> {
+        match self {
+            Self::ProbabilitiesNifti => Some(Self::ProbabilitiesNpy),
+            _ => self.is_of_volumes().then_some(Self::Mask),
+        }
+    }
+
+    /// Returns whether a file holds the results of a whole volume, and is written when all its
     /// pictures are complete.
     pub fn is_of_volumes(self) -> bool {
-        matches!(self, Self::DicomSeg | Self::Nifti | Self::Tiff)
+        matches!(self, Self::DicomSeg | Self::DicomLabelmap | Self::Nifti | Self::ProbabilitiesNifti | Self::Tiff)
     }
 
     /// Returns the folder for the kind's files.
@@ -71,10 +85,12 @@ impl Save {
             Self::Overlay => "overlays",
             Self::Contours => "contours",
             Self::Probabilities | Self::ProbabilitiesNpy => "probabilities",
+            Self::ProbabilitiesNifti => "probabilities-nifti",
             Self::Uncertainty => "uncertainty",
             Self::Rle => "rle",
             Self::Polygons => "polygons",
             Self::DicomSeg => "dicom-seg",
+            Self::DicomLabelmap => "dicom-labelmap",
             Self::Nifti => "nifti",
             Self::Tiff => "tiff",
         }
@@ -89,8 +105,8 @@ impl Save {
             Self::ProbabilitiesNpy => "npy",
             Self::Rle => "json",
             Self::Polygons => "geojson",
-            Self::DicomSeg => "dcm",
-            Self::Nifti => "nii.gz",
+            Self::DicomSeg | Self::DicomLabelmap => "dcm",
+            Self::Nifti | Self::ProbabilitiesNifti => "nii.gz",
             Self::Tiff => "tif",
         }
     }
@@ -156,7 +172,7 @@ impl Save {
                 vec![Box::new(MapPng { place: self.place(None), plane: Plane::Uncertainty })]
             }
             Self::Rle => vec![Box::new(CocoRle { place: self.place(None), classes: classes.to_vec() })],
-            Self::DicomSeg | Self::Nifti | Self::Tiff => Vec::new(),
+            Self::DicomSeg | Self::DicomLabelmap | Self::Nifti | Self::ProbabilitiesNifti | Self::Tiff => Vec::new(),
             Self::Polygons => vec![Box::new(GeoJson { place: self.place(None), classes: classes.to_vec() })],
         }
     }

@@ -1,18 +1,19 @@
-//! Masks of whole volumes, made of the masks of their pictures when all of these are complete.
+//! Masks and probabilities of whole volumes, made of those of their pictures when all of these are
+//! complete.
 //!
 //! A run makes the files of all complete volumes at its end. They follow from the masks and the
 //! images alone, so that a run that continues makes the same ones again.
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, Cursor, Write};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use image::GrayImage;
 use seg_contract::{Class, Reading, Sha256};
 use seg_data::{
-    MaskCoding, PicturePath, ReadError, SegmentationLabels, Stack, VolumeError, WriteError, read_mask, stacks,
-    write_atomic, write_bytes,
+    MaskCoding, PicturePath, ReadError, SegmentationKind, SegmentationLabels, Stack, VolumeError, WriteError,
+    read_mask, stacks, write_atomic, write_bytes,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -94,8 +95,8 @@ impl<'a> Volumes<'a> {
         for stack in found {
             for kind in &kinds {
                 match kind {
-                    Save::DicomSeg => stack.check_dicom_seg()?,
-                    Save::Nifti => stack.check_nifti(reading)?,
+                    Save::DicomSeg | Save::DicomLabelmap => stack.check_dicom_seg()?,
+                    Save::Nifti | Save::ProbabilitiesNifti => stack.check_nifti(reading)?,
                     _ => {}
                 }
             }
@@ -177,7 +178,17 @@ impl<'a> Volumes<'a> {
         write_atomic(path, |out| {
             let mut hashed = Hashed { out, hash: Sha256::new() };
             let written = match kind {
-                Save::DicomSeg => stack.write_dicom_seg(labels, &mut masks, &mut hashed),
+                Save::DicomSeg => stack.write_dicom_seg(labels, SegmentationKind::Binary, &mut masks, &mut hashed),
+                Save::DicomLabelmap => {
+                    stack.write_dicom_seg(labels, SegmentationKind::LabelMap, &mut masks, &mut hashed)
+                }
+                Save::ProbabilitiesNifti => {
+                    let classes = labels.classes.len();
+                    let mut maps = |class: usize, place: usize| {
+                        probabilities(folder, &self.names[stack.pictures[place]], class, classes)
+                    };
+                    stack.write_nifti_probabilities(&self.reading, classes, &mut maps, &mut hashed)
+                }
                 Save::Nifti => stack.write_nifti(&self.reading, &mut masks, &mut hashed),
                 _ => {
                     // The places of pages are known only when they are written.
@@ -201,6 +212,21 @@ fn mask(folder: &Path, name: &str, classes: &[Class]) -> io::Result<GrayImage> {
     let classes = u8::try_from(classes.len()).unwrap_or(u8::MAX);
     let path = folder.join(Save::Mask.place(None).path(name));
     read_mask(&path, &MaskCoding::Index { classes }).map_err(io::Error::other)
+}
+
+/// Reads the probabilities of a class that the run has written of a picture as a NumPy file.
+fn probabilities(folder: &Path, name: &str, class: usize, classes: usize) -> io::Result<Vec<f32>> {
+    let path = folder.join(Save::ProbabilitiesNpy.place(None).path(name));
+    let mut file = fs::File::open(&path)?;
+    // The magic number, the version, and the length of the text behind it.
+    let mut head = [0; 10];
+    file.read_exact(&mut head)?;
+    let start = 10 + u64::from(u16::from_le_bytes([head[8], head[9]]));
+    let plane = file.metadata()?.len().saturating_sub(start) / classes.max(1) as u64;
+    file.seek(SeekFrom::Start(start + plane * class as u64))?;
+    let mut bytes = vec![0; plane as usize];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect())
 }
 
 /// A writer that hashes the content.

@@ -98,6 +98,48 @@ fn every_page_is_segmented_under_its_number_and_none_is_lost() {
 }
 
 #[test]
+fn a_volume_is_resampled_for_the_network_alone() {
+    let place = Workplace::new();
+    fs::write(place.path("volume.nii"), volume(3)).unwrap();
+    let plain = place.run("infer --model threshold.onnx --out plain --save nifti volume.nii");
+    assert_eq!(plain.code, Some(0), "{}", plain.stderr);
+    for (out, flags) in [
+        ("whole", "--resample 0.25"),
+        ("tiles", "--resample 0.25 --tile 16"),
+        ("batch", "--resample 0.25 --batch 3"),
+        ("pair", "--resample 0.25x0.25"),
+        ("parts", "--resample 0.25 --threads 2"),
+    ] {
+        let ended =
+            place.run(&format!("infer --model threshold.onnx --out {out} --save mask,nifti {flags} volume.nii"));
+        assert_eq!(ended.code, Some(0), "{flags}: {}", ended.stderr);
+        let entries = place.json_lines(&format!("{out}/predictions.jsonl"));
+        assert_eq!(entries.len(), 3, "{flags}");
+        for (slice, entry) in entries.iter().enumerate() {
+            assert_eq!(entry["resampled"], serde_json::json!([16, 40]), "{flags}");
+            assert_eq!((&entry["width"], &entry["height"]), (&20.into(), &16.into()), "{flags}");
+            assert_eq!(entry["spacing_mm"], serde_json::json!([0.25, 0.5]), "{flags}");
+            assert_eq!(entry["area"][1]["mm2"].as_f64().unwrap(), (5.0 + slice as f64) * 16.0 * 0.125, "{flags}");
+        }
+        let bytes = |name: &str| fs::read(place.path(format!("{name}/nifti/volume.nii.gz"))).unwrap();
+        assert!(bytes(out) == bytes("plain"), "{flags}");
+        let job: serde_json::Value =
+            serde_json::from_slice(&fs::read(place.path(format!("{out}/job.json"))).unwrap()).unwrap();
+        assert_eq!(job["settings"]["reading"]["resample"], serde_json::json!([0.25, 0.25]), "{flags}");
+    }
+    place.image("photo.png", 20, 16);
+    let ended = place.run("infer --model threshold.onnx --out none --resample 0.25 photo.png volume.nii");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("photo.png") && ended.stderr.contains("is not known"), "{}", ended.stderr);
+    assert_eq!(place.json_lines("none/predictions.jsonl").len(), 4);
+    for (flags, part) in [("--resample 0", "expected millimetres a pixel"), ("--resample 1e-6", "too large")] {
+        let ended = place.run(&format!("infer --model threshold.onnx --out bad {flags} volume.nii"));
+        assert_ne!(ended.code, Some(0), "{flags}");
+        assert!(ended.stderr.contains(part), "{flags}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_volume_has_a_mask_on_its_grid_and_areas_in_square_millimetres() {
     let place = Workplace::new();
     fs::write(place.path("volume.nii"), volume(3)).unwrap();
@@ -114,6 +156,25 @@ fn a_volume_has_a_mask_on_its_grid_and_areas_in_square_millimetres() {
         let number = slice + 1;
         assert_eq!(mask(format!("out/nifti/volume.nii.gz#{number}")), mask(format!("out/masks/volume#{number}.png")));
     }
+    // Probabilities say what the mask says: class 1 is at least one half where the label is 1.
+    let ended = place.run("infer --model threshold.onnx --out maps --save probabilities-nifti volume.nii");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(place.path("maps/masks/volume#1.png").is_file() && place.path("maps/probabilities/volume#3.npy").is_file());
+    let unpacked = |path: std::path::PathBuf| {
+        let mut bytes = Vec::new();
+        let mut file = flate2::read::MultiGzDecoder::new(File::open(path).unwrap());
+        std::io::Read::read_to_end(&mut file, &mut bytes).unwrap();
+        bytes
+    };
+    let maps = unpacked(place.path("maps/probabilities-nifti/volume.nii.gz"));
+    let labels = unpacked(place.path("out/nifti/volume.nii.gz"));
+    let values: Vec<f32> = maps[352..].as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+    assert_eq!(values.len(), 2 * 20 * 16 * 3);
+    for (place, label) in labels[352..].iter().enumerate() {
+        let [ground, target] = [values[place], values[960 + place]];
+        assert!((ground + target - 1.0).abs() < 1e-6 && (target > 0.5) == (*label == 1), "{ground} {target} {label}");
+    }
+    assert_eq!(maps[280..328], labels[280..328], "the matrix");
     // Another order of the axes changes the slices, and the mask lies where it did.
     let ended = place.run("infer --model threshold.onnx --out other --save nifti --slices axial volume.nii");
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

@@ -23,6 +23,7 @@ mod properties;
 mod readers;
 mod reference;
 mod refusals;
+mod resampling;
 mod rewrites;
 mod schemas;
 mod sizes;

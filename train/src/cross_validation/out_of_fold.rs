@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use image::{GrayImage, Luma};
 use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
-use seg_contract::{Class, ConfusionMatrix, EvaluationError, IGNORE_LABEL, most_probable};
+use seg_contract::{Class, ConfusionMatrix, EvaluationError, IGNORE_LABEL, Pixels, most_probable};
 use seg_data::{
     EncodeError, MaskCoding, MaskError, PngKind, ReadError, Sample, SampleError, WriteError, encode_png, read_image,
     read_mask, write_atomic, write_mask_png,
@@ -198,8 +198,8 @@ impl OutOfFold {
 
 /// Predicts an image and keeps the prediction in a folder.
 fn predict(evaluator: &Evaluator<'_>, sample: Sample, fold: usize, folder: &Path) -> Result<Predicted, OutOfFoldError> {
-    let (image, truth) = sample.load()?;
-    let probabilities = evaluator.probabilities(&sample.name, &image)?;
+    let (image, truth, spacing) = sample.load_sized()?;
+    let probabilities = evaluator.probabilities(&sample.name, Pixels::from(&image).with_spacing(spacing))?;
     let mask = most_probable(probabilities.view());
     let classes = &evaluator.contract.classes;
     let confusion = score(classes.len(), &sample, &mask, &truth)?;

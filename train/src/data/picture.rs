@@ -47,16 +47,17 @@ impl Picture {
         Self { width: image.width(), height: image.height(), seen: image.dimensions(), pixels }
     }
 
-    /// Loads a sample for a network of this size policy, with as many pixels as its file has, but
-    /// at most `detail` times those that the network sees in each direction.
+    /// Loads a sample for a network of this size policy: [resampled](Sample::load_seen) where the
+    /// sample's reading names a spacing, else with as many pixels as its file has, but at most
+    /// `detail` times those that the network sees in each direction.
     ///
-    /// It is not brought to the network's size: a view does that in the same step as all else that
-    /// moves pixels, so that it is as sharp as what a deployment sees.
+    /// It is not stretched to the network's size: a view does that in the same step as all else
+    /// that moves pixels, so that it is as sharp as what a deployment sees.
     ///
     /// # Errors
     /// When it cannot be loaded.
     pub fn load(sample: &Sample, size: SizePolicy, detail: u32) -> Result<Self, SampleError> {
-        let (mut image, mut labels) = sample.load()?;
+        let (mut image, mut labels) = sample.load_seen()?;
         let SizePolicy::Resize { height, width } = size else { return Ok(Self::new(&image, &labels)) };
         let seen = (width as u32, height as u32);
         let kept = (image.width().min(detail * seen.0), image.height().min(detail * seen.1));

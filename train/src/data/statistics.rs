@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 use seg_contract::IGNORE_LABEL;
-use seg_data::{ReadError, Sample, SampleError, open_image};
+use seg_data::{Sample, SampleError};
 
 /// Mean and deviation of the images that are learned from, and the size of all that might be.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,10 +83,9 @@ fn added(mut counts: Vec<u64>, others: &[u64]) -> Vec<u64> {
     counts
 }
 
-/// Reads an image's height and width, without its pixels.
-fn size(sample: &Sample) -> Result<[u32; 2], ReadError> {
-    let image = open_image(&sample.image)?;
-    Ok([image.info().height, image.info().width])
+/// Reads the height and width at which the network sees an image, without its pixels.
+fn size(sample: &Sample) -> Result<[u32; 2], SampleError> {
+    Ok(sample.seen_size()?.map(|side| side as u32))
 }
 
 /// Returns the median, the larger of two in the middle; 1 of nothing.
@@ -98,7 +97,7 @@ fn median(sides: impl Iterator<Item = u32>) -> u32 {
 
 /// Sums up one image's counted pixels.
 fn measure(sample: &Sample) -> Result<Sums, SampleError> {
-    let (image, labels) = sample.load()?;
+    let (image, labels) = sample.load_seen()?;
     let mut sums = Sums::default();
     for (pixel, label) in image.pixels().zip(labels.pixels()) {
         if label[0] == IGNORE_LABEL {

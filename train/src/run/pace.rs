@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use seg_contract::Pixels;
 use seg_data::Dataset;
 use seg_nets::weights::Weights;
 
@@ -71,8 +72,8 @@ impl Pace {
         let timed = &validation[..IMAGES.min(validation.len())];
         for sample in timed {
             let begun = Instant::now();
-            let (pixels, _) = sample.load()?;
-            evaluator.segment(&sample.name, &pixels)?;
+            let (picture, _, spacing) = sample.load_sized()?;
+            evaluator.segment(&sample.name, Pixels::from(&picture).with_spacing(spacing))?;
             image += begun.elapsed().as_secs_f64() / timed.len() as f64;
         }
         Ok(Self { batch, image })

@@ -34,6 +34,8 @@ pub(super) struct Examined {
 pub(super) struct Picture {
     /// Width and height.
     pub(super) size: [u32; 2],
+    /// Width and height after resampling, where that is asked for.
+    pub(super) resampled: Option<[u32; 2]>,
     /// Bits and channels, in words.
     pub(super) kind: String,
     /// True if all pixels have the same colour.
@@ -65,7 +67,13 @@ impl Examined {
 /// Reads each of a sample's files, even if another cannot be read.
 pub(super) fn examine(role: Role, sample: &Sample, classes: usize) -> Examined {
     let mut problems = Vec::new();
-    let picture = picture(&sample.image, &sample.reading).map_err(|error| problems.push(chain(&error))).ok();
+    let mut picture = picture(&sample.image, &sample.reading).map_err(|error| problems.push(chain(&error))).ok();
+    if let Some(picture) = picture.as_mut().filter(|_| sample.reading.resample.is_some()) {
+        match sample.seen_size() {
+            Ok([height, width]) => picture.resampled = Some([width, height].map(|side| side as u32)),
+            Err(error) => problems.push(chain(&error)),
+        }
+    }
     let labels = match &picture {
         Some(picture) => sample.labels(picture.size.into()).map_err(|error| problems.push(chain(&error))),
         None => {
@@ -107,6 +115,7 @@ fn picture(path: &Path, reading: &Reading) -> Result<Picture, ReadError> {
     let pixels = hash((width, height), image.to_rgb8().as_raw());
     Ok(Picture {
         size: [width, height],
+        resampled: None,
         kind: kind(&image),
         blank: is_blank(&image),
         range: range(&image),

@@ -60,6 +60,9 @@ pub struct PartReport {
     pub images: usize,
     /// The sizes of the images that can be read.
     pub sizes: Option<Sizes>,
+    /// The sizes to which they are resampled, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resampled: Option<Sizes>,
     /// The number of images of each kind, as `8-bit colour`.
     pub kinds: BTreeMap<String, usize>,
     /// The share of each class in the counted pixels.
@@ -132,10 +135,11 @@ impl Report {
 impl PartReport {
     fn new(part: Role, samples: &[&Examined], classes: &[Class]) -> Self {
         let mut kinds = BTreeMap::new();
-        let mut sizes = Vec::new();
+        let (mut sizes, mut resampled) = (Vec::new(), Vec::new());
         for picture in samples.iter().filter_map(|sample| sample.picture.as_ref()) {
             *kinds.entry(picture.kind.clone()).or_default() += 1;
             sizes.push(picture.size);
+            resampled.extend(picture.resampled);
         }
         let labels: Vec<&Labels> = samples.iter().filter_map(|sample| sample.labels.as_ref()).collect();
         let counted: u64 = labels.iter().flat_map(|labels| &labels.counts).sum();
@@ -150,6 +154,7 @@ impl PartReport {
             part,
             images: samples.len(),
             sizes: Sizes::new(sizes),
+            resampled: Sizes::new(resampled),
             kinds,
             classes: classes.collect(),
             ignored: share(ignored, counted + ignored),

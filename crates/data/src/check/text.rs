@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use seg_text::control::escape;
 
 use super::copies::{Copies, Likeness};
-use super::report::{Finding, PartReport, Report};
+use super::report::{Finding, PartReport, Report, Sizes};
 
 /// The most lines of one kind that are shown; the others are in the JSON.
 const LINES_MAX: usize = 12;
@@ -42,14 +42,9 @@ impl Display for Report {
 
 fn write_part(to: &mut Formatter<'_>, part: &PartReport) -> fmt::Result {
     writeln!(to, "\n{}: {} images", part.part, part.images)?;
-    if let Some(sizes) = &part.sizes {
-        let size = |[width, height]: [u32; 2]| format!("{width}x{height}");
-        match sizes.different {
-            1 => writeln!(to, "  sizes      all {}", size(sizes.median))?,
-            different => {
-                let [smallest, median, largest] = [sizes.smallest, sizes.median, sizes.largest].map(size);
-                writeln!(to, "  sizes      {smallest} to {largest}, median {median}, {different} different")?;
-            }
+    for (title, sizes) in [("sizes", &part.sizes), ("resampled", &part.resampled)] {
+        if let Some(sizes) = sizes {
+            writeln!(to, "  {title:<9}  {}", in_words(sizes))?;
         }
     }
     let kinds: Vec<_> = part.kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
@@ -62,6 +57,15 @@ fn write_part(to: &mut Formatter<'_>, part: &PartReport) -> fmt::Result {
         writeln!(to, "  {:<9}{:>7.2} %  of all do not count", "ignored", part.ignored * 100.0)?;
     }
     Ok(())
+}
+
+fn in_words(sizes: &Sizes) -> String {
+    let size = |[width, height]: [u32; 2]| format!("{width}x{height}");
+    let [smallest, median, largest] = [sizes.smallest, sizes.median, sizes.largest].map(size);
+    match sizes.different {
+        1 => format!("all {median}"),
+        different => format!("{smallest} to {largest}, median {median}, {different} different"),
+    }
 }
 
 fn write_findings(to: &mut Formatter<'_>, title: &str, findings: &[Finding]) -> fmt::Result {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use seg_contract::{ImageDigest, LearnedFrom};
 
 use super::Sample;
-use crate::formats::{ReadError, read_image};
+use crate::formats::{ReadError, read_image_as};
 
 /// The names of the images that a model has seen in training.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Overlap {
 /// # Errors
 /// When an image cannot be read.
 pub fn image_digests(samples: &[Sample]) -> Result<Vec<ImageDigest>, ReadError> {
-    samples.par_iter().map(|sample| Ok(ImageDigest::of(&read_image(&sample.image)?))).collect()
+    samples.par_iter().map(|sample| Ok(ImageDigest::of(&read_image_as(&sample.image, &sample.reading)?))).collect()
 }
 
 impl Overlap {
@@ -29,7 +29,7 @@ impl Overlap {
     pub fn find(samples: &[Sample], learned: &LearnedFrom) -> Self {
         let digests: Vec<Option<ImageDigest>> = samples
             .par_iter()
-            .map(|sample| read_image(&sample.image).ok().map(|image| ImageDigest::of(&image)))
+            .map(|sample| read_image_as(&sample.image, &sample.reading).ok().map(|image| ImageDigest::of(&image)))
             .collect();
         let mut found = Self::default();
         for (sample, digest) in samples.iter().zip(digests) {

@@ -6,8 +6,8 @@ use super::{Dataset, DatasetError, Sample};
 use crate::formats::{PicturePath, References, is_known_by_content, pictures};
 
 impl Dataset {
-    /// Reads medical images in the way that `reading` names: through another window, or in other
-    /// slices of volumes.
+    /// Reads medical images in the way that `reading` names: through another window, in other
+    /// slices of volumes, or resampled to a spacing.
     ///
     /// # Errors
     /// When an image and its mask hold different numbers of pictures.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Rgb32FImage};
-use seg_contract::Reading;
+use seg_contract::{Pixels, Reading, Spacing, resize_labels};
 use thiserror::Error;
 
 use crate::formats::{PicturePath, ReadError, header, open_image_as, read_image_file, read_sized_image};
@@ -39,6 +39,32 @@ pub enum SampleError {
     /// The mask or the field of view cannot be read.
     #[error(transparent)]
     Mask(#[from] MaskError),
+    /// The image does not state the size of its pixels, which resampling needs.
+    #[error(
+        "`{path}` cannot be resampled to {spacing} mm a pixel: it does not state the size of its pixels; give it as DICOM, NIfTI or \
+         a TIFF file that states lengths, or leave out `--resample`"
+    )]
+    NoSpacing {
+        /// The image file.
+        path: PathBuf,
+        /// The spacing that was asked for.
+        spacing: Spacing,
+    },
+    /// The size of the image's pixels makes no size that can be computed.
+    #[error(
+        "`{path}` has {}x{} pixels (height x width) of {}x{} mm and cannot be resampled to {spacing} mm a pixel: it would be too \
+         large, or a length is no positive number; correct the spacing in the file", image[0], image[1], own[0], own[1]
+    )]
+    Spacing {
+        /// The image file.
+        path: PathBuf,
+        /// Height and width of the image.
+        image: [usize; 2],
+        /// The millimetres between its rows and between its columns.
+        own: [f64; 2],
+        /// The spacing that was asked for.
+        spacing: Spacing,
+    },
     /// Image and mask, or image and field of view, differ in size.
     #[error(
         "the mask `{mask}` is {}x{}, but its image `{image}` is {}x{}; they must show the same pixels{}",
@@ -81,6 +107,40 @@ impl Sample {
         let (image, spacing) = read_sized_image(&self.image, &self.reading)?;
         let labels = self.labels(image.dimensions())?;
         Ok((image, labels, spacing))
+    }
+
+    /// Reads the image and its mask as the network sees them: resampled where the
+    /// [reading](Self::reading) names a spacing, the image as a deployment resamples it, and each
+    /// label that of the nearest pixel.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and when the image does not state the spacing that this needs.
+    pub fn load_seen(&self) -> Result<(Rgb32FImage, GrayImage), SampleError> {
+        let (image, labels, own) = self.load_sized()?;
+        let size = [image.height(), image.width()].map(|side| side as usize);
+        let seen = self.seen(size, own)?;
+        if seen == size {
+            return Ok((image, labels));
+        }
+        Ok((Pixels::from(&image).resized(seen), resize_labels(&labels, seen)))
+    }
+
+    /// Reads the height and width at which the network sees the image, without its pixels.
+    ///
+    /// # Errors
+    /// When the image cannot be opened, or does not state the spacing that resampling needs.
+    pub fn seen_size(&self) -> Result<[usize; 2], SampleError> {
+        let reader = open_image_as(&self.image, &self.reading)?;
+        let info = reader.info();
+        self.seen([info.height, info.width].map(|side| side as usize), info.spacing)
+    }
+
+    /// Returns the height and width to which an image of this sample is resampled.
+    fn seen(&self, image: [usize; 2], own: Option<[f64; 2]>) -> Result<[usize; 2], SampleError> {
+        let Some(spacing) = self.reading.resample else { return Ok(image) };
+        let own = own.ok_or_else(|| SampleError::NoSpacing { path: self.image.clone(), spacing })?;
+        let of_own = || SampleError::Spacing { path: self.image.clone(), image, own, spacing };
+        spacing.size(image, own).ok_or_else(of_own)
     }
 
     /// Returns true if the image names the size of a pixel; false also for one that cannot be read.
@@ -189,6 +249,21 @@ mod tests {
             let (_folder, sample) = sample(mask, field_of_view);
             let message = sample.load().unwrap_err().to_string();
             assert!(message.contains(part) && message.contains("image.png` is 4x3"), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn an_image_without_a_spacing_cannot_be_resampled() {
+        let (_folder, mut sample) = sample(&[0; 12], None);
+        assert_eq!(sample.load_seen().unwrap(), sample.load().unwrap());
+        assert_eq!(sample.seen_size().unwrap(), [3, 4]);
+        sample.reading.resample = Some(Spacing([0.5, 0.5]));
+        let messages = [sample.load_seen().err(), sample.seen_size().err()].map(|error| error.unwrap().to_string());
+        for message in messages {
+            assert!(
+                message.contains("image.png` cannot be resampled to 0.5 mm a pixel: it does not state"),
+                "{message}"
+            );
         }
     }
 

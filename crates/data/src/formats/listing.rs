@@ -12,7 +12,8 @@ use super::dicom::file::is_dicom;
 use super::dicom::series;
 use super::file::open_file;
 use super::foreign::{Foreign, recognize_foreign};
-use super::{is_known_by_content, is_named_image, pictures};
+use super::recognition::is_named_image;
+use super::{is_known_by_content, pictures};
 
 /// The pictures of a folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! The mask of a volume as a binary DICOM segmentation (PS3.3, A.51).
+//! The mask of a volume as a DICOM segmentation: binary (PS3.3, A.51), or a label map (Supplement
+//! 243).
 
 use std::io::{self, Write};
 
@@ -24,6 +25,25 @@ const NOT_DICOM: &str = "it is not DICOM, so that there is nothing to refer to; 
 
 /// The name of the program in the file.
 const PROGRAM: &str = "seg-runtime";
+
+/// The kind of a DICOM segmentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentationKind {
+    /// A frame of bits for each segment and slice, which every viewer reads.
+    Binary,
+    /// A frame of labels for each slice, as newer viewers read it.
+    LabelMap,
+}
+
+impl SegmentationKind {
+    /// Returns the SOP class.
+    fn class(self) -> &'static str {
+        match self {
+            Self::Binary => uids::SEGMENTATION_STORAGE,
+            Self::LabelMap => uids::LABEL_MAP_SEGMENTATION_STORAGE,
+        }
+    }
+}
 
 /// The texts of a segmentation, and what made it.
 #[derive(Clone, Debug)]
@@ -57,15 +77,17 @@ impl Stack {
         }
     }
 
-    /// Writes the masks of all slices as a DICOM segmentation: binary, with a segment for each
-    /// class but the background, on the grid of the images. Slices without a pixel of a class have
-    /// no frame of it.
+    /// Writes the masks of all slices as a DICOM segmentation on the grid of the images, with a
+    /// segment for each class but the background. In a binary one, slices without a pixel of a
+    /// class have no frame of it.
     ///
     /// # Errors
-    /// When the images are not DICOM, or reading or writing fails.
+    /// When the images are not DICOM, have no place that a label map needs, or reading or writing
+    /// fails.
     pub fn write_dicom_seg(
         &self,
         labels: &SegmentationLabels<'_>,
+        kind: SegmentationKind,
         masks: &mut dyn FnMut(usize) -> io::Result<GrayImage>,
         out: impl Write,
     ) -> Result<(), VolumeError> {
@@ -93,11 +115,20 @@ impl Stack {
         if slices.iter().any(|slice| slice.size != slices[0].size) {
             return Err(self.refuse(SEG, "its slices differ in size; give the images of one stack"));
         }
-        let frames = Frames::new(masks, &sources, labels.classes.len())?;
-        let object = self.object(&first, &sources, &frames, labels);
+        let is_placed = first.text(tags::FRAME_OF_REFERENCE_UID).is_some()
+            && sources.iter().all(|source| source.slice.position.is_some() && source.slice.orientation.is_some());
+        let frames = match kind {
+            SegmentationKind::Binary => Frames::new(masks, &sources, labels.classes.len())?,
+            SegmentationKind::LabelMap if !is_placed => {
+                let reason = "its images have no frame of reference, by which a label map finds them; save `dicom-seg`";
+                return Err(self.refuse(SEG, reason));
+            }
+            SegmentationKind::LabelMap => Frames::of_labels(masks, &sources)?,
+        };
+        let object = self.object(&first, &sources, &frames, labels, kind, is_placed);
         let meta = FileMetaTableBuilder::new()
             .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
-            .media_storage_sop_class_uid(uids::SEGMENTATION_STORAGE)
+            .media_storage_sop_class_uid(kind.class())
             .implementation_class_uid(uid("implementation", &[PROGRAM.as_bytes()]))
             .implementation_version_name("SEG_RUNTIME");
         let file = object.with_meta(meta).map_err(io::Error::other)?;
@@ -115,6 +146,8 @@ impl Stack {
         sources: &[Source<'_>],
         frames: &Frames,
         labels: &SegmentationLabels<'_>,
+        kind: SegmentationKind,
+        is_placed: bool,
     ) -> InMemDicomObject {
         let mut object = Attributes::new();
         // Patient, study and frame of reference, as in the images; the first ones may be empty.
@@ -149,7 +182,7 @@ impl Stack {
         object.text(tags::MANUFACTURER_MODEL_NAME, VR::LO, PROGRAM);
         object.text(tags::DEVICE_SERIAL_NUMBER, VR::LO, "1");
         object.text(tags::SOFTWARE_VERSIONS, VR::LO, labels.version);
-        object.text(tags::SOP_CLASS_UID, VR::UI, uids::SEGMENTATION_STORAGE);
+        object.text(tags::SOP_CLASS_UID, VR::UI, kind.class());
         object.text(tags::SOP_INSTANCE_UID, VR::UI, &uid("instance", &[&of_sources, &frames.bits, &content]));
         object.text(tags::IMAGE_TYPE, VR::CS, "DERIVED\\PRIMARY");
         object.text(tags::INSTANCE_NUMBER, VR::IS, "1");
@@ -161,12 +194,13 @@ impl Stack {
         object.text(tags::CONTENT_LABEL, VR::CS, "SEGMENTATION");
         object.text(tags::CONTENT_DESCRIPTION, VR::LO, "");
         object.text(tags::CONTENT_CREATOR_NAME, VR::PN, "");
+        let bits = if kind == SegmentationKind::Binary { 1 } else { 8 };
         for (tag, value) in [
             (tags::SAMPLES_PER_PIXEL, 1),
             (tags::PIXEL_REPRESENTATION, 0),
-            (tags::BITS_ALLOCATED, 1),
-            (tags::BITS_STORED, 1),
-            (tags::HIGH_BIT, 0),
+            (tags::BITS_ALLOCATED, bits),
+            (tags::BITS_STORED, bits),
+            (tags::HIGH_BIT, bits - 1),
         ] {
             object.number(tag, value);
         }
@@ -180,14 +214,16 @@ impl Stack {
             object.copy(&first.object, tags::LOSSY_IMAGE_COMPRESSION_RATIO);
             object.copy(&first.object, tags::LOSSY_IMAGE_COMPRESSION_METHOD);
         }
-        object.text(tags::SEGMENTATION_TYPE, VR::CS, "BINARY");
-        object.text(tags::SEGMENTS_OVERLAP, VR::CS, "NO");
         let segments = labels.classes.iter().enumerate().skip(1).map(|(number, class)| segment(number, class, labels));
-        object.sequence(tags::SEGMENT_SEQUENCE, segments.collect());
+        let background = (kind == SegmentationKind::LabelMap).then(|| background(labels));
+        if background.is_some() {
+            object.number(tags::PIXEL_PADDING_VALUE, 0);
+        }
+        let name = if background.is_some() { "LABELMAP" } else { "BINARY" };
+        object.text(tags::SEGMENTATION_TYPE, VR::CS, name);
+        object.text(tags::SEGMENTS_OVERLAP, VR::CS, "NO");
+        object.sequence(tags::SEGMENT_SEQUENCE, background.into_iter().chain(segments).collect());
 
-        let reference = first.text(tags::FRAME_OF_REFERENCE_UID);
-        let is_placed = reference.is_some()
-            && sources.iter().all(|source| source.slice.position.is_some() && source.slice.orientation.is_some());
         let organization = uid("dimensions", &[&of_sources]);
         object.sequence(
             tags::DIMENSION_ORGANIZATION_SEQUENCE,
@@ -202,7 +238,10 @@ impl Stack {
                 item.put(tags::FUNCTIONAL_GROUP_POINTER, VR::AT, PrimitiveValue::Tags([group].as_slice().into()));
             })
         };
-        let mut dimensions = vec![dimension(tags::REFERENCED_SEGMENT_NUMBER, tags::SEGMENT_IDENTIFICATION_SEQUENCE)];
+        let mut dimensions = Vec::new();
+        if kind == SegmentationKind::Binary {
+            dimensions.push(dimension(tags::REFERENCED_SEGMENT_NUMBER, tags::SEGMENT_IDENTIFICATION_SEQUENCE));
+        }
         if is_placed {
             dimensions.push(dimension(tags::IMAGE_POSITION_PATIENT, tags::PLANE_POSITION_SEQUENCE));
         }
@@ -217,7 +256,11 @@ impl Stack {
         };
         object.sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared]);
         object.sequence(tags::REFERENCED_SERIES_SEQUENCE, referenced(sources, first));
-        let groups = frames.places.iter().map(|(segment, place)| frame_groups(*segment, *place, sources, is_placed));
+        let of_frame = |(segment, place): &(usize, usize)| {
+            let segment = (kind == SegmentationKind::Binary).then_some(*segment);
+            frame_groups(segment, *place, sources, is_placed)
+        };
+        let groups = frames.places.iter().map(of_frame);
         object.sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, groups.collect());
         object.text(tags::NUMBER_OF_FRAMES, VR::IS, &frames.places.len().to_string());
         object.put(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8(frames.bits.clone().into()));
@@ -257,6 +300,13 @@ impl Stack {
             );
         })
     }
+}
+
+/// Returns the segment 0 of a label map, which holds what no class does.
+fn background(labels: &SegmentationLabels<'_>) -> InMemDicomObject {
+    let code = || Code { value: "125040".into(), scheme: "DCM".into(), meaning: "Background".into() };
+    let codes = Codes { category: code(), r#type: code() };
+    segment(0, &Class { codes: Some(codes), ..labels.classes[0].clone() }, labels)
 }
 
 /// Returns a segment.
@@ -309,7 +359,7 @@ fn referenced(sources: &[Source<'_>], first: &DicomFile) -> Vec<InMemDicomObject
 }
 
 /// Returns the groups of a frame: its segment, its position and its image.
-fn frame_groups(segment: usize, place: usize, sources: &[Source<'_>], is_placed: bool) -> InMemDicomObject {
+fn frame_groups(segment: Option<usize>, place: usize, sources: &[Source<'_>], is_placed: bool) -> InMemDicomObject {
     let source = &sources[place];
     let term =
         |value: &str, meaning: &str| code(&Code { value: value.into(), scheme: "DCM".into(), meaning: meaning.into() });
@@ -336,8 +386,8 @@ fn frame_groups(segment: usize, place: usize, sources: &[Source<'_>], is_placed:
         groups.sequence(
             tags::FRAME_CONTENT_SEQUENCE,
             vec![Attributes::of(|item| {
-                let values = [segment as u32, place as u32 + 1];
-                let values = if is_placed { &values[..] } else { &values[..1] };
+                let place = is_placed.then_some(place as u32 + 1);
+                let values: Vec<u32> = segment.map(|segment| segment as u32).into_iter().chain(place).collect();
                 item.put(tags::DIMENSION_INDEX_VALUES, VR::UL, PrimitiveValue::U32(values.into()));
             })],
         );
@@ -349,12 +399,14 @@ fn frame_groups(segment: usize, place: usize, sources: &[Source<'_>], is_placed:
                 })],
             );
         }
-        groups.sequence(
-            tags::SEGMENT_IDENTIFICATION_SEQUENCE,
-            vec![Attributes::of(|item| {
-                item.number(tags::REFERENCED_SEGMENT_NUMBER, segment as u16);
-            })],
-        );
+        if let Some(segment) = segment {
+            groups.sequence(
+                tags::SEGMENT_IDENTIFICATION_SEQUENCE,
+                vec![Attributes::of(|item| {
+                    item.number(tags::REFERENCED_SEGMENT_NUMBER, segment as u16);
+                })],
+            );
+        }
     })
 }
 
@@ -362,11 +414,25 @@ fn frame_groups(segment: usize, place: usize, sources: &[Source<'_>], is_placed:
 struct Frames {
     /// The number of the segment and the place of the slice, by segment and then by slice.
     places: Vec<(usize, usize)>,
-    /// The pixels of all frames, the lowest bit first, without filling between frames.
+    /// The pixels of all frames, without filling between frames: bits, the lowest first, or bytes
+    /// of labels.
     bits: Vec<u8>,
 }
 
 impl Frames {
+    /// Joins the labels of each slice.
+    fn of_labels(masks: &mut dyn FnMut(usize) -> io::Result<GrayImage>, sources: &[Source<'_>]) -> io::Result<Self> {
+        let mut all = Self { places: Vec::new(), bits: Vec::new() };
+        for place in 0..sources.len() {
+            let mask = masks(place)?;
+            check_size(&mask, sources[0].slice.size)?;
+            all.bits.extend_from_slice(&mask);
+            all.places.push((0, place));
+        }
+        all.bits.resize(all.bits.len().next_multiple_of(2), 0);
+        Ok(all)
+    }
+
     /// Packs the pixels of each segment and slice; an empty mask has one empty frame.
     fn new(
         masks: &mut dyn FnMut(usize) -> io::Result<GrayImage>,
@@ -379,10 +445,7 @@ impl Frames {
         let mut frames: Vec<Vec<(usize, Vec<u8>)>> = vec![Vec::new(); classes];
         for place in 0..sources.len() {
             let mask = masks(place)?;
-            if mask.dimensions() != (columns, rows) {
-                let (width, height) = mask.dimensions();
-                return Err(io::Error::other(format!("a mask is {width}x{height}, expected {columns}x{rows}")));
-            }
+            check_size(&mask, [rows, columns])?;
             let mut is_there = [false; 256];
             mask.iter().for_each(|label| is_there[usize::from(*label)] = true);
             for (segment, frames) in frames.iter_mut().enumerate().skip(1).filter(|(segment, _)| is_there[*segment]) {
@@ -423,6 +486,15 @@ impl Frames {
         }
         *length += pixels;
     }
+}
+
+/// Checks that a mask has the size of its slice.
+fn check_size(mask: &GrayImage, [rows, columns]: [u32; 2]) -> io::Result<()> {
+    let (width, height) = mask.dimensions();
+    if (width, height) == (columns, rows) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("a mask is {width}x{height}, expected {columns}x{rows}")))
 }
 
 /// A data set that is being made.

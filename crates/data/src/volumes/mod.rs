@@ -12,5 +12,5 @@ mod stack;
 mod tiff_stack;
 mod uid;
 
-pub use dicom_seg::SegmentationLabels;
+pub use dicom_seg::{SegmentationKind, SegmentationLabels};
 pub use stack::{Stack, VolumeError, stacks};

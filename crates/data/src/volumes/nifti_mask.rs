@@ -1,4 +1,5 @@
-//! The mask of a volume as a compressed NIfTI file on the grid of its images.
+//! The mask of a volume, or its probabilities, as a compressed NIfTI file on the grid of its
+//! images.
 
 use std::io::{self, Write};
 
@@ -35,7 +36,12 @@ struct Grid {
     /// The codes of quaternion and matrix.
     codes: [i16; 2],
     units: u8,
+    /// The code of the type of a voxel, and its bits.
+    voxel: [i16; 2],
 }
+
+/// The cut and the size of a volume whose pictures are not its slices in their order.
+type Turned = (Cut, [u64; 3]);
 
 impl Stack {
     /// Checks that the pictures have a grid that a NIfTI file can have, and are all of their
@@ -78,12 +84,76 @@ impl Stack {
         masks: &mut dyn FnMut(usize) -> io::Result<GrayImage>,
         out: impl Write,
     ) -> Result<(), VolumeError> {
+        self.write_volume::<u8>(reading, None, &mut |_, place| Ok(masks(place)?.into_raw()), out)
+    }
+
+    /// Writes the probabilities of classes as a compressed NIfTI file of float32 with that grid,
+    /// and the classes as its fourth dimension. `maps` gives the map of a class, counted from 0, in
+    /// the picture at a place: `[height, width]`, row by row.
+    ///
+    /// # Errors
+    /// As [`write_nifti`](Self::write_nifti).
+    pub fn write_nifti_probabilities(
+        &self,
+        reading: &Reading,
+        classes: usize,
+        maps: &mut dyn FnMut(usize, usize) -> io::Result<Vec<f32>>,
+        out: impl Write,
+    ) -> Result<(), VolumeError> {
+        self.write_volume::<f32>(reading, Some(classes), maps, out)
+    }
+
+    /// Writes the voxels of all slices, of several volumes where there is a fourth dimension.
+    fn write_volume<T: Voxel>(
+        &self,
+        reading: &Reading,
+        volumes: Option<usize>,
+        slices: &mut dyn FnMut(usize, usize) -> io::Result<Vec<T>>,
+        out: impl Write,
+    ) -> Result<(), VolumeError> {
+        let (mut grid, turned) = self.grid(reading)?;
+        grid.voxel = T::TYPE;
+        if let Some(volumes) = volumes {
+            grid.dimensions.resize(3, 1);
+            grid.dimensions.push(volumes as i64);
+        }
+        let mut out = GzBuilder::new().mtime(0).write(out, Compression::fast());
+        out.write_all(&grid.header())?;
+        for volume in 0..volumes.unwrap_or(1) {
+            let Some((cut, size)) = &turned else {
+                // The slices follow each other in the file.
+                (0..self.paths.len()).try_for_each(|place| T::write(&slices(volume, place)?, &mut out))?;
+                continue;
+            };
+            let mut voxels = vec![T::default(); size.iter().product::<u64>() as usize];
+            let [columns, rows, _] = *size;
+            let [pictures, height, width] = cut.size(*size);
+            for number in 0..pictures {
+                let slice = slices(volume, number as usize)?;
+                if slice.len() as u64 != height * width {
+                    let message = format!("a slice has {} pixels, expected {width}x{height}", slice.len());
+                    return Err(io::Error::other(message).into());
+                }
+                for (place, value) in (0_u64..).zip(slice) {
+                    let [i, j, k] = cut.voxel(*size, [number, place / width, place % width]);
+                    voxels[((k * rows + j) * columns + i) as usize] = value;
+                }
+            }
+            // In the pieces of the other order, so that the compressed bytes are the same.
+            let plane = (rows * columns).max(1) as usize;
+            voxels.chunks(plane).try_for_each(|plane| T::write(plane, &mut out))?;
+        }
+        Ok(out.finish()?.flush()?)
+    }
+
+    /// Returns the grid of the pictures, and the cut and the size of a volume whose pictures are
+    /// not its slices in their order.
+    fn grid(&self, reading: &Reading) -> Result<(Grid, Option<Turned>), VolumeError> {
         match &self.origin {
             Origin::Nifti(file) => {
                 let header = Volume::read_header(self.first(), file)?;
                 let cut = cut(self.first(), &header, reading)?;
-                let pictures = cut.size(header.size)[0];
-                self.check_slices(pictures)?;
+                self.check_slices(cut.size(header.size)[0])?;
                 let [by_quaternion, by_matrix] = header.codes;
                 let code = |code: i16| if code > 0 { code } else { 1 };
                 let grid = Grid {
@@ -92,32 +162,14 @@ impl Stack {
                     sides: header.sides,
                     codes: [code(by_quaternion), code(by_matrix)],
                     units: if header.units & 7 == 0 { header.units | 2 } else { header.units },
+                    voxel: u8::TYPE,
                 };
-                if Cut::new(Slices::K, None) == Some(cut) {
-                    // The slices follow each other in the file.
-                    write(&grid, out, |out| (0..self.paths.len()).try_for_each(|place| out.write_all(&masks(place)?)))?;
-                    return Ok(());
-                }
-                let mut voxels = vec![0; header.size.iter().product::<u64>() as usize];
-                let [columns, rows, _] = header.size;
-                for number in 0..pictures {
-                    let mask = masks(number as usize)?;
-                    for (x, y, label) in mask.enumerate_pixels() {
-                        let [i, j, k] = cut.voxel(header.size, [number, u64::from(y), u64::from(x)]);
-                        voxels[((k * rows + j) * columns + i) as usize] = label[0];
-                    }
-                }
-                // In the pieces of the other order, so that the compressed bytes are the same.
-                let plane = (rows * columns).max(1) as usize;
-                write(&grid, out, |out| voxels.chunks(plane).try_for_each(|plane| out.write_all(plane)))?;
+                let is_turned = Cut::new(Slices::K, None) != Some(cut);
+                Ok((grid, is_turned.then_some((cut, header.size))))
             }
-            Origin::Dicom(slices) => {
-                let grid = self.grid_of_series(slices)?;
-                write(&grid, out, |out| (0..slices.len()).try_for_each(|place| out.write_all(&masks(place)?)))?;
-            }
-            Origin::File => return Err(self.refuse(NIFTI, NO_GRID)),
+            Origin::Dicom(slices) => Ok((self.grid_of_series(slices)?, None)),
+            Origin::File => Err(self.refuse(NIFTI, NO_GRID)),
         }
-        Ok(())
     }
 
     /// Returns the grid of DICOM slices.
@@ -177,6 +229,7 @@ impl Stack {
             affine: Some(affine),
             codes: [1, 1],
             units: 2,
+            voxel: u8::TYPE,
         })
     }
 }
@@ -190,16 +243,34 @@ fn has_orientation_of(slice: &Slice, first: &Slice) -> bool {
     }
 }
 
-/// Writes a header and the voxels behind it, compressed, without a date.
-fn write(grid: &Grid, out: impl Write, voxels: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let mut out = GzBuilder::new().mtime(0).write(out, Compression::fast());
-    out.write_all(&grid.header())?;
-    voxels(&mut out)?;
-    out.finish()?.flush()
+/// A value of a voxel.
+trait Voxel: Copy + Default {
+    /// The code of the type and the bits of a value.
+    const TYPE: [i16; 2];
+
+    /// Writes values.
+    fn write(values: &[Self], out: &mut dyn Write) -> io::Result<()>;
+}
+
+impl Voxel for u8 {
+    const TYPE: [i16; 2] = [2, 8];
+
+    fn write(values: &[Self], out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(values)
+    }
+}
+
+impl Voxel for f32 {
+    const TYPE: [i16; 2] = [16, 32];
+
+    fn write(values: &[Self], out: &mut dyn Write) -> io::Result<()> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        out.write_all(&bytes)
+    }
 }
 
 impl Grid {
-    /// Returns the header of a file of bytes: of version 1, or 2 where a side is too long for it.
+    /// Returns the header of a file: of version 1, or 2 where a side is too long for it.
     fn header(&self) -> Vec<u8> {
         let is_first = self.dimensions.iter().all(|size| i16::try_from(*size).is_ok());
         let mut header = Header { bytes: vec![0; if is_first { 352 } else { 544 }], is_first };
@@ -215,9 +286,8 @@ impl Grid {
         for (index, size) in sizes.iter().enumerate() {
             header.put_size(index, *size);
         }
-        // Bytes.
-        header.put_i16(70, 12, 2);
-        header.put_i16(72, 14, 8);
+        header.put_i16(70, 12, self.voxel[0]);
+        header.put_i16(72, 14, self.voxel[1]);
         let (lengths, determinant) = match &self.affine {
             Some(affine) => (affine.lengths(), affine.determinant()),
             None => (self.sides, 1.0),
@@ -365,7 +435,14 @@ mod tests {
         for sizes in [vec![5, 6, 7], vec![5, 6], vec![40_000, 6, 7]] {
             let affine = Affine([[-1.5, 0.0, 0.0, 4.0], [0.0, 2.0, 0.0, 5.0], [0.0, 0.0, 3.0, 6.0]]);
             let sides = affine.lengths();
-            let grid = Grid { dimensions: sizes.clone(), affine: Some(affine), sides, codes: [1, 2], units: 2 };
+            let grid = Grid {
+                dimensions: sizes.clone(),
+                affine: Some(affine),
+                sides,
+                codes: [1, 2],
+                units: 2,
+                voxel: u8::TYPE,
+            };
             let header = NiftiHeader::parse(Path::new("a.nii"), &grid.header()).unwrap();
             assert_eq!(header.dimensions, sizes);
             assert_eq!((header.affine(), header.codes), (Some(affine), [1, 2]));

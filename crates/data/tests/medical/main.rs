@@ -6,6 +6,7 @@
 
 mod dicom;
 mod dicom_file;
+mod jpeg_ls;
 mod masks;
 mod nifti;
 mod nifti_file;

@@ -1,7 +1,7 @@
 //! Masks of whole volumes, written and read again.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use dicom_core::VR;
@@ -9,7 +9,10 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::open_file;
 use image::{GrayImage, Luma};
 use seg_contract::{Class, Code, Codes, Reading, Slices};
-use seg_data::{Dataset, MaskCoding, SegmentationLabels, list_folder, open_image_as, read_mask, read_mask_as, stacks};
+use seg_data::{
+    Dataset, MaskCoding, SegmentationKind, SegmentationLabels, list_folder, open_image_as, read_mask, read_mask_as,
+    stacks,
+};
 
 use super::dicom_file;
 use super::nifti_file;
@@ -52,7 +55,7 @@ fn segmentation(pictures: &[PathBuf], model: &str) -> Vec<u8> {
     let classes = classes();
     let labels = SegmentationLabels { classes: &classes, model, algorithm: "unet", version: "1" };
     let mut bytes = Vec::new();
-    stack.write_dicom_seg(&labels, &mut mask, &mut bytes).unwrap();
+    stack.write_dicom_seg(&labels, SegmentationKind::Binary, &mut mask, &mut bytes).unwrap();
     bytes
 }
 
@@ -89,6 +92,88 @@ fn a_segmentation_is_read_as_it_was_written_and_is_the_same_each_time() {
 }
 
 #[test]
+fn a_label_map_has_a_frame_of_each_slice_and_is_read_as_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = series(folder.path());
+    let stack = stacks(&pictures).unwrap().remove(0);
+    let classes = classes();
+    let labels = SegmentationLabels { classes: &classes, model: "m", algorithm: "unet", version: "1" };
+    let mut bytes = Vec::new();
+    stack.write_dicom_seg(&labels, SegmentationKind::LabelMap, &mut mask, &mut bytes).unwrap();
+    let masks = folder.path().join("masks");
+    fs::create_dir(&masks).unwrap();
+    let path = masks.join("seg.dcm");
+    fs::write(&path, bytes).unwrap();
+    for place in 0..3 {
+        let number = PathBuf::from(format!("{}#{}", path.display(), place + 1));
+        assert_eq!(read_mask(&number, &INDEX).unwrap(), mask(place).unwrap(), "{place}");
+    }
+    let object = open_file(&path).unwrap();
+    let number = |tag| object.element(tag).unwrap().to_int::<u32>().unwrap();
+    assert_eq!(object.element(tags::SOP_CLASS_UID).unwrap().to_str().unwrap(), "1.2.840.10008.5.1.4.1.1.66.7");
+    assert_eq!(object.element(tags::SEGMENTATION_TYPE).unwrap().to_str().unwrap(), "LABELMAP");
+    let found = [tags::NUMBER_OF_FRAMES, tags::BITS_ALLOCATED, tags::HIGH_BIT, tags::PIXEL_PADDING_VALUE].map(number);
+    assert_eq!(found, [3, 8, 7, 0]);
+    let segments = object.element(tags::SEGMENT_SEQUENCE).unwrap().items().unwrap();
+    let numbers: Vec<u32> =
+        segments.iter().map(|item| item.element(tags::SEGMENT_NUMBER).unwrap().to_int().unwrap()).collect();
+    assert_eq!(numbers, [0, 1, 2]);
+    for group in object.element(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).unwrap().items().unwrap() {
+        assert!(
+            group.get(tags::SEGMENT_IDENTIFICATION_SEQUENCE).is_none()
+                && group.get(tags::PLANE_POSITION_SEQUENCE).is_some()
+        );
+    }
+    // A picture without a place.
+    let alone = folder.path().join("alone");
+    dicom_file::File::grey(5, &[0; 15]).save(&alone);
+    let stack = stacks(&[alone]).unwrap().remove(0);
+    let refused = stack.write_dicom_seg(&labels, SegmentationKind::LabelMap, &mut mask, &mut Vec::new());
+    assert!(refused.unwrap_err().to_string().contains("save `dicom-seg`"));
+}
+
+#[test]
+fn probabilities_of_a_volume_lie_on_its_grid_in_every_direction() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("volume.nii");
+    let size = [2, 3, 4];
+    let source = nifti_file::File { codes: [1, 2], ..nifti_file::File::volume(size, &[0; 24]) };
+    fs::write(&path, source.content()).unwrap();
+    let mut first = None;
+    for slices in [Slices::K, Slices::J, Slices::I] {
+        let reading = Reading { slices: Some(slices), ..Reading::default() };
+        let pictures = seg_data::pictures(&path, &reading).unwrap();
+        // A value that follows from the voxel: i + 10 j + 100 k + 1000 class.
+        let mut maps = |class: usize, place: usize| {
+            let info = open_image_as(&pictures[place], &reading).map_err(io::Error::other)?.info().clone();
+            let pixels = (0..info.height as usize).flat_map(|y| (0..info.width as usize).map(move |x| (x, y)));
+            let voxel = |(x, y): (usize, usize)| match slices {
+                Slices::K => x + 10 * y + 100 * place,
+                Slices::J => x + 10 * place + 100 * y,
+                _ => place + 10 * x + 100 * y,
+            };
+            Ok(pixels.map(|pixel| (voxel(pixel) + 1000 * class) as f32).collect())
+        };
+        let mut compressed = Vec::new();
+        let stack = stacks(&pictures).unwrap().remove(0);
+        stack.write_nifti_probabilities(&reading, 3, &mut maps, &mut compressed).unwrap();
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(compressed.as_slice()).read_to_end(&mut bytes).unwrap();
+        let short = |place: usize| i16::from_le_bytes([bytes[place], bytes[place + 1]]);
+        assert_eq!([40, 42, 44, 46, 48].map(short), [4, 2, 3, 4, 3], "{slices:?}: the dimensions");
+        assert_eq!([70, 72].map(short), [16, 32], "{slices:?}: float32");
+        let values: Vec<f32> = bytes[352..].as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+        let expected = (0..3).flat_map(|class| {
+            (0..4).flat_map(move |k| (0..3).flat_map(move |j| (0..2).map(move |i| (i, j, k, class))))
+        });
+        let expected: Vec<f32> =
+            expected.map(|(i, j, k, class)| (i + 10 * j + 100 * k + 1000 * class) as f32).collect();
+        assert_eq!(values, expected, "{slices:?}");
+        assert_eq!(first.get_or_insert(compressed.clone()), &compressed, "{slices:?}: the same bytes");
+    }
+}
+
+#[test]
 fn an_empty_mask_is_one_empty_frame() {
     let folder = tempfile::tempdir().unwrap();
     let pictures = series(folder.path());
@@ -97,7 +182,7 @@ fn an_empty_mask_is_one_empty_frame() {
     let labels = SegmentationLabels { classes: &classes, model: "m", algorithm: "unet", version: "1" };
     let path = folder.path().join("seg.dcm");
     let mut bytes = Vec::new();
-    stack.write_dicom_seg(&labels, &mut |_| Ok(GrayImage::new(5, 3)), &mut bytes).unwrap();
+    stack.write_dicom_seg(&labels, SegmentationKind::Binary, &mut |_| Ok(GrayImage::new(5, 3)), &mut bytes).unwrap();
     fs::write(&path, bytes).unwrap();
     let object = open_file(&path).unwrap();
     assert_eq!(object.element(tags::NUMBER_OF_FRAMES).unwrap().to_int::<u32>().unwrap(), 1);

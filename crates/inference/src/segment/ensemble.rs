@@ -38,7 +38,7 @@ pub(super) fn difference(first: &Contract, other: &Contract) -> Option<&'static 
     } else if first.input.color != other.input.color {
         Some("the order of the colours that their networks take")
     } else if first.input.reading != other.input.reading {
-        Some("how medical images become pictures (window, slices or level)")
+        Some("how medical images become pictures (window, slices, level or spacing)")
     } else if first.output.kind != other.output.kind {
         Some("what their outputs are")
     } else if matches!(sizes, [Some(one), Some(other)] if one != other)

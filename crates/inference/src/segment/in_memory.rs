@@ -26,6 +26,7 @@ impl<'a> InMemory<'a> {
         }
         let mut info = ImageInfo::new(width as u32, height as u32);
         info.band = Some(1);
+        info.spacing = pixels.spacing();
         Ok(Self { info, pixels })
     }
 }

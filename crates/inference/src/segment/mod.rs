@@ -4,6 +4,7 @@ mod ensemble;
 mod error;
 mod flips;
 mod in_memory;
+mod resampled;
 mod segmentation;
 mod segmenter;
 mod settings;

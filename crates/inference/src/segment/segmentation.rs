@@ -18,6 +18,9 @@ pub struct Segmentation {
     pub uncertainty: Option<Array2<f32>>,
     /// Height and width of the network's input, in pixels.
     pub network: [usize; 2],
+    /// Height and width to which the image was resampled, in pixels; `None` if the model names no
+    /// spacing.
+    pub resampled: Option<[usize; 2]>,
     /// The number of tiles; `None` if the image was run whole.
     pub tiles: Option<usize>,
     /// The time that each stage took.

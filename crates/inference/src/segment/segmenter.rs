@@ -116,7 +116,9 @@ impl Segmenter {
     /// # Errors
     /// When the model cannot do what they ask for; the settings then stay as they were.
     pub fn set(&mut self, settings: Settings) -> Result<(), SettingsError> {
-        settings.check(&self.steps.contract, self.members.len())?;
+        settings.check(&self.contract, self.members.len())?;
+        let resample = self.contract.input.reading.resample.or(settings.reading.resample);
+        self.steps.contract.input.reading.resample = resample;
         self.steps.settings = settings;
         Ok(())
     }
@@ -150,7 +152,8 @@ impl Segmenter {
     /// Segments one image in memory.
     ///
     /// # Errors
-    /// When the image has no pixels, or the model or its provider fails.
+    /// When the image has no pixels, lacks the [spacing](Pixels::with_spacing) that the model asks
+    /// for, or the model or its provider fails.
     pub fn segment<'a>(&mut self, image: impl Into<Pixels<'a>>) -> Result<Segmentation, SegmentError> {
         self.segment_from(&mut InMemory::new(image.into())?)
     }

@@ -107,6 +107,11 @@ pub enum SettingsError {
         /// Width in pixels.
         width: usize,
     },
+    /// The model's images are stretched, so that they cannot be resampled as well.
+    #[error(
+        "the model takes each image stretched to one size, which leaves no spacing to resample to; leave out `--resample`"
+    )]
+    Resampled,
     /// The model gives masks.
     #[error("the model gives masks and no probabilities, which {what} needs; export it with `--output probabilities`")]
     NoProbabilities {
@@ -149,6 +154,9 @@ impl Settings {
             let size = contract.input.form.size.unwrap_or(Tiling::default().size);
             let expected = format!("expected an overlap of 0 to {}", overlaps.end());
             return Err(SettingsError::Tiling { size, overlap, expected });
+        }
+        if self.reading.resample.is_some() && contract.input.size != SizePolicy::Native {
+            return Err(SettingsError::Resampled);
         }
         if let Tiles::Of(Tiling { size, overlap }) = self.tiles {
             if let SizePolicy::Resize { height, width } = contract.input.size {
@@ -207,8 +215,9 @@ impl Settings {
         }
     }
 
-    /// Returns the number of pixels that the network works on at once for an image of the given
-    /// height and width, together with others of its size if [`batch`](Self::batch) asks for them.
+    /// Returns the number of pixels that the network works on at once for an image that it sees at
+    /// the given height and width, together with others of its size if [`batch`](Self::batch) asks
+    /// for them.
     pub fn pixels_at_once(&self, contract: &Contract, image: [usize; 2]) -> usize {
         let size = match self.tiling(contract, &[], image) {
             Some(tiling) => tiling.size,
@@ -217,7 +226,8 @@ impl Settings {
         size.iter().product::<usize>() * self.batch.map_or(1, NonZeroUsize::get)
     }
 
-    /// Returns the tiles for an image of the given height and width and a model with these engines;
+    /// Returns the tiles for an image that the network sees at the given height and width, and a
+    /// model with these engines;
     /// `None` if it is run whole.
     pub(crate) fn tiling(&self, contract: &Contract, engines: &[Shapes], image: [usize; 2]) -> Option<Tiling> {
         let input = &contract.input;

@@ -18,7 +18,7 @@ use seg_contract::{
     Contract, Geometry, OutputKind, Pixels, Placement, Preprocessed, Reading, SizePolicy, Stretching, most_probable,
     softmax,
 };
-use seg_data::ImageReader;
+use seg_data::{ImageInfo, ImageReader};
 
 use super::error::{MAPS_BYTES_MAX, SegmentError};
 use super::segmentation::{Segmentation, Timings};
@@ -128,13 +128,13 @@ impl SegmentSteps {
     /// When the image cannot be read or has no pixels, or its maps would take too much memory.
     pub fn prepare(&self, image: &mut dyn ImageReader) -> Result<Prepared, SegmentError> {
         let (width, height) = (image.info().width, image.info().height);
-        let size = [height, width].map(|side| side as usize);
-        if let Some(tiling) = self.tiling(size) {
+        let (size, spacing) = ([height, width].map(|side| side as usize), image.info().spacing);
+        if let Some(tiling) = self.tiling(self.seen(image.info())?) {
             self.check_maps(size)?;
             return Ok(Prepared::Tiles(tiling));
         }
         if let Some(band) = image.info().band
-            && let Some(stretching) = self.contract.stretching(size)?
+            && let Some(stretching) = self.contract.stretching(size, spacing)?
         {
             self.check_maps(size)?;
             return self.prepare_bands(image, band, stretching);
@@ -142,10 +142,10 @@ impl SegmentSteps {
         let start = Instant::now();
         let picture = image.rows(0..height)?;
         let decode = start.elapsed();
-        self.prepare_whole(picture.pixels(), decode)
+        self.prepare_whole(picture.pixels().with_spacing(spacing), decode)
     }
 
-    /// Stretches an image to the networks' input as its rows are read.
+    /// Stretches or resamples an image to the networks' input as its rows are read.
     fn prepare_bands(
         &self,
         image: &mut dyn ImageReader,
@@ -191,7 +191,9 @@ impl SegmentSteps {
             Output::Tiles(segmentation) => *segmentation,
             Output::Whole(output, geometry) => {
                 let Prediction { mask, probabilities, uncertainty } = self.interpret(output, &geometry)?;
-                Segmentation { mask, probabilities, uncertainty, network: geometry.network, tiles: None, timings }
+                let resampled = self.contract.input.reading.resample.map(|_| geometry.shown());
+                let (network, tiles) = (geometry.network, None);
+                Segmentation { mask, probabilities, uncertainty, network, resampled, tiles, timings }
             }
         };
         self.clean(&mut segmentation.mask);
@@ -205,15 +207,27 @@ impl SegmentSteps {
         self.contract.input.reading.or(self.settings.reading)
     }
 
-    /// Returns the tiles for an image of the given height and width; `None` if it is run whole.
+    /// Returns the height and width at which the networks see an image: resampled where the
+    /// contract or the settings name a spacing.
+    ///
+    /// # Errors
+    /// When the image does not state the spacing that this needs.
+    pub fn seen(&self, image: &ImageInfo) -> Result<[usize; 2], SegmentError> {
+        let size = [image.height, image.width].map(|side| side as usize);
+        Ok(self.contract.input.resampled(size, image.spacing)?)
+    }
+
+    /// Returns the tiles for an image that the networks [see](Self::seen) at the given height and
+    /// width; `None` if it is run whole.
     pub fn tiling(&self, image: [usize; 2]) -> Option<Tiling> {
         self.settings.tiling(&self.contract, &self.engines, image)
     }
 
-    /// Returns whether an image that is read in bands is stretched as it is read, and not held
-    /// whole.
+    /// Returns whether an image that is read in bands is stretched or resampled as it is read, and
+    /// not held whole.
     pub fn stretches(&self) -> bool {
-        matches!(self.contract.input.size, SizePolicy::Resize { .. })
+        let input = &self.contract.input;
+        matches!(input.size, SizePolicy::Resize { .. }) || input.reading.resample.is_some()
     }
 
     /// Returns the number of maps of `f32` that are asked for besides the mask.

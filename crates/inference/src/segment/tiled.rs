@@ -17,10 +17,11 @@ use std::time::{Duration, Instant};
 
 use image::GrayImage;
 use ndarray::{Array2, Array3, s};
-use seg_contract::Window;
+use seg_contract::{Restoring, Window};
 use seg_data::ImageReader;
 
 use super::error::SegmentError;
+use super::resampled::Resampled;
 use super::segmentation::{Segmentation, Timings};
 use super::segmenter::Segmenter;
 use super::settings::{Settings, Uncertainty};
@@ -35,8 +36,10 @@ const WAITING: usize = 1;
 struct Plan {
     steps: SegmentSteps,
     tiling: Tiling,
-    /// Height and width of the image.
+    /// Height and width of the image as the networks see it.
     image: [usize; 2],
+    /// Height and width of the image, and of its mask.
+    own: [usize; 2],
     /// The first rows of the tiles.
     tops: Vec<usize>,
     /// The first columns of the tiles.
@@ -50,9 +53,17 @@ impl Segmenter {
     /// # Errors
     /// When the image cannot be read, or the model or its provider fails.
     pub fn infer_tiles(&mut self, image: &mut dyn ImageReader, tiling: Tiling) -> Result<Inferred, SegmentError> {
-        let [height, width] = [image.info().height, image.info().width].map(|side| side as usize);
-        let (tops, lefts) = (tiling.starts(0, height), tiling.starts(1, width));
-        let plan = Plan { steps: self.steps.clone(), tiling, image: [height, width], tops, lefts };
+        let own = [image.info().height, image.info().width].map(|side| side as usize);
+        let seen = self.steps.seen(image.info())?;
+        let mut resampled;
+        let image = if seen == own {
+            image
+        } else {
+            resampled = Resampled::new(image, seen);
+            &mut resampled
+        };
+        let (tops, lefts) = (tiling.starts(0, seen[0]), tiling.starts(1, seen[1]));
+        let plan = Plan { steps: self.steps.clone(), tiling, image: seen, own, tops, lefts };
         let (tiles, to_network) = sync_channel(WAITING);
         let (outputs, to_blend) = sync_channel(WAITING);
         let (cut, inferred, blended) = thread::scope(|scope| {
@@ -124,8 +135,8 @@ impl Plan {
     /// Blends the outputs for the tiles to everything but a clean mask; returns `None` if they end
     /// before the last tile.
     fn blend(&self, outputs: &Receiver<Vec<RawOutput>>) -> Result<Option<Segmentation>, SegmentError> {
-        let Self { steps, tiling, image: [height, width], .. } = self;
-        let (tiling, height, width) = (*tiling, *height, *width);
+        let Self { steps, tiling, image, own, .. } = self;
+        let (tiling, [height, width]) = (*tiling, *own);
         let classes = steps.contract.classes.len();
         let Settings { probabilities, uncertainty, .. } = steps.settings;
         let mut mask = Vec::with_capacity(height * width);
@@ -134,7 +145,10 @@ impl Plan {
 
         let mut postprocess = Duration::ZERO;
         let with_variance = usize::from(uncertainty == Some(Uncertainty::Variance));
-        let mut blend = Blend::new(tiling, classes + with_variance, width);
+        let planes = classes + with_variance;
+        let mut blend = Blend::new(tiling, planes, image[1]);
+        let mut restoring = (image != own).then(|| Restoring::new(planes, *image, *own));
+        let mut done = 0;
         for (index, top) in self.tops.iter().enumerate() {
             for lefts in self.batches() {
                 let Ok(batch) = outputs.recv() else { return Ok(None) };
@@ -149,14 +163,21 @@ impl Plan {
                 postprocess += start.elapsed();
             }
             let start = Instant::now();
-            let end = self.tops.get(index + 1).copied().unwrap_or(height);
-            let band = steps.decide(blend.take(end - top));
+            let end = self.tops.get(index + 1).copied().unwrap_or(image[0]);
+            let means = blend.take(end - top);
+            let means = match &mut restoring {
+                Some(restoring) => restoring.push(means.view()),
+                None => means,
+            };
+            let rows = done..done + means.dim().1;
+            done = rows.end;
+            let band = steps.decide(means);
             mask.extend(band.mask.into_raw());
             if let (Some(all), Some(some)) = (&mut probabilities, band.probabilities) {
-                all.slice_mut(s![.., *top..end, ..]).assign(&some);
+                all.slice_mut(s![.., rows.clone(), ..]).assign(&some);
             }
             if let (Some(all), Some(some)) = (&mut doubt, band.uncertainty) {
-                all.slice_mut(s![*top..end, ..]).assign(&some);
+                all.slice_mut(s![rows, ..]).assign(&some);
             }
             postprocess += start.elapsed();
         }
@@ -166,6 +187,7 @@ impl Plan {
             probabilities,
             uncertainty: doubt,
             network: tiling.size,
+            resampled: steps.contract.input.reading.resample.map(|_| *image),
             tiles: Some(self.tops.len() * self.lefts.len()),
             timings: Timings { postprocess, ..Timings::default() },
         }))

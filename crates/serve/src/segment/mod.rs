@@ -64,6 +64,8 @@ pub(crate) struct SegmentQuery {
 /// An image that was read and not segmented yet.
 struct Opened {
     reader: Box<dyn ImageReader>,
+    /// Height and width at which the networks see it.
+    seen: [usize; 2],
     input_bytes: usize,
     input_sha256: String,
     took: Duration,
@@ -121,7 +123,7 @@ pub(crate) async fn segment(
 
     let pixels_max = app.admission.limits().image_pixels;
     let opened = {
-        let (name, reading) = (name.clone(), steps.reading());
+        let (name, reading, steps) = (name.clone(), steps.reading(), steps.clone());
         blocking(move || {
             let start = Instant::now();
             let (input_bytes, input_sha256) = (received.bytes.len(), sha256(&received.bytes));
@@ -133,13 +135,24 @@ pub(crate) async fn segment(
                      `--max-pixels`"
                 )));
             }
-            Ok(Opened { reader, input_bytes, input_sha256, took: start.elapsed() })
+            let seen = steps.seen(reader.info())?;
+            if (seen[0] as u64).saturating_mul(seen[1] as u64) > pixels_max {
+                let [height, width] = seen;
+                return Err(ApiError::too_large(format!(
+                    "the image of {width0}x{height0} is resampled to {width}x{height}, expected at most {pixels_max} pixels; correct \
+                     the size of its pixels, send a part of it, or raise `--max-pixels`",
+                    width0 = reader.info().width,
+                    height0 = reader.info().height
+                )));
+            }
+            Ok(Opened { reader, seen, input_bytes, input_sha256, took: start.elapsed() })
         })
     };
-    let Opened { mut reader, input_bytes, input_sha256, took } = within(deadline, opened).await???;
+    let Opened { mut reader, seen, input_bytes, input_sha256, took } = within(deadline, opened).await???;
     let info = reader.info().clone();
     let size = [info.height, info.width].map(|side| side as usize);
-    let memory = within(deadline, app.images.take(pixels_held(size, steps.maps()))).await?;
+    let resampled = if seen == size { 0 } else { (seen[0] * seen[1]) as u64 };
+    let memory = within(deadline, app.images.take(pixels_held(size, steps.maps()) + resampled)).await?;
 
     let start = Instant::now();
     let prepared = {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use image::{GrayImage, imageops};
 use ndarray::{Array4, ArrayView4, Axis};
 use seg_contract::{
-    Contract, Element, Geometry, InputForm, PreprocessError, Preprocessed, Sha256, Window, sha256_digest,
+    Contract, Element, Geometry, InputForm, Pixels, PreprocessError, Preprocessed, Sha256, Window, resize_labels,
+    sha256_digest,
 };
 use seg_data::{Dataset, DatasetError, Part, PartError, ReadError, Sample, SampleError};
 use thiserror::Error;
@@ -207,21 +208,29 @@ impl ProofInput {
     }
 
     fn normalize(&self, contract: &Contract) -> Result<LoadedInput, ProofInputError> {
-        let (image, truth) = match &self.content {
+        let (image, truth, spacing) = match &self.content {
             Content::Fixed { pattern, shape } => {
                 let tensor = pattern.tensor(*shape, seed(&self.name), contract);
                 return Ok(LoadedInput { tensor, geometry: None, truth: None, middle_of: None });
             }
             Content::Sample(sample) => {
                 let sample = Sample { reading: contract.input.reading, ..sample.as_ref().clone() };
-                let (image, truth) = sample.load()?;
-                (image, Some(truth))
+                let (image, truth, spacing) = sample.load_sized()?;
+                (image, Some(truth), spacing)
             }
-            Content::File(file) => (seg_data::read_image_as(file, &contract.input.reading)?, None),
+            Content::File(file) => {
+                let (image, spacing) = seg_data::read_sized_image(file, &contract.input.reading)?;
+                (image, None, spacing)
+            }
         };
         let failed = |source| ProofInputError::Preprocess { input: self.name.clone(), source };
-        let (Preprocessed { tensor, geometry }, window) = contract.preprocess_middle(&image).map_err(failed)?;
+        let pixels = Pixels::from(&image).with_spacing(spacing);
+        let (Preprocessed { tensor, geometry }, window) = contract.preprocess_middle(pixels).map_err(failed)?;
         let truth = match &window {
+            // The window is one of what the network sees, which may be resampled.
+            Some(window) if window.image != pixels.size() => {
+                truth.map(|truth| crop(&resize_labels(&truth, window.image), window))
+            }
             Some(window) => truth.map(|truth| crop(&truth, window)),
             None => truth,
         };

@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use image::GrayImage;
 use ort::environment::Environment;
 use seg_cli::{Shown, chain, note, print, warn};
-use seg_contract::{Class, Contract, LearnedFrom, OutputKind, Unlike, settings_without_digests};
+use seg_contract::{Class, Contract, LearnedFrom, OutputKind, Pixels, Unlike, settings_without_digests};
 use seg_data::{Dataset, Overlap, Part, Sample, quick_check, write_bytes, write_mask_png};
 use seg_inference::{Options, Segmentation, Segmenter, Settings, read_contract};
 use seg_metrics::{Bootstrap, Estimate, Metric};
@@ -264,7 +264,8 @@ fn measure_one(
 ) -> anyhow::Result<(GrayImage, f64, Option<Unlike>)> {
     let (image, truth, spacing) = sample.load_sized()?;
     let named = || format!("cannot measure `{}`", sample.image.shown());
-    let Segmentation { mask, probabilities, .. } = segmenter.segment(&image).with_context(named)?;
+    let pixels = Pixels::from(&image).with_spacing(spacing);
+    let Segmentation { mask, probabilities, .. } = segmenter.segment(pixels).with_context(named)?;
     let probabilities = probabilities.as_ref().map(|probabilities| probabilities.view());
     let scores = evaluator.add(&sample.name, &image, &truth, &mask, probabilities, spacing).with_context(named)?;
     let dice = scores.confusion.target_dice();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use seg_cli::Verbosity;
-use seg_contract::{Level, Reading, SizePolicy, Slices, Windowing};
+use seg_contract::{Level, Reading, SizePolicy, Slices, Spacing, Windowing};
 use seg_data::{Part, Selection};
 use seg_nets::device::{DeviceChoice, DeviceError, Devices};
 use seg_nets::network::{NetworkConfig, NetworkName, setting_value};
@@ -265,12 +265,17 @@ pub(crate) struct ReadingArgs {
     /// micrometres a pixel, such as 0.5um; the model carries it [default: 0]
     #[arg(long, value_name = "LEVEL")]
     level: Option<Level>,
+    /// The millimetres a pixel to which all images are resampled, which state their own: one
+    /// number, or ROWSxCOLUMNS; masks of a deployment keep the images' pixels, and the model
+    /// carries it [default: not resampled]
+    #[arg(long, value_name = "SPACING")]
+    resample: Option<Spacing>,
 }
 
 impl ReadingArgs {
     /// Returns what the flags name.
     pub(crate) fn given(&self) -> Reading {
-        Reading { windowing: self.window, slices: self.slices, level: self.level }
+        Reading { windowing: self.window, slices: self.slices, level: self.level, resample: self.resample }
     }
 }
 

@@ -93,6 +93,9 @@ pub(crate) fn train(run: &Run, args: &FitArgs, request: &StopRequest, resumed: &
     ));
     say(&format!("read as    {}", run.dataset.reading));
     say(&format!("parts      {}", run.dataset.parts_in_words()));
+    if let Some(spacing) = run.config.reading.resample {
+        say(&format!("resampled  to {spacing} mm a pixel"));
+    }
     for note in &run.dataset.notes {
         warn(&format!("note: {note}"));
     }

@@ -85,7 +85,7 @@ pub(crate) fn plan(args: &FitArgs, fold: Option<Fold>) -> Result<Plan> {
     let mut largest = (0, 0);
     let pixels = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
     for sample in &validation {
-        let size = sample.load()?.0.dimensions();
+        let size = sample.load_seen()?.0.dimensions();
         largest = if pixels(size) > pixels(largest) { size } else { largest };
     }
     let mut layers = layers;

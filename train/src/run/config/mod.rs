@@ -13,7 +13,7 @@ pub use training::TrainingConfig;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use seg_contract::{Class, ColorOrder, Contract, Reading, Sides, SizePolicy};
+use seg_contract::{Class, ColorOrder, Contract, Reading, Sides, SizePolicy, Spacing};
 use seg_data::{Dataset, Selection};
 use seg_nets::contract::contract;
 use seg_nets::device::{DeviceError, Devices};
@@ -153,6 +153,19 @@ pub enum ConfigError {
         /// The width.
         width: usize,
     },
+    /// Images would be both stretched and resampled.
+    #[error(
+        "the setting `reading` resamples images to {spacing} mm a pixel, but `size` stretches them to {height}x{width}, which keeps no \
+         spacing; leave out `--resample` or `--size`"
+    )]
+    Resampled {
+        /// The spacing.
+        spacing: Spacing,
+        /// The height at which images are run.
+        height: usize,
+        /// The width.
+        width: usize,
+    },
     /// A setting of the network is out of its range.
     #[error(transparent)]
     Network(#[from] SettingError),
@@ -262,6 +275,10 @@ impl Config {
             ("mean", self.mean.iter().all(|mean| mean.is_finite()), format!("{:?}", self.mean), "finite numbers"),
             ("std", self.std.iter().all(|std| positive((*std).into())), format!("{:?}", self.std), "positive numbers"),
         ];
+        if let Some(spacing) = self.reading.resample.filter(|spacing| !spacing.is_usable()) {
+            let (found, expected) = (spacing.to_string(), "0.000001 to 1000 mm");
+            return Err(ConfigError::Number { name: "reading.resample", found, expected });
+        }
         for (name, fits, found, expected) in checks {
             if !fits {
                 return Err(ConfigError::Number { name, found, expected });
@@ -274,6 +291,9 @@ impl Config {
             return Err(ConfigError::OneSize { height, width });
         }
         if let SizePolicy::Resize { height, width } = self.size {
+            if let Some(spacing) = self.reading.resample {
+                return Err(ConfigError::Resampled { spacing, height, width });
+            }
             if !sides.fit([height, width]) {
                 return Err(ConfigError::Size { setting: "size", found: [height, width], sides });
             }

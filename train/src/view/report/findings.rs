@@ -1,7 +1,7 @@
 //! The results of the best weights on the validation part, image by image.
 
 use burn::tensor::Device;
-use seg_contract::{ConfusionMatrix, Contract, LearnedFrom, Scores};
+use seg_contract::{ConfusionMatrix, Contract, LearnedFrom, Pixels, Scores};
 use seg_data::{OverlayError, Sample, SampleError, image_digests};
 use seg_nets::checkpoint::{Checkpoint, ReadCheckpointError};
 use seg_nets::weights::FitError;
@@ -125,8 +125,8 @@ fn picks(images: &[Rated]) -> (Vec<usize>, Vec<usize>) {
 /// Segments an image again and draws it: keeping all masks of a pass would need the memory of them
 /// all.
 fn exhibit(evaluator: &Evaluator<'_>, sample: &Sample, dice: f64) -> Result<Exhibit, ReportError> {
-    let (image, truth) = sample.load()?;
-    let prediction = evaluator.segment(&sample.name, &image)?;
+    let (image, truth, spacing) = sample.load_sized()?;
+    let prediction = evaluator.segment(&sample.name, Pixels::from(&image).with_spacing(spacing))?;
     let words = (sample.name.clone(), format!("Dice {dice:.4}"));
     Exhibit::draw(words, &image, &truth, &prediction, &evaluator.contract.classes)
         .map_err(|source| ReportError::Overlay { name: sample.name.clone(), source })

@@ -18,7 +18,7 @@ pub(super) struct Coded {
 }
 
 /// The error of a decoder.
-type Fault = Box<dyn Error + Send + Sync>;
+pub(super) type Fault = Box<dyn Error + Send + Sync>;
 
 /// Decodes JPEG, lossy or lossless. Luma and colour differences become red, green and blue, unless
 /// the compression is lossless.

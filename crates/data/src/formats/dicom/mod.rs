@@ -7,6 +7,8 @@
 mod codecs;
 mod color;
 pub(crate) mod file;
+#[cfg(feature = "charls")]
+mod jpeg_ls;
 pub(crate) mod pixels;
 mod rle;
 pub(crate) mod segmentation;

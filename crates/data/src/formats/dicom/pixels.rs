@@ -10,6 +10,8 @@ use super::BIG_ENDIAN;
 use super::DICOM;
 use super::codecs::{Coded, jpeg, jpeg_2000};
 use super::file::{DicomFile, numbers};
+#[cfg(feature = "charls")]
+use super::jpeg_ls::jpeg_ls;
 use super::rle;
 use crate::formats::error::{PIXELS_MAX, ReadError};
 use crate::formats::jpeg_scan::{self, Expected, Fault};
@@ -346,6 +348,8 @@ fn decoded(path: &Path, file: &DicomFile, layout: &PixelLayout, content: &[u8]) 
         uids::JPEG2000_LOSSLESS | uids::JPEG2000 | uids::HTJ2K_LOSSLESS | uids::HTJ2K_LOSSLESS_RPCL | uids::HTJ2K => {
             jpeg_2000(content, layout).map_err(refuse)?
         }
+        #[cfg(feature = "charls")]
+        uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => jpeg_ls(content, layout).map_err(refuse)?,
         other => {
             return Err(unread(path, format!("pixels in the transfer syntax {}; {}", name(other), remedy(other))));
         }
@@ -365,7 +369,7 @@ fn decoded(path: &Path, file: &DicomFile, layout: &PixelLayout, content: &[u8]) 
 fn remedy(uid: &str) -> &'static str {
     let number = uid.strip_prefix("1.2.840.10008.1.2.4.").and_then(|number| number.split('.').next()?.parse().ok());
     match number {
-        Some(80 | 81) => "convert it: `dcmdjpls`",
+        Some(80 | 81) => "convert it: `dcmdjpls`, or build this program with `--features charls`",
         Some(100..=108) => "save the frames of the film as PNG, as `ffmpeg` does",
         Some(110..=112) => "save it in another transfer syntax where it comes from, or its frames as PNG",
         _ => "convert it: `gdcmconv --raw`",

@@ -145,9 +145,13 @@ impl Saves {
                 list.push(save);
             }
         }
-        // A volume's mask is made of those of its pictures.
-        if list.iter().any(|save| save.is_of_volumes()) && !list.contains(&Save::Mask) {
-            list.insert(0, Save::Mask);
+        // A volume's file is made of those of its pictures, which begin with the mask.
+        let sources: Vec<Save> = list.iter().filter_map(|save| save.source()).collect();
+        let sources = sources.first().map(|_| Save::Mask).into_iter().chain(sources);
+        for (place, source) in sources.enumerate() {
+            if !list.contains(&source) {
+                list.insert(place.min(list.len()), source);
+            }
         }
         list
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use seg_contract::{Contract, Level, Reading, Slices, Windowing};
+use seg_contract::{Contract, Level, Reading, Slices, Spacing, Windowing};
 use seg_data::PicturePath;
 use serde_json::Value;
 
@@ -28,6 +28,11 @@ pub(crate) struct Medical {
     /// for the next smaller one, or micrometres a pixel, such as 0.5um [default: 0]
     #[arg(long, value_name = "LEVEL")]
     level: Option<Level>,
+    /// The millimetres a pixel to which images are resampled for the network, where the model
+    /// names none: one number, or ROWSxCOLUMNS. Masks have the images' own pixels [default: not
+    /// resampled]
+    #[arg(long, value_name = "SPACING")]
+    resample: Option<Spacing>,
 }
 
 fn slices(text: &str) -> Result<Slices, &'static str> {
@@ -42,7 +47,7 @@ impl Medical {
     /// When the model was trained in another way.
     pub(crate) fn reading(&self, contract: &Contract) -> Result<Reading, Conflict> {
         let learned = contract.input.reading;
-        let named = Reading { windowing: self.window, slices: self.slices, level: self.level };
+        let named = Reading { windowing: self.window, slices: self.slices, level: self.level, resample: self.resample };
         let differs = |flag, found: Option<String>, learned: Option<String>| match (found, learned) {
             (Some(found), Some(learned)) if found != learned => Err(Conflict::Learned { flag, found, learned }),
             _ => Ok(()),
@@ -53,11 +58,14 @@ impl Medical {
         differs("--slices", named.slices.map(text), learned.slices.map(text))?;
         let text = |level: Level| level.to_string();
         differs("--level", named.level.map(text), learned.level.map(text))?;
+        let text = |spacing: Spacing| spacing.to_string();
+        differs("--resample", named.resample.map(text), learned.resample.map(text))?;
         // What the contract names is not also a setting.
         Ok(Reading {
             windowing: named.windowing.filter(|_| learned.windowing.is_none()),
             slices: named.slices.filter(|_| learned.slices.is_none()),
             level: named.level.filter(|_| learned.level.is_none()),
+            resample: named.resample.filter(|_| learned.resample.is_none()),
         })
     }
 }
