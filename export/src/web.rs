@@ -106,11 +106,10 @@ pub fn page(
 fn verdict(certificate: &Certificate) -> Verdict {
     let inputs = certificate.proof.inputs.len();
     let detail = format!(
-        "proven on {inputs} inputs: this file computes the trained network with {}, {}, in ONNX Runtime {}. The browser \
-         runs ONNX Runtime Web {}, which the proof does not cover.",
+        "proven on {inputs} inputs: this file computes the trained network with {}, {}, in ONNX Runtime. The browser runs \
+         ONNX Runtime Web {}, which the proof does not cover.",
         certificate.provider,
         certificate.precision,
-        certificate.environment.onnx_runtime,
         WebRuntime::VERSION
     );
     Verdict::Elsewhere { detail, page: "certificate.html" }

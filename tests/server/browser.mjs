@@ -94,7 +94,7 @@ await page.click("#threshold-reset");
 check("the threshold goes back", (await pixels()) === before);
 const box = await page.locator("#stage").boundingBox();
 await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
-check("probabilities are under the pointer", /\(background 0\.\d{3}, nucleus 0\.\d{3}\)/.test(await page.textContent("#readout")), await page.textContent("#readout"));
+check("probabilities are under the pointer", /\(background 0\.\d{3}, target 0\.\d{3}\)/.test(await page.textContent("#readout")), await page.textContent("#readout"));
 check("no error in the console", errors.length === 0, errors.join("; "));
 
 // What a browser cannot do as `infer` does is refused by name.
