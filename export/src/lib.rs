@@ -7,6 +7,7 @@
 //!   [`calibration`] observes on images.
 //! - [`triton`] writes a repository for a Triton Inference Server,
 //!   [`card`](mod@card) a page that describes the model to people.
+//! - [`web`] makes the page that runs a model in a browser.
 //! - [`verify_inputs`] prepares the inputs and the framework's outputs of a proof,
 //!   [`test_vectors`] a file of the framework's outputs for other programs to test against.
 
@@ -21,5 +22,6 @@ pub mod precision;
 pub mod test_vectors;
 pub mod triton;
 pub mod verify_inputs;
+pub mod web;
 
 pub use export::{Export, ExportError, Extent, Options, Report, export};

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::connection::Peer;
 use crate::error::ApiError;
+use crate::page::assets;
 use crate::server::App;
 
 /// The header of a request's identity.
@@ -20,9 +21,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest identity that is taken from a client.
 const ID_LENGTH_MAX: usize = 64;
 
-/// The routes that need no token: health, which probes ask, and the files of the page.
-const PUBLIC: [&str; 8] =
-    ["/", "/page.css", "/page.js", "/decode.js", "/stage.js", "/favicon.svg", "/v2/health/live", "/v2/health/ready"];
+/// Returns whether a route needs no token: health, which probes ask, and the files of the page.
+fn is_public(route: &str) -> bool {
+    let is_asset = || assets().any(|asset| route.strip_prefix('/') == Some(asset.name));
+    matches!(route, "/" | "/v2/health/live" | "/v2/health/ready") || is_asset()
+}
 
 /// Returns a text that no other request of this process has, and hardly one of any other.
 pub(crate) fn unique() -> String {
@@ -55,7 +58,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let path = request.uri().path().to_owned();
     let peer = request.extensions().get::<Peer>().copied();
-    let is_public = PUBLIC.contains(&route.as_str()) || method == Method::OPTIONS;
+    let is_public = is_public(&route) || method == Method::OPTIONS;
     let admitted = match peer {
         Some(peer) => app.access.admit(request.headers(), peer.local.ip(), is_public),
         None => Ok(()),

@@ -9,7 +9,7 @@ use std::time::Instant;
 use ort::environment::Environment;
 use seg_contract::Contract;
 use seg_inference::{ModelFile, OpenError, Options as EngineOptions, RunsOn, SegmentSteps, Segmenter, Settings};
-use seg_inference::{SettingsError, read_model};
+use seg_inference::{SettingsError, read_contract};
 use seg_verify::{Certificate, ValidityError};
 use serde::Serialize;
 use thiserror::Error;
@@ -124,7 +124,7 @@ impl Opener {
     pub(crate) fn open(&self, name: &str, version: u64, path: &Path) -> Result<Model, ServedModelError> {
         let start = Instant::now();
         // Before a session is made for it, and with the better message.
-        let contract = read_model(path)?.contract;
+        let contract = read_contract(path)?;
         let refused = |source| ServedModelError::Settings { path: path.into(), source };
         self.settings.check(&contract, 1).map_err(refused)?;
         let options = self.engine.clone().for_settings(&self.settings);

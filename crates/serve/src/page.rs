@@ -1,6 +1,6 @@
-//! The page to try models in a browser, which is part of the program.
+//! The page to try models in a browser, with what it shows of the models.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Json;
 use axum::extract::State;
@@ -8,6 +8,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use seg_contract::Contract;
 use seg_inference::{RunsOn, Settings};
+use seg_page::{Asset, ICON, SERVER, SHARED};
 use serde::Serialize;
 #[cfg(test)]
 use utoipa::ToSchema;
@@ -20,45 +21,26 @@ use crate::protocol::metadata::{TensorMetadata, input_of, output_of};
 use crate::segment::{formats, has_probabilities};
 use crate::server::App;
 
-const HTML: &str = include_str!("page/index.html");
-const CSS: &str = include_str!("page/page.css");
-const JS: &str = include_str!("page/page.js");
-const DECODE: &str = include_str!("page/decode.js");
-const STAGE: &str = include_str!("page/stage.js");
-const ICON: &str = include_str!("page/favicon.svg");
-
 /// The page runs no script but its own, and asks no other host for anything.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(crate) async fn html() -> Response {
+    static HTML: LazyLock<String> = LazyLock::new(|| SERVER.html());
     let headers =
         [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, "no-cache")];
-    (headers, HTML).into_response()
+    (headers, HTML.as_str()).into_response()
 }
 
-pub(crate) async fn css() -> Response {
-    ([(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "no-cache")], CSS).into_response()
+/// Lists the page's files.
+pub(crate) fn assets() -> impl Iterator<Item = &'static Asset> {
+    SHARED.iter().chain(SERVER.scripts)
 }
 
-pub(crate) async fn js() -> Response {
-    script(JS)
-}
-
-pub(crate) async fn decode() -> Response {
-    script(DECODE)
-}
-
-pub(crate) async fn stage() -> Response {
-    script(STAGE)
-}
-
-fn script(text: &'static str) -> Response {
-    ([(CONTENT_TYPE, "text/javascript; charset=utf-8"), (CACHE_CONTROL, "no-cache")], text).into_response()
-}
-
-pub(crate) async fn icon() -> Response {
-    ([(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, "max-age=86400")], ICON).into_response()
+/// Answers with a file of the page.
+pub(crate) fn file(asset: &'static Asset) -> Response {
+    let caching = if asset.name == ICON { "max-age=86400" } else { "no-cache" };
+    ([(CONTENT_TYPE, asset.media_type), (CACHE_CONTROL, caching)], asset.text).into_response()
 }
 
 /// The models, as the page shows them.
@@ -135,22 +117,4 @@ pub(crate) async fn models(State(app): State<Arc<App>>) -> Result<Json<Models>, 
         body_bytes_max: app.admission.limits().body_bytes,
         settings: app.settings.clone(),
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_asks_no_other_host_and_holds_no_script_of_its_own() {
-        for (name, text) in [("html", HTML), ("css", CSS), ("js", JS), ("decode", DECODE), ("stage", STAGE)] {
-            for part in ["http:", "https:", "//cdn", "@import", "eval(", "innerHTML", "document.write"] {
-                let text = text.replace("http://www.w3.org/2000/svg", "");
-                assert!(!text.contains(part), "{part:?} in the page's {name}");
-            }
-        }
-        let scripts = HTML.matches("<script").count();
-        assert_eq!((scripts, HTML.matches("<script src=\"/page.js\"").count()), (1, 1));
-        assert!(!HTML.contains("style=\"") && !HTML.contains("onclick"));
-    }
 }

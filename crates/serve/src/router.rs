@@ -28,13 +28,12 @@ use crate::server::App;
 
 /// Makes the router.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let router = Router::new()
+    let mut router = Router::new();
+    for asset in page::assets() {
+        router = router.route(&format!("/{}", asset.name), get(async move || page::file(asset)));
+    }
+    let router = router
         .route("/", get(page::html))
-        .route("/page.css", get(page::css))
-        .route("/page.js", get(page::js))
-        .route("/decode.js", get(page::decode))
-        .route("/stage.js", get(page::stage))
-        .route("/favicon.svg", get(page::icon))
         .route("/openapi.json", get(document))
         .route("/metrics", get(metrics))
         .route("/v1/models", get(page::models))

@@ -121,8 +121,8 @@ pub const PASSES: &[Pass] = &[
     // nodes.
     Pass { name: "slice_wide_middle", applies: |_, target| target == Target::Cpu, run: slice_wide_middle::run },
     // If maps are computed in blocks of channels, this saves half a dozen changes of layout;
-    // elsewhere it changes nothing.
-    Pass { name: "pad_addend_by_conv", applies: |_, target| !target.is_gpu(), run: pad_addend_by_conv::run },
+    // elsewhere it changes nothing, and OpenCV computes a 1x1 convolution that pads wrongly.
+    Pass { name: "pad_addend_by_conv", applies: |_, target| target == Target::Cpu, run: pad_addend_by_conv::run },
     // The same if the padding stays: one node more.
     Pass { name: "block_padded_addend", applies: |_, target| target == Target::Cpu, run: block_padded_addend::run },
     // A GPU adds up in a tree, and a node is a launch there.

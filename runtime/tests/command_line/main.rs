@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod adopted;
 mod changed;
 mod continuing;
 mod eval;

@@ -13,7 +13,7 @@ use crate::pictures::volume;
 use crate::{Ended, Workplace, threshold};
 
 /// A running server.
-struct Served {
+pub(crate) struct Served {
     process: Child,
     address: String,
 }
@@ -27,20 +27,20 @@ impl Drop for Served {
 
 /// An answer of the server.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 impl Served {
-    fn start(place: &Workplace, flags: &str) -> Self {
+    pub(crate) fn start(place: &Workplace, flags: &str) -> Self {
         let args = format!("serve --listen 127.0.0.1:0 --log json {flags}");
         let mut process = place
             .command(args.split_whitespace())
@@ -67,7 +67,7 @@ impl Served {
     }
 
     /// Sends a request; `head` holds further lines.
-    fn ask(&self, method: &str, path: &str, head: &str, body: &[u8]) -> Answer {
+    pub(crate) fn ask(&self, method: &str, path: &str, head: &str, body: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let host = if head.contains("Host:") { "" } else { "Host: localhost\r\n" };
         let length = body.len();

@@ -34,13 +34,14 @@ fn each_crate_is_free_of_what_it_must_not_know() {
         ("seg-data", "image", &["burn", "ort", "seg-onnx", "seg-nets", "seg-inference"]),
         ("seg-metrics", "seg-contract", &["burn", "ort", "seg-onnx", "seg-data"]),
         ("seg-report", "seg-data", &["burn", "ort", "seg-onnx"]),
+        ("seg-page", "seg-page", &["burn", "ort", "seg-contract"]),
         ("seg-nets", "burn", &["ort", "seg-onnx", "seg-train", "seg-inference"]),
         ("seg-inference", "ort", &["burn", "seg-nets", "seg-verify", "seg-runtime"]),
         ("seg-verify", "ort", &["burn", "seg-nets", "seg-export", "seg-runtime"]),
         ("seg-serve", "axum", &["burn", "seg-nets", "seg-export", "seg-runtime"]),
         ("seg-runtime", "ort", &["burn", "seg-nets", "seg-train", "seg-export"]),
         ("seg-train", "burn", &["ort", "seg-onnx", "seg-export", "seg-runtime"]),
-        ("seg-export", "burn", &["seg-train", "seg-runtime"]),
+        ("seg-export", "burn", &["seg-train", "seg-runtime", "seg-serve"]),
     ] {
         let packages = packages(package);
         assert!(packages.iter().any(|name| name == needs), "{package}: `{needs}` is not seen, nor would the others be");

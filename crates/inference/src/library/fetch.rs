@@ -18,13 +18,14 @@ use zip::result::ZipError;
 use super::{Build, CACHE_VARIABLE, LIBRARY_VARIABLE, MINOR_VERSION_MIN, OFFLINE_VARIABLE, Plugin};
 use crate::model_file::digest_of;
 
-/// A wheel for CPython 3.11 on x86-64 Linux; only the libraries in it are used.
+/// A wheel for CPython 3.11 on x86-64 Linux, of which only the libraries are used; or an archive of
+/// npm.
 pub(super) struct Wheel {
-    package: &'static str,
-    version: &'static str,
-    sha256: &'static str,
+    pub(super) package: &'static str,
+    pub(super) version: &'static str,
+    pub(super) sha256: &'static str,
     /// The library's path in it.
-    library: &'static str,
+    pub(super) library: &'static str,
     /// Names under which the library looks for others beside it, and the files that these are:
     /// links that a wheel leaves to its Python code.
     pub(super) links: &'static [(&'static str, &'static str)],
@@ -158,6 +159,50 @@ pub enum FetchError {
         /// The cause.
         source: ZipError,
     },
+    /// ONNX Runtime for browsers may not be fetched.
+    #[error(
+        "{package} is not in the cache, there is no `{path}`, and nothing may be fetched now ({OFFLINE_VARIABLE}); export \
+         where there is a network, or name the package's archive by `--web-package FILE`"
+    )]
+    WebOffline {
+        /// The package, with its version.
+        package: String,
+        /// The path where it was expected.
+        path: PathBuf,
+    },
+    /// The archive of ONNX Runtime for browsers cannot be read.
+    #[error("cannot read the archive `{path}`")]
+    ReadArchive {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The SHA-256 of an archive of npm is not the pinned one.
+    #[error("the archive `{path}` has the SHA-256 {found}, expected {expected} of {package}; download that one")]
+    OtherArchive {
+        /// The file.
+        path: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The package, with its version.
+        package: String,
+        /// The pinned hash.
+        expected: &'static str,
+    },
+    /// npm could not fetch ONNX Runtime for browsers.
+    #[error(
+        "cannot fetch {package} {version} with `npm pack` ({reason}); run `npm pack {package}@{version}` elsewhere, and \
+         name its archive by `--web-package FILE`"
+    )]
+    Npm {
+        /// The package.
+        package: &'static str,
+        /// Its version.
+        version: &'static str,
+        /// The message of npm.
+        reason: String,
+    },
     /// No pip could fetch the wheel.
     #[error(
         "cannot fetch {package} {version} with pip ({attempts}); download its wheel elsewhere and run `seg setup --wheel \
@@ -277,7 +322,11 @@ fn usable(cache: Option<&Path>) -> Result<&Path, FetchError> {
 
 /// Fills the folder of a wheel in the cache with what `unpack` leaves in `site` of the folder that
 /// it is given, unless another process did so meanwhile.
-fn fill(wheel: &Wheel, cache: &Path, unpack: impl FnOnce(&Path) -> Result<(), FetchError>) -> Result<(), FetchError> {
+pub(super) fn fill(
+    wheel: &Wheel,
+    cache: &Path,
+    unpack: impl FnOnce(&Path) -> Result<(), FetchError>,
+) -> Result<(), FetchError> {
     fs::create_dir_all(cache).map_err(refused(cache))?;
     let lock = cache.join(".lock");
     // The lock is held until the end of the function, or of the process if that comes first.
@@ -356,9 +405,9 @@ fn install(wheel: &Wheel, partial: &Path) -> Result<(), FetchError> {
     Err(FetchError::Pip { package: wheel.package, version: wheel.version, attempts: attempts.join("; ") })
 }
 
-/// Returns the line of pip's output that gives the reason: the last one marked as an error, else
-/// the last one.
-fn last_error(output: &str) -> &str {
+/// Returns the line of pip's or npm's output that gives the reason: the last one marked as an
+/// error, else the last one.
+pub(super) fn last_error(output: &str) -> &str {
     let mut lines = output.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     let last = lines.clone().next().unwrap_or("no message");
     lines.find_map(|line| line.strip_prefix("ERROR: ")).unwrap_or(last)

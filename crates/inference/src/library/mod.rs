@@ -8,8 +8,10 @@
 mod elf;
 mod fetch;
 pub(crate) mod log;
+mod web;
 
 pub use fetch::FetchError;
+pub use web::WebRuntime;
 
 pub(crate) use elf::foreign_machine;
 #[cfg(test)]

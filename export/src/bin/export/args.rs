@@ -70,6 +70,12 @@ pub(crate) struct Args {
     /// Write a model card in Markdown
     #[arg(long, value_name = "FILE", help_heading = EXTRA)]
     pub(crate) card: Option<PathBuf>,
+    /// Write a page that runs the model in the visitor's browser, as a folder for any web server
+    #[arg(long, value_name = "DIR", help_heading = EXTRA)]
+    pub(crate) web: Option<PathBuf>,
+    /// The archive of the page's ONNX Runtime, for a machine without npm or network
+    #[arg(long, value_name = "FILE", requires = "web", help_heading = EXTRA)]
+    pub(crate) web_package: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
     #[command(flatten)]

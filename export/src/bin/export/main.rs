@@ -22,9 +22,9 @@ use seg_export::contract::Assumption;
 use seg_export::precision::{ExportPrecision, HalfReport, QuantizationReport, halve, quantize};
 use seg_export::test_vectors::reference;
 use seg_export::triton::{self, Limit};
-use seg_export::{Export, Extent, export};
+use seg_export::{Export, Extent, export, web};
 use seg_inference::image_files;
-use seg_inference::library::{Build, Library, LibraryError, Search};
+use seg_inference::library::{Build, Library, LibraryError, Search, WebRuntime};
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::runs;
 use seg_nets::weights::{WeightsPart, is_average};
@@ -49,6 +49,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     args.name_model(checkpoint.weights.network());
     let args = &args;
     outputs::check(args, &checkpoint)?;
+    let runtime = args.web.is_some().then(|| web_runtime(args)).transpose()?;
     let mut export = export(&checkpoint, &args.options())?;
     for assumption in &export.assumptions {
         warn(&format!("warning: {assumption}; {}", remedy(assumption)));
@@ -62,7 +63,7 @@ fn run(mut args: Args) -> anyhow::Result<()> {
     }
     let proof = environment.filter(|_| !args.proof.no_verify);
     let proof = proof.map(|environment| verify::prove(args, &checkpoint, &export, &environment)).transpose()?;
-    let notes = write(args, &checkpoint, &export, proof.as_ref())?;
+    let notes = write(args, &checkpoint, &export, proof.as_ref(), runtime.as_ref())?;
     if let Some(proof) = &proof {
         proof.tell();
     }
@@ -80,6 +81,7 @@ fn write(
     checkpoint: &Checkpoint,
     export: &Export,
     proof: Option<&ModelProof>,
+    runtime: Option<&WebRuntime>,
 ) -> anyhow::Result<Vec<String>> {
     let (mut files, mut notes) = (FileSet::default(), Vec::new());
     if let Some(proof) = proof {
@@ -87,6 +89,11 @@ fn write(
     }
     if let Some(folder) = &args.triton {
         add_triton_repository(folder, args, export, &mut files, &mut notes)?;
+    }
+    if let (Some(folder), Some(runtime)) = (&args.web, runtime) {
+        add_page(folder, args, export, proof, runtime, &mut files)?;
+        let shown = shell::path(folder);
+        notes.push(format!("page        {}; to look at it: python3 -m http.server -d {shown}", folder.shown()));
     }
     if let Some(path) = &args.card {
         let file = Path::new(args.out().file_name().unwrap_or_default());
@@ -136,6 +143,35 @@ fn add_triton_repository(
         notes.push(format!("hint        {limit}; {remedy}"));
     }
     Ok(())
+}
+
+/// Adds the page that runs the model in a browser to the files that are written.
+fn add_page(
+    folder: &Path,
+    args: &Args,
+    export: &Export,
+    proof: Option<&ModelProof>,
+    runtime: &WebRuntime,
+    files: &mut FileSet,
+) -> anyhow::Result<()> {
+    let name = args.out().file_stem().unwrap_or_default().to_string_lossy();
+    let certificate = proof.map(ModelProof::certificate);
+    for (name, content) in web::page(&export.model, &export.bytes, &name, certificate, runtime)? {
+        let path = folder.join(name);
+        let parent = path.parent().unwrap_or(folder);
+        fs::create_dir_all(parent).with_context(|| format!("cannot create the folder `{}`", parent.shown()))?;
+        files.add(&path, &content)?;
+    }
+    Ok(())
+}
+
+/// Finds ONNX Runtime for browsers, or fetches it and says so.
+fn web_runtime(args: &Args) -> anyhow::Result<WebRuntime> {
+    let search = Search::from_env(None, Build::Cpu);
+    if args.web_package.is_none() && !search.has_web_runtime() && !search.offline {
+        note("fetching ONNX Runtime for browsers; this happens once");
+    }
+    search.web_runtime(args.web_package.as_deref()).context("cannot write the page")
 }
 
 /// ONNX Runtime, where something is to be run; fetched where it must be.

@@ -6,7 +6,7 @@ use std::{fs, io, path};
 
 use anyhow::{Context, bail, ensure};
 use seg_data::check_writable;
-use seg_export::triton;
+use seg_export::{triton, web};
 use seg_inference::Provider;
 use seg_nets::checkpoint::Checkpoint;
 use seg_verify::{Certificate, CertificatePath, Reference};
@@ -25,6 +25,14 @@ pub(crate) fn check(args: &Args, checkpoint: &Checkpoint) -> anyhow::Result<()> 
             bail!("cannot write both {other} and {what} to `{shown}`; choose another name");
         }
         taken.push((what, place));
+    }
+    if let Some(folder) = &args.web {
+        let is_empty = fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
+        ensure!(
+            is_empty || folder.join(web::MARKER).exists(),
+            "cannot write the page into `{}`: the folder holds other files; choose an empty or a new one",
+            folder.shown()
+        );
     }
     for path in [Some(args.out()), args.reference.as_deref(), args.card.as_deref()].into_iter().flatten() {
         check_writable(path)?;
@@ -49,6 +57,9 @@ fn all(args: &Args) -> Vec<(&'static str, PathBuf)> {
     if let Some(folder) = &args.triton {
         let [model, config] = triton::paths(&triton::model_name(args.out())).map(|path| folder.join(path));
         outputs.extend([("Triton's model", model), ("Triton's configuration", config)]);
+    }
+    if let Some(folder) = &args.web {
+        outputs.extend(web::names(!args.proof.no_verify).map(|name| ("the page", folder.join(name))));
     }
     let asked = [("reference", &args.reference), ("card", &args.card)];
     outputs.extend(asked.into_iter().filter_map(|(what, path)| Some((what, path.clone()?))));

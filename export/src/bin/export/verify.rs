@@ -38,6 +38,11 @@ impl ModelProof {
         Ok(files.add(&self.reference, &self.reference_bytes)?)
     }
 
+    /// Returns the certificate.
+    pub(crate) fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
     /// Writes the certificate and its page.
     pub(crate) fn write_certificate(&self) -> anyhow::Result<()> {
         Ok(CertificatePath::new(&self.certificate_path, None)?.write(&self.certificate, None)?)

@@ -1,16 +1,11 @@
-// The page: sends images to the server and shows what comes back.
+// The page: gives images to what segments them, a server or the browser itself, and shows what comes back.
 
-import { areas, atThreshold, readMask, readProbabilities } from "./decode.js";
+import * as backend from "./backend.js";
+import { areas, atThreshold } from "./decode.js";
 import { Stage } from "./stage.js";
 
 const find = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
-const DOWNLOADS = [
-  ["mask", "Mask", "png"], ["overlay", "Overlay", "png"], ["polygons", "GeoJSON", "geojson"], ["rle", "COCO RLE", "json"],
-  ["probabilities", "Probabilities", "npy"],
-];
-const AT_ONCE = 2;
-
 const state = { models: [], model: null, settings: null, items: [], current: null, shown: [], threshold: null, active: 0 };
 
 /** Makes an element with a text or children. */
@@ -36,34 +31,12 @@ function problem(text) {
   box.replaceChildren(make("span", { textContent: text }), close);
 }
 
-/** Asks the server; an error has the server's own words. */
-async function ask(path, options = {}) {
-  const token = sessionStorage.getItem("token");
-  const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  let response;
-  try {
-    response = await fetch(path, { ...options, headers });
-  } catch {
-    throw new Error("the server does not answer");
-  }
-  if (response.ok) return response;
-  const text = await response.text();
-  let message = `the server answers with status ${response.status}`;
-  try {
-    message = JSON.parse(text).error ?? message;
-  } catch {
-    // It is no answer of this server.
-  }
-  throw Object.assign(new Error(message), { status: response.status, retry: Number(response.headers.get("retry-after")) });
-}
-
 // The model.
 
 async function load() {
   try {
-    const answer = await (await ask("/v1/models")).json();
-    Object.assign(state, { models: answer.models, settings: answer.settings, limit: answer.body_bytes_max });
-    find("token-form").hidden = true;
+    const answer = await backend.models((text) => (find("lead").textContent = text), problem);
+    Object.assign(state, { models: answer.models, settings: answer.settings });
     find("formats").textContent = answer.image_formats;
     const select = find("model");
     select.replaceChildren(...state.models.map((model, index) => {
@@ -74,16 +47,8 @@ async function load() {
     if (state.models.length > 0) choose(state.models[0]);
     else find("lead").textContent = "No model is served.";
   } catch (error) {
-    if (error.status === 401) {
-      find("token-form").hidden = false;
-      find("lead").textContent = "";
-      if (sessionStorage.getItem("token")) problem(error.message);
-    } else if (error.status === 503) {
-      find("lead").textContent = "The models are being opened…";
-      setTimeout(load, 1000);
-    } else {
-      problem(error.message);
-    }
+    find("lead").textContent = "";
+    problem(error.message);
   }
 }
 
@@ -101,23 +66,25 @@ function choose(model) {
   const isTwo = contract.classes.length === 2 && model.probabilities;
   find("threshold-group").hidden = !isTwo;
   find("threshold-name").textContent = `Threshold for ${targets[0]}`;
-  find("downloads").replaceChildren(...DOWNLOADS.filter(([name]) => name !== "probabilities" || model.probabilities).map(
+  find("downloads").replaceChildren(...backend.DOWNLOADS.filter(([name]) => name !== "probabilities" || model.probabilities).map(
     ([name, text, extension]) => make("button", { type: "button", id: `download-${name}`, textContent: text, onclick: () => download(name, extension) }),
   ));
   find("contract").textContent = JSON.stringify(contract, null, 2);
-  find("example").textContent = `curl --data-binary @image.png '${location.origin}/v1/segment?model=${model.name}&output=mask' -o mask.png`;
+  backend.chosen(model, choose);
   for (const item of state.items) Object.assign(item, { result: null, error: null, state: "waiting" });
   next();
 }
 
-function certificate({ certificate: { verdict, detail, signed } }) {
+function certificate({ certificate: { verdict, detail, signed, page } }) {
   const kinds = {
     holds: ["holds", signed ? "Proven and signed" : "Proven", ["M14 25l7 7 14-16"]],
+    elsewhere: ["holds", "Proven in ONNX Runtime", ["M14 25l7 7 14-16"]],
     fails: ["fails", "The certificate does not hold here", ["M16 16l16 16", "M32 16l-16 16"]],
     none: ["open", "Without a certificate", ["M24 14v13", "M24 34v.1"]],
     checking: ["open", "The certificate is being checked", ["M24 14v11l7 5"]],
   };
   const [kind, title, strokes] = kinds[verdict];
+  const link = page ? [" ", make("a", { href: page, textContent: "The certificate" })] : [];
   const icon = document.createElementNS(SVG, "svg");
   icon.setAttribute("viewBox", "0 0 48 48");
   icon.setAttribute("aria-hidden", "true");
@@ -130,13 +97,13 @@ function certificate({ certificate: { verdict, detail, signed } }) {
   }));
   const box = find("certificate");
   box.className = `certificate ${kind}`;
-  box.replaceChildren(icon, make("p", {}, make("strong", { textContent: title }), make("br"), detail ?? ""));
+  box.replaceChildren(icon, make("p", {}, make("strong", { textContent: title }), make("br"), detail ?? "", ...link));
   if (verdict === "checking") setTimeout(refresh, 1000);
 }
 
 /** Looks again for the certificate's verdict. */
 async function refresh() {
-  const answer = await (await ask("/v1/models")).json();
+  const answer = await backend.models(() => {}, problem);
   const found = answer.models.find((model) => model.name === state.model.name && model.version === state.model.version);
   if (found) certificate(Object.assign(state.model, { certificate: found.certificate }));
 }
@@ -175,10 +142,10 @@ function add(files) {
   next();
 }
 
-/** Sends the images that wait, few at once. */
+/** Starts on the images that wait, few at once. */
 function next() {
   if (!state.model) return;
-  while (state.active < AT_ONCE) {
+  while (state.active < backend.AT_ONCE) {
     const waiting = (item) => item.state === "waiting";
     const item = state.current && waiting(state.current) ? state.current : state.items.find(waiting);
     if (!item) break;
@@ -197,45 +164,20 @@ function next() {
 
 async function segment(item, model) {
   const { file } = item;
+  // Another model may be chosen meanwhile.
+  const isStale = () => item.state !== "sent" || state.model !== model;
   try {
-    if (file.size > state.limit) throw new Error(`the file has ${number(file.size)} bytes, this server takes ${number(state.limit)}`);
-    let picture = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" }).catch(() => null);
-    const outputs = ["record", "mask", ...(model.probabilities ? ["probabilities"] : [])];
-    let form = await request(file, model, picture ? outputs : [...outputs, "image"]);
-    const record = JSON.parse(await form.get("record").text());
-    // A browser may turn an image in another way than the server: the server's pixels count.
-    if (picture && (picture.width !== record.width || picture.height !== record.height)) {
-      picture = null;
-      const image = await request(file, model, ["record", "image"]);
-      form.append("image", image.get("image"));
-    }
-    picture ??= await createImageBitmap(form.get("image"));
-    const mask = await readMask(await form.get("mask").arrayBuffer());
-    const probabilities = form.get("probabilities");
-    item.result = {
-      record, picture, labels: mask.labels, server: mask.labels, width: mask.width, height: mask.height,
-      probabilities: probabilities ? readProbabilities(await probabilities.arrayBuffer()) : null,
-    };
+    const result = await backend.segment(file, model);
+    if (isStale()) return;
+    item.result = { ...result, original: result.labels };
     item.state = "done";
     say(`${file.name} is segmented`);
   } catch (error) {
-    if (error.status === 503) {
-      // The server has too much to do: it says how long to wait.
-      await new Promise((done) => setTimeout(done, 1000 * (error.retry || 1)));
-      item.state = "waiting";
-      return;
-    }
+    if (isStale()) return;
     item.state = "failed";
     item.error = error.message;
     problem(`${file.name}: ${error.message}`);
   }
-}
-
-async function request(file, model, outputs, threshold = null) {
-  const query = new URLSearchParams({ model: model.name, version: model.version, output: outputs.join(","), name: file.name });
-  if (threshold !== null) query.set("threshold", String(threshold));
-  const response = await ask(`/v1/segment?${query}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
-  return outputs.length > 1 ? response.formData() : response.blob();
 }
 
 function show(item, keepView = false) {
@@ -245,7 +187,7 @@ function show(item, keepView = false) {
   find("busy").hidden = item.state === "done" || item.state === "failed";
   if (result) {
     const { classes } = state.model.contract;
-    result.labels = state.threshold !== null && result.probabilities ? atThreshold(result.probabilities, state.threshold) : result.server;
+    result.labels = state.threshold !== null && result.probabilities ? atThreshold(result.probabilities, state.threshold) : result.original;
     const colors = classes.map((one) => one.color);
     stage.show({ ...result, colors, shown: state.shown }, keepView && isSame && stage.content?.labels);
     describe(result);
@@ -297,8 +239,8 @@ function strip() {
     const words = { waiting: "waits", sent: "segmenting…", failed: "failed" };
     let text = words[item.state] ?? "";
     if (item.result) {
-      const { labels, server } = item.result;
-      const found = state.threshold === null ? server : labels;
+      const { labels, original } = item.result;
+      const found = state.threshold === null ? original : labels;
       text = percent(1 - areas(found, state.model.contract.classes.length)[0] / found.length);
     }
     const button = make("button", {
@@ -362,7 +304,7 @@ async function download(name, extension) {
   const button = find(`download-${name}`);
   button.disabled = true;
   try {
-    const blob = await request(file, state.model, [name], state.threshold);
+    const blob = await backend.download(file, state.current.result, state.model, name, state.threshold);
     const link = make("a", { href: URL.createObjectURL(blob), download: `${file.name.replace(/\.[^.]+$/, "")}.${name}.${extension}` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
@@ -417,12 +359,6 @@ for (const id of ["choose", "add"]) find(id).onclick = () => find("files").click
 find("files").onchange = (event) => {
   add(event.target.files);
   event.target.value = "";
-};
-find("token-form").onsubmit = (event) => {
-  event.preventDefault();
-  sessionStorage.setItem("token", find("token").value);
-  problem(null);
-  load();
 };
 for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(name, (event) => {
