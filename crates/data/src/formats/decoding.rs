@@ -22,12 +22,12 @@ use crate::picture::Picture;
 /// The format is recognised by the content, not by the name. The orientation that a camera noted
 /// (EXIF) is applied. Grey becomes three equal values. Transparency is dropped, so that a pixel
 /// keeps the colour stored under it. Colour profiles are not applied. The path may be that of one
-/// of several pictures in a file, as [`PicturePath`] says; a path that names the file alone stands
-/// for the first.
+/// of several pictures in a file, as [`PicturePath`](crate::PicturePath) says; a path that names
+/// the file alone stands for the first.
 ///
 /// # Errors
 /// When the file cannot be read, is not an image in a known format, is damaged, cut off, empty or
-/// larger than [`PIXELS_MAX`], or holds floating-point values outside of [0, 1].
+/// larger than [`PIXELS_MAX`](crate::PIXELS_MAX), or holds floating-point values outside of [0, 1].
 pub fn read_image(path: &Path) -> Result<Rgb32FImage, ReadError> {
     read_image_as(path, &Reading::default())
 }

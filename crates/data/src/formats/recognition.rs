@@ -54,7 +54,7 @@ pub fn has_image_extension(path: &Path) -> bool {
     is_named_image(path) || is_known_by_content(path)
 }
 
-/// Returns whether a file's name has the extension of a format that [`read_image`] reads.
+/// Returns whether the name of a file has the extension of a format that is read.
 pub(super) fn is_named_image(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let name = name.to_ascii_lowercase();
@@ -69,8 +69,8 @@ pub(crate) fn is_known_by_content(path: &Path) -> bool {
     matches!(recognize(path, &head), Ok(Some(format)) if format.is_known_by_content())
 }
 
-/// Returns the names of the formats that [`read_image`] reads, for messages and help: `PNG, JPEG or
-/// TIFF`.
+/// Returns the names of the formats that [`read_image`](crate::read_image) reads, for messages and
+/// help: `PNG, JPEG or TIFF`.
 pub fn image_formats() -> String {
     let mut names: Vec<_> = formats().iter().map(|format| format.name()).collect();
     let last = names.pop().unwrap_or_default();
