@@ -118,8 +118,8 @@ mod tests {
     const NO_NETWORKS: [&str; 2] = ["kernels", "weights"];
 
     /// The files of a network's folder that hold no block: the names of its parameters, its
-    /// options.
-    const NO_BLOCKS: [&str; 2] = ["names.rs", "options.rs"];
+    /// options, its pass without gradients.
+    const NO_BLOCKS: [&str; 3] = ["names.rs", "options.rs", "inference.rs"];
 
     /// Returns the files below a folder of this crate, by their paths in it.
     fn files(folder: &str) -> BTreeSet<PathBuf> {
