@@ -4,7 +4,8 @@
 //! those of the rounds, of wall time and of processor time. Wall time needs a quiet machine.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use burn::tensor::{Tensor, TensorData};
@@ -21,6 +22,8 @@ use seg_nets::network::Network;
 use seg_nets::weights::Weights;
 
 const ROUNDS: usize = 9;
+/// The pause before each run: threads wait for more work by spinning, which slows the other side.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Returns the name of the processor.
 fn processor() -> String {
@@ -39,7 +42,7 @@ fn main() -> Result<()> {
     let environment = Search::from_env(None, Build::Cpu).locate()?.load()?;
     let mut session = Session::open(&environment, &path, &Options::default())?;
 
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
     println!("{}, {threads} threads; ours with {}; medians of {ROUNDS} rounds", processor(), vector_instructions());
     println!("{:20} {:>12} {:>12} {:>18} {:>18}", "forward", "ONNX Runtime", "ours", "ratio of ours", "processor time");
     for [n, height, width] in [[1, 256, 256], [1, 512, 512], [1, 565, 584], [4, 256, 256]] {
@@ -68,8 +71,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Returns wall time and processor time of some work, in seconds.
+/// Returns wall time and processor time of some work after a pause, in seconds.
 fn timed<E>(work: impl FnOnce() -> Result<(), E>) -> Result<[f64; 2], E> {
+    thread::sleep(PAUSE);
     let (begun, before) = (Instant::now(), processor_seconds());
     work()?;
     Ok([begun.elapsed().as_secs_f64(), processor_seconds() - before])
