@@ -1,9 +1,19 @@
 // Reads masks and probabilities as numbers. A canvas would change them: it knows colours and no classes.
 
 /** Inflates zlib's format. */
-async function inflate(pieces) {
+export async function inflate(pieces) {
   const stream = new Blob(pieces).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Returns what a filter of PNG guesses of a byte by those to the left of it, above it, and above that on the left. */
+export function guess(filter, left, up, corner) {
+  if (filter === 1) return left;
+  if (filter === 2) return up;
+  if (filter === 3) return (left + up) >> 1;
+  if (filter !== 4) return 0;
+  const [a, b, c] = [Math.abs(up - corner), Math.abs(left - corner), Math.abs(left + up - 2 * corner)];
+  return a <= b && a <= c ? left : b <= c ? up : corner;
 }
 
 /** Reads the indices of a PNG file of 8 bits with a palette: { width, height, labels }. */
@@ -34,15 +44,7 @@ export async function readMask(buffer) {
       const left = x > 0 ? labels[to + x - 1] : 0;
       const up = y > 0 ? labels[to + x - width] : 0;
       const corner = x > 0 && y > 0 ? labels[to + x - width - 1] : 0;
-      let guess = 0;
-      if (filter === 1) guess = left;
-      else if (filter === 2) guess = up;
-      else if (filter === 3) guess = (left + up) >> 1;
-      else if (filter === 4) {
-        const [a, b, c] = [Math.abs(up - corner), Math.abs(left - corner), Math.abs(left + up - 2 * corner)];
-        guess = a <= b && a <= c ? left : b <= c ? up : corner;
-      }
-      labels[to + x] = rows[from + x] + guess;
+      labels[to + x] = rows[from + x] + guess(filter, left, up, corner);
     }
   }
   return { width, height, labels };

@@ -1,5 +1,7 @@
 // Reads PNG files of up to 8 bits as they are stored; a canvas would apply transparency and colours.
 
+import { guess, inflate } from "./decode.js";
+
 const CHANNELS = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 /** Of each pass of an interlaced image: its first pixel and its steps, along x and y. */
 const PASSES = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
@@ -59,15 +61,6 @@ function isTurned(kind, data) {
   return ["tEXt", "zTXt", "iTXt"].includes(kind) && (start.startsWith("Raw profile type ") || start.startsWith("XML:com.adobe.xmp"));
 }
 
-async function inflate(pieces) {
-  try {
-    const stream = new Blob(pieces).stream().pipeThrough(new DecompressionStream("deflate"));
-    return new Uint8Array(await new Response(stream).arrayBuffer());
-  } catch {
-    throw new Error("the PNG file is damaged: its pixels cannot be decompressed");
-  }
-}
-
 /** Undoes the filters of rows, in place; returns the place behind them. */
 function unfilter(rows, from, count, length, step) {
   for (let y = 0; y < count; y++) {
@@ -77,15 +70,7 @@ function unfilter(rows, from, count, length, step) {
       const left = x >= step ? rows[line + x - step] : 0;
       const up = y > 0 ? rows[above + x] : 0;
       const corner = x >= step && y > 0 ? rows[above + x - step] : 0;
-      let guess = 0;
-      if (filter === 1) guess = left;
-      else if (filter === 2) guess = up;
-      else if (filter === 3) guess = (left + up) >> 1;
-      else if (filter === 4) {
-        const [a, b, c] = [Math.abs(up - corner), Math.abs(left - corner), Math.abs(left + up - 2 * corner)];
-        guess = a <= b && a <= c ? left : b <= c ? up : corner;
-      }
-      rows[line + x] += guess;
+      rows[line + x] += guess(filter, left, up, corner);
     }
     from += length + 1;
   }
@@ -101,7 +86,9 @@ export async function readPng(bytes) {
   const channels = CHANNELS[color];
   if (!channels || ![1, 2, 4, 8].includes(depth) || width === 0 || height === 0) throw new Error("the PNG file is damaged: its header is wrong");
   if (color === 3 && !palette) throw new Error("the PNG file is damaged: it has no palette");
-  const rows = await inflate(pieces);
+  const rows = await inflate(pieces).catch(() => {
+    throw new Error("the PNG file is damaged: its pixels cannot be decompressed");
+  });
   const pixels = new Uint8Array(3 * width * height);
   const step = Math.max(1, (channels * depth) >> 3), most = 2 ** depth - 1;
   let from = 0;
