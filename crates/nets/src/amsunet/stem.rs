@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use super::ams::STRIPS;
 use super::{Amse, AmseConfig, AmseForm};
 use crate::blocks::{BatchNorm, BatchNormConfig};
-use crate::kernels::{convolution, fused, gelu, is_fused};
+use crate::kernels::convolution;
 
 /// Configuration of [`Stem`].
 #[derive(Config, Debug)]
@@ -61,7 +61,7 @@ impl Stem {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = x.pad((1, 1, 1, 1), PadMode::Reflect);
         let x = convolution(&self.conv, x);
-        let x = if is_fused(&x) { fused::norm_gelu(self.norm.fused(&x), x) } else { gelu(self.norm.forward(x)) };
+        let x = self.norm.forward_gelu(x);
         self.amse.forward(x)
     }
 }

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use super::ams::STRIPS;
 use super::{Amse, AmseConfig, AmseForm, Cbam, CbamConfig, Rsc, RscConfig, Scse, ScseConfig, Se, SeConfig, SkipKind};
 use crate::blocks::{BatchNorm, BatchNormConfig};
-use crate::kernels::{fused, is_fused, pointwise, pointwise_layer, upsample_to_size_of};
+use crate::kernels::{concatenate, fused, is_fused, pointwise, pointwise_layer, upsample_to_size_of};
 
 /// Configuration of [`Up`].
 #[derive(Config, Debug)]
@@ -102,7 +102,7 @@ impl Up {
             Skip::Cbam(block) => block.forward(skip),
             Skip::Scse(block) => block.forward(skip),
         };
-        let joined = Tensor::cat(vec![skip, deep], 1);
+        let joined = concatenate(vec![skip, deep]);
         self.amse.forward(pointwise(&self.conv, joined))
     }
 

@@ -9,7 +9,7 @@ use seg_contract::Sides;
 
 use super::{Gate, GateConfig, Up, UpConfig};
 use crate::blocks::{DoubleConv, DoubleConvConfig};
-use crate::kernels::{pointwise, pointwise_layer};
+use crate::kernels::{concatenate, pointwise, pointwise_layer};
 use crate::network::Architecture;
 use crate::topology::{IMAGE, Stage, inputs as exactly};
 use crate::u_shape_config::{UShapeConfig, UShaped};
@@ -191,7 +191,7 @@ impl Architecture for AttentionUNet {
                 let [deep, skip] = exactly(inputs);
                 gate.forward(deep, skip)
             }
-            Part::Join(conv) => conv.forward(Tensor::cat(inputs, 1)),
+            Part::Join(conv) => conv.forward(concatenate(inputs)),
             Part::Head(head) => pointwise(head, only(inputs)),
         }
     }

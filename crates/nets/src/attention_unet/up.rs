@@ -3,7 +3,6 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::blocks::{BatchNorm, BatchNormConfig, conv3x3};
@@ -45,6 +44,6 @@ impl Up {
     /// - output: `[n, channels_out, 2h, 2w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = upsample_nearest(x);
-        relu(self.norm.forward(convolution(&self.conv, x)))
+        self.norm.forward_relu(convolution(&self.conv, x))
     }
 }

@@ -4,11 +4,12 @@ use std::cell::Cell;
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param, RunningState};
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData, module};
 
-use crate::kernels::fused::Map;
 use crate::kernels::fused::inference::Constants;
-use crate::kernels::{Moments, fused, in_float32, moments_of_batch};
+use crate::kernels::fused::{Activation, Map};
+use crate::kernels::{Moments, fused, gelu, in_float32, is_fused, moments_of_batch};
 
 /// Added to the variance.
 pub(crate) const EPSILON: f64 = 1e-5;
@@ -87,11 +88,39 @@ impl BatchNormConfig {
 }
 
 impl BatchNorm {
+    /// Normalises a map.
+    ///
     /// # Shapes
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        in_float32(x, |x| self.normalize(x))
+        self.activated(x, Activation::Identity, |y| y)
+    }
+
+    /// Computes the ReLU of a normalised map.
+    ///
+    /// # Shapes
+    /// - input: `[n, c, h, w]`
+    /// - output: `[n, c, h, w]`
+    pub(crate) fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
+        self.activated(x, Activation::Relu, relu)
+    }
+
+    /// Computes the exact GELU of a normalised map.
+    ///
+    /// # Shapes
+    /// - input: `[n, c, h, w]`
+    /// - output: `[n, c, h, w]`
+    pub(crate) fn forward_gelu(&self, x: Tensor<4>) -> Tensor<4> {
+        self.activated(x, Activation::Gelu, gelu)
+    }
+
+    /// Computes an activation of a normalised map: in one pass on the CPU, by `apply` elsewhere.
+    fn activated(&self, x: Tensor<4>, activation: Activation, apply: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+        if is_fused(&x) {
+            return fused::norm_activation(self.fused(&x), activation, x);
+        }
+        apply(in_float32(x, |x| self.normalize(x)))
     }
 
     fn normalize(&self, x: Tensor<4>) -> Tensor<4> {

@@ -4,7 +4,6 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::{BatchNorm, BatchNormConfig};
@@ -63,7 +62,7 @@ impl DoubleConv {
     /// - input: `[n, channels_in, h, w]`
     /// - output: `[n, channels_out, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = relu(self.norm1.forward(convolution(&self.conv1, x)));
-        relu(self.norm2.forward(convolution(&self.conv2, x)))
+        let x = self.norm1.forward_relu(convolution(&self.conv1, x));
+        self.norm2.forward_relu(convolution(&self.conv2, x))
     }
 }

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use super::block::REACH;
 use super::{Block, BlockConfig};
 use crate::blocks::{BatchNorm, BatchNormConfig};
-use crate::kernels::{convolution, gelu};
+use crate::kernels::convolution;
 
 /// Configuration of [`Stem`].
 #[derive(Config, Debug)]
@@ -52,7 +52,7 @@ impl Stem {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = x.pad((REACH, REACH, REACH, REACH), PadMode::Reflect);
         let x = convolution(&self.conv, x);
-        let x = gelu(self.norm.forward(x));
+        let x = self.norm.forward_gelu(x);
         self.block.forward(x)
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Block, BlockConfig, Gate, GateConfig};
 use crate::blocks::{BatchNorm, BatchNormConfig};
-use crate::kernels::{pointwise, pointwise_layer, upsample_to_size_of};
+use crate::kernels::{concatenate, pointwise, pointwise_layer, upsample_to_size_of};
 
 /// Configuration of [`Up`].
 #[derive(Config, Debug)]
@@ -58,7 +58,7 @@ impl Up {
         let deep = self.norm.forward(deep);
         let deep = upsample_to_size_of(deep, &skip);
         let skip = self.gate.forward(deep.clone(), skip);
-        let joined = Tensor::cat(vec![skip, deep], 1);
+        let joined = concatenate(vec![skip, deep]);
         self.block.forward(pointwise(&self.conv, joined))
     }
 }

@@ -1,5 +1,6 @@
 //! The operators that Burn lacks or computes slowly.
 
+mod concatenate;
 #[cfg(feature = "cube")]
 mod cube;
 mod depthwise;
@@ -14,6 +15,7 @@ mod upsample;
 mod upsample_nearest;
 mod upsample_to;
 
+pub use concatenate::concatenate;
 pub use depthwise::{depthwise, depthwise_layer};
 pub(crate) use fused::{Moments, moments_of_batch};
 pub use gelu::gelu;

@@ -3,7 +3,7 @@
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Tensor, module};
 
-use super::in_float32;
+use super::{fused, in_float32, is_fused};
 
 /// Takes the largest value of each 2x2 square; an odd last row or column is left out.
 ///
@@ -11,6 +11,9 @@ use super::in_float32;
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, floor(h / 2), floor(w / 2)]`
 pub fn max_pool_2x2(x: Tensor<4>) -> Tensor<4> {
+    if is_fused(&x) {
+        return fused::max_pool_2x2(x);
+    }
     // The largest of some 16-bit numbers is one of them, so nothing is rounded on the way.
     in_float32(x, |x| module::max_pool2d(x, MaxPoolOptions::new([2, 2])))
 }

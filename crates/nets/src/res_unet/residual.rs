@@ -70,7 +70,7 @@ impl Residual {
     /// - input: `[n, channels_in, h, w]`
     /// - output: `[n, channels_out, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.norm1.forward(convolution(&self.conv1, x.clone())));
+        let y = self.norm1.forward_relu(convolution(&self.conv1, x.clone()));
         let y = self.norm2.forward(convolution(&self.conv2, y));
         let x = match &self.shortcut {
             Some(Shortcut { conv, norm }) => norm.forward(convolution(conv, x)),

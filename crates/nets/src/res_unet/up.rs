@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Residual, ResidualConfig};
-use crate::kernels::upsample_to_size_of;
+use crate::kernels::{concatenate, upsample_to_size_of};
 
 /// Configuration of [`Up`].
 #[derive(Config, Debug)]
@@ -42,6 +42,6 @@ impl Up {
     /// - output: `[n, channels_out, h, w]`
     pub fn forward(&self, deep: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
         let deep = upsample_to_size_of(deep, &skip);
-        self.conv.forward(Tensor::cat(vec![skip, deep], 1))
+        self.conv.forward(concatenate(vec![skip, deep]))
     }
 }

@@ -3,7 +3,6 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::blocks::{BatchNorm, BatchNormConfig, conv3x3};
@@ -50,7 +49,7 @@ impl Input {
     /// - input: `[n, channels_in, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.norm.forward(convolution(&self.conv1, x.clone())));
+        let y = self.norm.forward_relu(convolution(&self.conv1, x.clone()));
         let y = convolution(&self.conv2, y);
         y + convolution(&self.skip, x)
     }

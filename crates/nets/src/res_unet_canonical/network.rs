@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use seg_contract::Sides;
 
 use super::{Input, InputConfig, Residual, ResidualConfig};
-use crate::kernels::{pointwise, pointwise_layer, transposed, transposed_layer};
+use crate::kernels::{concatenate, pointwise, pointwise_layer, transposed, transposed_layer};
 use crate::network::Architecture;
 use crate::topology::{IMAGE, Stage, inputs as exactly};
 use crate::u_shape_config::{UShapeConfig, UShaped};
@@ -144,7 +144,7 @@ impl Architecture for ResUNetCanonical {
             Part::Input(input) => input.forward(only(inputs)),
             Part::Down(down) => down.forward(only(inputs)),
             Part::Upsample(layer) => transposed(layer, only(inputs)),
-            Part::Up(up) => up.forward(Tensor::cat(inputs, 1)),
+            Part::Up(up) => up.forward(concatenate(inputs)),
             Part::Head(head) => pointwise(head, only(inputs)),
         }
     }

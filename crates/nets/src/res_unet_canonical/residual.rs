@@ -4,7 +4,6 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::blocks::{BatchNorm, BatchNormConfig};
@@ -64,8 +63,8 @@ impl Residual {
     /// - input: `[n, channels_in, h, w]`
     /// - output: `[n, channels_out, h / stride, w / stride]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = convolution(&self.conv1, relu(self.norm1.forward(x.clone())));
-        let y = convolution(&self.conv2, relu(self.norm2.forward(y)));
+        let y = convolution(&self.conv1, self.norm1.forward_relu(x.clone()));
+        let y = convolution(&self.conv2, self.norm2.forward_relu(y));
         y + self.skip_norm.forward(convolution(&self.skip, x))
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::{ConvNorm, ConvNormConfig};
-use crate::kernels::resize_half_pixel;
+use crate::kernels::{concatenate, resize_half_pixel};
 
 /// Configuration of [`Squeeze`].
 #[derive(Config, Debug)]
@@ -40,6 +40,6 @@ impl Squeeze {
     pub fn forward(&self, maps: [Tensor<4>; 3]) -> Tensor<4> {
         let [_, _, height, width] = maps[0].dims();
         let maps = maps.map(|map| resize_half_pixel(map, [height, width]));
-        relu(self.layer.forward(Tensor::cat(maps.into(), 1)))
+        relu(self.layer.forward(concatenate(maps.into())))
     }
 }

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::blocks::{BatchNorm, BatchNormConfig};
 use crate::initial::normal_by_fan_out;
-use crate::kernels::{convolution, gelu};
+use crate::kernels::convolution;
 
 /// Configuration of [`Stem`].
 #[derive(Config, Debug)]
@@ -58,7 +58,7 @@ impl Stem {
     /// - input: `[n, channels_in, h, w]`
     /// - output: `[n, channels_out, ceil(h / 4), ceil(w / 4)]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = gelu(self.norm1.forward(convolution(&self.conv1, x)));
+        let x = self.norm1.forward_gelu(convolution(&self.conv1, x));
         self.norm2.forward(convolution(&self.conv2, x))
     }
 }

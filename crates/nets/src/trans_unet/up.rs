@@ -6,7 +6,7 @@ use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
 use crate::blocks::{DoubleConv, DoubleConvConfig};
-use crate::kernels::upsample;
+use crate::kernels::{concatenate, upsample};
 
 /// Configuration of [`Up`].
 #[derive(Config, Debug)]
@@ -50,6 +50,6 @@ impl Up {
             [0, 0] => skip,
             [rows, columns] => skip.pad((0, columns, 0, rows), PadMode::Constant(0.0)),
         };
-        self.conv.forward(Tensor::cat(vec![deep, skip], 1))
+        self.conv.forward(concatenate(vec![deep, skip]))
     }
 }

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::blocks::{DoubleConv, DoubleConvConfig};
-use crate::kernels::upsample_to_size_of;
+use crate::kernels::{concatenate, upsample_to_size_of};
 
 /// Configuration of [`Join`].
 #[derive(Config, Debug)]
@@ -47,6 +47,6 @@ impl Join {
         let deep = inputs.pop().expect("a node has skips and deep features");
         let deep = upsample_to_size_of(deep, &inputs[0]);
         inputs.push(deep);
-        self.conv.forward(Tensor::cat(inputs, 1))
+        self.conv.forward(concatenate(inputs))
     }
 }

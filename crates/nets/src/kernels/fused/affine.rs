@@ -66,6 +66,18 @@ pub(super) struct NormGradients {
     pub(super) correction: Vec<[f32; 2]>,
 }
 
+impl NormGradients {
+    /// Makes zeros for a number of channels and one of the linear map's weights.
+    fn zeros(channels: usize, weights: usize) -> Self {
+        Self {
+            norm_weight: vec![0.0; channels],
+            norm_bias: vec![0.0; channels],
+            weight: vec![0.0; weights],
+            correction: vec![[0.0; 2]; channels],
+        }
+    }
+}
+
 impl Norm<'_> {
     fn inverse_deviation(&self, channel: usize) -> f64 {
         (self.moments.variance[channel] + self.epsilon).sqrt().recip()
@@ -103,6 +115,34 @@ impl Norm<'_> {
         (folded, shifted)
     }
 
+    /// Computes the gradients where nothing linear is behind the normalisation, from the sums over
+    /// each channel of the gradient times the input and of the gradient alone.
+    ///
+    /// They are those of [`unfold`](Self::unfold) with `W` and `b` the identity, of which only the
+    /// diagonal is needed; there is no gradient of a weight.
+    pub(super) fn gradients(&self, sums: impl Iterator<Item = [f64; 2]>) -> NormGradients {
+        let mut gradients = NormGradients::zeros(self.weight.len(), 0);
+        for (channel, [of_x, alone]) in sums.enumerate() {
+            let norm_weight = self.inverse_deviation(channel) * (of_x - self.moments.mean[channel] * alone);
+            self.set(channel, [norm_weight, alone], &mut gradients);
+        }
+        gradients
+    }
+
+    /// Sets the gradients of a channel's weight and bias, and what follows from them for the
+    /// input's where the statistics are the batch's.
+    fn set(&self, channel: usize, [norm_weight, norm_bias]: [f64; 2], gradients: &mut NormGradients) {
+        gradients.norm_weight[channel] = norm_weight as f32;
+        gradients.norm_bias[channel] = norm_bias as f32;
+        if let Some(count) = self.moments.count {
+            let [scale, _] = self.scale_and_shift(channel);
+            let (mean, inverse) = (self.moments.mean[channel], self.inverse_deviation(channel));
+            let slope = -scale * inverse * norm_weight / count as f64;
+            let offset = -scale * norm_bias / count as f64 - slope * mean;
+            gradients.correction[channel] = [slope as f32, offset as f32];
+        }
+    }
+
     /// Computes the gradients from those of `W'` and `b'`.
     ///
     /// With `x^ = r (x - mean)`, `r = 1 / sqrt(var + e)`: `dW = s (dW' - mean db') + bias db'`, the
@@ -111,12 +151,7 @@ impl Norm<'_> {
     pub(super) fn unfold(&self, weight: &[f32], folded_weight: &[f32], folded_bias: &[f32]) -> NormGradients {
         let channels = self.weight.len();
         let taps = weight.len() / (folded_bias.len() * channels);
-        let mut gradients = NormGradients {
-            norm_weight: vec![0.0; channels],
-            norm_bias: vec![0.0; channels],
-            weight: vec![0.0; weight.len()],
-            correction: vec![[0.0; 2]; channels],
-        };
+        let mut gradients = NormGradients::zeros(channels, weight.len());
         for (channel, [scale, _]) in self.affine().into_iter().enumerate() {
             let (mean, inverse) = (self.moments.mean[channel], self.inverse_deviation(channel));
             let (mut norm_weight, mut norm_bias) = (0.0, 0.0);
@@ -128,13 +163,7 @@ impl Norm<'_> {
                     norm_bias += f64::from(weight[index]) * bias;
                 }
             }
-            gradients.norm_weight[channel] = norm_weight as f32;
-            gradients.norm_bias[channel] = norm_bias as f32;
-            if let Some(count) = self.moments.count {
-                let slope = -scale * inverse * norm_weight / count as f64;
-                let offset = -scale * norm_bias / count as f64 - slope * mean;
-                gradients.correction[channel] = [slope as f32, offset as f32];
-            }
+            self.set(channel, [norm_weight, norm_bias], &mut gradients);
         }
         gradients
     }

@@ -1,22 +1,24 @@
 //! Each operator against its formula: written out in Burn's own operators, in 64 bits, and against
 //! difference quotients.
 
-use burn::tensor::activation::sigmoid;
-use burn::tensor::module::{conv2d, interpolate};
-use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions, PadMode};
+use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::module::{conv2d, interpolate, max_pool2d};
+use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions, PadMode};
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 
 use super::affine::Moments;
 use super::attention::Attention;
 use super::average::Average;
+use super::concatenate::Concatenate;
 use super::convolution::Convolution;
 use super::down::Down;
 use super::feed_forward::FeedForward;
 use super::join::Join;
 use super::moments_of_batch;
-use super::norm_gelu::NormGelu;
+use super::norm_activation::{Activation, NormActivation};
 use super::norm_pointwise::{NormPointwise, Pointwise};
 use super::operator::apply;
+use super::pool::MaxPool;
 use super::upsample::Upsample;
 
 const EPSILON: f64 = 1e-5;
@@ -139,12 +141,19 @@ fn pointwise_operators_are_their_formulas() {
                 |p| conv(norm(p[0].clone(), &p[1], &p[2]), &p[3], &p[4], 1, 1),
             );
         }
-        check(
-            &format!("normalised GELU of {map:?}"),
-            [map, vector(c), vector(c)],
-            |inputs| apply(NormGelu { moments: moments_of_batch(&inputs[0]), epsilon: EPSILON }, inputs),
-            |p| gelu(norm(p[0].clone(), &p[1], &p[2])),
-        );
+        let activations: [(Activation, fn(Tensor<4>) -> Tensor<4>); 3] =
+            [(Activation::Identity, |x| x), (Activation::Relu, relu), (Activation::Gelu, gelu)];
+        for (activation, formula) in activations {
+            check(
+                &format!("{activation:?} of a normalised {map:?}"),
+                [map, vector(c), vector(c)],
+                |inputs| {
+                    let moments = moments_of_batch(&inputs[0]);
+                    apply(NormActivation { moments, epsilon: EPSILON, activation }, inputs)
+                },
+                |p| formula(norm(p[0].clone(), &p[1], &p[2])),
+            );
+        }
     }
 }
 
@@ -238,6 +247,20 @@ fn the_ways_down_and_up_are_their_formulas() {
             |inputs| apply(Down { moments: moments_of_batch(&inputs[0]), epsilon: EPSILON }, inputs),
             |p| conv(norm(p[0].clone(), &p[1], &p[2]), &p[3], &p[4], 2, 1),
         );
+        check(
+            &format!("{map:?} behind another"),
+            [[n, 3, h, w], map],
+            |inputs| apply(Concatenate, inputs),
+            |p| Tensor::cat(p.to_vec(), 1),
+        );
+        if h > 1 {
+            check(
+                &format!("largest of {map:?}"),
+                [map],
+                |inputs| apply(MaxPool, inputs),
+                |p| max_pool2d(p[0].clone(), MaxPoolOptions::new([2, 2])),
+            );
+        }
         check(
             &format!("average of {map:?}"),
             [map],

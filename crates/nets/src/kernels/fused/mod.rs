@@ -28,13 +28,15 @@ pub(super) mod x86;
 mod attention;
 mod average;
 mod chain;
+mod concatenate;
 mod convolution;
 mod down;
 mod feed_forward;
 pub(crate) mod inference;
 mod join;
-mod norm_gelu;
+mod norm_activation;
 mod norm_pointwise;
+mod pool;
 mod upsample;
 
 #[cfg(test)]
@@ -43,6 +45,7 @@ mod formulas;
 mod roofline;
 
 pub(crate) use affine::Moments;
+pub(crate) use norm_activation::Activation;
 pub(crate) use operator::Map;
 
 use burn::nn::PaddingConfig2d;
@@ -131,14 +134,43 @@ pub(crate) fn norm_halve(norm: Norm, x: Tensor<4>, [layer_weight, layer_bias]: L
     operator::apply(down::Down { moments, epsilon }, [x, weight, bias, layer_weight, layer_bias])
 }
 
-/// Computes `gelu(norm(x))`.
+/// Computes `activation(norm(x))`.
 ///
 /// # Shapes
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, h, w]`
-pub(crate) fn norm_gelu(norm: Norm, x: Tensor<4>) -> Tensor<4> {
+pub(crate) fn norm_activation(norm: Norm, activation: Activation, x: Tensor<4>) -> Tensor<4> {
     let Norm { moments, epsilon, weight, bias } = norm;
-    operator::apply(norm_gelu::NormGelu { moments, epsilon }, [x, weight, bias])
+    operator::apply(norm_activation::NormActivation { moments, epsilon, activation }, [x, weight, bias])
+}
+
+/// Takes the largest value of each 2x2 square; an odd last row or column is left out.
+///
+/// # Shapes
+/// - input: `[n, c, h, w]`
+/// - output: `[n, c, floor(h / 2), floor(w / 2)]`
+pub(crate) fn max_pool_2x2(x: Tensor<4>) -> Tensor<4> {
+    operator::apply(pool::MaxPool, [x])
+}
+
+/// Puts the channels of maps one behind the other.
+///
+/// # Shapes
+/// - inputs: `[n, c_i, h, w]`
+/// - output: `[n, sum of c_i, h, w]`
+pub(crate) fn concatenate(maps: Vec<Tensor<4>>) -> Tensor<4> {
+    fn apply<const N: usize>(maps: Vec<Tensor<4>>) -> Tensor<4> {
+        let maps: [Tensor<4>; N] = maps.try_into().unwrap_or_else(|_| unreachable!("the caller has counted the maps"));
+        operator::apply(concatenate::Concatenate, maps)
+    }
+    // The networks join no more than five.
+    match maps.len() {
+        2 => apply::<2>(maps),
+        3 => apply::<3>(maps),
+        4 => apply::<4>(maps),
+        5 => apply::<5>(maps),
+        _ => Tensor::cat(maps, 1),
+    }
 }
 
 /// Upsamples a map to twice its height and width, bilinear with aligned corners, and pads it with

@@ -142,6 +142,38 @@ fn affine_with<V: Vector>(x: &[f32], scale: f32, shift: f32, y: &mut [f32]) {
 }
 
 vectorized! {
+    /// `max(x, 0)` of each value, in its place; what is not a number stays.
+    pub(super) fn relu_in_place(x: &mut [f32]) = relu_in_place_with
+}
+
+#[inline(always)]
+fn relu_in_place_with<V: Vector>(x: &mut [f32]) {
+    let (blocks, rest) = x.as_chunks_mut::<LANES>();
+    for x in blocks {
+        V::load(x).at_least(V::splat(0.0)).store(x);
+    }
+    let mut padded = padded(rest, 0.0);
+    V::load(&padded).at_least(V::splat(0.0)).store(&mut padded);
+    rest.copy_from_slice(&padded[..rest.len()]);
+}
+
+vectorized! {
+    /// Keeps the gradients of the values above 0, and makes the others 0.
+    pub(super) fn relu_gradient(x: &[f32], gradient: &mut [f32]) = relu_gradient_with
+}
+
+#[inline(always)]
+fn relu_gradient_with<V: Vector>(x: &[f32], gradient: &mut [f32]) {
+    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), gradient.as_chunks_mut::<LANES>());
+    for (x, y) in x.iter().zip(y) {
+        V::load(x).choose(V::load(y), V::splat(0.0)).store(y);
+    }
+    let (x, mut y) = (padded(x_rest, 0.0), padded(y_rest, 0.0));
+    V::load(&x).choose(V::load(&y), V::splat(0.0)).store(&mut y);
+    y_rest.copy_from_slice(&y[..y_rest.len()]);
+}
+
+vectorized! {
     /// `y += scale * x`
     pub(super) fn add_scaled(x: &[f32], scale: f32, y: &mut [f32]) = add_scaled_with
 }

@@ -1,24 +1,55 @@
-//! Batch normalisation and the GELU behind it, as one pass.
+//! Batch normalisation and the activation behind it, as one pass.
 
 use rayon::prelude::*;
 
 use super::affine::{Moments, Norm};
 use super::buffer::{copied, zeros};
 use super::operator::{Map, Operator};
-use super::planes::{affine as affine_of, combine, dot, sum};
+use super::planes::{affine as affine_of, combine, dot, relu_gradient, relu_in_place, sum};
 use crate::kernels::gelu::polynomial::{gelu_gradient, gelu_in_place};
 
 /// The values that are computed while they are near.
 const RUN: usize = 1024;
 
-/// `gelu(norm(x))` of `[x, norm weight, norm bias]`.
-#[derive(Clone, Debug)]
-pub(super) struct NormGelu {
-    pub(super) moments: Moments,
-    pub(super) epsilon: f64,
+/// The function of each normalised value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activation {
+    /// The value itself.
+    Identity,
+    /// `max(x, 0)`; the slope at 0 is 0, as in PyTorch.
+    Relu,
+    /// The exact GELU.
+    Gelu,
 }
 
-impl NormGelu {
+impl Activation {
+    fn apply(self, values: &mut [f32]) {
+        match self {
+            Self::Identity => {}
+            Self::Relu => relu_in_place(values),
+            Self::Gelu => gelu_in_place(values),
+        }
+    }
+
+    /// Multiplies the gradients by the slopes at the values.
+    fn chain(self, values: &[f32], gradients: &mut [f32]) {
+        match self {
+            Self::Identity => {}
+            Self::Relu => relu_gradient(values, gradients),
+            Self::Gelu => gelu_gradient(values, gradients),
+        }
+    }
+}
+
+/// `activation(norm(x))` of `[x, norm weight, norm bias]`.
+#[derive(Clone, Debug)]
+pub(super) struct NormActivation {
+    pub(super) moments: Moments,
+    pub(super) epsilon: f64,
+    pub(super) activation: Activation,
+}
+
+impl NormActivation {
     fn norm<'a>(&'a self, [_, weight, bias]: &'a [Map; 3]) -> Norm<'a> {
         Norm { moments: &self.moments, epsilon: self.epsilon, weight: weight.values(), bias: bias.values() }
     }
@@ -29,7 +60,7 @@ fn normalize(x: &[f32], [scale, shift]: [f64; 2], y: &mut [f32]) {
     affine_of(x, scale as f32, shift as f32, y);
 }
 
-impl Operator<3> for NormGelu {
+impl Operator<3> for NormActivation {
     type Saved = ();
 
     fn forward(&self, inputs: &[Map; 3]) -> (Map, ()) {
@@ -40,7 +71,7 @@ impl Operator<3> for NormGelu {
         planes.for_each(|(plane, (y, x))| {
             for (x, y) in x.chunks(RUN).zip(y.chunks_mut(RUN)) {
                 normalize(x, affine[plane % c], y);
-                gelu_in_place(y);
+                self.activation.apply(y);
             }
         });
         (Map::new(y, x.shape()), ())
@@ -55,25 +86,22 @@ impl Operator<3> for NormGelu {
             let mut line = [0.0; RUN];
             let [mut of_x, mut alone] = [0.0; 2];
             for (x, gradient) in x.chunks(RUN).zip(gradient.chunks_mut(RUN)) {
-                let line = &mut line[..x.len()];
-                normalize(x, affine[plane % c], line);
-                gelu_gradient(line, gradient);
+                if self.activation != Activation::Identity {
+                    let line = &mut line[..x.len()];
+                    normalize(x, affine[plane % c], line);
+                    self.activation.chain(line, gradient);
+                }
                 of_x += dot(x, gradient);
                 alone += sum(gradient);
             }
-            [of_x as f32, alone as f32]
+            [of_x, alone]
         });
-        let sums: Vec<[f32; 2]> = sums.collect();
-        // The same as in front of a linear map with the identity as its weight, of which only the
-        // diagonal is needed.
-        let (mut folded_weight, mut folded_bias) = (vec![0.0; c * c], vec![0.0; c]);
-        let mut identity = vec![0.0; c * c];
-        for channel in 0..c {
+        let sums: Vec<[f64; 2]> = sums.collect();
+        let of_channel = |channel: usize| {
             let total = |part: usize| (0..n).map(|image| sums[image * c + channel][part]).sum();
-            (folded_weight[channel * (c + 1)], folded_bias[channel]) = (total(0), total(1));
-            identity[channel * (c + 1)] = 1.0;
-        }
-        let gradients = norm.unfold(&identity, &folded_weight, &folded_bias);
+            [total(0), total(1)]
+        };
+        let gradients = norm.gradients((0..c).map(of_channel));
         let planes = x_gradient.par_chunks_exact_mut(h * w).zip(x.values().par_chunks_exact(h * w)).enumerate();
         planes.for_each(|(plane, (gradient, x))| {
             let ([scale, _], [slope, offset]) = (affine[plane % c], gradients.correction[plane % c]);
