@@ -39,8 +39,9 @@ const CPU: Tolerance = Tolerance { losses: 1e-4, weights: 0.05 };
 /// hundredth of all, may change their sign: such weights move the other way, and `2 sqrt(0.01)` of
 /// the way is 0.2. AdamW's epsilon would still be found.
 const CUDA: Tolerance = Tolerance { losses: 1e-2, weights: 0.2 };
-/// The distance from PyTorch that is allowed, as a multiple of that of PyTorch's two layouts.
-const FOLD: f64 = 2.0;
+/// The distance from PyTorch that is allowed, as a multiple of that of PyTorch's two layouts: what
+/// rounding does in one case is no bound of what it does in another.
+const FOLD: f64 = 4.0;
 /// The largest departure of our losses in bf16 from those in float32, relative to that of PyTorch's
 /// autocast: both round at the same places except where PyTorch keeps 32 bits, and neither rounds
 /// like the other.
