@@ -4,7 +4,8 @@
 //! `cargo bench -p seg-benches --bench export -- --python VENV/bin/python --peers DIR --checkpoint
 //! FILE`
 //!
-//! `DIR` holds the graphs that PyTorch's exporters wrote for the checkpoint; the Python has
+//! `DIR` holds the graphs that PyTorch's exporters wrote for the checkpoint, as `python3
+//! benches/pytorch/export.py --network NAME --out DIR` does; the Python has
 //! `benches/onnxruntime/requirements.txt`, or `onnxruntime-openvino` for `--provider openvino`.
 //! Each measurement is a process of its own and the models take turns. Wall time needs a quiet
 //! machine; processor time is more reliable on a busy one.
@@ -27,7 +28,7 @@ use seg_onnx::Target;
 
 /// The graph that all others are compared with.
 const PEER: &str = "torch_dynamo_opset20";
-/// PyTorch's older exporter fixes the size.
+/// PyTorch's older exporter fixes the size; its graph may be missing.
 const PEER_FIXED: (&str, [usize; 2]) = ("torch_script_opset17", [256, 256]);
 /// The largest difference of the sums of outputs, relative to the sum: they are of the same
 /// weights.
@@ -43,9 +44,12 @@ struct Cli {
     /// The folder of PyTorch's graphs
     #[arg(long, value_parser = typed_path)]
     peers: PathBuf,
-    /// The weights that PyTorch's graphs have
+    /// The weights that PyTorch's graphs have [default: weights.safetensors in their folder]
     #[arg(long, value_parser = typed_path)]
-    checkpoint: PathBuf,
+    checkpoint: Option<PathBuf>,
+    /// Settings of the network that its weights do not tell, as `heads=12`
+    #[arg(long, value_parser = setting)]
+    network_option: Vec<(String, String)>,
     /// Other models to measure, such as an 8-bit one; their outputs are not compared
     #[arg(long, value_parser = typed_path)]
     also: Vec<PathBuf>,
@@ -75,13 +79,17 @@ fn size(text: &str) -> Result<[usize; 2], String> {
     sides.ok_or_else(|| "expected HEIGHTxWIDTH".into())
 }
 
+fn setting(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((parts.0.into(), parts.1.into()))
+}
+
 fn main() -> Result<()> {
     let cli = Cli::parse();
     let folder = tempfile::tempdir()?;
     for &size in &cli.size {
         compare(&cli, folder.path(), size)?;
     }
-    println!("burn-onnx 0.22 is not in the table: its export has neither GELU nor symbolic height and width");
     Ok(())
 }
 
@@ -110,13 +118,17 @@ fn models(cli: &Cli, folder: &Path, size: [usize; 2]) -> Result<Vec<Model>> {
         Model { name: name.to_owned(), path, for_size: false, same_weights: true }
     };
     let mut models = vec![peer(PEER), peer(PEER).opened_for_size()];
-    if size == PEER_FIXED.1 {
-        models.push(peer(PEER_FIXED.0));
+    let fixed = peer(PEER_FIXED.0);
+    if size == PEER_FIXED.1 && fixed.path.is_file() {
+        models.push(fixed);
     }
-    let checkpoint = Checkpoint::read(&cli.checkpoint)?;
-    for (target, fixed) in
-        [(Target::Portable, None), (Target::Cpu, None), (Target::Portable, Some(size)), (Target::Cpu, Some(size))]
-    {
+    let path = cli.checkpoint.clone().unwrap_or_else(|| cli.peers.join("weights.safetensors"));
+    let mut checkpoint = Checkpoint::read(&path)?;
+    checkpoint.choose(&cli.network_option)?;
+    let takes_any = checkpoint.weights.config()?.sides().only.is_none();
+    let sizes = [None, Some(size)].into_iter().filter(|fixed| takes_any || fixed.is_some());
+    let forms = sizes.flat_map(|fixed| [Target::Portable, Target::Cpu].map(|target| (target, fixed)));
+    for (target, fixed) in forms {
         let given = GivenFacts { mean: Some(vec![0.0; 3]), std: Some(vec![1.0; 3]), classes: None };
         let input = InputForm { size: fixed, batch: fixed.map(|_| 1), ..InputForm::default() };
         let name = format!("{target}{}", if fixed.is_some() { ", one size" } else { "" });

@@ -1,6 +1,7 @@
 //! A proof detects every planted fault, wherever it is planted, and names the place.
 
 mod damage;
+mod nodes;
 mod planted;
 mod weakened;
 
@@ -55,8 +56,7 @@ impl Runner for Faulty {
 }
 
 impl Setting {
-    fn new() -> Self {
-        let net = network(WIDTH, 1);
+    fn new(net: Network) -> Self {
         let trained = checkpoint(&net);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("net.safetensors");
@@ -65,18 +65,21 @@ impl Setting {
         let given =
             GivenFacts { mean: Some(vec![0.5, 0.4, 0.3]), std: Some(vec![0.3, 0.25, 0.2]), ..GivenFacts::default() };
         let export = export(&trained, &Options { given, ..Options::default() }).unwrap();
-        let all = ProofInput::fixed(false, &export.model.contract.input);
-        let cases: Vec<_> = all.into_iter().filter(|case| CASES.contains(&case.name.as_str())).collect();
-        assert_eq!(cases.len(), CASES.len());
+        let cases = ProofInput::fixed(false, &export.model.contract.input);
         Self { net, export, cases, checkpoint: TensorFile::open(&path).unwrap() }
     }
 
-    /// Creates the reference with Burn's outputs; a fault of the lowering may be planted in it.
-    fn reference(&self, fault: Option<fn(&mut Graph)>) -> Reference {
+    /// Proves with the inputs of these names alone.
+    fn with_cases(mut self, names: &[&str]) -> Self {
+        self.cases.retain(|case| names.contains(&case.name.as_str()));
+        assert_eq!(self.cases.len(), names.len());
+        self
+    }
+
+    /// Creates the reference with Burn's outputs, in which the lowering has a fault.
+    fn reference(&self, fault: impl FnOnce(&mut Graph)) -> Reference {
         let mut reference = verify_inputs::reference(&self.export);
-        if let Some(fault) = fault {
-            fault(&mut reference.model.graph);
-        }
+        fault(&mut reference.model.graph);
         let mut evaluator = ExactEvaluator::new(&reference.model.graph);
         reference.framework_outputs =
             verify_inputs::trained(&self.net, &reference, &self.cases, &mut evaluator).unwrap();
@@ -97,7 +100,7 @@ impl Setting {
         };
         let passes: Vec<Pass> = applicable(Opset::V20, Target::Portable).copied().chain([clumsy]).collect();
         let lowered = match fault {
-            Some(Lowered(fault)) => Some(self.reference(Some(*fault))),
+            Some(Lowered(fault)) => Some(self.reference(fault)),
             _ => None,
         };
         let mut reference = lowered.as_ref().unwrap_or(good).clone();
@@ -123,30 +126,44 @@ impl Setting {
             Some(Runtime(fault)) => *fault,
             _ => |_: ArrayView4<'_, f32>, _: &mut Array4<f32>| {},
         };
+        self.prove_model(&reference, &model, &passes, evaluator, answer)
+    }
+
+    /// Proves a model that these passes made of the reference, whose outputs `answer` may change,
+    /// and searches for the cause of a failure.
+    fn prove_model(
+        &self,
+        reference: &Reference,
+        model: &Model,
+        passes: &[Pass],
+        evaluator: &mut ExactEvaluator,
+        answer: fn(ArrayView4<'_, f32>, &mut Array4<f32>),
+    ) -> (Proof, Option<Diagnosis>) {
+        let graph = &reference.model.graph;
         let (path, options) = (Path::new("model.onnx"), seg_inference::Options::default());
         let bytes = model.to_bytes().unwrap();
         let session = Session::start(environment(), path, &bytes, model.clone(), &options).unwrap();
-        let tested = ModelUnderTest { reference: &reference, model: &model, bound: &CPU_FLOAT32 };
+        let tested = ModelUnderTest { reference, model, bound: &CPU_FLOAT32 };
         let mut deployed = Faulty { session, fault: answer };
         let mut proof = prove(tested, evaluator, &mut deployed, &self.cases, |_| {}).unwrap();
         proof.findings.extend(reference.check_weights(&self.checkpoint).unwrap());
         proof
             .findings
-            .extend(check_graph(&reference, &model, &passes).unwrap().expect("there are 32 bits and all passes"));
+            .extend(check_graph(reference, model, passes).unwrap().expect("there are 32 bits and all passes"));
         let names: Vec<_> = model.graph.nodes.iter().map(|node| node.name.as_str()).collect();
         let names: Vec<_> = names.into_iter().filter(|name| graph.tensor_type(name).is_some()).collect();
-        let mut probe = IntermediateOutputs::open(environment(), path, &model, &names, &options).unwrap();
+        let mut probe = IntermediateOutputs::open(environment(), path, model, &names, &options).unwrap();
         let mut inside = |case: &ProofInput| {
             let input = case.load(&model.contract).unwrap().tensor;
             let values = probe.values(input.view()).unwrap();
             (input, values)
         };
         let (input, values) = inside(&self.cases[0]);
-        let found = layers(&reference, &model, input.view(), &values, None, evaluator.magnitudes()).unwrap();
+        let found = layers(reference, model, input.view(), &values, None, evaluator.magnitudes()).unwrap();
         proof.findings.extend(check_layers(&found, &CPU_FLOAT32, input.len_of(Axis(3))));
         let Some(case) = smallest_failing(&self.cases, &proof) else { return (proof, None) };
         let (input, values) = inside(case);
-        let diagnosis = bisect(tested, &passes, &proof, input.view(), &values).unwrap();
+        let diagnosis = bisect(tested, passes, &proof, input.view(), &values).unwrap();
         (proof, Some(diagnosis))
     }
 }
@@ -190,8 +207,8 @@ fn place(diagnosis: &Diagnosis) -> String {
 
 #[test]
 fn every_planted_fault_is_seen_and_its_place_is_named() {
-    let setting = Setting::new();
-    let reference = setting.reference(None);
+    let setting = Setting::new(network(WIDTH, 1)).with_cases(&CASES);
+    let reference = setting.reference(|_| {});
     let mut evaluator = ExactEvaluator::new(&reference.model.graph);
     let (proof, diagnosis) = setting.prove(&reference, &mut evaluator, None);
     assert!(proof.holds() && diagnosis.is_none(), "no fault: {:?}", proof.findings().collect::<Vec<_>>());

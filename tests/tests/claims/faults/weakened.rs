@@ -6,11 +6,13 @@ use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seg_inference::Session;
+use seg_tests::fixtures::network;
 use seg_tests::runtime::environment;
 use seg_verify::bounds::CPU_FLOAT32;
 use seg_verify::{ExactEvaluator, FrameworkOutput, ModelUnderTest, Reference, check_graph, prove};
 
-use super::Setting;
+use super::planted::WIDTH;
+use super::{CASES, Setting};
 
 /// A change that takes something away from what a reference shows.
 type Weakening = fn(&mut Reference, &mut ChaCha8Rng);
@@ -87,8 +89,8 @@ fn output<'r>(reference: &'r mut Reference, random: &mut ChaCha8Rng) -> &'r mut 
 
 #[test]
 fn no_weakened_reference_proves_a_model() {
-    let setting = Setting::new();
-    let reference = setting.reference(None);
+    let setting = Setting::new(network(WIDTH, 1)).with_cases(&CASES);
+    let reference = setting.reference(|_| {});
     let model = &setting.export.model;
     let (path, options) = (Path::new("model.onnx"), seg_inference::Options::default());
     let bytes = &setting.export.bytes;
