@@ -3,13 +3,12 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
 use super::ams::STRIPS;
 use super::{Amse, AmseConfig, AmseForm};
 use crate::blocks::{BatchNorm, BatchNormConfig};
-use crate::kernels::convolution;
+use crate::kernels::{convolution, mirror};
 
 /// Configuration of [`Stem`].
 #[derive(Config, Debug)]
@@ -59,7 +58,7 @@ impl Stem {
     /// - input: `[n, channels_in, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = x.pad((1, 1, 1, 1), PadMode::Reflect);
+        let x = mirror(x, 1);
         let x = convolution(&self.conv, x);
         let x = self.norm.forward_gelu(x);
         self.amse.forward(x)

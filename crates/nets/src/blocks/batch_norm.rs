@@ -115,6 +115,39 @@ impl BatchNorm {
         self.activated(x, Activation::Gelu, gelu)
     }
 
+    /// Computes the ReLU of the sum of a normalised map and a residual.
+    ///
+    /// # Shapes
+    /// - inputs: `[n, c, h, w]`
+    /// - output: `[n, c, h, w]`
+    pub(crate) fn residual_relu(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        self.activated_sum(x, residual, Activation::Relu, relu)
+    }
+
+    /// Computes the exact GELU of the sum of a normalised map and a residual.
+    ///
+    /// # Shapes
+    /// - inputs: `[n, c, h, w]`
+    /// - output: `[n, c, h, w]`
+    pub(crate) fn residual_gelu(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        self.activated_sum(x, residual, Activation::Gelu, gelu)
+    }
+
+    /// Computes an activation of the sum of a normalised map and a residual: in one pass on the
+    /// CPU, by `apply` elsewhere.
+    fn activated_sum(
+        &self,
+        x: Tensor<4>,
+        residual: Tensor<4>,
+        activation: Activation,
+        apply: impl FnOnce(Tensor<4>) -> Tensor<4>,
+    ) -> Tensor<4> {
+        if is_fused(&x) && is_fused(&residual) {
+            return fused::norm_residual(self.fused(&x), activation, x, residual);
+        }
+        apply(in_float32(x, |x| self.normalize(x)) + residual)
+    }
+
     /// Computes an activation of a normalised map: in one pass on the CPU, by `apply` elsewhere.
     fn activated(&self, x: Tensor<4>, activation: Activation, apply: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
         if is_fused(&x) {

@@ -42,6 +42,14 @@ impl LinearConfig {
 }
 
 impl Linear {
+    /// Returns the layer that computes `count` of the channels from `first` on.
+    pub(crate) fn rows(&self, first: usize, count: usize) -> Self {
+        Self {
+            weight: Param::initialized(self.weight.id, self.weight.val().narrow(0, first, count)),
+            bias: Param::initialized(self.bias.id, self.bias.val().narrow(0, first, count)),
+        }
+    }
+
     /// Computes the layer.
     ///
     /// # Shapes

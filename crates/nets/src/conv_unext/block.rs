@@ -3,11 +3,10 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
 use crate::blocks::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
-use crate::kernels::{depthwise, depthwise_layer, gelu};
+use crate::kernels::{crop, depthwise, depthwise_layer, gelu, mirror};
 
 /// The side of the depthwise kernel.
 const KERNEL: usize = 7;
@@ -66,14 +65,11 @@ impl Block {
         let y = self.norm1.forward(y);
         let y = gelu(self.expand.forward(y));
         let y = self.project.forward(y);
-        gelu(x + self.norm2.forward(y))
+        self.norm2.residual_gelu(y, x)
     }
 
     /// Computes the depthwise convolution: of the mirrored map, whose own border is then cut off.
     fn convolve(&self, x: Tensor<4>) -> Tensor<4> {
-        let [_, _, h, w] = x.dims();
-        let x = x.pad((REACH, REACH, REACH, REACH), PadMode::Reflect);
-        let y = depthwise(&self.conv, x);
-        y.narrow(2, REACH, h).narrow(3, REACH, w)
+        crop(depthwise(&self.conv, mirror(x, REACH)), REACH)
     }
 }

@@ -2,10 +2,10 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::activation::{sigmoid, tanh};
 use burn::tensor::{Device, Tensor};
 
 use crate::blocks::{Linear, LinearConfig};
+use crate::kernels::gate;
 
 /// Configuration of [`Gate`].
 #[derive(Config, Debug)]
@@ -46,10 +46,9 @@ impl Gate {
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, deep: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
         let [_, channels, _, _] = skip.dims();
-        let gates = self.gate.forward(deep);
-        let [g1, g2, g3] = [0, 1, 2].map(|part| gates.clone().narrow(1, part * channels, channels));
-        let kept = sigmoid(self.linear1.forward(g1 + skip.clone())) * skip;
-        let added = sigmoid(g2) * tanh(g3);
-        self.linear2.forward(kept + added)
+        // Parts of the weight and not of the map, which is larger.
+        let [g1, g2, g3] = [0, 1, 2].map(|part| self.gate.rows(part * channels, channels).forward(deep.clone()));
+        let kept = self.linear1.forward(g1 + skip.clone());
+        self.linear2.forward(gate(kept, skip, g2, g3))
     }
 }

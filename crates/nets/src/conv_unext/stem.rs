@@ -3,13 +3,12 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 
 use super::block::REACH;
 use super::{Block, BlockConfig};
 use crate::blocks::{BatchNorm, BatchNormConfig};
-use crate::kernels::convolution;
+use crate::kernels::{convolution, mirror};
 
 /// Configuration of [`Stem`].
 #[derive(Config, Debug)]
@@ -50,7 +49,7 @@ impl Stem {
     /// - input: `[n, channels_in, h, w]`, each side longer than 3
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = x.pad((REACH, REACH, REACH, REACH), PadMode::Reflect);
+        let x = mirror(x, REACH);
         let x = convolution(&self.conv, x);
         let x = self.norm.forward_gelu(x);
         self.block.forward(x)

@@ -49,9 +49,15 @@ pub(crate) fn scale_channels(factors: &Param<Tensor<1>>, x: Tensor<4>) -> Tensor
 pub fn convolution(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     if x.dtype() == DType::F32 {
         let [_, _, h, w] = x.dims();
-        return match fused::padding(layer, [h, w]) {
-            Some(padding) if is_fused(&x) => fused::convolve(layer, x, padding),
-            _ => layer.forward(x),
+        if !is_fused(&x) {
+            return layer.forward(x);
+        }
+        return if let Some(padding) = fused::padding(layer, [h, w]) {
+            fused::convolve(layer, x, padding)
+        } else if let Some(padding) = fused::padding_halved(layer, [h, w]) {
+            fused::convolve_halved(layer, x, padding)
+        } else {
+            layer.forward(x)
         };
     }
     let weight = Param::initialized(layer.weight.id, like(&x, &layer.weight));
@@ -74,12 +80,15 @@ pub(super) fn on_cpu<const N: usize>(
 #[cfg(test)]
 mod tests {
     use burn::module::Module;
+    use burn::nn::PaddingConfig2d;
     use burn::nn::conv::Conv2dConfig;
     use burn::tensor::{Device, Distribution, TensorData};
 
     use super::*;
     use crate::blocks::BatchNormConfig;
-    use crate::kernels::{depthwise, depthwise_layer, devices, gelu, pointwise, pointwise_layer, upsample};
+    use crate::kernels::{
+        assert_close, depthwise, depthwise_layer, devices, gelu, pointwise, pointwise_layer, upsample,
+    };
 
     /// Value and gradients of input, weight and bias, as far as there are any.
     type Parts = Vec<(&'static str, TensorData)>;
@@ -114,6 +123,31 @@ mod tests {
     fn random(shape: [usize; 4], dtype: FloatDType) -> TensorData {
         let numbers = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex());
         numbers.cast(dtype).cast(FloatDType::F32).into_data()
+    }
+
+    #[test]
+    fn convolutions_of_stride_2_are_burns() {
+        let cpu = Device::flex();
+        cpu.seed(5);
+        for (size, kernel, padding) in [
+            ([9, 14], [3, 3], [1, 1]),
+            ([8, 11], [3, 3], [0, 0]),
+            ([13, 8], [7, 7], [3, 3]),
+            ([6, 9], [2, 2], [0, 0]),
+            ([7, 10], [3, 2], [1, 0]),
+            ([5, 5], [4, 5], [2, 1]),
+        ] {
+            let pads = PaddingConfig2d::Explicit(padding[0], padding[1], padding[0], padding[1]);
+            let layer = Conv2dConfig::new([5, 18], kernel).with_stride([2, 2]).with_padding(pads).init(&cpu);
+            let x = random([2, 5, size[0], size[1]], FloatDType::F32);
+            let like = layer.forward(Tensor::<4>::from_data(x.clone(), &cpu));
+            let along = random(like.dims(), FloatDType::F32);
+            let on = |apply: Apply| parts(&cpu, FloatDType::F32, &layer, &x, &along, apply);
+            let pairs = on(convolution).into_iter().zip(on(|layer, x| layer.forward(x)));
+            for ((part, found), (_, expected)) in pairs {
+                assert_close(&format!("{part}, {kernel:?} over {size:?}"), &found, &expected);
+            }
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The operators that Burn lacks or computes slowly.
 
+mod border;
 mod concatenate;
 #[cfg(feature = "cube")]
 mod cube;
 mod depthwise;
 pub(crate) mod fused;
+mod gate;
 mod gelu;
 mod mixed;
 mod pointwise;
@@ -15,9 +17,11 @@ mod upsample;
 mod upsample_nearest;
 mod upsample_to;
 
+pub(crate) use border::{crop, mirror};
 pub use concatenate::concatenate;
 pub use depthwise::{depthwise, depthwise_layer};
 pub(crate) use fused::{Moments, moments_of_batch};
+pub(crate) use gate::gate;
 pub use gelu::gelu;
 pub use mixed::convolution;
 pub(crate) use mixed::{in_float32, scale_channels};

@@ -3,7 +3,6 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use crate::blocks::{BatchNorm, BatchNormConfig, conv3x3};
@@ -71,11 +70,11 @@ impl Residual {
     /// - output: `[n, channels_out, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let y = self.norm1.forward_relu(convolution(&self.conv1, x.clone()));
-        let y = self.norm2.forward(convolution(&self.conv2, y));
+        let y = convolution(&self.conv2, y);
         let x = match &self.shortcut {
             Some(Shortcut { conv, norm }) => norm.forward(convolution(conv, x)),
             None => x,
         };
-        relu(y + x)
+        self.norm2.residual_relu(y, x)
     }
 }

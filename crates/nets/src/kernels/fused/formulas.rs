@@ -1,7 +1,7 @@
 //! Each operator against its formula: written out in Burn's own operators, in 64 bits, and against
 //! difference quotients.
 
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::{relu, sigmoid, tanh};
 use burn::tensor::module::{conv2d, interpolate, max_pool2d};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions, PadMode};
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
@@ -9,15 +9,18 @@ use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use super::affine::Moments;
 use super::attention::Attention;
 use super::average::Average;
+use super::border::{Crop, Mirror};
 use super::concatenate::Concatenate;
 use super::convolution::Convolution;
 use super::down::Down;
 use super::feed_forward::FeedForward;
+use super::gate::Gate;
 use super::join::Join;
 use super::moments_of_batch;
 use super::norm_activation::{Activation, NormActivation};
 use super::norm_pointwise::{NormPointwise, Pointwise};
 use super::operator::apply;
+use super::phases::Phases;
 use super::pool::MaxPool;
 use super::upsample::Upsample;
 
@@ -153,6 +156,15 @@ fn pointwise_operators_are_their_formulas() {
                 },
                 |p| formula(norm(p[0].clone(), &p[1], &p[2])),
             );
+            check(
+                &format!("{activation:?} of a normalised {map:?} and a residual"),
+                [map, vector(c), vector(c), map],
+                |inputs| {
+                    let moments = moments_of_batch(&inputs[0]);
+                    apply(NormActivation { moments, epsilon: EPSILON, activation }, inputs)
+                },
+                |p| formula(norm(p[0].clone(), &p[1], &p[2]) + p[3].clone()),
+            );
         }
     }
 }
@@ -247,6 +259,42 @@ fn the_ways_down_and_up_are_their_formulas() {
             |inputs| apply(Down { moments: moments_of_batch(&inputs[0]), epsilon: EPSILON }, inputs),
             |p| conv(norm(p[0].clone(), &p[1], &p[2]), &p[3], &p[4], 2, 1),
         );
+        check(
+            &format!("gate of {map:?}"),
+            [map; 4],
+            |inputs| apply(Gate, inputs),
+            |p| sigmoid(p[0].clone()) * p[1].clone() + sigmoid(p[2].clone()) * tanh(p[3].clone()),
+        );
+        for reach in (1..=3).filter(|reach| h.min(w) > *reach) {
+            check(
+                &format!("{map:?} in a border of {reach}"),
+                [map],
+                |inputs| apply(Mirror { reach }, inputs),
+                |p| p[0].clone().pad((reach, reach, reach, reach), PadMode::Reflect),
+            );
+            if h.min(w) > 2 * reach {
+                check(
+                    &format!("{map:?} without a border of {reach}"),
+                    [map],
+                    |inputs| apply(Crop { reach }, inputs),
+                    |p| p[0].clone().narrow(2, reach, h - 2 * reach).narrow(3, reach, w - 2 * reach),
+                );
+            }
+        }
+        for padding @ [vertical, horizontal] in [[0, 0], [1, 1], [3, 2]] {
+            let size = [(h + 2 * vertical).div_ceil(2), (w + 2 * horizontal).div_ceil(2)];
+            check(
+                &format!("phases of {map:?} in {padding:?} zeros"),
+                [map],
+                |inputs| apply(Phases { padding, size }, inputs),
+                |p| {
+                    let [below, right] = [2 * size[0] - h - vertical, 2 * size[1] - w - horizontal];
+                    let x = p[0].clone().pad((horizontal, right, vertical, below), PadMode::Constant(0.0));
+                    let x = x.reshape([n * c, size[0], 2, size[1], 2]).permute([0, 2, 4, 1, 3]);
+                    x.reshape([n, 4 * c, size[0], size[1]])
+                },
+            );
+        }
         check(
             &format!("{map:?} behind another"),
             [[n, 3, h, w], map],

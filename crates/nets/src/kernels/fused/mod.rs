@@ -27,15 +27,18 @@ pub(super) mod x86;
 
 mod attention;
 mod average;
+mod border;
 mod chain;
 mod concatenate;
 mod convolution;
 mod down;
 mod feed_forward;
+mod gate;
 pub(crate) mod inference;
 mod join;
 mod norm_activation;
 mod norm_pointwise;
+mod phases;
 mod pool;
 mod upsample;
 
@@ -50,7 +53,8 @@ pub(crate) use operator::Map;
 
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;
-use burn::tensor::Tensor;
+use burn::tensor::ops::PadMode;
+use burn::tensor::{Device, Tensor};
 
 /// A batch normalisation as the operators take it.
 #[derive(Clone, Debug)]
@@ -142,6 +146,43 @@ pub(crate) fn norm_halve(norm: Norm, x: Tensor<4>, [layer_weight, layer_bias]: L
 pub(crate) fn norm_activation(norm: Norm, activation: Activation, x: Tensor<4>) -> Tensor<4> {
     let Norm { moments, epsilon, weight, bias } = norm;
     operator::apply(norm_activation::NormActivation { moments, epsilon, activation }, [x, weight, bias])
+}
+
+/// Computes `activation(norm(x) + residual)`.
+///
+/// # Shapes
+/// - inputs: `[n, c, h, w]`
+/// - output: `[n, c, h, w]`
+pub(crate) fn norm_residual(norm: Norm, activation: Activation, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+    let Norm { moments, epsilon, weight, bias } = norm;
+    operator::apply(norm_activation::NormActivation { moments, epsilon, activation }, [x, weight, bias, residual])
+}
+
+/// Computes `sigmoid(u) x + sigmoid(v) tanh(w)`, element by element.
+///
+/// # Shapes
+/// - inputs: `[n, c, h, w]`
+/// - output: `[n, c, h, w]`
+pub(crate) fn gate(u: Tensor<4>, x: Tensor<4>, v: Tensor<4>, w: Tensor<4>) -> Tensor<4> {
+    operator::apply(gate::Gate, [u, x, v, w])
+}
+
+/// Adds a border of mirrored pixels, `reach` on each side.
+///
+/// # Shapes
+/// - input: `[n, c, h, w]`, each side longer than `reach`
+/// - output: `[n, c, h + 2 reach, w + 2 reach]`
+pub(crate) fn mirror(x: Tensor<4>, reach: usize) -> Tensor<4> {
+    operator::apply(border::Mirror { reach }, [x])
+}
+
+/// Leaves out the outermost pixels, `reach` on each side.
+///
+/// # Shapes
+/// - input: `[n, c, h, w]`
+/// - output: `[n, c, h - 2 reach, w - 2 reach]`
+pub(crate) fn crop(x: Tensor<4>, reach: usize) -> Tensor<4> {
+    operator::apply(border::Crop { reach }, [x])
 }
 
 /// Takes the largest value of each 2x2 square; an odd last row or column is left out.
@@ -239,9 +280,40 @@ pub(crate) fn padding(layer: &Conv2d, [h, w]: [usize; 2]) -> Option<[usize; 2]> 
 /// - input: `[n, c_in, h, w]`
 /// - output: `[n, c_out, h', w']`, as kernel and padding say
 pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>, padding: [usize; 2]) -> Tensor<4> {
-    let (shape, device) = ([1, layer.weight.dims()[0], 1, 1], x.device());
-    let bias = layer.bias.as_ref().map_or_else(|| Tensor::zeros(shape, &device), |bias| bias.val().reshape(shape));
+    let bias = bias(layer, &x.device());
     operator::apply(convolution::Convolution { padding }, [x, layer.weight.val(), bias])
+}
+
+/// Returns the zeros around a map of a layer that [`convolve_halved`] computes: dense, of stride 2
+/// and a kernel of at least 2x2, with as many before as behind.
+pub(crate) fn padding_halved(layer: &Conv2d, size: [usize; 2]) -> Option<[usize; 2]> {
+    let [_, _, kh, kw] = layer.weight.dims();
+    let whole = Conv2d { stride: [1; 2], ..layer.clone() };
+    padding(&whole, size).filter(|_| layer.stride == [2; 2] && kh > 1 && kw > 1)
+}
+
+/// Computes a dense convolution of stride 2, as one of stride 1 of the map's four phases.
+///
+/// # Shapes
+/// - input: `[n, c_in, h, w]`
+/// - output: `[n, c_out, h', w']`, as kernel and padding say
+pub(crate) fn convolve_halved(layer: &Conv2d, x: Tensor<4>, padding: [usize; 2]) -> Tensor<4> {
+    let ([_, _, h, w], [rows, columns, kh, kw]) = (x.dims(), layer.weight.dims());
+    // The taps that read one phase: half of the kernel's, the last of them zero where that is odd.
+    let [half_h, half_w] = [kh.div_ceil(2), kw.div_ceil(2)];
+    let size = [(h + 2 * padding[0] - kh) / 2 + half_h, (w + 2 * padding[1] - kw) / 2 + half_w];
+    let weight = layer.weight.val().pad((0, 2 * half_w - kw, 0, 2 * half_h - kh), PadMode::Constant(0.0));
+    let weight = weight.reshape([rows, columns, half_h, 2, half_w, 2]).permute([0, 1, 3, 5, 2, 4]);
+    let weight = weight.reshape([rows, 4 * columns, half_h, half_w]);
+    let bias = bias(layer, &x.device());
+    let phases = operator::apply(phases::Phases { padding, size }, [x]);
+    operator::apply(convolution::Convolution { padding: [0; 2] }, [phases, weight, bias])
+}
+
+/// Returns the bias of a convolution, zeros where it has none.
+fn bias(layer: &Conv2d, device: &Device) -> Tensor<4> {
+    let shape = [1, layer.weight.dims()[0], 1, 1];
+    layer.bias.as_ref().map_or_else(|| Tensor::zeros(shape, device), |bias| bias.val().reshape(shape))
 }
 
 /// Computes the statistics of a batch that lies on the CPU backend.
