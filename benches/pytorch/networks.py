@@ -3,5 +3,12 @@
 from amsunet import AMSUnet
 from attention_unet import AttentionUNet
 from unet import ResUNet, UNet
+from unet_plus_plus import UNetPlusPlus
 
-NETWORKS = {"amsunet": AMSUnet, "unet": UNet, "res-unet": ResUNet, "attention-unet": AttentionUNet}
+NETWORKS = {
+    "amsunet": AMSUnet,
+    "unet": UNet,
+    "unet-plus-plus": UNetPlusPlus,
+    "attention-unet": AttentionUNet,
+    "res-unet": ResUNet,
+}
