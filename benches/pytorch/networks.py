@@ -2,6 +2,7 @@
 
 from amsunet import AMSUnet
 from attention_unet import AttentionUNet
+from res_unet_canonical import ResUNetCanonical
 from unet import ResUNet, UNet
 from unet_plus_plus import UNetPlusPlus
 
@@ -11,4 +12,5 @@ NETWORKS = {
     "unet-plus-plus": UNetPlusPlus,
     "attention-unet": AttentionUNet,
     "res-unet": ResUNet,
+    "res-unet-canonical": ResUNetCanonical,
 }
