@@ -2,6 +2,7 @@
 
 from amsunet import AMSUnet
 from attention_unet import AttentionUNet
+from conv_unext import ConvUNext
 from res_unet_canonical import ResUNetCanonical
 from unet import ResUNet, UNet
 from unet_plus_plus import UNetPlusPlus
@@ -13,4 +14,5 @@ NETWORKS = {
     "attention-unet": AttentionUNet,
     "res-unet": ResUNet,
     "res-unet-canonical": ResUNetCanonical,
+    "conv-unext": ConvUNext,
 }
