@@ -6,6 +6,7 @@ from conv_unext import ConvUNext
 from res_unet_canonical import ResUNetCanonical
 from unet import ResUNet, UNet
 from unet_plus_plus import UNetPlusPlus
+from unext import UNext
 
 NETWORKS = {
     "amsunet": AMSUnet,
@@ -15,4 +16,5 @@ NETWORKS = {
     "res-unet": ResUNet,
     "res-unet-canonical": ResUNetCanonical,
     "conv-unext": ConvUNext,
+    "unext": UNext,
 }
