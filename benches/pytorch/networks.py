@@ -4,6 +4,7 @@ from amsunet import AMSUnet
 from attention_unet import AttentionUNet
 from conv_unext import ConvUNext
 from res_unet_canonical import ResUNetCanonical
+from seg_next import SegNext
 from unet import ResUNet, UNet
 from unet_plus_plus import UNetPlusPlus
 from unext import UNext
@@ -17,4 +18,5 @@ NETWORKS = {
     "res-unet-canonical": ResUNetCanonical,
     "conv-unext": ConvUNext,
     "unext": UNext,
+    "seg-next": SegNext,
 }
