@@ -2,6 +2,21 @@
 
 from amsunet import AMSUnet
 from attention_unet import AttentionUNet
+from conv_unext import ConvUNext
+from res_unet_canonical import ResUNetCanonical
+from seg_next import SegNext
 from unet import ResUNet, UNet
+from unet_plus_plus import UNetPlusPlus
+from unext import UNext
 
-NETWORKS = {"amsunet": AMSUnet, "unet": UNet, "res-unet": ResUNet, "attention-unet": AttentionUNet}
+NETWORKS = {
+    "amsunet": AMSUnet,
+    "unet": UNet,
+    "unet-plus-plus": UNetPlusPlus,
+    "attention-unet": AttentionUNet,
+    "res-unet": ResUNet,
+    "res-unet-canonical": ResUNetCanonical,
+    "conv-unext": ConvUNext,
+    "unext": UNext,
+    "seg-next": SegNext,
+}
