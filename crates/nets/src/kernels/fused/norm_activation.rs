@@ -41,8 +41,8 @@ impl Activation {
     }
 }
 
-/// `activation(norm(x))` of `[x, norm weight, norm bias]`, or `activation(norm(x) + r)` of `[x, norm
-/// weight, norm bias, r]`.
+/// `activation(norm(x))` of `[x, norm weight, norm bias]`, or `activation(norm(x) + residual)` of
+/// these and the residual.
 #[derive(Clone, Debug)]
 pub(super) struct NormActivation {
     pub(super) moments: Moments,
