@@ -15,7 +15,7 @@ mod upsample_nearest;
 mod upsample_to;
 
 pub use depthwise::{depthwise, depthwise_layer};
-pub(crate) use fused::{Moments, moments_of_batch};
+pub(crate) use fused::moments_of_batch;
 pub use gelu::gelu;
 pub use mixed::convolution;
 pub(crate) use mixed::{in_float32, scale_channels};
@@ -39,7 +39,7 @@ pub(crate) fn is_fused(x: &Tensor<4>) -> bool {
 
 /// Returns the name of the vector instructions that the kernels of the CPU use.
 pub fn vector_instructions() -> String {
-    format!("{:?}", fused::vector::set())
+    format!("{:?}", seg_kernels::set())
 }
 
 /// Returns the values of a contiguous float32 tensor of the CPU backend.

@@ -6,18 +6,13 @@ use burn::tensor::module::{conv2d, interpolate};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions, PadMode};
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 
-use super::affine::Moments;
-use super::attention::Attention;
-use super::average::Average;
-use super::convolution::Convolution;
-use super::down::Down;
-use super::feed_forward::FeedForward;
-use super::join::Join;
+use seg_kernels::{
+    Attention, Average, Convolution, Down, FeedForward, Join, Moments, NormGelu, NormPointwise, Pointwise,
+    Upsample,
+};
+
 use super::moments_of_batch;
-use super::norm_gelu::NormGelu;
-use super::norm_pointwise::{NormPointwise, Pointwise};
 use super::operator::apply;
-use super::upsample::Upsample;
 
 const EPSILON: f64 = 1e-5;
 

@@ -6,48 +6,19 @@
 //! that stay in the cache, and the gradient computes them again. What is kept of a block is its
 //! input and three maps.
 
-#![allow(clippy::needless_range_loop, reason = "loops over fixed bounds with indices become registers")]
-
-mod affine;
-mod blocks;
-mod buffer;
-pub(super) mod frame;
-pub(super) mod lanes;
-#[cfg(target_arch = "aarch64")]
-pub(super) mod neon;
 mod operator;
-mod planes;
-mod product;
-mod ring;
-mod rows;
-mod shared;
-pub(super) mod vector;
-#[cfg(target_arch = "x86_64")]
-pub(super) mod x86;
-
-mod attention;
-mod average;
-mod chain;
-mod convolution;
-mod down;
-mod feed_forward;
-pub(crate) mod inference;
-mod join;
-mod norm_gelu;
-mod norm_pointwise;
-mod upsample;
 
 #[cfg(test)]
 mod formulas;
-#[cfg(test)]
-mod roofline;
 
-pub(crate) use affine::Moments;
-pub(crate) use operator::Map;
+pub(crate) use operator::{from_tensor, into_tensor};
 
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
+use seg_kernels::{
+    Attention, Average, Convolution, Down, FeedForward, Join, Moments, NormGelu, NormPointwise, Pointwise, Upsample,
+};
 
 /// A batch normalisation as the operators take it.
 #[derive(Clone, Debug)]
@@ -95,7 +66,7 @@ pub(crate) fn attention(norm: Norm, x: Tensor<4>, dilation: usize, layers: [Laye
     let Norm { moments, epsilon, weight, bias } = norm;
     let mut inputs = [x, weight, bias].into_iter().chain(layers.into_iter().flatten());
     let inputs = std::array::from_fn(|_| inputs.next().expect("eleven layers have twenty-two parameters"));
-    operator::apply(attention::Attention { moments, epsilon, dilation }, inputs)
+    operator::apply(Attention { moments, epsilon, dilation }, inputs)
 }
 
 /// Computes `gelu(project(gelu(local(expand(norm(x))))) + residual)`.
@@ -107,7 +78,7 @@ pub(crate) fn feed_forward(norm: Norm, x: Tensor<4>, residual: Tensor<4>, layers
     let Norm { moments, epsilon, weight, bias } = norm;
     let [[expand, expand_bias], [local, local_bias], [project, project_bias]] = layers;
     let inputs = [x, residual, weight, bias, expand, expand_bias, local, local_bias, project, project_bias];
-    operator::apply(feed_forward::FeedForward { moments, epsilon }, inputs)
+    operator::apply(FeedForward { moments, epsilon }, inputs)
 }
 
 /// Computes a 1x1 convolution behind a normalisation.
@@ -117,7 +88,7 @@ pub(crate) fn feed_forward(norm: Norm, x: Tensor<4>, residual: Tensor<4>, layers
 /// - output: `[n, c_out, h, w]`
 pub(crate) fn norm_pointwise(norm: Norm, x: Tensor<4>, [layer_weight, layer_bias]: Layer) -> Tensor<4> {
     let Norm { moments, epsilon, weight, bias } = norm;
-    let operator = norm_pointwise::NormPointwise { moments, epsilon };
+    let operator = NormPointwise { moments, epsilon };
     operator::apply(operator, [x, weight, bias, layer_weight, layer_bias])
 }
 
@@ -128,7 +99,7 @@ pub(crate) fn norm_pointwise(norm: Norm, x: Tensor<4>, [layer_weight, layer_bias
 /// - output: `[n, c_out, floor(h / 2), floor(w / 2)]`
 pub(crate) fn norm_halve(norm: Norm, x: Tensor<4>, [layer_weight, layer_bias]: Layer) -> Tensor<4> {
     let Norm { moments, epsilon, weight, bias } = norm;
-    operator::apply(down::Down { moments, epsilon }, [x, weight, bias, layer_weight, layer_bias])
+    operator::apply(Down { moments, epsilon }, [x, weight, bias, layer_weight, layer_bias])
 }
 
 /// Computes `gelu(norm(x))`.
@@ -138,7 +109,7 @@ pub(crate) fn norm_halve(norm: Norm, x: Tensor<4>, [layer_weight, layer_bias]: L
 /// - output: `[n, c, h, w]`
 pub(crate) fn norm_gelu(norm: Norm, x: Tensor<4>) -> Tensor<4> {
     let Norm { moments, epsilon, weight, bias } = norm;
-    operator::apply(norm_gelu::NormGelu { moments, epsilon }, [x, weight, bias])
+    operator::apply(NormGelu { moments, epsilon }, [x, weight, bias])
 }
 
 /// Upsamples a map to twice its height and width, bilinear with aligned corners, and pads it with
@@ -148,7 +119,7 @@ pub(crate) fn norm_gelu(norm: Norm, x: Tensor<4>) -> Tensor<4> {
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, size[0], size[1]]`
 pub(crate) fn upsample_to(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-    operator::apply(upsample::Upsample { size }, [x])
+    operator::apply(Upsample { size }, [x])
 }
 
 /// Computes the mean of each channel.
@@ -157,7 +128,7 @@ pub(crate) fn upsample_to(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, 1, 1]`
 pub(crate) fn average(x: Tensor<4>) -> Tensor<4> {
-    operator::apply(average::Average, [x])
+    operator::apply(Average, [x])
 }
 
 /// Computes `weight rsc(skip) + deep + bias` with
@@ -175,7 +146,7 @@ pub(crate) fn join(
     gate: Tensor<4>,
     [weight, bias]: Layer,
 ) -> Tensor<4> {
-    operator::apply(join::Join, [skip, deep, spatial, gate, weight, bias])
+    operator::apply(Join, [skip, deep, spatial, gate, weight, bias])
 }
 
 /// Computes a 1x1 convolution with bias.
@@ -184,7 +155,7 @@ pub(crate) fn join(
 /// - input: `[n, c_in, h, w]`
 /// - output: `[n, c_out, h, w]`
 pub(crate) fn pointwise(x: Tensor<4>, [weight, bias]: Layer) -> Tensor<4> {
-    operator::apply(norm_pointwise::Pointwise, [x, weight, bias])
+    operator::apply(Pointwise, [x, weight, bias])
 }
 
 /// Returns the zeros around a map of a layer that [`convolve`] computes: dense, of stride 1, with
@@ -209,7 +180,7 @@ pub(crate) fn padding(layer: &Conv2d, [h, w]: [usize; 2]) -> Option<[usize; 2]> 
 pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>, padding: [usize; 2]) -> Tensor<4> {
     let (shape, device) = ([1, layer.weight.dims()[0], 1, 1], x.device());
     let bias = layer.bias.as_ref().map_or_else(|| Tensor::zeros(shape, &device), |bias| bias.val().reshape(shape));
-    operator::apply(convolution::Convolution { padding }, [x, layer.weight.val(), bias])
+    operator::apply(Convolution { padding }, [x, layer.weight.val(), bias])
 }
 
 /// Computes the statistics of a batch that lies on the CPU backend.
