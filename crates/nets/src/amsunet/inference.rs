@@ -3,15 +3,15 @@
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
+use seg_kernels::inference::{self, BlockParameters, DownParameters, Parameters, UpParameters, Weights};
 
 use super::amse::{NormPlace, Residuals};
 use super::{AmsUnet, Amse, Down, Ffn, Up};
-use crate::kernels::fused::inference::{self, BlockParameters, DownParameters, Parameters, UpParameters, Weights};
-use crate::kernels::fused::{Map, layer};
+use crate::kernels::fused::{from_tensor, into_tensor, layer};
 use crate::kernels::is_fused;
 
 fn weights(conv: &Conv2d) -> Weights {
-    layer(conv).map(Map::from_tensor)
+    layer(conv).map(from_tensor)
 }
 
 impl Amse {
@@ -21,9 +21,12 @@ impl Amse {
         let Self { norm1, attention, norm2, ffn, .. } = self;
         let Ffn { expand, local, project } = ffn;
         published.then_some(())?;
+        let mut layers = attention.layers().map(|layer| layer.map(from_tensor)).into_iter();
+        let mut layer = || layers.next().expect("the attention has all layers");
         Some(BlockParameters {
             norms: [norm1.constants()?, norm2.constants()?],
-            attention: attention.layers().map(|layer| layer.map(Map::from_tensor)),
+            attention: std::array::from_fn(|_| layer()),
+            project: Some(layer()),
             dilation: attention.ams.dilation(),
             feed_forward: [expand, local, project].map(weights),
         })
@@ -43,10 +46,10 @@ impl Up {
         let ([skip, deep], [bias, no_bias]) = self.halves();
         Some(UpParameters {
             norm: self.norm.constants()?,
-            spatial: Map::from_tensor(rsc.spatial.weight.val()),
+            spatial: from_tensor(rsc.spatial.weight.val()),
             gate: [&rsc.reduce, &rsc.restore].map(weights),
-            skip: [skip, bias].map(Map::from_tensor),
-            deep: [deep, no_bias].map(Map::from_tensor),
+            skip: [skip, bias].map(from_tensor),
+            deep: [deep, no_bias].map(from_tensor),
             block: self.amse.parameters()?,
         })
     }
@@ -70,8 +73,8 @@ impl AmsUnet {
             ups: shape.ups.iter().map(|up| up.parameters()).collect::<Option<_>>()?,
             head: weights(out_conv),
         };
-        let image = Map::from_tensor(image.clone().pad((1, 1, 1, 1), PadMode::Reflect));
-        Some(inference::forward(&parameters, &image).into_tensor())
+        let image = from_tensor(image.clone().pad((1, 1, 1, 1), PadMode::Reflect));
+        Some(into_tensor(inference::forward(&parameters, &image)))
     }
 }
 

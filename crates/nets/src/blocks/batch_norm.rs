@@ -6,10 +6,11 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param, RunningState};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData, module};
+use seg_kernels::inference::Constants;
+use seg_kernels::{Activation, Moments};
 
-use crate::kernels::fused::inference::Constants;
-use crate::kernels::fused::{Activation, Map};
-use crate::kernels::{Moments, fused, gelu, in_float32, is_fused, moments_of_batch};
+use crate::kernels::fused::from_tensor;
+use crate::kernels::{fused, gelu, in_float32, is_fused, moments_of_batch};
 
 /// Added to the variance.
 pub(crate) const EPSILON: f64 = 1e-5;
@@ -179,8 +180,7 @@ impl BatchNorm {
     /// Returns the layer as constants, where it normalises what is outside of a graph by the
     /// running statistics.
     pub(crate) fn constants(&self) -> Option<Constants> {
-        let [weight, bias] =
-            [&self.weight, &self.bias].map(|values| Map::from_tensor(values.val().reshape([1, -1, 1, 1])));
+        let [weight, bias] = [&self.weight, &self.bias].map(|values| from_tensor(values.val().reshape([1, -1, 1, 1])));
         let constants = Constants { moments: self.running(), epsilon: self.epsilon, weight, bias };
         (MODE.get() != NormMode::Batch).then_some(constants)
     }

@@ -20,7 +20,7 @@ mod upsample_to;
 pub(crate) use border::{crop, mirror};
 pub use concatenate::concatenate;
 pub use depthwise::{depthwise, depthwise_layer};
-pub(crate) use fused::{Moments, moments_of_batch};
+pub(crate) use fused::moments_of_batch;
 pub(crate) use gate::gate;
 pub use gelu::gelu;
 pub use mixed::convolution;
@@ -45,7 +45,7 @@ pub(crate) fn is_fused(x: &Tensor<4>) -> bool {
 
 /// Returns the name of the vector instructions that the kernels of the CPU use.
 pub fn vector_instructions() -> String {
-    format!("{:?}", fused::vector::set())
+    format!("{:?}", seg_kernels::set())
 }
 
 /// Returns the values of a contiguous float32 tensor of the CPU backend.

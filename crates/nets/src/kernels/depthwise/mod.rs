@@ -20,8 +20,8 @@ use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use rayon::prelude::*;
+use seg_kernels::Frame;
 
-use super::fused::frame::Frame;
 use super::mixed::on_cpu;
 use super::values;
 

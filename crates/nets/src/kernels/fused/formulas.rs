@@ -6,23 +6,13 @@ use burn::tensor::module::{conv2d, interpolate, max_pool2d};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions, PadMode};
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 
-use super::affine::Moments;
-use super::attention::Attention;
-use super::average::Average;
-use super::border::{Crop, Mirror};
-use super::concatenate::Concatenate;
-use super::convolution::Convolution;
-use super::down::Down;
-use super::feed_forward::FeedForward;
-use super::gate::Gate;
-use super::join::Join;
+use seg_kernels::{
+    Activation, Attention, Average, Concatenate, Convolution, Crop, Down, FeedForward, Gate, Join, MaxPool, Mirror,
+    Moments, NormActivation, NormPointwise, Phases, Pointwise, Upsample,
+};
+
 use super::moments_of_batch;
-use super::norm_activation::{Activation, NormActivation};
-use super::norm_pointwise::{NormPointwise, Pointwise};
 use super::operator::apply;
-use super::phases::Phases;
-use super::pool::MaxPool;
-use super::upsample::Upsample;
 
 const EPSILON: f64 = 1e-5;
 

@@ -6,55 +6,21 @@
 //! that stay in the cache, and the gradient computes them again. What is kept of a block is its
 //! input and three maps.
 
-#![allow(clippy::needless_range_loop, reason = "loops over fixed bounds with indices become registers")]
-
-mod affine;
-mod blocks;
-mod buffer;
-pub(super) mod frame;
-pub(super) mod lanes;
-#[cfg(target_arch = "aarch64")]
-pub(super) mod neon;
 mod operator;
-mod planes;
-mod product;
-mod ring;
-mod rows;
-mod shared;
-pub(super) mod vector;
-#[cfg(target_arch = "x86_64")]
-pub(super) mod x86;
-
-mod attention;
-mod average;
-mod border;
-mod chain;
-mod concatenate;
-mod convolution;
-mod down;
-mod feed_forward;
-mod gate;
-pub(crate) mod inference;
-mod join;
-mod norm_activation;
-mod norm_pointwise;
-mod phases;
-mod pool;
-mod upsample;
 
 #[cfg(test)]
 mod formulas;
-#[cfg(test)]
-mod roofline;
 
-pub(crate) use affine::Moments;
-pub(crate) use norm_activation::Activation;
-pub(crate) use operator::Map;
+pub(crate) use operator::{from_tensor, into_tensor};
 
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
+use seg_kernels::{
+    Activation, Attention, Average, Concatenate, Convolution, Crop, Down, FeedForward, Gate, Join, MaxPool, Mirror,
+    Moments, NormActivation, NormPointwise, Phases, Pointwise, Upsample,
+};
 
 /// A batch normalisation as the operators take it.
 #[derive(Clone, Debug)]
@@ -102,7 +68,7 @@ pub(crate) fn attention(norm: Norm, x: Tensor<4>, dilation: usize, layers: [Laye
     let Norm { moments, epsilon, weight, bias } = norm;
     let mut inputs = [x, weight, bias].into_iter().chain(layers.into_iter().flatten());
     let inputs = std::array::from_fn(|_| inputs.next().expect("eleven layers have twenty-two parameters"));
-    operator::apply(attention::Attention { moments, epsilon, dilation }, inputs)
+    operator::apply(Attention { moments, epsilon, dilation }, inputs)
 }
 
 /// Computes `gelu(project(gelu(local(expand(norm(x))))) + residual)`.
@@ -114,7 +80,7 @@ pub(crate) fn feed_forward(norm: Norm, x: Tensor<4>, residual: Tensor<4>, layers
     let Norm { moments, epsilon, weight, bias } = norm;
     let [[expand, expand_bias], [local, local_bias], [project, project_bias]] = layers;
     let inputs = [x, residual, weight, bias, expand, expand_bias, local, local_bias, project, project_bias];
-    operator::apply(feed_forward::FeedForward { moments, epsilon }, inputs)
+    operator::apply(FeedForward { moments, epsilon }, inputs)
 }
 
 /// Computes a 1x1 convolution behind a normalisation.
@@ -124,7 +90,7 @@ pub(crate) fn feed_forward(norm: Norm, x: Tensor<4>, residual: Tensor<4>, layers
 /// - output: `[n, c_out, h, w]`
 pub(crate) fn norm_pointwise(norm: Norm, x: Tensor<4>, [layer_weight, layer_bias]: Layer) -> Tensor<4> {
     let Norm { moments, epsilon, weight, bias } = norm;
-    let operator = norm_pointwise::NormPointwise { moments, epsilon };
+    let operator = NormPointwise { moments, epsilon };
     operator::apply(operator, [x, weight, bias, layer_weight, layer_bias])
 }
 
@@ -135,7 +101,7 @@ pub(crate) fn norm_pointwise(norm: Norm, x: Tensor<4>, [layer_weight, layer_bias
 /// - output: `[n, c_out, floor(h / 2), floor(w / 2)]`
 pub(crate) fn norm_halve(norm: Norm, x: Tensor<4>, [layer_weight, layer_bias]: Layer) -> Tensor<4> {
     let Norm { moments, epsilon, weight, bias } = norm;
-    operator::apply(down::Down { moments, epsilon }, [x, weight, bias, layer_weight, layer_bias])
+    operator::apply(Down { moments, epsilon }, [x, weight, bias, layer_weight, layer_bias])
 }
 
 /// Computes `activation(norm(x))`.
@@ -145,7 +111,7 @@ pub(crate) fn norm_halve(norm: Norm, x: Tensor<4>, [layer_weight, layer_bias]: L
 /// - output: `[n, c, h, w]`
 pub(crate) fn norm_activation(norm: Norm, activation: Activation, x: Tensor<4>) -> Tensor<4> {
     let Norm { moments, epsilon, weight, bias } = norm;
-    operator::apply(norm_activation::NormActivation { moments, epsilon, activation }, [x, weight, bias])
+    operator::apply(NormActivation { moments, epsilon, activation }, [x, weight, bias])
 }
 
 /// Computes `activation(norm(x) + residual)`.
@@ -155,7 +121,7 @@ pub(crate) fn norm_activation(norm: Norm, activation: Activation, x: Tensor<4>) 
 /// - output: `[n, c, h, w]`
 pub(crate) fn norm_residual(norm: Norm, activation: Activation, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
     let Norm { moments, epsilon, weight, bias } = norm;
-    operator::apply(norm_activation::NormActivation { moments, epsilon, activation }, [x, weight, bias, residual])
+    operator::apply(NormActivation { moments, epsilon, activation }, [x, weight, bias, residual])
 }
 
 /// Computes `sigmoid(u) x + sigmoid(v) tanh(w)`, element by element.
@@ -164,7 +130,7 @@ pub(crate) fn norm_residual(norm: Norm, activation: Activation, x: Tensor<4>, re
 /// - inputs: `[n, c, h, w]`
 /// - output: `[n, c, h, w]`
 pub(crate) fn gate(u: Tensor<4>, x: Tensor<4>, v: Tensor<4>, w: Tensor<4>) -> Tensor<4> {
-    operator::apply(gate::Gate, [u, x, v, w])
+    operator::apply(Gate, [u, x, v, w])
 }
 
 /// Adds a border of mirrored pixels, `reach` on each side.
@@ -173,7 +139,7 @@ pub(crate) fn gate(u: Tensor<4>, x: Tensor<4>, v: Tensor<4>, w: Tensor<4>) -> Te
 /// - input: `[n, c, h, w]`, each side longer than `reach`
 /// - output: `[n, c, h + 2 reach, w + 2 reach]`
 pub(crate) fn mirror(x: Tensor<4>, reach: usize) -> Tensor<4> {
-    operator::apply(border::Mirror { reach }, [x])
+    operator::apply(Mirror { reach }, [x])
 }
 
 /// Leaves out the outermost pixels, `reach` on each side.
@@ -182,7 +148,7 @@ pub(crate) fn mirror(x: Tensor<4>, reach: usize) -> Tensor<4> {
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, h - 2 reach, w - 2 reach]`
 pub(crate) fn crop(x: Tensor<4>, reach: usize) -> Tensor<4> {
-    operator::apply(border::Crop { reach }, [x])
+    operator::apply(Crop { reach }, [x])
 }
 
 /// Takes the largest value of each 2x2 square; an odd last row or column is left out.
@@ -191,7 +157,7 @@ pub(crate) fn crop(x: Tensor<4>, reach: usize) -> Tensor<4> {
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, floor(h / 2), floor(w / 2)]`
 pub(crate) fn max_pool_2x2(x: Tensor<4>) -> Tensor<4> {
-    operator::apply(pool::MaxPool, [x])
+    operator::apply(MaxPool, [x])
 }
 
 /// Puts the channels of maps one behind the other.
@@ -202,7 +168,7 @@ pub(crate) fn max_pool_2x2(x: Tensor<4>) -> Tensor<4> {
 pub(crate) fn concatenate(maps: Vec<Tensor<4>>) -> Tensor<4> {
     fn apply<const N: usize>(maps: Vec<Tensor<4>>) -> Tensor<4> {
         let maps: [Tensor<4>; N] = maps.try_into().unwrap_or_else(|_| unreachable!("the caller has counted the maps"));
-        operator::apply(concatenate::Concatenate, maps)
+        operator::apply(Concatenate, maps)
     }
     // The networks join no more than five.
     match maps.len() {
@@ -221,7 +187,7 @@ pub(crate) fn concatenate(maps: Vec<Tensor<4>>) -> Tensor<4> {
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, size[0], size[1]]`
 pub(crate) fn upsample_to(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-    operator::apply(upsample::Upsample { size }, [x])
+    operator::apply(Upsample { size }, [x])
 }
 
 /// Computes the mean of each channel.
@@ -230,7 +196,7 @@ pub(crate) fn upsample_to(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, 1, 1]`
 pub(crate) fn average(x: Tensor<4>) -> Tensor<4> {
-    operator::apply(average::Average, [x])
+    operator::apply(Average, [x])
 }
 
 /// Computes `weight rsc(skip) + deep + bias` with
@@ -248,7 +214,7 @@ pub(crate) fn join(
     gate: Tensor<4>,
     [weight, bias]: Layer,
 ) -> Tensor<4> {
-    operator::apply(join::Join, [skip, deep, spatial, gate, weight, bias])
+    operator::apply(Join, [skip, deep, spatial, gate, weight, bias])
 }
 
 /// Computes a 1x1 convolution with bias.
@@ -257,7 +223,7 @@ pub(crate) fn join(
 /// - input: `[n, c_in, h, w]`
 /// - output: `[n, c_out, h, w]`
 pub(crate) fn pointwise(x: Tensor<4>, [weight, bias]: Layer) -> Tensor<4> {
-    operator::apply(norm_pointwise::Pointwise, [x, weight, bias])
+    operator::apply(Pointwise, [x, weight, bias])
 }
 
 /// Returns the zeros around a map of a layer that [`convolve`] computes: dense, of stride 1, with
@@ -281,7 +247,7 @@ pub(crate) fn padding(layer: &Conv2d, [h, w]: [usize; 2]) -> Option<[usize; 2]> 
 /// - output: `[n, c_out, h', w']`, as kernel and padding say
 pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>, padding: [usize; 2]) -> Tensor<4> {
     let bias = bias(layer, &x.device());
-    operator::apply(convolution::Convolution { padding }, [x, layer.weight.val(), bias])
+    operator::apply(Convolution { padding }, [x, layer.weight.val(), bias])
 }
 
 /// Returns the zeros around a map of a layer that [`convolve_halved`] computes: dense, of stride 2
@@ -306,8 +272,8 @@ pub(crate) fn convolve_halved(layer: &Conv2d, x: Tensor<4>, padding: [usize; 2])
     let weight = weight.reshape([rows, columns, half_h, 2, half_w, 2]).permute([0, 1, 3, 5, 2, 4]);
     let weight = weight.reshape([rows, 4 * columns, half_h, half_w]);
     let bias = bias(layer, &x.device());
-    let phases = operator::apply(phases::Phases { padding, size }, [x]);
-    operator::apply(convolution::Convolution { padding: [0; 2] }, [phases, weight, bias])
+    let phases = operator::apply(Phases { padding, size }, [x]);
+    operator::apply(Convolution { padding: [0; 2] }, [phases, weight, bias])
 }
 
 /// Returns the bias of a convolution, zeros where it has none.

@@ -4,7 +4,6 @@
 mod cube;
 #[cfg(feature = "cube")]
 mod normal;
-pub(super) mod polynomial;
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -46,7 +45,7 @@ impl GeluOps for Flex {
         on_cpu([x], |[x]| {
             let x = x.to_contiguous();
             let mut y = vec![0.0; x.shape().num_elements()];
-            y.par_chunks_mut(CHUNK).zip(values(&x).par_chunks(CHUNK)).for_each(|(y, x)| polynomial::gelu(x, y));
+            y.par_chunks_mut(CHUNK).zip(values(&x).par_chunks(CHUNK)).for_each(|(y, x)| seg_kernels::gelu(x, y));
             FlexTensor::from_data(TensorData::new(y, x.shape()))
         })
     }
@@ -57,7 +56,7 @@ impl GeluOps for Flex {
             let mut y = values(&gradient).to_vec();
             y.par_chunks_mut(CHUNK)
                 .zip(values(&x).par_chunks(CHUNK))
-                .for_each(|(y, x)| polynomial::gelu_gradient(x, y));
+                .for_each(|(y, x)| seg_kernels::gelu_gradient(x, y));
             FlexTensor::from_data(TensorData::new(y, x.shape()))
         })
     }

@@ -1,0 +1,160 @@
+//! A U-shaped network of these parts, from the image to the logits.
+
+use super::up::Join;
+use super::{Amse, Blocked, Constants, Down, Head, LAYERS, Memory, Stem, Up, Weights, map_each};
+use crate::map::Map;
+use crate::operator::on_workers;
+
+/// The parameters of a block.
+#[derive(Clone, Debug)]
+pub struct BlockParameters {
+    /// Constants of the normalisations before the two halves.
+    pub norms: [Constants; 2],
+    /// Layers of the first half, see [`LAYERS`].
+    pub attention: [Weights; LAYERS],
+    /// Its last layer; nothing where the expansion has taken it in.
+    pub project: Option<Weights>,
+    /// The dilation of its atrous convolution.
+    pub dilation: usize,
+    /// Expansion, depthwise convolution and projection of the second half.
+    pub feed_forward: [Weights; 3],
+}
+
+/// The parameters of a step that halves the size.
+#[derive(Clone, Debug)]
+pub struct DownParameters {
+    /// Constants of the normalisation before the convolution.
+    pub norm: Constants,
+    /// Weights of the 2x2 convolution.
+    pub conv: Weights,
+    /// Parameters of the block.
+    pub block: BlockParameters,
+}
+
+/// The parameters of a step that doubles the size.
+#[derive(Clone, Debug)]
+pub struct UpParameters {
+    /// Constants of the normalisation of the deep map.
+    pub norm: Constants,
+    /// Weights of the skip's places, `[1, c, 1, 1]`.
+    pub spatial: Map,
+    /// Layers behind the weights of the skip's channels.
+    pub gate: [Weights; 2],
+    /// The 1x1 convolution's weights of the skip's channels, and its bias.
+    pub skip: Weights,
+    /// Weights of the same layer for the deep map's channels, and zeros.
+    pub deep: Weights,
+    /// Parameters of the block.
+    pub block: BlockParameters,
+}
+
+/// The parameters of the network.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// The first convolution.
+    pub stem: Weights,
+    /// The normalisation behind it.
+    pub stem_norm: Constants,
+    /// The first block.
+    pub stem_block: BlockParameters,
+    /// The steps of the encoder.
+    pub downs: Vec<DownParameters>,
+    /// The steps of the decoder, from the deepest on, as many.
+    pub ups: Vec<UpParameters>,
+    /// The 1x1 convolution to the logits.
+    pub head: Weights,
+}
+
+/// The place of a map between the stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Behind the first convolution's GELU.
+    Stem,
+    /// Behind a block, counted from the first.
+    Block(usize),
+    /// Behind what halves or doubles the map of the block of this number: before the next block.
+    Step(usize),
+}
+
+/// What lies between two blocks.
+enum Step<'a> {
+    Down(&'a Down),
+    Up(&'a Up),
+}
+
+/// The network for images of one size: its parameters as the operators read them.
+pub struct Network {
+    stem: Stem,
+    downs: Vec<Down>,
+    ups: Vec<Up>,
+    blocks: Vec<Amse>,
+    head: Head,
+}
+
+impl Network {
+    /// Prepares the parameters for images of a height and a width, without the border.
+    pub fn new(parameters: &Parameters, size: [usize; 2]) -> Self {
+        let Parameters { stem, stem_norm, stem_block, downs, ups, head } = parameters;
+        let halved = |times: usize| size.map(|side| side >> times);
+        let mut blocks = vec![(stem_block, size)];
+        blocks.extend(downs.iter().enumerate().map(|(step, down)| (&down.block, halved(step + 1))));
+        blocks.extend(ups.iter().enumerate().map(|(step, up)| (&up.block, halved(ups.len() - 1 - step))));
+        let block = |(block, size): &(&BlockParameters, [usize; 2])| {
+            let BlockParameters { norms, attention, project, dilation, feed_forward } = block;
+            Amse::new(*size, *dilation, norms, attention, project.as_ref(), feed_forward)
+        };
+        let up = |up: &UpParameters| {
+            let join = Join { spatial: &up.spatial, gate: [&up.gate[0], &up.gate[1]], skip: &up.skip };
+            Up::new(&up.norm, &up.deep, &join)
+        };
+        let blocks = map_each(blocks.len(), &|index| block(&blocks[index]));
+        let downs = map_each(downs.len(), &|step| Down::new(&downs[step].norm, &downs[step].conv));
+        let ups = map_each(ups.len(), &|step| up(&ups[step]));
+        Self { stem: Stem::new(stem, stem_norm), downs, ups, blocks, head: Head::new(head) }
+    }
+
+    /// Computes the logits `[n, classes, h, w]` of images `[n, channels, h, w]` that have the border
+    /// that the first convolution reads.
+    pub fn forward(&self, image: &Map) -> Map {
+        self.run(image, &mut |_, _| {})
+    }
+
+    /// Computes the logits, and shows the maps between the stages as planes.
+    pub fn forward_observed(&self, image: &Map, mut see: impl FnMut(Place, Map)) -> Map {
+        self.run(image, &mut |place, map| see(place, map.planes()))
+    }
+
+    fn run(&self, image: &Map, see: &mut dyn FnMut(Place, &Blocked)) -> Map {
+        let mut memory = Memory::default();
+        let mut x = self.stem.forward(image, &mut memory);
+        see(Place::Stem, &x);
+        let mut skips = Vec::new();
+        let mut steps = self.downs.iter().map(Step::Down).chain(self.ups.iter().map(Step::Up));
+        for (index, block) in self.blocks.iter().enumerate() {
+            block.forward(&mut x, &mut memory);
+            see(Place::Block(index), &x);
+            x = match steps.next() {
+                None => break,
+                Some(Step::Down(down)) => {
+                    let deeper = down.forward(&x, &mut memory);
+                    skips.push(x);
+                    deeper
+                }
+                Some(Step::Up(up)) => {
+                    let skip = skips.pop().expect("there are as many steps up as down");
+                    up.forward(x, skip, &mut memory)
+                }
+            };
+            see(Place::Step(index), &x);
+        }
+        self.head.forward(&x)
+    }
+}
+
+/// Computes the logits `[n, classes, h, w]` of images `[n, channels, h, w]` that have the border
+/// that the first convolution reads.
+pub fn forward(parameters: &Parameters, image: &Map) -> Map {
+    let [_, _, h, w] = image.shape();
+    let [_, _, kh, kw] = parameters.stem[0].shape();
+    on_workers(|| Network::new(parameters, [h + 1 - kh, w + 1 - kw]).forward(image))
+}
