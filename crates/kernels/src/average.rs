@@ -21,9 +21,13 @@ impl Operator<1> for Average {
         (Map::new(x.values().par_chunks_exact(h * w).map(mean).collect(), [n, c, 1, 1]), ())
     }
 
+    fn kept(inputs: [Map; 1]) -> [Map; 1] {
+        inputs.map(Map::without_values)
+    }
+
     fn backward(&self, [x]: &[Map; 1], (): (), gradient: Map) -> [Vec<f32>; 1] {
         let [_, _, h, w] = x.shape();
-        let mut x_gradient = zeros(x.values().len());
+        let mut x_gradient = zeros(x.count());
         let planes = x_gradient.par_chunks_exact_mut(h * w).zip(gradient.values());
         planes.for_each(|(plane, gradient)| plane.fill(gradient / (h * w) as f32));
         [x_gradient]

@@ -47,10 +47,14 @@ impl Operator<1> for Mirror {
         (Map::new(y, [n, c, height, width]), ())
     }
 
+    fn kept(inputs: [Map; 1]) -> [Map; 1] {
+        inputs.map(Map::without_values)
+    }
+
     fn backward(&self, [x]: &[Map; 1], (): (), gradient: Map) -> [Vec<f32>; 1] {
         let (reach, [_, _, h, w]) = (self.reach, x.shape());
         let [height, width] = [h + 2 * reach, w + 2 * reach];
-        let mut x_gradient = zeros(x.values().len());
+        let mut x_gradient = zeros(x.count());
         let planes = x_gradient.par_chunks_exact_mut(h * w).zip(gradient.values().par_chunks_exact(height * width));
         planes.for_each(|(x, y)| {
             for (row, y) in y.chunks_exact(width).enumerate() {
@@ -81,10 +85,14 @@ impl Operator<1> for Crop {
         (Map::new(y, [n, c, height, width]), ())
     }
 
+    fn kept(inputs: [Map; 1]) -> [Map; 1] {
+        inputs.map(Map::without_values)
+    }
+
     fn backward(&self, [x]: &[Map; 1], (): (), gradient: Map) -> [Vec<f32>; 1] {
         let (reach, [_, _, h, w]) = (self.reach, x.shape());
         let [height, width] = [h - 2 * reach, w - 2 * reach];
-        let mut x_gradient = zeros(x.values().len());
+        let mut x_gradient = zeros(x.count());
         let planes = x_gradient.par_chunks_exact_mut(h * w).zip(gradient.values().par_chunks_exact(height * width));
         planes.for_each(|(x, y)| {
             for (x, y) in x[reach * w..].chunks_exact_mut(w).zip(y.chunks_exact(width)) {

@@ -28,13 +28,17 @@ impl<const N: usize> Operator<N> for Concatenate {
         (Map::new(y, [n, channels, h, w]), ())
     }
 
+    fn kept(inputs: [Map; N]) -> [Map; N] {
+        inputs.map(Map::without_values)
+    }
+
     fn backward(&self, maps: &[Map; N], (): (), gradient: Map) -> [Vec<f32>; N] {
         let [_, channels, h, w] = gradient.shape();
         let size = h * w;
         let mut first = 0;
         maps.each_ref().map(|map| {
             let own = map.shape()[1];
-            let mut part = zeros(map.values().len());
+            let mut part = zeros(map.count());
             part.par_chunks_exact_mut(size).enumerate().for_each(|(plane, part)| {
                 let from = plane / own * channels + first + plane % own;
                 part.copy_from_slice(&gradient.values()[from * size..][..size]);

@@ -14,6 +14,8 @@ pub struct Map {
 enum Values {
     Own(Arc<Vec<f32>>),
     Lent(Arc<dyn AsRef<[f32]> + Send + Sync>),
+    /// Only the shape is left.
+    None,
 }
 
 impl Map {
@@ -35,24 +37,43 @@ impl Map {
     }
 
     fn checked(self) -> Self {
-        assert_eq!(self.values().len(), self.shape.iter().product(), "a map of shape {:?} has as many", self.shape);
+        assert_eq!(self.values().len(), self.count(), "a map of shape {:?} has as many", self.shape);
         self
     }
 
     /// Returns the values, row by row.
+    ///
+    /// # Panics
+    /// When the map is [`without_values`](Self::without_values).
     pub fn values(&self) -> &[f32] {
         match &self.values {
             Values::Own(values) => values,
             Values::Lent(values) => (**values).as_ref(),
+            Values::None => panic!("an operator reads values that it has not kept"),
         }
     }
 
     /// Returns the values themselves, which are copied where somebody else has them too.
+    ///
+    /// # Panics
+    /// When the map is [`without_values`](Self::without_values).
     pub fn into_values(self) -> Vec<f32> {
         match self.values {
             Values::Own(values) => Arc::unwrap_or_clone(values),
             Values::Lent(values) => (*values).as_ref().to_vec(),
+            Values::None => panic!("an operator reads values that it has not kept"),
         }
+    }
+
+    /// Returns the map's shape without its values, whose memory is free again where nobody else
+    /// has them.
+    pub fn without_values(self) -> Self {
+        Self { values: Values::None, ..self }
+    }
+
+    /// Returns the number of values.
+    pub fn count(&self) -> usize {
+        self.shape.iter().product()
     }
 
     /// Batch, channels, height and width.

@@ -20,6 +20,12 @@ pub trait Operator<const N: usize>: Clone + Debug + Send + Sync + 'static {
         self.forward(inputs).0
     }
 
+    /// Returns the inputs as the gradient needs them: where it reads their shapes alone, without
+    /// their values.
+    fn kept(inputs: [Map; N]) -> [Map; N] {
+        inputs
+    }
+
     /// Computes the gradients of the inputs, in their order and with their numbers of values, from
     /// the value's.
     fn backward(&self, inputs: &[Map; N], saved: Self::Saved, gradient: Map) -> [Vec<f32>; N];

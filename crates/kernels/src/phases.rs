@@ -65,9 +65,13 @@ impl Operator<1> for Phases {
         (Map::new(y, [n, 4 * c, height, width]), ())
     }
 
+    fn kept(inputs: [Map; 1]) -> [Map; 1] {
+        inputs.map(Map::without_values)
+    }
+
     fn backward(&self, [x]: &[Map; 1], (): (), gradient: Map) -> [Vec<f32>; 1] {
         let ([_, _, h, w], [height, width]) = (x.shape(), self.size);
-        let mut x_gradient = zeros(x.values().len());
+        let mut x_gradient = zeros(x.count());
         let planes = x_gradient.par_chunks_exact_mut(h * w).zip(gradient.values().par_chunks_exact(4 * height * width));
         planes.for_each(|(x, phases)| {
             for (phase, y) in phases.chunks_exact(height * width).enumerate() {

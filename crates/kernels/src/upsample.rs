@@ -202,10 +202,14 @@ impl Operator<1> for Upsample {
         (Map::new(y, [n, c, height, width]), ())
     }
 
+    fn kept(inputs: [Map; 1]) -> [Map; 1] {
+        inputs.map(Map::without_values)
+    }
+
     fn backward(&self, [x]: &[Map; 1], (): (), gradient: Map) -> [Vec<f32>; 1] {
         let ([_, _, h, w], [height, width]) = (x.shape(), self.size);
         let ([rows, columns], [top, left]) = self.geometry([h, w]);
-        let mut x_gradient = zeros(x.values().len());
+        let mut x_gradient = zeros(x.count());
         let planes = x_gradient.par_chunks_exact_mut(h * w).zip(gradient.values().par_chunks_exact(height * width));
         planes.for_each_init(
             || ([(); 2].map(|()| columns.line()), columns.line()),

@@ -58,7 +58,7 @@ pub(super) fn apply<const N: usize, O: Operator<N>>(operator: O, inputs: [Tensor
     let output = match Step(operator.clone()).prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
             let (output, saved) = on_workers(|| operator.forward(&inputs));
-            prepared.finish((inputs, saved), tensor(output))
+            prepared.finish((O::kept(inputs), saved), tensor(output))
         }
         OpsKind::UnTracked(prepared) => prepared.finish(tensor(on_workers(|| operator.value(&inputs)))),
     };
