@@ -45,7 +45,7 @@ def cpu_seconds() -> float:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", choices=["train", "forward"], required=True)
-    parser.add_argument("--network", choices=NETWORKS, default="amsunet", help="at base width 32")
+    parser.add_argument("--network", choices=NETWORKS, default="amsunet", help="at base width 32, if it has one")
     parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), required=True)
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)

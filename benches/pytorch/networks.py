@@ -1,10 +1,11 @@
-"""The networks that there are in PyTorch too, by the names of ours."""
+"""The networks in PyTorch, by the names of ours."""
 
 from amsunet import AMSUnet
 from attention_unet import AttentionUNet
 from conv_unext import ConvUNext
 from res_unet_canonical import ResUNetCanonical
 from seg_next import SegNext
+from trans_unet import TransUNet
 from unet import ResUNet, UNet
 from unet_plus_plus import UNetPlusPlus
 from unext import UNext
@@ -19,4 +20,5 @@ NETWORKS = {
     "conv-unext": ConvUNext,
     "unext": UNext,
     "seg-next": SegNext,
+    "trans-unet": TransUNet,
 }

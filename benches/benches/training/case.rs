@@ -1,14 +1,10 @@
-//! The networks that are compared, and the cases of each.
+//! The configurations of the networks that are compared, and the cases of each.
 
 use anyhow::{Context, Result};
 use seg_nets::device::DeviceChoice;
 use seg_nets::network::{NetworkConfig, NetworkName};
 
 use crate::measure::Task;
-
-/// The networks that `pytorch/networks.py` has.
-const TWINS: [NetworkName; 4] =
-    [NetworkName::AmsUnet, NetworkName::UNet, NetworkName::ResUNet, NetworkName::AttentionUNet];
 
 /// The settings of TransUNet: about five million parameters, as the other networks have.
 const SMALL_TRANS_UNET: [(&str, &str); 8] = [
@@ -62,9 +58,13 @@ impl Case {
     }
 }
 
-/// Returns whether PyTorch has the network here.
-pub(crate) fn has_twin(network: NetworkName) -> bool {
-    TWINS.contains(&network)
+/// Returns the size at which many steps are compared: a small one, so that they are quick.
+pub(crate) fn size_of_steps(network: NetworkName) -> [usize; 2] {
+    match network {
+        // It takes images of its own size alone.
+        NetworkName::TransUNet => [224; 2],
+        _ => [64; 2],
+    }
 }
 
 /// Returns the configuration of a network that is compared: of base width 32 where it has one.

@@ -34,8 +34,8 @@ const GPU_QUANTITIES: &[Quantity] = &[MILLISECONDS];
 /// Compares ours with PyTorch.
 pub(crate) struct Comparison {
     network: NetworkName,
-    /// The Python of the other side, where it has the network.
-    python: Option<PathBuf>,
+    /// The Python of the other side.
+    python: PathBuf,
     /// The device of both sides.
     device: DeviceChoice,
     /// The measurements of each case.
@@ -58,7 +58,7 @@ impl Comparison {
     /// where none are given.
     pub(crate) fn new(
         network: NetworkName,
-        python: Option<PathBuf>,
+        python: PathBuf,
         device: DeviceChoice,
         rounds: usize,
         threads: usize,
@@ -90,17 +90,12 @@ impl Comparison {
         Weights::from_network(&net).write(&weights, None)?;
         println!("{config}: {} parameters", net.num_learnable());
         println!("{} rounds in turn on {}, {} threads", self.rounds, self.device, self.threads);
-        if self.python.is_none() {
-            println!("PyTorch does not have the network here: ours alone");
-        }
         let mut faults = Vec::new();
         for case in &self.cases {
             faults.extend(self.compare(case, &weights));
         }
-        for (python, precision) in
-            self.python.iter().flat_map(|python| self.precisions.iter().map(move |p| (python, p)))
-        {
-            let compared = steps::compare(self.network, python, self.device, self.threads, *precision, &weights);
+        for precision in self.precisions.iter().copied() {
+            let compared = steps::compare(self.network, &self.python, self.device, self.threads, precision, &weights);
             faults.extend(compared.unwrap_or_else(|error| vec![format!("{error:#}")]));
         }
         if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("\n")) }
@@ -111,10 +106,8 @@ impl Comparison {
         let mut sides = Vec::new();
         for precision in self.precisions.iter().copied() {
             sides.push((format!("here, {}", precision.name()), precision, Side::Ours));
-            if let Some(python) = &self.python {
-                let peer = |setting: Setting| (setting.to_string(), precision, Side::PyTorch(python.clone(), setting));
-                sides.extend(Setting::all(precision, self.device).into_iter().map(peer));
-            }
+            let peer = |setting: Setting| (setting.to_string(), precision, Side::PyTorch(self.python.clone(), setting));
+            sides.extend(Setting::all(precision, self.device).into_iter().map(peer));
         }
         let mut rows: Vec<Row> = Vec::new();
         let mut faults = Vec::new();

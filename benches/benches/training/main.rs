@@ -43,7 +43,7 @@ struct Cli {
     /// names it
     #[arg(long, value_parser = typed_program)]
     python: Option<PathBuf>,
-    /// The network; for those that PyTorch does not have here, ours is measured alone
+    /// The network
     #[arg(long, default_value_t = NetworkName::AmsUnet)]
     network: NetworkName,
     /// The device of both sides: cpu, cuda or cuda:INDEX
@@ -79,7 +79,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let threads = cli.threads.or_else(|| thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
-    let python = case::has_twin(cli.network).then(|| side::python(cli.python.as_deref())).transpose()?;
+    let python = side::python(cli.python.as_deref())?;
     let Cli { network, device, rounds, case, precision, .. } = cli;
     Comparison::new(network, python, device, rounds, threads, &case, &precision)?.run()
 }

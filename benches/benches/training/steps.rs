@@ -8,11 +8,10 @@ use seg_nets::network::NetworkName;
 use seg_nets::precision::Precision;
 use seg_nets::weights::Weights;
 
+use crate::case;
 use crate::measure::{Measured, Measurement, Task};
 use crate::side::{Numbers, Setting, Side};
 
-/// A small case, so that many steps are quick.
-const SIZE: [usize; 2] = [64, 64];
 const STEPS: usize = 20;
 
 /// The largest differences of the two sides within [`STEPS`].
@@ -62,7 +61,7 @@ pub(crate) fn compare(
         let measurement = Measurement {
             network,
             task: Task::Train,
-            size: SIZE.to_vec(),
+            size: case::size_of_steps(network).to_vec(),
             batch: 2,
             steps: STEPS,
             weights: weights.into(),
