@@ -37,7 +37,7 @@ impl Moments {
 }
 
 /// Returns the mean and the biased variance of planes that hold `count` values together.
-fn mean_and_variance(planes: &[&[f32]], count: usize) -> (f64, f64) {
+pub(crate) fn mean_and_variance(planes: &[&[f32]], count: usize) -> (f64, f64) {
     let mean = planes.iter().map(|plane| sum(plane)).sum::<f64>() / count as f64;
     let middle = mean as f32;
     // About the rounded mean, whose distance from the exact one is taken off again.

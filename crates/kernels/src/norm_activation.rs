@@ -24,7 +24,8 @@ pub enum Activation {
 }
 
 impl Activation {
-    fn apply(self, values: &mut [f32]) {
+    /// Computes the function of values, in their place.
+    pub(crate) fn apply(self, values: &mut [f32]) {
         match self {
             Self::Identity => {}
             Self::Relu => relu_in_place(values),
@@ -33,7 +34,7 @@ impl Activation {
     }
 
     /// Multiplies the gradients by the slopes at the values.
-    fn chain(self, values: &[f32], gradients: &mut [f32]) {
+    pub(crate) fn chain(self, values: &[f32], gradients: &mut [f32]) {
         match self {
             Self::Identity => {}
             Self::Relu => relu_gradient(values, gradients),

@@ -3,9 +3,11 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use seg_kernels::Activation;
 
-use crate::kernels::in_float32;
+use crate::kernels::{fused, in_float32, is_fused};
 
 /// Configuration of [`GroupNorm`].
 #[derive(Config, Debug)]
@@ -56,6 +58,29 @@ impl GroupNorm {
     /// - input: `[n, c, h, w]`
     /// - output: `[n, c, h, w]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.activated(x, Activation::Identity, |y| y)
+    }
+
+    /// Computes the layer and its ReLU.
+    ///
+    /// # Shapes
+    /// - input: `[n, c, h, w]`
+    /// - output: `[n, c, h, w]`
+    pub(crate) fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
+        self.activated(x, Activation::Relu, relu)
+    }
+
+    /// Computes an activation of the layer: in one pass on the CPU, by `apply` elsewhere.
+    fn activated(&self, x: Tensor<4>, activation: Activation, apply: impl FnOnce(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+        let Self { groups, epsilon, .. } = *self;
+        if is_fused(&x) {
+            let parameters = [&self.weight, &self.bias].map(|values| values.val().reshape([1, -1, 1, 1]));
+            return fused::group_norm(seg_kernels::GroupNorm { groups, epsilon, activation }, x, parameters);
+        }
+        apply(self.normalize(x))
+    }
+
+    fn normalize(&self, x: Tensor<4>) -> Tensor<4> {
         in_float32(x, |x| {
             let [n, c, h, w] = x.dims();
             let x = x.reshape([n, self.groups, c / self.groups * h * w]);

@@ -2,7 +2,6 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::{StandardConv, StandardConvConfig};
@@ -49,6 +48,6 @@ impl Root {
     /// - input: `[n, channels_in, h, w]`
     /// - output: `[n, channels_out, ceil(h / 2), ceil(w / 2)]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        relu(self.norm.forward(self.conv.forward(x)))
+        self.norm.forward_relu(self.conv.forward(x))
     }
 }

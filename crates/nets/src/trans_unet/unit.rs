@@ -85,8 +85,8 @@ impl Unit {
     /// - input: `[n, channels_in, h, w]`
     /// - output: `[n, channels_out, ceil(h / stride), ceil(w / stride)]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.norm1.forward(self.conv1.forward(x.clone())));
-        let y = relu(self.norm2.forward(self.conv2.forward(y)));
+        let y = self.norm1.forward_relu(self.conv1.forward(x.clone()));
+        let y = self.norm2.forward_relu(self.conv2.forward(y));
         let y = self.norm3.forward(self.conv3.forward(y));
         let x = match &self.shortcut {
             Some(Shortcut { conv, norm }) => norm.forward(conv.forward(x)),

@@ -7,8 +7,8 @@ use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions, MaxPoo
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 
 use seg_kernels::{
-    Activation, Attention, Average, Concatenate, Convolution, Crop, Down, FeedForward, Gate, Join, MaxPool, Mirror,
-    Moments, NormActivation, NormPointwise, Phases, Pointwise, Upsample,
+    Activation, Attention, Average, Concatenate, Convolution, Crop, Down, FeedForward, Gate, GroupNorm, Join, MaxPool,
+    Mirror, Moments, NormActivation, NormPointwise, Phases, Pointwise, Upsample,
 };
 
 use super::moments_of_batch;
@@ -132,6 +132,21 @@ fn pointwise_operators_are_their_formulas() {
                 [map, vector(c), vector(c), [rows, c, 1, 1], vector(rows)],
                 |inputs| apply(NormPointwise { moments: moments_of_batch(&inputs[0]), epsilon: EPSILON }, inputs),
                 |p| conv(norm(p[0].clone(), &p[1], &p[2]), &p[3], &p[4], 1, 1),
+            );
+        }
+        for groups in (1..=c).filter(|groups| c % groups == 0) {
+            check(
+                &format!("{map:?} normalised in {groups} groups"),
+                [map, vector(c), vector(c)],
+                |inputs| apply(GroupNorm { groups, epsilon: EPSILON, activation: Activation::Relu }, inputs),
+                |p| {
+                    let [n, c, h, w] = p[0].dims();
+                    let x = p[0].clone().reshape([n, groups, c / groups * h * w]);
+                    let x = x.clone() - x.mean_dim(2);
+                    let variance = x.clone().powi_scalar(2).mean_dim(2);
+                    let x = (x / (variance + EPSILON).sqrt()).reshape([n, c, h, w]);
+                    relu(x * p[1].clone() + p[2].clone())
+                },
             );
         }
         let activations: [(Activation, fn(Tensor<4>) -> Tensor<4>); 3] =

@@ -18,8 +18,8 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 use seg_kernels::{
-    Activation, Attention, Average, Concatenate, Convolution, Crop, Down, FeedForward, Gate, Join, MaxPool, Mirror,
-    Moments, NormActivation, NormPointwise, Phases, Pointwise, Upsample,
+    Activation, Attention, Average, Concatenate, Convolution, Crop, Down, FeedForward, Gate, GroupNorm, Join, MaxPool,
+    Mirror, Moments, NormActivation, NormPointwise, Phases, Pointwise, Upsample,
 };
 
 /// A batch normalisation as the operators take it.
@@ -122,6 +122,16 @@ pub(crate) fn norm_activation(norm: Norm, activation: Activation, x: Tensor<4>) 
 pub(crate) fn norm_residual(norm: Norm, activation: Activation, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
     let Norm { moments, epsilon, weight, bias } = norm;
     operator::apply(NormActivation { moments, epsilon, activation }, [x, weight, bias, residual])
+}
+
+/// Computes the activation of a map that is normalised by groups of channels.
+///
+/// # Shapes
+/// - weight, bias: `[1, c, 1, 1]`
+/// - input: `[n, c, h, w]`
+/// - output: `[n, c, h, w]`
+pub(crate) fn group_norm(norm: GroupNorm, x: Tensor<4>, [weight, bias]: Layer) -> Tensor<4> {
+    operator::apply(norm, [x, weight, bias])
 }
 
 /// Computes `sigmoid(u) x + sigmoid(v) tanh(w)`, element by element.

@@ -16,6 +16,8 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMe
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Shape, Tensor};
 
+use super::{fused, is_fused};
+
 /// Twice the height and twice the width, bilinear between pixels whose outermost ones stay at the
 /// border.
 ///
@@ -23,6 +25,10 @@ use burn::tensor::{Shape, Tensor};
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, 2h, 2w]`
 pub fn upsample(x: Tensor<4>) -> Tensor<4> {
+    if is_fused(&x) {
+        let [_, _, h, w] = x.dims();
+        return fused::upsample_to(x, [2 * h, 2 * w]);
+    }
     Tensor::from_dispatch(<Dispatch as UpsampleOps>::upsample(x.into_dispatch()))
 }
 
