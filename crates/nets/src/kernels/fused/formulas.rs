@@ -7,8 +7,7 @@ use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions, PadMod
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 
 use seg_kernels::{
-    Attention, Average, Convolution, Down, FeedForward, Join, Moments, NormGelu, NormPointwise, Pointwise,
-    Upsample,
+    Attention, Average, Convolution, Down, FeedForward, Join, Moments, NormGelu, NormPointwise, Pointwise, Upsample,
 };
 
 use super::moments_of_batch;
