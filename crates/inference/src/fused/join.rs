@@ -37,8 +37,8 @@ pub(super) fn join<'g>(
     Ok(Joined { skip, deep, parameters })
 }
 
-/// Takes `(x * (sigmoid(spatial x) * gate) + 1) * x`; returns `x`, the weights of the places and the
-/// layers of the gate.
+/// Takes `(x * (sigmoid(spatial x) * gate) + 1) * x`; returns `x`, the weights of the places and
+/// the layers of the gate.
 fn rsc<'g>(walk: &mut Walk<'g>, value: &str) -> Result<(&'g str, Weights, [Weights; 2]), Unrecognized> {
     let [factor, x] = walk.take_pair(value, &Op::Mul)?;
     let [product, one] = walk.take(factor, "Add", |op| *op == Op::Add)?;

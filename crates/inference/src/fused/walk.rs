@@ -1,5 +1,5 @@
-//! A walk through a graph from its output to its input, which takes each node once and checks all of
-//! it.
+//! A walk through a graph from its output to its input, which takes each node once and checks all
+//! of it.
 
 use std::collections::BTreeSet;
 
