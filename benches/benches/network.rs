@@ -1,7 +1,10 @@
-//! Compares the exported network in ONNX Runtime with the same weights in our kernels, on the CPU.
+//! Compares the exported network in ONNX Runtime with the same file and the same weights in our
+//! kernels, on the CPU, and with the files of other exporters.
 //!
-//! `cargo bench -p seg-benches --bench network`: both take turns, and the ratios are medians of
-//! those of the rounds, of wall time and of processor time. Wall time needs a quiet machine.
+//! `cargo bench -p seg-benches --bench network -- [FILE...]`: all take turns, and the ratios are
+//! medians of those of the rounds, of wall time and of processor time. Wall time needs a quiet
+//! machine. A file is an ONNX model of the same network by another exporter, of one input and of
+//! any size, which ONNX Runtime runs.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 use std::thread;
@@ -10,10 +13,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use burn::tensor::{Tensor, TensorData};
 use ndarray::Array4;
+use ort::value::TensorRef;
 use seg_benches::{median, median_ratio};
 use seg_export::{Options as ExportOptions, export};
 use seg_inference::library::{Build, Search};
-use seg_inference::{Options, Session};
+use seg_inference::{Options, Provider, Session};
 use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::device::DeviceChoice;
@@ -41,10 +45,21 @@ fn main() -> Result<()> {
     std::fs::write(&path, export(&checkpoint, &ExportOptions::default())?.bytes)?;
     let environment = Search::from_env(None, Build::Cpu).locate()?.load()?;
     let mut session = Session::open(&environment, &path, &Options::default())?;
+    let mut fused = Session::open(&environment, &path, &Options { provider: Provider::Fused, ..Options::default() })?;
+    // Cargo adds `--bench`.
+    let files: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let open = |file: &String| -> Result<_> {
+        let builder = ort::session::Session::builder(&environment)?;
+        let threads = seg_inference::available_threads().get();
+        let mut builder = builder.with_intra_threads(threads).map_err(ort::Error::from)?;
+        builder.commit_from_file(file).with_context(|| format!("cannot open `{file}`"))
+    };
+    let mut others = files.iter().map(open).collect::<Result<Vec<_>>>()?;
 
     let threads = thread::available_parallelism().map_or(1, usize::from);
     println!("{}, {threads} threads; ours with {}; medians of {ROUNDS} rounds", processor(), vector_instructions());
-    println!("{:20} {:>12} {:>12} {:>18} {:>18}", "forward", "ONNX Runtime", "ours", "ratio of ours", "processor time");
+    let sides: Vec<_> = ["cpu", "fused", "training"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    println!("{:16} {:28} {:>12} {:>14} {:>18}", "forward", "", "time", "ratio to cpu", "of processor time");
     for [n, height, width] in [[1, 256, 256], [1, 512, 512], [1, 565, 584], [4, 256, 256]] {
         let count = n * 3 * height * width;
         let values: Vec<f32> = (0..count).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
@@ -53,20 +68,32 @@ fn main() -> Result<()> {
         let x = Tensor::<4>::from_data(TensorData::new(values, shape), &device);
         let mut rounds = Vec::new();
         for _ in 0..=ROUNDS {
-            let theirs = timed(|| session.run(image.view()).map(drop))?;
-            let ours = timed(|| -> Result<()> {
-                drop(net.forward(x.clone()).into_data());
-                Ok(())
-            })?;
-            rounds.push([ours, theirs]);
+            let mut round = vec![
+                timed(|| session.run(image.view()).map(drop))?,
+                timed(|| fused.run(image.view()).map(drop))?,
+                timed(|| -> Result<()> {
+                    drop(net.forward(x.clone()).into_data());
+                    Ok(())
+                })?,
+            ];
+            for other in &mut others {
+                round.push(timed(|| -> Result<()> {
+                    let inputs = ort::inputs![TensorRef::from_array_view(image.view())?];
+                    other.run(inputs)?;
+                    Ok(())
+                })?);
+            }
+            rounds.push(round);
         }
-        // The first prepares both sides.
+        // The first prepares all sides.
         rounds.remove(0);
         let of = |side: usize, quantity: usize| rounds.iter().map(|round| round[side][quantity]).collect::<Vec<_>>();
-        let [ours, theirs] = [0, 1].map(|side| 1e3 * median(of(side, 0)));
-        let [wall, processor] = [0, 1].map(|quantity| median_ratio(&of(0, quantity), &of(1, quantity)));
         let name = format!("{n}x3x{height}x{width}");
-        println!("{name:20} {theirs:9.1} ms {ours:9.1} ms {wall:18.2} {processor:18.2}");
+        for (side, label) in sides.iter().enumerate() {
+            let time = 1e3 * median(of(side, 0));
+            let [wall, processor] = [0, 1].map(|quantity| median_ratio(&of(side, quantity), &of(0, quantity)));
+            println!("{name:16} {label:28} {time:9.1} ms {wall:14.2} {processor:18.2}");
+        }
     }
     Ok(())
 }

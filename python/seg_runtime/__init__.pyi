@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 __version__: str
 
-Provider: TypeAlias = Literal["cpu", "openvino", "cuda", "tensorrt"]
+Provider: TypeAlias = Literal["cpu", "fused", "openvino", "cuda", "tensorrt"]
 Precision: TypeAlias = Literal["fp32", "tf32", "fp16"]
 PathOrName: TypeAlias = str | PathLike[str]
 #: A path, an array `[height, width]` or `[height, width, 3 or 4]` of uint8, uint16, or float32 in [0, 1], or a PIL image.

@@ -17,6 +17,7 @@ pub mod library;
 pub mod nvidia;
 
 mod compare;
+mod fused;
 mod inputs;
 mod model_file;
 mod probe;
@@ -31,6 +32,7 @@ mod threads;
 mod threshold;
 
 pub use compare::{CompareError, Comparison, Worst, compare};
+pub use fused::Unrecognized;
 pub use inputs::{InputError, Inputs, image_files, list_inputs};
 pub use model_file::{ModelFile, digest};
 pub use probe::{ProbeError, probe};

@@ -9,11 +9,12 @@ use seg_contract::{
 };
 use seg_onnx::evaluate::evaluate;
 use seg_onnx::graph::{BuildError, Conv, Dim, Graph, GraphBuilder, Tensor};
-use seg_onnx::{Model, Opset};
+use seg_onnx::{Model, Opset, Target, passes};
 use thiserror::Error;
 
 use crate::compare::{CompareError, compare};
-use crate::provider::{ComputePrecision, Options, Shapes};
+use crate::fused::{Sizes, example};
+use crate::provider::{ComputePrecision, Options, Provider, Shapes};
 use crate::session::{OpenError, RunError, RunsOn, Session};
 
 /// The height and width of the input.
@@ -54,8 +55,8 @@ pub enum ProbeError {
 /// # Errors
 /// When the provider cannot be used, leaves nodes to another one, or computes something else.
 pub fn probe(environment: &Environment, options: &Options) -> Result<RunsOn, ProbeError> {
-    let model =
-        Model { graph: graph().expect("the test graph is well formed"), opset: Opset::V20, contract: contract() };
+    let graph = if options.provider == Provider::Fused { fused_graph() } else { graph() };
+    let model = Model { graph: graph.expect("the test graph is well formed"), opset: Opset::V20, contract: contract() };
     let input = input();
     let expected = evaluate(&model.graph, &[("image", input.mapv(f64::from).into_dyn())], &["scores"])
         .expect("the test graph takes an image of this size");
@@ -88,6 +89,13 @@ fn graph() -> Result<Graph, BuildError> {
     let weight = tensor([2, 4, 1, 1], vec![0.5, -0.25, 0.75, 1.0, -0.5, 0.25, -0.75, 0.125]);
     let scores = root.conv("head", padded, weight, None, Conv::default())?;
     builder.finish(&[("scores", scores)])
+}
+
+/// Builds a small network of the kind that the fused kernels compute.
+fn fused_graph() -> Result<Graph, BuildError> {
+    let mut graph = example(Sizes::SMALL, "image", "scores")?;
+    passes::run(&mut graph, Opset::V20, Target::Portable).expect("a rewrite keeps a graph whole");
+    Ok(graph)
 }
 
 fn contract() -> Contract {

@@ -36,7 +36,7 @@ fn what_cannot_be_done_ends_with_1_and_what_was_not_said_rightly_with_2() {
             "unknown provider",
             "infer --model threshold.onnx --ep gpu --out out a.png",
             2,
-            "auto, cpu, webgpu, openvino, cuda, tensorrt-rtx, tensorrt",
+            "auto, cpu, fused, webgpu, openvino, cuda, tensorrt-rtx, tensorrt",
         ),
         ("unordered shapes", "infer --model threshold.onnx --shapes 2x1x1,1x1x1,1x1x1 --out out a.png", 2, "--shapes"),
         ("no such level", "infer --model threshold.onnx --builder-level 6 --out out a.png", 2, "--builder-level"),

@@ -4,6 +4,7 @@
 
 mod adopting;
 mod choosing;
+mod fused;
 mod plugins;
 #[path = "../../../crates/inference/tests/threshold/mod.rs"]
 mod threshold;

@@ -35,6 +35,7 @@ fn each_crate_is_free_of_what_it_must_not_know() {
         ("seg-metrics", "seg-contract", &["burn", "ort", "seg-onnx", "seg-data"]),
         ("seg-report", "seg-data", &["burn", "ort", "seg-onnx"]),
         ("seg-page", "seg-page", &["burn", "ort", "seg-contract"]),
+        ("seg-kernels", "rayon", &["burn", "ort", "seg-contract", "seg-onnx"]),
         ("seg-nets", "burn", &["ort", "seg-onnx", "seg-train", "seg-inference"]),
         ("seg-inference", "ort", &["burn", "seg-nets", "seg-verify", "seg-runtime"]),
         ("seg-verify", "ort", &["burn", "seg-nets", "seg-export", "seg-runtime"]),

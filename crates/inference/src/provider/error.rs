@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::engines::EngineCacheError;
 use super::kind::Provider;
+use crate::fused::Unrecognized;
 use crate::library::LIBRARY_VARIABLE;
 use crate::nvidia::{Driver, TF32_VARIABLE};
 
@@ -154,6 +155,23 @@ pub enum ProviderError {
     NoTf32 {
         /// The provider.
         provider: Provider,
+    },
+    /// The fused kernel does not compute the graph.
+    #[error(
+        "it computes AMSUnet alone, as `seg export` writes it for `--target portable` and `cpu`, and this graph is not \
+         it: {0}; choose `--ep cpu`"
+    )]
+    Unrecognized(#[from] Unrecognized),
+    /// The graph of the file cannot be read.
+    #[error("the file's graph cannot be read here, and the kernel computes AMSUnet alone; choose `--ep cpu`")]
+    Unread,
+    /// The system gives no threads.
+    #[error("the system gives no {count} threads: {reason}; choose fewer by `--threads`")]
+    Threads {
+        /// The number of threads.
+        count: usize,
+        /// The system's message.
+        reason: String,
     },
     /// The cache of TensorRT's engines cannot be used.
     #[error(transparent)]

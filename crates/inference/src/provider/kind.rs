@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An execution provider of ONNX Runtime.
+/// An execution provider of ONNX Runtime, or the project's own kernels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -21,6 +21,8 @@ pub enum Provider {
     TensorRtRtx,
     /// A GPU of any make, by WebGPU.
     WebGpu,
+    /// The processor, by the project's own kernels: AMSUnet alone.
+    Fused,
     /// Any other provider, by a plug-in that the user names.
     Plugin,
 }

@@ -8,6 +8,7 @@ mod cuda;
 mod diagnosis;
 mod engines;
 mod error;
+mod fused;
 mod gpu;
 mod kind;
 mod named_plugin;
@@ -48,8 +49,16 @@ use crate::library::{Build, Plugin};
 
 impl Provider {
     /// Every provider: the user's own, then the fastest first.
-    pub const ALL: [Self; 7] =
-        [Self::Plugin, Self::TensorRt, Self::TensorRtRtx, Self::Cuda, Self::OpenVino, Self::WebGpu, Self::Cpu];
+    pub const ALL: [Self; 8] = [
+        Self::Plugin,
+        Self::TensorRt,
+        Self::TensorRtRtx,
+        Self::Cuda,
+        Self::OpenVino,
+        Self::WebGpu,
+        Self::Fused,
+        Self::Cpu,
+    ];
 
     /// Returns the description of the provider.
     pub const fn spec(self) -> &'static Spec {
@@ -60,6 +69,7 @@ impl Provider {
             Self::Plugin => &named_plugin::SPEC,
             Self::Cuda => &cuda::SPEC,
             Self::OpenVino => &openvino::SPEC,
+            Self::Fused => &fused::SPEC,
             Self::Cpu => &cpu::SPEC,
         }
     }

@@ -25,6 +25,7 @@ use seg_contract::{Contract, Element, Input, OutputKind};
 use seg_onnx::Model;
 use thiserror::Error;
 
+use crate::fused::{Fused, Output};
 use crate::model_file::ModelFile;
 use crate::provider::{Options, Provider, ProviderError, RuntimeCache, Shapes, diagnose};
 use crate::session::cuda_graphs::{CudaGraphs, uncaptured};
@@ -32,7 +33,7 @@ use crate::session::cuda_graphs::{CudaGraphs, uncaptured};
 /// A model that is ready to run on one provider.
 #[derive(Debug)]
 pub struct Session {
-    session: ort::session::Session,
+    engine: Engine,
     file: ModelFile,
     cuda_graphs: Option<CudaGraphs>,
     contract: Contract,
@@ -43,6 +44,39 @@ pub struct Session {
     options: Options,
     /// Dropped after the session, which leaves files in it.
     _cache: Option<RuntimeCache>,
+}
+
+/// The part of a session that computes.
+#[derive(Debug)]
+pub(crate) enum Engine {
+    /// A provider of ONNX Runtime.
+    OnnxRuntime(ort::session::Session),
+    /// The project's own kernels.
+    Fused(Box<Fused>),
+}
+
+/// A type of a model's outputs.
+trait Number: PrimitiveTensorElementType + Clone {
+    /// Returns the kernels' output if it is of this type.
+    fn from_fused(output: Output) -> Option<ArrayD<Self>>;
+}
+
+impl Number for f32 {
+    fn from_fused(output: Output) -> Option<ArrayD<Self>> {
+        match output {
+            Output::Floats(values) => Some(values),
+            Output::Bytes(_) => None,
+        }
+    }
+}
+
+impl Number for u8 {
+    fn from_fused(output: Output) -> Option<ArrayD<Self>> {
+        match output {
+            Output::Floats(_) => None,
+            Output::Bytes(values) => Some(values),
+        }
+    }
 }
 
 /// The output of a model for a batch of images, of the kind that its contract names.
@@ -86,6 +120,14 @@ pub enum RunError {
         shape: [usize; 4],
         /// The shapes that the engine takes.
         shapes: Box<Shapes>,
+    },
+    /// The kernels take no such input.
+    #[error("cannot run the model on an input of shape {shape:?}: it takes {expected}")]
+    Input {
+        /// The shape of the input.
+        shape: [usize; 4],
+        /// The description of what the network takes.
+        expected: String,
     },
     /// The output is not a batch of images.
     #[error("the model's output has shape {found:?}, expected a batch of {batch}")]
@@ -156,13 +198,13 @@ impl Session {
         let Runnable { contract, graph, warning: change_warning } = model;
         let opened =
             File { environment, path, bytes, external, contract: &contract, graph: graph.as_ref() }.open(options)?;
-        let Opened { session, placement, runs_on, options, cache } = opened;
+        let Opened { engine, placement, runs_on, options, cache } = opened;
         let cuda_graphs = options
             .cuda_graph
             .then(|| CudaGraphs::new(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
         let shapes = options.provider.spec().builds_engine.then(|| options.shapes(&contract.input));
         Ok(Self {
-            session,
+            engine,
             file,
             cuda_graphs,
             contract,
@@ -261,10 +303,7 @@ impl Session {
 
     /// Runs a batch of any size: at once, or in several batches if the graph takes a single batch
     /// size.
-    fn run_as<T: PrimitiveTensorElementType + Clone, D: RemoveAxis>(
-        &mut self,
-        input: ArrayView4<'_, f32>,
-    ) -> Result<Array<T, D>, RunError> {
+    fn run_as<T: Number, D: RemoveAxis>(&mut self, input: ArrayView4<'_, f32>) -> Result<Array<T, D>, RunError> {
         let n = input.len_of(Axis(0));
         let Some(batch) = self.contract().input.form.batch.filter(|batch| *batch != n && n > 0) else {
             return self.run_whole(input);
@@ -285,17 +324,14 @@ impl Session {
     }
 
     /// Runs a batch of a size that the graph takes.
-    fn run_whole<T: PrimitiveTensorElementType + Clone, D: Dimension>(
-        &mut self,
-        input: ArrayView4<'_, f32>,
-    ) -> Result<Array<T, D>, RunError> {
+    fn run_whole<T: Number, D: Dimension>(&mut self, input: ArrayView4<'_, f32>) -> Result<Array<T, D>, RunError> {
         let shape: [usize; 4] = input.dim().into();
         let fed = GraphInput::new(input, &self.contract.input);
         self.run_fed(&fed, shape)
     }
 
     /// Runs a batch in the graph's own form; `shape` is that of the images, `[n, channels, h, w]`.
-    fn run_fed<T: PrimitiveTensorElementType + Clone, D: Dimension>(
+    fn run_fed<T: Number, D: Dimension>(
         &mut self,
         fed: &GraphInput<'_>,
         shape: [usize; 4],
@@ -306,16 +342,26 @@ impl Session {
         let options = &self.options;
         let failed = |source| RunError::from_ort(options, shape, source);
         let Contract { input: expected, output, .. } = &self.contract;
+        let session = match &mut self.engine {
+            Engine::OnnxRuntime(session) => session,
+            Engine::Fused(fused) => {
+                if let Some(expected) = fused.refuse(shape) {
+                    return Err(RunError::Input { shape, expected });
+                }
+                let output = T::from_fused(fused.run(fed)).expect("the graph keeps the contract's kind of output");
+                return images(output.view(), shape[0]);
+            }
+        };
         let graph = match &mut self.cuda_graphs {
-            Some(graphs) => graphs.get_or_capture(&self.session, &self.contract, shape).map_err(failed)?,
+            Some(graphs) => graphs.get_or_capture(session, &self.contract, shape).map_err(failed)?,
             None => None,
         };
         if let Some(graph) = graph {
-            return images(graph.run(&mut self.session, fed).map_err(failed)?, shape[0]);
+            return images(graph.run(session, fed).map_err(failed)?, shape[0]);
         }
         let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
         let options = uncaptured().map_err(failed)?;
-        let outputs = self.session.run_with_options(inputs, &options).map_err(failed)?;
+        let outputs = session.run_with_options(inputs, &options).map_err(failed)?;
         images(outputs[output.name.as_str()].try_extract_array().map_err(failed)?, shape[0])
     }
 
@@ -329,9 +375,18 @@ impl Session {
         let failed = |source| RunError::Run { shape, source };
         let expected = &self.contract.input;
         let fed = GraphInput::new(input, expected);
+        let session = match &mut self.engine {
+            Engine::OnnxRuntime(session) => session,
+            Engine::Fused(fused) => {
+                return match fused.refuse(shape) {
+                    Some(expected) => Err(RunError::Input { shape, expected }),
+                    None => Ok(fused.values(&fed).into_iter().collect()),
+                };
+            }
+        };
         let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
         let options = uncaptured().map_err(failed)?;
-        let outputs = self.session.run_with_options(inputs, &options).map_err(failed)?;
+        let outputs = session.run_with_options(inputs, &options).map_err(failed)?;
         let floats = outputs.iter().filter_map(|(name, value)| {
             let values = value.try_extract_array::<f32>().ok()?;
             Some((name.to_owned(), values.to_owned()))
@@ -424,7 +479,9 @@ mod tests {
             // Two shapes with one number would replay each other's kernels on a GPU, and 0 is ONNX
             // Runtime's own.
             let graph = |session: &mut Session, side| {
-                let Session { session, cuda_graphs, contract, .. } = session;
+                let Session { engine: Engine::OnnxRuntime(session), cuda_graphs, contract, .. } = session else {
+                    panic!("the CPU is a provider of ONNX Runtime");
+                };
                 let shape = [1 + side % 2, 3, side, 2 * side];
                 cuda_graphs
                     .as_mut()

@@ -13,13 +13,14 @@ use seg_onnx::{Model, ModelError, adopt, proto};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::fused::{Fused, FusedError};
 use crate::library::loaded_version;
 use crate::provider::{
     self, ComputePrecision, EngineCacheError, OptionError, Options, Provider, ProviderError, RuntimeCache, diagnose,
     engine_key,
 };
-use crate::session::edges;
 use crate::session::placement::{self, PlacedNode, Placement, PlacementError, RECORD_PLACEMENT};
+use crate::session::{Engine, edges};
 
 /// The provider that computes a session, and how, for a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,7 +243,7 @@ pub(super) struct File<'a> {
 
 /// A session, and how it came about.
 pub(super) struct Opened {
-    pub(super) session: ort::session::Session,
+    pub(super) engine: Engine,
     pub(super) placement: Placement,
     pub(super) runs_on: RunsOn,
     /// The options as requested, or, after a fallback, those of the provider that replaced it.
@@ -327,9 +328,40 @@ impl File<'_> {
         })
     }
 
+    /// Opens the graph on the project's own kernels.
+    fn start_fused(&self, options: &Options) -> Result<Opened, OpenError> {
+        let unusable = |source| self.unusable(options, source);
+        let graph = self.graph.ok_or_else(|| unusable(ProviderError::Unread))?;
+        let fused = Fused::new(graph, options.threads()).map_err(|error| match error {
+            FusedError::Unrecognized(error) => unusable(error.into()),
+            FusedError::Threads(error) => {
+                let (count, reason) = (options.threads().get(), error.to_string());
+                unusable(ProviderError::Threads { count, reason })
+            }
+        })?;
+        let nodes = graph.nodes.iter().map(|node| PlacedNode {
+            name: node.name.clone(),
+            operator: node.op.name().into(),
+            provider: options.ort_name().into(),
+        });
+        let placement = Placement { nodes: nodes.collect() };
+        let runs_on = RunsOn {
+            provider: options.provider,
+            precision: options.precision,
+            device: options.device(),
+            onnx_runtime: loaded_version().into(),
+            nodes: placement.counts(),
+            ..RunsOn::default()
+        };
+        Ok(Opened { engine: Engine::Fused(fused.into()), placement, runs_on, options: options.clone(), cache: None })
+    }
+
     fn start(&self, options: &Options, engines: Option<&Path>) -> Result<Opened, OpenError> {
         let Self { path, graph, .. } = *self;
         let provider = options.provider;
+        if provider == Provider::Fused {
+            return self.start_fused(options);
+        }
         let cache = provider::runtime_cache(self.bytes, &self.contract.input, options);
         let private = cache.as_ref().map(|cache| cache.folder().to_owned());
         let mut builder = self.register(&Options { runtime_cache: private, ..options.clone() }, engines)?;
@@ -364,7 +396,7 @@ impl File<'_> {
             elsewhere: placement.misplaced(options.ort_name(), graph).into_iter().cloned().collect(),
             members: Vec::new(),
         };
-        Ok(Opened { session, placement, runs_on, options: options.clone(), cache })
+        Ok(Opened { engine: Engine::OnnxRuntime(session), placement, runs_on, options: options.clone(), cache })
     }
 
     fn register(&self, options: &Options, engines: Option<&Path>) -> Result<SessionBuilder, OpenError> {

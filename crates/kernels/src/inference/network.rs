@@ -76,7 +76,7 @@ pub enum Place {
     Step(usize),
 }
 
-/// What lies between two blocks.
+/// A step between two blocks.
 enum Step<'a> {
     Down(&'a Down),
     Up(&'a Up),
@@ -113,8 +113,8 @@ impl Network {
         Self { stem: Stem::new(stem, stem_norm), downs, ups, blocks, head: Head::new(head) }
     }
 
-    /// Computes the logits `[n, classes, h, w]` of images `[n, channels, h, w]` that have the border
-    /// that the first convolution reads.
+    /// Computes the logits `[n, classes, h, w]` of images `[n, channels, h, w]` that have the
+    /// border that the first convolution reads.
     pub fn forward(&self, image: &Map) -> Map {
         self.run(image, &mut |_, _| {})
     }

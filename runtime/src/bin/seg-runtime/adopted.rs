@@ -110,7 +110,7 @@ fn against_definition(graph: &Graph, contract: &Contract, cases: &[Case]) -> any
 
 /// Compares with every other provider that works here, and returns those that agree.
 fn against_others(args: &Verify, model: &Path, own: Provider, cases: &[Case]) -> anyhow::Result<Vec<Provider>> {
-    let others = auto::candidates(&args.engine).filter(|other| *other != own);
+    let others = auto::candidates(&args.engine).filter(|other| *other != own && auto::considers(*other));
     let working: Vec<_> = others.filter(|other| engine::works(&args.engine, *other).is_ok()).collect();
     if working.is_empty() {
         return Ok(working);

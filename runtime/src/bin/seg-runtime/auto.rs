@@ -56,7 +56,13 @@ struct Latency {
     p50: f64,
 }
 
-/// Lists the providers among which `--ep auto` chooses.
+/// Returns whether `--ep auto` chooses a provider: not the fused kernel, which computes one
+/// network.
+pub(crate) fn considers(provider: Provider) -> bool {
+    provider != Provider::Fused
+}
+
+/// Lists the providers that can be tried.
 pub(crate) fn candidates(engine: &Engine) -> impl Iterator<Item = Provider> {
     let is_named = engine.tuning.library.ep_library.is_some();
     Provider::ALL.into_iter().filter(move |provider| *provider != Provider::Plugin || is_named)
@@ -70,14 +76,14 @@ pub(crate) fn candidates(engine: &Engine) -> impl Iterator<Item = Provider> {
 pub(crate) fn choose(engine: &Engine, model: Option<&Path>) -> anyhow::Result<Provider> {
     let place = model.and_then(|model| place(engine, model));
     if let Some(known) = place.as_deref().and_then(Choice::read)
-        && candidates(engine).any(|candidate| candidate == known.provider)
+        && candidates(engine).any(|candidate| candidate == known.provider && considers(candidate))
         && engine::works(engine, known.provider).is_ok()
     {
         note(&format!("`--ep auto` takes {}, as measured before", known.describe()));
         return Ok(known.provider);
     }
     let (mut working, mut reasons) = (Vec::new(), Vec::new());
-    for provider in candidates(engine) {
+    for provider in candidates(engine).filter(|provider| considers(*provider)) {
         match engine::works(engine, provider) {
             Ok(()) => working.push(provider),
             Err(error) => reasons.push(format!("not {provider}: {}", chain(error.as_ref()))),

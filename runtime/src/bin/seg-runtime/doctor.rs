@@ -201,7 +201,8 @@ fn examine(args: &args::Doctor, limit: Duration) -> Report {
         nvidia,
         auto: providers
             .iter()
-            .filter(|tried| tried.works && engine::software_variable(tried.provider).is_none())
+            .filter(|tried| tried.works && auto::considers(tried.provider))
+            .filter(|tried| engine::software_variable(tried.provider).is_none())
             .map(|tried| tried.provider)
             .collect(),
         providers,
@@ -268,6 +269,7 @@ impl Tried {
         let place = Build::ALL.into_iter().position(|other| other == build).unwrap_or_default();
         let found = libraries[place].found.as_ref();
         (self.library, self.version) = match (self.provider.plugin(), &flags.ep_library) {
+            _ if self.provider == Provider::Fused => ("seg-runtime".into(), Some(env!("CARGO_PKG_VERSION").into())),
             (_, Some(path)) if self.provider == Provider::Plugin => {
                 (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), None)
             }
@@ -282,7 +284,7 @@ impl Tried {
                 (package, found.map(|found| found.version.clone()))
             }
         };
-        if self.provider == Provider::Cpu {
+        if matches!(self.provider, Provider::Cpu | Provider::Fused) {
             self.devices = vec![format!("{} threads", available_threads())];
         } else if self.provider.spec().is_nvidia {
             self.devices = nvidia.driver.iter().flat_map(|driver| &driver.gpus).map(ToString::to_string).collect();
