@@ -34,6 +34,7 @@ pub(crate) const SPEC: Spec = Spec {
     is_nvidia: true,
     builds_engine: true,
     gains_from_lanes: false,
+    gains_from_one_size: false,
     strict_entries: &[],
     options: &[OptionName::DeviceId, OptionName::MemoryLimit, OptionName::BuilderLevel, OptionName::Shapes],
     precisions: &[ComputePrecision::Fp32, ComputePrecision::Tf32, ComputePrecision::Fp16],

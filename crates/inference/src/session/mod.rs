@@ -4,6 +4,7 @@ mod cuda_graphs;
 mod edges;
 mod opening;
 mod placement;
+mod second;
 
 pub use opening::{
     OPTIMIZATION, OpenError, Runnable, RunsOn, change_warning, parse_model, read_contract, read_model, runnable,
@@ -12,6 +13,7 @@ pub use placement::{PlacedNode, Placement, PlacementError};
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
 use ndarray::{
     Array, Array3, Array4, ArrayD, ArrayView4, ArrayViewD, Axis, CowArray, Dimension, Ix4, RemoveAxis, concatenate,
@@ -19,7 +21,7 @@ use ndarray::{
 use opening::{External, File, Opened, read, read_external};
 use ort::environment::Environment;
 use ort::memory::AllocationDevice;
-use ort::session::SessionInputValue;
+use ort::session::{RunOptions, SessionInputValue};
 use ort::value::{DynTensor, PrimitiveTensorElementType, TensorRef};
 use seg_contract::{Contract, Element, Input, OutputKind};
 use seg_onnx::Model;
@@ -28,6 +30,7 @@ use thiserror::Error;
 use crate::model_file::ModelFile;
 use crate::provider::{Options, Provider, ProviderError, RuntimeCache, Shapes, diagnose};
 use crate::session::cuda_graphs::{CudaGraphs, uncaptured};
+use crate::session::second::{Sizes, Source};
 
 /// A model that is ready to run on one provider.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub struct Session {
     runs_on: RunsOn,
     change_warning: Option<String>,
     options: Options,
+    /// The shapes that have come, where a session for one of them may be faster.
+    sizes: Option<Sizes>,
     /// Dropped after the session, which leaves files in it.
     _cache: Option<RuntimeCache>,
 }
@@ -152,6 +157,7 @@ impl Session {
         model: Runnable,
         options: &Options,
     ) -> Result<Self, OpenError> {
+        let start = Instant::now();
         let file = ModelFile::with_external(path, bytes, external.iter().map(|external| &*external.bytes));
         let Runnable { contract, graph, warning: change_warning } = model;
         let opened =
@@ -160,6 +166,12 @@ impl Session {
         let cuda_graphs = options
             .cuda_graph
             .then(|| CudaGraphs::new(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
+        let form = contract.input.form;
+        let is_open = graph.is_some() && (form.size.is_none() || form.batch.is_none());
+        let sizes = (is_open && options.provider.spec().gains_from_one_size).then(|| {
+            let (environment, path, external) = (environment.clone(), path.to_owned(), external.to_vec());
+            Sizes::new(Source { environment, path, bytes: bytes.to_vec(), external }, start.elapsed())
+        });
         let shapes = options.provider.spec().builds_engine.then(|| options.shapes(&contract.input));
         Ok(Self {
             session,
@@ -171,6 +183,7 @@ impl Session {
             runs_on,
             change_warning,
             options,
+            sizes,
             _cache: cache,
         })
     }
@@ -261,7 +274,7 @@ impl Session {
 
     /// Runs a batch of any size: at once, or in several batches if the graph takes a single batch
     /// size.
-    fn run_as<T: PrimitiveTensorElementType + Clone, D: RemoveAxis>(
+    fn run_as<T: PrimitiveTensorElementType + Clone + PartialEq, D: RemoveAxis>(
         &mut self,
         input: ArrayView4<'_, f32>,
     ) -> Result<Array<T, D>, RunError> {
@@ -285,7 +298,7 @@ impl Session {
     }
 
     /// Runs a batch of a size that the graph takes.
-    fn run_whole<T: PrimitiveTensorElementType + Clone, D: Dimension>(
+    fn run_whole<T: PrimitiveTensorElementType + Clone + PartialEq, D: Dimension>(
         &mut self,
         input: ArrayView4<'_, f32>,
     ) -> Result<Array<T, D>, RunError> {
@@ -295,7 +308,7 @@ impl Session {
     }
 
     /// Runs a batch in the graph's own form; `shape` is that of the images, `[n, channels, h, w]`.
-    fn run_fed<T: PrimitiveTensorElementType + Clone, D: Dimension>(
+    fn run_fed<T: PrimitiveTensorElementType + Clone + PartialEq, D: Dimension>(
         &mut self,
         fed: &GraphInput<'_>,
         shape: [usize; 4],
@@ -313,10 +326,35 @@ impl Session {
         if let Some(graph) = graph {
             return images(graph.run(&mut self.session, fed).map_err(failed)?, shape[0]);
         }
-        let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
-        let options = uncaptured().map_err(failed)?;
-        let outputs = self.session.run_with_options(inputs, &options).map_err(failed)?;
-        images(outputs[output.name.as_str()].try_extract_array().map_err(failed)?, shape[0])
+        let mut options = uncaptured().map_err(failed)?;
+        let run = |session: &mut ort::session::Session, options: &RunOptions| {
+            let inputs = ort::inputs![expected.name.as_str() => fed.tensor().map_err(failed)?];
+            let outputs = session.run_with_options(inputs, options).map_err(failed)?;
+            images(outputs[output.name.as_str()].try_extract_array().map_err(failed)?, shape[0])
+        };
+        let start = Instant::now();
+        let Some(sizes) = &mut self.sizes else { return run(&mut self.session, &options) };
+        if let Some(second) = sizes.session(shape) {
+            let output = run(second, &options)?;
+            sizes.ran_in_second(start.elapsed());
+            return Ok(output);
+        }
+        if sizes.frees_memory(shape) {
+            options.set("memory.enable_memory_arena_shrinkage", "cpu:0").map_err(failed)?;
+        }
+        let output = run(&mut self.session, &options)?;
+        let time = start.elapsed();
+        if sizes.is_due(shape) {
+            let opened = sizes.open(shape, &self.contract, &self.options);
+            match opened.map(|mut second| (run(&mut second, &options), second)) {
+                Ok((Ok(again), second)) if again == output => sizes.add(second, shape),
+                // The first session computes the same, only slower.
+                Ok(_) | Err(_) => sizes.refuse(shape),
+            }
+        } else {
+            sizes.ran_in_first(shape, time);
+        }
+        Ok(output)
     }
 
     /// Runs a batch `[n, channels, h, w]` and returns all outputs that are 32-bit floats, by name;

@@ -8,7 +8,7 @@ use std::{fs, io};
 use ort::environment::Environment;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use seg_contract::{Contract, sha256};
-use seg_onnx::graph::Graph;
+use seg_onnx::graph::{Dim, Graph};
 use seg_onnx::{Model, ModelError, adopt, proto};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -185,6 +185,7 @@ pub fn runnable(path: &Path, bytes: &[u8]) -> Result<Runnable, OpenError> {
 }
 
 /// A file beside a model that holds weights.
+#[derive(Clone)]
 pub(super) struct External {
     /// The name as the model writes it.
     pub(super) name: String,
@@ -332,11 +333,8 @@ impl File<'_> {
         let provider = options.provider;
         let cache = provider::runtime_cache(self.bytes, &self.contract.input, options);
         let private = cache.as_ref().map(|cache| cache.folder().to_owned());
-        let mut builder = self.register(&Options { runtime_cache: private, ..options.clone() }, engines)?;
-        for External { name, bytes } in self.external {
-            let added = builder.with_external_initializer_file_in_memory(name, Arc::clone(bytes));
-            builder = added.map_err(|error| self.refused(error.into()))?;
-        }
+        let builder = self.register(&Options { runtime_cache: private, ..options.clone() }, engines)?;
+        let mut builder = self.with_weights(builder)?;
         // CUDA and TensorRT call the driver only now.
         let session = builder.commit_from_memory(self.bytes).map_err(|error| match diagnose(options, error) {
             ProviderError::Other { source } => self.refused(source),
@@ -365,6 +363,27 @@ impl File<'_> {
             members: Vec::new(),
         };
         Ok(Opened { session, placement, runs_on, options: options.clone(), cache })
+    }
+
+    /// Opens a session that takes inputs of one shape only, `[n, channels, h, w]`, on a provider
+    /// that has opened the file before.
+    pub(super) fn open_for(&self, shape: [usize; 4], options: &Options) -> Result<ort::session::Session, OpenError> {
+        let mut builder = self.with_weights(self.register(options, None)?)?;
+        let [n, _, height, width] = shape;
+        for (dim, size) in [(Dim::batch(), n), (Dim::height(), height), (Dim::width(), width)] {
+            let overridden = builder.with_dimension_override(dim.to_string(), size as i64);
+            builder = overridden.map_err(|error| self.refused(error.into()))?;
+        }
+        builder.commit_from_memory(self.bytes).map_err(|error| self.refused(error))
+    }
+
+    /// Gives a session the weights that lie beside the file.
+    fn with_weights(&self, mut builder: SessionBuilder) -> Result<SessionBuilder, OpenError> {
+        for External { name, bytes } in self.external {
+            let added = builder.with_external_initializer_file_in_memory(name, Arc::clone(bytes));
+            builder = added.map_err(|error| self.refused(error.into()))?;
+        }
+        Ok(builder)
     }
 
     fn register(&self, options: &Options, engines: Option<&Path>) -> Result<SessionBuilder, OpenError> {
