@@ -30,7 +30,7 @@ use thiserror::Error;
 use crate::model_file::ModelFile;
 use crate::provider::{Options, Provider, ProviderError, RuntimeCache, Shapes, diagnose};
 use crate::session::cuda_graphs::{CudaGraphs, uncaptured};
-use crate::session::second::{Sizes, Source};
+use crate::session::second::{Sizes, Source, symbols};
 
 /// A model that is ready to run on one provider.
 #[derive(Debug)]
@@ -166,11 +166,16 @@ impl Session {
         let cuda_graphs = options
             .cuda_graph
             .then(|| CudaGraphs::new(AllocationDevice::CUDA, options.device_id.unwrap_or(0).cast_signed()));
-        let form = contract.input.form;
-        let is_open = graph.is_some() && (form.size.is_none() || form.batch.is_none());
-        let sizes = (is_open && options.provider.spec().gains_from_one_size).then(|| {
+        let symbols = graph.as_ref().map(|graph| symbols(graph, contract.input.form.element)).unwrap_or_default();
+        let pixels_max = options.one_shape_pixels_max;
+        let gains = options.provider.spec().gains_from_one_size && pixels_max > 0;
+        let sizes = (gains && !symbols.is_empty()).then(|| {
             let (environment, path, external) = (environment.clone(), path.to_owned(), external.to_vec());
-            Sizes::new(Source { environment, path, bytes: bytes.to_vec(), external }, start.elapsed())
+            Sizes::new(
+                Source { environment, path, bytes: bytes.to_vec(), external, symbols },
+                start.elapsed(),
+                pixels_max,
+            )
         });
         let shapes = options.provider.spec().builds_engine.then(|| options.shapes(&contract.input));
         Ok(Self {

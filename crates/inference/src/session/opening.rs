@@ -8,7 +8,7 @@ use std::{fs, io};
 use ort::environment::Environment;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use seg_contract::{Contract, sha256};
-use seg_onnx::graph::{Dim, Graph};
+use seg_onnx::graph::Graph;
 use seg_onnx::{Model, ModelError, adopt, proto};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -365,13 +365,16 @@ impl File<'_> {
         Ok(Opened { session, placement, runs_on, options: options.clone(), cache })
     }
 
-    /// Opens a session that takes inputs of one shape only, `[n, channels, h, w]`, on a provider
-    /// that has opened the file before.
-    pub(super) fn open_for(&self, shape: [usize; 4], options: &Options) -> Result<ort::session::Session, OpenError> {
+    /// Opens a session that takes inputs of one size only, given by the sizes of the graph's
+    /// symbols, on a provider that has opened the file before.
+    pub(super) fn open_for<'s>(
+        &self,
+        sizes: impl IntoIterator<Item = (&'s str, usize)>,
+        options: &Options,
+    ) -> Result<ort::session::Session, OpenError> {
         let mut builder = self.with_weights(self.register(options, None)?)?;
-        let [n, _, height, width] = shape;
-        for (dim, size) in [(Dim::batch(), n), (Dim::height(), height), (Dim::width(), width)] {
-            let overridden = builder.with_dimension_override(dim.to_string(), size as i64);
+        for (symbol, size) in sizes {
+            let overridden = builder.with_dimension_override(symbol, size as i64);
             builder = overridden.map_err(|error| self.refused(error.into()))?;
         }
         builder.commit_from_memory(self.bytes).map_err(|error| self.refused(error))

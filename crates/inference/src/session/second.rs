@@ -3,12 +3,12 @@
 //! A graph for any size is slower than the same graph for one: where ONNX Runtime does not know
 //! that two maps have one size, it does not add to the first of them in place, but copies it first,
 //! on one thread. Opening a session takes as long as some runs. So one is opened for a shape when
-//! the runs of this shape, one after the other, have taken [`OPENINGS`] times as long as opening did:
-//! it then costs at most that share of the time if no further run comes.
+//! the runs of this shape, one after the other, have taken [`OPENINGS`] times as long as opening
+//! did: it then costs at most that share of the time if no further run comes.
 //!
-//! The second session answers only if its first output has the bits of the first session's, and
+//! The second session answers only if its first output has the values of the first session's, and
 //! stays only if it is faster. Both hold the weights, but only one at a time the memory between
-//! layers.
+//! layers, of which the second needs more: [`Options::one_shape_pixels_max`] bounds it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use ort::environment::Environment;
 use ort::session::Session;
-use seg_contract::Contract;
+use seg_contract::{Contract, Element};
+use seg_onnx::graph::Graph;
 
 use crate::provider::Options;
 use crate::session::opening::{External, File, OpenError};
@@ -37,6 +38,8 @@ pub(super) struct Sizes {
     source: Source,
     /// The time that opening the session took.
     opening: Duration,
+    /// The most pixels at once that a second session may be opened for.
+    pixels_max: usize,
     coming: Option<Coming>,
     second: Option<Second>,
     /// The shapes for which a second session does not pay.
@@ -49,6 +52,18 @@ pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
     pub(super) external: Vec<External>,
+    /// The symbols of the graph's input, each with its axis in `[n, channels, h, w]`.
+    pub(super) symbols: Vec<(String, usize)>,
+}
+
+/// Returns the symbols of a graph's input, each with its axis in `[n, channels, h, w]`.
+pub(super) fn symbols(graph: &Graph, element: Element) -> Vec<(String, usize)> {
+    let axes = match element {
+        Element::Float => [0, 1, 2, 3],
+        Element::U8 => [0, 2, 3, 1],
+    };
+    let dims = graph.inputs.iter().flat_map(|input| input.tensor_type.shape.iter().zip(axes));
+    dims.filter(|(dim, _)| dim.as_constant().is_none()).map(|(dim, axis)| (dim.to_string(), axis)).collect()
 }
 
 impl fmt::Debug for Source {
@@ -81,8 +96,8 @@ struct Second {
 
 impl Sizes {
     /// Starts without a second session; opening the first took this long.
-    pub(super) fn new(source: Source, opening: Duration) -> Self {
-        Self { source, opening, coming: None, second: None, unpaid: Vec::new() }
+    pub(super) fn new(source: Source, opening: Duration, pixels_max: usize) -> Self {
+        Self { source, opening, pixels_max, coming: None, second: None, unpaid: Vec::new() }
     }
 
     /// Returns the second session if it is one for this shape.
@@ -94,7 +109,9 @@ impl Sizes {
     /// second.
     pub(super) fn is_due(&self, shape: [usize; 4]) -> bool {
         let due = |coming: &Coming| coming.runs >= RUNS_IN_ROW && coming.time >= self.opening * OPENINGS;
+        let [n, _, height, width] = shape;
         self.second.is_none()
+            && n.saturating_mul(height).saturating_mul(width) <= self.pixels_max
             && !self.unpaid.contains(&shape)
             && self.coming.as_ref().is_some_and(|coming| coming.shape == shape && due(coming))
     }
@@ -138,8 +155,9 @@ impl Sizes {
 
     /// Opens a session for a shape, on the provider that the options name.
     pub(super) fn open(&self, shape: [usize; 4], contract: &Contract, options: &Options) -> Result<Session, OpenError> {
-        let Source { environment, path, bytes, external } = &self.source;
-        File { environment, path, bytes, external, contract, graph: None }.open_for(shape, options)
+        let Source { environment, path, bytes, external, symbols } = &self.source;
+        let sizes = symbols.iter().map(|(symbol, axis)| (symbol.as_str(), shape[*axis]));
+        File { environment, path, bytes, external, contract, graph: None }.open_for(sizes, options)
     }
 
     /// Takes a session for a shape that [is due](Self::is_due).
@@ -157,7 +175,7 @@ impl Sizes {
 #[cfg(test)]
 mod tests {
     use ndarray::Array4;
-    use seg_contract::{Element, InputForm, OutputKind};
+    use seg_contract::{InputForm, OutputKind};
 
     use super::*;
     use crate::library::tests::environment;
@@ -167,6 +185,10 @@ mod tests {
         Array4::from_shape_fn((n, 3, side, 2 * side), |(n, _, y, x)| {
             ((n + 3 * y + 5 * x + 7 * round) % 11) as f32 / 5.0 - 1.0
         })
+    }
+
+    fn options() -> Options {
+        Options { one_shape_pixels_max: 1000, ..Options::default() }
     }
 
     fn has_second(session: &crate::Session) -> bool {
@@ -182,7 +204,7 @@ mod tests {
             (Element::U8, OutputKind::Mask),
         ] {
             let path = threshold::write_as(folder.path(), InputForm { element, ..InputForm::default() }, kind);
-            let open = || crate::Session::open(environment(), &path, &Options::default()).unwrap();
+            let open = || crate::Session::open(environment(), &path, &options()).unwrap();
             let (mut plain, mut session) = (open(), open());
             plain.sizes = None;
             session.sizes.as_mut().unwrap().opening = Duration::ZERO;
@@ -202,7 +224,7 @@ mod tests {
     fn a_second_session_that_is_slower_is_closed_for_good() {
         let folder = tempfile::tempdir().unwrap();
         let path = threshold::write(folder.path(), seg_contract::SizePolicy::Native);
-        let mut session = crate::Session::open(environment(), &path, &Options::default()).unwrap();
+        let mut session = crate::Session::open(environment(), &path, &options()).unwrap();
         session.sizes.as_mut().unwrap().opening = Duration::ZERO;
         let images = batch([1, 8], 0);
         for _ in 0..=RUNS_IN_ROW {
@@ -219,18 +241,19 @@ mod tests {
     fn few_or_short_runs_are_not_worth_a_session() {
         let folder = tempfile::tempdir().unwrap();
         let path = threshold::write(folder.path(), seg_contract::SizePolicy::Native);
-        let mut session = crate::Session::open(environment(), &path, &Options::default()).unwrap();
+        let mut session = crate::Session::open(environment(), &path, &options()).unwrap();
         session.sizes.as_mut().unwrap().opening = Duration::from_secs(3600);
         for _ in 0..3 * RUNS_IN_ROW {
             session.infer(batch([1, 8], 0).view()).unwrap();
         }
         session.sizes.as_mut().unwrap().opening = Duration::ZERO;
-        for side in [9, 10, 9, 10, 9, 10, 9, 10] {
+        let others = [9, 10, 9, 10, 9, 10, 9, 10].into_iter().chain([23; 2 * RUNS_IN_ROW]);
+        for side in others {
             session.infer(batch([1, side], 0).view()).unwrap();
-            assert!(!has_second(&session));
+            assert!(!has_second(&session), "alternating, and too large");
         }
         let fixed = InputForm { size: Some([8, 16]), batch: Some(1), ..InputForm::default() };
         let path = threshold::write_as(folder.path(), fixed, OutputKind::Logits);
-        assert!(crate::Session::open(environment(), &path, &Options::default()).unwrap().sizes.is_none());
+        assert!(crate::Session::open(environment(), &path, &options()).unwrap().sizes.is_none());
     }
 }

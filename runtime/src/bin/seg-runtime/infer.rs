@@ -218,8 +218,11 @@ fn open(
     settings: &Settings,
     lanes: &Lanes,
 ) -> anyhow::Result<Vec<Segmenter>> {
+    // Of the memory for networks, a session for one shape takes more than its share.
+    let sessions = lanes.threads.len() * args.model.len();
+    let one_shape_pixels_max = pipeline::pixels_in_networks() as usize / 2 / sessions.max(1);
     let open = |threads: NonZeroUsize| -> anyhow::Result<Segmenter> {
-        let options = Options { threads: Some(threads), ..options.clone() };
+        let options = Options { threads: Some(threads), one_shape_pixels_max, ..options.clone() };
         let segmenter = match args.model.as_slice() {
             [model] => Segmenter::open(environment, model, &options)?,
             models => Segmenter::open_ensemble(environment, models, &options)?,
