@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     let open = |file: &String| -> Result<_> {
         let builder = ort::session::Session::builder(&environment)?;
         let threads = seg_inference::available_threads().get();
-        let mut builder = builder.with_intra_threads(threads).map_err(ort::Error::from)?;
+        let mut builder = builder.with_intra_threads(threads).map_err(ort::Error::<()>::from)?;
         builder.commit_from_file(file).with_context(|| format!("cannot open `{file}`"))
     };
     let mut others = files.iter().map(open).collect::<Result<Vec<_>>>()?;

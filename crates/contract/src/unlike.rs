@@ -1,8 +1,6 @@
 //! Images whose values are unlike those that a model has learned from.
 
-use image::Rgb32FImage;
-
-use crate::Input;
+use crate::{Input, Pixels, Samples};
 
 /// The distance of an image's mean from the model's beyond which it is unlike, in the model's
 /// deviations.
@@ -29,14 +27,15 @@ impl Input {
     ///
     /// An image is unlike them if its mean is more than three deviations away, or its own deviation
     /// is less than a tenth of theirs, as that of 12 bits in a file of 16.
-    pub fn unlike(&self, image: &Rgb32FImage) -> Option<Unlike> {
+    pub fn unlike<'a>(&self, image: impl Into<Pixels<'a>>) -> Option<Unlike> {
         let average =
             |values: &[f32]| values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len().max(1) as f64;
         let (expected_mean, expected_deviation) = (average(&self.mean), average(&self.std));
-        let count = image.len().max(1) as f64;
-        let mean = image.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
-        let squares = image.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>();
-        let deviation = (squares / count).sqrt();
+        let (mean, deviation) = match image.into().samples() {
+            Samples::Bits8(pixels) => moments_of_integers(pixels.as_flattened(), u8::MAX),
+            Samples::Bits16(pixels) => moments_of_integers(pixels.as_flattened(), u16::MAX),
+            Samples::Float(pixels) => moments(pixels.as_flattened()),
+        };
         let is_far = (mean - expected_mean).abs() > DISTANCE_MAX * expected_deviation;
         let is_flat = deviation < SPREAD_MIN * expected_deviation;
         (is_far || is_flat).then_some(Unlike { mean, deviation, expected_mean, expected_deviation })
@@ -62,9 +61,32 @@ impl Unlike {
     }
 }
 
+/// Returns the mean and the deviation of values.
+fn moments(values: &[f32]) -> (f64, f64) {
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
+    let squares = values.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>();
+    (mean, (squares / count).sqrt())
+}
+
+/// Returns the mean and the deviation of integers as shares of the largest, from exact sums in one
+/// pass.
+fn moments_of_integers<T: Copy + Into<u64>>(values: &[T], largest: T) -> (f64, f64) {
+    let (mut sum, mut squares) = (0_u64, 0_u64);
+    for value in values {
+        let value: u64 = (*value).into();
+        sum += value;
+        squares += value * value;
+    }
+    let (count, largest) = (values.len().max(1) as f64, largest.into() as f64);
+    // The difference of two numbers of up to 96 bits, which floats would round.
+    let spread = u128::from(squares) * values.len() as u128 - u128::from(sum).pow(2);
+    (sum as f64 / count / largest, (spread as f64).sqrt() / count / largest)
+}
+
 #[cfg(test)]
 mod tests {
-    use image::Rgb;
+    use image::{ImageBuffer, Rgb, Rgb32FImage, RgbImage};
 
     use super::*;
 
@@ -84,10 +106,21 @@ mod tests {
             ("of one value", waves(0.0, 0.5), true),
         ] {
             assert_eq!(input.unlike(&image).is_some(), unlike, "{name}");
+            let bytes =
+                RgbImage::from_fn(64, 64, |x, y| Rgb(image.get_pixel(x, y).0.map(|value| (value * 255.0) as u8)));
+            assert_eq!(input.unlike(&bytes).is_some(), unlike, "{name}, 8 bits");
+            let words: ImageBuffer<Rgb<u16>, Vec<u16>> =
+                ImageBuffer::from_fn(64, 64, |x, y| Rgb(image.get_pixel(x, y).0.map(|value| (value * 65535.0) as u16)));
+            assert_eq!(input.unlike(&words).is_some(), unlike, "{name}, 16 bits");
         }
         let found = input.unlike(&waves(0.0, 0.0)).unwrap();
         let text = found.sentence(2, 3, "a");
         assert!(text.starts_with("2 of 3 images") && text.contains("`a` has a mean of 0.000"), "{text}");
+        // The mean of 0 and 1 is 0.5, and so is their deviation.
+        let halves = RgbImage::from_fn(2, 1, |x, _| Rgb([255 * x as u8; 3]));
+        (input.mean, input.std) = (vec![9.0; 3], vec![0.2; 3]);
+        let Unlike { mean, deviation, .. } = input.unlike(&halves).unwrap();
+        assert!((mean - 0.5).abs() < 1e-12 && (deviation - 0.5).abs() < 1e-12, "{mean} and {deviation}");
         input.std[1] = 0.01;
         assert!((input.byte_share() - 1.0 / 2.55).abs() < 1e-6);
     }

@@ -21,6 +21,7 @@ pub(crate) const SPEC: Spec = Spec {
     is_nvidia: false,
     builds_engine: false,
     gains_from_lanes: true,
+    gains_from_one_size: true,
     strict_entries: &[],
     options: &[],
     precisions: &[ComputePrecision::Fp32],

@@ -19,6 +19,7 @@ pub(crate) const SPEC: Spec = Spec {
     fallback: Some(Provider::Cpu),
     is_nvidia: false,
     builds_engine: false,
+    gains_from_one_size: false,
     gains_from_lanes: true,
     strict_entries: &[],
     options: &[],

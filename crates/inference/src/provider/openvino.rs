@@ -30,6 +30,7 @@ pub(crate) const SPEC: Spec = Spec {
     is_nvidia: false,
     builds_engine: false,
     gains_from_lanes: false,
+    gains_from_one_size: false,
     // The provider reads this entry too: it would compile for its CPU what its NPU cannot, and the
     // placement would not show it.
     strict_entries: &[("session.disable_cpu_ep_fallback", "1")],

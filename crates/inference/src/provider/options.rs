@@ -27,6 +27,9 @@ pub struct Options {
     /// The number of CPU threads that one operator may use; one per [processor that may be
     /// used](available_threads) unless given.
     pub threads: Option<NonZeroUsize>,
+    /// The most pixels of inputs at once for which a second session may be opened if they keep
+    /// coming in one shape; 0 for none. It takes up to 1.7 times the memory of the first.
+    pub one_shape_pixels_max: usize,
     /// The GPU, counted from 0.
     pub device_id: Option<u32>,
     /// The precision in which float32 values are computed.

@@ -49,6 +49,8 @@ pub struct Spec {
     pub builds_engine: bool,
     /// True if several sessions of few threads each run more images per second than one session.
     pub gains_from_lanes: bool,
+    /// True if a session for one shape of input runs more images per second than one for any.
+    pub(crate) gains_from_one_size: bool,
     /// Entries of the session's configuration that keep the provider from handing nodes to the CPU
     /// by itself; set unless a fallback is allowed.
     pub(crate) strict_entries: &'static [(&'static str, &'static str)],

@@ -20,6 +20,7 @@ pub(crate) const SPEC: Spec = Spec {
     is_nvidia: false,
     builds_engine: false,
     gains_from_lanes: false,
+    gains_from_one_size: false,
     strict_entries: &[],
     options: &[OptionName::DeviceId],
     precisions: &[ComputePrecision::Fp32],

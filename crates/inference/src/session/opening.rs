@@ -186,6 +186,7 @@ pub fn runnable(path: &Path, bytes: &[u8]) -> Result<Runnable, OpenError> {
 }
 
 /// A file beside a model that holds weights.
+#[derive(Clone)]
 pub(super) struct External {
     /// The name as the model writes it.
     pub(super) name: String,
@@ -364,11 +365,8 @@ impl File<'_> {
         }
         let cache = provider::runtime_cache(self.bytes, &self.contract.input, options);
         let private = cache.as_ref().map(|cache| cache.folder().to_owned());
-        let mut builder = self.register(&Options { runtime_cache: private, ..options.clone() }, engines)?;
-        for External { name, bytes } in self.external {
-            let added = builder.with_external_initializer_file_in_memory(name, Arc::clone(bytes));
-            builder = added.map_err(|error| self.refused(error.into()))?;
-        }
+        let builder = self.register(&Options { runtime_cache: private, ..options.clone() }, engines)?;
+        let mut builder = self.with_weights(builder)?;
         // CUDA and TensorRT call the driver only now.
         let session = builder.commit_from_memory(self.bytes).map_err(|error| match diagnose(options, error) {
             ProviderError::Other { source } => self.refused(source),
@@ -397,6 +395,30 @@ impl File<'_> {
             members: Vec::new(),
         };
         Ok(Opened { engine: Engine::OnnxRuntime(session), placement, runs_on, options: options.clone(), cache })
+    }
+
+    /// Opens a session that takes inputs of one size only, given by the sizes of the graph's
+    /// symbols, on a provider that has opened the file before.
+    pub(super) fn open_for<'s>(
+        &self,
+        sizes: impl IntoIterator<Item = (&'s str, usize)>,
+        options: &Options,
+    ) -> Result<ort::session::Session, OpenError> {
+        let mut builder = self.with_weights(self.register(options, None)?)?;
+        for (symbol, size) in sizes {
+            let overridden = builder.with_dimension_override(symbol, size as i64);
+            builder = overridden.map_err(|error| self.refused(error.into()))?;
+        }
+        builder.commit_from_memory(self.bytes).map_err(|error| self.refused(error))
+    }
+
+    /// Gives a session the weights that lie beside the file.
+    fn with_weights(&self, mut builder: SessionBuilder) -> Result<SessionBuilder, OpenError> {
+        for External { name, bytes } in self.external {
+            let added = builder.with_external_initializer_file_in_memory(name, Arc::clone(bytes));
+            builder = added.map_err(|error| self.refused(error.into()))?;
+        }
+        Ok(builder)
     }
 
     fn register(&self, options: &Options, engines: Option<&Path>) -> Result<SessionBuilder, OpenError> {

@@ -185,6 +185,7 @@ pub(crate) fn options(engine: &Engine, provider: Provider) -> anyhow::Result<Opt
         instead: Vec::new(),
         allow_fallback,
         threads,
+        one_shape_pixels_max: 0,
         device_id,
         precision: engine.precision,
         memory_limit_bytes: memory_limit.map(|mib| mib.get() << 20),

@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, channel};
 use std::{env, iter, thread};
 
 use anyhow::{Context, bail, ensure};
 use ort::environment::Environment;
 use seg_cli::{Shown, chain, note, print_json, warn};
 use seg_contract::{Contract, Reading, Unlike};
-use seg_data::{SegmentationLabels, Unread, read_image_as, stored_size_as};
+use seg_data::{SegmentationLabels, Unread, open_image_as, stored_size_as};
 use seg_inference::{ModelFile, Options, Segmenter, Settings, list_inputs, read_contract};
 use seg_runtime::pipeline::{self, Lanes, Task, create_folders, largest_at_once};
 use seg_runtime::record::{Counts, Entry, Job, JobPart, RecordWriter, remove_leftovers};
@@ -99,10 +100,13 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     if args.parts.resume {
         note(&format!("{} of {mine} images are complete", mine - tasks.len()));
     }
-    if let Some(warning) = unlike(&contract, &reading, &tasks) {
-        warn(&warning);
-    }
-    segment(args, &tasks, &mut segmenters, &writers, &mut record)?;
+    thread::scope(|scope| {
+        let (look, warnings) = channel();
+        // Decoding large images takes as long as segmenting some, so nothing waits for it.
+        let (contract, reading, tasks) = (&contract, &reading, tasks.as_slice());
+        scope.spawn(move || unlike(contract, reading, tasks).map(|warning| look.send(warning)));
+        segment(args, tasks, &mut segmenters, &writers, &mut record, warnings)
+    })?;
 
     let refused = match part {
         None => write_volumes(args, &volumes, &job, &contract, |name| record.is_complete(name))?,
@@ -136,8 +140,12 @@ fn unlike(contract: &Contract, reading: &Reading, tasks: &[Task]) -> Option<Stri
     let step = tasks.len().div_ceil(LOOKED_AT).max(1);
     let looked_at: Vec<&Task> = tasks.iter().step_by(step).filter(is_small).collect();
     // What cannot be read is reported where it is segmented.
-    let found =
-        |task: &&Task| Some((contract.input.unlike(&read_image_as(&task.input, reading).ok()?)?, task.name.clone()));
+    let found = |task: &&Task| {
+        let mut image = open_image_as(&task.input, reading).ok()?;
+        let rows = 0..image.info().height;
+        let unlike = contract.input.unlike(image.rows(rows).ok()?.pixels())?;
+        Some((unlike, task.name.clone()))
+    };
     let unlike: Vec<(Unlike, String)> = looked_at.iter().filter_map(found).collect();
     let (first, name) = unlike.first()?;
     let sentence = first.sentence(unlike.len(), looked_at.len(), name);
@@ -210,8 +218,11 @@ fn open(
     settings: &Settings,
     lanes: &Lanes,
 ) -> anyhow::Result<Vec<Segmenter>> {
+    // Of the memory for networks, a session for one shape takes more than its share.
+    let sessions = lanes.threads.len() * args.model.len();
+    let one_shape_pixels_max = pipeline::pixels_in_networks() as usize / 2 / sessions.max(1);
     let open = |threads: NonZeroUsize| -> anyhow::Result<Segmenter> {
-        let options = Options { threads: Some(threads), ..options.clone() };
+        let options = Options { threads: Some(threads), one_shape_pixels_max, ..options.clone() };
         let segmenter = match args.model.as_slice() {
             [model] => Segmenter::open(environment, model, &options)?,
             models => Segmenter::open_ensemble(environment, models, &options)?,
@@ -238,19 +249,22 @@ fn files(lanes: &[Segmenter]) -> anyhow::Result<Vec<ModelFile>> {
     Ok(files)
 }
 
-/// Segments the images, and records each as it is complete.
+/// Segments the images, and records each as it is complete. Prints the warnings that come
+/// meanwhile.
 fn segment(
     args: &Infer,
     tasks: &[Task],
     segmenters: &mut [Segmenter],
     writers: &[Box<dyn ResultWriter>],
     record: &mut RecordWriter,
+    warnings: Receiver<String>,
 ) -> anyhow::Result<()> {
     let progress = Progress::new(tasks.len());
     let mut failed = None;
     let mut done = 0;
     pipeline::run(segmenters, tasks, &args.out, writers, |index, result| {
         let Task { name, input } = &tasks[index];
+        warnings.try_iter().for_each(|warning| progress.warn(&warning));
         let entry = match result {
             Ok(prediction) => {
                 let first = prediction.files.first().map_or(name.as_str(), |file| file.path.as_str());
@@ -277,6 +291,7 @@ fn segment(
         ControlFlow::Continue(())
     });
     progress.finish();
+    warnings.iter().for_each(|warning| warn(&warning));
     match failed {
         Some(error) => Err(error)
             .context(format!("stopped after {done} of {} images; `--continue` goes on from there", tasks.len())),

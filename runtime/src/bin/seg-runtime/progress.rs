@@ -38,6 +38,11 @@ impl Progress {
         self.bar.suspend(|| warn(&format!("skipped: {message}")));
     }
 
+    /// Warns about the images.
+    pub(crate) fn warn(&self, message: &str) {
+        self.bar.suspend(|| warn(message));
+    }
+
     /// Reports that all images are done.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
