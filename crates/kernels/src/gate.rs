@@ -1,5 +1,7 @@
 //! ConvUNeXt's gate: how much of a skip is kept, and what is added to it.
 
+#![allow(clippy::extra_unused_type_parameters, reason = "the compiler makes vectors of plain loops")]
+
 use rayon::prelude::*;
 
 use super::buffer::{copied, zeros};
@@ -87,7 +89,7 @@ fn exponential(x: f32) -> f32 {
     /// Adding it rounds to a whole number, which is then in the last bits.
     const WHOLE: f32 = 12_582_912.0;
     /// `ln 2` in two parts, the first with zeros at its end.
-    const LN_2: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
+    const LN_2: [f32; 2] = [355.0 / 512.0, -2.121_944_4e-4];
     // Not `clamp`: what is not a number must stay so.
     let x = if x > 88.0 { 88.0 } else { x };
     let x = if x < -87.0 { -87.0 } else { x };
