@@ -16,6 +16,9 @@ use super::operator::apply;
 
 const EPSILON: f64 = 1e-5;
 
+/// A function of one map.
+type Formula = fn(Tensor<4>) -> Tensor<4>;
+
 /// An input's values and shape.
 type Input = (Vec<f64>, [usize; 4]);
 
@@ -149,7 +152,7 @@ fn pointwise_operators_are_their_formulas() {
                 },
             );
         }
-        let activations: [(Activation, fn(Tensor<4>) -> Tensor<4>); 3] =
+        let activations: [(Activation, Formula); 3] =
             [(Activation::Identity, |x| x), (Activation::Relu, relu), (Activation::Gelu, gelu)];
         for (activation, formula) in activations {
             check(
