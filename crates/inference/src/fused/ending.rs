@@ -24,8 +24,8 @@ pub(super) fn end(ending: Ending, logits: Map) -> Output {
     Output::Bytes(tensor(mask, &[n, height, width]))
 }
 
-/// Computes `exp(x) / sum of exp(x)` over the planes of an image, from the largest value on, so that
-/// nothing overflows.
+/// Computes `exp(x) / sum of exp(x)` over the planes of an image, from the largest value on, so
+/// that nothing overflows.
 fn softmax(image: &mut [f32], size: usize) {
     for pixel in 0..size {
         let places = || (pixel..image.len()).step_by(size);
