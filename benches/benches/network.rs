@@ -48,13 +48,11 @@ fn main() -> Result<()> {
     let mut fused = Session::open(&environment, &path, &Options { provider: Provider::Fused, ..Options::default() })?;
     // Cargo adds `--bench`.
     let files: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let open = |file: &String| -> Result<_> {
-        let builder = ort::session::Session::builder(&environment)?;
+    let open = |file: &String| -> ort::Result<_> {
         let threads = seg_inference::available_threads().get();
-        let mut builder = builder.with_intra_threads(threads).map_err(ort::Error::<()>::from)?;
-        builder.commit_from_file(file).with_context(|| format!("cannot open `{file}`"))
+        ort::session::Session::builder(&environment)?.with_intra_threads(threads)?.commit_from_file(file)
     };
-    let mut others = files.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let mut others = files.iter().map(open).collect::<ort::Result<Vec<_>>>()?;
 
     let threads = thread::available_parallelism().map_or(1, usize::from);
     println!("{}, {threads} threads; ours with {}; medians of {ROUNDS} rounds", processor(), vector_instructions());
