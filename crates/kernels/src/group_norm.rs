@@ -7,10 +7,7 @@ use super::buffer::{copied, zeros};
 use super::map::Map;
 use super::norm_activation::Activation;
 use super::operator::Operator;
-use super::planes::{affine, combine, dot, sum};
-
-/// The values that are computed while they are near.
-const RUN: usize = 1024;
+use super::planes::{RUN, affine, combine, dot, sum};
 
 /// `activation(weight (x - mean) / sqrt(variance + epsilon) + bias)` of `[x, weight, bias]`, mean
 /// and biased variance over a group of channels of one image.

@@ -6,11 +6,8 @@ use super::affine::{Moments, Norm};
 use super::buffer::{copied, zeros};
 use super::map::Map;
 use super::operator::Operator;
-use super::planes::{add_plane, affine as affine_of, combine, dot, relu_gradient, relu_in_place, sum};
+use super::planes::{RUN, add_plane, affine as affine_of, combine, dot, relu_gradient, relu_in_place, sum};
 use crate::gelu::{gelu_gradient, gelu_in_place};
-
-/// The values that are computed while they are near.
-const RUN: usize = 1024;
 
 /// The function of each normalised value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
