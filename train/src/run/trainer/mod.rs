@@ -384,9 +384,17 @@ mod tests {
         Dataset::open(folder).unwrap()
     }
 
+    /// Begins a run; those of one folder start from the same weights, because tests at the same
+    /// time share the device's generator.
     fn begin(folder: &Path, dataset: Dataset, epochs: usize) -> Run {
+        let start = folder.with_file_name("start.safetensors");
+        if !start.exists() {
+            let net = AmsUnetConfig::new().with_base_width(4).init(&Device::flex());
+            Weights::from_network(&net).write(&start, None).unwrap();
+        }
         let config = Config {
             epochs,
+            init: Some(start),
             learning_rate: 1e-2,
             validation: Some(0.3),
             seed: 3,
