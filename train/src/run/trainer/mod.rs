@@ -368,6 +368,9 @@ mod tests {
     use crate::data::augment::Augmentation;
     use crate::data::split::Split;
     use crate::run::config::Config;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use seg_nets::network::NetworkName;
 
     /// Creates a folder of six pictures of bright discs on a dark ground.
     fn discs(folder: &Path) -> Dataset {
@@ -390,7 +393,13 @@ mod tests {
         let start = folder.with_file_name("start.safetensors");
         if !start.exists() {
             let net = AmsUnetConfig::new().with_base_width(4).init(&Device::flex());
-            Weights::from_network(&net).write(&start, None).unwrap();
+            let mut random = ChaCha8Rng::seed_from_u64(3);
+            let mut weights = Weights::from_network(&net).tensors().clone();
+            for tensor in weights.values_mut().filter(|tensor| tensor.ndim() == 4) {
+                let bound = (tensor.len() as f32 / tensor.shape()[0] as f32).sqrt().recip();
+                tensor.mapv_inplace(|_| random.random_range(-bound..bound));
+            }
+            Weights::new(NetworkName::AmsUnet, weights).write(&start, None).unwrap();
         }
         let config = Config {
             epochs,
