@@ -621,7 +621,12 @@ fn doctor_names_what_is_missing_and_fails_where_it_is_needed() {
         (
             "doctor",
             0,
-            &["\n✓ cpu ", "--ep auto takes the CPU\n", "libonnxruntime_providers_cuda.so: not", "\nwhat to do\n"][..],
+            &[
+                "\n✓ cpu ",
+                "--ep auto measures the fused kernel (AMSUnet alone), the CPU on each model, once",
+                "libonnxruntime_providers_cuda.so: not",
+                "\nwhat to do\n",
+            ][..],
         ),
         ("doctor --ep cpu", 0, &["system", "library    ONNX Runtime 1.24.1", "driver"]),
         ("doctor --ep cuda,cpu", 1, &["\n✗ cuda ", "\n✗ tensorrt ", "\n✗ openvino "]),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::serving::Served;
 use crate::{Ended, Workplace};
 
 /// The least Dice per image of the nuclei on the sample's test images.
@@ -49,6 +50,43 @@ fn the_nuclei_model_can_be_proven_again() {
     let ended = Ended::from_output(place.command(["verify", "nuclei.onnx"]).output().unwrap());
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stdout.contains("`nuclei.onnx` is the trained network on the CPU in float32"), "{ended:?}");
+}
+
+#[test]
+fn every_command_runs_the_nuclei_model_on_the_fused_kernel() {
+    let place = Workplace::new();
+    let [model, data] = ["models/nuclei.onnx", "sample/nuclei/test"].map(repository);
+    let [model, data] = [&model, &data].map(|path| path.to_str().unwrap().to_owned());
+    let run = |args: &str| {
+        let ended = place.run(args);
+        assert_eq!(ended.code, Some(0), "{args}: {ended:?}");
+        ended
+    };
+    let scores = |ep: &str| -> Value {
+        run(&format!("eval --model {model} --data {data} --out {ep} --bootstrap 0 --ep {ep}"));
+        serde_json::from_slice(&fs::read(place.path(format!("{ep}/scores.json"))).unwrap()).unwrap()
+    };
+    let dice = |scores: &Value| scores.pointer("/scores/per_image/overall/dice/value").and_then(Value::as_f64).unwrap();
+    let [cpu, fused] = ["cpu", "fused"].map(scores);
+    assert!((dice(&cpu) - dice(&fused)).abs() < 1e-4, "{} and {}", dice(&cpu), dice(&fused));
+
+    run(&format!("infer --model {model} --ep fused --out masks --save mask,probabilities-npy {data}/images"));
+    let server = Served::start(&place, &format!("--ep fused --model {model}"));
+    let images: Vec<_> = fs::read_dir(format!("{data}/images")).unwrap().map(|file| file.unwrap().path()).collect();
+    for image in &images[..3] {
+        let name = image.file_stem().unwrap().to_str().unwrap();
+        let content = fs::read(image).unwrap();
+        for (output, file) in
+            [("mask", format!("masks/{name}.png")), ("probabilities", format!("probabilities/{name}.npy"))]
+        {
+            let answer = server.ask("POST", &format!("/v1/segment?output={output}"), "", &content);
+            assert_eq!(answer.status, 200, "{name}: {answer:?}");
+            assert!(
+                answer.body == fs::read(place.path(format!("masks/{file}"))).unwrap(),
+                "{name} {output}: other bytes"
+            );
+        }
+    }
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn the_shipped_model_has_the_masks_of_onnx_runtime_and_a_certificate_of_its_own(
     assert_eq!(certificate["provider"], "fused");
 
     let found: Value = serde_json::from_str(&run("doctor --ep fused --json")).unwrap();
-    assert!(!found["auto"].as_array().unwrap().contains(&"fused".into()), "{found}");
+    assert!(found["auto"].as_array().unwrap().contains(&"fused".into()), "{found}");
 }
 
 #[test]
@@ -82,4 +82,21 @@ fn another_model_is_refused_by_name_or_left_to_the_cpu() {
     assert!(said.contains("cannot use the fused kernel"), "{said}");
     let precise = text(&infer("--precision tf32").stderr);
     assert!(precise.contains("the fused kernel has no `--precision tf32`"), "{precise}");
+}
+
+#[test]
+fn the_kernel_is_measured_where_it_computes_every_model() {
+    let place = Place::new();
+    let library = onnx_runtime(Build::Cpu);
+    fs::copy(repository("models/nuclei.onnx"), place.path("nuclei.onnx")).unwrap();
+    let measure = |models: &str| {
+        let output = place.run(&library, &format!("infer {models} --out out --ep auto --offline --continue a.png"));
+        text(&output.stderr)
+    };
+    let said = measure("--model nuclei.onnx");
+    assert!(said.contains("`--ep auto` measures the fused kernel, the CPU at 512x512, once"), "{said}");
+    for other in ["--model threshold.onnx", "--model nuclei.onnx --model threshold.onnx"] {
+        let said = measure(other);
+        assert!(!said.contains("the fused kernel") && said.contains("`--ep auto` takes the CPU"), "{other}: {said}");
+    }
 }

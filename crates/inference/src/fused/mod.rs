@@ -51,6 +51,11 @@ pub(crate) enum FusedError {
     Threads(#[from] ThreadPoolBuildError),
 }
 
+/// Returns whether the kernels compute a graph.
+pub(crate) fn recognizes(graph: &Graph) -> bool {
+    recognize(graph).is_ok()
+}
+
 /// The output of a model: floats `[n, c, h, w]` or bytes `[n, h, w]`.
 pub(crate) enum Output {
     Floats(ArrayD<f32>),

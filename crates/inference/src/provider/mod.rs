@@ -44,7 +44,9 @@ use ort::environment::Environment;
 use ort::ep::ExecutionProviderDispatch;
 use ort::session::builder::SessionBuilder;
 use seg_contract::Input;
+use seg_onnx::graph::Graph;
 
+use crate::fused as fused_kernel;
 use crate::library::{Build, Plugin};
 
 impl Provider {
@@ -101,6 +103,16 @@ impl Provider {
     /// Returns the command that fetches what the provider needs.
     pub fn setup(self) -> &'static str {
         self.plugin().map_or_else(|| self.build().setup(), Plugin::setup)
+    }
+
+    /// Returns whether the provider computes any graph, as far as its operators reach.
+    pub fn computes_any(self) -> bool {
+        self != Self::Fused
+    }
+
+    /// Returns whether the provider may compute a graph: `false` where it is known not to.
+    pub fn may_compute(self, graph: &Graph) -> bool {
+        self.computes_any() || fused_kernel::recognizes(graph)
     }
 
     /// Returns the provider that is tried next if this one cannot be used and a fallback is

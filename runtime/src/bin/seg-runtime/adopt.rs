@@ -121,7 +121,7 @@ fn try_out(args: &Adopt, out: &Path, adopted: &[u8]) -> anyhow::Result<()> {
     let trial = tempfile::Builder::new().prefix(".adopt").suffix(".onnx").tempfile_in(folder);
     let trial = trial.with_context(|| format!("cannot write to the folder `{}`", folder.shown()))?;
     fs::write(trial.path(), adopted)?;
-    let (environment, options) = engine::start(&args.engine, None)?;
+    let (environment, options) = engine::start::<&Path>(&args.engine, &[])?;
     let mut session = engine::open(&options, || Session::open(&environment, trial.path(), &options))?;
     let contract = session.contract().clone();
     let input = &contract.input;

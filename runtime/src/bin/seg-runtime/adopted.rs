@@ -42,7 +42,7 @@ pub(crate) fn verify(args: &Verify, model: &Path, bytes: &[u8]) -> anyhow::Resul
         model.shown()
     );
     let Runnable { contract, graph, .. } = runnable(model, bytes)?;
-    let (environment, options) = engine::start(&args.engine, Some(model))?;
+    let (environment, options) = engine::start(&args.engine, &[model])?;
     let mut session = engine::open(&options, || Session::open(&environment, model, &options))?;
     let provider = session.provider();
     let mut inputs = ProofInput::fixed(args.thorough, &contract.input);
@@ -110,7 +110,7 @@ fn against_definition(graph: &Graph, contract: &Contract, cases: &[Case]) -> any
 
 /// Compares with every other provider that works here, and returns those that agree.
 fn against_others(args: &Verify, model: &Path, own: Provider, cases: &[Case]) -> anyhow::Result<Vec<Provider>> {
-    let others = auto::candidates(&args.engine).filter(|other| *other != own && auto::considers(*other));
+    let others = auto::candidates(&args.engine).filter(|other| *other != own && other.computes_any());
     let working: Vec<_> = others.filter(|other| engine::works(&args.engine, *other).is_ok()).collect();
     if working.is_empty() {
         return Ok(working);

@@ -11,7 +11,7 @@ use seg_cli::{chain, note};
 use seg_contract::{SizePolicy, sha256};
 use seg_data::write_bytes;
 use seg_inference::library::{Build, LIBRARY_VARIABLE, Plugin};
-use seg_inference::{Provider, available_threads, digest, read_contract};
+use seg_inference::{Provider, available_threads, digest, read_contract, runnable};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Engine, Size};
@@ -56,34 +56,40 @@ struct Latency {
     p50: f64,
 }
 
-/// Returns whether `--ep auto` chooses a provider: not the fused kernel, which computes one
-/// network.
-pub(crate) fn considers(provider: Provider) -> bool {
-    provider != Provider::Fused
-}
-
-/// Lists the providers that can be tried.
+/// Lists the providers that can be tried on some model.
 pub(crate) fn candidates(engine: &Engine) -> impl Iterator<Item = Provider> {
     let is_named = engine.tuning.library.ep_library.is_some();
     Provider::ALL.into_iter().filter(move |provider| *provider != Provider::Plugin || is_named)
 }
 
-/// Chooses the fastest provider that is installed and works, and says which one and why on standard
-/// error. Without a model, it is the first by rank.
+/// Returns whether a provider may compute a model, by its graph; a folder may hold any model.
+fn may_compute(provider: Provider, model: &Path) -> bool {
+    let graph = || runnable(model, &fs::read(model).ok()?).ok()?.graph;
+    provider.computes_any() || graph().is_some_and(|graph| provider.may_compute(&graph))
+}
+
+/// Chooses the fastest provider that is installed, may compute all models and works, and says
+/// which one and why on standard error. The first file is measured. Without one, the provider is
+/// the first by rank.
 ///
 /// # Errors
 /// When no provider works.
-pub(crate) fn choose(engine: &Engine, model: Option<&Path>) -> anyhow::Result<Provider> {
+pub(crate) fn choose(engine: &Engine, models: &[&Path]) -> anyhow::Result<Provider> {
+    let model = models.iter().copied().find(|model| model.is_file());
+    let may_compute = |provider: &Provider| match models {
+        [] => provider.computes_any(),
+        models => models.iter().all(|model| may_compute(*provider, model)),
+    };
     let place = model.and_then(|model| place(engine, model));
     if let Some(known) = place.as_deref().and_then(Choice::read)
-        && candidates(engine).any(|candidate| candidate == known.provider && considers(candidate))
+        && candidates(engine).any(|candidate| candidate == known.provider && may_compute(&candidate))
         && engine::works(engine, known.provider).is_ok()
     {
         note(&format!("`--ep auto` takes {}, as measured before", known.describe()));
         return Ok(known.provider);
     }
     let (mut working, mut reasons) = (Vec::new(), Vec::new());
-    for provider in candidates(engine).filter(|provider| considers(*provider)) {
+    for provider in candidates(engine).filter(may_compute) {
         match engine::works(engine, provider) {
             Ok(()) => working.push(provider),
             Err(error) => reasons.push(format!("not {provider}: {}", chain(error.as_ref()))),

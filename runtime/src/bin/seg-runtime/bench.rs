@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write;
+use std::iter;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
@@ -103,7 +104,8 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<()> {
 
 /// Measures one case.
 pub(crate) fn measure(args: &Measure) -> anyhow::Result<()> {
-    let (environment, options) = engine::start(&args.engine, Some(&args.model))?;
+    let models: Vec<_> = iter::once(&args.model).chain(&args.against).collect();
+    let (environment, options) = engine::start(&args.engine, &models)?;
     let options = Options { batch_max: Some(args.batch), ..options };
     let open = |path: &Path| engine::open(&options, || Session::open(&environment, path, &options));
     let mut session = open(&args.model)?;

@@ -18,7 +18,7 @@ pub(crate) fn compare(args: &Compare) -> anyhow::Result<()> {
         anyhow!("the tensor `{}` has shape {shape:?}, expected [n, channels, height, width]", args.input)
     })?;
 
-    let (environment, options) = engine::start(&args.engine, Some(&args.model))?;
+    let (environment, options) = engine::start(&args.engine, &[&args.model])?;
     let mut session = engine::open(&options, || Session::open(&environment, &args.model, &options))?;
     let found = match session.infer(input.view())? {
         ModelOutput::Scores(scores) => scores.into_dyn(),

@@ -1,7 +1,7 @@
 //! `seg-runtime doctor`: what works here, and what to install for the rest.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -154,7 +154,7 @@ pub(crate) fn probe(args: &args::Probe) -> anyhow::Result<()> {
         };
         serde_json::to_string(&Found { path, version, openvino_devices, openvino_error })?
     } else {
-        let (environment, options) = engine::start(&args.engine, None)?;
+        let (environment, options) = engine::start::<&Path>(&args.engine, &[])?;
         let runs_on = engine::watch(&options, || run_probe(&environment, &options))?;
         serde_json::to_string(&Probed::new(&environment, &options, runs_on))?
     };
@@ -201,8 +201,7 @@ fn examine(args: &args::Doctor, limit: Duration) -> Report {
         nvidia,
         auto: providers
             .iter()
-            .filter(|tried| tried.works && auto::considers(tried.provider))
-            .filter(|tried| engine::software_variable(tried.provider).is_none())
+            .filter(|tried| tried.works && engine::software_variable(tried.provider).is_none())
             .map(|tried| tried.provider)
             .collect(),
         providers,
@@ -387,7 +386,11 @@ fn describe(report: &Report) -> anyhow::Result<String> {
         [] => {}
         [only] => writeln!(text, "\n--ep auto takes {only}")?,
         several => {
-            let names: Vec<_> = several.iter().map(Provider::to_string).collect();
+            let name = |provider: &Provider| match provider {
+                Provider::Fused => format!("{provider} (AMSUnet alone)"),
+                _ => provider.to_string(),
+            };
+            let names: Vec<_> = several.iter().map(name).collect();
             writeln!(text, "\n--ep auto measures {} on each model, once, and takes the fastest", names.join(", "))?;
         }
     }

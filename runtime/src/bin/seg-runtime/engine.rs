@@ -27,13 +27,13 @@ const REPORT_PERIOD: Duration = Duration::from_secs(10);
 
 /// Starts ONNX Runtime, downloaded if necessary, and returns the options of its sessions.
 ///
-/// `model` is the one to run, on which `--ep auto` measures. The environment must outlive the
-/// sessions that are opened in it. If the CPU replaces a provider whose library is missing, that is
-/// said when a model is [opened](open), and in its report.
-pub(crate) fn start(engine: &Engine, model: Option<&Path>) -> anyhow::Result<(Environment, Options)> {
+/// `models` are the files to run, and folders of them; `--ep auto` measures on the first file. The
+/// environment must outlive the sessions that are opened in it. If the CPU replaces a provider
+/// whose library is missing, that is said when a model is [opened](open), and in its report.
+pub(crate) fn start<P: AsRef<Path>>(engine: &Engine, models: &[P]) -> anyhow::Result<(Environment, Options)> {
     let provider = match engine.ep.provider() {
         Some(provider) => provider,
-        None => auto::choose(engine, model)?,
+        None => auto::choose(engine, &models.iter().map(AsRef::as_ref).collect::<Vec<_>>())?,
     };
     let engine = if engine.ep == Ep::Auto { &engine.alone(provider) } else { engine };
     let mut options = options(engine, provider)?;

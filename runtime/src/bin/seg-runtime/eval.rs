@@ -75,7 +75,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.shown()))?;
     }
     let masks = args.save_masks.as_ref().map(|folder| mask_paths(folder, &samples, &dataset)).transpose()?;
-    let (environment, options) = engine::start(&args.engine, Some(&args.model[0]))?;
+    let (environment, options) = engine::start(&args.engine, &args.model)?;
     let options = options.for_settings(&settings);
     let mut segmenter = engine::open(&options, || open(&environment, &args.model, &options, &settings))?;
 

@@ -55,7 +55,7 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
     let of_volumes = volumes.paths().map(|path| args.out.join(path));
     let written: Vec<_> = names.iter().flat_map(|name| paths(name.as_str())).chain(of_volumes).collect();
     keep_inputs(&args.out, &written, &inputs)?;
-    let (environment, options) = engine::start(&args.engine, Some(&args.model[0]))?;
+    let (environment, options) = engine::start(&args.engine, &args.model)?;
     let options = options.for_settings(&settings);
     let is_mine = |index| part.is_none_or(|part| part.has(index));
     let mine = part.map_or(names.len(), |part| part.count(names.len()));

@@ -98,7 +98,7 @@ fn inspect_contract(args: &Inspect, found: Runnable) -> anyhow::Result<()> {
 
 /// Counts which provider computes how many nodes of which operator.
 fn placement(args: &Inspect) -> anyhow::Result<Placement> {
-    let (environment, options) = engine::start(&args.engine, Some(&args.model))?;
+    let (environment, options) = engine::start(&args.engine, &[&args.model])?;
     let session = engine::open(&options, || Session::open(&environment, &args.model, &options))?;
     let mut placement = Placement::new();
     for node in &session.placement().nodes {

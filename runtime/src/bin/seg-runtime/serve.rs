@@ -140,7 +140,8 @@ pub(crate) fn serve(args: &Serve) -> anyhow::Result<()> {
             "certificates are checked against their models, but not for who made them; `--public-key KEY` checks that too",
         );
     }
-    let (environment, engine) = engine::start(&args.engine, first_file(&sources))?;
+    let places: Vec<_> = sources.iter().map(|(Source::File { path, .. } | Source::Folder(path))| path).collect();
+    let (environment, engine) = engine::start(&args.engine, &places)?;
     let bounds = &args.limits;
     let images = bounds.lanes.map_or(usize::MAX, |lanes| lanes.get());
     let lanes = Lanes::new(engine.provider, images, engine.threads, || largest(&settings));

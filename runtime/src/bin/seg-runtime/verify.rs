@@ -166,7 +166,7 @@ fn run(
     let reference = Reference::from_bytes(reference_path, &reference_bytes)?;
     let reference_file = FileRecord::new(reference_path, &reference_bytes, folder, Some(reference.tool.as_str()));
     let tensors = checkpoint.as_deref().map(TensorFile::open).transpose()?;
-    let (environment, options) = engine::start(&args.engine, Some(model))?;
+    let (environment, options) = engine::start(&args.engine, &[model])?;
     let mut evaluator = ExactEvaluator::new(&reference.model.graph);
     let request = CertifyRequest {
         folder,

@@ -14,7 +14,7 @@ pub(crate) fn warm(args: &Warm) -> anyhow::Result<()> {
     let contract = read_contract(&args.model)?;
     let settings = args.settings();
     let start = Instant::now();
-    let (environment, options) = engine::start(&args.engine, Some(&args.model))?;
+    let (environment, options) = engine::start(&args.engine, &[&args.model])?;
     let options = options.for_settings(&settings);
     let mut segmenter = engine::open(&options, || -> anyhow::Result<_> {
         Ok(Segmenter::open(&environment, &args.model, &options)?.with(settings)?)
