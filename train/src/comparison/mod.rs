@@ -5,6 +5,7 @@
 //! and `report.html`.
 
 mod page;
+mod paper;
 mod plan;
 mod results;
 mod variant;

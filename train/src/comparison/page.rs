@@ -5,6 +5,7 @@ use seg_metrics::Estimate;
 use seg_report::table::{grouped, score};
 use seg_report::{Figure, Place, Scatter, count, figures, page};
 
+use super::paper::{PAPER, order};
 use super::results::{Comparison, Difference, Row, by_seed};
 
 /// Renders the comparison as one HTML page that needs no other file.
@@ -13,6 +14,7 @@ pub(super) fn html(comparison: &Comparison) -> String {
         (head(comparison))
         (networks(comparison))
         (plot(comparison))
+        (paper(comparison))
         (runs(comparison))
         (again(comparison))
     };
@@ -121,6 +123,26 @@ fn plot(comparison: &Comparison) -> Markup {
             h2 { "Accuracy over latency" }
             p.note { "Up and left is better. The bars are the 95 % intervals over the images." }
             figure.wide { (scatter.render()) }
+        }
+    }
+}
+
+fn paper(comparison: &Comparison) -> Markup {
+    let order = order(comparison);
+    html! {
+        @if !order.is_empty() {
+            section {
+                h2 { "The order of AMSUnet's paper" }
+                p.note {
+                    "The paper (" (PAPER) ") places AMSUnet before each of these networks, on other data or with other training than here."
+                }
+                div.wide {
+                    table {
+                        thead { tr { th { "AMSUnet before" } th { "The order here" } } }
+                        tbody { @for (network, found) in order { tr { th scope="row" { (network) } td { (found) } } } }
+                    }
+                }
+            }
         }
     }
 }

@@ -278,12 +278,17 @@ impl Difference {
         Self { dice: value.unwrap_or_default(), interval }
     }
 
+    /// Returns true if the interval does not contain zero.
+    pub fn is_beyond_chance(&self) -> bool {
+        self.interval.is_some_and(|[low, high]| low > 0.0 || high < 0.0)
+    }
+
     /// Says whether the network is ahead, as far as the images tell.
     pub fn verdict(&self) -> &'static str {
-        match self.interval {
-            Some([low, _]) if low > 0.0 => "better",
-            Some([_, high]) if high < 0.0 => "worse",
-            _ => "no difference beyond chance",
+        match self.is_beyond_chance() {
+            true if self.dice > 0.0 => "better",
+            true => "worse",
+            false => "no difference beyond chance",
         }
     }
 }
