@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use seg_contract::{Contract, InputForm, OutputKind, Sides};
+use seg_contract::{Contract, Input, InputForm, OutputKind, Sides};
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::network::NetworkName;
 use seg_nets::weights::FitError;
@@ -29,6 +29,9 @@ pub struct Options {
     pub given: GivenFacts,
     /// The form in which the model takes images.
     pub input: InputForm,
+    /// The number that the sides of images are multiples of, if the model may demand it; a caller
+    /// extends other images.
+    pub sides: Option<usize>,
     /// The output of the model.
     pub output: OutputKind,
 }
@@ -71,7 +74,7 @@ pub struct Extent {
     /// The learned numbers.
     pub parameters: u64,
     /// Height and width of the image that is counted for: the only ones that the model takes, or
-    /// [`Extent::SIDE`].
+    /// [`Extent::SIDE`] or the next side that it takes.
     pub size: [usize; 2],
     /// The multiply-adds of one image.
     pub multiply_adds: u64,
@@ -109,6 +112,20 @@ pub enum ExportError {
         /// The sizes that the network takes.
         sides: Sides,
     },
+    /// The network does not take images of such sides, or not all of them.
+    #[error(
+        "cannot export {} for sides that are multiples of {multiple}: {}", network.title(), expectation(*expected, sides)
+    )]
+    Multiple {
+        /// The network.
+        network: NetworkName,
+        /// The number.
+        multiple: usize,
+        /// The least number that suits the network, if there is one.
+        expected: Option<usize>,
+        /// The sizes that the network takes.
+        sides: Sides,
+    },
     /// The graph cannot have the form.
     #[error(transparent)]
     Form(#[from] FormError),
@@ -123,6 +140,17 @@ pub enum ExportError {
     Model(#[from] ModelError),
 }
 
+fn expectation(multiple: Option<usize>, sides: &Sides) -> String {
+    match multiple {
+        Some(multiple) => {
+            format!(
+                "the network halves sides until it needs multiples of {multiple}; choose {multiple} or a multiple of it"
+            )
+        }
+        None => format!("the network takes {sides}; leave the number out"),
+    }
+}
+
 /// Exports a checkpoint: lowers its network, runs the passes and writes graph and contract as ONNX.
 ///
 /// # Errors
@@ -135,25 +163,41 @@ pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, Expo
         .map_err(|source| ExportError::Weights { path: checkpoint.path.clone(), source })?;
     let config = net.config();
     let (mut contract, assumptions) = resolve_contract(checkpoint, &config, &options.given)?;
-    let plain = contract.clone();
     let logits = contract.output.name.clone();
+    let mut graph = to_graph(&net, &contract.input.name, &logits)?;
+    if let Some(multiple) = options.sides {
+        check_multiple(&graph, config.name(), config.sides(), multiple)?;
+        forms::restrict_sides(&mut graph, multiple)?;
+        contract.input.side_multiple = multiple;
+        contract.format = contract.format.max(contract.least_format());
+    }
+    let plain = contract.clone();
     give_form(&mut contract, config.name(), config.sides(), options)?;
     contract.validate().map_err(ModelError::from)?;
-    let mut graph = to_graph(&net, &contract.input.name, &logits)?;
-    let extent = Extent::measure(&graph, &contract.input.form)?;
+    let extent = Extent::measure(&graph, &contract.input)?;
     let lowered = Model { graph: graph.clone(), opset: Opset::default(), contract: plain };
     forms::apply(&mut graph, &logits, &contract)?;
-    let formed = Extent::measure(&graph, &contract.input.form)?;
+    let formed = Extent::measure(&graph, &contract.input)?;
     let mut passes = Vec::new();
     for pass in options.passes.select(options.opset, options.target) {
         let reports = run_selected(&mut graph, [pass])?;
-        let extent = Extent::measure(&graph, &contract.input.form)?;
+        let extent = Extent::measure(&graph, &contract.input)?;
         passes.extend(reports.into_iter().map(|report| (report, extent)));
     }
-    let exported = Extent::measure(&graph, &contract.input.form)?;
+    let exported = Extent::measure(&graph, &contract.input)?;
     let report = Report { lowered: extent, formed, passes, exported };
     let model = Model { graph, opset: options.opset, contract };
     Ok(Export { network: checkpoint.weights.network(), bytes: model.to_bytes()?, model, lowered, assumptions, report })
+}
+
+/// Checks that a network takes sides that are multiples of a number, and then computes no sizes.
+fn check_multiple(graph: &Graph, network: NetworkName, sides: Sides, multiple: usize) -> Result<(), ExportError> {
+    let takes = sides.only.is_none() && multiple > 0 && multiple.is_multiple_of(sides.multiple);
+    if takes && forms::suits(graph, multiple) {
+        return Ok(());
+    }
+    let expected = if sides.only.is_some() { None } else { forms::least_multiple(graph, sides.multiple) };
+    Err(ExportError::Multiple { network, multiple, expected, sides })
 }
 
 /// Makes the contract that of a model of the form that the options ask for. An output is called
@@ -182,12 +226,12 @@ impl Extent {
     /// The side in pixels of the image that is counted for where a model takes any.
     pub const SIDE: usize = 256;
 
-    /// Measures the graph of a model of this form.
+    /// Measures the graph of a model with this input.
     ///
     /// # Errors
     /// When a shape depends on more than batch, height and width.
-    pub fn measure(graph: &Graph, form: &InputForm) -> Result<Self, DimError> {
-        let size = form.size.unwrap_or([Self::SIDE; 2]);
+    pub fn measure(graph: &Graph, input: &Input) -> Result<Self, DimError> {
+        let size = input.form.size.unwrap_or(input.next_size([Self::SIDE; 2]));
         let symbols = [("batch", 1), ("height", size[0] as i64), ("width", size[1] as i64)];
         let total = graph.cost(&symbols)?.total;
         let mut bytes = total.constant_bytes;
@@ -229,6 +273,32 @@ mod tests {
             let first = export(&checkpoint(), &options).unwrap();
             assert_eq!(first.bytes, export(&checkpoint(), &options).unwrap().bytes, "opset {opset}");
             assert_eq!(Model::from_bytes(&first.bytes).unwrap(), first.model, "opset {opset}");
+        }
+    }
+
+    #[test]
+    fn a_model_for_multiples_pads_nothing_and_says_so() {
+        for (sides, output, expected) in [
+            (16, OutputKind::Logits, "f32[batch, 2, 16*floor(height/16), 16*floor(width/16)]"),
+            (32, OutputKind::Mask, "u8[batch, 32*floor(height/32), 32*floor(width/32)]"),
+        ] {
+            for element in [Element::Float, Element::U8] {
+                let input = InputForm { element, ..InputForm::default() };
+                let options = Options { sides: Some(sides), input, output, ..Options::default() };
+                let Export { bytes, lowered, .. } = export(&checkpoint(), &options).unwrap();
+                let Model { graph, contract, .. } = Model::from_bytes(&bytes).unwrap();
+                assert_eq!((contract.input.side_multiple, contract.format), (sides, 2));
+                assert_eq!(lowered.contract.input.side_multiple, sides);
+                let output = graph.tensor_type(&contract.output.name).unwrap();
+                assert_eq!(output.to_string(), expected);
+                assert!(graph.nodes.iter().all(|node| !matches!(node.op, Op::Shape { .. })), "no size is computed");
+            }
+        }
+        for (number, expected) in [(0, "multiples of 0"), (3, "multiples of 3"), (8, "multiples of 8"), (24, "of 24")] {
+            let refused = export(&checkpoint(), &Options { sides: Some(number), ..Options::default() }).unwrap_err();
+            let remedy = "until it needs multiples of 16; choose 16 or a multiple of it";
+            let message = refused.to_string();
+            assert!(message.contains(expected) && message.ends_with(remedy), "{number}: {message}");
         }
     }
 

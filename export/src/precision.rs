@@ -140,7 +140,7 @@ pub fn halve(export: &mut Export, calibration: &Calibration<'_>) -> Result<HalfR
 
 /// Gives the export another graph, and says so in its contract.
 fn replace(export: &mut Export, graph: Graph, precision: String) -> Result<(), PrecisionError> {
-    export.report.exported = Extent::measure(&graph, &export.model.contract.input.form)?;
+    export.report.exported = Extent::measure(&graph, &export.model.contract.input)?;
     export.model.graph = graph;
     export.model.contract.provenance.precision = precision;
     export.bytes = export.model.to_bytes()?;

@@ -3,6 +3,7 @@
 use seg_contract::{Contract, ContractError, Element, OutputKind, Sha256};
 
 use crate::Opset;
+use crate::forms;
 use crate::graph::{DataType, Dim, Graph, TensorType};
 use crate::proto::{self, ReadError, WriteError};
 
@@ -123,7 +124,8 @@ impl Model {
         ] {
             keeps(what, format!("`{name}`"), format!("`{names}`"))?;
         }
-        let [input, output] = edges(contract);
+        // A graph may leave its sides open although its network takes multiples of a number alone.
+        let [input, output] = edges(contract, forms::are_sides_restricted(graph));
         for (what, name, expected) in
             [("input's type", &contract.input.name, input), ("output's type", &contract.output.name, output)]
         {
@@ -134,12 +136,17 @@ impl Model {
     }
 }
 
-/// Returns the types of the input and of the output that a contract describes.
-fn edges(contract: &Contract) -> [TensorType; 2] {
+/// Returns the types of the input and of the output that a contract describes; `is_restricted` says
+/// that the sizes themselves are multiples of the contract's number.
+fn edges(contract: &Contract, is_restricted: bool) -> [TensorType; 2] {
     let size = |size: usize| i64::try_from(size).map_or(Dim::from(i64::MAX), Dim::from);
     let form = &contract.input.form;
     let batch = form.batch.map_or_else(Dim::batch, size);
-    let [height, width] = form.size.map_or_else(|| [Dim::height(), Dim::width()], |sides| sides.map(size));
+    let side = |symbol: Dim| match symbol.multiple_of(contract.input.side_multiple) {
+        Ok(restricted) if is_restricted => restricted,
+        _ => symbol,
+    };
+    let [height, width] = form.size.map_or_else(|| [side(Dim::height()), side(Dim::width())], |sides| sides.map(size));
     let (channels, classes) = (size(contract.input.color.channels()), size(contract.classes.len()));
     let input = match form.element {
         Element::Float => TensorType::new(DataType::F32, [batch.clone(), channels, height.clone(), width.clone()]),

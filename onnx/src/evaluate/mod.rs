@@ -150,7 +150,8 @@ fn bind_inputs<'g>(
         let given = inputs.iter().find(|(name, _)| *name == input.name);
         let (_, value) = given.ok_or_else(|| EvaluateError::Input(input.name.clone()))?;
         for (dim, &size) in input.tensor_type.shape.iter().zip(value.shape()) {
-            if let Some(symbol) = dim.as_symbol().filter(|symbol| bindings.iter().all(|(bound, _)| bound != symbol)) {
+            // A side that is a multiple of a number is its symbol, rounded; `agrees` checks that.
+            if let Some(symbol) = dim.only_symbol().filter(|symbol| bindings.iter().all(|(bound, _)| bound != symbol)) {
                 bindings.push((symbol, size as i64));
             }
         }

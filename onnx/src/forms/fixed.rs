@@ -3,7 +3,7 @@
 
 use seg_contract::InputForm;
 
-use super::FormError;
+use super::{FormError, sides};
 use crate::graph::{CheckError, Content, Data, Dim, Graph, Tensor};
 
 pub(super) fn fix_sizes(graph: &mut Graph, form: &InputForm) -> Result<(), FormError> {
@@ -24,12 +24,12 @@ pub(super) fn fix_sizes(graph: &mut Graph, form: &InputForm) -> Result<(), FormE
         graph.infer_outputs()?;
         fold_known_integers(graph)?;
     }
-    Ok(())
+    if sides::are_sides_restricted(graph) { sides::fold(graph) } else { Ok(()) }
 }
 
 /// Replaces integers that follow from shapes alone by constants, and removes the nodes that
 /// computed them.
-fn fold_known_integers(graph: &mut Graph) -> Result<(), CheckError> {
+pub(super) fn fold_known_integers(graph: &mut Graph) -> Result<(), CheckError> {
     let known: Vec<_> = graph.facts()?.into_iter().map(|fact| constants(&fact.content)).collect();
     let mut known = known.into_iter();
     let Graph { nodes, initializers, outputs, .. } = graph;

@@ -7,10 +7,14 @@
 mod bytes;
 mod classes;
 mod fixed;
+mod sides;
 
 use seg_contract::{Contract, Element, OutputKind};
 
-use crate::graph::{CheckError, Graph, TensorType};
+pub(crate) use sides::are_sides_restricted;
+pub use sides::{least_multiple, restrict_sides, suits};
+
+use crate::graph::{CheckError, DimError, Graph, TensorType};
 
 /// An error in bringing a graph to a form.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,9 @@ pub enum FormError {
     /// The sizes do not fit the network.
     #[error("cannot give the graph the form that its contract describes")]
     Sizes(#[from] CheckError),
+    /// The multiple is too large.
+    #[error("cannot compute sides that are multiples of the number")]
+    Multiple(#[from] DimError),
 }
 
 /// Brings a graph that takes normalised floats and outputs logits, named `logits`, to the form that

@@ -78,6 +78,13 @@ impl Dim {
         Self::symbol("width")
     }
 
+    /// Returns the dimension rounded down to a multiple of a number: for `height` and 16,
+    /// `16*floor(height/16)`.
+    pub fn multiple_of(&self, number: usize) -> Result<Self, DimError> {
+        let number = i64::try_from(number).map_err(|_| DimError::Overflow)?;
+        self.floor_div(number)?.scale(number)
+    }
+
     fn symbol(name: &str) -> Self {
         let atom = Atom { symbol: name.to_owned(), divisor: 1, offset: 0 };
         Self { constant: 0, terms: BTreeMap::from([(atom, 1)]) }
@@ -95,6 +102,13 @@ impl Dim {
             (0, Some((Atom { symbol, divisor: 1, .. }, 1)), None) => Some(symbol),
             _ => None,
         }
+    }
+
+    /// Returns the name of the symbol that the dimension depends on, if it is one.
+    pub fn only_symbol(&self) -> Option<&str> {
+        let mut symbols = self.terms.keys().map(|atom| atom.symbol.as_str());
+        let first = symbols.next()?;
+        symbols.all(|symbol| symbol == first).then_some(first)
     }
 
     /// Returns `self + other`.
@@ -268,6 +282,8 @@ mod tests {
                 dim("4*batch + height - 1").floor_div(4)?,
                 "batch + floor((height + 3)/4) - 1",
             ),
+            ("a multiple", height.multiple_of(16)?, "16*floor(height/16)"),
+            ("half of a multiple of 16", height.multiple_of(16)?.floor_div(2)?, "8*floor(height/16)"),
             ("negative constant", dim("-7").floor_div(2)?, "-4"),
             ("cancelled", height.sub(&height)?, "0"),
         ] {

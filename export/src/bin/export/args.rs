@@ -99,6 +99,10 @@ pub(crate) struct Args {
     /// The size of the images: any size, or one only
     #[arg(long, value_name = "dynamic|HEIGHTxWIDTH", default_value = DYNAMIC, value_parser = size, help_heading = FORM)]
     size: Size,
+    /// Take only images whose sides are multiples of a number, such as 16; `seg` extends others by
+    /// mirroring them. The model then computes no sizes, and more engines read it
+    #[arg(long, value_name = "NUMBER", value_parser = multiple, help_heading = FORM)]
+    sides: Option<usize>,
     /// Images per run: any number, or one only
     #[arg(long, value_name = "dynamic|NUMBER", default_value = DYNAMIC, value_parser = batch, help_heading = FORM)]
     batch: Batch,
@@ -163,6 +167,9 @@ pub(crate) enum Conflict {
     /// The target takes other integers.
     #[error("TensorRT takes no `--activations u8`; leave the flag out, or choose another `--target`")]
     Unsigned,
+    /// The size is fixed.
+    #[error("`--sides` leaves the size open, and `--size` fixes it; leave out one of them")]
+    SidesAndSize,
     /// Nothing is run.
     #[error("`--ort-lib` has no effect with `--no-verify` in fp32, where nothing is run; leave out one of them")]
     NothingRun,
@@ -199,6 +206,9 @@ impl Args {
             ("--max-dice-loss", self.max_dice_loss.is_some()),
         ];
         let idle = int8_only.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag);
+        if self.sides.is_some() && self.size.is_some() {
+            return Err(Conflict::SidesAndSize);
+        }
         match (self.precision, idle) {
             (ExportPrecision::Fp32 | ExportPrecision::Fp16, Some(flag)) => Err(Conflict::NoIntegers(flag)),
             (ExportPrecision::Fp32, None) if !self.calibrate.is_empty() => Err(Conflict::NothingToCalibrate),
@@ -232,7 +242,8 @@ impl Args {
         let given = GivenFacts { mean: self.mean.clone(), std: self.std.clone(), classes: self.classes.clone() };
         let input = InputForm { element: self.input, batch: self.batch, size: self.size };
         let passes = self.passes.clone().unwrap_or_default();
-        Options { opset: self.opset, target: self.target, passes, given, input, output: self.output }
+        let (opset, target, sides, output) = (self.opset, self.target, self.sides, self.output);
+        Options { opset, target, passes, given, input, sides, output }
     }
 }
 
@@ -248,6 +259,10 @@ fn size(text: &str) -> Result<Size, &'static str> {
         Some(sides @ [(1..), (1..)]) => Ok(Some(sides)),
         _ => Err("expected `dynamic` or HEIGHTxWIDTH, as in 512x384"),
     }
+}
+
+fn multiple(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|multiple| (2..=4096).contains(multiple)).ok_or("expected a number from 2 to 4096")
 }
 
 fn dice_help() -> String {

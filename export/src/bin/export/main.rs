@@ -14,7 +14,7 @@ use args::Args;
 use burn::tensor::Device;
 use ort::environment::Environment;
 use seg_cli::{Shown, detail, finish, note, print, warn};
-use seg_contract::{Element, Input, SizePolicy};
+use seg_contract::{Element, Input, Sides, SizePolicy};
 use seg_data::FileSet;
 use seg_export::calibration::Calibration;
 use seg_export::card::card;
@@ -102,7 +102,8 @@ fn write(
     }
     if let Some(path) = &args.reference {
         let net = checkpoint.weights.to_network(&Device::flex())?;
-        files.add(path, &reference(&net))?;
+        let sides = Sides { multiple: export.model.contract.input.side_multiple, ..net.config().sides() };
+        files.add(path, &reference(&net, sides))?;
         notes.push(format!("reference   {}", path.shown()));
     }
     files.add(args.out(), &export.bytes)?;
