@@ -16,6 +16,7 @@ mod framework;
 mod fuzz;
 mod invariants;
 mod metrics;
+mod multiples;
 mod parity;
 mod pipeline;
 mod proof;

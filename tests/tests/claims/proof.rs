@@ -124,6 +124,19 @@ fn every_network_is_proven() {
 }
 
 #[test]
+fn files_for_multiples_are_proven_at_sizes_that_they_take() {
+    for (name, number) in super::multiples::NUMBERS {
+        let bytes = InputForm { element: Element::U8, ..InputForm::default() };
+        let sides = Some(number);
+        let forms = [
+            ("multiples", Options { sides, ..Options::default() }),
+            ("multiples in bytes", Options { sides, input: bytes, output: OutputKind::Mask, ..Options::default() }),
+        ];
+        prove(name.as_str(), &checkpoint(&narrow(name, 2)), &forms);
+    }
+}
+
+#[test]
 fn every_exported_form_is_proven_at_every_size_and_batch() {
     let pytorch = PyTorch::open();
     let random = checkpoint(&network(NARROW, 2));
