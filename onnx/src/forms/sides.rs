@@ -46,8 +46,8 @@ fn computes_sizes(graph: &Graph) -> bool {
 
 /// Returns whether the sides of a graph's input are multiples of a number.
 pub(crate) fn are_sides_restricted(graph: &Graph) -> bool {
-    let dims = graph.inputs.iter().flat_map(|input| &input.tensor_type.shape);
-    dims.into_iter().any(|dim| dim.as_constant().is_none() && dim.as_symbol().is_none())
+    let mut dims = graph.inputs.iter().flat_map(|input| &input.tensor_type.shape);
+    dims.any(|dim| dim.as_constant().is_none() && dim.as_symbol().is_none())
 }
 
 /// Replaces by constants the integers that follow from sides that are multiples of a number, and
