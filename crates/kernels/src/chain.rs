@@ -17,7 +17,7 @@ use super::rows::{Column, TOGETHER, add, add_in_place, add_sum, convolve, convol
 /// The number of strips.
 pub(crate) const STRIPS: usize = 3;
 /// The depthwise convolutions: local, atrous, and two for each strip, the horizontal one first.
-pub(crate) const DEPTHWISE: usize = 2 + 2 * STRIPS;
+pub const DEPTHWISE: usize = 2 + 2 * STRIPS;
 /// The widest column.
 const COLUMN: usize = 64;
 /// The taps of a 3x3 convolution.

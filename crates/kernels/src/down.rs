@@ -88,9 +88,9 @@ impl Down {
 
 /// Returns weights `[rows, channels, 4]` in the order in which windows lie: `[rows, 4, channels up
 /// to a whole block]`.
-pub(crate) fn by_pixel(weights: &[f32], channels: usize) -> Vec<f32> {
+pub(crate) fn by_pixel<T: Copy + Default>(weights: &[T], channels: usize) -> Vec<T> {
     let padded = channels.next_multiple_of(LANES);
-    let mut ordered = vec![0.0; weights.len() / channels * padded];
+    let mut ordered = vec![T::default(); weights.len() / channels * padded];
     for (row, ordered) in weights.chunks_exact(WINDOW * channels).zip(ordered.chunks_exact_mut(WINDOW * padded)) {
         for (index, weight) in row.iter().enumerate() {
             ordered[index % WINDOW * padded + index / WINDOW] = *weight;

@@ -14,8 +14,10 @@
 mod affine;
 mod blocks;
 mod buffer;
+mod bytes;
 mod frame;
 mod gelu;
+mod integers;
 mod lanes;
 mod map;
 #[cfg(target_arch = "aarch64")]
@@ -29,6 +31,8 @@ mod shared;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+#[cfg(target_arch = "x86_64")]
+mod x86_integers;
 
 mod attention;
 mod average;

@@ -8,8 +8,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use super::bytes::Steps;
 use super::lanes::{LANES, Lanes, block_count};
-use super::product::{Matrix, Start, multiply, multiply_transposed, sums};
+use super::product::{Cut, Layer, Matrix, Start, multiply, multiply_transposed, sums};
 use super::rows::{convolve, convolve_columns, correlate};
 use super::vector::{Vector, set, vectorized};
 use crate::gelu::{gelu, gelu_gradient};
@@ -71,6 +72,19 @@ fn roofline() {
         let (mut totals, blocks) = (sums([rows, depth]), [rows, depth].map(block_count));
         let of_gradient = rate(operations, || multiply_transposed(&y, &x, blocks, [pixels; 2], pixels, &mut totals));
         print("  gradient of its weight", of_gradient);
+        let steps = Steps::new(0.01, 128).expect("the scale is neither huge nor tiny");
+        let (layer, mut bytes) = (
+            Layer::integers(&vec![3; rows * depth], [rows, depth], &vec![0.1; rows], steps, &vec![0.0; rows]),
+            Vec::new(),
+        );
+        let product = layer.weight.of(&x, block_count(depth), pixels, pixels, &mut bytes);
+        let of_integers = rate(operations, || product.write_to(Cut::Whole, Start::Zero, &mut y, pixels, pixels));
+        print("  in integers", of_integers);
+        let with_rounding = rate(operations, || {
+            let product = layer.weight.of(&x, block_count(depth), pixels, pixels, &mut bytes);
+            product.write_to(Cut::Whole, Start::Zero, &mut y, pixels, pixels);
+        });
+        print("  in integers, with the rounding of its input", with_rounding);
     }
     const WIDTH: usize = 64;
     let rows: Vec<Vec<Lanes>> = (0..16).map(|_| lanes(WIDTH + 16)).collect();

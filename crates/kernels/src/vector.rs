@@ -41,6 +41,25 @@ pub(crate) trait Vector: Copy {
     fn magnitude(self) -> Self;
     /// `positive` where `self` is above zero, else `other`.
     fn choose(self, positive: Self, other: Self) -> Self;
+    /// `self / divisor` to the last bit, with the reciprocal of the divisor, for the quotients and
+    /// divisors that [`Steps`](crate::bytes::Steps) divides.
+    #[inline(always)]
+    fn divide(self, divisor: Self, reciprocal: Self) -> Self {
+        let quotient = self.multiply(reciprocal);
+        quotient.add_product(self.subtract_product(quotient, divisor), reciprocal)
+    }
+
+    /// Stores the values as the nearest whole numbers, even ones on a tie, plus `shift`; the sums
+    /// are bytes.
+    #[inline(always)]
+    fn store_bytes(self, shift: u8, bytes: &mut [u8; LANES]) {
+        // A float of this size has no bits behind the point, and those before it are the number.
+        const WHOLE: f32 = 1.5 * (1 << 23) as f32;
+        let mut values = [0.0; LANES];
+        self.add(Self::splat(WHOLE)).store(&mut values);
+        *bytes = values.map(|value| (value.to_bits() as u8).wrapping_add(shift));
+    }
+
     /// Turns rows into columns.
     fn transpose(rows: [Self; LANES]) -> [Self; LANES];
 
@@ -140,6 +159,11 @@ impl Vector for [f32; LANES] {
     }
 
     #[inline(always)]
+    fn divide(self, divisor: Self, _reciprocal: Self) -> Self {
+        std::array::from_fn(|lane| self[lane] / divisor[lane])
+    }
+
+    #[inline(always)]
     fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
         std::array::from_fn(|row| std::array::from_fn(|column| rows[column][row]))
     }
@@ -151,7 +175,7 @@ fn fused(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// The sets of vector instructions, each with those before it.
+/// The sets of vector instructions, from the least on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Set {
     /// Whatever the target always has.
@@ -160,11 +184,16 @@ pub enum Set {
     Neon,
     /// AVX2 with FMA.
     Avx2,
+    /// AVX2 with FMA and products of bytes.
+    Avx2Vnni,
     /// AVX-512 F.
     Avx512,
+    /// AVX-512 F with products of bytes.
+    Avx512Vnni,
 }
 
-/// The variable that holds the kernels to a smaller set, for measurements: `portable` or `avx2`.
+/// The variable that holds the kernels to a smaller set, for measurements: `portable`, `avx2`,
+/// `avx2-vnni` or `avx512`.
 const VARIABLE: &str = "SEG_VECTORS";
 
 /// Returns the best set that the processor has and the environment allows.
@@ -174,44 +203,87 @@ pub fn set() -> Set {
         let allowed = match std::env::var(VARIABLE).as_deref() {
             Ok("portable") => Set::Portable,
             Ok("avx2") => Set::Avx2,
-            _ => Set::Avx512,
+            Ok("avx2-vnni") => Set::Avx2Vnni,
+            Ok("avx512") => Set::Avx512,
+            _ => Set::Avx512Vnni,
         };
-        detected().min(allowed)
+        let sets = [Set::Avx512Vnni, Set::Avx512, Set::Avx2Vnni, Set::Avx2, Set::Neon];
+        sets.into_iter().find(|set| *set <= allowed && set.is_here()).unwrap_or(Set::Portable)
     })
 }
 
-fn detected() -> Set {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        return if is_x86_feature_detected!("avx512f") { Set::Avx512 } else { Set::Avx2 };
+impl Set {
+    /// Returns whether the processor has it.
+    pub(crate) fn is_here(self) -> bool {
+        match self {
+            Self::Portable => true,
+            Self::Neon => cfg!(target_arch = "aarch64"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2Vnni => Self::Avx2.is_here() && is_x86_feature_detected!("avxvnni"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => Self::Avx2.is_here() && is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => Self::Avx512.is_here() && is_x86_feature_detected!("avx512vnni"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx2Vnni | Self::Avx512 | Self::Avx512Vnni => false,
+        }
     }
-    if cfg!(target_arch = "aarch64") { Set::Neon } else { Set::Portable }
 }
 
-/// Defines a function that runs `$body::<V>`, compiled for the best vectors that the processor has.
+/// Runs `$body::<$vector>`, compiled for features that the processor has.
+macro_rules! compiled {
+    ($features:literal, $body:ident::<$vector:ty>($($argument:ident: $type:ty),*)) => {{
+        #[target_feature(enable = $features)]
+        fn compiled($($argument: $type),*) {
+            $body::<$vector>($($argument),*);
+        }
+        // SAFETY: the processor has the set that the caller has found.
+        unsafe { compiled($($argument),*) }
+    }};
+}
+
+/// Defines a function that runs `$body::<V>`, compiled for the best vectors that the processor has;
+/// with `integers`, for the best [`Integers`](super::integers::Integers).
 macro_rules! vectorized {
+    (integers $(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) = $body:ident) => {
+        $(#[$meta])*
+        #[allow(unsafe_code, clippy::too_many_arguments, reason = "calls a function that is compiled for features which are there")]
+        $visibility fn $name($($argument: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                use $crate::vector::{Set, compiled, set};
+                use $crate::x86_integers::{Avx2Products, Avx2Vnni, Avx512Vnni};
+
+                match set() {
+                    Set::Avx512Vnni => {
+                        return compiled!("avx512f,avx512vnni,avx2,fma", $body::<Avx512Vnni>($($argument: $type),*));
+                    }
+                    Set::Avx2Vnni => return compiled!("avx2,fma,avxvnni", $body::<Avx2Vnni>($($argument: $type),*)),
+                    Set::Avx512 | Set::Avx2 => {
+                        return compiled!("avx2,fma", $body::<Avx2Products>($($argument: $type),*));
+                    }
+                    Set::Neon | Set::Portable => {}
+                }
+            }
+            $body::<[i32; $crate::lanes::LANES]>($($argument),*);
+        }
+    };
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) = $body:ident) => {
         $(#[$meta])*
         #[allow(unsafe_code, clippy::too_many_arguments, reason = "calls a function that is compiled for features which are there")]
         $visibility fn $name($($argument: $type),*) {
             #[cfg(target_arch = "x86_64")]
             {
-                use $crate::vector::{Set, set};
+                use $crate::vector::{Set, compiled, set};
                 use $crate::x86::{Avx2, Avx512};
 
-                #[target_feature(enable = "avx512f,avx2,fma")]
-                fn avx512($($argument: $type),*) {
-                    $body::<Avx512>($($argument),*);
-                }
-                #[target_feature(enable = "avx2,fma")]
-                fn avx2($($argument: $type),*) {
-                    $body::<Avx2>($($argument),*);
-                }
                 match set() {
-                    // SAFETY: the processor has the set.
-                    Set::Avx512 => return unsafe { avx512($($argument),*) },
-                    // SAFETY: as above.
-                    Set::Avx2 => return unsafe { avx2($($argument),*) },
+                    Set::Avx512Vnni | Set::Avx512 => {
+                        return compiled!("avx512f,avx2,fma", $body::<Avx512>($($argument: $type),*));
+                    }
+                    Set::Avx2Vnni | Set::Avx2 => return compiled!("avx2,fma", $body::<Avx2>($($argument: $type),*)),
                     Set::Neon | Set::Portable => {}
                 }
             }
@@ -224,4 +296,4 @@ macro_rules! vectorized {
     };
 }
 
-pub(crate) use vectorized;
+pub(crate) use {compiled, vectorized};

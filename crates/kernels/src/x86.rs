@@ -15,12 +15,12 @@ use super::vector::Vector;
 /// The vector of AVX2 with FMA. It may only be used in functions that are compiled for both,
 /// see [`vectorized`](super::vector::vectorized).
 #[derive(Clone, Copy)]
-pub(crate) struct Avx2(__m256, __m256);
+pub(crate) struct Avx2(pub(crate) __m256, pub(crate) __m256);
 
 /// The vector of AVX-512. It may only be used in functions that are compiled for it, see
 /// [`vectorized`](super::vector::vectorized).
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(__m512);
+pub(crate) struct Avx512(pub(crate) __m512);
 
 impl Vector for Avx2 {
     const MANY: bool = false;
@@ -101,6 +101,19 @@ impl Vector for Avx2 {
                 _mm256_blendv_ps(other.0, positive.0, _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, zero)),
                 _mm256_blendv_ps(other.1, positive.1, _mm256_cmp_ps::<_CMP_GT_OQ>(self.1, zero)),
             )
+        }
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, shift: u8, bytes: &mut [u8; LANES]) {
+        unsafe {
+            let shift = _mm256_set1_epi32(shift.into());
+            let low = _mm256_add_epi32(_mm256_cvtps_epi32(self.0), shift);
+            let high = _mm256_add_epi32(_mm256_cvtps_epi32(self.1), shift);
+            // The halves of both lie in turn.
+            let words = _mm256_permute4x64_epi64::<0xD8>(_mm256_packus_epi32(low, high));
+            let packed = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(bytes.as_mut_ptr().cast(), packed);
         }
     }
 
@@ -197,6 +210,14 @@ impl Vector for Avx512 {
         unsafe {
             let mask = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, _mm512_setzero_ps());
             Self(_mm512_mask_blend_ps(mask, other.0, positive.0))
+        }
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, shift: u8, bytes: &mut [u8; LANES]) {
+        unsafe {
+            let numbers = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(shift.into()));
+            _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(numbers));
         }
     }
 

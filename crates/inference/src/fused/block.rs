@@ -1,7 +1,7 @@
 //! AMSUnet's block in a graph: attention, feed-forward half and residual.
 
 use seg_kernels::Map;
-use seg_kernels::inference::{BlockParameters, Constants, Weights};
+use seg_kernels::inference::{BlockParameters, DEPTHWISE, Dense, Weights};
 use seg_onnx::graph::{Conv, Op};
 
 use super::walk::{Bias, Form, Unrecognized, Walk};
@@ -28,23 +28,22 @@ pub(super) fn block<'g>(walk: &mut Walk<'g>, value: &str) -> Result<(&'g str, Bl
         slices.push(slice);
     }
     let attended = attended.ok_or_else(|| walk.refuse(sum, "a sum with a projection"))?;
-    let feed_forward = merged(slices).ok_or_else(|| walk.refuse(sum, "a sum in which one projection has a bias"))?;
+    let expected = "a sum in which one projection has a bias and, with several of them, all are in floats";
+    let feed_forward = merged(slices).ok_or_else(|| walk.refuse(sum, expected))?;
 
     let (mixed, g) = match walk.take_pair(attended, &Op::Mul)? {
         [mixed, g] if walk.is_gelu(g) => (mixed, g),
         [g, mixed] => (mixed, g),
     };
-    let (map, mix) = walk.pointwise(mixed, [channels; 2])?;
-    let (input, chain, dilation) = chain(walk, map, channels)?;
+    let (map, mix) = walk.dense_pointwise(mixed, [channels; 2])?;
+    let (input, depthwise, dilation) = chain(walk, map, channels)?;
     walk.expect_same(input, g)?;
     let expanded = walk.gelu(g)?;
-    let (input, expand) = walk.pointwise(expanded, [channels; 2])?;
+    let (input, expand) = walk.dense_pointwise(expanded, [channels; 2])?;
     walk.expect_same(input, x)?;
 
-    let mut layers = [expand].into_iter().chain(chain).chain([mix]);
-    let attention = std::array::from_fn(|_| layers.next().expect("there are as many layers"));
-    let norms = [Constants::identity(channels), Constants::identity(channels)];
-    Ok((x, BlockParameters { norms, attention, project: None, dilation, feed_forward }))
+    let Slice { widen, local, narrow } = feed_forward;
+    Ok((x, BlockParameters { expand, depthwise, mix, project: None, dilation, widen, local, narrow }))
 }
 
 /// Takes the sum of a value and projections, from the last to the first; returns the value, and the
@@ -67,24 +66,39 @@ fn residual<'g>(walk: &mut Walk<'g>, sum: &str) -> Result<(&'g str, Vec<&'g str>
     }
 }
 
-/// Takes `W gelu(dw3x3(V x + a) + d) + b`, some channels of the wide middle; returns `x`.
-fn slice<'g>(walk: &mut Walk<'g>, projection: &str, channels: usize) -> Result<(&'g str, [Weights; 3]), Unrecognized> {
-    let (activated, project) = walk.conv(projection, &Form { bias: Bias::Optional, ..Form::POINTWISE })?;
-    let [_, wide, _, _] = project[0].shape();
-    walk.check_shape(projection, &project, [channels, wide])?;
-    let local = walk.gelu(activated)?;
-    let (expanded, depthwise) = walk.depthwise(local, wide, [3; 2], 1)?;
-    let (x, expand) = walk.pointwise(expanded, [wide, channels])?;
-    Ok((x, [expand, depthwise, project]))
+/// Some channels of the wide middle: `narrow gelu(local(widen x))`.
+struct Slice {
+    widen: Dense,
+    local: Weights,
+    narrow: Dense,
 }
 
-/// Joins slices of the wide middle; `None` if more than one of them adds something to the result.
-fn merged(mut slices: Vec<[Weights; 3]>) -> Option<[Weights; 3]> {
+/// Takes `W gelu(dw3x3(V x + a) + d) + b`, some channels of the wide middle; returns `x`.
+fn slice<'g>(walk: &mut Walk<'g>, projection: &str, channels: usize) -> Result<(&'g str, Slice), Unrecognized> {
+    let (activated, narrow) = walk.dense(projection, &Form { bias: Bias::Optional, ..Form::POINTWISE })?;
+    let [_, wide, _, _] = narrow.shape();
+    walk.check_shape(projection, narrow.shape(), [channels, wide])?;
+    let middle = walk.gelu(activated)?;
+    let (expanded, local) = walk.depthwise(middle, wide, [3; 2], 1)?;
+    let (x, widen) = walk.dense_pointwise(expanded, [wide, channels])?;
+    Ok((x, Slice { widen, local, narrow }))
+}
+
+/// Joins slices of the wide middle; `None` if more than one of them adds something to the result,
+/// or if one of several is in integers, whose steps are its own.
+fn merged(mut slices: Vec<Slice>) -> Option<Slice> {
     if slices.len() == 1 {
         return slices.pop();
     }
+    let in_floats = |slice: Slice| match (slice.widen, slice.narrow) {
+        (Dense::Floats { weights: widen, .. }, Dense::Floats { weights: narrow, .. }) => {
+            Some([widen, slice.local, narrow])
+        }
+        _ => None,
+    };
+    let slices = slices.into_iter().map(in_floats).collect::<Option<Vec<[Weights; 3]>>>()?;
     let [rows, _, _, _] = slices.first()?[2][0].shape();
-    let wide: Vec<usize> = slices.iter().map(|[expand, ..]| expand[0].shape()[0]).collect();
+    let wide: Vec<usize> = slices.iter().map(|[widen, ..]| widen[0].shape()[0]).collect();
     let all = wide.iter().sum();
     let joined = |layer: usize| -> Weights {
         let values = |part: usize| slices.iter().flat_map(|slice| slice[layer][part].values()).copied().collect();
@@ -98,12 +112,17 @@ fn merged(mut slices: Vec<[Weights; 3]>) -> Option<[Weights; 3]> {
     let project = (0..rows).flat_map(columns).copied().collect();
     let mut biases = slices.iter().map(|slice| &slice[2][1]).filter(|bias| bias.values().iter().any(|b| *b != 0.0));
     let bias = biases.next().unwrap_or(&slices[0][2][1]).clone();
-    biases.next().is_none().then(|| [joined(0), joined(1), [Map::new(project, [rows, all, 1, 1]), bias]])
+    let narrow = [Map::new(project, [rows, all, 1, 1]), bias].into();
+    biases.next().is_none().then(|| Slice { widen: joined(0).into(), local: joined(1), narrow })
 }
 
 /// Takes the sum of the attention's depthwise convolutions; returns their operand, their parameters
 /// in the kernels' order, and the dilation of the atrous one.
-fn chain<'g>(walk: &mut Walk<'g>, sum: &str, channels: usize) -> Result<(&'g str, Vec<Weights>, usize), Unrecognized> {
+fn chain<'g>(
+    walk: &mut Walk<'g>,
+    sum: &str,
+    channels: usize,
+) -> Result<(&'g str, [Weights; DEPTHWISE], usize), Unrecognized> {
     let mut at = sum;
     let mut ends = Vec::new();
     for _ in STRIPS {
@@ -127,5 +146,6 @@ fn chain<'g>(walk: &mut Walk<'g>, sum: &str, channels: usize) -> Result<(&'g str
         walk.expect_same(input, atrous)?;
         layers.extend([horizontal, vertical]);
     }
-    Ok((x, layers, dilation))
+    let mut layers = layers.into_iter();
+    Ok((x, std::array::from_fn(|_| layers.next().expect("there are as many layers")), dilation))
 }

@@ -1,7 +1,7 @@
 //! A step of the decoder up to its block: the weighed skip and the enlarged deep map, joined by a
 //! convolution, which the export has cut in two.
 
-use seg_kernels::inference::{BlockParameters, Constants, UpParameters, Weights};
+use seg_kernels::inference::{BlockParameters, UpParameters, Weights};
 use seg_onnx::graph::{Coordinates, Op, PadMode, ResizeBy, ResizeMode};
 
 use super::walk::{Bias, Form, Unrecognized, Walk};
@@ -22,18 +22,17 @@ pub(super) fn join<'g>(
     block: BlockParameters,
 ) -> Result<Joined<'g>, Unrecognized> {
     let [weighed, padded] = walk.take_pair(value, &Op::Add)?;
-    let (sum, skip_layer) = walk.conv(weighed, &Form::POINTWISE)?;
+    let (sum, skip_layer) = walk.dense(weighed, &Form::POINTWISE)?;
     let (skip, spatial, gate) = rsc(walk, sum)?;
-    let [rows, _, _, _] = skip_layer[0].shape();
+    let [rows, _, _, _] = skip_layer.shape();
     let channels = walk.channels(skip).unwrap_or_default();
-    walk.check_shape(weighed, &skip_layer, [rows, channels])?;
+    walk.check_shape(weighed, skip_layer.shape(), [rows, channels])?;
     let small = enlarged(walk, padded, skip, rows)?;
-    let (deep, deep_layer) = walk.conv(small, &Form::POINTWISE)?;
+    let (deep, deep_layer) = walk.dense(small, &Form::POINTWISE)?;
     let columns = walk.channels(deep).unwrap_or_default();
-    walk.check_shape(small, &deep_layer, [rows, columns])?;
+    walk.check_shape(small, deep_layer.shape(), [rows, columns])?;
     let [spatial, _] = spatial;
-    let norm = Constants::identity(columns);
-    let parameters = UpParameters { norm, spatial, gate, skip: skip_layer, deep: deep_layer, block };
+    let parameters = UpParameters { spatial, gate, skip: skip_layer, deep: deep_layer, block };
     Ok(Joined { skip, deep, parameters })
 }
 
@@ -50,13 +49,13 @@ fn rsc<'g>(walk: &mut Walk<'g>, value: &str) -> Result<(&'g str, Weights, [Weigh
 
     let [scores] = walk.take(place, "Sigmoid", |op| *op == Op::Sigmoid)?;
     let (again, spatial) = walk.conv(scores, &Form { bias: Bias::None, ..Form::POINTWISE })?;
-    walk.check_shape(scores, &spatial, [1, channels])?;
+    walk.check_shape(scores, spatial[0].shape(), [1, channels])?;
     walk.expect_same(again, x)?;
 
     let [restored] = walk.take(channel, "Sigmoid", |op| *op == Op::Sigmoid)?;
     let (hidden, restore) = walk.conv(restored, &Form::POINTWISE)?;
     let [_, width, _, _] = restore[0].shape();
-    walk.check_shape(restored, &restore, [channels, width])?;
+    walk.check_shape(restored, restore[0].shape(), [channels, width])?;
     let [reduced] = walk.take(hidden, "Relu", |op| *op == Op::Relu)?;
     let (mean, reduce) = walk.pointwise(reduced, [width, channels])?;
     let [averaged] = walk.take(mean, "GlobalAveragePool", |op| *op == Op::GlobalAveragePool)?;

@@ -6,6 +6,7 @@ mod block;
 mod changes;
 mod ending;
 mod example;
+mod integers;
 mod join;
 mod network;
 mod walk;

@@ -75,14 +75,13 @@ pub(super) fn recognize(graph: &Graph) -> Result<Recognized, Unrecognized> {
             }
             Some(Op::Conv(_)) => {
                 let form = Form { kernel: [2; 2], stride: 2, ..Form::POINTWISE };
-                let (shallow, conv) = walk.conv(input, &form)?;
+                let (shallow, conv) = walk.dense(input, &form)?;
                 // The deepest skip is read first here, and was the last there.
                 match skips.pop() {
                     Some(skip) => walk.expect_same(skip, shallow)?,
                     None => return Err(walk.refuse(input, "the first stage: as many steps down as up")),
                 }
-                let channels = conv[0].shape()[1];
-                downs.push(DownParameters { norm: Constants::identity(channels), conv, block });
+                downs.push(DownParameters { conv, block });
                 x = shallow;
             }
             _ => break (input, block),

@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 
 use seg_kernels::Map;
-use seg_kernels::inference::Weights;
+use seg_kernels::inference::{Dense, Weights};
 use seg_onnx::graph::{Conv, Data, DataType, Graph, Index, Node, Op, Tensor, TensorType};
 use thiserror::Error;
+
+use super::integers::REMEDY;
 
 /// The first place at which a graph is not the one that the kernels compute.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -71,9 +73,9 @@ impl Form {
 
 /// A graph, and which of its nodes were taken.
 pub(super) struct Walk<'g> {
-    graph: &'g Graph,
+    pub(super) graph: &'g Graph,
     index: Index<'g>,
-    taken: BTreeSet<&'g str>,
+    pub(super) taken: BTreeSet<&'g str>,
 }
 
 impl<'g> Walk<'g> {
@@ -132,6 +134,9 @@ impl<'g> Walk<'g> {
         is: &dyn Fn(&Op) -> bool,
         count: usize,
     ) -> Result<&'g [String], Unrecognized> {
+        if self.is_rounding(value) && !self.node(value).is_some_and(|node| is(&node.op)) {
+            return Err(self.refuse(value, REMEDY));
+        }
         let node = self.node(value).filter(|node| is(&node.op)).ok_or_else(|| self.refuse(value, expected))?;
         let operands = &node.inputs;
         if operands.len() != count {
@@ -153,22 +158,55 @@ impl<'g> Walk<'g> {
         Ok(operands)
     }
 
-    /// Takes a convolution of a form; returns its operand and its parameters.
+    /// Takes a convolution of a form in floats; returns its operand and its parameters.
     pub(super) fn conv(&mut self, value: &str, form: &Form) -> Result<(&'g str, Weights), Unrecognized> {
-        let node = self.node(value).ok_or_else(|| self.refuse(value, form.describe()))?;
+        let weight = self.weight(value, form)?;
+        let weight = self.floats(weight).ok_or_else(|| self.refuse(value, form.describe()))?;
+        let (x, bias) = self.take_conv(value, form, weight.shape())?;
         let refused = || self.refuse(value, form.describe());
+        let values = weight.as_f32().ok_or_else(refused)?.to_vec();
+        let [rows, columns, height, width] = weight.shape()[..] else { return Err(refused()) };
+        Ok((x, [Map::new(values, [rows, columns, height, width]), bias]))
+    }
+
+    /// Takes a convolution of a form and of one group, in floats or in integers; returns its
+    /// operand and its parameters.
+    pub(super) fn dense(&mut self, value: &str, form: &Form) -> Result<(&'g str, Dense), Unrecognized> {
+        let weight = self.weight(value, form)?;
+        if self.node(weight).is_some() {
+            return self.integers_of(value, weight, form);
+        }
+        let (x, weights) = self.conv(value, form)?;
+        Ok((x, weights.into()))
+    }
+
+    /// Returns the weight of a convolution.
+    fn weight(&self, value: &str, form: &Form) -> Result<&'g str, Unrecognized> {
+        match self.node(value).map(|node| (&node.op, &node.inputs[..])) {
+            Some((Op::Conv(_), [_, weight, ..])) => Ok(weight),
+            _ => Err(self.refuse(value, form.describe())),
+        }
+    }
+
+    /// Takes a convolution of a form, whose weight has a shape; returns its operand and its bias.
+    pub(super) fn take_conv(
+        &mut self,
+        value: &str,
+        form: &Form,
+        shape: &[usize],
+    ) -> Result<(&'g str, Map), Unrecognized> {
+        let refused = || self.refuse(value, form.describe());
+        let node = self.node(value).ok_or_else(refused)?;
         let Op::Conv(conv) = &node.op else { return Err(refused()) };
-        let [x, weight, bias @ ..] = &node.inputs[..] else { return Err(refused()) };
-        let weight = self.floats(weight).filter(|weight| weight.shape().len() == 4).ok_or_else(refused)?;
-        let [rows, columns, height, width] = weight.shape() else { return Err(refused()) };
-        let (rows, columns) = (*rows, *columns);
+        let [x, _, bias @ ..] = &node.inputs[..] else { return Err(refused()) };
+        let [rows, columns, height, width] = shape[..] else { return Err(refused()) };
         let expected = Conv {
             strides: [form.stride; 2],
             pads: form.pads(),
             dilations: [form.dilation; 2],
             group: if form.is_depthwise { rows } else { 1 },
         };
-        let fits = [*height, *width] == form.kernel
+        let fits = [height, width] == form.kernel
             && *conv == expected
             && (!form.is_depthwise || columns == 1)
             && rows * columns > 0;
@@ -180,20 +218,28 @@ impl<'g> Walk<'g> {
         if !fits || bias.len() != rows || node.output.data_type != DataType::F32 {
             return Err(refused());
         }
-        let values = weight.as_f32().ok_or_else(refused)?.to_vec();
-        let weights =
-            [Map::new(values, [rows, columns, form.kernel[0], form.kernel[1]]), Map::new(bias, [1, rows, 1, 1])];
         if !self.taken.insert(&node.name) {
             return Err(self.refuse(value, "a node with one place in the network"));
         }
+        Ok((x, Map::new(bias, [1, rows, 1, 1])))
+    }
+
+    /// Takes a 1x1 convolution in floats between given numbers of channels.
+    pub(super) fn pointwise(&mut self, value: &str, channels: [usize; 2]) -> Result<(&'g str, Weights), Unrecognized> {
+        let (x, weights) = self.conv(value, &Form::POINTWISE)?;
+        self.check_shape(value, weights[0].shape(), channels)?;
         Ok((x, weights))
     }
 
-    /// Takes a 1x1 convolution between given numbers of channels.
-    pub(super) fn pointwise(&mut self, value: &str, channels: [usize; 2]) -> Result<(&'g str, Weights), Unrecognized> {
-        let (x, weights) = self.conv(value, &Form::POINTWISE)?;
-        self.check_shape(value, &weights, channels)?;
-        Ok((x, weights))
+    /// Takes a 1x1 convolution between given numbers of channels, in floats or in integers.
+    pub(super) fn dense_pointwise(
+        &mut self,
+        value: &str,
+        channels: [usize; 2],
+    ) -> Result<(&'g str, Dense), Unrecognized> {
+        let (x, dense) = self.dense(value, &Form::POINTWISE)?;
+        self.check_shape(value, dense.shape(), channels)?;
+        Ok((x, dense))
     }
 
     /// Takes a depthwise convolution of a number of channels.
@@ -205,7 +251,7 @@ impl<'g> Walk<'g> {
         dilation: usize,
     ) -> Result<(&'g str, Weights), Unrecognized> {
         let (x, weights) = self.conv(value, &Form::depthwise(kernel, dilation))?;
-        self.check_shape(value, &weights, [channels, 1])?;
+        self.check_shape(value, weights[0].shape(), [channels, 1])?;
         Ok((x, weights))
     }
 
@@ -213,10 +259,9 @@ impl<'g> Walk<'g> {
     pub(super) fn check_shape(
         &self,
         value: &str,
-        [weight, _]: &Weights,
+        [rows, columns, _, _]: [usize; 4],
         channels: [usize; 2],
     ) -> Result<(), Unrecognized> {
-        let [rows, columns, _, _] = weight.shape();
         if [rows, columns] == channels {
             return Ok(());
         }
@@ -257,7 +302,8 @@ impl<'g> Walk<'g> {
         let is_pointwise = |conv: &Conv| *conv == Conv::default();
         self.node(value).is_some_and(|node| match (&node.op, &node.inputs[..]) {
             (Op::Conv(conv), [x, weight, ..]) if is_pointwise(conv) => {
-                let weight = self.graph.initializers.get(weight);
+                let weight = self.graph.initializers.get(self.dequantized(weight).unwrap_or(weight));
+                let x = self.dequantized(x).and_then(|quantized| self.node(quantized)?.inputs.first()).unwrap_or(x);
                 weight.is_some_and(|weight| weight.shape().ends_with(&[1, 1])) && self.is_gelu(x)
             }
             _ => false,
@@ -299,7 +345,7 @@ impl<'g> Walk<'g> {
         }
     }
 
-    fn floats(&self, value: &str) -> Option<&'g Tensor> {
+    pub(super) fn floats(&self, value: &str) -> Option<&'g Tensor> {
         self.graph.initializers.get(value).filter(|tensor| tensor.data_type() == DataType::F32)
     }
 

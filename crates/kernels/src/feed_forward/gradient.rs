@@ -41,7 +41,7 @@ impl Middle {
         let rows = tile.start / width..(tile.start + tile.pixels()) / width;
         let [outer, outmost] = [1, 2].map(|halo| rows.start.saturating_sub(halo)..(rows.end + halo).min(height));
         let [pixels, of_stride, stride] = [&rows, &outer, &outmost].map(|rows| rows.len() * width);
-        let Scratch { input, narrow, wide, middle, slope, of_middle_rows, of_wide, .. } = scratch;
+        let Scratch { input, narrow, wide, middle, bytes, slope, of_middle_rows, of_wide, .. } = scratch;
         let input = room(input, stride * blocks);
         pack(x, height * width, outmost.start * width, stride, input, stride);
         let own_input = &input[(rows.start - outmost.start) * width..];
@@ -68,7 +68,7 @@ impl Middle {
                     let size = new.len() * width;
                     let middle = room(middle, size * count);
                     while next_wide < (new.end + 1).min(height) {
-                        self.widen(&chunk, input, stride, outmost.start, next_wide, wide);
+                        self.widen(&chunk, input, stride, outmost.start, next_wide, wide, bytes);
                         next_wide += 1;
                     }
                     for (index, block) in chunk.clone().enumerate() {

@@ -4,9 +4,10 @@
 use std::ops::Range;
 
 use crate::blocks::{Tile, pack, vector};
+use crate::bytes::Bytes;
 use crate::gelu::gelu_in_place;
 use crate::lanes::{LANES, Lanes, block_count, flat_mut, room};
-use crate::product::{Matrix, Start, multiply};
+use crate::product::{Cut, Layer, Start};
 use crate::ring::Ring;
 use crate::rows::convolve;
 
@@ -26,13 +27,11 @@ pub(crate) struct Middle {
     pub(crate) size: [usize; 2],
     pub(crate) channels: usize,
     pub(crate) wide: usize,
-    pub(crate) expand: Matrix,
-    pub(crate) expand_bias: Vec<Lanes>,
+    pub(crate) expand: Layer,
     /// The taps of each block of channels.
     pub(crate) depthwise: Vec<Lanes>,
     pub(crate) depthwise_bias: Vec<Lanes>,
-    pub(crate) project: Matrix,
-    pub(crate) project_bias: Vec<Lanes>,
+    pub(crate) project: Layer,
 }
 
 /// Returns the kernels of depthwise channels as lanes, one tap behind the other for each block.
@@ -61,6 +60,8 @@ pub(crate) struct Scratch {
     pub(crate) wide: Ring,
     /// The convolution, then the inner GELU's value, and its slope.
     pub(crate) middle: Vec<Lanes>,
+    /// The input of a product in integers.
+    pub(crate) bytes: Vec<Bytes>,
     pub(crate) slope: Vec<Lanes>,
     /// For the gradient: those of the output, the middle and the expansion.
     pub(crate) of_output: Vec<Lanes>,
@@ -73,21 +74,18 @@ impl Middle {
     /// Creates the middle with the normalisation in its expansion.
     pub(crate) fn new(
         size: [usize; 2],
-        expand: &[f32],
-        expand_bias: &[f32],
-        [depthwise, depthwise_bias, project, project_bias]: [&[f32]; 4],
+        expand: Layer,
+        [depthwise, depthwise_bias]: [&[f32]; 2],
+        project: Layer,
     ) -> Self {
-        let (channels, wide) = (project_bias.len(), expand_bias.len());
         Self {
             size,
-            channels,
-            wide,
-            expand: Matrix::new(expand, [wide, channels]),
-            expand_bias: vector(expand_bias),
+            channels: project.rows,
+            wide: expand.rows,
+            expand,
             depthwise: kernels(depthwise, TAPS),
             depthwise_bias: vector(depthwise_bias),
-            project: Matrix::new(project, [channels, wide]),
-            project_bias: vector(project_bias),
+            project,
         }
     }
 
@@ -123,12 +121,13 @@ impl Middle {
         first: usize,
         row: usize,
         wide: &mut Ring,
+        bytes: &mut Vec<Bytes>,
     ) {
-        let width = self.size[1];
-        let (x, strides) = (&input[(row - first) * width..], [stride, wide.stride()]);
-        let bias = Start::Bias(&self.expand_bias[chunk.clone()]);
-        let matrix = self.expand.rows(chunk.start, chunk.len());
-        multiply(matrix, x, bias, &mut wide.row_mut(row)[1..], strides, width);
+        let (width, wide_stride) = (self.size[1], wide.stride());
+        let x = &input[(row - first) * width..];
+        let (cut, bias) = (Cut::Rows(chunk.start, chunk.len()), self.expand.bias_from(chunk.start));
+        let product = self.expand.weight.of(x, block_count(self.channels), stride, width, bytes);
+        product.write_to(cut, bias, &mut wide.row_mut(row)[1..], wide_stride, width);
     }
 
     /// `W2 gelu(dw3x3(W1 x + b1)) + b2` of a band of planes, in `scratch.narrow`.
@@ -163,7 +162,7 @@ impl Middle {
         // Rows that are taken at once need no room for the others.
         let passing = take.is_some() && self.is_near();
         let pixels = if passing { step.min(rows.len()) } else { rows.len() } * width;
-        let Scratch { narrow, wide, middle, .. } = scratch;
+        let Scratch { narrow, wide, middle, bytes, .. } = scratch;
         let narrow = room(narrow, pixels * block_count(self.channels));
         for chunk in self.chunks(self.near()) {
             wide.reset(chunk.len(), height, width + 2, step + 2);
@@ -171,7 +170,7 @@ impl Middle {
             for top in rows.clone().step_by(step) {
                 let end = (top + step).min(rows.end);
                 while next < (end + 1).min(height) {
-                    self.widen(&chunk, input, stride, first, next, wide);
+                    self.widen(&chunk, input, stride, first, next, wide, bytes);
                     next += 1;
                 }
                 let count = (end - top) * width;
@@ -183,10 +182,11 @@ impl Middle {
                         gelu_in_place(flat_mut(y));
                     }
                 }
-                let start = if chunk.start == 0 { Start::Bias(&self.project_bias) } else { Start::Output };
-                let matrix = self.project.columns(chunk.start, chunk.len());
+                let start = if chunk.start == 0 { self.project.bias_from(0) } else { Start::Output };
+                let cut = Cut::Columns(chunk.start, chunk.len());
                 let narrow = &mut narrow[if passing { 0 } else { (top - rows.start) * width }..];
-                multiply(matrix, middle, start, narrow, [count, pixels], count);
+                let product = self.project.weight.of(middle, chunk.len(), count, count, bytes);
+                product.write_to(cut, start, narrow, pixels, count);
                 if let (Some(take), true) = (&mut take, chunk.end == block_count(self.wide)) {
                     take(top..end, narrow, pixels);
                 }

@@ -22,7 +22,7 @@ use super::lanes::{LANES, Lanes, block_count, flat};
 use super::map::Map;
 use super::norm_pointwise::{image, total};
 use super::operator::Operator;
-use super::product::{Matrix, dense, sums};
+use super::product::{Layer, Matrix, dense, sums};
 use crate::gelu::{gelu, gelu_gradient, gelu_of_sum};
 use gradient::Turned;
 use middle::TAPS;
@@ -57,7 +57,15 @@ impl FeedForward {
     /// Creates the middle with the normalisation in its expansion.
     fn middle(&self, inputs: &[Map; INPUTS], expand: &[f32], expand_bias: &[f32]) -> Middle {
         let [_, _, height, width] = inputs[0].shape();
-        Middle::new([height, width], expand, expand_bias, [6, 7, 8, 9].map(|index| inputs[index].values()))
+        let [c, wide] = [inputs[9].values().len(), expand_bias.len()];
+        let [depthwise, depthwise_bias, project, project_bias] = [6, 7, 8, 9].map(|index| inputs[index].values());
+        let expand = Layer::floats(expand, [wide, c], expand_bias);
+        Middle::new(
+            [height, width],
+            expand,
+            [depthwise, depthwise_bias],
+            Layer::floats(project, [c, wide], project_bias),
+        )
     }
 
     /// Computes the value, and the input of the last GELU where it is kept.

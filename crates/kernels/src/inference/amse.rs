@@ -2,58 +2,37 @@
 
 use std::ops::Range;
 
-use super::{Blocked, Constants, Memory, Weights, each_piece};
-use crate::blocks::{tile_pixels, vector};
-use crate::chain::{Chain, DEPTHWISE};
+use super::{BlockParameters, Blocked, Dense, Memory, each_piece};
+use crate::blocks::tile_pixels;
+use crate::chain::Chain;
 use crate::feed_forward::{BAND, Middle};
 use crate::gelu::{gelu_in_place, gelu_of_sum};
 use crate::lanes::{Lanes, flat, flat_mut, room};
-use crate::product::{Matrix, Start, multiply, multiply_shared};
+use crate::product::{Cut, Layer};
 use crate::rows::multiply_in_place;
-
-/// The layers of the attention before its projection: the first 1x1 convolution, the depthwise ones
-/// and the mixing one.
-pub const LAYERS: usize = DEPTHWISE + 2;
 
 /// `gelu(ffn(norm2(attention(norm1(x)))) + x)` for maps of one size.
 pub(super) struct Amse {
-    expand: Matrix,
-    expand_bias: Vec<Lanes>,
+    expand: Layer,
     chain: Chain,
-    mix: Matrix,
-    mix_bias: Vec<Lanes>,
+    mix: Layer,
     /// Nothing where the layer is one with the next.
-    project: Option<(Matrix, Vec<Lanes>)>,
+    project: Option<Layer>,
     middle: Middle,
 }
 
 impl Amse {
     /// Prepares the layers.
-    pub(super) fn new(
-        size: [usize; 2],
-        dilation: usize,
-        norms: &[Constants; 2],
-        attention: &[Weights; LAYERS],
-        project: Option<&Weights>,
-        feed_forward: &[Weights; 3],
-    ) -> Self {
-        let fold = |norm: &Constants, [weight, bias]: &Weights| norm.norm().fold(weight.values(), bias.values());
-        let c = norms[0].weight.values().len();
-        let layer = |[weight, bias]: &Weights| (Matrix::new(weight.values(), [c, c]), vector(bias.values()));
-        let attend = || {
-            let (expand, bias) = fold(&norms[0], &attention[0]);
-            let chain = Chain::new(&attention[1..=DEPTHWISE], size, dilation);
-            let mix = layer(&attention[LAYERS - 1]);
-            (Matrix::new(&expand, [c, c]), vector(&bias), chain, mix, project.map(layer))
-        };
-        let feed = || {
-            let (expand, bias) = fold(&norms[1], &feed_forward[0]);
-            let [[local, local_bias], [project, project_bias]] = [&feed_forward[1], &feed_forward[2]];
-            Middle::new(size, &expand, &bias, [local, local_bias, project, project_bias].map(|map| map.values()))
-        };
-        let ((expand, expand_bias, chain, mix, project), middle) = (attend(), feed());
-        let (mix, mix_bias) = mix;
-        Self { expand, expand_bias, chain, mix, mix_bias, project, middle }
+    pub(super) fn new(size: [usize; 2], parameters: &BlockParameters) -> Self {
+        let BlockParameters { expand, depthwise, mix, project, dilation, widen, local, narrow } = parameters;
+        let [local, local_bias] = local;
+        Self {
+            expand: expand.layer(),
+            chain: Chain::new(depthwise, size, *dilation),
+            mix: mix.layer(),
+            project: project.as_ref().map(Dense::layer),
+            middle: Middle::new(size, widen.layer(), [local.values(), local_bias.values()], narrow.layer()),
+        }
     }
 
     /// Computes the block in place of its input.
@@ -62,12 +41,13 @@ impl Amse {
         let pixels = tile_pixels(c);
         let (mut g, mut map) = (memory.temporary(x.shape), memory.temporary(x.shape));
         let shared = g.shared();
-        each_piece(n, size, pixels, |image, tile, _| {
+        each_piece(n, size, pixels, |image, tile, scratch| {
             let start = image * blocks * size + tile.start;
-            let (x, bias) = (&x.image(image)[tile.start..], Start::Bias(&self.expand_bias));
+            let x = &x.image(image)[tile.start..];
+            let product = self.expand.weight.of(x, blocks, size, tile.len(), &mut scratch.bytes);
             // SAFETY: tiles have no pixel in common.
             unsafe {
-                multiply_shared(self.expand.whole(), &[0], x, bias, shared.from(start), [size; 2], tile.len());
+                product.write(Cut::Whole, self.expand.bias_from(0), shared.from(start), size, tile.len());
                 for block in 0..blocks {
                     let start = start + block * size;
                     gelu_in_place(flat_mut(shared.part(start..start + tile.len())));
@@ -92,8 +72,9 @@ impl Amse {
         each_piece(n, size, pixels, |image, tile, scratch| {
             let (start, pixels) = (image * blocks * size + tile.start, tile.len());
             let mixed = room(&mut scratch.output, pixels * blocks);
-            let bias = Start::Bias(&self.mix_bias);
-            multiply(self.mix.whole(), &map.image(image)[tile.start..], bias, mixed, [size, pixels], pixels);
+            let map = &map.image(image)[tile.start..];
+            let product = self.mix.weight.of(map, blocks, size, pixels, &mut scratch.bytes);
+            product.write_to(Cut::Whole, self.mix.bias_from(0), mixed, pixels, pixels);
             // SAFETY: tiles have no pixel in common.
             unsafe {
                 for (block, mixed) in mixed.chunks_exact_mut(pixels).enumerate() {
@@ -103,9 +84,9 @@ impl Amse {
                         None => multiply_in_place(mixed, g),
                     }
                 }
-                if let Some((project, bias)) = &self.project {
-                    let (y, bias) = (shared.from(start), Start::Bias(bias));
-                    multiply_shared(project.whole(), &[0], mixed, bias, y, [pixels, size], pixels);
+                if let Some(project) = &self.project {
+                    let product = project.weight.of(mixed, blocks, pixels, pixels, &mut scratch.bytes);
+                    product.write(Cut::Whole, project.bias_from(0), shared.from(start), size, pixels);
                 }
             }
         });

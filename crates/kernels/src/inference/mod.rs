@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "threads write to parts of a map that interleave")]
 
 mod amse;
+mod dense;
 mod down;
 mod head;
 mod map;
@@ -15,7 +16,9 @@ mod network;
 mod stem;
 mod up;
 
-pub use amse::LAYERS;
+pub use super::bytes::Steps;
+pub use super::chain::DEPTHWISE;
+pub use dense::{Dense, Integers};
 pub use network::{BlockParameters, DownParameters, Network, Parameters, Place, UpParameters, forward};
 
 use amse::Amse;
@@ -32,6 +35,7 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use super::affine::{self, Moments};
+use super::bytes::Bytes;
 use super::lanes::Lanes;
 use super::map::Map;
 use super::{chain, feed_forward};
@@ -72,6 +76,8 @@ pub type Weights = [Map; 2];
 struct Scratch {
     input: Vec<Lanes>,
     output: Vec<Lanes>,
+    /// The input of a product in integers.
+    bytes: Vec<Bytes>,
     places: Vec<f32>,
     chain: chain::Rows,
     middle: feed_forward::Scratch,

@@ -1,32 +1,37 @@
 //! A U-shaped network of these parts, from the image to the logits.
 
 use super::up::Join;
-use super::{Amse, Blocked, Constants, Down, Head, LAYERS, Memory, Stem, Up, Weights, map_each};
+use super::{Amse, Blocked, Constants, Dense, Down, Head, Memory, Stem, Up, Weights, map_each};
+use crate::chain::DEPTHWISE;
 use crate::map::Map;
 use crate::operator::on_workers;
 
 /// The parameters of a block.
 #[derive(Clone, Debug)]
 pub struct BlockParameters {
-    /// Constants of the normalisations before the two halves.
-    pub norms: [Constants; 2],
-    /// Layers of the first half, see [`LAYERS`].
-    pub attention: [Weights; LAYERS],
-    /// Its last layer; nothing where the expansion has taken it in.
-    pub project: Option<Weights>,
+    /// The first layer of the first half.
+    pub expand: Dense,
+    /// Its depthwise convolutions, see [`DEPTHWISE`].
+    pub depthwise: [Weights; DEPTHWISE],
+    /// The layer behind them.
+    pub mix: Dense,
+    /// Its last layer; nothing where the second half's first has taken it in.
+    pub project: Option<Dense>,
     /// The dilation of its atrous convolution.
     pub dilation: usize,
-    /// Expansion, depthwise convolution and projection of the second half.
-    pub feed_forward: [Weights; 3],
+    /// The expansion of the second half.
+    pub widen: Dense,
+    /// Its depthwise convolution.
+    pub local: Weights,
+    /// Its projection.
+    pub narrow: Dense,
 }
 
 /// The parameters of a step that halves the size.
 #[derive(Clone, Debug)]
 pub struct DownParameters {
-    /// Constants of the normalisation before the convolution.
-    pub norm: Constants,
-    /// Weights of the 2x2 convolution.
-    pub conv: Weights,
+    /// The 2x2 convolution.
+    pub conv: Dense,
     /// Parameters of the block.
     pub block: BlockParameters,
 }
@@ -34,16 +39,14 @@ pub struct DownParameters {
 /// The parameters of a step that doubles the size.
 #[derive(Clone, Debug)]
 pub struct UpParameters {
-    /// Constants of the normalisation of the deep map.
-    pub norm: Constants,
     /// Weights of the skip's places, `[1, c, 1, 1]`.
     pub spatial: Map,
     /// Layers behind the weights of the skip's channels.
     pub gate: [Weights; 2],
-    /// The 1x1 convolution's weights of the skip's channels, and its bias.
-    pub skip: Weights,
-    /// Weights of the same layer for the deep map's channels, and zeros.
-    pub deep: Weights,
+    /// The 1x1 convolution of the skip's channels, and its bias.
+    pub skip: Dense,
+    /// The same layer for the deep map's channels, without a bias.
+    pub deep: Dense,
     /// Parameters of the block.
     pub block: BlockParameters,
 }
@@ -99,16 +102,12 @@ impl Network {
         let mut blocks = vec![(stem_block, size)];
         blocks.extend(downs.iter().enumerate().map(|(step, down)| (&down.block, halved(step + 1))));
         blocks.extend(ups.iter().enumerate().map(|(step, up)| (&up.block, halved(ups.len() - 1 - step))));
-        let block = |(block, size): &(&BlockParameters, [usize; 2])| {
-            let BlockParameters { norms, attention, project, dilation, feed_forward } = block;
-            Amse::new(*size, *dilation, norms, attention, project.as_ref(), feed_forward)
-        };
         let up = |up: &UpParameters| {
             let join = Join { spatial: &up.spatial, gate: [&up.gate[0], &up.gate[1]], skip: &up.skip };
-            Up::new(&up.norm, &up.deep, &join)
+            Up::new(&up.deep, &join)
         };
-        let blocks = map_each(blocks.len(), &|index| block(&blocks[index]));
-        let downs = map_each(downs.len(), &|step| Down::new(&downs[step].norm, &downs[step].conv));
+        let blocks = map_each(blocks.len(), &|index| Amse::new(blocks[index].1, blocks[index].0));
+        let downs = map_each(downs.len(), &|step| Down::new(&downs[step].conv));
         let ups = map_each(ups.len(), &|step| up(&ups[step]));
         Self { stem: Stem::new(stem, stem_norm), downs, ups, blocks, head: Head::new(head) }
     }

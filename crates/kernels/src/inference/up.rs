@@ -1,12 +1,12 @@
 //! A step of the decoder up to its block: the deep map at twice its size, joined with the skip.
 
-use super::{Blocked, Constants, Memory, Weights, each, each_piece};
+use super::{Blocked, Dense, Memory, Weights, each, each_piece};
 use crate::average::average;
 use crate::blocks::{tile_pixels, vector};
 use crate::join::{places, weigh};
 use crate::lanes::{Lanes, block_count, flat, flat_mut, room};
 use crate::map::Map;
-use crate::product::{Matrix, Start, multiply, multiply_shared};
+use crate::product::{Cut, Layer, Matrix, Start, multiply};
 use crate::shared::Shared;
 use crate::upsample::{Axis, add_row};
 
@@ -16,19 +16,16 @@ pub(super) struct Join<'a> {
     pub(super) spatial: &'a Map,
     /// Layers of the channels' weights: the hidden one, and the one behind it.
     pub(super) gate: [&'a Weights; 2],
-    /// Weights of the skip's channels, and the bias.
-    pub(super) skip: &'a Weights,
+    /// The layer of the skip's channels, and the bias.
+    pub(super) skip: &'a Dense,
 }
 
 /// `W rsc(skip) + pad(upsample2(V norm(deep))) + b`
 pub(super) struct Up {
-    rows: usize,
-    deep: Matrix,
-    deep_bias: Vec<Lanes>,
+    deep: Layer,
     spatial: Vec<Lanes>,
     gate: [(Matrix, Vec<Lanes>); 2],
-    skip: Matrix,
-    skip_bias: Vec<Lanes>,
+    skip: Layer,
 }
 
 /// Computes `1 / (1 + exp(-x))`.
@@ -49,18 +46,12 @@ fn layer([weight, bias]: &Weights) -> (Matrix, Vec<Lanes>) {
 
 impl Up {
     /// Prepares the layers.
-    pub(super) fn new(norm: &Constants, [deep, no_bias]: &Weights, join: &Join<'_>) -> Self {
-        let [rows, columns, _, _] = deep.shape();
-        let (deep, deep_bias) = norm.norm().fold(deep.values(), no_bias.values());
-        let (skip, skip_bias) = layer(join.skip);
+    pub(super) fn new(deep: &Dense, join: &Join<'_>) -> Self {
         Self {
-            rows,
-            deep: Matrix::new(&deep, [rows, columns]),
-            deep_bias: vector(&deep_bias),
+            deep: deep.layer(),
             spatial: vector(join.spatial.values()),
             gate: join.gate.map(layer),
-            skip,
-            skip_bias,
+            skip: join.skip.layer(),
         }
     }
 
@@ -86,15 +77,16 @@ impl Up {
 
     /// Computes the map.
     pub(super) fn forward(&self, deep: Blocked, skip: Blocked, memory: &mut Memory) -> Blocked {
-        let ([n, c, h, w], size, blocks) = (skip.shape, skip.size(), block_count(self.rows));
+        let ([n, c, h, w], size, rows) = (skip.shape, skip.size(), self.skip.rows);
+        let blocks = block_count(rows);
         let ([_, _, deep_h, deep_w], deep_size) = (deep.shape, deep.size());
-        let mut low = memory.temporary([n, self.rows, deep_h, deep_w]);
+        let mut low = memory.temporary([n, rows, deep_h, deep_w]);
         // The means of the skip's channels, and beside them the deep map in fewer channels.
         let mut means = vec![Lanes::ZERO; n * skip.blocks()];
         let (low_shared, means_shared, skip_blocks) = (low.shared(), Shared::new(&mut means), skip.blocks());
-        let pixels = tile_pixels(deep.shape[1].max(self.rows));
+        let pixels = tile_pixels(deep.shape[1].max(rows));
         let (planes, tiles) = (n * skip_blocks, deep_size.div_ceil(pixels));
-        each(planes + n * tiles, &|index, _| {
+        each(planes + n * tiles, &|index, scratch| {
             let Some(index) = index.checked_sub(planes) else {
                 let plane = &skip.image(index / skip_blocks)[index % skip_blocks * size..][..size];
                 // SAFETY: each plane has a place of its own.
@@ -102,18 +94,19 @@ impl Up {
                 return;
             };
             let (image, start) = (index / tiles, index % tiles * pixels);
-            let (x, bias) = (&deep.image(image)[start..], Start::Bias(&self.deep_bias));
-            let (y, strides) = (low_shared.from(image * blocks * deep_size + start), [deep_size; 2]);
+            let (x, pixels) = (&deep.image(image)[start..], pixels.min(deep_size - start));
+            let product = self.deep.weight.of(x, deep.blocks(), deep_size, pixels, &mut scratch.bytes);
+            let y = low_shared.from(image * blocks * deep_size + start);
             // SAFETY: tiles have no pixel in common.
-            unsafe { multiply_shared(self.deep.whole(), &[0], x, bias, y, strides, pixels.min(deep_size - start)) };
+            unsafe { product.write(Cut::Whole, self.deep.bias_from(0), y, deep_size, pixels) };
         });
         let gates = self.gates(c, &means);
 
-        let (rows, columns) = (Axis::new(deep_h), Axis::new(deep_w));
+        let (lines, columns) = (Axis::new(deep_h), Axis::new(deep_w));
         let [top, left] = [h - 2 * deep_h, w - 2 * deep_w].map(|rest| rest / 2);
-        let mut y = memory.lasting([n, self.rows, h, w]);
+        let mut y = memory.lasting([n, rows, h, w]);
         let shared = y.shared();
-        let count = tile_pixels(c.max(self.rows)).div_ceil(w);
+        let count = tile_pixels(c.max(rows)).div_ceil(w);
         each_piece(n, h, count, |image, band, scratch| {
             let (first, pixels) = (band.start * w, band.len() * w);
             let x = &skip.image(image)[first..];
@@ -121,13 +114,11 @@ impl Up {
             let weighed = room(&mut scratch.input, pixels * self.spatial.len());
             weigh(x, size, weights, &gates[image], weighed);
             let start = image * blocks * size + first;
+            let product = self.skip.weight.of(weighed, self.spatial.len(), pixels, pixels, &mut scratch.bytes);
             // SAFETY: bands have no row in common.
-            unsafe {
-                let bias = Start::Bias(&self.skip_bias);
-                multiply_shared(self.skip.whole(), &[0], weighed, bias, shared.from(start), [pixels, size], pixels);
-            }
+            unsafe { product.write(Cut::Whole, self.skip.bias_from(0), shared.from(start), size, pixels) };
             for row in band.clone().filter(|row| (top..top + 2 * deep_h).contains(row)) {
-                let (one, other, share) = rows.between(row - top);
+                let (one, other, share) = lines.between(row - top);
                 for (block, low) in low.image(image).chunks_exact(deep_size).enumerate() {
                     let start = image * blocks * size + block * size + row * w + left;
                     // SAFETY: as above.

@@ -1,15 +1,19 @@
-//! The two matrix products of a 1x1 convolution over blocks of channels: its value, and its
-//! weight's gradient.
+//! The two matrix products of a 1x1 convolution over blocks of channels: its value, in floats or in
+//! integers of eight bits, and its weight's gradient.
 //!
 //! Each sum adds its terms in the same order whatever the tile is, so that bits depend on no cut.
 
 mod gradient;
 mod matrix;
+mod terms;
 mod value;
+mod weight;
 
 pub(crate) use gradient::{dense, multiply_transposed, sums};
-pub(crate) use matrix::Matrix;
-pub(crate) use value::{Start, multiply, multiply_halved, multiply_shared, multiply_taps};
+pub(crate) use matrix::{Cut, Matrix};
+pub(crate) use terms::Start;
+pub(crate) use value::{multiply, multiply_shared, multiply_taps};
+pub(crate) use weight::Layer;
 
 #[cfg(test)]
 mod tests {

@@ -2,26 +2,19 @@
 //!
 //! With the output's sixteen channels in a register, a value of the input is broadcast and the
 //! weights are loaded: twelve pixels by two blocks of AVX-512's thirty-two registers take 24
-//! multiply-adds for 14 loads, six pixels by one block of AVX2's sixteen 12 for 8.
+//! multiply-adds for 14 loads, six pixels by one block of AVX2's sixteen 12 for 8. Integers of eight
+//! bits go the same way, four channels at once.
 
 #![allow(unsafe_code, reason = "leaves out checks of bounds that are checked once for a tile")]
 #![allow(clippy::too_many_arguments, reason = "a structure's fields would not stay in registers")]
 
-use super::matrix::Part;
+use super::matrix::{Part, Scaling};
+use super::terms::{Floats, Rounded, Start, Terms};
+use crate::bytes::Bytes;
+use crate::integers::{Integers, Quads};
 use crate::lanes::{LANES, Lanes, block_count};
 use crate::shared::Shared;
 use crate::vector::{Vector, vectorized};
-
-/// The start of the sums of a product.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Start<'a> {
-    /// Nothing.
-    Zero,
-    /// A value per row.
-    Bias(&'a [Lanes]),
-    /// The values that the output holds.
-    Output,
-}
 
 /// `y = matrix * x` for a number of pixels, added to what `start` says; blocks of `x` and `y` lie
 /// `strides` lanes apart.
@@ -94,6 +87,16 @@ vectorized! {
     fn each_second_pixel(matrix: Part<'_>, taps: &[usize], x: &[Lanes], start: Start<'_>, y: Shared<'_>, strides: [usize; 2], pixels: usize) = each_second_pixel_with
 }
 
+vectorized! { integers
+    /// Computes [`each_pixel`] in integers.
+    pub(super) fn each_rounded_pixel(matrix: Part<'_, Quads>, scaling: Scaling<'_>, taps: &[usize], x: &[Bytes], start: Start<'_>, y: Shared<'_>, strides: [usize; 2], pixels: usize) = each_rounded_pixel_with
+}
+
+vectorized! { integers
+    /// Computes [`each_second_pixel`] in integers.
+    pub(super) fn each_second_rounded_pixel(matrix: Part<'_, Quads>, scaling: Scaling<'_>, taps: &[usize], x: &[Bytes], start: Start<'_>, y: Shared<'_>, strides: [usize; 2], pixels: usize) = each_second_rounded_pixel_with
+}
+
 #[inline(always)]
 fn each_pixel_with<V: Vector>(
     matrix: Part<'_>,
@@ -104,7 +107,7 @@ fn each_pixel_with<V: Vector>(
     strides: [usize; 2],
     pixels: usize,
 ) {
-    multiply_with::<V, 1>(matrix, taps, x, start, y, strides, pixels);
+    multiply_with::<Floats<V>, 1>(Floats::NEW, matrix, taps, x, start, y, strides, pixels);
 }
 
 #[inline(always)]
@@ -117,7 +120,37 @@ fn each_second_pixel_with<V: Vector>(
     strides: [usize; 2],
     pixels: usize,
 ) {
-    multiply_with::<V, 2>(matrix, taps, x, start, y, strides, pixels);
+    multiply_with::<Floats<V>, 2>(Floats::NEW, matrix, taps, x, start, y, strides, pixels);
+}
+
+#[inline(always)]
+pub(super) fn each_rounded_pixel_with<I: Integers>(
+    matrix: Part<'_, Quads>,
+    scaling: Scaling<'_>,
+    taps: &[usize],
+    x: &[Bytes],
+    start: Start<'_>,
+    y: Shared<'_>,
+    strides: [usize; 2],
+    pixels: usize,
+) {
+    scaling.check(&matrix);
+    multiply_with::<Rounded<'_, I>, 1>(Rounded::new(scaling), matrix, taps, x, start, y, strides, pixels);
+}
+
+#[inline(always)]
+fn each_second_rounded_pixel_with<I: Integers>(
+    matrix: Part<'_, Quads>,
+    scaling: Scaling<'_>,
+    taps: &[usize],
+    x: &[Bytes],
+    start: Start<'_>,
+    y: Shared<'_>,
+    strides: [usize; 2],
+    pixels: usize,
+) {
+    scaling.check(&matrix);
+    multiply_with::<Rounded<'_, I>, 2>(Rounded::new(scaling), matrix, taps, x, start, y, strides, pixels);
 }
 
 /// [`multiply_taps`] with given vectors.
@@ -136,10 +169,11 @@ pub(crate) fn multiply_slice<V: Vector>(
 
 /// Reads every `S`th pixel of `x`.
 #[inline(always)]
-fn multiply_with<V: Vector, const S: usize>(
-    matrix: Part<'_>,
+fn multiply_with<T: Terms, const S: usize>(
+    terms: T,
+    matrix: Part<'_, T::Weights>,
     taps: &[usize],
-    x: &[Lanes],
+    x: &[T::Input],
     start: Start<'_>,
     y: Shared<'_>,
     strides: [usize; 2],
@@ -152,7 +186,9 @@ fn multiply_with<V: Vector, const S: usize>(
     // All that the tiles read and write.
     assert!(matrix.depth.is_multiple_of(taps.len()), "each tap has as many columns");
     let blocks = block_count(matrix.depth / taps.len());
-    assert!(matrix.values.len() >= (matrix.blocks - 1) * matrix.stride + matrix.depth, "the matrix is whole");
+    assert!((matrix.depth / taps.len()).is_multiple_of(T::TOGETHER), "channels go together inside a tap");
+    let weights = matrix.depth / T::TOGETHER;
+    assert!(matrix.values.len() >= (matrix.blocks - 1) * matrix.stride + weights, "the matrix is whole");
     assert!(x.len() > (blocks - 1) * strides[0] + farthest + (pixels - 1) * S, "the input has all pixels");
     assert!(y.count() >= (matrix.blocks - 1) * strides[1] + pixels, "the output has room for all pixels");
     if let Start::Bias(bias) = start {
@@ -162,11 +198,11 @@ fn multiply_with<V: Vector, const S: usize>(
     while block < matrix.blocks {
         // SAFETY: the assertions above.
         unsafe {
-            if V::MANY && block + 2 <= matrix.blocks {
-                strip::<V, 2, S>(matrix, taps, block, x, start, y, strides, pixels);
+            if T::MANY && block + 2 <= matrix.blocks {
+                strip::<T, 2, S>(terms, matrix, taps, block, x, start, y, strides, pixels);
                 block += 2;
             } else {
-                strip::<V, 1, S>(matrix, taps, block, x, start, y, strides, pixels);
+                strip::<T, 1, S>(terms, matrix, taps, block, x, start, y, strides, pixels);
                 block += 1;
             }
         }
@@ -175,35 +211,42 @@ fn multiply_with<V: Vector, const S: usize>(
 
 /// `B` blocks of rows for all pixels.
 #[inline(always)]
-unsafe fn strip<V: Vector, const B: usize, const S: usize>(
-    matrix: Part<'_>,
+unsafe fn strip<T: Terms, const B: usize, const S: usize>(
+    terms: T,
+    matrix: Part<'_, T::Weights>,
     taps: &[usize],
     block: usize,
-    x: &[Lanes],
+    x: &[T::Input],
     start: Start<'_>,
     y: Shared<'_>,
     strides: [usize; 2],
     pixels: usize,
 ) {
+    // SAFETY: the caller has checked that there are as many blocks.
+    let mut first = [unsafe { terms.first(start, block) }; B];
+    for b in 1..B {
+        // SAFETY: as above.
+        first[b] = unsafe { terms.first(start, block + b) };
+    }
     let mut pixel = 0;
     while pixel < pixels {
         let left = pixels - pixel;
         // SAFETY: the caller has checked all pixels of all blocks.
         unsafe {
-            if V::MANY && left >= 12 {
-                tile::<V, B, 12, S>(matrix, taps, block, x, start, y, strides, pixel);
+            if T::MANY && left >= 12 {
+                tile::<T, B, 12, S>(first, matrix, taps, block, x, start, y, strides, pixel);
                 pixel += 12;
-            } else if V::MANY && left >= 8 {
-                tile::<V, B, 8, S>(matrix, taps, block, x, start, y, strides, pixel);
+            } else if T::MANY && left >= 8 {
+                tile::<T, B, 8, S>(first, matrix, taps, block, x, start, y, strides, pixel);
                 pixel += 8;
-            } else if !V::MANY && left >= 6 {
-                tile::<V, B, 6, S>(matrix, taps, block, x, start, y, strides, pixel);
+            } else if !T::MANY && left >= 6 {
+                tile::<T, B, 6, S>(first, matrix, taps, block, x, start, y, strides, pixel);
                 pixel += 6;
             } else if left >= 4 {
-                tile::<V, B, 4, S>(matrix, taps, block, x, start, y, strides, pixel);
+                tile::<T, B, 4, S>(first, matrix, taps, block, x, start, y, strides, pixel);
                 pixel += 4;
             } else {
-                tile::<V, B, 1, S>(matrix, taps, block, x, start, y, strides, pixel);
+                tile::<T, B, 1, S>(first, matrix, taps, block, x, start, y, strides, pixel);
                 pixel += 1;
             }
         }
@@ -212,11 +255,12 @@ unsafe fn strip<V: Vector, const B: usize, const S: usize>(
 
 /// `B` blocks of rows of `P` pixels, in registers.
 #[inline(always)]
-unsafe fn tile<V: Vector, const B: usize, const P: usize, const S: usize>(
-    matrix: Part<'_>,
+unsafe fn tile<T: Terms, const B: usize, const P: usize, const S: usize>(
+    first: [T::First; B],
+    matrix: Part<'_, T::Weights>,
     taps: &[usize],
     block: usize,
-    x: &[Lanes],
+    x: &[T::Input],
     start: Start<'_>,
     y: Shared<'_>,
     strides: [usize; 2],
@@ -224,42 +268,29 @@ unsafe fn tile<V: Vector, const B: usize, const P: usize, const S: usize>(
 ) {
     // SAFETY: the caller has checked that all rows and pixels exist.
     unsafe {
-        let mut sums = [[V::splat(0.0); B]; P];
-        match start {
-            Start::Zero => {}
-            Start::Bias(bias) => {
-                for b in 0..B {
-                    let bias = V::load(&bias.get_unchecked(block + b).0);
-                    for p in 0..P {
-                        sums[p][b] = bias;
-                    }
-                }
-            }
-            Start::Output => {
-                for p in 0..P {
-                    for b in 0..B {
-                        sums[p][b] = V::load(&(*y.place((block + b) * strides[1] + pixel + p)).0);
-                    }
-                }
+        let mut sums = [[T::begin(first[0], start, y.place(block * strides[1] + pixel)); B]; P];
+        for p in 0..P {
+            for b in 0..B {
+                sums[p][b] = T::begin(first[b], start, y.place((block + b) * strides[1] + pixel + p));
             }
         }
         let depth = matrix.depth / taps.len();
-        let mut weights: [*const Lanes; B] =
+        let mut weights: [*const T::Weights; B] =
             std::array::from_fn(|b| matrix.values.as_ptr().add((block + b) * matrix.stride));
         for tap in taps {
             let mut k = 0;
             while k < depth {
                 let x = x.as_ptr().add(k / LANES * strides[0] + tap + pixel * S);
-                let count = LANES.min(depth - k);
-                for lane in 0..count {
-                    let mut row = [V::splat(0.0); B];
-                    for b in 0..B {
-                        row[b] = V::load(&(*weights[b].add(lane)).0);
+                let count = LANES.min(depth - k).div_ceil(T::TOGETHER);
+                for group in 0..count {
+                    let mut row = [T::row(&*weights[0].add(group)); B];
+                    for b in 1..B {
+                        row[b] = T::row(&*weights[b].add(group));
                     }
                     for p in 0..P {
-                        let value = V::splat(*(*x.add(p * S)).0.get_unchecked(lane));
+                        let value = T::value(&*x.add(p * S), group * T::TOGETHER);
                         for b in 0..B {
-                            sums[p][b] = sums[p][b].add_product(value, row[b]);
+                            sums[p][b] = T::add(sums[p][b], value, row[b]);
                         }
                     }
                 }
@@ -269,10 +300,29 @@ unsafe fn tile<V: Vector, const B: usize, const P: usize, const S: usize>(
                 k += LANES;
             }
         }
-        for p in 0..P {
-            for b in 0..B {
-                sums[p][b].store(&mut (*y.place((block + b) * strides[1] + pixel + p)).0);
-            }
+        // A branch for each result would keep the sums from staying in registers.
+        if matches!(start, Start::Output) {
+            end::<T, B, P, true>(sums, first, block, y, strides[1], pixel);
+        } else {
+            end::<T, B, P, false>(sums, first, block, y, strides[1], pixel);
+        }
+    }
+}
+
+/// Stores the results of [`tile`].
+#[inline(always)]
+unsafe fn end<T: Terms, const B: usize, const P: usize, const OUTPUT: bool>(
+    sums: [[T::Sums; B]; P],
+    first: [T::First; B],
+    block: usize,
+    y: Shared<'_>,
+    stride: usize,
+    pixel: usize,
+) {
+    for p in 0..P {
+        for b in 0..B {
+            // SAFETY: the caller has checked that all rows and pixels exist.
+            unsafe { T::end::<OUTPUT>(sums[p][b], first[b], y.place((block + b) * stride + pixel + p)) };
         }
     }
 }

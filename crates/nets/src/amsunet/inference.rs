@@ -3,7 +3,9 @@
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
-use seg_kernels::inference::{self, BlockParameters, DownParameters, Parameters, UpParameters, Weights};
+use seg_kernels::inference::{
+    self, BlockParameters, Constants, Dense, DownParameters, Parameters, UpParameters, Weights,
+};
 
 use super::amse::{NormPlace, Residuals};
 use super::{AmsUnet, Amse, Down, Ffn, Up};
@@ -12,6 +14,11 @@ use crate::kernels::is_fused;
 
 fn weights(conv: &Conv2d) -> Weights {
     layer(conv).map(from_tensor)
+}
+
+/// Returns a layer behind a normalisation.
+fn normalised(norm: Constants, weights: Weights) -> Dense {
+    Dense::Floats { norm: Some(norm), weights }
 }
 
 impl Amse {
@@ -24,11 +31,14 @@ impl Amse {
         let mut layers = attention.layers().map(|layer| layer.map(from_tensor)).into_iter();
         let mut layer = || layers.next().expect("the attention has all layers");
         Some(BlockParameters {
-            norms: [norm1.constants()?, norm2.constants()?],
-            attention: std::array::from_fn(|_| layer()),
-            project: Some(layer()),
+            expand: normalised(norm1.constants()?, layer()),
+            depthwise: std::array::from_fn(|_| layer()),
+            mix: layer().into(),
+            project: Some(layer().into()),
             dilation: attention.ams.dilation(),
-            feed_forward: [expand, local, project].map(weights),
+            widen: normalised(norm2.constants()?, weights(expand)),
+            local: weights(local),
+            narrow: weights(project).into(),
         })
     }
 }
@@ -36,7 +46,7 @@ impl Amse {
 impl Down {
     fn parameters(&self) -> Option<DownParameters> {
         let Self { norm, conv, amse } = self;
-        Some(DownParameters { norm: norm.constants()?, conv: weights(conv), block: amse.parameters()? })
+        Some(DownParameters { conv: normalised(norm.constants()?, weights(conv)), block: amse.parameters()? })
     }
 }
 
@@ -45,11 +55,10 @@ impl Up {
         let rsc = self.rsc.as_ref()?;
         let ([skip, deep], [bias, no_bias]) = self.halves();
         Some(UpParameters {
-            norm: self.norm.constants()?,
             spatial: from_tensor(rsc.spatial.weight.val()),
             gate: [&rsc.reduce, &rsc.restore].map(weights),
-            skip: [skip, bias].map(from_tensor),
-            deep: [deep, no_bias].map(from_tensor),
+            skip: [skip, bias].map(from_tensor).into(),
+            deep: normalised(self.norm.constants()?, [deep, no_bias].map(from_tensor)),
             block: self.amse.parameters()?,
         })
     }
