@@ -1,5 +1,5 @@
 //! Compares the exported network in ONNX Runtime with the same file and the same weights in our
-//! kernels, on the CPU, and with the files of other exporters.
+//! kernels, in floats and in integers, on the CPU, and with the files of other exporters.
 //!
 //! `cargo bench -p seg-benches --bench network -- [FILE...]`: all take turns, and the ratios are
 //! medians of those of the rounds, of wall time and of processor time. Wall time needs a quiet
@@ -15,7 +15,7 @@ use burn::tensor::{Tensor, TensorData};
 use ndarray::Array4;
 use ort::value::TensorRef;
 use seg_benches::{median, median_ratio};
-use seg_export::{Options as ExportOptions, export};
+use seg_export::{Export, Options as ExportOptions, export};
 use seg_inference::library::{Build, Search};
 use seg_inference::{Options, Provider, Session};
 use seg_nets::amsunet::AmsUnetConfig;
@@ -24,6 +24,8 @@ use seg_nets::device::DeviceChoice;
 use seg_nets::kernels::vector_instructions;
 use seg_nets::network::Network;
 use seg_nets::weights::Weights;
+use seg_onnx::Model;
+use seg_onnx::precision::{Range, Scheme, quantizable, quantize, values_around};
 
 const ROUNDS: usize = 9;
 /// The pause before each run: threads wait for more work by spinning, which slows the other side.
@@ -41,11 +43,15 @@ fn main() -> Result<()> {
     let net: Network = AmsUnetConfig::new().init(&device).into();
     let checkpoint = Checkpoint { path: "random".into(), weights: Weights::from_network(&net), contract: None };
     let folder = tempfile::tempdir()?;
-    let path = folder.path().join("amsunet.onnx");
-    std::fs::write(&path, export(&checkpoint, &ExportOptions::default())?.bytes)?;
+    let [path, rounded] = ["amsunet.onnx", "int8.onnx"].map(|name| folder.path().join(name));
+    let Export { bytes, model, .. } = export(&checkpoint, &ExportOptions::default())?;
+    std::fs::write(&path, bytes)?;
+    std::fs::write(&rounded, in_integers(model)?)?;
     let environment = Search::from_env(None, Build::Cpu).locate()?.load()?;
     let mut session = Session::open(&environment, &path, &Options::default())?;
-    let mut fused = Session::open(&environment, &path, &Options { provider: Provider::Fused, ..Options::default() })?;
+    let on_kernels = Options { provider: Provider::Fused, ..Options::default() };
+    let [mut fused, mut fused_int8] =
+        [Session::open(&environment, &path, &on_kernels)?, Session::open(&environment, &rounded, &on_kernels)?];
     // Cargo adds `--bench`.
     let files: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let open = |file: &String| -> ort::Result<_> {
@@ -56,7 +62,8 @@ fn main() -> Result<()> {
 
     let threads = thread::available_parallelism().map_or(1, usize::from);
     println!("{}, {threads} threads; ours with {}; medians of {ROUNDS} rounds", processor(), vector_instructions());
-    let sides: Vec<_> = ["cpu", "fused", "training"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let ours = ["cpu", "fused", "fused, int8", "training"];
+    let sides: Vec<_> = ours.into_iter().chain(files.iter().map(String::as_str)).collect();
     println!("{:16} {:28} {:>12} {:>14} {:>18}", "forward", "", "time", "ratio to cpu", "of processor time");
     for [n, height, width] in [[1, 256, 256], [1, 512, 512], [1, 565, 584], [4, 256, 256]] {
         let count = n * 3 * height * width;
@@ -69,6 +76,7 @@ fn main() -> Result<()> {
             let mut round = vec![
                 timed(|| session.run(image.view()).map(drop))?,
                 timed(|| fused.run(image.view()).map(drop))?,
+                timed(|| fused_int8.run(image.view()).map(drop))?,
                 timed(|| -> Result<()> {
                     drop(net.forward(x.clone()).into_data());
                     Ok(())
@@ -94,6 +102,18 @@ fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the file of a model whose products are in integers, for the fused kernel. The ranges of
+/// values are any, as no time depends on them.
+fn in_integers(mut model: Model) -> Result<Vec<u8>> {
+    let graph = &model.graph;
+    let nodes = quantizable(graph, Scheme::Fused).into_iter().collect();
+    let range = Range { min: -4.0, max: 4.0 };
+    let values = values_around(graph, &nodes, Scheme::Fused);
+    let ranges = values.into_iter().map(|value| (value.to_owned(), range)).collect();
+    model.graph = quantize(graph, &nodes, &ranges, Scheme::Fused)?.graph;
+    Ok(model.to_bytes()?)
 }
 
 /// Returns wall time and processor time of some work after a pause, in seconds.

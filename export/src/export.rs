@@ -252,7 +252,7 @@ mod tests {
     use seg_nets::weights::Weights;
     use seg_onnx::TENSORRT_OPERATORS;
     use seg_onnx::graph::{DataType, Node, Op};
-    use seg_onnx::precision::{Activations, Range, halve, quantizable, quantize, values_around};
+    use seg_onnx::precision::{Range, Scheme, halve, quantizable, quantize, values_around};
 
     use super::*;
     use crate::parity::randomised;
@@ -378,11 +378,13 @@ mod tests {
     fn precisions(graph: Graph) -> [(&'static str, Graph); 3] {
         let magnitudes = graph.nodes.iter().map(|node| (node.name.clone(), 1.0)).collect();
         let half = halve(&graph, &magnitudes).unwrap().graph;
-        let convs = quantizable(&graph, Activations::I8).into_iter().collect();
+        let convs = quantizable(&graph, Scheme::TensorRt).into_iter().collect();
         let range = Range { min: -1.0, max: 1.0 };
-        let ranges =
-            values_around(&graph, &convs, Activations::I8).into_iter().map(|value| (value.to_owned(), range)).collect();
-        let quantized = quantize(&graph, &convs, &ranges, Activations::I8).unwrap().graph;
+        let ranges = values_around(&graph, &convs, Scheme::TensorRt)
+            .into_iter()
+            .map(|value| (value.to_owned(), range))
+            .collect();
+        let quantized = quantize(&graph, &convs, &ranges, Scheme::TensorRt).unwrap().graph;
         assert!(quantized.nodes.iter().any(|node| matches!(node.op, Op::QuantizeLinear { .. })));
         [("fp32", graph), ("fp16", half), ("int8", quantized)]
     }

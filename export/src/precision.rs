@@ -8,7 +8,7 @@ use seg_contract::{ConfusionMatrix, Element, EvaluationError};
 use seg_onnx::evaluate::{Array, EvaluateError, evaluate};
 use seg_onnx::graph::{DimError, Graph};
 use seg_onnx::precision::{
-    self, Activations, CalibrationMethod, HalfError, Halved, Kept, Magnitudes, QuantizeError, Ranges, float_groups,
+    self, CalibrationMethod, HalfError, Halved, Kept, Magnitudes, QuantizeError, Ranges, Scheme, float_groups,
     quantizable, values_around,
 };
 use seg_onnx::{Model, ModelError};
@@ -35,8 +35,8 @@ pub enum ExportPrecision {
 pub struct Quantization {
     /// The rule by which the ranges of values are chosen.
     pub method: CalibrationMethod,
-    /// The type that values become.
-    pub activations: Activations,
+    /// The values that become integers, and their type.
+    pub scheme: Scheme,
     /// The largest loss of Dice against the float model's masks on the calibration images.
     pub dice_loss_max: f64,
     /// The largest share of a calibration image's pixels whose class may change.
@@ -214,15 +214,15 @@ pub fn quantize(
     tell: impl FnMut(usize, usize),
 ) -> Result<QuantizationReport, PrecisionError> {
     let before = export.model.clone();
-    let candidates = quantizable(&before.graph, quantization.activations);
+    let candidates = quantizable(&before.graph, quantization.scheme);
     let all = candidates.iter().copied().collect();
-    let mut seen = calibration.watch(&before, &values_around(&before.graph, &all, quantization.activations))?;
+    let mut seen = calibration.watch(&before, &values_around(&before.graph, &all, quantization.scheme))?;
     let ranges: Ranges = seen
         .iter_mut()
         .map(|(name, seen)| (name.clone(), precision::range(quantization.method, &mut seen.sample, seen.range)))
         .collect();
     let compare = |nodes: &BTreeSet<&str>, view, truth: &[GrayImage]| -> Result<(Graph, Agreement), PrecisionError> {
-        let graph = precision::quantize(&before.graph, nodes, &ranges, quantization.activations)?.graph;
+        let graph = precision::quantize(&before.graph, nodes, &ranges, quantization.scheme)?.graph;
         let model = Model { graph, ..before.clone() };
         let agreement = Agreement::between(before.contract.classes.len(), &calibration.masks(&model, view)?, truth)?;
         Ok((model.graph, agreement))
@@ -256,10 +256,7 @@ pub fn quantize(
     let quantized: Vec<_> = quantized.into_iter().map(str::to_owned).collect();
     if !quantized.is_empty() {
         let (nodes, images) = (quantized.len(), calibration.images().len());
-        let kinds = match quantization.activations {
-            Activations::U8 => "convolutions, sums and products",
-            Activations::I8 => "convolutions",
-        };
+        let kinds = quantization.scheme.kinds();
         let what = format!("int8 in {nodes} {kinds}, float32 elsewhere");
         replace(export, graph, format!("{what}, calibrated on {images} images"))?;
     }
@@ -390,7 +387,7 @@ mod tests {
     fn bound(dice_loss_max: f64) -> Quantization {
         Quantization {
             method: CalibrationMethod::MinMax,
-            activations: Activations::U8,
+            scheme: Scheme::Cpu,
             dice_loss_max,
             flipped_max: 1.0,
             class_dice_min: 0.0,

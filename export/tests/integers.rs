@@ -17,7 +17,7 @@ use seg_nets::checkpoint::Checkpoint;
 use seg_nets::weights::Weights;
 use seg_onnx::evaluate::{Array, evaluate};
 use seg_onnx::graph::{Conv, Dim, Graph, GraphBuilder, Tensor};
-use seg_onnx::precision::{Activations, Range, Ranges, float_groups, quantizable, quantize};
+use seg_onnx::precision::{Range, Ranges, Scheme, float_groups, quantizable, quantize};
 use seg_onnx::{Opset, Target, proto};
 
 /// Maps, and their height and width.
@@ -61,11 +61,11 @@ fn onnx_runtime_computes_what_the_integers_say() {
         ("several of a channel", [24, 1, 3, 3], 8),
         ("depthwise", [16, 1, 5, 5], 16),
     ] {
-        for activations in [Activations::U8, Activations::I8] {
+        for scheme in [Scheme::Cpu, Scheme::TensorRt] {
             for (kind, weight_min, image_min) in
                 [("one sign, full scale", 1.0, 1.0), ("one sign", 0.7, 0.5), ("mixed", -1.0, -1.0)]
             {
-                let case = format!("{name}, {kind}, {activations:?}");
+                let case = format!("{name}, {kind}, {scheme:?}");
                 let mut random = ChaCha8Rng::seed_from_u64(5);
                 let mut number = |min| random.random_range(min..=1.0_f32);
                 let before = network(shape, group, || number(weight_min));
@@ -75,7 +75,7 @@ fn onnx_runtime_computes_what_the_integers_say() {
                 let reach = values.iter().fold(0.0, |reach: f64, value| reach.max(value.abs())) as f32;
                 let range = |reach: f32| Range { min: -reach, max: reach };
                 let ranges = Ranges::from([("image".into(), range(1.0)), (CONV.into(), range(reach))]);
-                let graph = quantize(&before, &BTreeSet::from([CONV]), &ranges, activations).unwrap().graph;
+                let graph = quantize(&before, &BTreeSet::from([CONV]), &ranges, scheme).unwrap().graph;
 
                 let bytes = proto::write(&graph, Opset::V20, &[]).unwrap();
                 let mut session = Session::builder(&environment).unwrap().commit_from_memory(&bytes).unwrap();
@@ -117,7 +117,7 @@ fn the_network_goes_to_integers_in_stretches_between_activations() {
     }
     for target in [Target::Portable, Target::Cpu] {
         let graph = export(&checkpoint, &Options { target, ..Options::default() }).unwrap().model.graph;
-        let nodes: BTreeSet<_> = quantizable(&graph, Activations::U8).into_iter().collect();
+        let nodes: BTreeSet<_> = quantizable(&graph, Scheme::Cpu).into_iter().collect();
         let parts = float_groups(&graph, &nodes);
         let whole = |name: &str| name.split(".slice_").next().unwrap().to_owned();
         let ends: Vec<_> = parts.iter().map(|part| (whole(part[0]), whole(part[part.len() - 1]))).collect();

@@ -11,6 +11,8 @@ pub enum Target {
     Portable,
     /// ONNX Runtime's CPU provider.
     Cpu,
+    /// The project's own kernels.
+    Fused,
     /// ONNX Runtime's CUDA provider.
     Cuda,
     /// TensorRT, alone or as ONNX Runtime's provider.
@@ -66,7 +68,7 @@ pub const TENSORRT_OPERATORS: [(&str, &str); 36] = [
 
 impl Target {
     /// All targets.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Cpu, Self::Cuda, Self::TensorRt];
+    pub const ALL: [Self; 5] = [Self::Portable, Self::Cpu, Self::Fused, Self::Cuda, Self::TensorRt];
 
     /// Returns true for a GPU, on which each node is a launch.
     pub fn is_gpu(self) -> bool {
@@ -78,6 +80,7 @@ impl Target {
         match self {
             Self::Portable => "only rewrites that slow no engine down",
             Self::Cpu => "what makes ONNX Runtime's CPU provider faster or smaller, by measurement",
+            Self::Fused => "the graph of `portable`; in int8, the products that the fused kernel computes in integers",
             Self::Cuda => "what leaves the fewest nodes, by count: no GPU has timed it",
             Self::TensorRt => "what leaves the fewest kernels in an engine, by TensorRT's builder: no GPU has timed it",
         }
@@ -93,6 +96,7 @@ impl fmt::Display for Target {
         f.write_str(match self {
             Self::Portable => "portable",
             Self::Cpu => "cpu",
+            Self::Fused => "fused",
             Self::Cuda => "cuda",
             Self::TensorRt => "tensorrt",
         })
@@ -118,7 +122,7 @@ mod tests {
             assert_eq!(target.to_string().parse(), Ok(target));
         }
         let error = "gpu".parse::<Target>().unwrap_err();
-        assert_eq!(error.to_string(), "`gpu` is not a target: expected `portable`, `cpu`, `cuda`, `tensorrt`");
+        assert_eq!(error.to_string(), "`gpu` is not a target: expected `portable`, `cpu`, `fused`, `cuda`, `tensorrt`");
     }
 
     #[test]

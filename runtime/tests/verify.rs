@@ -21,7 +21,7 @@ use seg_contract::{ColorOrder, Element, InputForm, OutputKind, SizePolicy};
 use seg_inference::library::{Build, Search};
 use seg_inference::{ComputePrecision, ModelOutput, Options, Provider, RunError};
 use seg_onnx::graph::{Conv, Dim, GraphBuilder, Tensor};
-use seg_onnx::precision::{Activations, Range, quantize};
+use seg_onnx::precision::{Range, Scheme, quantize};
 use seg_onnx::{Model, forms};
 use seg_verify::bounds::{CPU_FLOAT32, ModelPrecision};
 use seg_verify::{
@@ -475,7 +475,7 @@ fn int8(weights: [f32; 2]) -> Model {
     scores(&mut model, weights);
     let range = Range { min: -1.0, max: 1.0 };
     let ranges = ["input", "red"].map(|name| (name.to_owned(), range)).into();
-    model.graph = quantize(&model.graph, &["red"].into(), &ranges, Activations::U8).unwrap().graph;
+    model.graph = quantize(&model.graph, &["red"].into(), &ranges, Scheme::Cpu).unwrap().graph;
     model
 }
 

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use seg_inference::library::{Build, Search};
 use seg_onnx::evaluate::{Array, evaluate};
 use seg_onnx::graph::{Conv, Dim, Graph, GraphBuilder, MaxPool, Op, Scope, Tensor, Value};
-use seg_onnx::precision::{Activations, Magnitudes, Range, Ranges, halve, quantizable, quantize};
+use seg_onnx::precision::{Magnitudes, Range, Ranges, Scheme, halve, quantizable, quantize};
 use seg_onnx::{Opset, proto};
 
 const CHANNELS: usize = 8;
@@ -95,15 +95,15 @@ fn maximum_pooling_agrees_in_every_precision() {
     let worst = (&found - &expected).iter().fold(0.0, |worst: f64, value| worst.max(value.abs()));
     assert!(worst <= f64::from(reach) / 1024.0, "half precision: off by {worst:e}");
 
-    let nodes: BTreeSet<_> = quantizable(&before, Activations::U8).into_iter().collect();
+    let nodes: BTreeSet<_> = quantizable(&before, Scheme::Cpu).into_iter().collect();
     assert_eq!(nodes, BTreeSet::from(["conv"]), "pooling stays in floats");
     let range = |reach: f32| Range { min: -reach, max: reach };
     let ranges = Ranges::from([("x".into(), range(1.0)), ("conv".into(), range(reach))]);
-    for activations in [Activations::U8, Activations::I8] {
-        let quantized = quantize(&before, &nodes, &ranges, activations).unwrap().graph;
+    for scheme in [Scheme::Cpu, Scheme::TensorRt] {
+        let quantized = quantize(&before, &nodes, &ranges, scheme).unwrap().graph;
         let found = in_onnx_runtime(&environment, &quantized, Opset::V20, &image);
         let step = f64::from(2.0 * reach / 255.0);
         let worst = (&found - &exact(&quantized, &image)).iter().fold(0.0, |worst: f64, value| worst.max(value.abs()));
-        assert!(worst < 1.5 * step, "{activations:?}: off by {} steps", worst / step);
+        assert!(worst < 1.5 * step, "{scheme:?}: off by {} steps", worst / step);
     }
 }

@@ -16,7 +16,7 @@ use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::weights::Weights;
 use seg_onnx::Model;
-use seg_onnx::precision::{Activations, Range, quantizable, quantize, values_around};
+use seg_onnx::precision::{Range, Scheme, quantizable, quantize, values_around};
 use text_format::{Field, Message};
 
 /// The server's folder of engines.
@@ -39,12 +39,12 @@ fn config(model: &Model) -> Message {
 }
 
 /// The model with all that can be in 8 bits, as if its values were within -1 and 1.
-fn quantized(model: &Model, activations: Activations) -> Model {
-    let nodes = quantizable(&model.graph, activations).into_iter().collect();
+fn quantized(model: &Model, scheme: Scheme) -> Model {
+    let nodes = quantizable(&model.graph, scheme).into_iter().collect();
     let range = Range { min: -1.0, max: 1.0 };
     let ranges =
-        values_around(&model.graph, &nodes, activations).into_iter().map(|value| (value.to_owned(), range)).collect();
-    let graph = quantize(&model.graph, &nodes, &ranges, activations).unwrap().graph;
+        values_around(&model.graph, &nodes, scheme).into_iter().map(|value| (value.to_owned(), range)).collect();
+    let graph = quantize(&model.graph, &nodes, &ranges, scheme).unwrap().graph;
     Model { graph, ..model.clone() }
 }
 
@@ -140,7 +140,7 @@ fn an_engine_serves_no_other_model() {
     for (name, other) in [
         ("another mean", exported(&Options { given: mean, ..Options::default() }).model),
         ("one size", exported(&Options { input: size, ..Options::default() }).model),
-        ("8 bits", quantized(&model, Activations::I8)),
+        ("8 bits", quantized(&model, Scheme::TensorRt)),
     ] {
         assert_eq!(other.contract.provenance.weights_sha256, model.contract.provenance.weights_sha256, "{name}");
         assert!(others.insert(folder(&other)), "{name}");
@@ -152,9 +152,9 @@ fn an_engine_serves_no_other_model() {
 #[test]
 fn tensorrt_is_not_asked_for_unsigned_values() {
     let model = exported(&Options::default()).model;
-    let signed = quantized(&model, Activations::I8);
+    let signed = quantized(&model, Scheme::TensorRt);
     assert_eq!(parameter(&config(&signed), "precision_mode"), Some("INT8"));
-    let unsigned = quantized(&model, Activations::U8);
+    let unsigned = quantized(&model, Scheme::Cpu);
     assert!(config(&unsigned).all("optimization").is_empty());
     assert_eq!(limits(&unsigned), [Limit::NoTensorRt]);
     // Bytes that are an image's are cast at once.

@@ -92,7 +92,7 @@ mod tests {
 
     use ndarray::{ArrayD, IxDyn};
 
-    use super::super::{Activations, Range, Ranges, quantizable, quantize};
+    use super::super::{Range, Ranges, Scheme, quantizable, quantize};
     use crate::evaluate::{Array, evaluate};
     use crate::graph::example::Random;
     use crate::graph::{Conv, Dim, Graph, GraphBuilder, Op};
@@ -138,11 +138,11 @@ mod tests {
     #[test]
     fn for_tensorrt_only_operands_of_wide_convolutions_are_rounded() {
         let before = block();
-        let nodes: BTreeSet<_> = quantizable(&before, Activations::I8).into_iter().collect();
+        let nodes: BTreeSet<_> = quantizable(&before, Scheme::TensorRt).into_iter().collect();
         assert_eq!(nodes, BTreeSet::from(["expand", "project"]));
         let range = Range { min: -4.0, max: 4.0 };
         let ranges = Ranges::from(["image", "gelu"].map(|name| (name.to_owned(), range)));
-        let graph = quantize(&before, &nodes, &ranges, Activations::I8).unwrap().graph;
+        let graph = quantize(&before, &nodes, &ranges, Scheme::TensorRt).unwrap().graph;
         let lines: Vec<_> = graph.nodes.iter().map(|node| format!("{} = {}", node.name, node.op.name())).collect();
         assert_eq!(
             lines,
@@ -173,7 +173,7 @@ mod tests {
         let before = block();
         let nodes = BTreeSet::from(["expand"]);
         let ranges = Ranges::from([("image".to_owned(), Range { min: -1.0, max: 1.0 })]);
-        let moved = quantize(&before, &nodes, &ranges, Activations::I8).unwrap().graph;
+        let moved = quantize(&before, &nodes, &ranges, Scheme::TensorRt).unwrap().graph;
         // With another reader, the steps stay where they are.
         let mut seen = before.clone();
         seen.nodes.push(crate::graph::Node {
@@ -183,7 +183,7 @@ mod tests {
             output: seen.tensor_type("expand").unwrap().clone(),
         });
         seen.outputs.push("seen".into());
-        let stayed = quantize(&seen, &nodes, &ranges, Activations::I8).unwrap().graph;
+        let stayed = quantize(&seen, &nodes, &ranges, Scheme::TensorRt).unwrap().graph;
         assert_eq!(stayed.initializers["expand.weight.scale"].shape(), [16]);
         for name in ["local", "y"] {
             let error = worst(&values(&moved, name), &values(&stayed, name));

@@ -15,4 +15,4 @@ pub use float_groups::float_groups;
 pub use half::{HALF_MAX, HalfError, Halved, Kept, Magnitudes, halve};
 pub use histogram::{CalibrationMethod, range};
 pub use quantize::{QuantizeError, Quantized, Ranges, quantizable, quantize, values_around};
-pub use steps::{Activations, Range};
+pub use steps::{Range, Scheme};

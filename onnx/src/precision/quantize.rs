@@ -16,15 +16,19 @@
 //! node computed, because no other value exists. A float node that reads the value of another float
 //! node reads the unrounded one, even if other readers see it rounded.
 //!
-//! TensorRT ([`Activations::I8`]) is different. Its convolutions in integers give floats, and
+//! TensorRT ([`Scheme::TensorRt`]) is different. Its convolutions in integers give floats, and
 //! rounding these is a kernel of its own; a depthwise convolution in integers first copies its map
 //! to four times the channels. So only what a convolution reads is rounded, only convolutions of
 //! one group become integers, and only where that takes no further kernel ([`joins_a_kernel`]).
+//!
+//! The project's own kernels ([`Scheme::Fused`]) compute every dense convolution in integers: they
+//! round its operand while that is near in the cache, and its result is a float again. All other
+//! nodes stay float, so that nothing but products is rounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::channel_steps::{move_steps_to_reader, takes_steps};
-use super::steps::{Activations, Range, in_steps};
+use super::steps::{Range, Scheme, in_steps};
 use crate::graph::{CheckError, Conv, Data, DataType, Graph, Index, Node, Op, Tensor, TensorType};
 
 /// The ranges of values of a graph, by name.
@@ -66,14 +70,19 @@ const WIDENING_MIN: usize = 2;
 
 /// Lists the nodes that profit from quantisation, in the order of the graph: convolutions of
 /// several channels, in one group or in many, and sums and products of two values; for TensorRT,
-/// convolutions of one group that take no further kernel. All of them are over images (not over
-/// pooled values), and none computes an output.
-pub fn quantizable(graph: &Graph, activations: Activations) -> Vec<&str> {
+/// convolutions of one group that take no further kernel; for the fused kernel, all of one group.
+/// All of them are over images (not over pooled values), and none computes an output.
+pub fn quantizable(graph: &Graph, scheme: Scheme) -> Vec<&str> {
     let is_pooled = |node: &Node| node.output.shape.iter().skip(2).all(|size| size.as_constant() == Some(1));
     let index = graph.index();
     let pays = |node: &&Node| {
         let can_be = operands(graph, node).is_some() && is_wide(graph, node) && !is_pooled(node);
-        can_be && (activations == Activations::U8 || joins_a_kernel(graph, &index, node))
+        can_be
+            && match scheme {
+                Scheme::Cpu => true,
+                Scheme::TensorRt => joins_a_kernel(graph, &index, node),
+                Scheme::Fused => matches!(node.op, Op::Conv(Conv { group: 1, .. })),
+            }
     };
     graph.nodes.iter().filter(pays).map(|node| node.name.as_str()).collect()
 }
@@ -111,9 +120,9 @@ fn is_wide(graph: &Graph, node: &Node) -> bool {
 }
 
 /// Lists the values around the given nodes that are not constant: quantisation needs their ranges.
-pub fn values_around<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>, activations: Activations) -> BTreeSet<&'g str> {
+pub fn values_around<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>, scheme: Scheme) -> BTreeSet<&'g str> {
     let around = |node: &'g Node| {
-        let result = (activations == Activations::U8).then_some(&node.name);
+        let result = scheme.rounds_results().then_some(&node.name);
         operands(graph, node).unwrap_or_default().iter().chain(result)
     };
     let chosen = graph.nodes.iter().filter(|node| nodes.contains(node.name.as_str()));
@@ -149,7 +158,7 @@ pub fn quantize(
     graph: &Graph,
     nodes: &BTreeSet<&str>,
     ranges: &Ranges,
-    activations: Activations,
+    scheme: Scheme,
 ) -> Result<Quantized, QuantizeError> {
     graph.check()?;
     let mut quantizing = Quantizing {
@@ -157,7 +166,7 @@ pub fn quantize(
         values: BTreeSet::new(),
         nodes,
         ranges,
-        activations,
+        scheme,
     };
     for &missing in nodes {
         if !graph.nodes.iter().any(|node| node.name == missing && operands(graph, node).is_some()) {
@@ -169,7 +178,7 @@ pub fn quantize(
         quantizing.add(node, operands)?;
     }
     let Quantizing { mut graph, values, .. } = quantizing;
-    if activations == Activations::I8 {
+    if scheme == Scheme::TensorRt {
         for node in nodes {
             move_steps_to_reader(&mut graph, node);
         }
@@ -186,7 +195,7 @@ struct Quantizing<'g> {
     values: BTreeSet<String>,
     nodes: &'g BTreeSet<&'g str>,
     ranges: &'g Ranges,
-    activations: Activations,
+    scheme: Scheme,
 }
 
 impl Quantizing<'_> {
@@ -200,7 +209,7 @@ impl Quantizing<'_> {
             node.inputs[1] = self.quantize_weight(&node.inputs[1], conv.group);
         }
         for operand in &mut node.inputs {
-            let is_integer = self.activations == Activations::U8 && self.nodes.contains(operand.as_str());
+            let is_integer = self.scheme.rounds_results() && self.nodes.contains(operand.as_str());
             let is_rounded = operands.is_some() || is_integer;
             if is_rounded && self.values.contains(operand) {
                 *operand = dequantized(operand);
@@ -208,7 +217,7 @@ impl Quantizing<'_> {
         }
         let name = node.name.clone();
         self.graph.nodes.push(node);
-        if operands.is_some() && self.activations == Activations::U8 { self.hold(&name) } else { Ok(()) }
+        if operands.is_some() && self.scheme.rounds_results() { self.hold(&name) } else { Ok(()) }
     }
 
     /// Quantises a value to 8 bits.
@@ -221,13 +230,13 @@ impl Quantizing<'_> {
         let range = constant.map(|(_, values)| Range::from_values(values)).or_else(|| self.ranges.get(value).copied());
         let range = range.filter(|range| range.min.is_finite() && range.max.is_finite()).ok_or_else(unknown)?;
         let held = constant.map(|(shape, values)| {
-            let held = self.activations.hold(values, &range);
+            let held = self.scheme.hold(values, &range);
             // TensorRT takes no integer constant without an axis, and one of one element broadcasts
             // like it.
-            let is_scalar = shape.is_empty() && self.activations == Activations::I8;
+            let is_scalar = shape.is_empty() && self.scheme == Scheme::TensorRt;
             Tensor::new(if is_scalar { &[1] } else { shape }, held).expect("as many elements")
         });
-        let (step, zero) = self.activations.step(&range);
+        let (step, zero) = self.scheme.step(&range);
         let [scale, zero_point, quantized] = ["scale", "zero", "quantized"].map(|part| format!("{value}.{part}"));
         self.graph.initializers.insert(scale.clone(), Tensor::scalar(step));
         self.graph.initializers.insert(zero_point.clone(), Tensor::new([], zero).expect("a scalar has one element"));
@@ -253,7 +262,7 @@ impl Quantizing<'_> {
         let Some((shape, values)) = tensor.filter(|_| self.graph.nodes.iter().all(|node| node.name != name)) else {
             return name;
         };
-        let (steps, quantized) = in_steps(values, shape, group, self.activations);
+        let (steps, quantized) = in_steps(values, shape, group, self.scheme);
         let zeros = Tensor::vector(Data::I8(vec![0; steps.len()]));
         let quantized = Tensor::new(shape, Data::I8(quantized)).expect("the shape is kept");
         let operands = ["quantized", "scale", "zero"].map(|part| format!("{weight}.{part}"));
@@ -336,7 +345,7 @@ mod tests {
     #[test]
     fn what_hands_images_on_inside_of_the_graph_can_be_quantised() {
         let graph = network();
-        let [for_cpus, for_tensorrt] = [Activations::U8, Activations::I8].map(|kind| quantizable(&graph, kind));
+        let [for_cpus, for_tensorrt] = [Scheme::Cpu, Scheme::TensorRt].map(|kind| quantizable(&graph, kind));
         assert_eq!(for_cpus, ["first", "second", "depthwise", "sum", "gated", "raised"]);
         assert_eq!(for_tensorrt, [""; 0], "no convolution widens or narrows, or sees more than a pixel");
         for (node, expected) in [
@@ -345,21 +354,20 @@ mod tests {
             ("gated", vec!["gated", "square", "sum"]),
             ("raised", vec!["gated", "raised"]),
         ] {
-            let values = values_around(&graph, &BTreeSet::from([node]), Activations::U8);
+            let values = values_around(&graph, &BTreeSet::from([node]), Scheme::Cpu);
             assert_eq!(values, expected.into_iter().collect(), "{node}");
         }
     }
 
     #[test]
     fn a_constant_is_held_as_it_is() {
-        for (activations, expected) in [(Activations::U8, Data::U8(vec![255])), (Activations::I8, Data::I8(vec![127]))]
-        {
-            let quantized = quantize(&network(), &BTreeSet::from(["raised"]), &ranges(&network()), activations);
+        for (scheme, expected) in [(Scheme::Cpu, Data::U8(vec![255])), (Scheme::TensorRt, Data::I8(vec![127]))] {
+            let quantized = quantize(&network(), &BTreeSet::from(["raised"]), &ranges(&network()), scheme);
             let Quantized { graph, .. } = quantized.unwrap();
             assert_eq!(graph.initializers["half.quantized"].data(), &expected);
             // TensorRT refuses an integer constant without an axis.
-            let axes = usize::from(activations == Activations::I8);
-            assert_eq!(graph.initializers["half.quantized"].shape().len(), axes, "{activations:?}");
+            let axes = usize::from(scheme == Scheme::TensorRt);
+            assert_eq!(graph.initializers["half.quantized"].shape().len(), axes, "{scheme:?}");
             let raised = graph.nodes.iter().find(|node| node.name == "raised").unwrap();
             assert_eq!(raised.inputs, ["gated.dequantized", "half.dequantized"]);
             let again = graph.nodes.iter().find(|node| node.name == "raised_again").unwrap();
@@ -382,7 +390,7 @@ mod tests {
         let graph = builder.finish(&[("y", y)]).unwrap();
         let range = Range { min: -1.0, max: 1.0 };
         let ranges = ["gelu", "conv"].map(|value| (value.to_owned(), range)).into();
-        let quantized = quantize(&graph, &BTreeSet::from(["conv"]), &ranges, Activations::U8).unwrap().graph;
+        let quantized = quantize(&graph, &BTreeSet::from(["conv"]), &ranges, Scheme::Cpu).unwrap().graph;
         for (name, expected) in
             [("before", "gelu"), ("conv", "gelu.dequantized"), ("after", "gelu"), ("rounded", "conv.dequantized")]
         {
@@ -394,24 +402,24 @@ mod tests {
     #[test]
     fn a_quantised_network_is_off_by_a_few_steps() {
         let before = network();
-        let nodes = quantizable(&before, Activations::U8).into_iter().collect();
-        for activations in [Activations::U8, Activations::I8] {
-            let Quantized { graph, values: held } = quantize(&before, &nodes, &ranges(&before), activations).unwrap();
+        let nodes = quantizable(&before, Scheme::Cpu).into_iter().collect();
+        for scheme in [Scheme::Cpu, Scheme::TensorRt, Scheme::Fused] {
+            let Quantized { graph, values: held } = quantize(&before, &nodes, &ranges(&before), scheme).unwrap();
             assert_eq!((&graph.inputs, &graph.outputs), (&before.inputs, &before.outputs));
-            let results = if activations == Activations::U8 { vec!["depthwise", "raised"] } else { vec![] };
+            let results = if scheme == Scheme::Cpu { vec!["depthwise", "raised"] } else { vec![] };
             let read = ["first", "gated", "gelu", "half", "image", "second", "square", "sum", "depthwise"];
-            assert_eq!(held, read.into_iter().chain(results).map(str::to_owned).collect(), "{activations:?}");
+            assert_eq!(held, read.into_iter().chain(results).map(str::to_owned).collect(), "{scheme:?}");
             let (expected, found) = (&values(&before)["y"], &values(&graph)["y"]);
             let largest = expected.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
             let worst = (expected - found).iter().fold(0.0, |worst: f64, value| worst.max(value.abs())) / largest;
-            assert!(worst < 0.05 && worst > 1e-5, "{activations:?}: {worst:e}");
+            assert!(worst < 0.05 && worst > 1e-5, "{scheme:?}: {worst:e}");
         }
     }
 
     #[test]
     fn each_convolution_stands_between_quantised_values() {
         let before = network();
-        let graph = quantize(&before, &BTreeSet::from(["second"]), &ranges(&before), Activations::U8).unwrap().graph;
+        let graph = quantize(&before, &BTreeSet::from(["second"]), &ranges(&before), Scheme::Cpu).unwrap().graph;
         let lines: Vec<_> = graph.nodes.iter().map(ToString::to_string).skip(1).take(7).collect();
         assert_eq!(
             lines,
@@ -435,14 +443,14 @@ mod tests {
     fn what_cannot_be_quantised_is_named() {
         let graph = network();
         for node in ["y", "gelu", "pool", "raised_again", "nothing"] {
-            let error = quantize(&graph, &BTreeSet::from([node]), &ranges(&graph), Activations::U8).unwrap_err();
+            let error = quantize(&graph, &BTreeSet::from([node]), &ranges(&graph), Scheme::Cpu).unwrap_err();
             assert!(error.to_string().starts_with(&format!("cannot quantise `{node}`: it is neither")), "{error}");
         }
         let mut ranges = ranges(&graph);
         ranges.remove("first");
         for range in [None, Some(f32::NAN), Some(f32::INFINITY)] {
             ranges.extend(range.map(|end| ("first".to_owned(), Range { min: -end, max: end })));
-            let error = quantize(&graph, &BTreeSet::from(["second"]), &ranges, Activations::U8).unwrap_err();
+            let error = quantize(&graph, &BTreeSet::from(["second"]), &ranges, Scheme::Cpu).unwrap_err();
             let expected = "cannot quantise `first`: the range of its values is not known or not finite";
             assert_eq!(error.to_string(), expected, "{range:?}");
         }

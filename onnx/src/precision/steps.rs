@@ -4,20 +4,28 @@
 //! `32767 = 128.5 * 255`. The step of a filter's weights is therefore chosen so that neither a
 //! weight nor two neighbours of one sign together are more than 127 steps; rounding may add one.
 //! Neighbours are adjacent in ONNX Runtime's layout of a filter: all channels of a tap, then those
-//! of the next. Depthwise convolutions add in 32 bits, and so does TensorRT, for which weights take
-//! all 127 steps.
+//! of the next. Depthwise convolutions add in 32 bits, and so do TensorRT and the fused kernel, for
+//! which weights take all 127 steps.
 
 use crate::graph::Data;
 
-/// The integer type of a graph's quantised values.
+/// The values of a graph that become integers, and the type that they become: what an engine
+/// computes fast.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum Activations {
-    /// `0..=255` with a zero point: for CPUs.
+pub enum Scheme {
+    /// Whole stretches of convolutions, sums and products, in `0..=255` with a zero point: for
+    /// ONNX Runtime on CPUs.
     #[default]
-    U8,
-    /// `-127..=127` around zero, and only what convolutions read: for TensorRT.
-    I8,
+    #[cfg_attr(feature = "cli", value(name = "u8"))]
+    Cpu,
+    /// The operands of convolutions in `-127..=127` around zero: for TensorRT.
+    #[cfg_attr(feature = "cli", value(name = "i8"))]
+    TensorRt,
+    /// The operands of dense convolutions in `0..=255` with a zero point: for the project's own
+    /// kernels, which keep everything else in floats.
+    #[cfg_attr(feature = "cli", value(skip))]
+    Fused,
 }
 
 /// The range of a value, or the part of it that the quantised form covers.
@@ -42,7 +50,20 @@ impl Range {
     }
 }
 
-impl Activations {
+impl Scheme {
+    /// Names the kinds of nodes that become integers.
+    pub fn kinds(self) -> &'static str {
+        match self {
+            Self::Cpu => "convolutions, sums and products",
+            Self::TensorRt | Self::Fused => "convolutions",
+        }
+    }
+
+    /// Returns whether the results of nodes become integers too, and not their operands alone.
+    pub(super) fn rounds_results(self) -> bool {
+        self == Self::Cpu
+    }
+
     /// Converts values within the range to steps.
     pub(super) fn hold(self, values: &[f32], range: &Range) -> Data {
         let (step, zero) = self.step(range);
@@ -57,24 +78,24 @@ impl Activations {
     pub(super) fn step(self, range: &Range) -> (f32, Data) {
         let (min, max) = (range.min.min(0.0), range.max.max(0.0));
         match self {
-            Self::U8 => {
+            Self::Cpu | Self::Fused => {
                 let step = positive((max - min) / 255.0);
                 (step, Data::U8(vec![(-min / step).round() as u8]))
             }
-            Self::I8 => (positive(max.max(-min) / 127.0), Data::I8(vec![0])),
+            Self::TensorRt => (positive(max.max(-min) / 127.0), Data::I8(vec![0])),
         }
     }
 }
 
 /// Returns the step of each output channel of a weight `[channels out, channels in / group, h, w]`,
 /// and the weight in these steps.
-pub(super) fn in_steps(weight: &[f32], shape: &[usize], group: usize, activations: Activations) -> (Vec<f32>, Vec<i8>) {
+pub(super) fn in_steps(weight: &[f32], shape: &[usize], group: usize, scheme: Scheme) -> (Vec<f32>, Vec<i8>) {
     let filter_len = shape[1..].iter().product::<usize>().max(1);
     let is_depthwise = group > 1 && shape[..2] == [group, 1];
     let (mut steps, mut quantized) = (Vec::new(), Vec::new());
     for filter in weight.chunks_exact(filter_len) {
         let mut reach = filter.iter().fold(0.0, |reach: f32, value| reach.max(value.abs()));
-        if !is_depthwise && activations == Activations::U8 {
+        if !is_depthwise && scheme == Scheme::Cpu {
             let by_tap = by_tap(filter, shape[1]);
             reach = by_tap.windows(2).fold(reach, |reach, pair| reach.max(one_sign_sum(pair[0], pair[1])));
         }
@@ -142,10 +163,10 @@ mod tests {
             ("depthwise", vec![1.0, 1.0, 0.5, -2.0], [2, 1, 2, 1], 2, vec![127, 127, 32, -127]),
             ("next to nothing", vec![1e-44, -1e-44], [1, 2, 1, 1], 1, vec![0, 0]),
         ] {
-            assert_eq!(in_steps(&weight, &shape, group, Activations::U8).1, expected, "{name}");
+            assert_eq!(in_steps(&weight, &shape, group, Scheme::Cpu).1, expected, "{name}");
         }
         let weight = [1.0, -0.5, -0.5, -1.0];
-        assert_eq!(in_steps(&weight, &[1, 4, 1, 1], 1, Activations::I8).1, [127, -64, -64, -127], "in 32 bits");
+        assert_eq!(in_steps(&weight, &[1, 4, 1, 1], 1, Scheme::TensorRt).1, [127, -64, -64, -127], "in 32 bits");
     }
 
     #[test]
@@ -153,10 +174,10 @@ mod tests {
         for (min, max, expected) in
             [(-1.0, 1.55, (0.01, 100)), (1.0, 2.55, (0.01, 0)), (-2.55, -1.0, (0.01, 255)), (0.0, 0.0, (1.0, 0))]
         {
-            let (step, zero) = Activations::U8.step(&Range { min, max });
+            let (step, zero) = Scheme::Cpu.step(&Range { min, max });
             assert!((step - expected.0).abs() < 1e-7, "{min}..{max}: {step}");
             assert_eq!(zero, Data::U8(vec![expected.1]), "{min}..{max}");
         }
-        assert_eq!(Activations::I8.step(&Range { min: -2.54, max: 1.0 }), (0.02, Data::I8(vec![0])));
+        assert_eq!(Scheme::TensorRt.step(&Range { min: -2.54, max: 1.0 }), (0.02, Data::I8(vec![0])));
     }
 }

@@ -11,7 +11,7 @@ use seg_export::calibration::{Calibration, View};
 use seg_export::precision::{self, Quantization};
 use seg_export::{Export, Options, export};
 use seg_nets::network::Network;
-use seg_onnx::precision::{Activations, CalibrationMethod};
+use seg_onnx::precision::{CalibrationMethod, Scheme};
 use seg_onnx::{Opset, Target};
 use seg_tests::fixtures::{NARROW, checkpoint, network, noise};
 use seg_tests::parity::{check, stages};
@@ -66,10 +66,9 @@ fn in_fewer_bits(single: &Export) -> [(&'static str, Export); 3] {
     let calibration = Calibration::from_noise(environment(), &single.model.contract);
     let [mut half, mut unsigned, mut signed] = [(); 3].map(|()| single.clone());
     precision::halve(&mut half, &calibration).unwrap();
-    for (activations, export) in [(Activations::U8, &mut unsigned), (Activations::I8, &mut signed)] {
+    for (scheme, export) in [(Scheme::Cpu, &mut unsigned), (Scheme::TensorRt, &mut signed)] {
         let method = CalibrationMethod::MinMax;
-        let quantization =
-            Quantization { method, activations, dice_loss_max: 1.0, flipped_max: 1.0, class_dice_min: 0.0 };
+        let quantization = Quantization { method, scheme, dice_loss_max: 1.0, flipped_max: 1.0, class_dice_min: 0.0 };
         let report = precision::quantize(export, &calibration, &quantization, |_, _| {});
         assert!(!report.unwrap().quantized.is_empty(), "nothing is quantised");
     }

@@ -1,5 +1,5 @@
-//! A convolution in integers of eight bits: its operand and its weight are rounded in the graph, and
-//! everything else is in floats.
+//! A convolution in integers of eight bits: its operand and its weight are rounded in the graph,
+//! and everything else is in floats.
 
 use seg_kernels::inference::{Dense, Integers, Steps};
 use seg_onnx::graph::{Data, Op};
@@ -35,14 +35,14 @@ impl<'g> Walk<'g> {
         form: &Form,
     ) -> Result<(&'g str, Dense), Unrecognized> {
         let (quantized, row_steps) = self.take_weight(weight)?;
-        let constant = self.graph.initializers.get(quantized).ok_or_else(|| self.refuse(weight, WEIGHT))?;
+        let constant = self.graph.initializers.get(quantized).ok_or_else(|| self.unrecognized(weight, WEIGHT))?;
         let (Data::I8(values), [rows, columns, height, width]) = (constant.data(), constant.shape()) else {
-            return Err(self.refuse(weight, WEIGHT));
+            return Err(self.unrecognized(weight, WEIGHT));
         };
         let shape = [*rows, *columns, *height, *width];
         if row_steps.len() != shape[0] || shape[1..].iter().product::<usize>() > Integers::WEIGHTS_MAX {
             let most = Integers::WEIGHTS_MAX;
-            return Err(self.refuse(weight, format!("{WEIGHT}, of at most {most} weights for each")));
+            return Err(self.unrecognized(weight, format!("{WEIGHT}, of at most {most} weights for each")));
         }
         let (rounded, bias) = self.take_conv(value, form, &shape)?;
         let (x, input) = self.take_operand(rounded)?;
@@ -52,7 +52,9 @@ impl<'g> Walk<'g> {
 
     /// Takes what dequantises a weight; returns its integers and its steps.
     fn take_weight(&mut self, weight: &str) -> Result<(&'g str, &'g [f32]), Unrecognized> {
-        let [quantized, steps, zeros] = self.take(weight, WEIGHT, |op| *op == Op::DequantizeLinear { axis: 0 })?;
+        let [quantized, steps, zeros] = self
+            .take(weight, WEIGHT, |op| *op == Op::DequantizeLinear { axis: 0 })
+            .map_err(|_| self.unrecognized(weight, WEIGHT))?;
         let zero = self.graph.initializers.get(zeros).map(|zeros| zeros.data());
         let positive = |steps: &&[f32]| steps.iter().all(|step| step.is_normal() && *step > 0.0);
         let is_list = self.graph.initializers.get(steps).is_some_and(|steps| steps.shape().len() == 1);
@@ -62,14 +64,14 @@ impl<'g> Walk<'g> {
             {
                 Ok((quantized, steps))
             }
-            _ => Err(self.refuse(weight, WEIGHT)),
+            _ => Err(self.unrecognized(weight, WEIGHT)),
         }
     }
 
     /// Takes what rounds an operand, which several convolutions may read; returns the operand and
     /// its steps.
     fn take_operand(&mut self, value: &str) -> Result<(&'g str, Steps), Unrecognized> {
-        let refused = || self.refuse(value, OPERAND);
+        let refused = || self.unrecognized(value, OPERAND);
         let dequantize = self.node(value).filter(|node| matches!(node.op, Op::DequantizeLinear { .. }));
         let dequantize = dequantize.ok_or_else(refused)?;
         let [quantized, steps @ ..] = &dequantize.inputs[..] else { return Err(refused()) };

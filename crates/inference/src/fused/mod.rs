@@ -9,6 +9,8 @@ mod example;
 mod integers;
 mod join;
 mod network;
+#[cfg(test)]
+mod rounded;
 mod walk;
 
 pub(crate) use example::{Sizes, example};

@@ -55,7 +55,7 @@ pub(super) fn recognize(graph: &Graph) -> Result<Recognized, Unrecognized> {
         return Err(Unrecognized { name, found, expected: "one of one input and one output".into() });
     };
     let (ending, logits) = ending(&mut walk, output)?;
-    let (mut x, head) = walk.conv(logits, &Form::POINTWISE)?;
+    let (mut x, head) = walk.dense(logits, &Form::POINTWISE)?;
     if ending == Ending::Positive && walk.channels(logits) != Some(1) {
         return Err(walk.refuse(logits, "the difference of two logits"));
     }

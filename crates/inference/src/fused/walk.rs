@@ -88,8 +88,14 @@ impl<'g> Walk<'g> {
         self.index.producer(value).map(|position| &self.graph.nodes[position])
     }
 
-    /// Makes the error for a value.
+    /// Makes the error for a value that is not `expected`; one that is rounded has a remedy.
     pub(super) fn refuse(&self, value: &str, expected: impl Into<String>) -> Unrecognized {
+        let expected = if self.is_rounding(value) { REMEDY.into() } else { expected.into() };
+        self.unrecognized(value, expected)
+    }
+
+    /// Makes the error for a value.
+    pub(super) fn unrecognized(&self, value: &str, expected: impl Into<String>) -> Unrecognized {
         let found = match self.node(value) {
             Some(node) => self.describe(node),
             None => match self.graph.initializers.get(value) {
@@ -134,9 +140,6 @@ impl<'g> Walk<'g> {
         is: &dyn Fn(&Op) -> bool,
         count: usize,
     ) -> Result<&'g [String], Unrecognized> {
-        if self.is_rounding(value) && !self.node(value).is_some_and(|node| is(&node.op)) {
-            return Err(self.refuse(value, REMEDY));
-        }
         let node = self.node(value).filter(|node| is(&node.op)).ok_or_else(|| self.refuse(value, expected))?;
         let operands = &node.inputs;
         if operands.len() != count {
@@ -161,7 +164,8 @@ impl<'g> Walk<'g> {
     /// Takes a convolution of a form in floats; returns its operand and its parameters.
     pub(super) fn conv(&mut self, value: &str, form: &Form) -> Result<(&'g str, Weights), Unrecognized> {
         let weight = self.weight(value, form)?;
-        let weight = self.floats(weight).ok_or_else(|| self.refuse(value, form.describe()))?;
+        let named = if self.is_rounding(weight) { weight } else { value };
+        let weight = self.floats(weight).ok_or_else(|| self.refuse(named, form.describe()))?;
         let (x, bias) = self.take_conv(value, form, weight.shape())?;
         let refused = || self.refuse(value, form.describe());
         let values = weight.as_f32().ok_or_else(refused)?.to_vec();

@@ -158,7 +158,7 @@ pub enum ProviderError {
     },
     /// The fused kernel does not compute the graph.
     #[error(
-        "it computes AMSUnet alone, as `seg export` writes it for `--target portable` and `cpu`, and this graph is not \
+        "it computes AMSUnet alone, as `seg export` writes it for `--target portable`, `cpu` and `fused`, and this graph is not \
          it: {0}; choose `--ep cpu`"
     )]
     Unrecognized(#[from] Unrecognized),

@@ -113,6 +113,7 @@ impl Middle {
     }
 
     /// Computes a row of the expansion, from the input's rows from `first` on.
+    #[allow(clippy::too_many_arguments, reason = "each names another thing")]
     pub(crate) fn widen(
         &self,
         chunk: &Range<usize>,

@@ -65,7 +65,7 @@ pub struct Parameters {
     /// The steps of the decoder, from the deepest on, as many.
     pub ups: Vec<UpParameters>,
     /// The 1x1 convolution to the logits.
-    pub head: Weights,
+    pub head: Dense,
 }
 
 /// The place of a map between the stages.

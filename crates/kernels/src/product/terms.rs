@@ -29,7 +29,7 @@ pub(super) trait Terms: Copy {
     type Weights: Copy;
     /// Sums in registers.
     type Sums: Copy;
-    /// All that belongs to a block of rows, whatever the pixel.
+    /// The values of a block of rows that all pixels share.
     type First: Copy;
     /// Weights in registers.
     type Row: Copy;

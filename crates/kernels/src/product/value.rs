@@ -2,8 +2,8 @@
 //!
 //! With the output's sixteen channels in a register, a value of the input is broadcast and the
 //! weights are loaded: twelve pixels by two blocks of AVX-512's thirty-two registers take 24
-//! multiply-adds for 14 loads, six pixels by one block of AVX2's sixteen 12 for 8. Integers of eight
-//! bits go the same way, four channels at once.
+//! multiply-adds for 14 loads, six pixels by one block of AVX2's sixteen 12 for 8. Integers of
+//! eight bits go the same way, four channels at once.
 
 #![allow(unsafe_code, reason = "leaves out checks of bounds that are checked once for a tile")]
 #![allow(clippy::too_many_arguments, reason = "a structure's fields would not stay in registers")]

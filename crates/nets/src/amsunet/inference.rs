@@ -80,7 +80,7 @@ impl AmsUnet {
             stem_block: in_conv.amse.parameters()?,
             downs: shape.downs.iter().map(|down| down.parameters()).collect::<Option<_>>()?,
             ups: shape.ups.iter().map(|up| up.parameters()).collect::<Option<_>>()?,
-            head: weights(out_conv),
+            head: weights(out_conv).into(),
         };
         let image = from_tensor(image.clone().pad((1, 1, 1, 1), PadMode::Reflect));
         Some(into_tensor(inference::forward(&parameters, &image)))

@@ -12,7 +12,7 @@ use seg_export::precision::{ExportPrecision, Quantization};
 use seg_nets::network::NetworkName;
 use seg_nets::runs::RUNS;
 use seg_onnx::passes::Selection;
-use seg_onnx::precision::{Activations, CalibrationMethod};
+use seg_onnx::precision::{CalibrationMethod, Scheme};
 use seg_onnx::{Opset, Target};
 use seg_verify::bounds::{DICE, FLIPPED};
 use thiserror::Error;
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// The folder whose newest run is exported
     #[arg(long, value_name = "DIR", default_value = RUNS, conflicts_with = "checkpoint")]
     pub(crate) runs: PathBuf,
-    /// The engine that the graph is optimised for: portable, cpu, cuda or tensorrt
+    /// The engine that the graph is optimised for: portable, cpu, fused, cuda or tensorrt
     #[arg(long, value_name = "ENGINE", default_value_t)]
     pub(crate) target: Target,
     /// Run only these rewrites, or all but these with `-` before each name
@@ -122,7 +122,7 @@ pub(crate) struct Args {
     /// The type of int8 activations: u8 for CPUs, i8 for TensorRT [default: the type for the
     /// target]
     #[arg(long, value_enum, help_heading = PRECISION)]
-    activations: Option<Activations>,
+    activations: Option<Scheme>,
     #[arg(long, value_name = "LOSS", value_parser = share, help = dice_help(), help_heading = PRECISION)]
     max_dice_loss: Option<f64>,
 }
@@ -170,6 +170,9 @@ pub(crate) enum Conflict {
     /// The size is fixed.
     #[error("`--sides` leaves the size open, and `--size` fixes it; leave out one of them")]
     SidesAndSize,
+    /// The kernel takes no other integers.
+    #[error("`--target fused` has integers of its own; leave `--activations` out, or choose another `--target`")]
+    FusedAlone,
     /// Nothing is run.
     #[error("`--ort-lib` has no effect with `--no-verify` in fp32, where nothing is run; leave out one of them")]
     NothingRun,
@@ -215,11 +218,11 @@ impl Args {
             (ExportPrecision::Fp32, None) if self.proof.no_verify && self.ort_lib.is_some() => {
                 Err(Conflict::NothingRun)
             }
-            (ExportPrecision::Int8, _)
-                if matches!((self.activations, self.target), (Some(Activations::U8), Target::TensorRt)) =>
-            {
-                Err(Conflict::Unsigned)
-            }
+            (ExportPrecision::Int8, _) => match (self.activations, self.target) {
+                (Some(Scheme::Cpu), Target::TensorRt) => Err(Conflict::Unsigned),
+                (Some(_), Target::Fused) => Err(Conflict::FusedAlone),
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -227,14 +230,15 @@ impl Args {
     /// Returns the settings of int8.
     pub(crate) fn quantization(&self) -> Quantization {
         let method = self.calibration_method.unwrap_or_default();
-        let activations = match (self.activations, self.target) {
-            (Some(Activations::I8), _) | (None, Target::TensorRt) => Activations::I8,
-            (Some(Activations::U8) | None, _) => Activations::U8,
-        };
+        let scheme = self.activations.unwrap_or(match self.target {
+            Target::Portable | Target::Cpu | Target::Cuda => Scheme::Cpu,
+            Target::Fused => Scheme::Fused,
+            Target::TensorRt => Scheme::TensorRt,
+        });
         // The proof would refuse what flips more, or keeps less of a class.
         let (flipped_max, class_dice_min) = if self.proof.no_verify { (1.0, 0.0) } else { (FLIPPED, DICE) };
         let dice_loss_max = self.max_dice_loss.unwrap_or(DICE_LOSS_MAX);
-        Quantization { method, activations, dice_loss_max, flipped_max, class_dice_min }
+        Quantization { method, scheme, dice_loss_max, flipped_max, class_dice_min }
     }
 
     /// Returns the options of the export itself.

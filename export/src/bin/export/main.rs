@@ -29,7 +29,7 @@ use seg_nets::checkpoint::Checkpoint;
 use seg_nets::runs;
 use seg_nets::weights::{WeightsPart, is_average};
 use seg_onnx::passes::PassReport;
-use seg_onnx::precision::Kept;
+use seg_onnx::precision::{Kept, Scheme};
 use seg_text::shell;
 use verify::ModelProof;
 
@@ -217,9 +217,10 @@ fn reduce_precision(args: &Args, export: &mut Export, environment: &Environment)
         ExportPrecision::Fp32 => {}
         ExportPrecision::Fp16 => note_half(&halve(export, &calibration)?),
         ExportPrecision::Int8 => {
-            let report = quantize(export, &calibration, &args.quantization(), tell_tried);
+            let quantization = args.quantization();
+            let report = quantize(export, &calibration, &quantization, tell_tried);
             progress::clear();
-            note_int8(&report?);
+            note_int8(&report?, quantization.scheme);
         }
     }
     Ok(())
@@ -247,7 +248,7 @@ fn note_half(HalfReport { kept, largest, simulated }: &HalfReport) {
     note(&format!("agreement   {:.3} % of the pixels, simulated on {height}x{width}", 100.0 * simulated.agreement));
 }
 
-fn note_int8(report: &QuantizationReport) {
+fn note_int8(report: &QuantizationReport, scheme: Scheme) {
     let QuantizationReport { quantized, kept, dice_loss, agreement, flipped, class_dice } = report;
     for (part, changed) in kept {
         note(&format!("float32     {part}: alone it changes {:.3} % of the pixels", 100.0 * changed));
@@ -256,8 +257,8 @@ fn note_int8(report: &QuantizationReport) {
         warn("warning: no part of the network is int8 within the bounds: the model is one of float32");
         return;
     }
-    let (nodes, parts) = (quantized.len(), kept.len());
-    note(&format!("int8        {nodes} convolutions, sums and products; {parts} parts that could be stay float"));
+    let (nodes, kinds, parts) = (quantized.len(), scheme.kinds(), kept.len());
+    note(&format!("int8        {nodes} {kinds}; {parts} parts that could be stay float"));
     note(&format!("Dice loss   {dice_loss:.5} against the float model's masks of the images"));
     note(&format!("class Dice  {class_dice:.5} at least, of each class's pixels on all images together"));
     note(&format!(

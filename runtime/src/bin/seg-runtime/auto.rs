@@ -80,7 +80,7 @@ pub(crate) fn choose(engine: &Engine, models: &[&Path]) -> anyhow::Result<Provid
         [] => provider.computes_any(),
         models => models.iter().all(|model| may_compute(*provider, model)),
     };
-    let place = model.and_then(|model| place(engine, model));
+    let place = model.and_then(|_| place(engine, models));
     if let Some(known) = place.as_deref().and_then(Choice::read)
         && candidates(engine).any(|candidate| candidate == known.provider && may_compute(&candidate))
         && engine::works(engine, known.provider).is_ok()
@@ -204,12 +204,12 @@ impl Choice {
     }
 }
 
-/// Returns the file that keeps the choice for a model, this machine and these versions and flags;
-/// `None` without a cache or if the model cannot be read.
-fn place(engine: &Engine, model: &Path) -> Option<PathBuf> {
+/// Returns the file that keeps the choice for models, this machine and these versions and flags;
+/// `None` without a cache or if a model is no file that can be read.
+fn place(engine: &Engine, models: &[&Path]) -> Option<PathBuf> {
     let folder = engine::search(&engine.tuning.library, Build::Cpu).cache?.join("auto");
-    let (_, model) = digest(model).ok()?;
-    let key = sha256(format!("{model}\n{}\n{}\n{}", machine(), versions(engine), flags(engine)));
+    let digests: Option<Vec<_>> = models.iter().map(|model| Some(digest(model).ok()?.1.to_string())).collect();
+    let key = sha256(format!("{}\n{}\n{}\n{}", digests?.join(" "), machine(), versions(engine), flags(engine)));
     Some(folder.join(format!("{key}.json")))
 }
 
