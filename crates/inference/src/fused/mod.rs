@@ -22,7 +22,7 @@ use std::num::NonZeroUsize;
 use ndarray::ArrayD;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use seg_kernels::Map;
-use seg_kernels::inference::{Network, Place};
+use seg_kernels::inference::{Memory, Network, Place};
 use seg_onnx::graph::{DataType, Graph};
 use thiserror::Error;
 
@@ -43,6 +43,8 @@ pub(crate) struct Fused {
     threads: ThreadPool,
     /// The latest one last.
     networks: Vec<([usize; 2], Network)>,
+    /// The memory of the latest run, and the shape of its input.
+    memory: ([usize; 4], Memory),
 }
 
 /// The reason for which the kernels cannot be used.
@@ -87,7 +89,7 @@ impl Fused {
             .build()?;
         let size = side(height).zip(side(width)).map(|(height, width)| [height, width]);
         let channels = recognized.parameters.stem[0].shape()[1];
-        Ok(Self { recognized, channels, size, threads, networks: Vec::new() })
+        Ok(Self { recognized, channels, size, threads, networks: Vec::new(), memory: Default::default() })
     }
 
     /// Returns the least height and width that the kernels take.
@@ -116,16 +118,16 @@ impl Fused {
     pub(crate) fn run(&mut self, input: &GraphInput<'_>) -> Output {
         let map = bordered(input);
         let ending = self.recognized.ending;
-        self.on_network(&map, |network, map| end(ending, network.forward(map)))
+        self.on_network(&map, |network, map, memory| end(ending, network.forward(map, memory)))
     }
 
     /// Computes the values that the kernels can show, by their names in the graph.
     pub(crate) fn values(&mut self, input: &GraphInput<'_>) -> Vec<(String, ArrayD<f32>)> {
         let map = bordered(input);
         let names = self.recognized.shown.clone();
-        self.on_network(&map, |network, map| {
+        self.on_network(&map, |network, map, memory| {
             let mut values = Vec::new();
-            let head = network.forward_observed(map, |place, map| {
+            let head = network.forward_observed(map, memory, |place, map| {
                 let name = match place {
                     Place::Stem => &names.stem,
                     Place::Block(index) => &names.blocks[index],
@@ -139,10 +141,14 @@ impl Fused {
     }
 
     /// Prepares the network for a batch with its border, unless it is, and uses it on the threads.
-    fn on_network<T: Send>(&mut self, map: &Map, work: impl FnOnce(&Network, &Map) -> T + Send) -> T {
+    fn on_network<T: Send>(&mut self, map: &Map, work: impl FnOnce(&Network, &Map, &mut Memory) -> T + Send) -> T {
         let [_, _, height, width] = map.shape();
         let size = [height - 2, width - 2];
-        let Self { recognized, threads, networks, .. } = self;
+        if self.memory.0 != map.shape() {
+            // Room for maps of other sizes would stay beside it.
+            self.memory = (map.shape(), Memory::default());
+        }
+        let Self { recognized, threads, networks, memory: (_, memory), .. } = self;
         let known = networks.iter().position(|(of, _)| *of == size).map(|index| networks.remove(index));
         if known.is_none() && networks.len() == SIZES_MAX {
             networks.remove(0);
@@ -150,7 +156,7 @@ impl Fused {
         let mut result = None;
         let job: Box<dyn FnOnce() + Send + '_> = Box::new(|| {
             let known = known.unwrap_or_else(|| (size, Network::new(&recognized.parameters, size)));
-            result = Some(work(&known.1, map));
+            result = Some(work(&known.1, map, memory));
             networks.push(known);
         });
         threads.install(job);

@@ -46,9 +46,10 @@ impl Blocked {
     }
 }
 
-/// The memory of maps that are not read any more.
+/// The memory of maps that are not read any more. Kept for the next run, it spares the system from
+/// clearing as much again.
 #[derive(Default)]
-pub(super) struct Memory {
+pub struct Memory {
     free: Vec<Buffer>,
 }
 

@@ -19,12 +19,13 @@ mod up;
 pub use super::bytes::Steps;
 pub use super::chain::DEPTHWISE;
 pub use dense::{Dense, Integers};
+pub use map::Memory;
 pub use network::{BlockParameters, DownParameters, Network, Parameters, Place, UpParameters, forward};
 
 use amse::Amse;
 use down::Down;
 use head::Head;
-use map::{Blocked, Memory};
+use map::Blocked;
 use stem::Stem;
 use up::Up;
 

@@ -113,40 +113,41 @@ impl Network {
     }
 
     /// Computes the logits `[n, classes, h, w]` of images `[n, channels, h, w]` that have the
-    /// border that the first convolution reads.
-    pub fn forward(&self, image: &Map) -> Map {
-        self.run(image, &mut |_, _| {})
+    /// border that the first convolution reads. The maps lie in `memory`.
+    pub fn forward(&self, image: &Map, memory: &mut Memory) -> Map {
+        self.run(image, memory, &mut |_, _| {})
     }
 
     /// Computes the logits, and shows the maps between the stages as planes.
-    pub fn forward_observed(&self, image: &Map, mut see: impl FnMut(Place, Map)) -> Map {
-        self.run(image, &mut |place, map| see(place, map.planes()))
+    pub fn forward_observed(&self, image: &Map, memory: &mut Memory, mut see: impl FnMut(Place, Map)) -> Map {
+        self.run(image, memory, &mut |place, map| see(place, map.planes()))
     }
 
-    fn run(&self, image: &Map, see: &mut dyn FnMut(Place, &Blocked)) -> Map {
-        let mut memory = Memory::default();
-        let mut x = self.stem.forward(image, &mut memory);
+    fn run(&self, image: &Map, memory: &mut Memory, see: &mut dyn FnMut(Place, &Blocked)) -> Map {
+        let mut x = self.stem.forward(image, memory);
         see(Place::Stem, &x);
         let mut skips = Vec::new();
         let mut steps = self.downs.iter().map(Step::Down).chain(self.ups.iter().map(Step::Up));
         for (index, block) in self.blocks.iter().enumerate() {
-            block.forward(&mut x, &mut memory);
+            block.forward(&mut x, memory);
             see(Place::Block(index), &x);
             x = match steps.next() {
                 None => break,
                 Some(Step::Down(down)) => {
-                    let deeper = down.forward(&x, &mut memory);
+                    let deeper = down.forward(&x, memory);
                     skips.push(x);
                     deeper
                 }
                 Some(Step::Up(up)) => {
                     let skip = skips.pop().expect("there are as many steps up as down");
-                    up.forward(x, skip, &mut memory)
+                    up.forward(x, skip, memory)
                 }
             };
             see(Place::Step(index), &x);
         }
-        self.head.forward(&x)
+        let logits = self.head.forward(&x);
+        memory.give(x);
+        logits
     }
 }
 
@@ -155,5 +156,5 @@ impl Network {
 pub fn forward(parameters: &Parameters, image: &Map) -> Map {
     let [_, _, h, w] = image.shape();
     let [_, _, kh, kw] = parameters.stem[0].shape();
-    on_workers(|| Network::new(parameters, [h + 1 - kh, w + 1 - kw]).forward(image))
+    on_workers(|| Network::new(parameters, [h + 1 - kh, w + 1 - kw]).forward(image, &mut Memory::default()))
 }
