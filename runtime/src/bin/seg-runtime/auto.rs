@@ -63,7 +63,7 @@ pub(crate) fn candidates(engine: &Engine) -> impl Iterator<Item = Provider> {
 }
 
 /// Returns whether a provider may compute a model, by its graph; a folder may hold any model.
-fn may_compute(provider: Provider, model: &Path) -> bool {
+fn computes(provider: Provider, model: &Path) -> bool {
     let graph = || runnable(model, &fs::read(model).ok()?).ok()?.graph;
     provider.computes_any() || graph().is_some_and(|graph| provider.may_compute(&graph))
 }
@@ -78,7 +78,7 @@ pub(crate) fn choose(engine: &Engine, models: &[&Path]) -> anyhow::Result<Provid
     let model = models.iter().copied().find(|model| model.is_file());
     let may_compute = |provider: &Provider| match models {
         [] => provider.computes_any(),
-        models => models.iter().all(|model| may_compute(*provider, model)),
+        models => models.iter().all(|model| computes(*provider, model)),
     };
     let place = model.and_then(|_| place(engine, models));
     if let Some(known) = place.as_deref().and_then(Choice::read)
