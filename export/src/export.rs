@@ -29,8 +29,8 @@ pub struct Options {
     pub given: GivenFacts,
     /// The form in which the model takes images.
     pub input: InputForm,
-    /// The number that the sides of images are multiples of, if the model may demand it; a caller
-    /// extends other images.
+    /// The number that the sides of images are multiples of, if the model may demand more of them
+    /// than the network; a caller extends other images.
     pub sides: Option<usize>,
     /// The output of the model.
     pub output: OutputKind,
@@ -167,6 +167,8 @@ pub fn export(checkpoint: &Checkpoint, options: &Options) -> Result<Export, Expo
     let mut graph = to_graph(&net, &contract.input.name, &logits)?;
     if let Some(multiple) = options.sides {
         check_multiple(&graph, config.name(), config.sides(), multiple)?;
+    }
+    if let Some(multiple) = options.sides.or_else(|| own_multiple(&graph, config.sides(), options.input.size)) {
         forms::restrict_sides(&mut graph, multiple)?;
         contract.input.side_multiple = multiple;
         contract.format = contract.format.max(contract.least_format());
@@ -198,6 +200,13 @@ fn check_multiple(graph: &Graph, network: NetworkName, sides: Sides, multiple: u
     }
     let expected = if sides.only.is_some() { None } else { forms::least_multiple(graph, sides.multiple) };
     Err(ExportError::Multiple { network, multiple, expected, sides })
+}
+
+/// Returns the number of which a network itself demands multiples, if its file then computes no
+/// sizes and is not for one size.
+fn own_multiple(graph: &Graph, sides: Sides, size: Option<[usize; 2]>) -> Option<usize> {
+    let takes_many = sides.multiple > 1 && sides.only.or(size).is_none();
+    (takes_many && forms::suits(graph, sides.multiple)).then_some(sides.multiple)
 }
 
 /// Makes the contract that of a model of the form that the options ask for. An output is called

@@ -62,7 +62,7 @@ fn parse(words: &[String]) -> Result<(), String> {
     }
 }
 
-/// Splits a line at spaces outside of quotes. A variable stands for one word.
+/// Splits a line at spaces outside of quotes. A variable stands for one word, and `$@` for none.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quote = None;
@@ -74,7 +74,7 @@ fn words(line: &str) -> Vec<String> {
             _ => words.last_mut().unwrap().push(c),
         }
     }
-    words.retain(|word| !word.is_empty());
+    words.retain(|word| !word.is_empty() && word != "$@");
     words
 }
 
