@@ -31,6 +31,8 @@ pub struct Calibration<'e> {
 pub struct Seen {
     /// The smallest and the largest; both are no number once a value was none.
     pub range: Range,
+    /// The smallest and the largest of each channel.
+    pub channels: Vec<Range>,
     /// Some of the values, evenly spread.
     pub sample: Vec<f32>,
 }
@@ -96,6 +98,8 @@ const MIDDLE_SIDE_MAX: usize = 256;
 const SAMPLE_MAX: usize = 16_384;
 /// The most bytes of values that are looked at in one run; of more, the network runs several times.
 const BYTES_MAX: usize = 512 << 20;
+/// The axis of channels.
+const CHANNELS: Axis = Axis(1);
 /// The side of made-up images, where the model takes any.
 const NOISE_SIDE: usize = 128;
 /// The number of made-up images.
@@ -237,7 +241,8 @@ pub fn middle(mut images: ArrayView4<'_, f32>, side_max: usize) -> ArrayView4<'_
 
 fn note(seen: &mut BTreeMap<String, Seen>, name: &str, values: ArrayViewD<'_, f32>) {
     let nothing = Range { min: f32::INFINITY, max: f32::NEG_INFINITY };
-    let seen = seen.entry(name.to_owned()).or_insert(Seen { range: nothing, sample: Vec::new() });
+    let fresh = || Seen { range: nothing, channels: Vec::new(), sample: Vec::new() };
+    let seen = seen.entry(name.to_owned()).or_insert_with(fresh);
     for &value in &values {
         // `f32::min` would forget it with the next number.
         if value.is_nan() || seen.range.min.is_nan() {
@@ -246,6 +251,13 @@ fn note(seen: &mut BTreeMap<String, Seen>, name: &str, values: ArrayViewD<'_, f3
         }
         seen.range.min = seen.range.min.min(value);
         seen.range.max = seen.range.max.max(value);
+    }
+    if values.ndim() > CHANNELS.index() {
+        seen.channels.resize(values.len_of(CHANNELS), nothing);
+        for (channel, values) in seen.channels.iter_mut().zip(values.axis_iter(CHANNELS)) {
+            *channel =
+                values.fold(*channel, |Range { min, max }, &value| Range { min: min.min(value), max: max.max(value) });
+        }
     }
     // A stride that shares no factor with the sizes of images sees all channels and places.
     let stride = values.len() / SAMPLE_MAX + 1;
@@ -358,6 +370,21 @@ mod tests {
             assert_eq!(chosen.len(), count.min(IMAGES_MAX));
             assert_eq!(chosen.last().copied(), last.map(|number: usize| &files[number]), "{count}");
         }
+    }
+
+    #[test]
+    fn each_channel_has_its_range_over_all_images() {
+        let mut all = BTreeMap::new();
+        for scale in [1.0, -2.0] {
+            // Two images of three channels, two rows and two columns.
+            let values = ArrayD::from_shape_fn(vec![2, 3, 2, 2], |at| {
+                scale * (at[1] * 100 + at[0] * 10 + at[2] * 2 + at[3]) as f32
+            });
+            note(&mut all, "x", values.view().into_dyn());
+        }
+        let range = |min, max| Range { min, max };
+        assert_eq!(all["x"].channels, [range(-26.0, 13.0), range(-226.0, 113.0), range(-426.0, 213.0)]);
+        assert_eq!(all["x"].range, range(-426.0, 213.0));
     }
 
     #[test]

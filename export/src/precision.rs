@@ -15,7 +15,7 @@ use seg_onnx::{Model, ModelError};
 use seg_verify::bounds::CLASS_PIXELS_LEAST;
 use thiserror::Error;
 
-use crate::calibration::{Calibration, CalibrationError, View, middle};
+use crate::calibration::{Calibration, CalibrationError, Seen, View, middle};
 use crate::export::{Export, Extent};
 
 /// The precision in which an exported model computes.
@@ -217,10 +217,11 @@ pub fn quantize(
     let candidates = quantizable(&before.graph, quantization.scheme);
     let all = candidates.iter().copied().collect();
     let mut seen = calibration.watch(&before, &values_around(&before.graph, &all, quantization.scheme))?;
-    let ranges: Ranges = seen
-        .iter_mut()
-        .map(|(name, seen)| (name.clone(), precision::range(quantization.method, &mut seen.sample, seen.range)))
-        .collect();
+    let mut ranges = Ranges::default();
+    for (name, Seen { range, channels, sample }) in &mut seen {
+        let range = precision::range(quantization.method, sample, *range);
+        ranges.insert(name.clone(), range, channels.iter().map(|channel| channel.within(range)).collect());
+    }
     let compare = |nodes: &BTreeSet<&str>, view, truth: &[GrayImage]| -> Result<(Graph, Agreement), PrecisionError> {
         let graph = precision::quantize(&before.graph, nodes, &ranges, quantization.scheme)?.graph;
         let model = Model { graph, ..before.clone() };

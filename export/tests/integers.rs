@@ -3,15 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
 
 use burn::tensor::Device;
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{Array4, ArrayD, Axis, IxDyn};
+use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::TensorRef;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seg_export::{Options, export};
 use seg_inference::library::{Build, Search};
+use seg_inference::{Options as SessionOptions, Provider, Session as ModelSession};
 use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::weights::Weights;
@@ -40,6 +45,12 @@ fn network([filters, channels, height, width]: [usize; 4], group: usize, weight:
     builder.finish(&[("y", y)]).unwrap()
 }
 
+/// ONNX Runtime, which a process can start once; with the CPU alone a static does no harm.
+fn environment() -> &'static Environment {
+    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+    ENVIRONMENT.get_or_init(|| Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap())
+}
+
 fn exact(graph: &Graph, image: &ArrayD<f32>, name: &str) -> ArrayD<f64> {
     match evaluate(graph, &[("image", image.mapv(f64::from))], &[name]).unwrap().remove(name) {
         Some(Array::F64(values)) => values,
@@ -51,7 +62,7 @@ fn exact(graph: &Graph, image: &ArrayD<f32>, name: &str) -> ArrayD<f64> {
 /// this fails if they do not fit.
 #[test]
 fn onnx_runtime_computes_what_the_integers_say() {
-    let environment = Search::from_env(None, Build::Cpu).locate().unwrap().load().unwrap();
+    let environment = environment();
     for (name, shape, group) in [
         ("1x1", [8, 64, 1, 1], 1),
         ("1x1, odd channels", [8, 33, 1, 1], 1),
@@ -78,7 +89,7 @@ fn onnx_runtime_computes_what_the_integers_say() {
                 let graph = quantize(&before, &BTreeSet::from([CONV]), &ranges, scheme).unwrap().graph;
 
                 let bytes = proto::write(&graph, Opset::V20, &[]).unwrap();
-                let mut session = Session::builder(&environment).unwrap().commit_from_memory(&bytes).unwrap();
+                let mut session = Session::builder(environment).unwrap().commit_from_memory(&bytes).unwrap();
                 let tensor = TensorRef::from_array_view(image.view()).unwrap();
                 let outputs = session.run(ort::inputs!["image" => tensor]).unwrap();
                 let found = outputs["y"].try_extract_array::<f32>().unwrap().mapv(f64::from);
@@ -131,4 +142,55 @@ fn the_network_goes_to_integers_in_stretches_between_activations() {
             }
         }
     }
+}
+
+/// The largest and the mean difference of logits, and the share of pixels of another class.
+fn differences(found: &Array4<f32>, expected: &Array4<f32>) -> [f64; 3] {
+    let errors = found.iter().zip(expected).map(|(found, expected)| f64::from((found - expected).abs()));
+    let (largest, sum) = errors.fold((0.0, 0.0), |(largest, sum): (f64, f64), error| (largest.max(error), sum + error));
+    let classes = [found, expected].map(|logits| logits.map_axis(Axis(1), |pixel| pixel[1] > pixel[0]));
+    let flipped = classes[0].iter().zip(&classes[1]).filter(|(found, expected)| found != expected).count();
+    [largest, sum / found.len() as f64, flipped as f64 / classes[0].len() as f64]
+}
+
+#[test]
+fn the_fused_kernel_computes_what_onnx_runtime_does_of_a_file_that_the_program_wrote() {
+    let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
+    device.seed(4);
+    // More than one block of channels everywhere but in the first maps.
+    let net = AmsUnetConfig::new().with_base_width(16).init(&device);
+    Weights::from_network(&net).write(&folder.path().join("net.safetensors"), None).unwrap();
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sample/nuclei/test/images");
+    let image = std::fs::read_dir(&images).unwrap().map(|file| file.unwrap().path()).min().unwrap();
+    let write = |name: &str, flags: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_export"));
+        command.current_dir(folder.path()).args(["--quiet", "--checkpoint", "net.safetensors", "--no-verify"]);
+        command.args(["--network-option", "norm=bf,residual=n,dilation=1-1-1-3-5", "--classes", "background,nucleus"]);
+        command.args(["--mean", "0.1,0.1,0.1", "--std", "0.2,0.2,0.2", "--out", name]).args(flags.split_whitespace());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{flags}: {}", String::from_utf8_lossy(&output.stderr));
+        folder.path().join(name)
+    };
+    let floats = write("floats.onnx", "--target fused");
+    let integers = write(
+        "integers.onnx",
+        &format!("--target fused --precision int8 --max-dice-loss 1 --calibrate {}", image.display()),
+    );
+    let pixels = image::open(&image).unwrap().to_rgb8();
+    // Odd sides, and a batch of two.
+    let tensor = Array4::from_shape_fn((2, 3, 75, 86), |(n, channel, y, x)| {
+        (f32::from(pixels.get_pixel((100 * n + x) as u32, y as u32).0[channel]) / 255.0 - 0.1) / 0.2
+    });
+    let run = |path: &Path, provider| {
+        let options = SessionOptions { provider, ..SessionOptions::default() };
+        ModelSession::open(environment(), path, &options).unwrap().run(tensor.view()).unwrap()
+    };
+    let [of_floats, expected] = [&floats, &integers].map(|path| run(path, Provider::Cpu));
+    let found = run(&integers, Provider::Fused);
+    // A value next to a tie goes to another step where the last bits of a float are others.
+    let scale = expected.iter().fold(0.0, |largest: f64, value| largest.max(f64::from(value.abs())));
+    let [largest, mean, flipped] = differences(&found, &expected);
+    assert!(largest < 2e-2 * scale && flipped < 5e-3, "{largest:e} of {scale:e}, {flipped:e} of the pixels");
+    let [_, of_rounding, _] = differences(&of_floats, &expected);
+    assert!(of_rounding > 4.0 * mean && mean > 0.0, "{of_rounding:e} by rounding, {mean:e} between the engines");
 }

@@ -77,11 +77,11 @@ fn roofline() {
             Layer::integers(&vec![3; rows * depth], [rows, depth], &vec![0.1; rows], steps, &vec![0.0; rows]),
             Vec::new(),
         );
-        let product = layer.weight.of(&x, block_count(depth), pixels, pixels, &mut bytes);
+        let product = layer.weight.of(&x, 0..block_count(depth), pixels, pixels, &mut bytes);
         let of_integers = rate(operations, || product.write_to(Cut::Whole, Start::Zero, &mut y, pixels, pixels));
         print("  in integers", of_integers);
         let with_rounding = rate(operations, || {
-            let product = layer.weight.of(&x, block_count(depth), pixels, pixels, &mut bytes);
+            let product = layer.weight.of(&x, 0..block_count(depth), pixels, pixels, &mut bytes);
             product.write_to(Cut::Whole, Start::Zero, &mut y, pixels, pixels);
         });
         print("  in integers, with the rounding of its input", with_rounding);

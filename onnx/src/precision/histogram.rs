@@ -3,13 +3,12 @@
 use super::Range;
 
 /// The method by which a range is chosen from the observed values.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum CalibrationMethod {
     /// All observed values.
     MinMax,
     /// All but the outermost hundred-thousandth on either side.
-    #[default]
     Percentile,
     /// The part whose quantised distribution is nearest to the whole one, by the Kullback-Leibler
     /// divergence (Migacz, "8-bit inference with TensorRT", 2017, for ranges that need not be

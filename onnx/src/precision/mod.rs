@@ -8,11 +8,14 @@ mod channel_steps;
 mod float_groups;
 mod half;
 mod histogram;
+mod operand_steps;
 mod quantize;
+mod ranges;
 mod steps;
 
 pub use float_groups::float_groups;
 pub use half::{HALF_MAX, HalfError, Halved, Kept, Magnitudes, halve};
 pub use histogram::{CalibrationMethod, range};
-pub use quantize::{QuantizeError, Quantized, Ranges, quantizable, quantize, values_around};
-pub use steps::{Range, Scheme};
+pub use quantize::{QuantizeError, Quantized, quantizable, quantize, values_around};
+pub use ranges::{Range, Ranges};
+pub use steps::Scheme;

@@ -23,16 +23,17 @@
 //!
 //! The project's own kernels ([`Scheme::Fused`]) compute every dense convolution in integers: they
 //! round its operand while that is near in the cache, and its result is a float again. All other
-//! nodes stay float, so that nothing but products is rounded.
+//! nodes stay float, so that nothing but products is rounded. Each channel of an operand whose
+//! range is known has a step of its own ([`operand_steps`](super::operand_steps)).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::channel_steps::{move_steps_to_reader, takes_steps};
-use super::steps::{Range, Scheme, in_steps};
+use super::operand_steps::{OperandSteps, add_gains};
+use super::ranges::{Range, Ranges};
+use super::steps::{Scheme, in_steps};
 use crate::graph::{CheckError, Conv, Data, DataType, Graph, Index, Node, Op, Tensor, TensorType};
-
-/// The ranges of values of a graph, by name.
-pub type Ranges = BTreeMap<String, Range>;
 
 /// The result of quantising a graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +64,9 @@ pub enum QuantizeError {
 /// The fewest channels, of input and of output, with which a convolution of one group becomes
 /// faster in integers.
 const CHANNELS_MIN: usize = 8;
+
+/// The axis of a map's channels.
+const CHANNELS: usize = 1;
 
 /// The factor between the channels of input and output from which a 1x1 convolution pays for a
 /// kernel of TensorRT that rounds what it reads.
@@ -164,8 +168,10 @@ pub fn quantize(
     let mut quantizing = Quantizing {
         graph: Graph { nodes: Vec::new(), ..graph.clone() },
         values: BTreeSet::new(),
+        weights: BTreeMap::new(),
         nodes,
         ranges,
+        channel_steps: if scheme == Scheme::Fused { steps_of_channels(graph, nodes, ranges) } else { BTreeMap::new() },
         scheme,
     };
     for &missing in nodes {
@@ -189,12 +195,40 @@ pub fn quantize(
     Ok(Quantized { graph, values })
 }
 
+/// Returns the steps of each channel of the values that nothing but convolutions of one group reads
+/// in integers, where the ranges of the channels are known.
+fn steps_of_channels<'g>(graph: &'g Graph, nodes: &BTreeSet<&str>, ranges: &Ranges) -> BTreeMap<&'g str, OperandSteps> {
+    let mut gains: BTreeMap<&str, Option<Vec<f64>>> = BTreeMap::new();
+    for node in graph.nodes.iter().filter(|node| nodes.contains(node.name.as_str())) {
+        for value in operands(graph, node).unwrap_or_default() {
+            let channels = ranges.channels(value).map_or(0, <[Range]>::len);
+            let all = gains.entry(value).or_insert_with(|| Some(vec![0.0; channels]));
+            let weight = match (&node.op, node.inputs.get(1)) {
+                (Op::Conv(Conv { group: 1, .. }), Some(weight)) => graph.initializers.get(weight),
+                _ => None,
+            };
+            let weight = weight.filter(|weight| weight.shape().get(1) == Some(&channels));
+            match (weight.and_then(|weight| Some((weight.as_f32()?, weight.shape()))), &mut *all) {
+                (Some((values, shape)), Some(gains)) => add_gains(values, shape, gains),
+                _ => *all = None,
+            }
+        }
+    }
+    let steps = |(value, gains): (&'g str, Option<Vec<f64>>)| {
+        Some((value, OperandSteps::new(ranges.channels(value)?, &gains?)))
+    };
+    gains.into_iter().filter_map(steps).collect()
+}
+
 /// A graph during quantisation.
 struct Quantizing<'g> {
     graph: Graph,
     values: BTreeSet<String>,
+    /// The names of the dequantised weights, by the weight and the operand whose steps it took.
+    weights: BTreeMap<(String, Option<String>), String>,
     nodes: &'g BTreeSet<&'g str>,
     ranges: &'g Ranges,
+    channel_steps: BTreeMap<&'g str, OperandSteps>,
     scheme: Scheme,
 }
 
@@ -206,7 +240,7 @@ impl Quantizing<'_> {
             self.hold(value)?;
         }
         if let (Op::Conv(conv), Some(_)) = (&node.op, operands) {
-            node.inputs[1] = self.quantize_weight(&node.inputs[1], conv.group);
+            node.inputs[1] = self.quantize_weight(&node.inputs[1], conv.group, &node.inputs[0]);
         }
         for operand in &mut node.inputs {
             let is_integer = self.scheme.rounds_results() && self.nodes.contains(operand.as_str());
@@ -227,8 +261,12 @@ impl Quantizing<'_> {
         }
         let unknown = || QuantizeError::Range(value.to_owned());
         let constant = self.graph.initializers.get(value).and_then(|tensor| Some((tensor.shape(), tensor.as_f32()?)));
-        let range = constant.map(|(_, values)| Range::from_values(values)).or_else(|| self.ranges.get(value).copied());
-        let range = range.filter(|range| range.min.is_finite() && range.max.is_finite()).ok_or_else(unknown)?;
+        let range = constant.map(|(_, values)| Range::from_values(values)).or_else(|| self.ranges.get(value));
+        let range = range.filter(|range| range.is_finite()).ok_or_else(unknown)?;
+        if let Some(steps) = self.channel_steps.get(value).cloned() {
+            self.hold_channels(value, steps);
+            return Ok(());
+        }
         let held = constant.map(|(shape, values)| {
             let held = self.scheme.hold(values, &range);
             // TensorRT takes no integer constant without an axis, and one of one element broadcasts
@@ -254,22 +292,48 @@ impl Quantizing<'_> {
         Ok(())
     }
 
-    /// Quantises the weight to 8 bits, with a step for each output channel; returns the name of the
-    /// dequantised weight.
-    fn quantize_weight(&mut self, weight: &str, group: usize) -> String {
-        let name = dequantized(weight);
+    /// Quantises a value to 8 bits, each channel in steps of its own; the dequantised value is one
+    /// of steps.
+    fn hold_channels(&mut self, value: &str, OperandSteps { steps, zero_point }: OperandSteps) {
+        let [scales, zeros, one, zero, quantized] =
+            ["scales", "zeros", "scale", "zero", "quantized"].map(|part| format!("{value}.{part}"));
+        let zero_point_of_all = Tensor::new([], Data::U8(vec![zero_point])).expect("a scalar has one element");
+        let constants = [
+            (scales.clone(), Tensor::vector(steps.clone())),
+            (zeros.clone(), Tensor::vector(Data::U8(vec![zero_point; steps.len()]))),
+            (one.clone(), Tensor::scalar(1.0)),
+            (zero.clone(), zero_point_of_all),
+        ];
+        self.graph.initializers.extend(constants);
+        let quantize = Op::QuantizeLinear { axis: CHANNELS };
+        self.graph.nodes.push(node(quantized.clone(), quantize, vec![value.to_owned(), scales, zeros]));
+        let dequantize = Op::DequantizeLinear { axis: 0 };
+        self.graph.nodes.push(node(dequantized(value), dequantize, vec![quantized, one, zero]));
+    }
+
+    /// Quantises the weight to 8 bits, with a step for each output channel, for an operand whose
+    /// steps it takes if its channels have their own; returns the name of the dequantised weight.
+    fn quantize_weight(&mut self, weight: &str, group: usize, operand: &str) -> String {
+        let operand_steps = self.channel_steps.get(operand);
+        let key = (weight.to_owned(), operand_steps.map(|_| operand.to_owned()));
+        if let Some(name) = self.weights.get(&key) {
+            return name.clone();
+        }
+        let is_first = self.weights.keys().all(|(other, _)| other != weight);
+        let base = if is_first { weight.to_owned() } else { format!("{weight}.of.{operand}") };
+        let name = dequantized(&base);
         let tensor = self.graph.initializers.get(weight).and_then(|tensor| Some((tensor.shape(), tensor.as_f32()?)));
-        let Some((shape, values)) = tensor.filter(|_| self.graph.nodes.iter().all(|node| node.name != name)) else {
-            return name;
-        };
-        let (steps, quantized) = in_steps(values, shape, group, self.scheme);
+        let Some((shape, values)) = tensor else { return name };
+        let values = operand_steps.map_or(Cow::Borrowed(values), |steps| Cow::Owned(steps.take(values, shape)));
+        let (steps, quantized) = in_steps(&values, shape, group, self.scheme);
         let zeros = Tensor::vector(Data::I8(vec![0; steps.len()]));
         let quantized = Tensor::new(shape, Data::I8(quantized)).expect("the shape is kept");
-        let operands = ["quantized", "scale", "zero"].map(|part| format!("{weight}.{part}"));
+        let operands = ["quantized", "scale", "zero"].map(|part| format!("{base}.{part}"));
         for (name, tensor) in operands.iter().zip([quantized, Tensor::vector(steps), zeros]) {
             self.graph.initializers.insert(name.clone(), tensor);
         }
         self.graph.nodes.push(node(name.clone(), Op::DequantizeLinear { axis: 0 }, operands.to_vec()));
+        self.weights.insert(key, name.clone());
         name
     }
 }
@@ -446,10 +510,14 @@ mod tests {
             let error = quantize(&graph, &BTreeSet::from([node]), &ranges(&graph), Scheme::Cpu).unwrap_err();
             assert!(error.to_string().starts_with(&format!("cannot quantise `{node}`: it is neither")), "{error}");
         }
-        let mut ranges = ranges(&graph);
-        ranges.remove("first");
+        let known: Vec<_> = values(&graph)
+            .iter()
+            .map(|(name, values)| (name.clone(), range(values)))
+            .filter(|(name, _)| name != "first")
+            .collect();
         for range in [None, Some(f32::NAN), Some(f32::INFINITY)] {
-            ranges.extend(range.map(|end| ("first".to_owned(), Range { min: -end, max: end })));
+            let first = range.map(|end| ("first".to_owned(), Range { min: -end, max: end }));
+            let ranges = known.iter().cloned().chain(first).collect();
             let error = quantize(&graph, &BTreeSet::from(["second"]), &ranges, Scheme::Cpu).unwrap_err();
             let expected = "cannot quantise `first`: the range of its values is not known or not finite";
             assert_eq!(error.to_string(), expected, "{range:?}");

@@ -7,6 +7,8 @@
 //! of the next. Depthwise convolutions add in 32 bits, and so do TensorRT and the fused kernel, for
 //! which weights take all 127 steps.
 
+use super::histogram::CalibrationMethod;
+use super::ranges::Range;
 use crate::graph::Data;
 
 /// The values of a graph that become integers, and the type that they become: what an engine
@@ -28,27 +30,8 @@ pub enum Scheme {
     Fused,
 }
 
-/// The range of a value, or the part of it that the quantised form covers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Range {
-    /// The smallest.
-    pub min: f32,
-    /// The largest.
-    pub max: f32,
-}
-
 /// The largest weight, in steps.
 const WEIGHT_MAX: f32 = 127.0;
-
-impl Range {
-    /// Creates the smallest range that holds the values.
-    pub(super) fn from_values(values: &[f32]) -> Self {
-        let (min, max) = (f32::INFINITY, f32::NEG_INFINITY);
-        values
-            .iter()
-            .fold(Self { min, max }, |range, value| Self { min: range.min.min(*value), max: range.max.max(*value) })
-    }
-}
 
 impl Scheme {
     /// Names the kinds of nodes that become integers.
@@ -56,6 +39,15 @@ impl Scheme {
         match self {
             Self::Cpu => "convolutions, sums and products",
             Self::TensorRt | Self::Fused => "convolutions",
+        }
+    }
+
+    /// Returns the method that chooses the ranges unless another one is asked for. A channel with a
+    /// step of its own needs nothing cut off.
+    pub fn calibration_method(self) -> CalibrationMethod {
+        match self {
+            Self::Cpu | Self::TensorRt => CalibrationMethod::Percentile,
+            Self::Fused => CalibrationMethod::MinMax,
         }
     }
 

@@ -2,12 +2,15 @@
 //! and everything else is in floats.
 
 use seg_kernels::inference::{Dense, Integers, Steps};
-use seg_onnx::graph::{Data, Op};
+use seg_onnx::graph::{Data, Op, Tensor};
 
 use super::walk::{Form, Unrecognized, Walk};
 
 /// The description of an operand in integers.
-const OPERAND: &str = "DequantizeLinear of QuantizeLinear, u8 in one step";
+const OPERAND: &str =
+    "DequantizeLinear of QuantizeLinear, u8 in one step, or in a step for each channel that becomes 1";
+/// The axis of a map's channels.
+const CHANNELS: usize = 1;
 /// The description of a weight in integers.
 const WEIGHT: &str = "DequantizeLinear of constants, i8 in a step for each output channel around zero";
 /// The remedy for values that are rounded elsewhere.
@@ -45,7 +48,7 @@ impl<'g> Walk<'g> {
             return Err(self.unrecognized(weight, format!("{WEIGHT}, of at most {most} weights for each")));
         }
         let (rounded, bias) = self.take_conv(value, form, &shape)?;
-        let (x, input) = self.take_operand(rounded)?;
+        let (x, input) = self.take_operand(rounded, shape[1])?;
         let integers = Integers { weight: values.clone(), shape, row_steps: row_steps.to_vec(), input, bias };
         Ok((x, Dense::Integers(integers)))
     }
@@ -68,26 +71,53 @@ impl<'g> Walk<'g> {
         }
     }
 
-    /// Takes what rounds an operand, which several convolutions may read; returns the operand and
-    /// its steps.
-    fn take_operand(&mut self, value: &str) -> Result<(&'g str, Steps), Unrecognized> {
+    /// Takes what rounds an operand of a number of channels, which several convolutions may read;
+    /// returns the operand and its steps.
+    fn take_operand(&mut self, value: &str, channels: usize) -> Result<(&'g str, Steps), Unrecognized> {
         let refused = || self.unrecognized(value, OPERAND);
         let dequantize = self.node(value).filter(|node| matches!(node.op, Op::DequantizeLinear { .. }));
         let dequantize = dequantize.ok_or_else(refused)?;
-        let [quantized, steps @ ..] = &dequantize.inputs[..] else { return Err(refused()) };
+        let [quantized, back @ ..] = &dequantize.inputs[..] else { return Err(refused()) };
         let quantize = self.node(quantized).filter(|node| matches!(node.op, Op::QuantizeLinear { .. }));
         let quantize = quantize.ok_or_else(refused)?;
-        let [x, same @ ..] = &quantize.inputs[..] else { return Err(refused()) };
-        let [scale, zero_point] = steps else { return Err(refused()) };
-        let scalar = |name: &String| self.graph.initializers.get(name).filter(|tensor| tensor.shape().is_empty());
-        let scale = scalar(scale).and_then(|scale| scale.as_f32()?.first().copied());
-        let zero_point = match scalar(zero_point).map(|zero| zero.data()) {
-            Some(Data::U8(zero)) => zero.first().copied(),
+        let [x, steps @ ..] = &quantize.inputs[..] else { return Err(refused()) };
+        let [unit, zero_point] = back else { return Err(refused()) };
+        let (unit, zero_point) = self.scale(unit).zip(self.zero_point(zero_point)).ok_or_else(refused)?;
+        let steps = match steps {
+            same if same == back => Steps::new(unit, zero_point),
+            [scales, zero_points] if quantize.op == (Op::QuantizeLinear { axis: CHANNELS }) => {
+                let scales = self.vector(scales, channels).and_then(Tensor::as_f32);
+                let zero_points = self.vector(zero_points, channels).map(Tensor::data);
+                let same = matches!(zero_points, Some(Data::U8(zeros)) if zeros.iter().all(|zero| *zero == zero_point));
+                scales.filter(|_| same).and_then(|scales| Steps::of_channels(scales, zero_point, unit))
+            }
             _ => None,
         };
-        let steps_of = scale.zip(zero_point).and_then(|(scale, zero_point)| Steps::new(scale, zero_point));
-        let steps_of = steps_of.filter(|_| same == steps).ok_or_else(refused)?;
+        let steps = steps.ok_or_else(refused)?;
         self.taken.extend([dequantize.name.as_str(), quantize.name.as_str()]);
-        Ok((x, steps_of))
+        Ok((x, steps))
+    }
+
+    /// Returns a constant without axes.
+    fn scalar(&self, name: &str) -> Option<&'g Tensor> {
+        self.graph.initializers.get(name).filter(|tensor| tensor.shape().is_empty())
+    }
+
+    /// Returns a constant with one value for each channel.
+    fn vector(&self, name: &str, channels: usize) -> Option<&'g Tensor> {
+        self.graph.initializers.get(name).filter(|tensor| tensor.shape() == [channels])
+    }
+
+    /// Returns a scale that is one number.
+    fn scale(&self, name: &str) -> Option<f32> {
+        self.scalar(name)?.as_f32()?.first().copied()
+    }
+
+    /// Returns a zero point that is one number.
+    fn zero_point(&self, name: &str) -> Option<u8> {
+        match self.scalar(name)?.data() {
+            Data::U8(zero) => zero.first().copied(),
+            _ => None,
+        }
     }
 }

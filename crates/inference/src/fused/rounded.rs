@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
-use ndarray::{Array4, ArrayD};
+use ndarray::{Array4, ArrayD, ArrayViewD, Axis};
 use seg_onnx::evaluate::evaluate;
 use seg_onnx::graph::{Data, Graph, Node, Op, Tensor};
 use seg_onnx::precision::{Range, Ranges, Scheme, quantizable, quantize, values_around};
@@ -27,19 +27,37 @@ fn floats(target: Target, opset: Opset) -> Graph {
     graph
 }
 
-/// Rounds what the given nodes read to the range that it has on an image, or all nodes.
-fn rounded(graph: &Graph, scheme: Scheme, nodes: Option<&str>) -> Graph {
+/// The number of ranges that a value has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ranged {
+    /// One.
+    Whole,
+    /// One for each channel.
+    ByChannel,
+}
+
+/// Rounds what the given nodes read to the ranges that it has on an image, or all nodes.
+fn rounded_in(graph: &Graph, scheme: Scheme, nodes: Option<&str>, ranged: Ranged) -> Graph {
     let all: BTreeSet<_> = quantizable(graph, scheme).into_iter().collect();
     let nodes = nodes.map_or(all, |node| BTreeSet::from([node]));
     let names: Vec<_> = values_around(graph, &nodes, scheme).into_iter().collect();
     let values = evaluate(graph, &[("input", image([1, 24, 40]).mapv(f64::from).into_dyn())], &names).unwrap();
-    let range = |values: &ArrayD<f64>| {
+    let range = |values: ArrayViewD<'_, f64>| {
         let fold = |of: fn(f64, f64) -> f64| values.iter().copied().fold(0.0, of) as f32;
         Range { min: fold(f64::min), max: fold(f64::max) }
     };
-    let ranges: Ranges =
-        values.iter().map(|(name, values)| (name.clone(), range(&values.as_f64().unwrap().to_owned()))).collect();
+    let mut ranges = Ranges::default();
+    for (name, values) in &values {
+        let values = values.as_f64().unwrap().view();
+        let channels =
+            if ranged == Ranged::Whole { Vec::new() } else { values.axis_iter(Axis(1)).map(range).collect() };
+        ranges.insert(name.clone(), range(values), channels);
+    }
     quantize(graph, &nodes, &ranges, scheme).unwrap().graph
+}
+
+fn rounded(graph: &Graph, scheme: Scheme, nodes: Option<&str>) -> Graph {
+    rounded_in(graph, scheme, nodes, Ranged::Whole)
 }
 
 fn open(graph: &Graph, threads: usize) -> Result<Fused, FusedError> {
@@ -95,24 +113,26 @@ fn each_layer_can_be_in_integers_alone() {
     let nodes = quantizable(&before, Scheme::Fused);
     // Four in each of five blocks, two steps down, and two layers in each step up.
     assert_eq!(nodes.len(), 4 * 5 + 2 + 2 * 2, "{nodes:?}");
-    for node in nodes {
-        let graph = rounded(&before, Scheme::Fused, Some(node));
+    // With steps of channels in all layers at once, a value that goes to the next step moves those
+    // behind it, about as far as rounding does: an input that differs in its last bits does so too.
+    for (node, ranged) in nodes.iter().flat_map(|node| [Ranged::Whole, Ranged::ByChannel].map(|r| (node, r))) {
+        let graph = rounded_in(&before, Scheme::Fused, Some(*node), ranged);
         let [largest, mean] = errors(&run(&graph, 2, &images), &exact(&graph, &images));
-        assert!(largest < 2e-2 && mean < 5e-5, "{node}: {largest:e}, {mean:e}");
+        assert!(largest < 2e-2 && mean < 5e-5, "{node}, {ranged:?}: {largest:e}, {mean:e}");
     }
 }
 
 #[test]
 fn bits_of_integers_depend_neither_on_threads_nor_on_company() {
-    let graph = rounded(&floats(Target::Fused, Opset::V20), Scheme::Fused, None);
+    let graph = rounded_in(&floats(Target::Fused, Opset::V20), Scheme::Fused, None, Ranged::ByChannel);
     let images = image([3, 67, 45]);
     let expected = run(&graph, 1, &images);
     for threads in [2, 3, 7] {
         assert_eq!(run(&graph, threads, &images), expected, "{threads} threads");
     }
     for (image, expected) in images.outer_iter().zip(expected.outer_iter()) {
-        let image = image.insert_axis(ndarray::Axis(0)).to_owned();
-        assert_eq!(run(&graph, 2, &image).index_axis(ndarray::Axis(0), 0), expected, "an image alone");
+        let image = image.insert_axis(Axis(0)).to_owned();
+        assert_eq!(run(&graph, 2, &image).index_axis(Axis(0), 0), expected, "an image alone");
     }
 }
 
@@ -211,6 +231,81 @@ fn integers_of_another_form_are_refused_by_name() {
         change(&mut graph);
         let error = open(&graph, 1).expect_err(name).to_string();
         assert!(error.contains("up1.amse.mix") || error.contains("up1.amse.sum_11"), "{name}: {error}");
+    }
+}
+
+/// Replaces a constant of what rounds the changed convolution's input by channel.
+fn set_rounding(graph: &mut Graph, operand: usize, of: impl Fn(&Tensor) -> Tensor) {
+    let dequantize = steps(graph, 0);
+    let quantize = node(graph, &dequantize).inputs[0].clone();
+    let name = node(graph, &quantize).inputs[operand].clone();
+    let tensor = of(&graph.initializers[&name]);
+    graph.initializers.insert(name, tensor);
+}
+
+#[test]
+fn every_step_of_a_channel_has_an_effect() {
+    let floats = floats(Target::Fused, Opset::V20);
+    let before = rounded_in(&floats, Scheme::Fused, Some("up1.amse.mix"), Ranged::ByChannel);
+    let images = image([1, 24, 40]);
+    let unchanged = run(&before, 2, &images);
+    let scale_one = |scales: &Tensor, channel: usize| {
+        let mut scales = scales.as_f32().unwrap().to_vec();
+        scales[channel] *= 1.5;
+        Tensor::vector(scales)
+    };
+    let mix = before.nodes.iter().find(|node| node.name == "up1.amse.mix").unwrap();
+    let channels = before.tensor_type(&mix.inputs[0]).unwrap().shape[1].as_constant().unwrap() as usize;
+    for channel in 0..channels {
+        let mut graph = before.clone();
+        set_rounding(&mut graph, 1, |scales| scale_one(scales, channel));
+        let found = run(&graph, 2, &images);
+        assert_ne!(found, unchanged, "channel {channel}");
+        let [largest, mean] = errors(&found, &exact(&graph, &images));
+        assert!(largest < 2e-2 && mean < 3e-4, "channel {channel}: {largest:e}, {mean:e}");
+    }
+}
+
+#[test]
+fn steps_of_channels_in_another_form_are_refused_by_name() {
+    let before = rounded_in(&floats(Target::Fused, Opset::V20), Scheme::Fused, None, Ranged::ByChannel);
+    let changes: &[Change] = &[
+        ("too few steps", |g| set_rounding(g, 1, |steps| Tensor::vector(steps.as_f32().unwrap()[1..].to_vec()))),
+        ("a step of zero", |g| set_rounding(g, 1, |steps| scaled(steps, 0.0))),
+        ("a negative step", |g| set_rounding(g, 1, |steps| scaled(steps, -1.0))),
+        ("a step that is not a number", |g| set_rounding(g, 1, |steps| scaled(steps, f32::NAN))),
+        ("a zero point of its own", |g| {
+            set_rounding(g, 2, |zeros| match zeros.data() {
+                Data::U8(values) => {
+                    let mut values = values.clone();
+                    values[2] ^= 1;
+                    tensor(zeros.shape(), Data::U8(values))
+                }
+                _ => panic!("they are bytes"),
+            });
+        }),
+        ("signed zero points", |g| {
+            set_rounding(g, 2, |zeros| tensor(zeros.shape(), Data::I8(vec![0; zeros.shape()[0]])));
+        }),
+        ("steps of rows", |g| {
+            let dequantize = steps(g, 0);
+            let quantize = node(g, &dequantize).inputs[0].clone();
+            node(g, &quantize).op = Op::QuantizeLinear { axis: 2 };
+        }),
+        ("a scale of zero back", |g| set(g, 0, 1, |_| Tensor::scalar(0.0))),
+        ("another zero point back", |g| set(g, 0, 2, |_| tensor(&[], Data::U8(vec![0])))),
+        ("steps of channels back", |g| {
+            let dequantize = steps(g, 0);
+            let quantize = node(g, &dequantize).inputs[0].clone();
+            let by_channel = node(g, &quantize).inputs[1..].to_vec();
+            node(g, &dequantize).inputs[1..].clone_from_slice(&by_channel);
+        }),
+    ];
+    for (name, change) in changes {
+        let mut graph = before.clone();
+        change(&mut graph);
+        let error = open(&graph, 1).expect_err(name).to_string();
+        assert!(error.contains("DequantizeLinear of QuantizeLinear, u8"), "{name}: {error}");
     }
 }
 

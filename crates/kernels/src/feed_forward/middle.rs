@@ -127,7 +127,7 @@ impl Middle {
         let (width, wide_stride) = (self.size[1], wide.stride());
         let x = &input[(row - first) * width..];
         let (cut, bias) = (Cut::Rows(chunk.start, chunk.len()), self.expand.bias_from(chunk.start));
-        let product = self.expand.weight.of(x, block_count(self.channels), stride, width, bytes);
+        let product = self.expand.weight.of(x, 0..block_count(self.channels), stride, width, bytes);
         product.write_to(cut, bias, &mut wide.row_mut(row)[1..], wide_stride, width);
     }
 
@@ -186,7 +186,7 @@ impl Middle {
                 let start = if chunk.start == 0 { self.project.bias_from(0) } else { Start::Output };
                 let cut = Cut::Columns(chunk.start, chunk.len());
                 let narrow = &mut narrow[if passing { 0 } else { (top - rows.start) * width }..];
-                let product = self.project.weight.of(middle, chunk.len(), count, count, bytes);
+                let product = self.project.weight.of(middle, chunk.clone(), count, count, bytes);
                 product.write_to(cut, start, narrow, pixels, count);
                 if let (Some(take), true) = (&mut take, chunk.end == block_count(self.wide)) {
                     take(top..end, narrow, pixels);

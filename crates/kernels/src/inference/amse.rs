@@ -44,7 +44,7 @@ impl Amse {
         each_piece(n, size, pixels, |image, tile, scratch| {
             let start = image * blocks * size + tile.start;
             let x = &x.image(image)[tile.start..];
-            let product = self.expand.weight.of(x, blocks, size, tile.len(), &mut scratch.bytes);
+            let product = self.expand.weight.of(x, 0..blocks, size, tile.len(), &mut scratch.bytes);
             // SAFETY: tiles have no pixel in common.
             unsafe {
                 product.write(Cut::Whole, self.expand.bias_from(0), shared.from(start), size, tile.len());
@@ -73,7 +73,7 @@ impl Amse {
             let (start, pixels) = (image * blocks * size + tile.start, tile.len());
             let mixed = room(&mut scratch.output, pixels * blocks);
             let map = &map.image(image)[tile.start..];
-            let product = self.mix.weight.of(map, blocks, size, pixels, &mut scratch.bytes);
+            let product = self.mix.weight.of(map, 0..blocks, size, pixels, &mut scratch.bytes);
             product.write_to(Cut::Whole, self.mix.bias_from(0), mixed, pixels, pixels);
             // SAFETY: tiles have no pixel in common.
             unsafe {
@@ -85,7 +85,7 @@ impl Amse {
                     }
                 }
                 if let Some(project) = &self.project {
-                    let product = project.weight.of(mixed, blocks, pixels, pixels, &mut scratch.bytes);
+                    let product = project.weight.of(mixed, 0..blocks, pixels, pixels, &mut scratch.bytes);
                     product.write(Cut::Whole, project.bias_from(0), shared.from(start), size, pixels);
                 }
             }

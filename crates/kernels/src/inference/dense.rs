@@ -76,7 +76,7 @@ impl Dense {
             }
             Self::Integers(Integers { weight, row_steps, input, bias, .. }) => {
                 let weight = arranged(Cow::Borrowed(&weight[..]), taps, columns);
-                Layer::integers(&weight, [rows, depth], row_steps, *input, bias.values())
+                Layer::integers(&weight, [rows, depth], row_steps, input.clone(), bias.values())
             }
         }
     }

@@ -26,7 +26,7 @@ impl Down {
         each_piece(n, height, rows, |image, rows, scratch| {
             let (x, pixels) =
                 (&x.image(image)[2 * rows.start * w..], (2 * rows.len() * w).min(size - 2 * rows.start * w));
-            let product = self.0.weight.of(x, block_count(c), size, pixels, &mut scratch.bytes);
+            let product = self.0.weight.of(x, 0..block_count(c), size, pixels, &mut scratch.bytes);
             // Two blocks' weights stay near for all rows.
             for block in (0..blocks).step_by(2) {
                 let cut = Cut::Rows(block, 2.min(blocks - block));

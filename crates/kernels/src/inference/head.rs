@@ -29,7 +29,7 @@ impl Head {
             let pixels = tile.pixels();
             let x = &x.image(tile.image)[tile.start..];
             let output = room(&mut scratch.output, pixels * block_count(rows));
-            let product = self.0.weight.of(x, block_count(c), size, pixels, &mut scratch.bytes);
+            let product = self.0.weight.of(x, 0..block_count(c), size, pixels, &mut scratch.bytes);
             product.write_to(Cut::Whole, self.0.bias_from(0), output, pixels, pixels);
             unpack(output, pixels, &mut tile.planes);
         });

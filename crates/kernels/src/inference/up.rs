@@ -95,7 +95,7 @@ impl Up {
             };
             let (image, start) = (index / tiles, index % tiles * pixels);
             let (x, pixels) = (&deep.image(image)[start..], pixels.min(deep_size - start));
-            let product = self.deep.weight.of(x, deep.blocks(), deep_size, pixels, &mut scratch.bytes);
+            let product = self.deep.weight.of(x, 0..deep.blocks(), deep_size, pixels, &mut scratch.bytes);
             let y = low_shared.from(image * blocks * deep_size + start);
             // SAFETY: tiles have no pixel in common.
             unsafe { product.write(Cut::Whole, self.deep.bias_from(0), y, deep_size, pixels) };
@@ -114,7 +114,7 @@ impl Up {
             let weighed = room(&mut scratch.input, pixels * self.spatial.len());
             weigh(x, size, weights, &gates[image], weighed);
             let start = image * blocks * size + first;
-            let product = self.skip.weight.of(weighed, self.spatial.len(), pixels, pixels, &mut scratch.bytes);
+            let product = self.skip.weight.of(weighed, 0..self.spatial.len(), pixels, pixels, &mut scratch.bytes);
             // SAFETY: bands have no row in common.
             unsafe { product.write(Cut::Whole, self.skip.bias_from(0), shared.from(start), size, pixels) };
             for row in band.clone().filter(|row| (top..top + 2 * deep_h).contains(row)) {

@@ -3,6 +3,8 @@
 #![allow(unsafe_code, reason = "passes the promises of the products on")]
 #![allow(clippy::too_many_arguments, reason = "as the products")]
 
+use std::ops::Range;
+
 use super::matrix::{Cut, Integers, Matrix};
 use super::terms::Start;
 use super::value::{each_rounded_pixel, each_second_rounded_pixel, multiply_halved, multiply_shared};
@@ -35,7 +37,7 @@ impl Layer {
         input: Steps,
         bias: &[f32],
     ) -> Self {
-        let scales: Vec<f32> = row_steps.iter().map(|step| step * input.scale()).collect();
+        let scales: Vec<f32> = row_steps.iter().map(|step| step * input.unit()).collect();
         let integers = Integers::new(weights, [rows, depth], input.zero_point(), vector(&scales));
         Self { rows, weight: Weight::Integers(integers, input), bias: vector(bias) }
     }
@@ -63,12 +65,12 @@ pub(crate) enum Product<'a> {
 }
 
 impl Weight {
-    /// Returns the product with `pixels` pixels of an input of `blocks` blocks that lie `stride`
+    /// Returns the product with `pixels` pixels of some `blocks` of the input, which lie `stride`
     /// lanes apart; integers read them as `bytes`.
     pub(crate) fn of<'a>(
         &'a self,
         x: &'a [Lanes],
-        blocks: usize,
+        blocks: Range<usize>,
         stride: usize,
         pixels: usize,
         bytes: &'a mut Vec<Bytes>,
@@ -237,14 +239,14 @@ mod tests {
             // A step of one, so that bytes are the values beside the zero point.
             let steps = Steps::new(1.0, zero_point).unwrap();
             let shifted: Vec<f32> = x.iter().map(|x| x - f32::from(zero_point)).collect();
-            let layer = Layer::integers(&weights, [rows, depth], &vec![1.0; rows], steps, &vec![0.0; rows]);
+            let layer = Layer::integers(&weights, [rows, depth], &vec![1.0; rows], steps.clone(), &vec![0.0; rows]);
             let Weight::Integers(matrix, _) = &layer.weight else { panic!("it is in integers") };
             let (blocks, stride) = ([rows, depth].map(block_count), pixels + 3);
             let mut lanes = vec![Lanes::ZERO; blocks[1] * stride];
             pack(&shifted, pixels, 0, pixels, &mut lanes, stride);
             let mut bytes = Vec::new();
-            let bytes = steps.round(&lanes, stride, blocks[1], pixels, &mut bytes);
-            let plain = |row: usize, pixel: usize, columns: std::ops::Range<usize>| -> i32 {
+            let bytes = steps.round(&lanes, stride, 0..blocks[1], pixels, &mut bytes);
+            let plain = |row: usize, pixel: usize, columns: Range<usize>| -> i32 {
                 let value = |k: usize| x[k * pixels + pixel] as i32 - i32::from(zero_point);
                 columns.map(|k| i32::from(weights[row * depth + k]) * value(k)).sum()
             };
@@ -294,7 +296,7 @@ mod tests {
         let mut lanes = vec![Lanes::ZERO; block_count(columns) * stride];
         pack(&x, pixels, 0, pixels, &mut lanes, stride);
         let (mut y, mut bytes) = (vec![Lanes::ZERO; block_count(rows) * pixels], Vec::new());
-        let product = layer.weight.of(&lanes, block_count(columns), stride, pixels, &mut bytes);
+        let product = layer.weight.of(&lanes, 0..block_count(columns), stride, pixels, &mut bytes);
         product.write_to(Cut::Whole, layer.bias_from(0), &mut y, pixels, pixels);
         for (row, pixel) in (0..rows).flat_map(|row| (0..pixels).map(move |pixel| (row, pixel))) {
             let rounded = |x: f32| (x / 0.023).round_ties_even().clamp(-120.0, 135.0) * 0.023;
@@ -325,7 +327,7 @@ mod tests {
         pack(&x, 2 * width, 0, 2 * width, &mut lanes, 2 * width);
         let [found, expected] = layers.map(|layer| {
             let (mut y, mut bytes) = (vec![Lanes::ZERO; block_count(rows) * width / 2], Vec::new());
-            let product = layer.weight.of(&lanes, blocks, 2 * width, 2 * width, &mut bytes);
+            let product = layer.weight.of(&lanes, 0..blocks, 2 * width, 2 * width, &mut bytes);
             let taps = [0, 1, width, width + 1];
             let shared = Shared::new(&mut y);
             // SAFETY: nobody else has the map.

@@ -116,7 +116,8 @@ pub(crate) struct Args {
     /// Images to calibrate the precision on: files, folders or glob patterns; fp16 can do without
     #[arg(long, value_name = "INPUT", num_args = 1.., required_if_eq("precision", "int8"), help_heading = PRECISION)]
     pub(crate) calibrate: Vec<PathBuf>,
-    /// The way to choose the ranges of int8 values [default: percentile]
+    /// The way to choose the ranges of int8 values [default: min-max for the fused kernel, where
+    /// each channel has a range, percentile elsewhere]
     #[arg(long, value_enum, help_heading = PRECISION)]
     calibration_method: Option<CalibrationMethod>,
     /// The type of int8 activations: u8 for CPUs, i8 for TensorRT [default: the type for the
@@ -229,12 +230,12 @@ impl Args {
 
     /// Returns the settings of int8.
     pub(crate) fn quantization(&self) -> Quantization {
-        let method = self.calibration_method.unwrap_or_default();
         let scheme = self.activations.unwrap_or(match self.target {
             Target::Portable | Target::Cpu | Target::Cuda => Scheme::Cpu,
             Target::Fused => Scheme::Fused,
             Target::TensorRt => Scheme::TensorRt,
         });
+        let method = self.calibration_method.unwrap_or(scheme.calibration_method());
         // The proof would refuse what flips more, or keeps less of a class.
         let (flipped_max, class_dice_min) = if self.proof.no_verify { (1.0, 0.0) } else { (FLIPPED, DICE) };
         let dice_loss_max = self.max_dice_loss.unwrap_or(DICE_LOSS_MAX);
