@@ -1,6 +1,8 @@
 //! Postprocessing: from the network's output to a mask of the image's size, in training and
 //! deployment alike.
 
+use std::borrow::Cow;
+
 use image::{GrayImage, Luma};
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis, Zip, s};
 use thiserror::Error;
@@ -138,18 +140,24 @@ pub fn most_probable(scores: ArrayView3<'_, f32>) -> GrayImage {
     let (_, height, width) = scores.dim();
     let mut labels = GrayImage::new(width as u32, height as u32);
     let mut best = vec![0.0; width];
+    // As wide as the scores and without a branch, so that several pixels are computed at once.
+    let mut wide = vec![0_u32; width];
     for (y, labels) in labels.chunks_exact_mut(width.max(1)).enumerate() {
-        let mut classes = scores.outer_iter().enumerate();
-        if let Some((_, first)) = classes.next() {
-            best.iter_mut().zip(first.row(y)).for_each(|(best, score)| *best = *score);
-        }
-        for (class, plane) in classes {
-            for ((best, label), score) in best.iter_mut().zip(labels.iter_mut()).zip(plane.row(y)) {
-                if *score > *best {
-                    (*best, *label) = (*score, class as u8);
-                }
+        wide.fill(0);
+        for (class, plane) in scores.outer_iter().enumerate() {
+            let row = plane.row(y);
+            let row = row.as_slice().map_or_else(|| Cow::Owned(row.to_vec()), Cow::Borrowed);
+            if class == 0 {
+                best.copy_from_slice(&row);
+                continue;
+            }
+            for ((best, label), score) in best.iter_mut().zip(&mut wide).zip(row.iter()) {
+                let is_more = *score > *best;
+                *best = if is_more { *score } else { *best };
+                *label = if is_more { class as u32 } else { *label };
             }
         }
+        labels.iter_mut().zip(&wide).for_each(|(label, wide)| *label = *wide as u8);
     }
     labels
 }

@@ -4,6 +4,7 @@
 //! This code takes rows as they come, and reads values as they are stored.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::pixels::Share;
 
@@ -63,6 +64,10 @@ pub(super) struct Stretcher<const CHANNELS: usize> {
     from: [usize; 2],
     rows: Vec<Window>,
     columns: Vec<Window>,
+    /// The columns in groups, where many are computed from the same pixels.
+    groups: Option<Groups>,
+    /// The values of a row.
+    shares: Vec<[f32; CHANNELS]>,
     /// The number of rows that have come.
     row: usize,
     /// The number of complete rows of the result.
@@ -87,8 +92,9 @@ impl<const CHANNELS: usize> Stretcher<CHANNELS> {
     /// Starts with an image of height and width `from` and the windows of the rows and the columns
     /// that it becomes; without any it stays as it is.
     pub(super) fn of_windows(from: [usize; 2], rows: Vec<Window>, columns: Vec<Window>) -> Self {
-        let (lines, stretched, taken) = (VecDeque::new(), Vec::new(), Vec::new());
-        Self { from, rows, columns, row: 0, done: 0, lines, stretched, taken }
+        let groups = Groups::new(&columns, from[1]);
+        let (lines, stretched, taken, shares) = (VecDeque::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { from, rows, columns, groups, shares, row: 0, done: 0, lines, stretched, taken }
     }
 
     /// Returns the number of rows that have not come.
@@ -106,10 +112,12 @@ impl<const CHANNELS: usize> Stretcher<CHANNELS> {
             while self.rows.get(self.done + self.lines.len()).is_some_and(|window| window.first <= row) {
                 self.lines.push_back(vec![[0.0; CHANNELS]; self.from[1]]);
             }
+            self.shares.clear();
+            self.shares.extend(line.iter().map(|pixel| pixel.map(Share::share)));
             for (sums, Window { first, weights }) in self.lines.iter_mut().zip(&self.rows[self.done..]) {
                 // Windows that end with this row have not been taken out yet.
                 if let Some(weight) = weights.get(row - first) {
-                    add(sums, line, *weight);
+                    add(sums, &self.shares, *weight);
                 }
             }
             while self.is_complete(row) {
@@ -152,6 +160,9 @@ impl<const CHANNELS: usize> Stretcher<CHANNELS> {
     /// Resizes a row of sums.
     fn add_row(&mut self, sums: &[[f32; CHANNELS]]) {
         self.done += 1;
+        if let Some(groups) = &self.groups {
+            return groups.add_row(sums, &mut self.stretched);
+        }
         self.stretched.extend(self.columns.iter().map(|Window { first, weights }| {
             let mut pixel = [0.0_f32; CHANNELS];
             for (value, weight) in sums[*first..].iter().zip(weights) {
@@ -179,10 +190,66 @@ impl<const CHANNELS: usize> Stretcher<CHANNELS> {
     }
 }
 
+/// The least number of columns for each pixel from which on it is faster to compute them in groups.
+const COLUMNS_PER_PIXEL_MIN: usize = 4;
+
+/// The columns of an image that grows, in groups of neighbours that are computed from the same
+/// pixels.
+struct Groups {
+    groups: Vec<Group>,
+    /// The weight of the first pixel of each column's window, of the second, and so on; 0 beyond
+    /// the window.
+    weights: Vec<Vec<f32>>,
+}
+
+struct Group {
+    columns: Range<usize>,
+    pixels: Range<usize>,
+}
+
+impl Groups {
+    /// Puts columns into groups if that is faster; they are computed from so many pixels.
+    fn new(columns: &[Window], pixels: usize) -> Option<Self> {
+        if columns.len() < pixels.saturating_mul(COLUMNS_PER_PIXEL_MIN) {
+            return None;
+        }
+        let mut groups: Vec<Group> = Vec::new();
+        let mut weights: Vec<Vec<f32>> = Vec::new();
+        for (column, window) in columns.iter().enumerate() {
+            let pixels = window.first..window.first + window.weights.len();
+            match groups.last_mut() {
+                Some(group) if group.pixels == pixels => group.columns.end = column + 1,
+                _ => groups.push(Group { columns: column..column + 1, pixels }),
+            }
+            weights.resize_with(weights.len().max(window.weights.len()), || vec![0.0; columns.len()]);
+            weights.iter_mut().zip(&window.weights).for_each(|(all, weight)| all[column] = *weight);
+        }
+        Some(Self { groups, weights })
+    }
+
+    /// Resizes a row of sums. The operations are those of one column after the other.
+    fn add_row<const CHANNELS: usize>(&self, sums: &[[f32; CHANNELS]], stretched: &mut Vec<[f32; CHANNELS]>) {
+        let start = stretched.len();
+        stretched.resize(start + self.weights.first().map_or(0, Vec::len), [0.0; CHANNELS]);
+        let row = &mut stretched[start..];
+        for Group { columns, pixels } in &self.groups {
+            let part = &mut row[columns.clone()];
+            for (value, weights) in sums[pixels.clone()].iter().zip(&self.weights) {
+                for (pixel, weight) in part.iter_mut().zip(&weights[columns.clone()]) {
+                    for channel in 0..CHANNELS {
+                        pixel[channel] += value[channel] * weight;
+                    }
+                }
+            }
+        }
+        row.as_flattened_mut().iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
+    }
+}
+
 /// Adds a weighted row.
-fn add<T: Share, const CHANNELS: usize>(sums: &mut [[f32; CHANNELS]], line: &[[T; CHANNELS]], weight: f32) {
+fn add<const CHANNELS: usize>(sums: &mut [[f32; CHANNELS]], line: &[[f32; CHANNELS]], weight: f32) {
     for (sum, value) in sums.as_flattened_mut().iter_mut().zip(line.as_flattened()) {
-        *sum += value.share() * weight;
+        *sum += value * weight;
     }
 }
 
@@ -209,6 +276,9 @@ mod tests {
             ([3, 5], [200, 1]),
             ([500, 7], [3, 9]),
             ([31, 7], [30, 9]),
+            ([31, 7], [30, 28]),
+            ([3, 64], [5, 1000]),
+            ([1, 3], [2, 1001]),
         ] {
             let bytes: Vec<[u8; 3]> =
                 (0..from[0] * from[1]).map(|i| [i * 37, i * 101 + 5, i * i].map(|value| value as u8)).collect();

@@ -36,7 +36,7 @@ pub use formats::{
     WindowSource, add_format, has_image_extension, image_formats, list_folder, open_image, open_image_as,
     open_image_bytes, pictures, read_image, read_image_as, read_sized_image, stored_size, stored_size_as,
 };
-pub use masks::{Border, MaskCoding, MaskError, Objects, read_mask, read_mask_as};
+pub use masks::{Border, MaskCoding, MaskError, Objects, count_labels, read_mask, read_mask_as};
 pub use picture::Picture;
 pub use volumes::{SegmentationKind, SegmentationLabels, Stack, VolumeError, stacks};
 pub use write::{

@@ -49,4 +49,4 @@ pub use session::{
     RunsOn, Session, change_warning, parse_model, read_contract, read_model, runnable,
 };
 pub use tensors::{TensorError, TensorFile};
-pub use threads::available_threads;
+pub use threads::{SharedThreads, available_threads};

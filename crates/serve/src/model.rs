@@ -9,7 +9,7 @@ use std::time::Instant;
 use ort::environment::Environment;
 use seg_contract::Contract;
 use seg_inference::{ModelFile, OpenError, Options as EngineOptions, RunsOn, SegmentSteps, Segmenter, Settings};
-use seg_inference::{SettingsError, read_contract};
+use seg_inference::{SettingsError, SharedThreads, read_contract};
 use seg_verify::{Certificate, ValidityError};
 use serde::Serialize;
 use thiserror::Error;
@@ -128,8 +128,10 @@ impl Opener {
         let refused = |source| ServedModelError::Settings { path: path.into(), source };
         self.settings.check(&contract, 1).map_err(refused)?;
         let options = self.engine.clone().for_settings(&self.settings);
+        let shared_threads = Some(SharedThreads::of_lanes(&self.lanes));
         let open = |threads: NonZeroUsize| -> Result<Segmenter, ServedModelError> {
-            let options = EngineOptions { threads: Some(threads), ..options.clone() };
+            let shared_threads = shared_threads.clone();
+            let options = EngineOptions { threads: Some(threads), shared_threads, ..options.clone() };
             Segmenter::open(&self.environment, path, &options)?.with(self.settings.clone()).map_err(refused)
         };
         let segmenters = thread::scope(|scope| {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::GrayImage;
 use seg_contract::Class;
-use seg_data::{PicturePath, ShownWindow};
+use seg_data::{PicturePath, ShownWindow, count_labels};
 use seg_inference::{RunsOn, digest};
 use serde::{Deserialize, Serialize};
 
@@ -108,10 +108,7 @@ impl Prediction {
 
 /// Measures the area of each class.
 pub fn areas(mask: &GrayImage, classes: &[Class], spacing: Option<[f64; 2]>) -> Vec<ClassArea> {
-    let mut pixels = [0_u64; 256];
-    for label in mask.iter() {
-        pixels[usize::from(*label)] += 1;
-    }
+    let pixels = count_labels(mask);
     let all = mask.len() as f64;
     let areas = classes.iter().zip(pixels).map(|(class, pixels)| {
         let share = pixels as f64 / all;

@@ -54,10 +54,13 @@ impl Steps {
     }
 }
 
+/// The length up to which codes are short, in bits.
+const SHORT: usize = 10;
+
 /// A table of codes.
 pub(super) struct Huffman {
-    /// Length and value of the code with which these 8 bits begin; length 0 if it is longer.
-    short: [(u8, u8); 256],
+    /// Length and value of the code with which these bits begin; length 0 if it is longer.
+    short: [(u8, u8); 1 << SHORT],
     /// The first code that is longer than each length, aligned to 16 bits.
     limits: [u32; 17],
     /// The difference between the place of a value and its code, for each length.
@@ -71,14 +74,14 @@ impl Huffman {
         let (counts, rest) = bytes.split_first_chunk::<16>()?;
         let total: usize = counts.iter().map(|count| usize::from(*count)).sum();
         let values = rest.get(..total).filter(|values| values.len() <= 256)?.to_vec();
-        let mut table = Self { short: [(0, 0); 256], limits: [0; 17], offsets: [0; 17], values };
+        let mut table = Self { short: [(0, 0); 1 << SHORT], limits: [0; 17], offsets: [0; 17], values };
         let (mut code, mut place) = (0_u32, 0_usize);
         for (length, count) in (1_usize..).zip(counts.map(u32::from)) {
             table.offsets[length] = place as i32 - code as i32;
             for _ in 0..count {
-                if length <= 8 {
-                    let start = (code << (8 - length)) as usize;
-                    let codes = table.short.get_mut(start..start + (1 << (8 - length)))?;
+                if length <= SHORT {
+                    let start = (code << (SHORT - length)) as usize;
+                    let codes = table.short.get_mut(start..start + (1 << (SHORT - length)))?;
                     codes.fill((length as u8, table.values[place]));
                 }
                 code += 1;
@@ -97,6 +100,13 @@ impl Huffman {
     pub(super) fn len(&self) -> usize {
         self.values.len()
     }
+}
+
+/// Returns whether one of eight bytes is that with which a marker begins.
+fn has_ff(bytes: u64) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    let inverted = !bytes;
+    inverted.wrapping_sub(ONES) & bytes & (ONES << 7) != 0
 }
 
 /// A reader of the bits of a scan, up to the next marker.
@@ -121,7 +131,22 @@ impl<'a> Bits<'a> {
         self.place
     }
 
+    /// Reads bytes, if there are any before the next marker, until there are more than 48 bits.
+    #[inline]
     fn fill(&mut self) {
+        let next = self.bytes.get(self.place..).and_then(|rest| rest.first_chunk::<8>());
+        match next.map(|bytes| u64::from_be_bytes(*bytes)) {
+            Some(next) if !has_ff(next) && self.count <= 48 => {
+                let bytes = (56 - self.count) / 8;
+                self.buffer = (self.buffer << (8 * bytes)) | (next >> (64 - 8 * bytes));
+                self.place += bytes as usize;
+                self.count += 8 * bytes;
+            }
+            _ => self.fill_by_bytes(),
+        }
+    }
+
+    fn fill_by_bytes(&mut self) {
         while self.count <= 48 && !self.is_at_marker {
             match self.bytes.get(self.place..) {
                 Some([0xff, 0, ..]) => {
@@ -141,6 +166,7 @@ impl<'a> Bits<'a> {
         }
     }
 
+    #[inline]
     fn take(&mut self, length: u32) -> Result<u32, Wrong> {
         if self.count < length {
             self.fill();
@@ -150,15 +176,16 @@ impl<'a> Bits<'a> {
     }
 
     /// Reads the value of a code.
+    #[inline]
     fn code(&mut self, table: &Huffman) -> Result<u8, Wrong> {
         if self.count < 16 {
             self.fill();
         }
         let next = if self.count >= 16 { self.buffer >> (self.count - 16) } else { self.buffer << (16 - self.count) };
         let next = next as u32 & 0xffff;
-        let (length, value) = match table.short[(next >> 8) as usize] {
+        let (length, value) = match table.short[(next >> (16 - SHORT)) as usize] {
             (0, _) => {
-                let length = (9..=16).find(|length| next < table.limits[*length]);
+                let length = (SHORT + 1..=16).find(|length| next < table.limits[*length]);
                 // Bits that are missing read as zeros.
                 let length = length.ok_or(if self.count < 16 { Wrong::Ended } else { Wrong::Code })?;
                 let place = (next >> (16 - length)) as i32 + table.offsets[length];
@@ -183,6 +210,10 @@ impl<'a> Bits<'a> {
     fn coefficients(&mut self, table: &Huffman) -> Result<(), Wrong> {
         let mut place = 1;
         while place < 64 {
+            place = self.short_coefficients(table, place);
+            if place >= 64 {
+                break;
+            }
             let code = u32::from(self.code(table)?);
             match (code >> 4, code & 15) {
                 (15, 0) => place += 16,
@@ -197,6 +228,47 @@ impl<'a> Bits<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Steps over coefficients as long as their codes are short, enough bits are there, and they
+    /// have a place in the block. Returns the next place, which is 64 where the block has ended.
+    #[inline]
+    fn short_coefficients(&mut self, table: &Huffman, mut place: u32) -> u32 {
+        const MASK: usize = (1 << SHORT) - 1;
+        // A code that is not short, and the bits of its coefficient.
+        const ENOUGH: u32 = 16 + 15;
+        loop {
+            if self.count < ENOUGH {
+                self.fill();
+            }
+            let (buffer, mut count) = (self.buffer, self.count);
+            while count >= ENOUGH {
+                let (length, code) = table.short[(buffer >> (count - SHORT as u32)) as usize & MASK];
+                let next = match (length, code) {
+                    (0, _) => 65,
+                    (_, 0) => 64,
+                    (_, 0xf0) => place + 16,
+                    (_, code) if code & 15 == 0 => 65,
+                    (_, code) => place + u32::from(code >> 4) + 1,
+                };
+                // What is left to the slower way: a long code, or a block that ends in its midst.
+                if next > 64 {
+                    self.count = count;
+                    return place;
+                }
+                count -= u32::from(length) + u32::from(code & 15);
+                place = next;
+                if place == 64 {
+                    self.count = count;
+                    return place;
+                }
+            }
+            let is_read = count < self.count;
+            self.count = count;
+            if !is_read {
+                return place;
+            }
+        }
     }
 
     /// Reads the number of blocks that end here, in a progressive frame.

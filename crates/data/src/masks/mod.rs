@@ -1,6 +1,7 @@
 //! Mask files to labels.
 
 mod binary;
+mod counts;
 mod exact;
 mod objects;
 mod suspicion;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use binary::THRESHOLD;
+pub use counts::count_labels;
 use image::{DynamicImage, GrayImage};
 pub use objects::{Border, Objects};
 use seg_contract::{IGNORE_LABEL, Reading};

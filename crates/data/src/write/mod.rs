@@ -1,6 +1,7 @@
 //! Files of masks and pictures: written atomically, as PNG or JPEG, drawn onto their images.
 
 mod atomic;
+mod contours;
 mod jpeg;
 mod overlay;
 mod png;

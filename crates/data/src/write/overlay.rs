@@ -4,6 +4,8 @@ use image::{GrayImage, RgbImage};
 use seg_contract::{IGNORE_LABEL, Pixels, Samples};
 use thiserror::Error;
 
+use super::contours::Contours;
+
 /// The share of a class's colour in its area.
 const TINT: f32 = 0.25;
 
@@ -111,18 +113,19 @@ impl<'a> Overlayer<'a> {
         let side = self.labels.width().max(self.labels.height());
         let contour = ((side + SIDE_PER_CONTOUR_PX / 2) / SIDE_PER_CONTOUR_PX).max(1);
         let tints = self.palette.iter().map(tint).collect::<Vec<_>>();
+        let mut contours = Contours::new(self.labels, contour as usize, first as usize);
         let mut drawn = Vec::with_capacity(pixels.len());
-        let lines = pixels.chunks_exact(width as usize).zip(first..);
         let labels = self.labels.as_raw().chunks_exact(width as usize).skip(first as usize);
-        for ((line, y), labels) in lines.zip(labels) {
+        for (line, labels) in pixels.chunks_exact(width as usize).zip(labels) {
             let start = drawn.len();
             drawn.extend(line.iter().map(|pixel| pixel.map(&byte)));
-            for ((x, label), pixel) in (0..).zip(labels).zip(&mut drawn[start..]) {
+            let is_contour = contours.next_row();
+            for ((label, is_contour), pixel) in labels.iter().zip(is_contour).zip(&mut drawn[start..]) {
                 if *label == 0 || *label == IGNORE_LABEL {
                     continue;
                 }
                 let class = usize::from(*label);
-                if is_contour(self.labels, x, y, contour) {
+                if *is_contour {
                     *pixel = self.palette[class];
                 } else if self.style == OverlayStyle::Tinted {
                     *pixel = std::array::from_fn(|channel| tints[class][channel][usize::from(pixel[channel])]);
@@ -143,21 +146,6 @@ fn to_byte(value: f32) -> u8 {
 fn tint(color: &[u8; 3]) -> [[u8; 256]; 3] {
     color.map(|color| {
         std::array::from_fn(|value| to_byte((1.0 - TINT) * (value as f32 / 255.0) + TINT * f32::from(color) / 255.0))
-    })
-}
-
-/// Returns true if another label lies within `width` pixels to the side, above or below; the
-/// image's edge is not a border.
-fn is_contour(labels: &GrayImage, x: u32, y: u32, width: u32) -> bool {
-    let (columns, rows) = labels.dimensions();
-    let values = labels.as_raw();
-    let at = |x: u32, y: u32| values[y as usize * columns as usize + x as usize];
-    let label = at(x, y);
-    (1..=width).any(|step| {
-        (x >= step && at(x - step, y) != label)
-            || (x + step < columns && at(x + step, y) != label)
-            || (y >= step && at(x, y - step) != label)
-            || (y + step < rows && at(x, y + step) != label)
     })
 }
 

@@ -11,6 +11,7 @@ use seg_onnx::{Opset, Target, forms, passes};
 use super::example::{Sizes, example};
 use super::{Fused, FusedError, Output};
 use crate::session::GraphInput;
+use crate::threads::SharedThreads;
 use crate::threshold;
 
 /// A form of an exported file.
@@ -54,7 +55,7 @@ fn rewritten(form: &FileForm, sizes: Sizes) -> Graph {
 }
 
 fn open(graph: &Graph, threads: usize) -> Result<Fused, FusedError> {
-    Fused::new(graph, NonZeroUsize::new(threads).unwrap())
+    Fused::new(graph, &SharedThreads::new(NonZeroUsize::new(threads).unwrap()))
 }
 
 /// Bytes without a pattern, `[n, h, w, 3]`.

@@ -17,30 +17,31 @@ pub(crate) use example::{Sizes, example};
 pub use walk::Unrecognized;
 
 use std::fmt::{self, Debug, Formatter};
-use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use ndarray::ArrayD;
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError};
 use seg_kernels::Map;
 use seg_kernels::inference::{Memory, Network, Place};
 use seg_onnx::graph::{DataType, Graph};
 use thiserror::Error;
 
 use crate::session::GraphInput;
+use crate::threads::SharedThreads;
 use ending::end;
 use network::{Recognized, recognize};
 
 /// The sizes of images for which a network stays prepared.
 const SIZES_MAX: usize = 4;
 
-/// A model that the kernels compute, on threads of its own.
+/// A model that the kernels compute.
 pub(crate) struct Fused {
     recognized: Recognized,
     /// The channels of the image.
     channels: usize,
     /// The only height and width that the graph takes, if there is one.
     size: Option<[usize; 2]>,
-    threads: ThreadPool,
+    threads: Arc<ThreadPool>,
     /// The latest one last.
     networks: Vec<([usize; 2], Network)>,
     /// The memory of the latest run, and the shape of its input.
@@ -74,19 +75,16 @@ impl Debug for Fused {
 }
 
 impl Fused {
-    /// Opens a graph to run on a number of threads.
+    /// Opens a graph to run on threads, which it may share.
     ///
     /// # Errors
     /// When the kernels do not compute the graph, or the system gives no threads.
-    pub(crate) fn new(graph: &Graph, threads: NonZeroUsize) -> Result<Self, FusedError> {
+    pub(crate) fn new(graph: &Graph, threads: &SharedThreads) -> Result<Self, FusedError> {
         let recognized = recognize(graph)?;
         let input = &graph.inputs[0].tensor_type;
         let [height, width] = if input.data_type == DataType::U8 { [1, 2] } else { [2, 3] };
         let side = |axis: usize| input.shape.get(axis).and_then(|dim| usize::try_from(dim.as_constant()?).ok());
-        let threads = ThreadPoolBuilder::new()
-            .num_threads(threads.get())
-            .thread_name(|index| format!("fused {index}"))
-            .build()?;
+        let threads = threads.pool()?;
         let size = side(height).zip(side(width)).map(|(height, width)| [height, width]);
         let channels = recognized.parameters.stem[0].shape()[1];
         Ok(Self { recognized, channels, size, threads, networks: Vec::new(), memory: Default::default() })

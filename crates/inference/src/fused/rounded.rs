@@ -12,6 +12,7 @@ use seg_onnx::{Opset, Target, passes};
 use super::example::{Sizes, example};
 use super::{Fused, FusedError, Output};
 use crate::session::GraphInput;
+use crate::threads::SharedThreads;
 
 const SIZES: Sizes = Sizes { channels: 3, width: 16, steps: 2, classes: 2 };
 
@@ -61,7 +62,7 @@ fn rounded(graph: &Graph, scheme: Scheme, nodes: Option<&str>) -> Graph {
 }
 
 fn open(graph: &Graph, threads: usize) -> Result<Fused, FusedError> {
-    Fused::new(graph, NonZeroUsize::new(threads).unwrap())
+    Fused::new(graph, &SharedThreads::new(NonZeroUsize::new(threads).unwrap()))
 }
 
 fn run(graph: &Graph, threads: usize, images: &Array4<f32>) -> ArrayD<f32> {

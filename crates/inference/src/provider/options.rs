@@ -12,7 +12,7 @@ use super::engines::EngineCache;
 use super::kind::Provider;
 use super::named_plugin::NamedPlugin;
 use super::shapes::Shapes;
-use crate::threads::available_threads;
+use crate::threads::{SharedThreads, available_threads};
 
 /// The provider for a model and its options.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,9 @@ pub struct Options {
     /// The number of CPU threads that one operator may use; one per [processor that may be
     /// used](available_threads) unless given.
     pub threads: Option<NonZeroUsize>,
+    /// The threads that the sessions of several lanes share, with a provider that can share them:
+    /// the fused kernels. Others have those of [`threads`](Self::threads) each.
+    pub shared_threads: Option<SharedThreads>,
     /// The most pixels of inputs at once for which a second session may be opened if they keep
     /// coming in one shape; 0 for none. It takes up to 1.7 times the memory of the first.
     pub one_shape_pixels_max: usize,

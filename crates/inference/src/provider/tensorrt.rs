@@ -127,6 +127,7 @@ pub(super) fn describe(input: &Input, options: &Options) -> String {
         provider: _,
         instead: _,
         threads: _,
+        shared_threads: _,
         one_shape_pixels_max: _,
         cuda_graph: _,
         openvino_device: _,

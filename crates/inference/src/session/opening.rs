@@ -21,6 +21,7 @@ use crate::provider::{
 };
 use crate::session::placement::{self, PlacedNode, Placement, PlacementError, RECORD_PLACEMENT};
 use crate::session::{Engine, edges};
+use crate::threads::SharedThreads;
 
 /// The provider that computes a session, and how, for a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -333,13 +334,15 @@ impl File<'_> {
     fn start_fused(&self, options: &Options) -> Result<Opened, OpenError> {
         let unusable = |source| self.unusable(options, source);
         let graph = self.graph.ok_or_else(|| unusable(ProviderError::Unread))?;
-        let fused = Fused::new(graph, options.threads()).map_err(|error| match error {
-            FusedError::Unrecognized(error) => unusable(error.into()),
-            FusedError::Threads(error) => {
-                let (count, reason) = (options.threads().get(), error.to_string());
-                unusable(ProviderError::Threads { count, reason })
-            }
-        })?;
+        let own = || SharedThreads::new(options.threads());
+        let fused =
+            Fused::new(graph, &options.shared_threads.clone().unwrap_or_else(own)).map_err(|error| match error {
+                FusedError::Unrecognized(error) => unusable(error.into()),
+                FusedError::Threads(error) => {
+                    let (count, reason) = (options.threads().get(), error.to_string());
+                    unusable(ProviderError::Threads { count, reason })
+                }
+            })?;
         let nodes = graph.nodes.iter().map(|node| PlacedNode {
             name: node.name.clone(),
             operator: node.op.name().into(),

@@ -185,6 +185,7 @@ pub(crate) fn options(engine: &Engine, provider: Provider) -> anyhow::Result<Opt
         instead: Vec::new(),
         allow_fallback,
         threads,
+        shared_threads: None,
         one_shape_pixels_max: 0,
         device_id,
         precision: engine.precision,

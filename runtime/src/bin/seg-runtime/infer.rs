@@ -11,7 +11,7 @@ use ort::environment::Environment;
 use seg_cli::{Shown, chain, note, print_json, warn};
 use seg_contract::{Contract, Reading, Unlike};
 use seg_data::{SegmentationLabels, Unread, open_image_as, stored_size_as};
-use seg_inference::{ModelFile, Options, Segmenter, Settings, list_inputs, read_contract};
+use seg_inference::{ModelFile, Options, Segmenter, Settings, SharedThreads, list_inputs, read_contract};
 use seg_runtime::pipeline::{self, Lanes, Task, create_folders, largest_at_once};
 use seg_runtime::record::{Counts, Entry, Job, JobPart, RecordWriter, remove_leftovers};
 use seg_runtime::save::ResultWriter;
@@ -133,9 +133,14 @@ pub(crate) fn infer(args: &Infer) -> anyhow::Result<()> {
 fn unlike(contract: &Contract, reading: &Reading, tasks: &[Task]) -> Option<String> {
     const LOOKED_AT: usize = 8;
     const PIXELS_MAX: u64 = 1 << 24;
+    // Of all of them: each is decoded once more where it is segmented.
+    let mut pixels_left: u64 = 1 << 25;
     let is_small = |task: &&Task| {
-        stored_size_as(&task.input, reading)
-            .is_ok_and(|(width, height)| u64::from(width) * u64::from(height) <= PIXELS_MAX)
+        let size = stored_size_as(&task.input, reading);
+        let pixels = size.map_or(u64::MAX, |(width, height)| u64::from(width) * u64::from(height));
+        let is_small = pixels <= PIXELS_MAX.min(pixels_left);
+        pixels_left -= if is_small { pixels } else { 0 };
+        is_small
     };
     let step = tasks.len().div_ceil(LOOKED_AT).max(1);
     let looked_at: Vec<&Task> = tasks.iter().step_by(step).filter(is_small).collect();
@@ -221,8 +226,10 @@ fn open(
     // Of the memory for networks, a session for one shape takes more than its share.
     let sessions = lanes.threads.len() * args.model.len();
     let one_shape_pixels_max = pipeline::pixels_in_networks() as usize / 2 / sessions.max(1);
+    let shared_threads = Some(SharedThreads::of_lanes(&lanes.threads));
     let open = |threads: NonZeroUsize| -> anyhow::Result<Segmenter> {
-        let options = Options { threads: Some(threads), one_shape_pixels_max, ..options.clone() };
+        let shared_threads = shared_threads.clone();
+        let options = Options { threads: Some(threads), shared_threads, one_shape_pixels_max, ..options.clone() };
         let segmenter = match args.model.as_slice() {
             [model] => Segmenter::open(environment, model, &options)?,
             models => Segmenter::open_ensemble(environment, models, &options)?,
