@@ -187,8 +187,8 @@ fn the_fused_kernel_computes_what_onnx_runtime_does_of_a_file_that_the_program_w
     };
     let [of_floats, expected] = [&floats, &integers].map(|path| run(path, Provider::Cpu, &tensor));
     let found = run(&integers, Provider::Fused, &tensor);
-    // A value next to a tie goes to another step where the last bits of a float are others, and moves
-    // those behind it. So does an input with other last bits, in ONNX Runtime alone.
+    // A value next to a tie goes to another step where the last bits of a float are others, and
+    // moves those behind it. So does an input with other last bits, in ONNX Runtime alone.
     let nearly = tensor.indexed_iter().map(|((_, _, y, x), value)| value * (1.0 + ((x + y) % 3) as f32 * 1e-6));
     let nearly = Array4::from_shape_vec(tensor.dim(), nearly.collect()).unwrap();
     let [_, of_last_bits, _] = differences(&run(&integers, Provider::Cpu, &nearly), &expected);
