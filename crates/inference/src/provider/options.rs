@@ -28,7 +28,7 @@ pub struct Options {
     /// used](available_threads) unless given.
     pub threads: Option<NonZeroUsize>,
     /// The threads that the sessions of several lanes share, with a provider that can share them:
-    /// the fused kernels. Others have those of [`threads`](Self::threads) each.
+    /// the fused kernels. Others have `threads` each.
     pub shared_threads: Option<SharedThreads>,
     /// The most pixels of inputs at once for which a second session may be opened if they keep
     /// coming in one shape; 0 for none. It takes up to 1.7 times the memory of the first.
