@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use seg_nets::network::NetworkName;
 use seg_onnx::graph::{AveragePool, Coordinates, Graph, Node, Op, PadMode};
 use seg_onnx::passes::{Pass, applicable, run_selected};
-use seg_onnx::{Model, Opset, Target};
+use seg_onnx::{Model, Opset, Target, forms};
 use seg_tests::fixtures::narrow;
 use seg_verify::{Culprit, ExactEvaluator, Reference};
 
@@ -55,6 +55,8 @@ fn a_fault_in_every_node_of_two_networks_is_seen() {
         let setting = Setting::new(narrow(name, 1)).with_cases(cases);
         let optimized = |reference: &Reference| {
             let mut model = Model { graph: reference.model.graph.clone(), ..setting.export.model.clone() };
+            let logits = model.contract.output.name.clone();
+            forms::apply(&mut model.graph, &logits, &model.contract).unwrap();
             run_selected(&mut model.graph, &passes).unwrap();
             model
         };
