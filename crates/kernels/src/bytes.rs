@@ -159,6 +159,7 @@ mod tests {
         }
         assert!([0.0, -1.0, f32::NAN, f32::INFINITY, 1e-38, 1e30].iter().all(|scale| Steps::new(*scale, 0).is_none()));
     }
+
     #[test]
     fn each_channel_has_its_scale_from_any_block_on() {
         let (channels, pixels, zero_point) = (3 * LANES - 5, 7, 31);
