@@ -74,5 +74,5 @@ pub use norm_pointwise::{NormPointwise, Pointwise};
 pub use operator::{Operator, on_workers};
 pub use phases::Phases;
 pub use pool::MaxPool;
-pub use upsample::Upsample;
+pub use upsample::{Coordinates, Upsample};
 pub use vector::{Set, set};

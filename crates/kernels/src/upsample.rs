@@ -1,8 +1,8 @@
-//! Twice the height and width, bilinear with aligned corners, in a border of zeros.
+//! Twice the height and width, bilinear, in a border of zeros.
 //!
-//! Coordinates are rounded to 32 bits, once, as ONNX Runtime's `Resize` rounds them: what is
-//! learned with reads beside the pixel by as much as what is deployed, up to 6e-8 of the side, and
-//! the two differ by none of it.
+//! Coordinates with aligned corners are rounded to 32 bits, once, as ONNX Runtime's `Resize` rounds
+//! them: what is learned with reads beside the pixel by as much as what is deployed, up to 6e-8 of
+//! the side, and the two differ by none of it.
 //!
 //! The new value `2j` lies between the old ones `j - 1` and `j`, and `2j + 1` between `j` and
 //! `j + 1`: each half reads neighbours in their order, so that both are vectors, and so are their
@@ -17,12 +17,23 @@ use super::operator::Operator;
 use super::planes::padded;
 use super::vector::{Vector, vectorized};
 
+/// The places of the new pixels among the old ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coordinates {
+    /// The middles of the outermost pixels coincide: `align_corners=True` in PyTorch.
+    AlignedCorners,
+    /// The outer borders of the outermost pixels coincide: `align_corners=False` in PyTorch.
+    HalfPixel,
+}
+
 /// Upsamples `[x]` and adds zeros until the map has `size`: `floor(difference / 2)` before, the
 /// rest after.
 #[derive(Clone, Debug)]
 pub struct Upsample {
     /// Height and width.
     pub size: [usize; 2],
+    /// The places of the new pixels.
+    pub coordinates: Coordinates,
 }
 
 /// An axis that gets twice as many values.
@@ -37,8 +48,13 @@ pub(crate) struct Axis {
 
 impl Axis {
     /// Creates the axis of `count` values.
-    pub(crate) fn new(count: usize) -> Self {
-        let place = |index: usize| (index * (count - 1)) as f32 / (2 * count - 1) as f32;
+    pub(crate) fn new(count: usize, coordinates: Coordinates) -> Self {
+        let last = count - 1;
+        let place = |index: usize| match coordinates {
+            Coordinates::AlignedCorners => (index * last) as f32 / (2 * count - 1) as f32,
+            // Beyond the middles of the outermost pixels, their values go on.
+            Coordinates::HalfPixel => (index as f32 / 2.0 - 0.25).clamp(0.0, last as f32),
+        };
         let shares = |of: &dyn Fn(usize) -> f32| {
             let mut shares: Vec<f32> = (0..count).map(of).collect();
             shares.resize(count.next_multiple_of(LANES), 0.0);
@@ -177,7 +193,8 @@ fn narrow_with<V: Vector>(gradient: &[f32], even: &[f32], odd: &[f32], halves: &
 impl Upsample {
     /// Returns both axes, and the rows and columns of zeros before the first.
     fn geometry(&self, [height, width]: [usize; 2]) -> ([Axis; 2], [usize; 2]) {
-        ([Axis::new(height), Axis::new(width)], [(self.size[0] - 2 * height) / 2, (self.size[1] - 2 * width) / 2])
+        let axis = |count| Axis::new(count, self.coordinates);
+        ([axis(height), axis(width)], [(self.size[0] - 2 * height) / 2, (self.size[1] - 2 * width) / 2])
     }
 }
 

@@ -2,7 +2,8 @@
 //! page faults and peak memory of this process.
 //!
 //! `cargo run --release -p seg-nets --example step -- train 2 256 256 5`: the task (`train` or
-//! `forward`), batch, height, width and rounds, and after them the network, `amsunet` or `unet`.
+//! `forward`), batch, height, width and rounds, and after them the network:
+//! `amsunet`, `unet` or `unext`.
 //! Processor time is what holds on a busy machine. The last figure is a checksum of the output's
 //! bits, which must not depend on `RAYON_NUM_THREADS`.
 #![allow(clippy::print_stdout, reason = "a measurement's result is what it prints")]
@@ -13,8 +14,9 @@ use std::time::Instant;
 use burn::tensor::{Distribution, Tensor};
 use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::device::DeviceChoice;
-use seg_nets::network::Network;
+use seg_nets::network::{Configuration, Network};
 use seg_nets::unet::UNetConfig;
+use seg_nets::unext::UNextConfig;
 
 /// Milliseconds per clock tick of `/proc/self/stat`.
 const TICK: f64 = 10.0;
@@ -37,7 +39,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let numbers: Vec<usize> = arguments.iter().skip(1).take(4).filter_map(|text| text.parse().ok()).collect();
     let (Some(task), &[n, h, w, rounds]) = (arguments.first(), &numbers[..]) else {
-        println!("usage: step train|forward BATCH HEIGHT WIDTH ROUNDS [amsunet|unet]");
+        println!("usage: step train|forward BATCH HEIGHT WIDTH ROUNDS [amsunet|unet|unext]");
         return;
     };
     let (device, _) = DeviceChoice::Cpu.open().expect("the CPU is there");
@@ -45,6 +47,7 @@ fn main() {
     let device = if task == "train" { device.autodiff() } else { device };
     let net: Network = match arguments.get(5).map(String::as_str) {
         Some("unet") => UNetConfig::new().init(&device).into(),
+        Some("unext") => Configuration::init(&UNextConfig::new(), &device).into(),
         _ => AmsUnetConfig::new().init(&device).into(),
     };
     let random = |channels| Tensor::<4>::random([n, channels, h, w], Distribution::Normal(0.0, 1.0), &device);

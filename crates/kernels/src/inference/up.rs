@@ -8,7 +8,7 @@ use crate::lanes::{Lanes, block_count, flat, flat_mut, room};
 use crate::map::Map;
 use crate::product::{Cut, Layer, Matrix, Start, multiply};
 use crate::shared::Shared;
-use crate::upsample::{Axis, add_row};
+use crate::upsample::{Axis, Coordinates, add_row};
 
 /// The weights of a join of channels.
 pub(super) struct Join<'a> {
@@ -102,7 +102,7 @@ impl Up {
         });
         let gates = self.gates(c, &means);
 
-        let (lines, columns) = (Axis::new(deep_h), Axis::new(deep_w));
+        let [lines, columns] = [deep_h, deep_w].map(|count| Axis::new(count, Coordinates::AlignedCorners));
         let [top, left] = [h - 2 * deep_h, w - 2 * deep_w].map(|rest| rest / 2);
         let mut y = memory.lasting([n, rows, h, w]);
         let shared = y.shared();

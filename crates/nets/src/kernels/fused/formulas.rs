@@ -9,8 +9,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use seg_kernels::{
-    Activation, Attention, Average, Concatenate, Convolution, Crop, Down, FeedForward, Gate, GroupNorm, Join, MaxPool,
-    Mirror, Moments, NormActivation, NormPointwise, Phases, Pointwise, Upsample,
+    Activation, Attention, Average, Concatenate, Convolution, Coordinates, Crop, Down, FeedForward, Gate, GroupNorm,
+    Join, MaxPool, Mirror, Moments, NormActivation, NormPointwise, Phases, Pointwise, Upsample,
 };
 
 use super::moments_of_batch;
@@ -329,17 +329,19 @@ fn the_ways_down_and_up_are_their_formulas() {
         );
         for [rows, columns] in [[0, 0], [1, 0], [0, 1], [1, 1], [3, 2]] {
             let size = [2 * h + rows, 2 * w + columns];
-            check(
-                &format!("{map:?} up to {size:?}"),
-                [map],
-                |inputs| apply(Upsample { size }, inputs),
-                |p| {
-                    let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_align_corners(true);
-                    let y = interpolate(p[0].clone(), options.with_scale_factor([2.0, 2.0]));
-                    let (top, left) = (rows / 2, columns / 2);
-                    y.pad((left, columns - left, top, rows - top), PadMode::Constant(0.0))
-                },
-            );
+            for (coordinates, aligned) in [(Coordinates::AlignedCorners, true), (Coordinates::HalfPixel, false)] {
+                check(
+                    &format!("{map:?} up to {size:?}, {coordinates:?}"),
+                    [map],
+                    |inputs| apply(Upsample { size, coordinates }, inputs),
+                    |p| {
+                        let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_align_corners(aligned);
+                        let y = interpolate(p[0].clone(), options.with_scale_factor([2.0, 2.0]));
+                        let (top, left) = (rows / 2, columns / 2);
+                        y.pad((left, columns - left, top, rows - top), PadMode::Constant(0.0))
+                    },
+                );
+            }
         }
         check(
             &format!("join of {map:?}"),

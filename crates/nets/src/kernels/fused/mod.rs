@@ -18,8 +18,8 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor};
 use seg_kernels::{
-    Activation, Attention, Average, Concatenate, Convolution, Crop, Down, FeedForward, Gate, GroupNorm, Join, MaxPool,
-    Mirror, Moments, NormActivation, NormPointwise, Phases, Pointwise, Upsample,
+    Activation, Attention, Average, Concatenate, Convolution, Coordinates, Crop, Down, FeedForward, Gate, GroupNorm,
+    Join, MaxPool, Mirror, Moments, NormActivation, NormPointwise, Phases, Pointwise, Upsample,
 };
 
 /// A batch normalisation as the operators take it.
@@ -197,7 +197,17 @@ pub(crate) fn concatenate(maps: Vec<Tensor<4>>) -> Tensor<4> {
 /// - input: `[n, c, h, w]`
 /// - output: `[n, c, size[0], size[1]]`
 pub(crate) fn upsample_to(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-    operator::apply(Upsample { size }, [x])
+    operator::apply(Upsample { size, coordinates: Coordinates::AlignedCorners }, [x])
+}
+
+/// Upsamples a map to twice its height and width, bilinear by the borders of pixels.
+///
+/// # Shapes
+/// - input: `[n, c, h, w]`
+/// - output: `[n, c, 2h, 2w]`
+pub(crate) fn upsample_half_pixel(x: Tensor<4>) -> Tensor<4> {
+    let [_, _, h, w] = x.dims();
+    operator::apply(Upsample { size: [2 * h, 2 * w], coordinates: Coordinates::HalfPixel }, [x])
 }
 
 /// Computes the mean of each channel.
