@@ -13,8 +13,11 @@ pub(crate) fn sums([rows, columns]: [usize; 2]) -> Vec<Lanes> {
 
 /// Returns sums row by row.
 pub(crate) fn dense(sums: &[Lanes], [rows, columns]: [usize; 2]) -> Vec<f32> {
-    let row = |lanes: &[Lanes]| flat(lanes)[..columns].to_vec();
-    sums.chunks_exact(block_count(columns)).take(rows).flat_map(row).collect()
+    let mut values = Vec::with_capacity(rows * columns);
+    for row in sums.chunks_exact(block_count(columns)).take(rows) {
+        values.extend_from_slice(&flat(row)[..columns]);
+    }
+    values
 }
 
 vectorized! {
