@@ -180,10 +180,11 @@ impl ProofInput {
     }
 
     /// Returns true if the pattern repeats itself, so that a thousand pixels share one error and
-    /// their mean does not say how exact a computation is.
+    /// their mean does not say how exact a computation is. Subnormal values do: beside the bias of
+    /// any layer, all of them are zero.
     pub fn repeats(&self) -> bool {
-        use Pattern::{Black, Checkers, Spot, White};
-        matches!(&self.content, Content::Fixed { pattern: Black | White | Checkers | Spot, .. })
+        use Pattern::{Black, Checkers, Denormal, Spot, White};
+        matches!(&self.content, Content::Fixed { pattern: Black | White | Checkers | Spot | Denormal, .. })
     }
 
     /// Returns true if the input is made to take values beyond the range of 16-bit floats.
