@@ -4,7 +4,7 @@
 //! The image lies in blocks of channels with its padding around it, so that a tap is one offset.
 //! The input's gradient is the convolution of the output's with the kernel turned by 180 degrees; a
 //! weight's gradient is a product over all pixels, which threads share by blocks of output
-//! channels, and by bands of the map where there are few of these.
+//! channels, so that no sum exists twice.
 
 use rayon::prelude::*;
 
@@ -15,14 +15,10 @@ use super::map::Map;
 use super::norm_pointwise::image;
 use super::operator::Operator;
 use super::product::{Matrix, Start, dense, multiply_taps, multiply_transposed, sums};
-use super::rows::{add_in_place, add_sum};
+use super::rows::add_sum;
 
 /// The approximate values of a band of the input: they stay in the second-level cache.
 const BAND: usize = 96 << 10;
-
-/// The parts of a weight's gradient that threads share, if the map has as many rows. Their number
-/// must not depend on that of the threads, or the sums would.
-const WEIGHT_JOBS: usize = 16;
 
 /// `W * x + b` of `[x, W, b]`, with zeros around `x`.
 #[derive(Clone, Debug)]
@@ -195,12 +191,8 @@ impl Operator<3> for Convolution {
         let x_gradient = convolve(&gradient, opposite, &matrix, columns, None);
 
         let (offsets, [row_blocks, column_blocks]) = (shape.taps(), [rows, columns].map(block_count));
-        // By blocks of rows, and for each by bands of the map: the sums of every tap, and those of
-        // the bias.
-        let bands = WEIGHT_JOBS.div_ceil(row_blocks).min(height);
-        let band_height = height.div_ceil(bands);
-        let jobs = (0..row_blocks * bands).map(|_| (vec![sums([LANES, columns]); taps], [Lanes::ZERO]));
-        let mut totals: Vec<_> = jobs.collect();
+        // By blocks of rows: the sums of every tap, and those of the bias.
+        let mut totals: Vec<_> = (0..row_blocks).map(|_| (vec![sums([LANES, columns]); taps], [Lanes::ZERO])).collect();
         let [mut input, mut of_output] = [(); 2].map(|()| Vec::new());
         for index in 0..n {
             let distance = shape.pack_all(image(x, index), &mut input);
@@ -210,10 +202,8 @@ impl Operator<3> for Convolution {
             planes.zip(of_output.par_chunks_exact_mut(pixels)).for_each(|(planes, lanes)| {
                 pack(planes, pixels, 0, pixels, lanes, pixels);
             });
-            totals.par_iter_mut().enumerate().for_each(|(job, (totals, bias))| {
-                let (of_output, band) = (&of_output[job / bands * pixels..][..pixels], job % bands);
-                let of_rows = of_output.chunks_exact(width).enumerate();
-                for (row, of_row) in of_rows.skip(band * band_height).take(band_height) {
+            totals.par_iter_mut().zip(of_output.par_chunks_exact(pixels)).for_each(|((totals, bias), of_output)| {
+                for (row, of_row) in of_output.chunks_exact(width).enumerate() {
                     for (tap, totals) in offsets.iter().zip(&mut *totals) {
                         let x = &input[row * shape.stride() + tap..];
                         multiply_transposed(of_row, x, [1, column_blocks], [pixels, distance], width, totals);
@@ -224,14 +214,7 @@ impl Operator<3> for Convolution {
         }
         let mut of_weight = vec![0.0; weight.values().len()];
         let mut of_bias = Vec::with_capacity(rows);
-        for (block, bands) in totals.chunks_exact_mut(bands).enumerate() {
-            let ((totals, bias), others) = bands.split_first_mut().expect("a map has a band at least");
-            for (of_taps, of_bias) in others {
-                add_in_place(of_bias, bias);
-                for (sums, total) in of_taps.iter().zip(&mut *totals) {
-                    add_in_place(sums, total);
-                }
-            }
+        for (block, (totals, bias)) in totals.iter().enumerate() {
             let count = (rows - block * LANES).min(LANES);
             of_bias.extend_from_slice(&flat(bias)[..count]);
             for (tap, totals) in totals.iter().enumerate() {
