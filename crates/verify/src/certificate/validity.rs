@@ -294,10 +294,8 @@ impl Certificate {
             if before.input_sha256 != now.input_sha256 {
                 differences.push(format!("the input {name}: other numbers than were certified"));
             } else if *before != now {
-                let [now, before] = [now, *before].map(|input| input.relative().unwrap_or_default());
-                differences.push(format!(
-                    "the figures of {name}: off by {now:.2e} of the scale, certified was off by {before:.2e} of the scale"
-                ));
+                let [now, before] = [now, *before].map(figures);
+                differences.push(format!("the figures of {name}: {now}, certified was {before}"));
             }
         }
         differences.extend(proven.into_keys().map(|name| format!("the input {name}: asked, but not certified")));
@@ -307,6 +305,13 @@ impl Certificate {
     fn inputs_by_name(&self) -> BTreeMap<&str, &InputReport> {
         self.proof.inputs.iter().map(|input| (input.name.as_str(), input)).collect()
     }
+}
+
+/// Describes an input's error, and the bound of its ratio to training's.
+fn figures(input: &InputReport) -> String {
+    let off = input.relative().unwrap_or_default();
+    let allowed = input.times_allowed.map_or("any number".to_owned(), |times| format!("at most {times}"));
+    format!("off by {off:.2e} of the scale, {allowed} times training's")
 }
 
 /// Lists things in words; "none" for no thing.
