@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     /// The folders of the networks' crate that hold no blocks.
-    const NO_NETWORKS: [&str; 2] = ["kernels", "weights"];
+    const NO_NETWORKS: [&str; 3] = ["kernels", "network", "weights"];
 
     /// The files of a network's folder that hold no block: the names of its parameters, its
     /// options, its pass without gradients.

@@ -1,114 +1,20 @@
 //! Weights in files: `.safetensors` both ways, PyTorch's `.pth` and Lightning's `.ckpt` to read.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use half::{bf16, f16};
 use ndarray::ArrayD;
 use pytorch_reader::{DType, PytorchError, PytorchReader};
-use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use seg_data::{WriteError, write_bytes};
-use serde_json::Value;
-use thiserror::Error;
 
-use super::{Weights, WeightsPart};
-use crate::network::{NetworkName, UnknownNetwork};
+use super::safetensors::read_safetensors;
+use super::{ReadWeightsError, Weights, WeightsPart};
+use crate::network::NetworkName;
 
 /// Counters that PyTorch's BatchNorm keeps and that nothing here uses.
 const IGNORED: &str = "num_batches_tracked";
-
-/// An error in reading weights from a file.
-#[derive(Debug, Error)]
-pub enum ReadWeightsError {
-    /// The file cannot be read at all.
-    #[error("cannot read weights from `{}`", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// The file is not what its name says.
-    #[error("cannot read weights from `{}`: it is not a {format} file", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// The format that its name implies.
-        format: &'static str,
-        /// The reader's reason.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The file is PyTorch's, but its pickle cannot be read.
-    #[error(
-        "cannot read weights from `{}`: its pickle is damaged or holds an object that is not read; if PyTorch opens the \
-         file, save its state dictionary alone with `torch.save`",
-        path.display()
-    )]
-    Pickle {
-        /// The file.
-        path: PathBuf,
-        /// The reader's reason.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The file's name ends in neither of the known endings.
-    #[error("cannot read weights from `{}`: expected a file that ends in .safetensors, .pth, .pt or .ckpt", path.display())]
-    Extension {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The names of the tensors are those of no network.
-    #[error("cannot read weights from `{}`: its tensors' names are those of none of the networks {}", path.display(), titles())]
-    NoNetwork {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file holds no weights under a key.
-    #[error(
-        "cannot read weights from `{}`: it holds none under `{key}`; it holds them under `{}`",
-        path.display(), found.join("`, `")
-    )]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// The key.
-        key: String,
-        /// The keys under which the file holds weights; an empty one is the top of the file.
-        found: Vec<String>,
-    },
-    /// The file names a network that is unknown.
-    #[error("cannot read weights from `{}`", path.display())]
-    Unknown {
-        /// The file.
-        path: PathBuf,
-        /// The name.
-        source: UnknownNetwork,
-    },
-    /// A tensor is not in a type that weights have here.
-    #[error("cannot read `{name}` from `{}`: its type is {dtype}, expected floats of 16, 32 or 64 bits", path.display())]
-    Type {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        name: String,
-        /// Its type.
-        dtype: String,
-    },
-}
-
-/// Returns the names of all networks as people write them.
-fn titles() -> String {
-    NetworkName::ALL.map(NetworkName::title).join(", ")
-}
-
-/// The key under which a `.safetensors` file carries its contract.
-pub const CONTRACT_KEY: &str = "contract";
-
-/// The key under which a `.safetensors` file names the network of its weights, followed by the
-/// options that differ from their defaults. It is left out where the file carries a note, as its
-/// contract names both too, and in files of the first network without options.
-const NETWORK_KEY: &str = "network";
 
 /// Weights with all that a file says of them.
 #[derive(Clone, Debug)]
@@ -122,15 +28,15 @@ pub struct WeightsFile {
 }
 
 /// A tensor as a file holds it: its shape and its little-endian bytes.
-struct Raw {
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-    float: Float,
+pub(super) struct Raw {
+    pub(super) shape: Vec<usize>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) float: Float,
 }
 
 /// The type of a tensor's values.
 #[derive(Clone, Copy, Debug)]
-enum Float {
+pub(super) enum Float {
     F16,
     Bf16,
     F32,
@@ -186,66 +92,6 @@ impl Weights {
     pub fn write(&self, path: &Path, note: Option<(&str, String)>) -> Result<(), WriteError> {
         write_bytes(path, &self.to_safetensors(note))
     }
-
-    /// Returns the bytes of a `.safetensors` file with one note; equal weights and notes give equal
-    /// bytes.
-    pub fn to_safetensors(&self, note: Option<(&str, String)>) -> Vec<u8> {
-        let tensors = self.tensors.iter().map(|(name, tensor)| (name.as_str(), Borrowed(tensor)));
-        // With one entry the order of the map cannot show in the bytes.
-        let is_first = self.network == NetworkName::ALL[0] && self.options.is_empty();
-        let name = (!is_first).then(|| (NETWORK_KEY, network_note(self)));
-        let notes = note.or(name).map(|(key, text)| HashMap::from([(key.to_owned(), text)]));
-        safetensors::serialize(tensors, notes).expect("names are unique and tensors are whole")
-    }
-}
-
-/// Returns the name of a network with its options, for example `amsunet norm=bb,residual=o`.
-fn network_note(weights: &Weights) -> String {
-    let options: Vec<_> = weights.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    [weights.network.to_string(), options.join(",")].join(" ").trim_end().to_owned()
-}
-
-/// An array as safetensors writes it.
-pub struct Borrowed<'a>(pub &'a ArrayD<f32>);
-
-impl View for Borrowed<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.0.shape()
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
-    }
-
-    fn data_len(&self) -> usize {
-        self.0.len() * size_of::<f32>()
-    }
-}
-
-fn read_safetensors(path: &Path, key: Option<&str>) -> Result<WeightsFile, ReadWeightsError> {
-    let bytes = fs::read(path).map_err(|source| ReadWeightsError::Io { path: path.into(), source })?;
-    let format = |error: SafeTensorError| format_error(path, "safetensors", error);
-    let file = SafeTensors::deserialize(&bytes).map_err(format)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
-    let notes = header.metadata().clone().unwrap_or_default();
-    let named = named_network(&notes).map_err(|source| ReadWeightsError::Unknown { path: path.into(), source })?;
-    let tensors = file.iter().map(|(name, tensor)| (name.to_owned(), tensor.shape().len())).collect();
-    let (weights, part) = collect(path, named, key, tensors, |name| {
-        let tensor = file.tensor(name).map_err(format)?;
-        let float = match tensor.dtype() {
-            Dtype::F16 => Float::F16,
-            Dtype::BF16 => Float::Bf16,
-            Dtype::F32 => Float::F32,
-            Dtype::F64 => Float::F64,
-            other => return Err(type_error(path, name, format!("{other:?}"))),
-        };
-        Ok(Raw { shape: tensor.shape().to_vec(), bytes: tensor.data().to_vec(), float })
-    })?;
-    Ok(WeightsFile { weights, notes, part })
 }
 
 fn read_pytorch(path: &Path, key: Option<&str>) -> Result<WeightsFile, ReadWeightsError> {
@@ -253,7 +99,7 @@ fn read_pytorch(path: &Path, key: Option<&str>) -> Result<WeightsFile, ReadWeigh
     fs::metadata(path).map_err(|source| ReadWeightsError::Io { path: path.into(), source })?;
     let file = PytorchReader::new(path).map_err(|error| match error {
         PytorchError::Pickle(error) => ReadWeightsError::Pickle { path: path.into(), source: error.into() },
-        error => ReadWeightsError::Format { path: path.into(), format: "PyTorch", source: error.into() },
+        error => ReadWeightsError::format(path, "PyTorch", error),
     })?;
     let tensors = file.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shape().len())).collect();
     let (weights, part) = collect(path, None, key, tensors, |name| {
@@ -265,7 +111,7 @@ fn read_pytorch(path: &Path, key: Option<&str>) -> Result<WeightsFile, ReadWeigh
             DType::BF16 => Float::Bf16,
             DType::F32 => Float::F32,
             DType::F64 => Float::F64,
-            other => return Err(type_error(path, name, format!("{other:?}"))),
+            other => return Err(ReadWeightsError::of_type(path, name, format!("{other:?}"))),
         };
         let bytes = tensor.read().map_err(|source| ReadWeightsError::Io { path: path.into(), source })?;
         Ok(Raw { shape: tensor.shape().to_vec(), bytes, float })
@@ -273,43 +119,12 @@ fn read_pytorch(path: &Path, key: Option<&str>) -> Result<WeightsFile, ReadWeigh
     Ok(WeightsFile { weights, notes: HashMap::new(), part })
 }
 
-fn format_error(
-    path: &Path,
-    format: &'static str,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> ReadWeightsError {
-    ReadWeightsError::Format { path: path.into(), format, source: source.into() }
-}
-
-fn type_error(path: &Path, name: &str, dtype: String) -> ReadWeightsError {
-    ReadWeightsError::Type { path: path.into(), name: name.into(), dtype }
-}
-
 /// A network with options, as a file names it.
-type NamedNetwork = (NetworkName, BTreeMap<String, String>);
-
-/// Returns the network that a file names, by itself or in its contract, and the options that it is
-/// said to have there.
-fn named_network(notes: &HashMap<String, String>) -> Result<Option<NamedNetwork>, UnknownNetwork> {
-    let contract = notes.get(CONTRACT_KEY).and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let of_contract = |fact: &str| contract.as_ref().and_then(|contract| contract["provenance"][fact].as_str());
-    let (name, settings) = match notes.get(NETWORK_KEY) {
-        Some(note) => note.split_once(' ').unwrap_or((note, "")),
-        None => (of_contract("network").unwrap_or_default(), of_contract("configuration").unwrap_or_default()),
-    };
-    if name.is_empty() {
-        return Ok(None);
-    }
-    let name: NetworkName = name.parse()?;
-    let settings = settings.split(',').filter_map(|setting| setting.split_once('='));
-    let is_option = |setting: &str| name.options().iter().any(|option| option.name == setting);
-    let options = settings.filter(|(setting, _)| is_option(setting));
-    Ok(Some((name, options.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())))
-}
+pub(super) type NamedNetwork = (NetworkName, BTreeMap<String, String>);
 
 /// Gathers the tensors of the named network, or else of the one of which the file has most marks,
 /// from the part of the file under `key`, or else from the one that [`WeightsPart::find`] prefers.
-fn collect(
+pub(super) fn collect(
     path: &Path,
     named: Option<NamedNetwork>,
     key: Option<&str>,
@@ -350,8 +165,10 @@ fn collect(
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
+    use safetensors::Dtype;
 
     use super::super::pickle::{Object, save};
+    use super::super::safetensors::{Borrowed, CONTRACT_KEY, NETWORK_KEY};
     use super::*;
     use crate::amsunet::AmsUnetConfig;
     use crate::unet::UNetConfig;

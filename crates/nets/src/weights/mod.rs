@@ -3,10 +3,12 @@
 //! A network's parameters go by the names that published checkpoints give them, so that files of
 //! either side open on the other.
 
+mod error;
 mod file;
 mod part;
 #[cfg(test)]
 mod pickle;
+mod safetensors;
 
 use std::collections::BTreeMap;
 
@@ -19,8 +21,10 @@ use thiserror::Error;
 use crate::network::{MissingParameter, Named, Network, NetworkConfig, NetworkName, OptionError, SettingError};
 use crate::parameters::{ParameterMapper, ParameterVisitor, Parameters};
 
-pub use file::{Borrowed, CONTRACT_KEY, ReadWeightsError, WeightsFile};
+pub use error::ReadWeightsError;
+pub use file::WeightsFile;
 pub use part::{WeightsPart, is_average};
+pub use safetensors::{Borrowed, CONTRACT_KEY};
 
 /// The weights of a network by their published names, `float32`.
 #[derive(Clone, Debug, PartialEq)]
