@@ -20,6 +20,19 @@ pub fn with_fixed_statistics<T>(work: impl FnOnce() -> T) -> T {
     NormMode::Running.during(work)
 }
 
+/// Returns whether a network has running statistics.
+pub fn has_statistics(net: &Network) -> bool {
+    struct Search(bool);
+    impl ParameterVisitor for Search {
+        fn visit<const D: usize>(&mut self, name: String, _: &Param<Tensor<D>>) {
+            self.0 |= is_statistic(&name);
+        }
+    }
+    let mut search = Search(false);
+    net.for_each(&mut search);
+    search.0
+}
+
 /// The statistics of a network over batches under one state of its weights.
 #[derive(Debug, Default)]
 pub struct Estimate {

@@ -177,6 +177,16 @@ impl Learner {
         self.has_fixed_statistics = true;
     }
 
+    /// Lets the optimizer begin anew, as it has to once statistics become fixed: the loss is another
+    /// function of the weights then.
+    ///
+    /// A convolution's bias before a BatchNorm had no gradient until then, so the optimizer would
+    /// move it by up to seven times the rate, and the values of a network whose maps are multiplied
+    /// with each other can grow without bound.
+    pub fn restart_optimizer(&mut self) {
+        self.optimizer.restart();
+    }
+
     /// Returns the first device, without autodiff.
     fn home(&self) -> Device {
         self.devices[0].clone().inner()
@@ -379,6 +389,40 @@ mod tests {
         }
         let learned = |losses: &[f64]| losses[0] - losses[losses.len() - 1];
         assert!(learned(&found) > 0.5 * learned(&exact), "{found:?} beside {exact:?}");
+    }
+
+    #[test]
+    fn an_optimizer_that_begins_anew_takes_no_long_steps_with_fixed_statistics() {
+        const RATE: f64 = 1e-3;
+        const STEPS: usize = 10;
+        let take = |learner: &mut Learner, steps: usize| {
+            for _ in 0..steps {
+                learner.learn(batch(2), 1.0);
+                learner.step(RATE);
+            }
+        };
+        let mut before = learner(1, None);
+        take(&mut before, 150);
+        let before_weights = Weights::from_network(&before.net());
+        // The longest way of a weight, in rates.
+        let longest_way = |restarts: bool| {
+            let moments = before.optimizer().moments().clone();
+            let net = before_weights.to_network(&Device::flex().autodiff()).unwrap();
+            let optimizer = Optimizer::resume(5e-5, moments);
+            let mut learner = Learner::new(net, &[Device::flex()], TrainingConfig::default(), optimizer, None);
+            learner.fix_statistics();
+            if restarts {
+                learner.restart_optimizer();
+            }
+            take(&mut learner, STEPS);
+            let after = Weights::from_network(&learner.net());
+            let ways = before_weights.tensors().values().zip(after.tensors().values());
+            let longest = ways.flat_map(|(before, after)| after - before).map(f32::abs).fold(0.0, f32::max);
+            f64::from(longest) / RATE
+        };
+        let [restarted, not] = [true, false].map(longest_way);
+        assert!(restarted < 1.1 * STEPS as f64, "{restarted} rates in {STEPS} steps");
+        assert!(not > 1.5 * STEPS as f64, "{not} rates in {STEPS} steps: it need not begin anew");
     }
 
     #[test]

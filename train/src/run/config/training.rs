@@ -73,6 +73,13 @@ impl Default for TrainingConfig {
 }
 
 impl TrainingConfig {
+    /// Returns the first epoch in which statistics stay fixed, counted from 0, of a run of so many;
+    /// `None` if there is none.
+    pub fn first_fixed_epoch(&self, epochs: usize) -> Option<usize> {
+        let first = (epochs as f64 * (1.0 - self.fixed_statistics)).ceil() as usize;
+        (first < epochs).then_some(first)
+    }
+
     /// Checks what a file or a person wrote.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let positive = |number: Option<f64>| number.is_none_or(|number| number.is_finite() && number > 0.0);

@@ -18,6 +18,7 @@ pub use event::Event;
 
 use seg_nets::checkpoint::Checkpoint;
 use seg_nets::runs;
+use seg_nets::statistics::has_statistics;
 use seg_nets::weights::Weights;
 
 use crate::data::loader::{Loader, Source};
@@ -141,6 +142,10 @@ struct Training<'a> {
     device: Device,
     contract: Contract,
     learner: Learner,
+    /// True if the network has running statistics.
+    has_statistics: bool,
+    /// The first epoch in which they stay fixed, counted from 0.
+    first_fixed_epoch: Option<usize>,
     /// One record per epoch done.
     log: Vec<EpochRecord>,
     /// The sums of the epoch that is not done.
@@ -186,9 +191,12 @@ impl<'a> Training<'a> {
             let average = training.ema.map(|decay| Average::new(decay, 0, net.valid()));
             (net, Optimizer::new(run.config.weight_decay), average, Vec::new(), Tally::default())
         };
+        let has_statistics = has_statistics(&net);
+        let first_fixed_epoch = training.first_fixed_epoch(run.config.epochs).filter(|_| has_statistics);
         let learner = Learner::new(net, devices, training, optimizer, average)
             .with_class_weights(run.config.class_weights.clone());
-        Ok(Self { run, loader, validation, device, contract: run.contract(), learner, log, tally })
+        let contract = run.contract();
+        Ok(Self { run, loader, validation, device, contract, learner, has_statistics, first_fixed_epoch, log, tally })
     }
 
     /// Returns the number of steps of an epoch; the last may have fewer batches than the others.
@@ -204,8 +212,7 @@ impl<'a> Training<'a> {
 
     /// Returns whether statistics stay fixed in an epoch, counted from 0.
     fn has_fixed_statistics(&self, epoch: usize) -> bool {
-        let epochs = self.run.config.epochs as f64;
-        epoch as f64 >= epochs * (1.0 - self.run.config.training.fixed_statistics)
+        self.first_fixed_epoch.is_some_and(|first| epoch >= first)
     }
 
     /// Estimates running statistics over batches of an epoch.
@@ -219,9 +226,9 @@ impl<'a> Training<'a> {
         if !self.has_fixed_statistics(epoch) {
             return Ok(());
         }
-        let is_first = epoch == 0 || !self.has_fixed_statistics(epoch - 1);
-        if is_first && self.tally.batches == 0 {
+        if self.first_fixed_epoch == Some(epoch) && self.tally.batches == 0 {
             self.estimate_statistics(epoch)?;
+            self.learner.restart_optimizer();
         }
         self.learner.fix_statistics();
         Ok(())
@@ -232,7 +239,10 @@ impl<'a> Training<'a> {
         let epoch = self.log.len();
         let TrainingConfig { accumulate, save_minutes, .. } = self.run.config.training;
         let (batches, steps) = (self.loader.batches(), self.steps());
-        let schedule = Schedule::new(self.run.config.learning_rate, self.run.config.epochs, steps);
+        let mut schedule = Schedule::new(self.run.config.learning_rate, self.run.config.epochs, steps);
+        if let Some(first) = self.first_fixed_epoch {
+            schedule = schedule.with_second_warm_up(first * steps);
+        }
         let (begun, before) = (Instant::now(), (self.tally.seconds, self.tally.waited));
         let mut saved = Instant::now();
         let mut images = Vec::new();
@@ -291,7 +301,8 @@ impl<'a> Training<'a> {
             // failure.
             self.state()?.write(&self.run.folder.join(run::LAST))?;
             let begun = Instant::now();
-            if self.run.config.training.estimate_statistics && !self.has_fixed_statistics(epoch) {
+            let estimates = self.has_statistics && self.run.config.training.estimate_statistics;
+            if estimates && !self.has_fixed_statistics(epoch) {
                 self.estimate_statistics(epoch)?;
             }
             let validation = self.validate()?;
