@@ -1,4 +1,5 @@
-//! Libraries that the C compiler makes: as much of ONNX Runtime, of a driver and of NVML as a test needs.
+//! Libraries that the C compiler makes: as much of ONNX Runtime, of a driver and of NVML as a test
+//! needs.
 
 use std::fs;
 use std::mem::offset_of;

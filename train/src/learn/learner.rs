@@ -177,8 +177,8 @@ impl Learner {
         self.has_fixed_statistics = true;
     }
 
-    /// Lets the optimizer begin anew, as it has to once statistics become fixed: the loss is another
-    /// function of the weights then.
+    /// Lets the optimizer begin anew, as it has to once statistics become fixed: the loss is then
+    /// another function of the weights.
     ///
     /// A convolution's bias before a BatchNorm had no gradient until then, so the optimizer would
     /// move it by up to seven times the rate, and the values of a network whose maps are multiplied

@@ -1,5 +1,5 @@
-//! The learning rate of the recipe: linear warm-up, then polynomial decay, step by step; and another
-//! warm-up where the network begins to learn with fixed statistics.
+//! The learning rate of the recipe: linear warm-up, then polynomial decay, step by step; and
+//! another warm-up where the network begins to learn with fixed statistics.
 
 /// The epochs of warm-up.
 const WARM_UP_EPOCHS: usize = 1;
@@ -40,8 +40,8 @@ impl Schedule {
     /// Returns the rate of a step, counted from 0.
     ///
     /// With `s` the step, `w` the warm-up's steps and `n` all: `0.001 + 0.999 s / w` of the rate up
-    /// to step `w`, `(1 - (s - w) / (n - w))^0.9` of it after; in a second warm-up of `v` steps from
-    /// step `r` on, `0.001 + 0.999 (s - r) / v` of that.
+    /// to step `w`, `(1 - (s - w) / (n - w))^0.9` of it after; in a second warm-up of `v` steps
+    /// from step `r` on, `0.001 + 0.999 (s - r) / v` of that.
     pub fn rate(&self, step: usize) -> f64 {
         let factor = if step <= self.warm_up {
             warmed_up(step, self.warm_up)
