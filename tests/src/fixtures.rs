@@ -7,9 +7,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seg_nets::amsunet::AmsUnetConfig;
 use seg_nets::checkpoint::Checkpoint;
-use seg_nets::network::{Network, NetworkConfig, NetworkName};
+use seg_nets::network::{Network, NetworkName};
 use seg_nets::weights::Weights;
-use serde_json::json;
 
 /// The width of the networks that are compared at many sizes; narrower than the default, to be
 /// fast.
@@ -20,26 +19,9 @@ pub fn network(base_width: usize, seed: u64) -> Network {
     randomised(AmsUnetConfig::new().with_base_width(base_width).init(&Device::flex()), seed).into()
 }
 
-/// Creates a random network of the list, three channels to two classes, of base width [`NARROW`] or
-/// what is as narrow, on the CPU.
+/// Creates a random narrow network of the list, three channels to two classes, on the CPU.
 pub fn narrow(name: NetworkName, seed: u64) -> Network {
-    let mut settings = serde_json::to_value(name.config(3, 2)).expect("a configuration has only string keys");
-    let widths = match name {
-        NetworkName::UNext => json!({ "widths": "8-12-16-24-32" }),
-        NetworkName::SegNext => json!({
-            "widths": "8-12-16-24", "depths": "1-2-1-1", "ham_channels": 32, "head_channels": 32, "rank": 8,
-        }),
-        NetworkName::TransUNet => json!({
-            "side": 64, "width": 32, "units": "1-2-1", "hidden": 24, "layers": 2, "mlp": 40, "more": 20,
-            "decoder": "16-12-8-8",
-        }),
-        _ => json!({ "base_width": NARROW }),
-    };
-    for (name, value) in widths.as_object().expect("settings have names") {
-        settings[name] = value.clone();
-    }
-    let config: NetworkConfig = serde_json::from_value(settings).expect("the settings are the network's");
-    randomised(config.init(&Device::flex()), seed)
+    randomised(name.narrow(3, 2).init(&Device::flex()), seed)
 }
 
 /// Returns the network as a checkpoint that no run has written.

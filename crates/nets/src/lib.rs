@@ -13,8 +13,11 @@
 //! - [`checkpoint`] joins weights with the [`contract`](mod@contract) of the model that they make;
 //! - [`device`] opens devices, [`precision`] names the types that a network computes in.
 
+#[cfg(all(test, feature = "cube"))]
+mod every_device;
 mod initial;
 pub mod names;
+mod narrow;
 pub mod network;
 mod numbers;
 pub mod parameters;

@@ -242,8 +242,11 @@ fn track(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Tolerance;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::kernels::devices;
 
     fn assert_running(state: &RunningState<Tensor<1>>, expected: f32) {
         state.value_sync().into_data().assert_approx_eq::<f32>(&TensorData::from([expected]), Tolerance::default());
@@ -258,6 +261,61 @@ mod tests {
         assert_running(&norm.running_mean, 0.1 * 4.0);
         // Deviations from 4 are -3, -2, 0, 5: 38 in squares, over n - 1 = 3.
         assert_running(&norm.running_var, 0.9 + 0.1 * 38.0 / 3.0);
+    }
+
+    #[test]
+    fn a_batch_and_its_gradients_follow_the_definition_on_every_device() {
+        const SHAPE: [usize; 4] = [2, 3, 5, 7];
+        const COUNT: f64 = (2 * 5 * 7) as f64;
+        let mut draws = ChaCha8Rng::seed_from_u64(5);
+        let mut draw = |count: usize, middle: f32| -> Vec<f32> {
+            (0..count).map(|_| middle + draws.random_range(-1.0..1.0_f32)).collect()
+        };
+        // Far from zero in units of their deviation, as the maps behind a ReLU are.
+        let (x, along) = (draw(SHAPE.iter().product(), 4.0), draw(SHAPE.iter().product(), 0.0));
+        let (weight, bias) = (draw(3, 2.0), draw(3, 0.0));
+
+        // The derivative of sum(y * along): Ioffe and Szegedy, "Batch Normalization" (2015), section 3.
+        let of_channel = |index: usize, channel: usize| index / 35 % 3 == channel;
+        let mut expected = [vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0; 3], vec![0.0; 3]];
+        for channel in 0..3 {
+            let places: Vec<_> = (0..x.len()).filter(|index| of_channel(*index, channel)).collect();
+            let mean = |value: &dyn Fn(usize) -> f64| places.iter().map(|index| value(*index)).sum::<f64>() / COUNT;
+            let middle = mean(&|index| x[index].into());
+            let deviation = (mean(&|index| (f64::from(x[index]) - middle).powi(2)) + EPSILON).sqrt();
+            let normal = |index: usize| (f64::from(x[index]) - middle) / deviation;
+            let slope = |index: usize| f64::from(along[index]);
+            let [of_bias, of_weight] = [mean(&slope), mean(&|index| slope(index) * normal(index))];
+            for index in places.iter().copied() {
+                expected[0][index] = normal(index) * f64::from(weight[channel]) + f64::from(bias[channel]);
+                let rest = slope(index) - of_bias - normal(index) * of_weight;
+                expected[1][index] = rest * f64::from(weight[channel]) / deviation;
+            }
+            (expected[2][channel], expected[3][channel]) = (COUNT * of_weight, COUNT * of_bias);
+        }
+
+        for (name, device) in devices() {
+            let device = device.autodiff();
+            let mut norm = BatchNormConfig::new(3).init(&device);
+            norm.weight = Param::from_data(TensorData::new(weight.clone(), [3]), &device);
+            norm.bias = Param::from_data(TensorData::new(bias.clone(), [3]), &device);
+            let image = Tensor::<4>::from_data(TensorData::new(x.clone(), SHAPE), &device).require_grad();
+            let y = norm.forward(image.clone());
+            let gradients =
+                (y.clone() * Tensor::from_data(TensorData::new(along.clone(), SHAPE), &device)).sum().backward();
+            let found = [
+                y.into_data(),
+                image.grad(&gradients).unwrap().into_data(),
+                norm.weight.grad(&gradients).unwrap().into_data(),
+                norm.bias.grad(&gradients).unwrap().into_data(),
+            ];
+            for (what, (found, expected)) in ["y", "x", "weight", "bias"].into_iter().zip(found.iter().zip(&expected)) {
+                for (index, (found, expected)) in found.iter::<f64>().zip(expected).enumerate() {
+                    let difference = (found - expected).abs();
+                    assert!(difference <= 2e-5, "{name}, {what} {index}: {found}, expected {expected}");
+                }
+            }
+        }
     }
 
     #[test]
