@@ -29,11 +29,6 @@ impl Optimizer {
         Self { rule: AdamW::new(weight_decay), moments }
     }
 
-    /// Forgets the moments, as before the first step.
-    pub fn restart(&mut self) {
-        self.moments.clear();
-    }
-
     /// Returns the moments by the parameters' published names.
     pub fn moments(&self) -> &BTreeMap<String, Moments> {
         &self.moments

@@ -22,6 +22,9 @@ pub struct EpochRecord {
     pub dice_loss: f64,
     /// The norm of the gradients, where they are clipped.
     pub gradient_norm: Option<GradientNorm>,
+    /// The steps that were left out because the loss or the norm of its gradients was not finite.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: usize,
     /// The metrics on the validation part; `None` in an epoch that was not validated.
     pub validation: Option<Validation>,
     /// True if it was validated and no epoch before it was as good.
@@ -48,9 +51,15 @@ pub struct Tally {
     /// The seconds of them that were spent waiting for images.
     pub waited: f64,
     images: usize,
-    /// The loss and its two terms, summed over the images.
+    /// The loss and its two terms, summed over the images whose loss is finite.
     losses: [f64; 3],
+    /// The images whose loss is not finite.
+    #[serde(default)]
+    lossless: usize,
     steps: usize,
+    /// The steps among them that were left out.
+    #[serde(default)]
+    left_out: usize,
     learning_rate: f64,
     /// The norm of the gradients, its mean still a sum over the steps.
     norms: Option<GradientNorm>,
@@ -66,7 +75,18 @@ impl Tally {
     pub fn add_batch(&mut self, images: usize, losses: [f64; 3]) {
         self.batches += 1;
         self.images += images;
-        self.losses = std::array::from_fn(|term| self.losses[term] + losses[term] * images as f64);
+        if losses[0].is_finite() {
+            self.losses = std::array::from_fn(|term| self.losses[term] + losses[term] * images as f64);
+        } else {
+            self.lossless += images;
+        }
+    }
+
+    /// Counts a step that was left out, and returns how many of the epoch were.
+    pub fn leave_out_step(&mut self, learning_rate: f64) -> usize {
+        self.add_step(learning_rate, None);
+        self.left_out += 1;
+        self.left_out
     }
 
     /// Counts a step: its learning rate, and the norm of its gradients where they are clipped.
@@ -82,7 +102,9 @@ impl Tally {
     /// Creates the record of epoch `epoch`, counted from 0 and not validated yet, after `steps`
     /// steps in the epochs before.
     pub fn record(&self, epoch: usize, steps: usize) -> EpochRecord {
-        let [loss, cross_entropy, dice_loss] = self.losses.map(|sum| sum / self.images.max(1) as f64);
+        let learned_from = self.images - self.lossless;
+        let [loss, cross_entropy, dice_loss] = self.losses.map(|sum| sum / learned_from.max(1) as f64);
+        let moved = self.steps - self.left_out;
         EpochRecord {
             epoch: epoch + 1,
             steps: steps + self.steps,
@@ -90,7 +112,8 @@ impl Tally {
             loss,
             cross_entropy,
             dice_loss,
-            gradient_norm: self.norms.map(|norms| GradientNorm { mean: norms.mean / self.steps as f64, ..norms }),
+            gradient_norm: self.norms.map(|norms| GradientNorm { mean: norms.mean / moved as f64, ..norms }),
+            left_out: self.left_out,
             validation: None,
             best: false,
             images_per_second: if self.seconds > 0.0 { self.images as f64 / self.seconds } else { 0.0 },
@@ -100,6 +123,10 @@ impl Tally {
             peak_memory: None,
         }
     }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// The global L2 norm of an epoch's gradients before clipping.
@@ -167,6 +194,18 @@ pub(crate) mod tests {
         assert_eq!((record.images_per_second, record.training_seconds, record.waiting), (2.0, 1.5, 0.5));
     }
 
+    #[test]
+    fn a_step_that_is_left_out_is_counted_and_its_loss_is_not() {
+        let mut tally = Tally::default();
+        tally.add_batch(2, [f64::NAN; 3]);
+        assert_eq!(tally.leave_out_step(1e-3), 1);
+        tally.add_batch(2, [3.0, 2.0, 1.0]);
+        tally.add_step(1e-3, Some(4.0));
+        let record = tally.record(0, 0);
+        assert_eq!((record.loss, record.steps, record.left_out), (3.0, 2, 1));
+        assert_eq!(record.gradient_norm, Some(GradientNorm { mean: 4.0, max: 4.0 }));
+    }
+
     /// Creates an epoch that was the best one so far, with a class found in half of its pixels.
     pub(crate) fn record(epoch: usize) -> EpochRecord {
         let confusion: ConfusionMatrix = serde_json::from_str(r#"{"counts":[[5,1],[2,4]]}"#).unwrap();
@@ -186,6 +225,7 @@ pub(crate) mod tests {
             cross_entropy: 0.3,
             dice_loss: 0.4,
             gradient_norm: Some(GradientNorm { mean: 1.5, max: 2.5 }),
+            left_out: 0,
             validation: Some(Validation { scores, confusion }),
             best: true,
             images_per_second: 7.0,

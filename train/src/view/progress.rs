@@ -80,7 +80,10 @@ impl Progress {
                 if self.recent.len() > RECENT {
                     self.recent.pop_front();
                 }
-                self.keep(*loss);
+                // That of a step that was left out would hide the others' mean.
+                if loss.is_finite() {
+                    self.keep(*loss);
+                }
             }
             Event::Epoch(record) => {
                 // The pause in which the epoch was validated is no step's.

@@ -275,7 +275,7 @@ mod tests {
         let (x, along) = (draw(SHAPE.iter().product(), 4.0), draw(SHAPE.iter().product(), 0.0));
         let (weight, bias) = (draw(3, 2.0), draw(3, 0.0));
 
-        // The derivative of sum(y * along): Ioffe and Szegedy, "Batch Normalization" (2015), section 3.
+        // The derivative of sum(y * along): Ioffe and Szegedy, "Batch Normalization", section 3.
         let of_channel = |index: usize, channel: usize| index / 35 % 3 == channel;
         let mut expected = [vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0; 3], vec![0.0; 3]];
         for channel in 0..3 {

@@ -35,6 +35,8 @@ use crate::run::{self, Run, Session};
 
 /// The most batches over which running statistics are estimated before a validation.
 pub(crate) const STATISTICS_BATCHES_MAX: usize = 64;
+/// The steps of an epoch with fixed statistics for each of them that may be left out.
+const STEPS_PER_LEFT_OUT: usize = 20;
 
 impl Run {
     /// Trains until the run [ends](Ending), from the last checkpoint if there is one, and returns
@@ -228,7 +230,6 @@ impl<'a> Training<'a> {
         }
         if self.first_fixed_epoch == Some(epoch) && self.tally.batches == 0 {
             self.estimate_statistics(epoch)?;
-            self.learner.restart_optimizer();
         }
         self.learner.fix_statistics();
         Ok(())
@@ -245,6 +246,8 @@ impl<'a> Training<'a> {
         }
         let (begun, before) = (Instant::now(), (self.tally.seconds, self.tally.waited));
         let mut saved = Instant::now();
+        let is_fixed = self.has_fixed_statistics(epoch);
+        let left_out_max = if is_fixed { steps.div_ceil(STEPS_PER_LEFT_OUT) } else { 0 };
         let mut images = Vec::new();
         let mut loss = 0.0;
         let mut epoch_batches = self.loader.epoch(epoch, self.tally.batches);
@@ -257,7 +260,7 @@ impl<'a> Training<'a> {
             let count = batch.names.len();
             let share = count as f64 / self.images_of(step) as f64;
             let losses = self.learner.learn(batch, share);
-            if !losses[0].is_finite() {
+            if !losses[0].is_finite() && !is_fixed {
                 return Err(diverged("loss", losses[0], images));
             }
             loss += share * losses[0];
@@ -266,11 +269,18 @@ impl<'a> Training<'a> {
                 continue;
             }
             let rate = schedule.rate(epoch * steps + step);
-            let norm = self.learner.step(rate);
-            if let Some(norm) = norm.filter(|norm| !norm.is_finite()) {
-                return Err(diverged("gradients' norm", norm, images));
+            let (what, value, norm) = if loss.is_finite() {
+                let norm = self.learner.step(rate);
+                ("gradients' norm", norm.unwrap_or_default(), norm)
+            } else {
+                self.learner.leave_out();
+                ("loss", loss, None)
+            };
+            if value.is_finite() {
+                self.tally.add_step(rate, norm);
+            } else if self.tally.leave_out_step(rate) > left_out_max {
+                return Err(diverged(what, value, images));
             }
-            self.tally.add_step(rate, norm);
             self.tally.seconds = before.0 + begun.elapsed().as_secs_f64();
             self.tally.waited = before.1 + epoch_batches.waited().as_secs_f64();
             observe(Event::Step { step: epoch * steps + step + 1, loss });
@@ -539,18 +549,28 @@ mod tests {
     fn a_run_that_diverges_names_its_images_and_saves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let dataset = discs(&folder.path().join("data"));
-        for (name, rate, save_minutes, expected) in [
-            ("a loss", 1e30, 1e6, ["the loss is", "at step 2 of epoch 1; lower `--lr`", "images: "]),
-            ("weights, before they are saved", f64::MAX, 0.0, ["the weights are not finite", "after step 1", "`--lr`"]),
+        for (name, rate, save_minutes, fixed, expected) in [
+            ("a loss", 1e30, 1e6, 0.5, ["the loss is", "at step 2 of epoch 1; lower `--lr`", "images: "]),
+            // With fixed statistics, one step of an epoch as short as this may be left out, so that
+            // the first epoch ends and is saved.
+            ("a second loss", 1e30, 1e6, 1.0, ["the loss is", "at step 2 of epoch 2; lower `--lr`", "images: "]),
+            (
+                "weights, before they are saved",
+                f64::MAX,
+                0.0,
+                0.5,
+                ["the weights are not finite", "after step 1", "`--lr`"],
+            ),
         ] {
             let mut run = begin(&folder.path().join(name), dataset.clone(), 2);
             run.config.learning_rate = rate;
             run.config.training.save_minutes = save_minutes;
+            run.config.training.fixed_statistics = fixed;
             let message = run.train(|_| {}).unwrap_err().to_string();
             assert!(expected.iter().all(|part| message.contains(part)), "{name}: {message}");
             let named = run.split.train.iter().any(|image| message.ends_with(image.as_str()));
-            assert_eq!(named, name == "a loss", "{name}: {message}");
-            assert!(!run.folder.join(run::LAST).exists(), "{name}: a checkpoint was left");
+            assert_eq!(named, name.ends_with("loss"), "{name}: {message}");
+            assert_eq!(run.folder.join(run::LAST).exists(), name == "a second loss", "{name}: a checkpoint");
         }
     }
 }
