@@ -218,7 +218,8 @@ pub(crate) struct TrainingArgs {
     /// Batches per step, whose gradients are averaged over images [default: 1]
     #[arg(long, value_name = "N", value_parser = positive)]
     accumulate: Option<usize>,
-    /// Scale the gradients of a step down to this L2 norm
+    /// Scale the gradients of a step down to this L2 norm [default: 1 while BatchNorm's statistics
+    /// stay fixed]
     #[arg(long, value_name = "F", value_parser = rate)]
     clip_norm: Option<f64>,
     /// Validate and keep a moving average of the weights with this decay, as 0.999
