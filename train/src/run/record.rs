@@ -55,7 +55,7 @@ pub struct Tally {
     losses: [f64; 3],
     /// The images whose loss is not finite.
     #[serde(default)]
-    lossless: usize,
+    without_loss: usize,
     steps: usize,
     /// The steps among them that were left out.
     #[serde(default)]
@@ -78,7 +78,7 @@ impl Tally {
         if losses[0].is_finite() {
             self.losses = std::array::from_fn(|term| self.losses[term] + losses[term] * images as f64);
         } else {
-            self.lossless += images;
+            self.without_loss += images;
         }
     }
 
@@ -102,7 +102,7 @@ impl Tally {
     /// Creates the record of epoch `epoch`, counted from 0 and not validated yet, after `steps`
     /// steps in the epochs before.
     pub fn record(&self, epoch: usize, steps: usize) -> EpochRecord {
-        let learned_from = self.images - self.lossless;
+        let learned_from = self.images - self.without_loss;
         let [loss, cross_entropy, dice_loss] = self.losses.map(|sum| sum / learned_from.max(1) as f64);
         let moved = self.steps - self.left_out;
         EpochRecord {
@@ -159,6 +159,15 @@ impl EpochRecord {
         self.training_seconds + self.validation_seconds
     }
 
+    /// Says how many steps were left out; `None` if none was.
+    pub fn left_out_text(&self) -> Option<String> {
+        match self.left_out {
+            0 => None,
+            1 => Some("1 step without a finite loss left out".into()),
+            steps => Some(format!("{steps} steps without a finite loss left out")),
+        }
+    }
+
     /// Returns the Dice per image on the validation part, by which the best epoch is chosen.
     pub fn dice(&self) -> Option<f64> {
         self.validation.as_ref().map(|validation| validation.scores.dice_per_image)
@@ -203,6 +212,7 @@ pub(crate) mod tests {
         tally.add_step(1e-3, Some(4.0));
         let record = tally.record(0, 0);
         assert_eq!((record.loss, record.steps, record.left_out), (3.0, 2, 1));
+        assert_eq!(record.left_out_text().as_deref(), Some("1 step without a finite loss left out"));
         assert_eq!(record.gradient_norm, Some(GradientNorm { mean: 4.0, max: 4.0 }));
     }
 

@@ -169,7 +169,9 @@ impl Progress {
 fn summary(record: &EpochRecord) -> String {
     let validation = record.dice().map_or_else(|| "not validated".into(), |dice| format!("Dice {dice:.4}"));
     let best = if record.best { ", the best so far" } else { "" };
-    format!("epoch {}: loss {:.4}, {validation}, {}{best}", record.epoch, record.loss, duration(record.seconds()))
+    let left_out = record.left_out_text().map_or_else(String::new, |text| format!(", {text}"));
+    let seconds = duration(record.seconds());
+    format!("epoch {}: loss {:.4}, {validation}, {seconds}{best}{left_out}", record.epoch, record.loss)
 }
 
 #[cfg(test)]

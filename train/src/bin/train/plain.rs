@@ -64,10 +64,7 @@ pub(crate) fn line(record: &EpochRecord, epochs: usize) -> String {
     let EpochRecord { epoch, loss, cross_entropy, dice_loss, learning_rate, .. } = record;
     let validation = record.validation.as_ref().map_or_else(|| "not validated".into(), scores);
     let mark = if record.best { "  best" } else { "" };
-    let left_out = match record.left_out {
-        0 => String::new(),
-        steps => format!("  {steps} steps left out, whose loss was not finite"),
-    };
+    let left_out = record.left_out_text().map_or_else(String::new, |text| format!("  {text}"));
     format!(
         "epoch {epoch:>width$}/{epochs}  loss {loss:.4} ({cross_entropy:.4} + {dice_loss:.4})  lr {learning_rate:.1e}  \
          {validation}  {:.1} s{mark}{left_out}",

@@ -35,7 +35,8 @@ use crate::run::{self, Run, Session};
 
 /// The most batches over which running statistics are estimated before a validation.
 pub(crate) const STATISTICS_BATCHES_MAX: usize = 64;
-/// The steps of an epoch with fixed statistics for each of them that may be left out.
+/// The steps of an epoch with fixed statistics for each of them that may be left out; never more
+/// than half of them are.
 const STEPS_PER_LEFT_OUT: usize = 20;
 
 impl Run {
@@ -247,7 +248,7 @@ impl<'a> Training<'a> {
         let (begun, before) = (Instant::now(), (self.tally.seconds, self.tally.waited));
         let mut saved = Instant::now();
         let is_fixed = self.has_fixed_statistics(epoch);
-        let left_out_max = if is_fixed { steps.div_ceil(STEPS_PER_LEFT_OUT) } else { 0 };
+        let left_out_max = if is_fixed { steps.div_ceil(STEPS_PER_LEFT_OUT).min(steps / 2) } else { 0 };
         let mut images = Vec::new();
         let mut loss = 0.0;
         let mut epoch_batches = self.loader.epoch(epoch, self.tally.batches);
