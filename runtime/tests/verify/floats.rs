@@ -1,4 +1,4 @@
-//! What rounding and the range of floats do to a proof.
+//! Proofs where rounding is amplified, or where floats overflow.
 
 use ndarray::{Array4, ArrayView4, Axis};
 use seg_contract::OutputKind;

@@ -5,8 +5,8 @@
 const WARM_UP_EPOCHS: usize = 1;
 /// The share of the rate at which warm-up starts.
 const WARM_UP_FACTOR: f64 = 1e-3;
-/// The steps that are left for each step of a second warm-up, at least.
-const SECOND_WARM_UP_SHARE: usize = 4;
+/// A second warm-up takes at most one in so many of the steps that are left.
+const SECOND_WARM_UP_DIVISOR: usize = 4;
 /// The power of the decay.
 const DECAY_POWER: f64 = 0.9;
 
@@ -33,7 +33,7 @@ impl Schedule {
     /// Adds a second warm-up, from a step on: as long as the first, but at most a quarter of the
     /// steps that are left. At the start there is only one.
     pub fn with_second_warm_up(self, step: usize) -> Self {
-        let steps = self.warm_up.min(self.steps.saturating_sub(step) / SECOND_WARM_UP_SHARE);
+        let steps = self.warm_up.min(self.steps.saturating_sub(step) / SECOND_WARM_UP_DIVISOR);
         Self { second: (step > 0).then_some([step, steps]), ..self }
     }
 

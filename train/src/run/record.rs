@@ -125,6 +125,7 @@ impl Tally {
     }
 }
 
+/// Returns whether a field is left out of the log.
 fn is_zero(number: &usize) -> bool {
     *number == 0
 }
@@ -159,12 +160,13 @@ impl EpochRecord {
         self.training_seconds + self.validation_seconds
     }
 
-    /// Says how many steps were left out; `None` if none was.
+    /// Says how many steps were left out because the loss or the norm of its gradients was not
+    /// finite; `None` if none was.
     pub fn left_out_text(&self) -> Option<String> {
         match self.left_out {
             0 => None,
-            1 => Some("1 step without a finite loss left out".into()),
-            steps => Some(format!("{steps} steps without a finite loss left out")),
+            1 => Some("1 step left out, not finite".into()),
+            steps => Some(format!("{steps} steps left out, not finite")),
         }
     }
 
@@ -212,7 +214,7 @@ pub(crate) mod tests {
         tally.add_step(1e-3, Some(4.0));
         let record = tally.record(0, 0);
         assert_eq!((record.loss, record.steps, record.left_out), (3.0, 2, 1));
-        assert_eq!(record.left_out_text().as_deref(), Some("1 step without a finite loss left out"));
+        assert_eq!(record.left_out_text().as_deref(), Some("1 step left out, not finite"));
         assert_eq!(record.gradient_norm, Some(GradientNorm { mean: 4.0, max: 4.0 }));
     }
 

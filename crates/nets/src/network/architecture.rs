@@ -1,4 +1,4 @@
-//! What every network and its configuration have.
+//! The traits of every network and of its configuration.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
