@@ -2,7 +2,7 @@
 //! one file on the grid of the images.
 //!
 //! - `stack.rs` finds which pictures belong together;
-//! - `nifti_mask.rs` writes a NIfTI file, `dicom_seg.rs` a DICOM segmentation, `tiff_stack.rs` a
+//! - `nifti_mask.rs` writes a NIfTI file, `dicom_seg/` a DICOM segmentation, `tiff_stack.rs` a
 //!   TIFF file of several pages.
 
 mod cielab;

@@ -1,17 +1,22 @@
 //! The mask of a volume as a DICOM segmentation: binary (PS3.3, A.51), or a label map (Supplement
 //! 243).
 
+mod attributes;
+mod frames;
+mod items;
+
 use std::io::{self, Write};
 
-use dicom_core::value::{DataSetSequence, Value};
-use dicom_core::{DataElement, Length, PrimitiveValue, Tag, VR};
+use dicom_core::{PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::mem::InMemElement;
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use image::GrayImage;
-use seg_contract::{Class, Code, Codes};
+use seg_contract::Class;
 
-use super::cielab::scaled_lab;
+use attributes::Attributes;
+use frames::Frames;
+use items::{background, frame_groups, referenced, segment};
+
 use super::stack::{Origin, Stack, VolumeError};
 use super::uid::uid;
 use crate::formats::dicom::file::DicomFile;
@@ -92,8 +97,7 @@ impl Stack {
         out: impl Write,
     ) -> Result<(), VolumeError> {
         let Origin::Dicom(slices) = &self.origin else {
-            return Err(self
-                .refuse(SEG, "it is not DICOM, so that there is nothing to refer to; save `nifti`, `tiff` or `mask`"));
+            return Err(self.refuse(SEG, NOT_DICOM));
         };
         let mut sources = Vec::new();
         let mut last: Option<(usize, DicomFile)> = None;
@@ -299,295 +303,5 @@ impl Stack {
                 })],
             );
         })
-    }
-}
-
-/// Returns the segment 0 of a label map, which holds what no class does.
-fn background(labels: &SegmentationLabels<'_>) -> InMemDicomObject {
-    let code = || Code { value: "125040".into(), scheme: "DCM".into(), meaning: "Background".into() };
-    let codes = Codes { category: code(), r#type: code() };
-    segment(0, &Class { codes: Some(codes), ..labels.classes[0].clone() }, labels)
-}
-
-/// Returns a segment.
-fn segment(number: usize, class: &Class, labels: &SegmentationLabels<'_>) -> InMemDicomObject {
-    let term = |value: &str, meaning: &str| Code { value: value.into(), scheme: "SCT".into(), meaning: meaning.into() };
-    let neutral = || Codes { category: term("85756007", "Tissue"), r#type: term("85756007", "Tissue") };
-    let codes = class.codes.clone().unwrap_or_else(neutral);
-    Attributes::of(|item| {
-        item.number(tags::SEGMENT_NUMBER, number as u16);
-        item.text(tags::SEGMENT_LABEL, VR::LO, &short(&class.name, 64));
-        item.text(tags::SEGMENT_ALGORITHM_TYPE, VR::CS, "AUTOMATIC");
-        item.text(tags::SEGMENT_ALGORITHM_NAME, VR::LO, &short(labels.algorithm, 64));
-        item.sequence(tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, vec![code(&codes.category)]);
-        item.sequence(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, vec![code(&codes.r#type)]);
-        let lab = scaled_lab(class.color);
-        item.put(tags::RECOMMENDED_DISPLAY_CIE_LAB_VALUE, VR::US, PrimitiveValue::U16(lab.as_slice().into()));
-    })
-}
-
-/// Returns a text of at most some characters, without a backslash, which would divide it.
-fn short(text: &str, longest: usize) -> String {
-    text.replace('\\', "/").chars().take(longest).collect()
-}
-
-fn code(code: &Code) -> InMemDicomObject {
-    Attributes::of(|item| {
-        item.text(tags::CODE_VALUE, VR::SH, &code.value);
-        item.text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, &code.scheme);
-        item.text(tags::CODE_MEANING, VR::LO, &code.meaning);
-    })
-}
-
-/// Returns the series of the images with all their instances.
-fn referenced(sources: &[Source<'_>], first: &DicomFile) -> Vec<InMemDicomObject> {
-    let mut instances: Vec<InMemDicomObject> = Vec::new();
-    let mut last = "";
-    for source in sources {
-        if source.instance != last {
-            instances.push(Attributes::of(|item| {
-                item.text(tags::REFERENCED_SOP_CLASS_UID, VR::UI, &source.class);
-                item.text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, &source.instance);
-            }));
-        }
-        last = &source.instance;
-    }
-    vec![Attributes::of(|item| {
-        item.sequence(tags::REFERENCED_INSTANCE_SEQUENCE, instances);
-        item.copy_or_empty(&first.object, tags::SERIES_INSTANCE_UID, VR::UI);
-    })]
-}
-
-/// Returns the groups of a frame: its segment, its position and its image.
-fn frame_groups(segment: Option<usize>, place: usize, sources: &[Source<'_>], is_placed: bool) -> InMemDicomObject {
-    let source = &sources[place];
-    let term =
-        |value: &str, meaning: &str| code(&Code { value: value.into(), scheme: "DCM".into(), meaning: meaning.into() });
-    Attributes::of(|groups| {
-        groups.sequence(
-            tags::DERIVATION_IMAGE_SEQUENCE,
-            vec![Attributes::of(|item| {
-                item.sequence(
-                    tags::SOURCE_IMAGE_SEQUENCE,
-                    vec![Attributes::of(|image| {
-                        image.text(tags::REFERENCED_SOP_CLASS_UID, VR::UI, &source.class);
-                        image.text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, &source.instance);
-                        if let Some(frame) = source.slice.frame {
-                            image.text(tags::REFERENCED_FRAME_NUMBER, VR::IS, &frame.to_string());
-                        }
-                        image.text(tags::SPATIAL_LOCATIONS_PRESERVED, VR::CS, "YES");
-                        let purpose = term("121322", "Source image for image processing operation");
-                        image.sequence(tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, vec![purpose]);
-                    })],
-                );
-                item.sequence(tags::DERIVATION_CODE_SEQUENCE, vec![term("113076", "Segmentation")]);
-            })],
-        );
-        groups.sequence(
-            tags::FRAME_CONTENT_SEQUENCE,
-            vec![Attributes::of(|item| {
-                let place = is_placed.then_some(place as u32 + 1);
-                let values: Vec<u32> = segment.map(|segment| segment as u32).into_iter().chain(place).collect();
-                item.put(tags::DIMENSION_INDEX_VALUES, VR::UL, PrimitiveValue::U32(values.into()));
-            })],
-        );
-        if let Some(position) = source.slice.position.filter(|_| is_placed) {
-            groups.sequence(
-                tags::PLANE_POSITION_SEQUENCE,
-                vec![Attributes::of(|item| {
-                    item.decimals(tags::IMAGE_POSITION_PATIENT, &position);
-                })],
-            );
-        }
-        if let Some(segment) = segment {
-            groups.sequence(
-                tags::SEGMENT_IDENTIFICATION_SEQUENCE,
-                vec![Attributes::of(|item| {
-                    item.number(tags::REFERENCED_SEGMENT_NUMBER, segment as u16);
-                })],
-            );
-        }
-    })
-}
-
-/// The frames: their segments and slices, and their pixels.
-struct Frames {
-    /// The number of the segment and the place of the slice, by segment and then by slice.
-    places: Vec<(usize, usize)>,
-    /// The pixels of all frames, without filling between frames: bits, the lowest first, or bytes
-    /// of labels.
-    bits: Vec<u8>,
-}
-
-impl Frames {
-    /// Joins the labels of each slice.
-    fn of_labels(masks: &mut dyn FnMut(usize) -> io::Result<GrayImage>, sources: &[Source<'_>]) -> io::Result<Self> {
-        let mut all = Self { places: Vec::new(), bits: Vec::new() };
-        for place in 0..sources.len() {
-            let mask = masks(place)?;
-            check_size(&mask, sources[0].slice.size)?;
-            all.bits.extend_from_slice(&mask);
-            all.places.push((0, place));
-        }
-        all.bits.resize(all.bits.len().next_multiple_of(2), 0);
-        Ok(all)
-    }
-
-    /// Packs the pixels of each segment and slice; an empty mask has one empty frame.
-    fn new(
-        masks: &mut dyn FnMut(usize) -> io::Result<GrayImage>,
-        sources: &[Source<'_>],
-        classes: usize,
-    ) -> io::Result<Self> {
-        let [rows, columns] = sources[0].slice.size;
-        let pixels = rows as usize * columns as usize;
-        // The frames of each segment, each packed by itself.
-        let mut frames: Vec<Vec<(usize, Vec<u8>)>> = vec![Vec::new(); classes];
-        for place in 0..sources.len() {
-            let mask = masks(place)?;
-            check_size(&mask, [rows, columns])?;
-            let mut is_there = [false; 256];
-            mask.iter().for_each(|label| is_there[usize::from(*label)] = true);
-            for (segment, frames) in frames.iter_mut().enumerate().skip(1).filter(|(segment, _)| is_there[*segment]) {
-                let mut bits = vec![0_u8; pixels.div_ceil(8)];
-                for (pixel, _) in mask.iter().enumerate().filter(|(_, label)| usize::from(**label) == segment) {
-                    bits[pixel / 8] |= 1 << (pixel % 8);
-                }
-                frames.push((place, bits));
-            }
-        }
-        let mut all = Self { places: Vec::new(), bits: Vec::new() };
-        let mut length = 0;
-        for (segment, frames) in frames.into_iter().enumerate() {
-            for (place, bits) in frames {
-                all.append(&bits, pixels, &mut length);
-                all.places.push((segment, place));
-            }
-        }
-        if all.places.is_empty() {
-            all.places.push((1, 0));
-            all.append(&vec![0; pixels.div_ceil(8)], pixels, &mut length);
-        }
-        all.bits.resize(all.bits.len().next_multiple_of(2), 0);
-        Ok(all)
-    }
-
-    /// Appends a frame of some pixels behind the bits that there are.
-    fn append(&mut self, frame: &[u8], pixels: usize, length: &mut usize) {
-        self.bits.resize((*length + pixels).div_ceil(8), 0);
-        let (start, shift) = (*length / 8, *length % 8);
-        for (place, byte) in frame.iter().enumerate() {
-            self.bits[start + place] |= byte << shift;
-            if shift > 0
-                && let Some(next) = self.bits.get_mut(start + place + 1)
-            {
-                *next |= byte >> (8 - shift);
-            }
-        }
-        *length += pixels;
-    }
-}
-
-/// Checks that a mask has the size of its slice.
-fn check_size(mask: &GrayImage, [rows, columns]: [u32; 2]) -> io::Result<()> {
-    let (width, height) = mask.dimensions();
-    if (width, height) == (columns, rows) {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("a mask is {width}x{height}, expected {columns}x{rows}")))
-}
-
-/// A data set that is being made.
-struct Attributes {
-    object: InMemDicomObject,
-}
-
-impl Attributes {
-    fn new() -> Self {
-        Self { object: InMemDicomObject::new_empty() }
-    }
-
-    /// Makes an item.
-    fn of(fill: impl FnOnce(&mut Self)) -> InMemDicomObject {
-        let mut attributes = Self::new();
-        fill(&mut attributes);
-        attributes.object
-    }
-
-    fn put(&mut self, tag: Tag, vr: VR, value: PrimitiveValue) {
-        self.object.put(DataElement::new(tag, vr, value));
-    }
-
-    fn text(&mut self, tag: Tag, vr: VR, text: &str) {
-        let value = if text.is_empty() { PrimitiveValue::Empty } else { PrimitiveValue::from(text) };
-        self.put(tag, vr, value);
-    }
-
-    fn number(&mut self, tag: Tag, number: u16) {
-        self.put(tag, VR::US, PrimitiveValue::from(number));
-    }
-
-    fn decimals(&mut self, tag: Tag, numbers: &[f64]) {
-        let numbers: Vec<String> = numbers.iter().map(|number| decimal(*number)).collect();
-        self.text(tag, VR::DS, &numbers.join("\\"));
-    }
-
-    fn sequence(&mut self, tag: Tag, items: Vec<InMemDicomObject>) {
-        let value: Value<InMemDicomObject> = Value::Sequence(DataSetSequence::new(items, Length::UNDEFINED));
-        self.object.put(DataElement::new(tag, VR::SQ, value));
-    }
-
-    /// Copies an element if it is there.
-    fn copy(&mut self, from: &InMemDicomObject, tag: Tag) {
-        if let Some(element) = from.get(tag) {
-            self.object.put(InMemElement::clone(element));
-        }
-    }
-
-    /// Copies an element, or puts an empty one.
-    fn copy_or_empty(&mut self, from: &InMemDicomObject, tag: Tag, vr: VR) {
-        match from.get(tag) {
-            Some(element) => drop(self.object.put(InMemElement::clone(element))),
-            None => self.put(tag, vr, PrimitiveValue::Empty),
-        }
-    }
-}
-
-/// Writes a number in at most 16 characters.
-fn decimal(number: f64) -> String {
-    let exact = number.to_string();
-    if exact.len() <= 16 {
-        return exact;
-    }
-    let shorter = (0..=14).rev().map(|digits| format!("{number:.digits$}")).find(|text| text.len() <= 16);
-    shorter.unwrap_or_else(|| format!("{number:.8e}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_follow_each_other_without_filling() {
-        let mut frames = Frames { places: Vec::new(), bits: Vec::new() };
-        let mut length = 0;
-        // Frames of 11 pixels.
-        for _ in 0..3 {
-            frames.append(&[0b1000_0001, 0b101], 11, &mut length);
-        }
-        let bit = |place: usize| frames.bits[place / 8] >> (place % 8) & 1;
-        let found: Vec<_> = (0..33).map(bit).collect();
-        let frame = [1, 0, 0, 0, 0, 0, 0, 1, 1, 0, 1];
-        assert_eq!(found, [frame, frame, frame].concat());
-    }
-
-    #[test]
-    fn decimals_take_16_characters_at_most() {
-        for number in [0.0, -0.123_456_789_012_345_67, 1e-9, 123_456_789.123_456_79, -27.5, 1e20, 2.5] {
-            let text = decimal(number);
-            assert!(text.len() <= 16, "{text}");
-            let found: f64 = text.parse().unwrap();
-            assert!((found - number).abs() <= 1e-7 * number.abs().max(1e-2), "{number}: {text}");
-        }
     }
 }
