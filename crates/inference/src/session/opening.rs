@@ -1,60 +1,26 @@
-//! Opens a model file: reads it, checks it, and starts a session on the provider that is asked for.
+//! Opens a model: starts a session on the provider that is asked for, or on a fallback.
 
-use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
 
 use ort::environment::Environment;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use seg_contract::{Contract, sha256};
+use seg_onnx::ModelError;
 use seg_onnx::graph::Graph;
-use seg_onnx::{Model, ModelError, adopt, proto};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::fused::{Fused, FusedError};
 use crate::library::loaded_version;
 use crate::provider::{
-    self, ComputePrecision, EngineCacheError, OptionError, Options, Provider, ProviderError, RuntimeCache, diagnose,
-    engine_key,
+    self, EngineCacheError, OptionError, Options, Provider, ProviderError, RuntimeCache, diagnose, engine_key,
 };
 use crate::session::placement::{self, PlacedNode, Placement, PlacementError, RECORD_PLACEMENT};
+use crate::session::reading::External;
+use crate::session::runs_on::RunsOn;
 use crate::session::{Engine, edges};
 use crate::threads::SharedThreads;
-
-/// The provider that computes a session, and how, for a report.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct RunsOn {
-    /// The provider.
-    pub provider: Provider,
-    /// The precision in which it computes float32 values.
-    pub precision: ComputePrecision,
-    /// The device or the way to compute, if the options can choose it: OpenVINO's device, CUDA's
-    /// kernels as one graph.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<String>,
-    /// The version of ONNX Runtime.
-    pub onnx_runtime: String,
-    /// The plug-in in which the provider comes, if it does: its package and version, or the file
-    /// that the user named, with its hash and options.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plugin: Option<String>,
-    /// The reasons against the providers that were asked for first, if a fallback was allowed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub instead: Vec<String>,
-    /// The number of nodes that each provider computes, by ONNX Runtime's name for it.
-    pub nodes: BTreeMap<String, usize>,
-    /// The nodes that another provider computes, except shape arithmetic on the CPU, if a fallback
-    /// was allowed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub elsewhere: Vec<PlacedNode>,
-    /// Each model of an ensemble, in their order, if they do not run alike. The fields above are
-    /// then the first one's, except the reasons and the nodes, which are those of all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub members: Vec<Self>,
-}
 
 /// The reason for which a model file cannot be opened.
 #[derive(Debug, Error)]
@@ -118,120 +84,6 @@ pub enum OpenError {
     },
 }
 
-/// Reads a model file and its contract, without ONNX Runtime.
-///
-/// # Errors
-/// When the file cannot be read or is not one that this toolchain wrote.
-pub fn read_model(path: &Path) -> Result<Model, OpenError> {
-    parse_model(path, &read(path)?)
-}
-
-/// Reads the contract of a model file, whose graph another tool may have written.
-///
-/// # Errors
-/// When the file cannot be read or carries no usable contract.
-pub fn read_contract(path: &Path) -> Result<Contract, OpenError> {
-    Ok(runnable(path, &read(path)?)?.contract)
-}
-
-/// Reads a model file.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
-    fs::read(path).map_err(|source| OpenError::Read { path: path.into(), source })
-}
-
-/// A model as far as running it needs to know it.
-#[derive(Debug)]
-pub struct Runnable {
-    /// The contract.
-    pub contract: Contract,
-    /// The graph, where it can be read.
-    pub graph: Option<Graph>,
-    /// A warning if a tool has changed the model since it was exported.
-    pub warning: Option<String>,
-}
-
-/// Reads a model from the bytes of its file as far as running it needs: the contract. `path` is its
-/// name in errors.
-///
-/// # Errors
-/// When the bytes are no ONNX file, or carry no usable contract, or the graph has another input or
-/// output.
-pub fn runnable(path: &Path, bytes: &[u8]) -> Result<Runnable, OpenError> {
-    let refused = |source: ModelError| OpenError::Model { path: path.into(), source: source.into() };
-    let unread = match Model::from_bytes(bytes) {
-        Ok(model) => {
-            let warning = change_warning(path, bytes, &model);
-            return Ok(Runnable { contract: model.contract, graph: Some(model.graph), warning });
-        }
-        // ONNX Runtime says what the types are.
-        Err(error @ (ModelError::Read(_) | ModelError::Broken { what: "input's type" | "output's type", .. })) => error,
-        Err(error) => return Err(refused(error)),
-    };
-    let contract = Model::contract_of(bytes).map_err(refused)?;
-    if adopt::is_as_adopted(bytes).is_ok_and(|adopted| adopted == Some(true)) {
-        return Ok(Runnable { contract, graph: None, warning: None });
-    }
-    let mut reason = unread.to_string();
-    let mut source = std::error::Error::source(&unread);
-    while let Some(cause) = source {
-        reason += &format!(": {cause}");
-        source = cause.source();
-    }
-    let warning = format!(
-        "`{}` was changed after `seg export` wrote it, and its graph is not one that can be read here: {reason}. ONNX \
-         Runtime runs it, but `seg inspect` and `seg verify` cannot say what it computes, and what the contract says of \
-         it may no longer be true; score it with `seg eval`",
-        path.display()
-    );
-    Ok(Runnable { contract, graph: None, warning: Some(warning) })
-}
-
-/// A file beside a model that holds weights.
-#[derive(Clone)]
-pub(super) struct External {
-    /// The name as the model writes it.
-    pub(super) name: String,
-    pub(super) bytes: Arc<[u8]>,
-}
-
-/// Reads the files that hold a model's weights beside it.
-pub(super) fn read_external(path: &Path, bytes: &[u8]) -> Result<Vec<External>, OpenError> {
-    let refused = |source: ModelError| OpenError::Model { path: path.into(), source: source.into() };
-    let names = proto::external_files(bytes).map_err(|error| refused(error.into()))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let read = |name: String| {
-        let is_beside =
-            Path::new(&name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        if !is_beside {
-            return Err(OpenError::External { path: path.into(), name });
-        }
-        let place = folder.join(&name);
-        let bytes = fs::read(&place).map_err(|source| OpenError::Read { path: place, source })?;
-        Ok(External { name, bytes: bytes.into() })
-    };
-    names.into_iter().map(read).collect()
-}
-
-/// Parses a model from the bytes of its file; `path` is its name in errors.
-pub fn parse_model(path: &Path, bytes: &[u8]) -> Result<Model, OpenError> {
-    Model::from_bytes(bytes).map_err(|source| OpenError::Model { path: path.into(), source: source.into() })
-}
-
-/// Returns a warning if a tool has changed the model since it was exported; `bytes` are those of
-/// its file `path`.
-pub fn change_warning(path: &Path, bytes: &[u8], model: &Model) -> Option<String> {
-    // A graph that cannot be written again was written by another program.
-    let is_as_exported = model.is_as_exported(bytes).unwrap_or(false);
-    (!is_as_exported).then(|| {
-        format!(
-            "`{}` was changed after `seg export` wrote it: its graph and contract are not those that its metadata \
-             name, so what the contract says of it may no longer be true; export the model again, or prove what it \
-             computes with `seg verify`",
-            path.display()
-        )
-    })
-}
-
 /// A model file; `path` is its name in errors.
 pub(super) struct File<'a> {
     pub(super) environment: &'a Environment,
@@ -252,44 +104,6 @@ pub(super) struct Opened {
     pub(super) options: Options,
     /// The files that the provider leaves when the session is closed.
     pub(super) cache: Option<RuntimeCache>,
-}
-
-impl RunsOn {
-    /// Joins the descriptions of several models, of which there is at least one: the first one,
-    /// with the reasons and the nodes of all, and each by itself if they do not run alike.
-    pub(crate) fn join(members: &[&Self]) -> Self {
-        let mut all = members[0].clone();
-        let alike = |member: &&Self| Self { nodes: BTreeMap::new(), ..(*member).clone() };
-        if members.iter().map(alike).any(|member| member != alike(&members[0])) {
-            all.members = members.iter().copied().cloned().collect();
-        }
-        for Self { instead, nodes, elsewhere, .. } in &members[1..] {
-            for reason in instead {
-                if !all.instead.contains(reason) {
-                    all.instead.push(reason.clone());
-                }
-            }
-            for (provider, count) in nodes {
-                *all.nodes.entry(provider.clone()).or_default() += count;
-            }
-            all.elsewhere.extend(elsewhere.iter().cloned());
-        }
-        all
-    }
-
-    /// Lists notes for the user: why another provider computes than the requested one, and which
-    /// nodes.
-    pub fn notes(&self) -> Vec<String> {
-        let mut notes: Vec<_> = self.instead.iter().map(|reason| format!("cannot use {reason}")).collect();
-        let mut operators = BTreeMap::<_, usize>::new();
-        for node in &self.elsewhere {
-            *operators.entry((&node.provider, &node.operator)).or_default() += 1;
-        }
-        for ((provider, operator), count) in operators {
-            notes.push(format!("{provider} computes {count} {operator} instead of {}", self.provider));
-        }
-        notes
-    }
 }
 
 impl File<'_> {
@@ -493,34 +307,8 @@ mod tests {
 
     use super::*;
     use crate::library::tests::environment;
+    use crate::provider::ComputePrecision;
     use crate::session::Session;
-
-    #[test]
-    fn models_that_run_differently_are_told_apart() {
-        let node = |name: &str| PlacedNode { name: name.into(), operator: "Conv".into(), provider: "CPU".into() };
-        let cuda = RunsOn { provider: Provider::Cuda, nodes: [("CUDA".into(), 5)].into(), ..RunsOn::default() };
-        let larger = RunsOn { nodes: [("CUDA".into(), 7)].into(), ..cuda.clone() };
-        let leaves = |name| RunsOn {
-            nodes: [("CUDA".into(), 4), ("CPU".into(), 1)].into(),
-            elsewhere: vec![node(name)],
-            ..cuda.clone()
-        };
-        let cpu = RunsOn { instead: vec!["CUDA: it is away".into()], ..RunsOn::default() };
-        for (name, members, nodes, differ, notes) in [
-            ("alone", vec![&cpu], 0, false, &["cannot use CUDA: it is away"][..]),
-            ("of several sizes", vec![&cuda, &larger], 12, false, &[]),
-            ("one on the CPU", vec![&cuda, &cpu], 5, true, &["cannot use CUDA: it is away"]),
-            ("with equal reasons", vec![&cpu, &cpu], 0, false, &["cannot use CUDA: it is away"]),
-            ("a node elsewhere", vec![&cuda, &leaves("a")], 10, true, &["CPU computes 1 Conv instead of CUDA"]),
-            ("other nodes", vec![&leaves("a"), &leaves("b")], 10, true, &["CPU computes 2 Conv instead of CUDA"]),
-        ] {
-            let all = RunsOn::join(&members);
-            assert_eq!(all.nodes.values().sum::<usize>(), nodes, "{name}");
-            let expected: Vec<_> = members.iter().filter(|_| differ).map(|member| (*member).clone()).collect();
-            assert_eq!(all.members, expected, "{name}");
-            assert_eq!(all.notes(), notes, "{name}");
-        }
-    }
 
     #[test]
     fn after_a_fallback_the_options_are_those_of_what_computes() {

@@ -20,7 +20,8 @@ use seg_contract::{Contract, Element};
 use seg_onnx::graph::Graph;
 
 use crate::provider::Options;
-use crate::session::opening::{External, File, OpenError};
+use crate::session::opening::{File, OpenError};
+use crate::session::reading::External;
 
 /// The times that opening a session takes, for which inputs of a shape have been run before there
 /// is a session for it.
