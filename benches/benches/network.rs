@@ -7,6 +7,8 @@
 //! any size, which ONNX Runtime runs.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -63,7 +65,8 @@ fn main() -> Result<()> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     println!("{}, {threads} threads; ours with {}; medians of {ROUNDS} rounds", processor(), vector_instructions());
     let ours = ["cpu", "fused", "fused, int8", "training"];
-    let sides: Vec<_> = ours.into_iter().chain(files.iter().map(String::as_str)).collect();
+    let file_name = |file| Path::new(file).file_name().and_then(OsStr::to_str).unwrap_or(file);
+    let sides: Vec<_> = ours.into_iter().chain(files.iter().map(|file| file_name(file))).collect();
     println!("{:16} {:28} {:>12} {:>14} {:>18}", "forward", "", "time", "ratio to cpu", "of processor time");
     for [n, height, width] in [[1, 256, 256], [1, 512, 512], [1, 565, 584], [4, 256, 256]] {
         let count = n * 3 * height * width;

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from padding import padded
+
 IGNORE_LABEL = 255
 DICE_EPSILON = 1e-6
 
@@ -115,11 +117,7 @@ class Up(nn.Module):
         self.conv = nn.Sequential(AMSE(channels_out))
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
-        deep = F.interpolate(self.norm(deep), scale_factor=2, mode="bilinear", align_corners=True)
-        rows, columns = (skip.shape[axis] - deep.shape[axis] for axis in (2, 3))
-        if rows or columns:
-            top, left = rows // 2, columns // 2
-            deep = F.pad(deep, (left, columns - left, top, rows - top))
+        deep = padded(F.interpolate(self.norm(deep), scale_factor=2, mode="bilinear", align_corners=True), skip)
         skip = skip + self.satt(skip) * self.catt(skip)
         return self.conv(self.conv1x1(torch.cat((skip, deep), dim=1)))
 

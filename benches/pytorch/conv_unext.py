@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from padding import padded
+
 
 class PixelLinear(nn.Linear):
     """A linear map of each pixel's channels, `[n, c, h, w]`."""
@@ -42,11 +44,7 @@ class Up(nn.Module):
         self.conv = nn.Sequential(Block(channels_out))
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
-        deep = F.interpolate(self.norm(deep), scale_factor=2, mode="bilinear", align_corners=True)
-        rows, columns = (skip.shape[axis] - deep.shape[axis] for axis in (2, 3))
-        if rows or columns:
-            top, left = rows // 2, columns // 2
-            deep = F.pad(deep, (left, columns - left, top, rows - top))
+        deep = padded(F.interpolate(self.norm(deep), scale_factor=2, mode="bilinear", align_corners=True), skip)
         kept, opened, added = self.gate(deep).chunk(3, dim=1)
         gated = torch.sigmoid(self.linear1(kept + skip)) * skip + torch.sigmoid(opened) * torch.tanh(added)
         return self.conv(self.conv1x1(torch.cat((self.linear2(gated), deep), dim=1)))

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from padding import padded
+
 
 def conv_3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
     """A convolution that keeps the size; the normalisation behind it has the bias."""
@@ -50,11 +52,7 @@ class Up(nn.Module):
         self.conv = block(channels_in, channels_in // 2, channels_out)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
-        deep = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=True)
-        rows, columns = (skip.shape[axis] - deep.shape[axis] for axis in (2, 3))
-        if rows or columns:
-            top, left = rows // 2, columns // 2
-            deep = F.pad(deep, (left, columns - left, top, rows - top))
+        deep = padded(F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=True), skip)
         return self.conv(torch.cat((skip, deep), dim=1))
 
 
