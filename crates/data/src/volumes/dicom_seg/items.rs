@@ -1,5 +1,5 @@
-//! The items of a segmentation's sequences: its segments, the images that it refers to, and the groups
-//! of a frame.
+//! The items of a segmentation's sequences: its segments, the images that it refers to, and the
+//! groups of a frame.
 
 use dicom_core::{PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
