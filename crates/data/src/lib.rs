@@ -8,6 +8,7 @@
 //!   [`write_mask_png`] save them;
 //! - [`write_atomic`] writes every file of the project, [`FileSet`] those that belong together.
 
+mod colors;
 mod formats;
 mod picture;
 

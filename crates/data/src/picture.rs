@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
-use image::{DynamicImage, ImageBuffer, Pixel, Primitive, Rgb, Rgb32FImage, RgbImage};
+use image::{DynamicImage, ImageBuffer, Rgb32FImage, RgbImage};
 use seg_contract::{Pixels, Rgb16Image, Samples};
+
+use crate::colors::in_color;
 
 /// Red, green and blue of an image, at the bit depth of its file.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,24 +89,6 @@ impl From<DynamicImage> for Picture {
     }
 }
 
-/// Copies the colours of an image.
-///
-/// The image crate would convert each grey value to a float and back, which takes ten times as long
-/// as decoding it.
-fn in_color<P: Pixel<Subpixel: Primitive>>(
-    image: &ImageBuffer<P, Vec<P::Subpixel>>,
-) -> ImageBuffer<Rgb<P::Subpixel>, Vec<P::Subpixel>>
-where
-    Rgb<P::Subpixel>: Pixel<Subpixel = P::Subpixel>,
-{
-    let channels = usize::from(P::CHANNEL_COUNT);
-    // Grey is the first of one or two channels.
-    let [green, blue] = if channels < 3 { [0, 0] } else { [1, 2] };
-    let pixels = image.as_raw().chunks_exact(channels);
-    let values = pixels.flat_map(|pixel| [pixel[0], pixel[green], pixel[blue]]).collect();
-    ImageBuffer::from_raw(image.width(), image.height(), values).expect("each pixel has three values")
-}
-
 impl From<Picture> for DynamicImage {
     /// Three equal values in every pixel become grey.
     fn from(picture: Picture) -> Self {
@@ -134,33 +118,6 @@ mod tests {
     use image::Rgb;
 
     use super::*;
-
-    #[test]
-    fn colours_are_those_of_the_image_and_grey_is_three_equal_values() {
-        let rgba =
-            image::RgbaImage::from_fn(256, 3, |x, y| [x as u8, 255 - x as u8, (x * 7 + y) as u8, y as u8].into());
-        let all = DynamicImage::from(rgba);
-        let kinds = [
-            all.to_luma8().into(),
-            all.to_luma_alpha8().into(),
-            all.to_rgb8().into(),
-            all.to_luma16().into(),
-            all.to_luma_alpha16().into(),
-            all.to_rgb16().into(),
-            all.to_rgba16().into(),
-            all.to_rgba32f().into(),
-            all,
-        ];
-        for image in kinds {
-            let kind = image.color();
-            let is_same = match Picture::from(image.clone()) {
-                Picture::Bits8(found) => found == image.to_rgb8(),
-                Picture::Bits16(found) => found == image.to_rgb16(),
-                Picture::Float(found) => found == image.to_rgb32f(),
-            };
-            assert!(is_same, "{kind:?}");
-        }
-    }
 
     #[test]
     fn rows_are_those_of_the_whole() {

@@ -3,6 +3,8 @@
 use image::DynamicImage;
 use image::imageops::thumbnail;
 
+use crate::colors::to_luma8;
+
 /// The number of rows of the difference hash, and of bits in each.
 ///
 /// At the customary 8, images of one kind look the same: so few bits only see a dark lesion in the
@@ -27,7 +29,7 @@ pub(super) struct Look {
 
 impl Look {
     pub(super) fn new(image: &DynamicImage) -> Self {
-        let gray = image.to_luma8();
+        let gray = to_luma8(image);
         let grid = thumbnail(&gray, HASH_SIDE + 1, HASH_SIDE);
         let brighter = |x, y| u16::from(grid.get_pixel(x, y)[0] < grid.get_pixel(x + 1, y)[0]);
         let row = |y| (0..HASH_SIDE).fold(0, |bits, x| (bits << 1) | brighter(x, y));

@@ -9,6 +9,7 @@ use seg_contract::{IGNORE_LABEL, Level, Reading, Sha256, sha256_digest};
 use super::alike::Look;
 use super::quick::of_sample;
 use super::role::Role;
+use crate::colors::to_rgb8;
 use crate::datasets::Sample;
 use crate::formats::{PicturePath, ReadError, decode, decode_as, format_of_picture, read_image_file};
 use crate::masks::{Suspicion, read_mask_as};
@@ -112,7 +113,7 @@ fn picture(path: &Path, reading: &Reading) -> Result<Picture, ReadError> {
         (decode_as(path, reading)?, None)
     };
     let (width, height) = (image.width(), image.height());
-    let pixels = hash((width, height), image.to_rgb8().as_raw());
+    let pixels = hash((width, height), to_rgb8(&image).as_raw());
     Ok(Picture {
         size: [width, height],
         resampled: None,

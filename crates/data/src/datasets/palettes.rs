@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use seg_contract::{Class, IGNORE_LABEL};
 
 use super::{Dataset, DatasetError};
+use crate::colors::to_luma8;
 use crate::masks::{MaskCoding, read_indices};
 
 /// Takes the classes from the palettes of indexed PNG masks: the indices up to the largest that
@@ -52,7 +53,7 @@ fn palette(path: &Path) -> Option<Vec<[u8; 3]>> {
 
 /// Returns the largest index of a mask below [`IGNORE_LABEL`].
 fn largest_index(path: &Path) -> Option<u8> {
-    let indices = read_indices(path).ok()?.to_luma8();
+    let indices = to_luma8(&read_indices(path).ok()?);
     indices.iter().copied().filter(|index| *index < IGNORE_LABEL).max()
 }
 

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, Luma, Rgba};
+use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Pixel};
 use seg_contract::IGNORE_LABEL;
 
 use super::{MaskError, shift_to_byte};
+use crate::colors::{to_luma8, to_rgb8};
 use crate::formats::has_16_bits;
 
 /// The least value of class 1.
@@ -18,7 +19,7 @@ const TINT_MAX: u8 = 40;
 /// the brightest may occur.
 pub(super) fn labels(path: &Path, image: &DynamicImage, is_blurred: bool) -> Result<GrayImage, MaskError> {
     if image.color().has_color()
-        && let Some(color) = image.to_rgb8().pixels().map(|pixel| pixel.0).find(is_colored)
+        && let Some(color) = to_rgb8(image).pixels().map(|pixel| pixel.0).find(is_colored)
     {
         return Err(MaskError::Colored { path: path.into(), color });
     }
@@ -54,16 +55,27 @@ pub(super) fn labels(path: &Path, image: &DynamicImage, is_blurred: bool) -> Res
 
 /// Returns true if the colour is the same everywhere, and only some of the pixels are transparent.
 fn is_drawn_in_alpha(image: &DynamicImage) -> bool {
-    let image = image.to_rgba16();
-    let is_clear = |pixel: &Rgba<u16>| pixel[3] < u16::MAX / 2;
-    let mut pixels = image.pixels();
-    let Some(first) = pixels.next() else { return false };
+    match image {
+        DynamicImage::ImageLumaA8(image) => divides_alone(image, |alpha| *alpha < 128),
+        DynamicImage::ImageRgba8(image) => divides_alone(image, |alpha| *alpha < 128),
+        DynamicImage::ImageLumaA16(image) => divides_alone(image, |alpha| *alpha < u16::MAX / 2),
+        DynamicImage::ImageRgba16(image) => divides_alone(image, |alpha| *alpha < u16::MAX / 2),
+        image => divides_alone(&image.to_rgba16(), |alpha| *alpha < u16::MAX / 2),
+    }
+}
+
+/// Returns true if all pixels have one colour, and the last channel, alpha, is clear in some of
+/// them and not in others.
+fn divides_alone<P: Pixel>(image: &ImageBuffer<P, Vec<P::Subpixel>>, is_clear: impl Fn(&P::Subpixel) -> bool) -> bool {
+    let mut pixels = image.as_raw().chunks_exact(usize::from(P::CHANNEL_COUNT)).filter_map(<[_]>::split_last);
+    let Some((alpha, first)) = pixels.next() else { return false };
+    let first_is_clear = is_clear(alpha);
     let mut differs = false;
-    for pixel in pixels {
-        if pixel.0[..3] != first.0[..3] {
+    for (alpha, color) in pixels {
+        if color != first {
             return false;
         }
-        differs |= is_clear(pixel) != is_clear(first);
+        differs |= is_clear(alpha) != first_is_clear;
     }
     differs
 }
@@ -77,7 +89,7 @@ fn is_colored(color: &[u8; 3]) -> bool {
 /// high byte, or their low one if no high byte is used.
 fn gray(image: &DynamicImage) -> (GrayImage, u16) {
     if !has_16_bits(image) {
-        let gray = image.to_luma8();
+        let gray = to_luma8(image);
         let highest = gray.iter().max().copied().unwrap_or(0);
         return (gray, highest.into());
     }

@@ -7,6 +7,7 @@ use image::{DynamicImage, GrayImage};
 use seg_contract::IGNORE_LABEL;
 
 use super::{MaskError, shift_to_byte};
+use crate::colors::to_rgb8;
 use crate::formats::has_16_bits;
 
 /// Returns the labels of a mask of class indices.
@@ -16,7 +17,7 @@ pub(super) fn from_indices(path: &Path, image: &DynamicImage, classes: u8) -> Re
         let image = image.to_rgb16();
         labels(image.dimensions(), image.enumerate_pixels().map(|(x, y, pixel)| label(x, y, pixel.0)))
     } else {
-        let image = image.to_rgb8();
+        let image = to_rgb8(image);
         labels(image.dimensions(), image.enumerate_pixels().map(|(x, y, pixel)| label(x, y, pixel.0.map(u16::from))))
     }
 }
@@ -48,7 +49,7 @@ pub(super) fn from_colors(
         let byte = |value: u16| (value >> shift) as u8;
         labels(image.dimensions(), image.enumerate_pixels().map(|(x, y, pixel)| label(x, y, pixel.0.map(byte))))
     } else {
-        let image = image.to_rgb8();
+        let image = to_rgb8(image);
         labels(image.dimensions(), image.enumerate_pixels().map(|(x, y, pixel)| label(x, y, pixel.0)))
     }
 }

@@ -11,6 +11,7 @@ use image::{DynamicImage, GenericImageView};
 
 use seg_contract::Reading;
 
+use crate::colors::to_luma16;
 use crate::formats::{ReadError, decode_integers, format_of_picture};
 
 /// The most values of a mask that is looked at: more are a picture.
@@ -49,7 +50,7 @@ pub(crate) fn suspicions(path: &Path) -> Result<Vec<Suspicion>, ReadError> {
 
 /// Returns the values that are regions with their shares, if they are more than two.
 fn levels(image: &DynamicImage) -> Option<Vec<(u16, f64)>> {
-    let gray = image.to_luma16();
+    let gray = to_luma16(image);
     let (width, height) = gray.dimensions();
     // Most masks have two values, which is soon known.
     let mut seen = vec![false; usize::from(u16::MAX) + 1];
