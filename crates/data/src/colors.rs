@@ -5,10 +5,7 @@
 
 use std::array;
 
-use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Pixel, Primitive, Rgb, RgbImage};
-
-/// The shares of red, green and blue in the brightness of a pixel (ITU-R BT.709).
-const SHARES: [f32; 3] = [0.2126, 0.7152, 0.0722];
+use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Pixel, Primitive, Rgb, Rgb32FImage, RgbImage};
 
 /// Copies the colours of an image: grey becomes three equal values, and transparency is dropped.
 pub(crate) fn in_color<P: Pixel<Subpixel: Primitive>>(
@@ -63,11 +60,20 @@ fn to_luma<T: Primitive>(
     Some(ImageBuffer::from_raw(image.width(), image.height(), values).expect("each pixel has one value"))
 }
 
+/// Returns the shares of red, green and blue in the brightness of a pixel, which the image crate
+/// derives from the primaries of sRGB: about 0.2126, 0.7152 and 0.0722.
+fn shares() -> [f32; 3] {
+    let units = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    let pixels = Rgb32FImage::from_fn(3, 1, |x, _| Rgb(units[x as usize]));
+    let brightness = DynamicImage::from(pixels).to_luma32f();
+    array::from_fn(|channel| brightness[(channel as u32, 0)][0])
+}
+
 /// Returns the brightness of each pixel of `channels` samples, the first three of them red, green
 /// and blue.
 fn brightness(samples: &[u8], channels: usize) -> impl Iterator<Item = f32> {
     let [red, green, blue] =
-        SHARES.map(|share| array::from_fn::<_, 256, _>(|value| value as f32 * (1.0 / 255.0) * share));
+        shares().map(|share| array::from_fn::<_, 256, _>(|value| value as f32 * (1.0 / 255.0) * share));
     let at = |table: &[f32; 256], value: u8| table[usize::from(value)];
     samples.chunks_exact(channels).map(move |pixel| at(&red, pixel[0]) + at(&green, pixel[1]) + at(&blue, pixel[2]))
 }
