@@ -73,6 +73,26 @@ fn a_model_is_written_and_the_assumptions_are_told() {
 }
 
 #[test]
+fn a_reference_is_a_checkpoint_and_a_rewritten_graph_is_none() {
+    let folder = folder();
+    succeed(
+        folder.path(),
+        "--checkpoint net.safetensors --out net.onnx --mean 0.5,0.25,0.1 --classes background,vessel",
+    );
+    let weights = |name: &str| Weights::read(&folder.path().join(name));
+    assert_eq!(weights("net.reference.onnx").unwrap(), weights("net.safetensors").unwrap());
+    succeed(folder.path(), "--checkpoint net.reference.onnx --out again.onnx");
+    let [model, again] = ["net.onnx", "again.onnx"].map(|name| read(&folder.path().join(name)));
+    assert!(again.graph == model.graph);
+    assert_eq!(again.contract, model.contract);
+    let message = weights("net.onnx").unwrap_err().to_string();
+    assert!(message.contains("`.reference.onnx`") && message.contains("net.onnx"), "{message}");
+    fs::write(folder.path().join("damaged.reference.onnx"), "not a graph").unwrap();
+    let message = weights("damaged.reference.onnx").unwrap_err().to_string();
+    assert!(message.contains("it is not a reference file"), "{message}");
+}
+
+#[test]
 fn options_that_weights_cannot_tell_are_taken_by_their_names() {
     let folder = folder();
     let named = "--checkpoint net.safetensors --no-verify";

@@ -190,8 +190,8 @@ impl Checkpoint {
         checkpoint
     }
 
-    /// Reads the best weights of a run's folder, or a `.safetensors`, `.pth`, `.pt` or `.ckpt`
-    /// file.
+    /// Reads the best weights of a run's folder, or a `.safetensors`, `.pth`, `.pt`, `.ckpt` or
+    /// `.reference.onnx` file.
     ///
     /// # Errors
     /// When the folder is not a run, or the file cannot be read or holds no network.

@@ -39,7 +39,7 @@ pub enum ReadWeightsError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The file's name ends in neither of the known endings.
-    #[error("cannot read weights from `{}`: expected a file that ends in .safetensors, .pth, .pt or .ckpt", path.display())]
+    #[error("cannot read weights from `{}`: expected a file that ends in .safetensors, .pth, .pt, .ckpt or .onnx", path.display())]
     Extension {
         /// The file.
         path: PathBuf,
@@ -47,6 +47,16 @@ pub enum ReadWeightsError {
     /// The names of the tensors are those of no network.
     #[error("cannot read weights from `{}`: its tensors' names are those of none of the networks {}", path.display(), titles())]
     NoNetwork {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is an exported model whose parameters are not those that were learned.
+    #[error(
+        "cannot read weights from `{}`: its graph was rewritten and holds other parameters than were learned; take the \
+         reference beside the model, whose name ends in `.reference.onnx`",
+        path.display()
+    )]
+    Rewritten {
         /// The file.
         path: PathBuf,
     },

@@ -1,4 +1,5 @@
-//! Weights in files: `.safetensors` both ways, PyTorch's `.pth` and Lightning's `.ckpt` to read.
+//! Weights in files: `.safetensors` both ways; PyTorch's `.pth`, Lightning's `.ckpt` and the
+//! references of exported models to read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -9,6 +10,7 @@ use ndarray::ArrayD;
 use pytorch_reader::{DType, PytorchError, PytorchReader};
 use seg_data::{WriteError, write_bytes};
 
+use super::reference::read_reference;
 use super::safetensors::read_safetensors;
 use super::{ReadWeightsError, Weights, WeightsPart};
 use crate::network::NetworkName;
@@ -56,7 +58,7 @@ impl Float {
 }
 
 impl Weights {
-    /// Reads the weights of a `.safetensors`, `.pth`, `.pt` or `.ckpt` file.
+    /// Reads the weights of a `.safetensors`, `.pth`, `.pt`, `.ckpt` or `.reference.onnx` file.
     ///
     /// The weights may lie under any prefix (`model.` in the authors' files, `module.` after
     /// data-parallel training, `state_dict.net.` in a file of Lightning); whatever else a file
@@ -81,6 +83,7 @@ impl Weights {
         match extension {
             "safetensors" => read_safetensors(path, key),
             "pth" | "pt" | "ckpt" => read_pytorch(path, key),
+            "onnx" => read_reference(path, key),
             _ => Err(ReadWeightsError::Extension { path: path.into() }),
         }
     }
@@ -424,7 +427,7 @@ mod tests {
         save(&folder.path().join("integers.pth"), &Object::dict([("in_conv.0.weight", counter)]));
         let settings = Object::dict([("hyper_parameters", Object::ForeignDict)]);
         save(&folder.path().join("settings.ckpt"), &settings);
-        for name in ["text.safetensors", "text.pth", "text.ckpt"] {
+        for name in ["text.safetensors", "text.pth", "text.ckpt", "text.onnx"] {
             fs::write(folder.path().join(name), "not weights").unwrap();
         }
         let no_network =
@@ -438,7 +441,8 @@ mod tests {
             ("settings.ckpt", "if PyTorch opens the file, save its state dictionary alone with `torch.save`"),
             ("integers.pth", "its type is I64, expected floats of 16, 32 or 64 bits"),
             ("foreign.safetensors", no_network.as_str()),
-            ("net.onnx", "expected a file that ends in"),
+            ("text.onnx", "not a reference file"),
+            ("net.h5", "expected a file that ends in"),
         ] {
             let message = Weights::read(&folder.path().join(name)).unwrap_err().to_string();
             assert!(message.contains(expected) && message.contains(name), "{name}: {message}");

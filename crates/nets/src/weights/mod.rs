@@ -8,6 +8,7 @@ mod file;
 mod part;
 #[cfg(test)]
 mod pickle;
+mod reference;
 mod safetensors;
 
 use std::collections::BTreeMap;

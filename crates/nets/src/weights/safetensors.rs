@@ -86,7 +86,7 @@ pub(super) fn read_safetensors(path: &Path, key: Option<&str>) -> Result<Weights
 
 /// Returns the network that a file names, by itself or in its contract, and the options that it is
 /// said to have there.
-fn named_network(notes: &HashMap<String, String>) -> Result<Option<NamedNetwork>, UnknownNetwork> {
+pub(super) fn named_network(notes: &HashMap<String, String>) -> Result<Option<NamedNetwork>, UnknownNetwork> {
     let contract = notes.get(CONTRACT_KEY).and_then(|text| serde_json::from_str::<Value>(text).ok());
     let of_contract = |fact: &str| contract.as_ref().and_then(|contract| contract["provenance"][fact].as_str());
     let (name, settings) = match notes.get(NETWORK_KEY) {
