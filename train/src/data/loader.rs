@@ -16,7 +16,7 @@ use seg_contract::Input;
 use seg_data::{Sample, SampleError};
 use thiserror::Error;
 
-use crate::data::augment::Augmentation;
+use crate::data::augment::{Augmentation, Colors, Patch};
 use crate::data::batch::Batch;
 use crate::data::cache::Cache;
 use crate::run::config::Config;
@@ -30,8 +30,8 @@ pub struct Source {
     pub input: Input,
     /// The random views.
     pub augmentation: Augmentation,
-    /// The colour of what lies beyond an image, in [0, 1].
-    pub fill: [f32; 3],
+    /// The colours by which views are made.
+    pub colors: Colors,
     /// Images per batch; where an epoch is one pass, its last batch may hold fewer.
     pub batch_size: usize,
     /// Batches per epoch, instead of one pass over the images.
@@ -49,7 +49,7 @@ impl Source {
             samples,
             input: config.contract(Vec::new()).input,
             augmentation: config.augmentation.clone(),
-            fill: config.mean,
+            colors: Colors { mean: config.mean, deviation: config.std },
             batch_size: config.batch_size,
             steps_per_epoch: config.steps_per_epoch,
             seed: config.seed,
@@ -76,6 +76,16 @@ pub struct LoaderError {
 
 /// An image to be seen: its place among the samples, and how often all of them were seen before.
 type Draw = (usize, usize);
+
+/// A view of an image.
+struct View {
+    /// `[channels, h, w]`, normalised.
+    image: Vec<f32>,
+    /// `[h, w]`
+    labels: Vec<u8>,
+    /// The part that the next view of the batch covers, if any.
+    patch: Option<Patch>,
+}
 
 impl Loader {
     /// Creates a loader with as many threads as the machine runs at once.
@@ -152,26 +162,31 @@ impl Loader {
     }
 
     fn batch(&self, draws: &[Draw]) -> Result<Batch, SampleError> {
-        let views: Vec<(Vec<f32>, Vec<u8>)> =
+        let views: Vec<View> =
             draws.par_iter().map(|(round, index)| self.view(*round, *index)).collect::<Result<_, _>>()?;
         let [height, width] = self.source.augmentation.crop.map(|side| side as usize);
         let shape = [views.len(), self.source.input.color.channels(), height, width];
-        let (images, labels): (Vec<_>, Vec<_>) = views.into_iter().unzip();
-        let labels: Vec<i32> = labels.concat().into_iter().map(i32::from).collect();
+        let (images, labels) = mixed(&views, [height, width]);
+        let labels: Vec<i32> = labels.into_iter().map(i32::from).collect();
         Ok(Batch {
             names: draws.iter().map(|(_, index)| self.source.samples[*index].name.clone()).collect(),
-            images: TensorData::new(images.concat(), shape),
+            images: TensorData::new(images, shape),
             labels: TensorData::new(labels, [shape[0], height, width]),
         })
     }
 
     /// Creates one augmented image, normalised, and its labels.
-    fn view(&self, round: usize, index: usize) -> Result<(Vec<f32>, Vec<u8>), SampleError> {
-        let Source { samples, input, augmentation, fill, .. } = &self.source;
+    fn view(&self, round: usize, index: usize) -> Result<View, SampleError> {
+        let Source { samples, input, augmentation, colors, .. } = &self.source;
         let picture = self.cache.get(index, &samples[index])?;
-        let (image, labels) = augmentation.view(&picture, *fill, &mut self.rng(round, index));
+        let mut rng = self.rng(round, index);
+        let (image, labels) = augmentation.view(&picture, colors, &mut rng);
         let tensor = input.normalize(&image, augmentation.crop.map(|side| side as usize));
-        Ok((tensor.into_raw_vec_and_offset().0, labels.into_raw()))
+        Ok(View {
+            image: tensor.into_raw_vec_and_offset().0,
+            labels: labels.into_raw(),
+            patch: Patch::draw(augmentation, &mut rng),
+        })
     }
 
     /// Returns the generator of one image in one round.
@@ -181,6 +196,22 @@ impl Loader {
         rng.set_stream((round as u64) << 32 | (index as u64 & 0xffff_ffff));
         rng
     }
+}
+
+/// Returns the images and the labels of a batch, in each the patch that the next view covers; the
+/// last view's next is the first.
+fn mixed(views: &[View], size: [usize; 2]) -> (Vec<f32>, Vec<u8>) {
+    let next = views.iter().cycle().skip(1);
+    let mixed = views.iter().zip(next).map(|(view, next)| {
+        let (mut image, mut labels) = (view.image.clone(), view.labels.clone());
+        if let Some(patch) = &view.patch {
+            patch.copy(&next.image, &mut image, size);
+            patch.copy(&next.labels, &mut labels, size);
+        }
+        (image, labels)
+    });
+    let (images, labels): (Vec<_>, Vec<_>) = mixed.unzip();
+    (images.concat(), labels.concat())
 }
 
 /// The batches of an epoch, in order; a few are always being made while the device works.
@@ -273,7 +304,7 @@ mod tests {
             },
             augmentation: Augmentation::recipe(20, [16, 16]),
             batch_size: 2,
-            fill: [0.0; 3],
+            colors: Colors { mean: [0.0; 3], deviation: [1.0; 3] },
             steps_per_epoch: None,
             seed: 4,
             cache: 1 << 20,
@@ -378,6 +409,38 @@ mod tests {
             let labels = batch.labels.iter::<i32>().collect::<Vec<_>>();
             assert!(labels.chunks(32).all(|row| (0..32).all(|x| row[x] == i32::from(x >= 16))), "{name}: labels");
         }
+    }
+
+    #[test]
+    fn a_mixed_view_shows_a_part_of_the_next_one_and_its_labels() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut source = Source { batch_size: 3, ..source(folder.path()) };
+        // The whole of each picture, whose red says which it is; the labels move with the columns.
+        source.augmentation = Augmentation { flip_horizontal: 0.5, ..Augmentation::none(20, [20, 24]) };
+        let plain = batches(&Loader::new(source.clone()).unwrap(), 0);
+        source.augmentation.mix = 1.0;
+        let mixing = batches(&Loader::new(source).unwrap(), 0);
+        let (mut foreign, pixels) = (0, 20 * 24);
+        for (plain, mixed) in plain.iter().zip(&mixing) {
+            assert_eq!((&plain.names, plain.images.shape()), (&mixed.names, mixed.images.shape()));
+            let [before, after] = [plain, mixed].map(|batch| batch.images.as_slice::<f32>().unwrap());
+            let [labels_before, labels_after] = [plain, mixed].map(|batch| batch.labels.as_slice::<i32>().unwrap());
+            let count = plain.names.len();
+            for (place, label) in labels_after.iter().enumerate() {
+                let (view, pixel) = (place / pixels, place % pixels);
+                let next = (view + 1) % count;
+                let red = |view: usize| before[3 * view * pixels + pixel];
+                let of = if after[3 * view * pixels + pixel] == red(view) { view } else { next };
+                foreign += usize::from(of != view);
+                for channel in 0..3 {
+                    let at = |view: usize| (3 * view + channel) * pixels + pixel;
+                    assert_eq!(after[at(view)], before[at(of)], "pixel {pixel} of view {view}, channel {channel}");
+                }
+                assert_eq!(*label, labels_before[of * pixels + pixel], "pixel {pixel} of view {view}");
+            }
+        }
+        // The last batch holds one view, which has no other; six views show 0.25 in the mean.
+        assert!((200..6 * pixels / 2).contains(&foreign), "{foreign} of {} pixels", 6 * pixels);
     }
 
     #[test]

@@ -136,9 +136,10 @@ pub(crate) struct SettingArgs {
     #[serde(skip)]
     pub(crate) crop: Option<u32>,
     /// Changes to the augmentation, in order: none, scale=0.7..1.3, flip-horizontal=P,
-    /// flip-vertical=P, turn=P, target=P (crops laid over a pixel of a class), or rotation,
-    /// elastic, brightness, contrast, gamma, saturation, hue, blur, noise, each as NAME, NAME=off,
-    /// NAME=V or NAME=MIN..MAX, and with @P for its probability
+    /// flip-vertical=P, turn=P, target=P (crops laid over a pixel of a class), mix=P (views
+    /// covered in part by another one), or rotation, elastic, brightness, contrast, gamma,
+    /// saturation, hue, blur, noise, each as NAME, NAME=off, NAME=V or NAME=MIN..MAX, and with @P
+    /// for its probability
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = DATA)]
     #[serde(skip)]
     pub(crate) augment: Vec<Change>,
@@ -156,7 +157,7 @@ pub(crate) struct SettingArgs {
     /// The limit of the cache of decoded images, in MiB [default: 2048]
     #[arg(long, value_name = "MIB", help_heading = DATA)]
     pub(crate) cache_mb: Option<usize>,
-    /// Start from these weights: a run, a .safetensors or a .pth file
+    /// Start from these weights: a run, a .safetensors or .pth file, or a model's .reference.onnx
     #[arg(long, value_name = "CHECKPOINT", help_heading = NETWORK)]
     pub(crate) init: Option<PathBuf>,
     /// The network to train [default: that of --init, else amsunet]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::Augmentation;
-use super::effect::{Chance, EFFECTS, Effect, PROBABILITY, Single};
+use super::effect::{Chance, EFFECTS, Effect, PROBABILITY, Single, Unit};
 
 /// A change to the augmentation.
 ///
@@ -14,9 +14,10 @@ use super::effect::{Chance, EFFECTS, Effect, PROBABILITY, Single};
 /// |---|---|
 /// | `none` | turns everything off, scale and flips included |
 /// | `scale=MIN..MAX` | the scale's range |
-/// | `flip-horizontal=P`, `flip-vertical=P`, `turn=P`, `target=P` | a probability; `off` is 0 |
+/// | `flip-horizontal=P`, `flip-vertical=P`, `turn=P`, `target=P`, `mix=P` | a probability; `off` is 0 |
 /// | `NAME`, `NAME@P` | an effect with its usual range |
 /// | `NAME=V`, `NAME=MIN..MAX`, each also with `@P` | an effect with a range; one number spreads around what changes nothing |
+/// | `brightness=Vsd`, `noise=MIN..MAXsd` | a range in standard deviations of the training images |
 /// | `NAME=off` | an effect is turned off |
 ///
 /// An effect is one of `rotation`, `elastic`, `brightness`, `contrast`, `gamma`, `saturation`,
@@ -26,6 +27,9 @@ pub struct Change {
     name: String,
     value: Value,
 }
+
+/// The mark behind strengths that are measured in standard deviations of the training images.
+const DEVIATIONS: &str = "sd";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Value {
@@ -40,8 +44,8 @@ enum Value {
 pub enum ChangeError {
     /// The augmentation is unknown.
     #[error(
-        "`{name}` is no augmentation; expected none, scale, flip-horizontal, flip-vertical, turn, target, rotation, elastic, \
-         brightness, contrast, gamma, saturation, hue, blur or noise"
+        "`{name}` is no augmentation; expected none, scale, flip-horizontal, flip-vertical, turn, target, mix, rotation, \
+         elastic, brightness, contrast, gamma, saturation, hue, blur or noise"
     )]
     Name {
         /// The name.
@@ -71,7 +75,7 @@ impl FromStr for Change {
                 let range = value.filter(|_| probability.is_none()).and_then(range);
                 Value::Range(range.ok_or_else(|| expect("a range as scale=0.7..1.3"))?)
             }
-            "flip-horizontal" | "flip-vertical" | "turn" | "target" => {
+            "flip-horizontal" | "flip-vertical" | "turn" | "target" | "mix" => {
                 let number = value.filter(|_| probability.is_none()).and_then(|value| match value {
                     "off" => Some(0.0),
                     value => number(value),
@@ -83,7 +87,10 @@ impl FromStr for Change {
                     return Err(ChangeError::Name { name: name.into() });
                 };
                 Value::Chance(chance(effect, value, probability).ok_or_else(|| {
-                    expect("off, a number or a range, and then perhaps a probability, as rotation=180@0.5 or gamma=0.8..1.2")
+                    expect(
+                        "off, a number or a range, and then perhaps a probability, as rotation=180@0.5, gamma=0.8..1.2 or \
+                         brightness=0.5sd",
+                    )
                 })?)
             }
         };
@@ -100,6 +107,7 @@ impl Augmentation {
             ("flip-horizontal", Value::Probability(probability)) => self.flip_horizontal = probability,
             ("flip-vertical", Value::Probability(probability)) => self.flip_vertical = probability,
             ("target", Value::Probability(probability)) => self.target = probability,
+            ("mix", Value::Probability(probability)) => self.mix = probability,
             (_, Value::Probability(probability)) => self.turn = probability,
             (name, Value::Chance(chance)) => {
                 let effect = EFFECTS.iter().find(|effect| effect.name == name);
@@ -115,18 +123,20 @@ fn chance(effect: &Effect, value: Option<&str>, probability: Option<&str>) -> Op
         return probability.is_none().then_some(None);
     }
     let probability = probability.map_or(Some(PROBABILITY), number)?;
-    let range = match value {
-        None => effect.usual,
-        Some(text) => range(text).or_else(|| {
-            let strength = number(text)?;
-            Some(match effect.single {
-                Single::AroundZero => [-strength, strength],
-                Single::AroundOne => [1.0 - strength, 1.0 + strength],
-                Single::UpTo => [0.0, strength],
-            })
-        })?,
+    let Some(text) = value else { return Some(Some(effect.usual(probability))) };
+    let (text, unit) = match text.strip_suffix(DEVIATIONS) {
+        Some(text) => (text, Unit::Deviation),
+        None => (text, Unit::Own),
     };
-    Some(Some(Chance { probability, range }))
+    let range = range(text).or_else(|| {
+        let strength = number(text)?;
+        Some(match effect.single {
+            Single::AroundZero => [-strength, strength],
+            Single::AroundOne => [1.0 - strength, 1.0 + strength],
+            Single::UpTo => [0.0, strength],
+        })
+    })?;
+    Some(Some(Chance { probability, range, unit }))
 }
 
 /// Splits a text at a mark; without the mark all of it is before.
@@ -150,7 +160,8 @@ mod tests {
     #[test]
     fn a_text_changes_what_it_names() {
         let base = || Augmentation::recipe(100, [64, 64]);
-        let chance = |probability, min, max| Some(Chance { probability, range: [min, max] });
+        let chance = |probability, min, max| Some(Chance { probability, range: [min, max], unit: Unit::Own });
+        let of_data = |probability, min, max| Some(Chance { probability, range: [min, max], unit: Unit::Deviation });
         for (text, expected) in [
             ("none", Augmentation::none(100, [64, 64])),
             ("scale=0.5..2", Augmentation { scale_min: 0.5, scale_max: 2.0, ..base() }),
@@ -158,11 +169,15 @@ mod tests {
             ("flip-vertical=0.25", Augmentation { flip_vertical: 0.25, ..base() }),
             ("turn=1", Augmentation { turn: 1.0, ..base() }),
             ("target=0.5", Augmentation { target: 0.5, ..base() }),
+            ("mix=0.5", Augmentation { mix: 0.5, ..base() }),
             ("rotation=30", Augmentation { rotation: chance(0.5, -30.0, 30.0), ..base() }),
             ("rotation=-10..20@0.2", Augmentation { rotation: chance(0.2, -10.0, 20.0), ..base() }),
             ("elastic", Augmentation { elastic: chance(0.5, 0.0, 10.0), ..base() }),
             ("elastic@0.3", Augmentation { elastic: chance(0.3, 0.0, 10.0), ..base() }),
             ("brightness=0.1", Augmentation { brightness: chance(0.5, -0.1, 0.1), ..base() }),
+            ("brightness", Augmentation { brightness: of_data(0.5, -0.5, 0.5), ..base() }),
+            ("brightness=0.3sd@0.2", Augmentation { brightness: of_data(0.2, -0.3, 0.3), ..base() }),
+            ("noise=0.1..0.4sd", Augmentation { noise: of_data(0.5, 0.1, 0.4), ..base() }),
             ("contrast=0.25", Augmentation { contrast: chance(0.5, 0.75, 1.25), ..base() }),
             ("gamma=0.5..2", Augmentation { gamma: chance(0.5, 0.5, 2.0), ..base() }),
             ("saturation=0..1@1", Augmentation { saturation: chance(1.0, 0.0, 1.0), ..base() }),
@@ -195,6 +210,8 @@ mod tests {
             ("rotation=", "cannot read `rotation=`"),
             ("rotation=1..", "cannot read `rotation=1..`"),
             ("rotation=inf", "cannot read `rotation=inf`"),
+            ("brightness=sd", "cannot read `brightness=sd`; expected off, a number or a range"),
+            ("noise=0.1sd..0.4sd", "or brightness=0.5sd"),
             ("rotation@", "cannot read `rotation@`"),
             ("rotation=off@1", "cannot read `rotation=off@1`"),
         ] {

@@ -15,12 +15,46 @@ pub struct Chance {
     pub probability: f64,
     /// The smallest and the largest strength; every one between is as likely.
     pub range: [f64; 2],
+    /// The unit of the strength.
+    #[serde(default, skip_serializing_if = "Unit::is_own")]
+    pub unit: Unit,
+}
+
+/// The unit of an effect's strength.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// The effect's own: for brightness and noise, values from 0 (black) to 1 (white).
+    #[default]
+    Own,
+    /// The standard deviation of the training images, in each channel its own.
+    Deviation,
+}
+
+impl Unit {
+    /// Returns whether the unit is the effect's own.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
 }
 
 /// Draws the strength of the effect, if it happens this time.
 pub(super) fn draw(chance: Option<Chance>, rng: &mut impl Rng) -> Option<f64> {
-    let Chance { probability, range: [min, max] } = chance?;
+    let Chance { probability, range: [min, max], .. } = chance?;
     rng.random_bool(probability).then(|| rng.random_range(min..=max))
+}
+
+/// Draws the strength of an effect on values, if it happens this time, as what it comes to in each
+/// channel.
+///
+/// `deviation` is the standard deviation of the training images.
+pub(super) fn draw_values(chance: Option<Chance>, deviation: [f32; 3], rng: &mut impl Rng) -> Option<[f32; 3]> {
+    let strength = draw(chance, rng)? as f32;
+    Some(match chance?.unit {
+        Unit::Own => [strength; 3],
+        Unit::Deviation => deviation.map(|deviation| strength * deviation),
+    })
 }
 
 /// The meaning of one number that stands for a range.
@@ -40,9 +74,11 @@ pub(super) struct Effect {
     pub(super) name: &'static str,
     /// The field of its setting.
     pub(super) field: fn(&mut Augmentation) -> &mut Option<Chance>,
-    /// The strengths that make sense.
+    /// The strengths that make sense, in the effect's own unit.
     pub(super) bounds: [f64; 2],
-    /// The range of one that is only named.
+    /// The strengths that make sense in deviations, where the effect can be measured in them.
+    pub(super) deviations: Option<[f64; 2]>,
+    /// The range of one that is only named; in deviations where it can be.
     pub(super) usual: [f64; 2],
     /// The meaning of one number.
     pub(super) single: Single,
@@ -50,6 +86,14 @@ pub(super) struct Effect {
 
 /// The probability of an effect for which none is named.
 pub(super) const PROBABILITY: f64 = 0.5;
+
+impl Effect {
+    /// Returns the effect as it usually is, which happens with a probability.
+    pub(super) fn usual(&self, probability: f64) -> Chance {
+        let unit = if self.deviations.is_some() { Unit::Deviation } else { Unit::Own };
+        Chance { probability, range: self.usual, unit }
+    }
+}
 
 /// All effects.
 pub(super) const EFFECTS: [Effect; 9] = {
@@ -61,18 +105,21 @@ pub(super) const EFFECTS: [Effect; 9] = {
         usual: [f64; 2],
         single: Single,
     ) -> Effect {
-        Effect { name, field, bounds, usual, single }
+        Effect { name, field, bounds, deviations: None, usual, single }
+    }
+    const fn of_values(effect: Effect, deviations: [f64; 2]) -> Effect {
+        Effect { deviations: Some(deviations), ..effect }
     }
     [
         effect("rotation", |a| &mut a.rotation, [-180.0, 180.0], [-15.0, 15.0], AroundZero),
         effect("elastic", |a| &mut a.elastic, [0.0, AMPLITUDE_MAX], [0.0, 10.0], UpTo),
-        effect("brightness", |a| &mut a.brightness, [-1.0, 1.0], [-0.15, 0.15], AroundZero),
+        of_values(effect("brightness", |a| &mut a.brightness, [-1.0, 1.0], [-0.5, 0.5], AroundZero), [-4.0, 4.0]),
         effect("contrast", |a| &mut a.contrast, [0.0, 4.0], [0.75, 1.25], AroundOne),
         effect("gamma", |a| &mut a.gamma, [0.1, 10.0], [0.75, 1.25], AroundOne),
         effect("saturation", |a| &mut a.saturation, [0.0, 4.0], [0.75, 1.25], AroundOne),
         effect("hue", |a| &mut a.hue, [-180.0, 180.0], [-10.0, 10.0], AroundZero),
         effect("blur", |a| &mut a.blur, [0.0, 16.0], [0.0, 1.5], UpTo),
-        effect("noise", |a| &mut a.noise, [0.0, 1.0], [0.0, 0.05], UpTo),
+        of_values(effect("noise", |a| &mut a.noise, [0.0, 1.0], [0.0, 0.2], UpTo), [0.0, 4.0]),
     ]
 };
 
@@ -86,6 +133,12 @@ pub enum AugmentationError {
         name: &'static str,
         /// The probability.
         found: f64,
+    },
+    /// An effect cannot be measured in the unit.
+    #[error("`{name}` cannot be measured in deviations of the data; only brightness and noise can")]
+    Unit {
+        /// The augmentation.
+        name: &'static str,
     },
     /// A range is empty or leaves what makes sense.
     #[error("the range of `{name}` is {}..{}, expected a lower and an upper end within {}..{}", found[0], found[1], bounds[0], bounds[1])]
@@ -106,22 +159,28 @@ impl Augmentation {
     /// Checks what a file or a person wrote.
     ///
     /// # Errors
-    /// When a probability is not between 0 and 1, or a range is empty or out of its bounds.
+    /// When a probability is not between 0 and 1, a range is empty or out of its bounds, or the
+    /// effect has no such unit.
     pub fn check(&self) -> Result<(), AugmentationError> {
         let flips = [
             ("flip-horizontal", self.flip_horizontal),
             ("flip-vertical", self.flip_vertical),
             ("turn", self.turn),
             ("target", self.target),
+            ("mix", self.mix),
         ];
         for (name, probability) in flips {
             check_probability(name, probability)?;
         }
         check_range("scale", [self.scale_min, self.scale_max], SCALES)?;
         let mut settings = self.clone();
-        for Effect { name, field, bounds, .. } in EFFECTS {
-            if let Some(Chance { probability, range }) = *field(&mut settings) {
+        for Effect { name, field, bounds, deviations, .. } in EFFECTS {
+            if let Some(Chance { probability, range, unit }) = *field(&mut settings) {
                 check_probability(name, probability)?;
+                let bounds = match unit {
+                    Unit::Own => bounds,
+                    Unit::Deviation => deviations.ok_or(AugmentationError::Unit { name })?,
+                };
                 check_range(name, range, bounds)?;
             }
         }
@@ -145,26 +204,27 @@ mod tests {
     #[test]
     fn what_is_usual_makes_sense() {
         let mut augmentation = Augmentation::recipe(100, [64, 64]);
-        for Effect { name, field, usual, .. } in EFFECTS {
-            *field(&mut augmentation) = Some(Chance { probability: PROBABILITY, range: usual });
-            assert_eq!(augmentation.check(), Ok(()), "{name}");
+        for effect in EFFECTS {
+            *(effect.field)(&mut augmentation) = Some(effect.usual(PROBABILITY));
+            assert_eq!(augmentation.check(), Ok(()), "{}", effect.name);
         }
     }
 
     #[test]
     fn an_effects_name_is_its_fields() {
-        for Effect { name, field, usual, .. } in EFFECTS {
+        for effect in EFFECTS {
             let mut augmentation = Augmentation::none(100, [64, 64]);
-            *field(&mut augmentation) = Some(Chance { probability: 1.0, range: usual });
+            *(effect.field)(&mut augmentation) = Some(effect.usual(1.0));
             let json = serde_json::to_value(augmentation).unwrap();
-            assert_eq!(json[name]["probability"], 1.0, "{name}");
+            assert_eq!(json[effect.name]["probability"], 1.0, "{}", effect.name);
         }
     }
 
     #[test]
     fn what_makes_no_sense_is_named() {
         let base = || Augmentation::recipe(100, [64, 64]);
-        let chance = |probability, range| Some(Chance { probability, range });
+        let chance = |probability, range| Some(Chance { probability, range, unit: Unit::Own });
+        let of_data = |range| Some(Chance { probability: 1.0, range, unit: Unit::Deviation });
         for (augmentation, part) in [
             (Augmentation { flip_vertical: 1.5, ..base() }, "`flip-vertical` is 1.5"),
             (Augmentation { turn: f64::NAN, ..base() }, "`turn` is NaN"),
@@ -176,6 +236,8 @@ mod tests {
                 "`noise` is 0..2, expected a lower and an upper end within 0..1",
             ),
             (Augmentation { gamma: chance(0.5, [f64::NAN, 2.0]), ..base() }, "`gamma` is NaN..2"),
+            (Augmentation { blur: of_data([0.0, 1.0]), ..base() }, "`blur` cannot be measured in deviations"),
+            (Augmentation { noise: of_data([0.0, 5.0]), ..base() }, "`noise` is 0..5, expected"),
         ] {
             let message = augmentation.check().unwrap_err().to_string();
             assert!(message.contains(part), "{message}");

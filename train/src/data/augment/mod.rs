@@ -8,12 +8,14 @@
 mod change;
 mod effect;
 mod elastic;
+mod mix;
 mod resample;
 mod tone;
 mod warp;
 
 pub use change::{Change, ChangeError};
-pub use effect::{AugmentationError, Chance};
+pub use effect::{AugmentationError, Chance, Unit};
+pub(crate) use mix::Patch;
 
 use image::{GrayImage, Rgb32FImage, imageops};
 use rand::Rng;
@@ -22,6 +24,15 @@ use tone::Tone;
 use warp::Warp;
 
 use crate::data::picture::Picture;
+
+/// The colours of the training images, in [0, 1].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Colors {
+    /// The mean of each channel, the colour of what lies beyond an image.
+    pub mean: [f32; 3],
+    /// The standard deviation of each channel.
+    pub deviation: [f32; 3],
+}
 
 /// The random changes to an image each time that it is seen. An effect that is absent or has
 /// probability 0 is off.
@@ -49,13 +60,17 @@ pub struct Augmentation {
     /// the image but the background, so that a rare one is seen often.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub target: f64,
+    /// The probability that a rectangle of another view of the batch covers a part of a view, at
+    /// most half of it, with its labels.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mix: f64,
     /// A rotation about the crop's centre, in degrees.
     #[serde(default)]
     pub rotation: Option<Chance>,
     /// An elastic deformation: how far its control points move at most, in pixels of the crop.
     #[serde(default)]
     pub elastic: Option<Chance>,
-    /// The number that is added to the values, which lie in [0, 1].
+    /// The number that is added to the values, which lie in [0, 1]; or that number of deviations.
     #[serde(default)]
     pub brightness: Option<Chance>,
     /// The factor of the distance from the view's mean.
@@ -73,7 +88,7 @@ pub struct Augmentation {
     /// The standard deviation of a Gaussian blur, in pixels of the crop.
     #[serde(default)]
     pub blur: Option<Chance>,
-    /// The standard deviation of Gaussian noise on values in [0, 1].
+    /// The standard deviation of Gaussian noise on values in [0, 1], or in times the data's.
     #[serde(default)]
     pub noise: Option<Chance>,
 }
@@ -107,6 +122,7 @@ impl Augmentation {
             crop,
             turn: 0.0,
             target: 0.0,
+            mix: 0.0,
             rotation: None,
             elastic: None,
             brightness: None,
@@ -128,19 +144,20 @@ impl Augmentation {
 
     /// Draws a view of a picture and its labels, of the crop's size.
     ///
-    /// Pixels beyond the picture have the colour `fill` and are labelled
+    /// Pixels beyond the picture have the mean of `colors` and are labelled
     /// [`IGNORE_LABEL`](seg_contract::IGNORE_LABEL).
-    pub fn view(&self, picture: &Picture, fill: [f32; 3], rng: &mut impl Rng) -> (Rgb32FImage, GrayImage) {
+    pub fn view(&self, picture: &Picture, colors: &Colors, rng: &mut impl Rng) -> (Rgb32FImage, GrayImage) {
         let warp = Warp::draw(self, picture, rng);
-        let tone = Tone::draw(self, rng);
-        let [blur, noise] = [self.blur, self.noise].map(|chance| effect::draw(chance, rng));
-        let (mut image, labels) = resample::view(picture, &warp, self.crop, fill);
+        let tone = Tone::draw(self, colors.deviation, rng);
+        let blur = effect::draw(self.blur, rng);
+        let noise = effect::draw_values(self.noise, colors.deviation, rng);
+        let (mut image, labels) = resample::view(picture, &warp, self.crop, colors.mean);
         tone.apply(&mut image);
         if let Some(sigma) = blur.filter(|sigma| *sigma > 0.0) {
             image = imageops::blur(&image, sigma as f32);
         }
-        if let Some(sigma) = noise {
-            tone::add_noise(&mut image, sigma as f32, rng);
+        if let Some(deviation) = noise {
+            tone::add_noise(&mut image, deviation, rng);
         }
         (image, labels)
     }
@@ -156,8 +173,8 @@ mod tests {
 
     use super::*;
 
-    /// A colour that no picture here has.
-    const FILL: [f32; 3] = [0.25, 0.5, 0.75];
+    /// A mean that no picture here has as a colour, and a deviation of each channel's own.
+    const COLORS: Colors = Colors { mean: [0.25, 0.5, 0.75], deviation: [0.1, 0.2, 0.02] };
 
     fn rng(seed: u64) -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(seed)
@@ -217,7 +234,7 @@ mod tests {
         let augmentation = Augmentation::recipe(60, [32, 40]);
         for seed in 0..20 {
             let (expected, expected_labels) = plainly(&augmentation, &image, &labels, &mut rng(seed));
-            let (view, view_labels) = augmentation.view(&Picture::new(&image, &labels), FILL, &mut rng(seed));
+            let (view, view_labels) = augmentation.view(&Picture::new(&image, &labels), &COLORS, &mut rng(seed));
             let apart = view_labels.iter().zip(expected_labels.iter()).filter(|(a, b)| a != b).count();
             // A pixel's centre on the border of two may go to either.
             assert!(apart <= 40, "seed {seed}: {apart} labels differ");
@@ -232,7 +249,7 @@ mod tests {
         let labels = GrayImage::from_fn(33, 21, |x, y| Luma([(x * 7 + y) as u8]));
         let picture = Picture::new(&image, &labels);
         for side in [Some(21), None] {
-            let view = Augmentation::none(side, [21, 33]).view(&picture, FILL, &mut rng(0));
+            let view = Augmentation::none(side, [21, 33]).view(&picture, &COLORS, &mut rng(0));
             assert_eq!(view, (image.clone(), labels.clone()), "{side:?}");
         }
     }
@@ -245,7 +262,7 @@ mod tests {
         {
             let augmentation = alone(change, [48, 48]);
             for seed in 0..10 {
-                let (image, labels) = augmentation.view(&picture, FILL, &mut rng(seed));
+                let (image, labels) = augmentation.view(&picture, &COLORS, &mut rng(seed));
                 let pairs = image.pixels().zip(labels.pixels()).filter(|(_, label)| label[0] != IGNORE_LABEL);
                 let apart = pairs.clone().filter(|(pixel, label)| (pixel[0] - f32::from(label[0])).abs() > 0.5).count();
                 // Along the border of the region the two filters may round to different sides.
@@ -269,7 +286,7 @@ mod tests {
         for (name, augmentation) in [("upright", recipe), ("turned", turned)] {
             let (mut seen, mut misses) = ([0; 3], 0);
             for seed in 0..200 {
-                let (_, view) = augmentation.view(&picture, FILL, &mut rng(seed));
+                let (_, view) = augmentation.view(&picture, &COLORS, &mut rng(seed));
                 let shows = |class: u8| view.contains(&class);
                 misses += usize::from(!shows(1) && !shows(2));
                 (1..3).for_each(|class| seen[class] += usize::from(shows(class as u8)));
@@ -280,7 +297,7 @@ mod tests {
         }
         let nothing = Picture::new(&Rgb32FImage::new(40, 40), &GrayImage::new(40, 40));
         let augmentation = Augmentation { target: 1.0, ..Augmentation::recipe(None, [16, 16]) };
-        augmentation.view(&nothing, FILL, &mut rng(0));
+        augmentation.view(&nothing, &COLORS, &mut rng(0));
     }
 
     #[test]
@@ -289,9 +306,9 @@ mod tests {
             let augmentation = alone(change, [64, 96]);
             let mut beyond = 0;
             for seed in 0..10 {
-                let (view, labels) = augmentation.view(&picture(60, 80), FILL, &mut rng(seed));
+                let (view, labels) = augmentation.view(&picture(60, 80), &COLORS, &mut rng(seed));
                 for (x, y, label) in labels.enumerate_pixels() {
-                    assert_eq!(label[0] == IGNORE_LABEL, view.get_pixel(x, y).0 == FILL, "{change}: {x},{y}");
+                    assert_eq!(label[0] == IGNORE_LABEL, view.get_pixel(x, y).0 == COLORS.mean, "{change}: {x},{y}");
                     beyond += usize::from(label[0] == IGNORE_LABEL);
                 }
             }
@@ -304,7 +321,7 @@ mod tests {
         let (image, _) = marked(64, 64);
         let labels = GrayImage::from_fn(64, 64, |x, _| Luma([if x < 32 { IGNORE_LABEL } else { 1 }]));
         let augmentation = Augmentation { flip_horizontal: 1.0, ..Augmentation::none(64, [64, 64]) };
-        let (_, labels) = augmentation.view(&Picture::new(&image, &labels), FILL, &mut rng(0));
+        let (_, labels) = augmentation.view(&Picture::new(&image, &labels), &COLORS, &mut rng(0));
         assert!(labels.enumerate_pixels().all(|(x, _, label)| label[0] == if x < 32 { 1 } else { IGNORE_LABEL }));
     }
 
@@ -315,7 +332,7 @@ mod tests {
         for scale in ["0.5", "0.3", "0.15"] {
             let mut augmentation = Augmentation::none(256, [32, 32]);
             augmentation.apply(&format!("scale={scale}..{scale}").parse().unwrap());
-            let (view, _) = augmentation.view(&picture, FILL, &mut rng(0));
+            let (view, _) = augmentation.view(&picture, &COLORS, &mut rng(0));
             let worst = view.iter().map(|value| (value - 0.5).abs()).fold(0.0, f32::max);
             assert!(worst < 0.05, "scale {scale}: a checkerboard's grey is {worst} off");
         }
@@ -328,7 +345,7 @@ mod tests {
         for effect in effect::EFFECTS {
             augmentation.apply(&effect.name.parse().unwrap());
         }
-        let view = |seed| augmentation.view(&picture, FILL, &mut rng(seed));
+        let view = |seed| augmentation.view(&picture, &COLORS, &mut rng(seed));
         assert_eq!(view(3), view(3));
         assert_ne!(view(3), view(4));
     }
@@ -352,9 +369,12 @@ mod tests {
         let edges = |view: &Rgb32FImage| view.as_raw().windows(4).map(|w| (w[3] - w[0]).abs()).sum::<f32>();
         type Measure<'a> = &'a dyn Fn(&Rgb32FImage) -> f32;
         let plain = alone("none", [32, 32]);
-        let before = Augmentation { short_side: Some(32), ..plain }.view(&picture, FILL, &mut rng(0)).0;
+        let before = Augmentation { short_side: Some(32), ..plain }.view(&picture, &COLORS, &mut rng(0)).0;
         for (change, measure, expected) in [
             ("brightness=0.1..0.1@1", &mean as Measure, mean(&before) + 0.1),
+            ("brightness=0.5..0.5sd@1", &|view| view.get_pixel(3, 9)[0], before.get_pixel(3, 9)[0] + 0.05),
+            ("brightness=-0.5..-0.5sd@1", &|view| view.get_pixel(3, 9)[1], before.get_pixel(3, 9)[1] - 0.1),
+            ("brightness=2..2sd@1", &|view| view.get_pixel(3, 9)[2], before.get_pixel(3, 9)[2] + 0.04),
             ("contrast=0.5..0.5@1", &spread, spread(&before) * 0.5),
             ("contrast=0.5..0.5@1", &mean, mean(&before)),
             ("gamma=2..2@1", &|view| view.get_pixel(0, 0)[0], 0.25 * 0.25),
@@ -369,7 +389,7 @@ mod tests {
             ("noise=0..0@1", &spread, spread(&before)),
         ] {
             let augmentation = Augmentation { short_side: Some(32), ..alone(change, [32, 32]) };
-            let found = measure(&augmentation.view(&picture, FILL, &mut rng(1)).0);
+            let found = measure(&augmentation.view(&picture, &COLORS, &mut rng(1)).0);
             assert!((found - expected).abs() < 1e-3, "{change}: {found}, expected {expected}");
         }
     }
@@ -380,12 +400,16 @@ mod tests {
             let board = Rgb32FImage::from_fn(96, 96, |x, y| Rgb([0.5 - step + 2.0 * step * ((x + y) % 2) as f32; 3]));
             let picture = Picture::new(&board, &GrayImage::new(96, 96));
             let augmentation = Augmentation { short_side: Some(96), ..alone(change, [96, 96]) };
-            let view = augmentation.view(&picture, FILL, &mut rng(2)).0;
+            let view = augmentation.view(&picture, &COLORS, &mut rng(2)).0;
             (view.iter().map(|value| (value - 0.5).powi(2)).sum::<f32>() / view.len() as f32).sqrt()
         };
-        for (change, step, expected) in
-            [("none", 0.1, 0.1..0.1001), ("blur=1.5..1.5@1", 0.1, 0.0..0.01), ("noise=0.05..0.05@1", 0.0, 0.049..0.051)]
-        {
+        for (change, step, expected) in [
+            ("none", 0.1, 0.1..0.1001),
+            ("blur=1.5..1.5@1", 0.1, 0.0..0.01),
+            ("noise=0.05..0.05@1", 0.0, 0.049..0.051),
+            // The root of a third of 0.05, 0.1 and 0.01 squared.
+            ("noise=0.5..0.5sd@1", 0.0, 0.0638..0.0658),
+        ] {
             let found = spread(change, step);
             assert!(found > expected.start - 1e-4 && found < expected.end, "{change}: {found}");
         }

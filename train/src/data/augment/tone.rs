@@ -10,7 +10,8 @@ use super::{Augmentation, effect};
 /// A change of the colours of a view.
 #[derive(Debug)]
 pub(super) struct Tone {
-    brightness: Option<f64>,
+    /// The number that is added in each channel.
+    brightness: Option<[f32; 3]>,
     contrast: Option<f64>,
     gamma: Option<f64>,
     saturation: Option<f64>,
@@ -18,10 +19,10 @@ pub(super) struct Tone {
 }
 
 impl Tone {
-    /// Draws a change.
-    pub(super) fn draw(augmentation: &Augmentation, rng: &mut impl Rng) -> Self {
+    /// Draws a change; `deviation` is that of the training images.
+    pub(super) fn draw(augmentation: &Augmentation, deviation: [f32; 3], rng: &mut impl Rng) -> Self {
         Self {
-            brightness: effect::draw(augmentation.brightness, rng),
+            brightness: effect::draw_values(augmentation.brightness, deviation, rng),
             contrast: effect::draw(augmentation.contrast, rng),
             gamma: effect::draw(augmentation.gamma, rng),
             saturation: effect::draw(augmentation.saturation, rng),
@@ -50,8 +51,11 @@ impl Tone {
         if self.contrast.is_some() || self.brightness.is_some() {
             let contrast = self.contrast.unwrap_or(1.0);
             let mean = view.iter().map(|value| f64::from(*value)).sum::<f64>() / view.len() as f64;
-            let shift = (mean * (1.0 - contrast) + self.brightness.unwrap_or(0.0)) as f32;
-            view.iter_mut().for_each(|value| *value = contrast as f32 * *value + shift);
+            let level = (mean * (1.0 - contrast)) as f32;
+            let shift = self.brightness.unwrap_or_default().map(|brightness| level + brightness);
+            for pixel in view.pixels_mut() {
+                pixel.0 = std::array::from_fn(|channel| contrast as f32 * pixel.0[channel] + shift[channel]);
+            }
         }
         view.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
         if let Some(gamma) = self.gamma {
@@ -60,14 +64,15 @@ impl Tone {
     }
 }
 
-/// Adds Gaussian noise of a standard deviation; values stay in [0, 1].
-pub(super) fn add_noise(view: &mut Rgb32FImage, deviation: f32, rng: &mut impl Rng) {
+/// Adds Gaussian noise of a standard deviation in each channel; values stay in [0, 1].
+pub(super) fn add_noise(view: &mut Rgb32FImage, deviation: [f32; 3], rng: &mut impl Rng) {
+    let mut deviations = deviation.into_iter().cycle();
     for pair in view.chunks_mut(2) {
         // Box and Muller: two uniform numbers become two independent normal ones. 1 - u is never 0.
-        let radius = deviation * (-2.0 * (1.0 - rng.random::<f32>()).ln()).sqrt();
+        let radius = (-2.0 * (1.0 - rng.random::<f32>()).ln()).sqrt();
         let (sin, cos) = (TAU * rng.random::<f32>()).sin_cos();
-        for (value, normal) in pair.iter_mut().zip([cos, sin]) {
-            *value = (*value + radius * normal).clamp(0.0, 1.0);
+        for ((value, normal), deviation) in pair.iter_mut().zip([cos, sin]).zip(&mut deviations) {
+            *value = (*value + deviation * radius * normal).clamp(0.0, 1.0);
         }
     }
 }
