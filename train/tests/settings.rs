@@ -38,6 +38,14 @@ fn weights(path: &Path) {
     weights.write(path, Some(("network", "amsunet".into()))).expect("the folder can be written");
 }
 
+/// Copies the model that ships, of base width 16, with its reference.
+fn shipped(folder: &Path) {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    for name in ["nuclei.onnx", "nuclei.reference.onnx"] {
+        fs::copy(models.join(name), folder.join(name)).expect("the model is there");
+    }
+}
+
 /// Writes weights again without what the file says of their network.
 fn nameless(from: &Path, to: &Path) {
     let bytes = fs::read(from).expect("the weights are there");
@@ -72,6 +80,7 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
     let recipe = printed(root.path(), "--data data --preset kvasir-seg");
     fs::write(root.path().join("recipe.json"), recipe.to_string()).unwrap();
     weights(&root.path().join("net.safetensors"));
+    shipped(root.path());
     nameless(&root.path().join("net.safetensors"), &root.path().join("nameless.safetensors"));
     for (arguments, pointer, expected) in [
         ("--data Kvasir-SEG --config part.json", "/batch_size", json!(8)),
@@ -140,6 +149,9 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
         // The target has 19 of 40 columns.
         ("--data data --class-weights balanced", "/class_weights", json!([0.95, 1.05])),
         ("--data data --augment target=0.25", "/augmentation/target", json!(0.25)),
+        ("--data data --augment mix=0.5", "/augmentation/mix", json!(0.5)),
+        ("--data data --augment brightness=0.2sd", "/augmentation/brightness/unit", json!("deviation")),
+        ("--data data --augment brightness=0.2", "/augmentation/brightness/unit", Value::Null),
         ("--data data --self-configure", "/batch_size", json!(4)),
         ("--data data --self-configure", "/epochs", json!(400)),
         ("--data data --self-configure", "/augmentation/crop", json!([32, 32])),
@@ -149,6 +161,7 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_preset() {
         ("--data data --minutes 2 --epochs 5", "/epochs", json!(5)),
         ("--data data --init net.safetensors", "/network/base_width", json!(4)),
         ("--data data --init net.safetensors --base-width 4", "/network/base_width", json!(4)),
+        ("--data data --init nuclei.reference.onnx", "/network/base_width", json!(16)),
         (
             "--data data --init nameless.safetensors --network-option norm=bb,residual=n,dilation=1-1-1-3-5",
             "/network/norm",
@@ -180,6 +193,10 @@ fn the_time_decides_the_epochs_and_what_was_chosen_is_told() {
         assert!(stderr.contains(part), "no {part} in: {stderr}");
     }
     assert!(!stderr.contains("chosen     400 epochs"), "{stderr}");
+    // Without a time, the run says how long it will take.
+    let stderr = train(root.path(), &flags.replace("--minutes 0.05", "--epochs 9")).stderr;
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(stderr.contains("expected   about ") && stderr.contains(": 9 epochs of"), "{stderr}");
 }
 
 #[test]
@@ -218,12 +235,15 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
     fs::write(root.path().join("scale.json"), r#"{"augmentation": {"short_side": 565}}"#).unwrap();
     fs::write(root.path().join("wide.json"), r#"{"network": {"base_width": 8}}"#).unwrap();
     weights(&root.path().join("net.safetensors"));
+    shipped(root.path());
     nameless(&root.path().join("net.safetensors"), &root.path().join("nameless.safetensors"));
     for (arguments, status, part) in [
         ("--print-config", 2, "--data"),
         ("--data data --preset other", 2, "kvasir-seg"),
         ("--data data --augment shear=1", 2, "`shear` is no augmentation"),
         ("--data data --augment rotation=500", 1, "`rotation` is -500..500"),
+        ("--data data --augment rotation=1sd", 1, "only brightness and noise can"),
+        ("--data data --augment mix=2", 1, "`mix` is 2"),
         ("--data data --folds 3 --fold 4", 1, "`4/3` is not a fold"),
         ("--data data --fold 1", 2, "--folds <K>"),
         ("--data data --folds 11 --fold 1", 1, "cannot cut 11 parts from 10 image(s)"),
@@ -236,6 +256,7 @@ fn what_cannot_be_used_is_refused_and_nothing_is_written() {
         ("--data data --preset kvasir-seg --config scale.json", 1, "is run at 352x352; leave it out, or set it to 352"),
         ("--data data --init net.safetensors --base-width 16", 1, "ask for AMSUnet, base width 16, 3 input"),
         ("--data data --init net.safetensors --base-width 16", 1, "are of AMSUnet, base width 4, 3 input"),
+        ("--data data --init nuclei.onnx", 1, "take the reference beside the model"),
         ("--data data --init nameless.safetensors", 1, "do not tell norm, residual and dilation of AMSUnet"),
         (
             "--data data --init nameless.safetensors --network-option norm=bf,residual=n",
@@ -295,4 +316,30 @@ fn a_path_that_a_configuration_cannot_keep_is_named() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("is not in UTF-8, so no configuration can keep it; rename it"), "{error}");
+}
+
+#[test]
+fn batches_of_too_few_values_are_warned_of() {
+    let root = tempfile::tempdir().unwrap();
+    pictures(&root.path().join("data"), |_| (40, 36));
+    for (flags, expected) in [
+        ("", None),
+        ("--crop 16", Some("a 16x16 crop have 1x1 pixels")),
+        ("--crop 32 --batch-size 3", Some("BatchNorm sees 12 values a channel in a batch of 3")),
+        ("--fixed-statistics 0", Some("batches of 8 or more, or `--fixed-statistics 0.5`")),
+        ("--fixed-statistics 0 --batch-size 8", None),
+        ("--network conv-unext --size 64x64 --base-width 4", None),
+    ] {
+        let defaults = if flags.contains("base-width") { "--epochs 1" } else { "--epochs 1 --base-width 4" };
+        let size = if flags.contains("crop") || flags.contains("size") { "" } else { "--size 96x96" };
+        let output = train(root.path(), &format!("--data data {defaults} {size} --steps-per-epoch 1 {flags}"));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{flags}: {stderr}");
+        let warned: Vec<_> =
+            stderr.lines().filter(|line| line.contains("warning: ") && line.contains("atch")).collect();
+        match expected {
+            Some(part) => assert!(warned.iter().any(|line| line.contains(part)), "{flags}: {stderr}"),
+            None => assert!(warned.is_empty(), "{flags}: {stderr}"),
+        }
+    }
 }

@@ -31,3 +31,26 @@ impl NetworkName {
         config.expect("the settings are the network's")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn the_smallest_map_is_that_of_a_stage() {
+        for name in NetworkName::ALL {
+            let config = name.narrow(3, 2);
+            let size = config.sides().only.unwrap_or([128, 64]);
+            let mut smallest = size;
+            let image = Tensor::zeros([1, 3, size[0], size[1]], &Device::flex());
+            let network = config.init(&Device::flex());
+            network.forward_observed(image, |_, map| {
+                let [_, _, height, width] = map.dims();
+                smallest = smallest.min([height, width]);
+            });
+            assert_eq!(config.smallest_map(size), smallest, "{name}");
+        }
+    }
+}

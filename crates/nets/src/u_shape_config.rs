@@ -23,6 +23,9 @@ pub trait UShaped<O: Options = NoOptions>: Architecture<Config = UShapeConfig<Se
     /// The sizes of images that the network takes.
     const SIDES: Sides = Sides::at_least(SIDE_MIN);
 
+    /// The factor by which the deepest maps are smaller than the image.
+    const REDUCTION: usize = Self::SIDES.min;
+
     /// The published name of the weight of the first convolution, `[base_width, in_channels, kh,
     /// kw]`.
     const STEM: &'static str = "in_conv.0.weight";
@@ -180,6 +183,10 @@ impl<N: UShaped<O>, O: Options> Configuration for UShapeConfig<N, O> {
 
     fn sides(&self) -> Sides {
         N::SIDES
+    }
+
+    fn reduction(&self) -> usize {
+        N::REDUCTION
     }
 
     fn check(&self) -> Result<(), SettingError> {

@@ -101,12 +101,7 @@ impl Pace {
     /// If even a few passes over all images take longer, an epoch is a part of a pass.
     pub fn fit(&self, minutes: f64, batches: usize, images: usize, training: &TrainingConfig) -> Fitted {
         let seconds = minutes * 60.0 * PLANNED;
-        let every = training.validate_every as f64;
-        let mut validation = self.image * images as f64 / every;
-        if training.estimate_statistics {
-            let estimates = batches.min(STATISTICS_BATCHES_MAX) as f64 * (1.0 - training.fixed_statistics);
-            validation += FORWARD * self.batch * estimates / every;
-        }
+        let validation = self.validation(batches, images, training);
         let epochs = |batches: usize| seconds / (self.batch * batches as f64 + validation);
         if epochs(batches) >= EPOCHS_MIN as f64 {
             return Fitted { epochs: epochs(batches) as usize, steps_per_epoch: None };
@@ -114,6 +109,22 @@ impl Pace {
         let left = (seconds / EPOCHS_MIN as f64 - validation) / self.batch;
         let batches = (left as usize).clamp(1, batches);
         Fitted { epochs: (epochs(batches) as usize).max(1), steps_per_epoch: Some(batches) }
+    }
+
+    /// Returns the seconds that an epoch of `batches` takes in the mean, with its share of the
+    /// validations on `images`.
+    pub fn epoch(&self, batches: usize, images: usize, training: &TrainingConfig) -> f64 {
+        self.batch * batches as f64 + self.validation(batches, images, training)
+    }
+
+    /// Returns the seconds of a validation that fall to each epoch in the mean.
+    fn validation(&self, batches: usize, images: usize, training: &TrainingConfig) -> f64 {
+        let mut seconds = self.image * images as f64;
+        if training.estimate_statistics {
+            let estimates = batches.min(STATISTICS_BATCHES_MAX) as f64 * (1.0 - training.fixed_statistics);
+            seconds += FORWARD * self.batch * estimates;
+        }
+        seconds / training.validate_every as f64
     }
 }
 
@@ -140,5 +151,7 @@ mod tests {
         // Statistics over 40 batches in half of the epochs cost 0.35 of 20 batches, 3.5 seconds.
         let fitted = pace.fit(10.0, 40, 20, &TrainingConfig::default());
         assert_eq!(fitted.epochs, (540.0_f64 / 28.5) as usize);
+        let seconds = pace.epoch(40, 20, &TrainingConfig::default());
+        assert!((seconds - 28.5).abs() < 1e-9, "{seconds}");
     }
 }

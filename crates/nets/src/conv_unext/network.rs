@@ -48,6 +48,7 @@ pub struct ConvUNext {
 impl UShaped for ConvUNext {
     const BASE_WIDTH_MULTIPLE: usize = 1;
     const SIDES: Sides = Sides::at_least(SIDE_MIN);
+    const REDUCTION: usize = 16;
     const SOURCE: &'static str = "1914669687/ConvUNeXt; Han et al. 2022";
 
     fn from_config(config: &ConvUNextConfig, device: &Device) -> Self {

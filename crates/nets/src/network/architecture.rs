@@ -133,6 +133,12 @@ pub trait Configuration: Clone + fmt::Debug + PartialEq + Serialize + Deserializ
     /// Returns the sizes of images that the network takes.
     fn sides(&self) -> Sides;
 
+    /// Returns the factor by which the network's smallest maps are smaller than the image, in each
+    /// direction.
+    fn reduction(&self) -> usize {
+        self.sides().min
+    }
+
     /// Checks the settings.
     ///
     /// # Errors

@@ -37,6 +37,12 @@ impl NetworkConfig {
         with_config!(self, |config| config.sides())
     }
 
+    /// Returns the height and width of the network's smallest maps of images of a size.
+    pub fn smallest_map(&self, size: [usize; 2]) -> [usize; 2] {
+        let reduction = with_config!(self, |config| config.reduction());
+        size.map(|side| (side / reduction).max(1))
+    }
+
     /// Checks the settings.
     ///
     /// # Errors

@@ -272,6 +272,10 @@ impl Configuration for TransUNetConfig {
         Sides::only([self.side; 2])
     }
 
+    fn reduction(&self) -> usize {
+        REDUCTION
+    }
+
     fn check(&self) -> Result<(), SettingError> {
         let multiple = |number: usize, of: usize| number > 0 && of > 0 && number.is_multiple_of(of);
         let checks = [

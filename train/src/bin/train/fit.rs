@@ -74,6 +74,11 @@ pub(crate) fn tell_reasons(plan: &Plan) {
     plan.reasons.iter().for_each(|reason| note(&format!("chosen     {reason}")));
 }
 
+/// The fewest values of a channel by which a normalisation can be told from chance.
+const NORMALIZED_MIN: usize = 32;
+/// The fewest images of a batch with which a network is trained whose normalisation is never fixed.
+const BATCH_MIN: usize = 8;
+
 /// Warns of failures long after the start, and of needless waiting.
 pub(crate) fn warn_of(plan: &Plan) -> Result<()> {
     let (_, devices) = plan.config.devices()?;
@@ -170,7 +175,36 @@ fn warnings(plan: &Plan, devices: &Devices) -> Vec<String> {
         let name = precision.name();
         warnings.push(format!("on the CPU, {name} learns as it does on a GPU, but slower than `--precision fp32`"));
     }
+    warnings.extend(unsteady_statistics(&plan.config));
     warnings
+}
+
+/// Says where BatchNorm's statistics are of so few values that a batch is normalised differently
+/// from what is run later.
+fn unsteady_statistics(config: &Config) -> Option<String> {
+    let Config { batch_size, augmentation, training, .. } = config;
+    let [height, width] = augmentation.crop;
+    let [rows, columns] = config.network.smallest_map([height, width].map(|side| side as usize));
+    let maps = format!("the smallest maps of a {height}x{width} crop have {rows}x{columns} pixels");
+    if rows * columns == 1 {
+        return Some(format!(
+            "{maps}, so that BatchNorm sees a number a channel of each image, and {batch_size} of a batch; larger crops or \
+             images train better"
+        ));
+    }
+    let values = batch_size * rows * columns;
+    if values < NORMALIZED_MIN {
+        return Some(format!(
+            "{maps}, so that BatchNorm sees {values} values a channel in a batch of {batch_size}, whose mean and deviation \
+             are chance; larger batches or crops train better"
+        ));
+    }
+    (training.fixed_statistics == 0.0 && *batch_size < BATCH_MIN).then(|| {
+        format!(
+            "a batch of {batch_size} is normalised by its own statistics in all epochs, and images later by others, with which \
+             the network may fail although the loss falls; batches of {BATCH_MIN} or more, or `--fixed-statistics 0.5`"
+        )
+    })
 }
 
 /// Begins the run that was planned.

@@ -13,6 +13,7 @@ use seg_train::data::split::Split;
 use seg_train::data::statistics::Statistics;
 use seg_train::run::config::{Advice, Config, Facts, Layers, Preset, Settings, read_settings};
 use seg_train::run::pace::Pace;
+use seg_train::view::duration::duration;
 use serde_json::json;
 
 use crate::args::{ClassWeights, FitArgs, NO_PRESET};
@@ -138,14 +139,29 @@ pub(crate) fn plan(args: &FitArgs, fold: Option<Fold>) -> Result<Plan> {
 }
 
 /// Plans as many epochs as fit the time that the flags name, unless they name the epochs too, and
-/// says so.
+/// says so; where settings were chosen by the data, says how long the run will take.
 pub(crate) fn fit_to_time(args: &FitArgs, plan: &mut Plan) -> Result<()> {
-    let Some(minutes) = args.training.minutes.filter(|_| args.settings.epochs.is_none()) else { return Ok(()) };
+    let minutes = args.training.minutes.filter(|_| args.settings.epochs.is_none());
+    if minutes.is_none() && !args.self_configure {
+        return Ok(());
+    }
     note("pace       measuring a few steps");
     let Plan { dataset, config, split, .. } = plan;
     let pace = Pace::measure(config, dataset, split).context("cannot measure the pace of this machine")?;
     let one_pass = split.train.len().div_ceil(config.batch_size);
     let batches = config.steps_per_epoch.unwrap_or(one_pass);
+    let Some(minutes) = minutes else {
+        let seconds = config.epochs as f64 * pace.epoch(batches, split.validation.len(), &config.training);
+        let fold = if args.settings.all { " for each fold" } else { "" };
+        note(&format!(
+            "expected   about {}{fold}: {} epochs of {batches} batches, of which one takes {:.2} s here; `--minutes` plans \
+             the epochs by a time",
+            duration(seconds),
+            config.epochs,
+            pace.batch
+        ));
+        return Ok(());
+    };
     let fitted = pace.fit(minutes, batches, split.validation.len(), &config.training);
     config.epochs = fitted.epochs;
     config.steps_per_epoch = config.steps_per_epoch.or(fitted.steps_per_epoch);
