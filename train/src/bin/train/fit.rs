@@ -31,6 +31,12 @@ use crate::{cross_validate, report, view};
 /// The most pixels of an image that a deployment does not cut into tiles.
 const WHOLE_PIXELS_MAX: u64 = 1536 * 1536;
 
+/// The fewest values of a channel in a batch whose mean and deviation are more than chance.
+const NORMALIZED_MIN: usize = 32;
+
+/// The fewest images of a batch that is normalised by its own statistics in all epochs.
+const BATCH_MIN: usize = 8;
+
 pub(crate) fn run(args: &FitArgs) -> Result<()> {
     if let Some(folder) = args.resume.as_ref().filter(|folder| CrossValidation::is_in(folder)) {
         return cross_validate::resume(args, folder);
@@ -73,11 +79,6 @@ pub(crate) fn tell_preset(plan: &Plan) {
 pub(crate) fn tell_reasons(plan: &Plan) {
     plan.reasons.iter().for_each(|reason| note(&format!("chosen     {reason}")));
 }
-
-/// The fewest values of a channel by which a normalisation can be told from chance.
-const NORMALIZED_MIN: usize = 32;
-/// The fewest images of a batch with which a network is trained whose normalisation is never fixed.
-const BATCH_MIN: usize = 8;
 
 /// Warns of failures long after the start, and of needless waiting.
 pub(crate) fn warn_of(plan: &Plan) -> Result<()> {
