@@ -189,8 +189,8 @@ fn unsteady_statistics(config: &Config) -> Option<String> {
     let maps = format!("the smallest maps of a {height}x{width} crop have {rows}x{columns} pixels");
     if rows * columns == 1 {
         return Some(format!(
-            "{maps}, so that BatchNorm sees a number a channel of each image, and {batch_size} of a batch; larger crops or \
-             images train better"
+            "{maps}, so that BatchNorm sees one value a channel of each image, {batch_size} in a batch; larger crops or images \
+             train better"
         ));
     }
     let values = batch_size * rows * columns;
