@@ -42,15 +42,17 @@ mod tests {
     fn the_smallest_map_is_that_of_a_stage() {
         for name in NetworkName::ALL {
             let config = name.narrow(3, 2);
-            let size = config.sides().only.unwrap_or([128, 64]);
-            let mut smallest = size;
-            let image = Tensor::zeros([1, 3, size[0], size[1]], &Device::flex());
             let network = config.init(&Device::flex());
-            network.forward_observed(image, |_, map| {
-                let [_, _, height, width] = map.dims();
-                smallest = smallest.min([height, width]);
-            });
-            assert_eq!(config.smallest_map(size), smallest, "{name}");
+            let sides = config.sides();
+            for size in [[128, 64], [64, 64], [107, 75]].into_iter().filter(|size| sides.fit(*size)) {
+                let mut smallest = size;
+                let image = Tensor::zeros([1, 3, size[0], size[1]], &Device::flex());
+                network.forward_observed(image, |_, map| {
+                    let [_, _, height, width] = map.dims();
+                    smallest = smallest.min([height, width]);
+                });
+                assert_eq!(config.smallest_map(size), smallest, "{name}, {size:?}");
+            }
         }
     }
 }

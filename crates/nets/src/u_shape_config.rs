@@ -185,8 +185,8 @@ impl<N: UShaped<O>, O: Options> Configuration for UShapeConfig<N, O> {
         N::SIDES
     }
 
-    fn reduction(&self) -> usize {
-        N::REDUCTION
+    fn smallest_side(&self, side: usize) -> usize {
+        side / N::REDUCTION
     }
 
     fn check(&self) -> Result<(), SettingError> {

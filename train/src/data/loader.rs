@@ -201,17 +201,18 @@ impl Loader {
 /// Returns the images and the labels of a batch, in each the patch that the next view covers; the
 /// last view's next is the first.
 fn mixed(views: &[View], size: [usize; 2]) -> (Vec<f32>, Vec<u8>) {
+    let (mut images, mut labels) = (Vec::new(), Vec::new());
     let next = views.iter().cycle().skip(1);
-    let mixed = views.iter().zip(next).map(|(view, next)| {
-        let (mut image, mut labels) = (view.image.clone(), view.labels.clone());
+    for (view, next) in views.iter().zip(next) {
+        let first = [images.len(), labels.len()];
+        images.extend_from_slice(&view.image);
+        labels.extend_from_slice(&view.labels);
         if let Some(patch) = &view.patch {
-            patch.copy(&next.image, &mut image, size);
-            patch.copy(&next.labels, &mut labels, size);
+            patch.copy(&next.image, &mut images[first[0]..], size);
+            patch.copy(&next.labels, &mut labels[first[1]..], size);
         }
-        (image, labels)
-    });
-    let (images, labels): (Vec<_>, Vec<_>) = mixed.unzip();
-    (images.concat(), labels.concat())
+    }
+    (images, labels)
 }
 
 /// The batches of an epoch, in order; a few are always being made while the device works.

@@ -133,10 +133,9 @@ pub trait Configuration: Clone + fmt::Debug + PartialEq + Serialize + Deserializ
     /// Returns the sizes of images that the network takes.
     fn sides(&self) -> Sides;
 
-    /// Returns the factor by which the network's smallest maps are smaller than the image, in each
-    /// direction.
-    fn reduction(&self) -> usize {
-        self.sides().min
+    /// Returns a side of the network's smallest maps, for that side of an image.
+    fn smallest_side(&self, side: usize) -> usize {
+        side / self.sides().min
     }
 
     /// Checks the settings.

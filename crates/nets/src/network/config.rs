@@ -39,8 +39,7 @@ impl NetworkConfig {
 
     /// Returns the height and width of the network's smallest maps of images of a size.
     pub fn smallest_map(&self, size: [usize; 2]) -> [usize; 2] {
-        let reduction = with_config!(self, |config| config.reduction());
-        size.map(|side| (side / reduction).max(1))
+        with_config!(self, |config| size.map(|side| config.smallest_side(side)))
     }
 
     /// Checks the settings.

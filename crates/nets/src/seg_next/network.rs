@@ -221,6 +221,11 @@ impl Configuration for SegNextConfig {
         Sides::at_least(SIDE_MIN)
     }
 
+    fn smallest_side(&self, side: usize) -> usize {
+        // Its strided convolutions pad.
+        side.div_ceil(SIDE_MIN)
+    }
+
     fn check(&self) -> Result<(), SettingError> {
         let list = |list: [usize; 4]| numbers::text(&list);
         let in_groups = |channels: usize| channels > 0 && channels.is_multiple_of(GROUPS);

@@ -272,8 +272,8 @@ impl Configuration for TransUNetConfig {
         Sides::only([self.side; 2])
     }
 
-    fn reduction(&self) -> usize {
-        REDUCTION
+    fn smallest_side(&self, side: usize) -> usize {
+        side / REDUCTION
     }
 
     fn check(&self) -> Result<(), SettingError> {

@@ -1,8 +1,8 @@
 //! Weights out of the reference of an exported model: its graph before any rewrite, which holds
 //! every parameter as it was learned, by its path in the network.
 //!
-//! What the graph computes does not matter here, so that of the file's messages only tensors and
-//! notes are read.
+//! Only tensors and notes are read of the file's messages: the computation does not matter here,
+//! and this crate knows no graphs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -15,7 +15,7 @@ use super::file::{Float, Raw, collect};
 use super::safetensors::named_network;
 use super::{CONTRACT_KEY, ReadWeightsError, WeightsFile};
 
-/// The key of a model's metadata that holds its contract.
+/// The key of a model's metadata that holds its contract, as `seg-onnx` writes it.
 const MODEL_CONTRACT_KEY: &str = "seg.contract";
 
 /// An ONNX file, as far as it is read.
